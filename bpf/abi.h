@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the BPF programs and the service agree upon: the layout of every map, the limits and the counters.
+ *
+ * Room: fixed-width structs, enums and limits, nothing else. Compiled by clang for BPF and by gcc or clang for the
+ * host, so no pointer, no padding that is not named, no type whose width depends on the machine.
+ * Any change of a layout bumps UNDERPASS_ABI_VERSION: the service then loads afresh instead of adopting old pins.
+ *
+ * Byte order: ports inside flow keys and all addresses are in network order, everything else in host order.
+ */
+
+#include <linux/types.h>
+
+#define UNDERPASS_ABI_VERSION 1
+
+enum {
+        UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
+        UNDERPASS_FLOWS_MAX = 65536,      /* flows remembered; beyond it the least recently used one is forgotten */
+        UNDERPASS_TRIES_MAX = 16384,      /* flows whose handshake is not finished */
+        UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
+        UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
+        UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
+};
+
+/* An inclusive range of ports, host order, first <= last, first >= 1. */
+struct underpass_port_range {
+        __u16 first;
+        __u16 last;
+};
+
+/* An address prefix, network order; IPv4 as ::ffff:a.b.c.d. Bits outside the mask are 0 in address. */
+struct underpass_prefix {
+        __u32 address[4];
+        __u32 mask[4];
+};
+
+enum underpass_link_flag {
+        UNDERPASS_LINK_MPTCP_ONLY = 1U << 0,   /* only flows whose SYN carries an MPTCP option (kind 30, RFC 8684) */
+        UNDERPASS_LINK_FWMARK = 1U << 1,       /* only SYNs with (skb->mark & mark_mask) == mark leave in the tunnel */
+};
+
+/*
+ * Map "links", hash, key __u32 ifindex: what the profile of a link asks for. Read by SYNs only; one update replaces the
+ * whole entry at once, so a SYN sees either the old or the new profile.
+ */
+struct underpass_link {
+        __u32 slot;    /* index into "counters", 1 … UNDERPASS_LINKS_MAX; given by the tunnel room */
+        __u32 flags;   /* enum underpass_link_flag */
+        __u32 mark;
+        __u32 mark_mask;
+        __u16 mss_ipv4; /* largest MSS let through in SYN and SYN-ACK of either direction; 0: do not clamp */
+        __u16 mss_ipv6;
+        __u16 remote_ports_count;
+        __u16 local_ports_count;
+        __u16 remote_addresses_count; /* 0: any address */
+        __u16 reserved[3];
+        struct underpass_port_range remote_ports[UNDERPASS_PORT_RANGES_MAX];
+        struct underpass_port_range local_ports[UNDERPASS_PORT_RANGES_MAX];
+        struct underpass_prefix remote_addresses[UNDERPASS_PREFIXES_MAX];
+};
+
+/* Map "hop", array of one: where the segmentation hop is. */
+struct underpass_hop {
+        __u32 ifindex;   /* device that tunnelled packets are redirected to; 0: none, tunnelled packets are dropped */
+        __u32 reserved;
+};
+
+/* Key of the maps "flows" and "tries": the flow as this host sees it, whichever way the packet goes. */
+struct underpass_flow_key {
+        __u32 local[4];        /* network order; IPv4 as ::ffff:a.b.c.d */
+        __u32 remote[4];
+        __u16 local_port;      /* network order */
+        __u16 remote_port;
+};
+
+enum underpass_flow_state {
+        UNDERPASS_FLOW_TRYING = 1,    /* SYN seen, not answered yet; lives in "tries" */
+        UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
+};
+
+enum underpass_flow_flag {
+        UNDERPASS_FLOW_OPENED_HERE = 1U << 0, /* our side sent the SYN */
+        UNDERPASS_FLOW_ANSWERED = 1U << 1,    /* our SYN-ACK has left, so "expected" is known (responder) */
+};
+
+/* Value of "flows" and "tries", both LRU hashes. The counters are not atomic: they may miss a packet, never a flow. */
+struct underpass_flow {
+        __u64 opened_ns;     /* CLOCK_MONOTONIC */
+        __u64 seen_ns;       /* last packet, either way */
+        __u64 sent;          /* packets handed over for sending; a super-packet counts once */
+        __u64 received;
+        __u32 ifindex;       /* link that the flow was last seen on */
+        __u32 slot;
+        __u32 expected;      /* host order: acknowledgment number that proves an answer to our SYN or SYN-ACK */
+        __u8 state;          /* enum underpass_flow_state */
+        __u8 flags;          /* enum underpass_flow_flag */
+        __u8 reserved[2];
+};
+
+/*
+ * Map "counters", per-CPU array, index slot (see struct underpass_link), value __u64[UNDERPASS_COUNTER_COUNT].
+ * Slot 0 takes what belongs to no link. Names and explanations: plugin/counters.c.
+ */
+enum underpass_counter {
+        UNDERPASS_COUNTER_SENT,              /* segments that left as UDP */
+        UNDERPASS_COUNTER_RECEIVED,          /* datagrams turned into TCP */
+        UNDERPASS_COUNTER_FLOWS_OPENED,      /* SYNs of ours that left in the tunnel (retransmissions count) */
+        UNDERPASS_COUNTER_FLOWS_ACCEPTED,    /* SYNs that came in UDP and were taken */
+        UNDERPASS_COUNTER_FLOWS_ESTABLISHED, /* handshakes completed over UDP */
+        UNDERPASS_COUNTER_MSS_CLAMPED,       /* SYN and SYN-ACK whose MSS was lowered */
+        UNDERPASS_COUNTER_URGENT_CLEARED,    /* segments that lost URG and the urgent pointer */
+        UNDERPASS_COUNTER_PASS_NOT_MPTCP,    /* SYN in UDP to a local port without MPTCP option, left alone */
+        UNDERPASS_COUNTER_PASS_PORT,         /* SYN in UDP to a port that is not in local-ports, left alone */
+        UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM,/* datagram of a flow without UDP checksum, left alone */
+        UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow whose lengths contradict each other, left alone */
+        UNDERPASS_COUNTER_PASS_MERGED,       /* datagram of a flow merged by UDP GRO, left alone */
+        UNDERPASS_COUNTER_DROP_FRAGMENT,     /* outgoing fragment of a tunnelled flow: has no UDP form */
+        UNDERPASS_COUNTER_DROP_NO_HOP,       /* no segmentation hop */
+        UNDERPASS_COUNTER_DROP_HOP_FOREIGN,  /* packet at the hop that no program sent there */
+        UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, /* super-packet that the hop did not segment */
+        UNDERPASS_COUNTER_DROP_HOP_HEADER,   /* header at the hop that could not be read or written */
+        UNDERPASS_COUNTER_COUNT,
+};
+
+struct underpass_counters {
+        __u64 value[UNDERPASS_COUNTER_COUNT];
+};
+
+enum underpass_saved_flag {
+        UNDERPASS_SAVED_CLSACT_CREATED = 1U << 0, /* the clsact qdisc is ours, take it off again */
+        UNDERPASS_SAVED_HELD_OFF = 1U << 1,       /* the user said "deactivate" */
+        UNDERPASS_SAVED_RAW_IP = 1U << 2,         /* the programs for devices without Ethernet header are in use */
+};
+
+/*
+ * Map "saved", hash, key __u32 ifindex: what the service must know to undo its work after it was killed. No program reads
+ * it; it lives among the maps because it must live exactly as long as the attachment. Written before the change it
+ * tells of, so a kill in between leaves a record of a change that did not happen, never the reverse.
+ */
+struct underpass_saved {
+        __u32 slot;
+        __u32 flags;           /* enum underpass_saved_flag */
+        __u32 mtu_original;    /* 0: MTU not touched */
+        __u32 mtu_set;
+        __u32 endpoints_count;
+        __u32 endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX][4]; /* addresses of MPTCP endpoints that Underpass added */
+        __u32 reserved;
+};
+
+_Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
+_Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
+_Static_assert(sizeof(struct underpass_link) == 32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
+_Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 48, "layout");
+_Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

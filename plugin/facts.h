@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Facts about the world, as plain structs: what the L3 rooms read and what the pure planning needs.
+ * Room L2 (pure).
+ */
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Network order; IPv4 as ::ffff:a.b.c.d, as everywhere between the rooms. */
+typedef struct Address {
+        uint32_t word[4];
+} Address;
+
+static inline bool address_is_ipv4(const Address *address) {
+        const uint8_t *bytes = (const uint8_t *) address->word;
+        return address->word[0] == 0 && address->word[1] == 0 && bytes[8] == 0 && bytes[9] == 0 &&
+               bytes[10] == 0xff && bytes[11] == 0xff;
+}
+
+static inline bool address_equal(const Address *a, const Address *b) {
+        return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+               a->word[3] == b->word[3];
+}
+
+/* One address of a link, as rtnetlink tells it. */
+typedef struct LinkAddress {
+        Address address;
+        uint32_t flags;       /* IFA_F_* (linux/if_addr.h) */
+        uint8_t scope;        /* RT_SCOPE_* */
+        uint8_t prefix_length; /* of the IPv4 or IPv6 address, not of the mapped form */
+} LinkAddress;
+
+typedef struct LinkFacts {
+        uint32_t ifindex;
+        char name[IF_NAMESIZE];
+        uint16_t type;        /* ARPHRD_* */
+        uint32_t flags;       /* IFF_* */
+        uint32_t mtu;
+        uint32_t minimum_mtu; /* IFLA_MIN_MTU, 0 when the kernel does not tell */
+        uint32_t maximum_mtu;
+        char kind[16];        /* IFLA_INFO_KIND: "veth", "wireguard", …; "" for hardware */
+        LinkAddress *addresses;
+        size_t addresses_count;
+} LinkFacts;
+
+/* An MPTCP path manager endpoint of this network namespace. */
+typedef struct MptcpEndpoint {
+        Address address;
+        uint8_t id;
+        uint32_t flags;       /* MPTCP_PM_ADDR_FLAG_*, see ENDPOINT_* in keys.h */
+        uint32_t ifindex;     /* 0: not bound to a link */
+        uint16_t port;        /* host order, 0: none */
+} MptcpEndpoint;

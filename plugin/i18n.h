@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Translation of text that people read. Log lines stay in English.
+ * Room L1: libc only.
+ */
+
+#include <libintl.h>
+
+#include "config.h"
+
+#define _(text) dgettext(GETTEXT_PACKAGE, text)
+#define P_(one, many, count) dngettext(GETTEXT_PACKAGE, one, many, count)
+#define N_(text) (text)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Questions about sockets of this network namespace by NETLINK_SOCK_DIAG (linux/inet_diag.h).
+ * Room L3 (world): netlink only; does not log, does not include its siblings.
+ */
+
+#include "facts.h"
+#include "util.h"
+
+/* Local ports of all bound UDP sockets, IPv4 and IPv6, ascending, each once, host order. Caller frees. */
+int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count);
+
+/* Number of established TCP sockets with this local address that are MPTCP subflows (INET_ULP_INFO_MPTCP). */
+int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count);

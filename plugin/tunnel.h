@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The BPF side of the service: programs and maps are loaded, pinned, attached to links and read here.
+ * Twins: tunnel-bpf.c (the kernel), tunnel-fake.c (memory only, for tests without privileges).
+ * Room L3 (world): the only one that knows libbpf; does not log, does not include its siblings.
+ */
+
+#include "abi.h"
+#include "util.h"
+
+typedef struct Tunnel Tunnel;
+
+typedef enum TunnelHook {
+        TUNNEL_HOOK_AUTO,     /* tcx, or clsact where the kernel has no tcx (before 6.6) */
+        TUNNEL_HOOK_TCX,
+        TUNNEL_HOOK_CLSACT,
+        _TUNNEL_HOOK_MAX,
+} TunnelHook;
+
+const char *tunnel_hook_name(TunnelHook hook);
+int tunnel_hook_from_name(const char *name, TunnelHook *ret);
+
+/*
+ * Prepares the tunnel of the current network namespace: mounts nothing, loads nothing yet, but adopts what an earlier service
+ * left pinned below root ("/sys/fs/bpf/underpass") and removes what cannot be adopted. -ENOENT: no bpffs there.
+ */
+int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook);
+
+/* Closes descriptors; everything attached stays attached. */
+Tunnel *tunnel_free(Tunnel *tunnel);
+DEFINE_CLEANUP(Tunnel *, tunnel_free);
+
+/* Loads the programs unless they are, and attaches the rewriting one to the receiving end of the hop. */
+int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifindex);
+
+/*
+ * Attaches the programs to a link (ingress first) with these settings; link->slot is chosen here. Attached already: only
+ * the settings are replaced. Complete or nothing. -ENOSPC: UNDERPASS_LINKS_MAX links are attached.
+ */
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link);
+
+/* Takes the programs off (egress first) and forgets the link. 0 also when it was not attached or is gone. */
+int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
+
+bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
+
+/* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at hand in this process, so the
+ * next tunnel_attach() is quick. */
+int tunnel_release(Tunnel *tunnel);
+
+/* What was written about a link for the case that the service is killed. -ENOENT when there is nothing. */
+int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret);
+int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved);
+
+/* All links with a record, ascending. Caller frees. */
+int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count);
+
+/* Settings in force. -ENOENT when the link is not attached. */
+int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret);
+
+/* Sums over all CPUs. ifindex 0: what belongs to no link. */
+int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters *ret);
+
+typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const struct underpass_flow *flow, void *userdata);
+
+/* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
+int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
+
+/* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the verifier's last words. */
+TunnelHook tunnel_hook(Tunnel *tunnel);
+const char *tunnel_complaint(Tunnel *tunnel);
+
+/* What the kernel can do: each is probed once. */
+typedef struct TunnelFeatures {
+        bool bpf;     /* programs load with the capabilities at hand */
+        bool tcx;
+        bool netkit;
+        bool btf;     /* /sys/kernel/btf/vmlinux */
+} TunnelFeatures;
+int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret);
