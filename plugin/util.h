@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define _cleanup_(function) __attribute__((cleanup(function)))
-#define _printf_(format, arguments) __attribute__((format(printf, format, arguments)))
+#define _printf_(text, arguments) __attribute__((format(printf, text, arguments)))
 #define _unused_ __attribute__((unused))
 
 #define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
@@ -71,6 +71,12 @@ int string_replace(char **target, const char *value);
 
 /* True for valid UTF-8 without NUL up to length (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_valid(const char *text, size_t length);
+
+/*
+ * A safe excerpt of hostile text for messages: at most limit characters, "…" where it was cut, bytes that are not UTF-8 and
+ * characters that would steer a terminal as \xNN. Caller frees; NULL when out of memory.
+ */
+char *string_excerpt(const char *text, size_t length, size_t limit);
 
 /* Writes text to an existing file such as a sysctl. Negative errno. */
 int file_write(const char *path, const char *text);
