@@ -116,7 +116,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM,/* datagram of a flow without UDP checksum, left alone */
         UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow whose lengths contradict each other, left alone */
         UNDERPASS_COUNTER_PASS_MERGED,       /* datagram of a flow merged by UDP GRO, left alone */
-        UNDERPASS_COUNTER_DROP_FRAGMENT,     /* outgoing fragment of a tunnelled flow: has no UDP form */
+        UNDERPASS_COUNTER_PASS_FRAGMENT,     /* outgoing TCP fragment: has no UDP form, left alone */
         UNDERPASS_COUNTER_DROP_NO_HOP,       /* no segmentation hop */
         UNDERPASS_COUNTER_DROP_HOP_FOREIGN,  /* packet at the hop that no program sent there */
         UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, /* super-packet that the hop did not segment */

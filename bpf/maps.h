@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/*
+ * The maps of the object (layouts: abi.h) and the counters.
+ *
+ * Room: BPF only. All maps are pinned by the service, one set per network namespace.
+ */
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "rewrite.h"
+
+/* What the profile of each link asks for; written by the service, read by SYNs. */
+struct {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, UNDERPASS_LINKS_MAX);
+        __type(key, __u32);
+        __type(value, struct underpass_link);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+} links SEC(".maps");
+
+/* Where tunnelled packets are segmented; written by the service. */
+struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, 1);
+        __type(key, __u32);
+        __type(value, struct underpass_hop);
+} hop SEC(".maps");
+
+/* Flows whose handshake went over UDP. A flow that is not in here nor in "tries" is none of ours and stays plain. */
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, UNDERPASS_FLOWS_MAX);
+        __type(key, struct underpass_flow_key);
+        __type(value, struct underpass_flow);
+} flows SEC(".maps");
+
+/* Flows whose handshake is not finished: a map of their own, so that spoofed SYNs cannot push out established flows. */
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, UNDERPASS_TRIES_MAX);
+        __type(key, struct underpass_flow_key);
+        __type(value, struct underpass_flow);
+} tries SEC(".maps");
+
+/* Packets by reason; index: slot of the link. */
+struct {
+        __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+        __uint(max_entries, UNDERPASS_LINKS_MAX + 1);
+        __type(key, __u32);
+        __type(value, struct underpass_counters);
+} counters SEC(".maps");
+
+/* The service's own notes; no program reads them. */
+struct {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, UNDERPASS_LINKS_MAX);
+        __type(key, __u32);
+        __type(value, struct underpass_saved);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+} saved SEC(".maps");
+
+UNDERPASS_INLINE void count(__u32 slot, const enum underpass_counter counter) {
+        struct underpass_counters *values = bpf_map_lookup_elem(&counters, &slot);
+
+        if (values)
+                values->value[counter]++; /* per CPU, so not atomic */
+}
+
+UNDERPASS_INLINE struct underpass_link *link_of(struct __sk_buff *skb) {
+        __u32 ifindex = skb->ifindex;
+
+        return bpf_map_lookup_elem(&links, &ifindex);
+}
+
+/* Counts for the link of a packet that no flow record names. */
+UNDERPASS_INLINE void count_on_link(struct __sk_buff *skb, const enum underpass_counter counter) {
+        struct underpass_link *link = link_of(skb);
+
+        count(link ? link->slot : 0, counter);
+}

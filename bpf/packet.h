@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/*
+ * Reading and writing packets: where the layer 4 header is, a copy of it, the TCP options, and the way back into the packet.
+ *
+ * Room: packets only, no maps. Headers at their usual place (IPv4 without options, IPv6 without extension headers) are read
+ * and written directly, at constant offsets: variable ones would need CAP_PERFMON. All others go through
+ * bpf_skb_load_bytes() and bpf_skb_store_bytes(), which take any offset.
+ *
+ * What is not needed for every packet is a global function: the verifier checks it once, by itself, and each has a stack
+ * frame of its own. With everything in one frame the compiler lets 32-bit values share slots with spilled pointers,
+ * which the verifier refuses without CAP_PERFMON. Their pointer arguments are never NULL; the verifier wants to see a test.
+ */
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stddef.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "rewrite.h"
+
+#define UNDERPASS_GLOBAL __attribute__((noinline))
+
+enum {
+        IPV4_LENGTH = 20,
+        IPV6_LENGTH = 40,
+        IPV4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
+        EXTENSIONS_MAX = 4,          /* IPv6 extension headers that are walked over */
+        OPTIONS_MAX = 24,            /* TCP options, NOPs included, that are looked at */
+        OPTION_END = 0,
+        OPTION_NOP = 1,
+        OPTION_MSS = 2,
+        OPTION_MPTCP = 30,           /* RFC 8684 */
+        EXTENSION_HOP_BY_HOP = 0,
+        EXTENSION_ROUTING = 43,
+        EXTENSION_FRAGMENT = 44,
+        EXTENSION_DESTINATION = 60,
+};
+
+enum packet_result {
+        PACKET_FOUND,
+        PACKET_OTHER,     /* not IP, another protocol, or cut off */
+        PACKET_FRAGMENT,  /* the wanted protocol, but a fragment */
+};
+
+struct packet {
+        __u32 layer3;          /* offset of the IP header: 14 or 0 */
+        __u32 layer4;          /* offset of the TCP or UDP header */
+        __u32 protocol_offset; /* offset of the byte that names the layer 4 protocol */
+        __u16 length;          /* layer 4 header and payload, by the IP header */
+        __u8 ipv6;
+        __u8 usual;            /* headers are at their usual place */
+        union underpass_header header;
+        __u32 source[4];       /* network order; IPv4 mapped */
+        __u32 dest[4];
+};
+
+/* What a SYN or SYN-ACK says in its options. */
+struct packet_options {
+        __u32 mss_offset; /* of the two bytes of the value, from the start of the packet; 0: no such option */
+        __u16 mss;        /* host order */
+        __u16 mptcp;      /* 1: there is an MPTCP option */
+};
+
+/*
+ * IPv6 with extension headers: finds the layer 4 header behind them. packet->layer4 is where the first one begins; next names it.
+ * Returns enum packet_result.
+ */
+UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet *packet, __u8 next, __u8 protocol) {
+        int fragment = 0;
+
+        if (!packet)
+                return PACKET_OTHER;
+        for (int i = 0; i < EXTENSIONS_MAX; i++) {
+                __u8 extension[2];
+                __u32 length;
+
+                if (next != EXTENSION_HOP_BY_HOP && next != EXTENSION_ROUTING && next != EXTENSION_DESTINATION &&
+                    next != EXTENSION_FRAGMENT)
+                        break;
+                if (bpf_skb_load_bytes(skb, packet->layer4, extension, sizeof(extension)) < 0)
+                        return PACKET_OTHER;
+                fragment |= next == EXTENSION_FRAGMENT;
+                length = next == EXTENSION_FRAGMENT ? 8 : (__u32) extension[1] * 8 + 8;
+                if (length > packet->length)
+                        return PACKET_OTHER;
+                packet->protocol_offset = packet->layer4;
+                packet->layer4 += length;
+                packet->length -= length;
+                next = extension[0];
+        }
+        if (next != protocol)
+                return PACKET_OTHER;
+        if (fragment)
+                return PACKET_FRAGMENT;
+        if (bpf_skb_load_bytes(skb, packet->layer4, &packet->header, sizeof(packet->header)) < 0)
+                return PACKET_OTHER;
+        return PACKET_FOUND;
+}
+
+/* IPv4 with options: the header is further away. */
+UNDERPASS_GLOBAL int packet_skip_ipv4_options(struct __sk_buff *skb, struct packet *packet) {
+        if (!packet || bpf_skb_load_bytes(skb, packet->layer4, &packet->header, sizeof(packet->header)) < 0)
+                return PACKET_OTHER;
+        return PACKET_FOUND;
+}
+
+UNDERPASS_INLINE void packet_address_ipv4(__u32 address[4], __u32 ipv4) {
+        address[0] = 0;
+        address[1] = 0;
+        address[2] = UNDERPASS_NET32(0xffff);
+        address[3] = ipv4;
+}
+
+UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3, __u8 protocol, struct packet *packet) {
+        void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
+        struct iphdr *ip = data + layer3;
+        union underpass_header *header = (void *) ip + IPV4_LENGTH;
+
+        if ((void *) (header + 1) > end)
+                return PACKET_OTHER;
+        if (ip->protocol != protocol || ip->version != 4 || ip->ihl < 5)
+                return PACKET_OTHER;
+        if (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK))
+                return PACKET_FRAGMENT;
+        packet->ipv6 = 0;
+        packet->protocol_offset = layer3 + offsetof(struct iphdr, protocol);
+        packet->layer4 = layer3 + ip->ihl * 4;
+        packet->length = UNDERPASS_NET16(ip->tot_len) - ip->ihl * 4;
+        packet_address_ipv4(packet->source, ip->saddr);
+        packet_address_ipv4(packet->dest, ip->daddr);
+        packet->usual = ip->ihl == 5;
+        packet->header = *header;
+        return packet->usual ? PACKET_FOUND : packet_skip_ipv4_options(skb, packet);
+}
+
+UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3, __u8 protocol, struct packet *packet) {
+        void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
+        struct ipv6hdr *ip = data + layer3;
+        union underpass_header *header = (void *) ip + IPV6_LENGTH;
+
+        if ((void *) (header + 1) > end || ip->version != 6)
+                return PACKET_OTHER;
+        packet->ipv6 = 1;
+        packet->protocol_offset = layer3 + offsetof(struct ipv6hdr, nexthdr);
+        packet->layer4 = layer3 + IPV6_LENGTH;
+        packet->length = UNDERPASS_NET16(ip->payload_len);
+        __builtin_memcpy(packet->source, &ip->saddr, sizeof(packet->source));
+        __builtin_memcpy(packet->dest, &ip->daddr, sizeof(packet->dest));
+        packet->usual = ip->nexthdr == protocol;
+        packet->header = *header;
+        return packet->usual ? PACKET_FOUND : packet_walk_extensions(skb, packet, ip->nexthdr, protocol);
+}
+
+/*
+ * Finds the layer 4 header of the wanted protocol and copies it. layer3 must be a constant: ETH_HLEN or 0. Returns enum
+ * packet_result. *packet must be zeroed (the verifier wants every byte of it known, for the global functions).
+ */
+UNDERPASS_INLINE int packet_read(struct __sk_buff *skb, const __u32 layer3, const __u8 protocol, struct packet *packet) {
+        __u32 wanted = layer3 + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH;
+
+        if (skb->protocol != UNDERPASS_NET16(ETH_P_IP) && skb->protocol != UNDERPASS_NET16(ETH_P_IPV6))
+                return PACKET_OTHER;
+        packet->layer3 = layer3;
+        if ((void *) (long) skb->data + wanted > (void *) (long) skb->data_end) {
+                /* Short, or the headers are not in the linear part: only then it costs a call. */
+                if (bpf_skb_pull_data(skb, skb->len < wanted ? skb->len : wanted) < 0)
+                        return PACKET_OTHER;
+        }
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP))
+                return packet_read_ipv4(skb, layer3, protocol, packet);
+        return packet_read_ipv6(skb, layer3, protocol, packet);
+}
+
+/* packet_write() for headers that are not at their usual place. */
+UNDERPASS_GLOBAL int packet_write_anywhere(struct __sk_buff *skb, struct packet *packet, __u8 to) {
+        __u32 check_offset;
+        __u16 check;
+
+        if (!packet)
+                return -1;
+        if (bpf_skb_store_bytes(skb, packet->protocol_offset, &to, sizeof(to), 0) < 0)
+                return -1;
+        if (!packet->ipv6) {
+                check_offset = packet->layer3 + offsetof(struct iphdr, check);
+                if (bpf_skb_load_bytes(skb, check_offset, &check, sizeof(check)) < 0)
+                        return -1;
+                check = to == UNDERPASS_PROTOCOL_UDP ? underpass_ipv4_check_to_udp(check) :
+                                                       underpass_ipv4_check_to_tcp(check);
+                if (bpf_skb_store_bytes(skb, check_offset, &check, sizeof(check), 0) < 0)
+                        return -1;
+        }
+        return bpf_skb_store_bytes(skb, packet->layer4, &packet->header, sizeof(packet->header), 0) < 0 ? -1 : 0;
+}
+
+/*
+ * Writes packet->header back and names the other protocol, IPv4 checksum included. Negative: the packet may be half written and
+ * has to be dropped. to: UNDERPASS_PROTOCOL_TCP or _UDP, a constant.
+ */
+UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, const __u8 to, struct packet *packet) {
+        void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
+
+        if (!packet->usual)
+                return packet_write_anywhere(skb, packet, to);
+        if (packet->ipv6) {
+                struct ipv6hdr *ip = data + layer3;
+
+                if ((void *) ip + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH > end)
+                        return -1;
+                ip->nexthdr = to;
+                *(union underpass_header *) ((void *) ip + IPV6_LENGTH) = packet->header;
+        } else {
+                struct iphdr *ip = data + layer3;
+
+                if ((void *) ip + IPV4_LENGTH + UNDERPASS_HEADER_LENGTH > end)
+                        return -1;
+                ip->protocol = to;
+                ip->check = to == UNDERPASS_PROTOCOL_UDP ? underpass_ipv4_check_to_udp(ip->check) :
+                                                           underpass_ipv4_check_to_tcp(ip->check);
+                *(union underpass_header *) ((void *) ip + IPV4_LENGTH) = packet->header;
+        }
+        return 0;
+}
+
+/*
+ * Walks the options of a segment whose layer 4 header begins at layer4; both forms have them at the same place. data_offset is
+ * the byte as it stands in the header. A chain that is malformed ends the walk: what came before counts. Returns 0.
+ */
+UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 data_offset, struct packet_options *ret) {
+        __u32 length = (__u32) (data_offset >> 4) * 4;
+        /* In memory and one byte wide: so the verifier knows nothing of its value, and finds the rounds of the loop alike
+         * whichever way they went. */
+        volatile __u8 position = UNDERPASS_HEADER_LENGTH;
+
+        if (!ret)
+                return 0;
+        ret->mss_offset = 0;
+        ret->mss = 0;
+        ret->mptcp = 0;
+        for (int i = 0; i < OPTIONS_MAX; i++) {
+                __u8 option[4] = {};
+                __u32 at = position;
+
+                if (at >= length || bpf_skb_load_bytes(skb, layer4 + at, option, 1) < 0 || option[0] == OPTION_END)
+                        break;
+                if (option[0] == OPTION_NOP) {
+                        position = at + 1;
+                        continue;
+                }
+                if (bpf_skb_load_bytes(skb, layer4 + at + 1, option + 1, 1) < 0 || option[1] < 2 ||
+                    at + option[1] > length)
+                        break;
+                if (option[0] == OPTION_MPTCP)
+                        ret->mptcp = 1;
+                if (option[0] == OPTION_MSS && option[1] == 4) {
+                        if (bpf_skb_load_bytes(skb, layer4 + at + 2, option + 2, 2) < 0)
+                                break;
+                        ret->mss_offset = layer4 + at + 2;
+                        ret->mss = (__u16) ((option[2] << 8) | option[3]);
+                }
+                position = at + option[1];
+        }
+        return 0;
+}
+
+/*
+ * Lowers the MSS of a SYN or SYN-ACK to the limit of its IP version (0: never). packet->header is in TCP form; its checksum is put right here and written by
+ * the packet_write() that follows. Returns 1 when something was changed.
+ */
+UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *packet, __u16 limit_ipv4, __u16 limit_ipv6) {
+        struct packet_options options = {};
+        __u16 limit, old, new;
+
+        if (!packet)
+                return 0;
+        limit = packet->ipv6 ? limit_ipv6 : limit_ipv4;
+        new = UNDERPASS_NET16(limit);
+        if (limit == 0)
+                return 0;
+        packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
+        if (options.mss_offset == 0 || options.mss <= limit ||
+            bpf_skb_store_bytes(skb, options.mss_offset, &new, sizeof(new), 0) < 0)
+                return 0;
+        old = UNDERPASS_NET16(options.mss);
+        packet->header.tcp.check = underpass_check_replace16(packet->header.tcp.check, old, new,
+                                                             options.mss_offset - packet->layer4);
+        return 1;
+}
