@@ -1,0 +1,273 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One end of the traffic in the lab: runs in a host, takes commands as JSON lines on standard input and answers each with
+one JSON line. It can serve and open connections at the same time, MPTCP or plain TCP. See traffic.py for the other end of
+the pipe. May touch: sockets, and the files it is told to send or to write.
+
+What the connections speak: "ECHO n" + n bytes is answered with the same bytes; "PUT n" + n bytes with their SHA-256;
+"GET n" with n bytes and their SHA-256; "FILE path" with the size, the bytes of that file and their SHA-256.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+IPPROTO_MPTCP = 262
+SOL_MPTCP = 284
+MPTCP_INFO = 1
+MPTCP_INFO_FLAG_FALLBACK = 1
+TCP_TOTAL_RETRANSMISSIONS = 100     # offset of tcpi_total_retrans in struct tcp_info
+
+CHUNK = 1 << 18
+NOISE = os.urandom(1 << 20)
+
+
+def protocol_number(name):
+    """Number of "mptcp" or "tcp" for socket()."""
+    return {"mptcp": IPPROTO_MPTCP, "tcp": socket.IPPROTO_TCP}[name]
+
+
+def describe(connection):
+    """What the kernel knows of a connection: fallback, subflows beyond the first, retransmissions."""
+    try:
+        data = connection.getsockopt(SOL_MPTCP, MPTCP_INFO, 256)
+        flags = struct.unpack_from("=I", data, 8)[0]
+        fallback, subflows = bool(flags & MPTCP_INFO_FLAG_FALLBACK), data[0]
+    except OSError:
+        # EOPNOTSUPP: MPTCP that fell back to TCP; anything else: a plain TCP socket.
+        fallback, subflows = True, 0
+    try:
+        data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        retransmissions = struct.unpack_from("=I", data, TCP_TOTAL_RETRANSMISSIONS)[0]
+    except OSError:
+        retransmissions = None
+    return {"fallback": fallback, "extra_subflows": subflows, "retransmissions": retransmissions}
+
+
+class Stream:
+    """A connection with a small reader in front of it."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self._pending = b""
+
+    def line(self):
+        """The next line without its end; "" at the end of the stream."""
+        while b"\n" not in self._pending:
+            data = self.connection.recv(CHUNK)
+            if not data:
+                return ""
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode()
+
+    def blocks(self, size):
+        """The next size bytes, in blocks."""
+        while size > 0:
+            if not self._pending:
+                self._pending = self.connection.recv(CHUNK)
+                if not self._pending:
+                    raise EOFError(f"connection closed, {size} bytes missing")
+            block, self._pending = self._pending[:size], self._pending[size:]
+            size -= len(block)
+            yield block
+
+    def write(self, data):
+        """Sends all of data."""
+        self.connection.sendall(data)
+
+
+def noise(size):
+    """size bytes in blocks, the same for each call in this process."""
+    view = memoryview(NOISE)
+    while size > 0:
+        for start in range(0, min(size, len(NOISE)), CHUNK):
+            block = view[start:start + min(CHUNK, size)]
+            size -= len(block)
+            yield block
+            if size == 0:
+                return
+
+
+def file_blocks(path):
+    """The content of a file in blocks."""
+    with open(path, "rb") as file:
+        while block := file.read(CHUNK):
+            yield block
+
+
+def send_blocks(stream, blocks, rate=None, progress=None):
+    """Sends blocks, not faster than rate bytes a second; their SHA-256."""
+    digest, sent, begin = hashlib.sha256(), 0, time.monotonic()
+    for block in blocks:
+        for start in range(0, len(block), 1 << 16):
+            part = block[start:start + (1 << 16)]
+            stream.write(part)
+            sent += len(part)
+            if rate:
+                time.sleep(max(0.0, begin + sent / rate - time.monotonic()))
+        digest.update(block)
+        if progress:
+            progress(sent)
+    return digest.hexdigest()
+
+
+def receive_blocks(blocks, path=None, progress=None):
+    """Takes blocks, writes them to a file when path is given; their SHA-256."""
+    digest, received = hashlib.sha256(), 0
+    with open(path or os.devnull, "wb") as file:
+        for block in blocks:
+            digest.update(block)
+            file.write(block)
+            received += len(block)
+            if progress:
+                progress(received)
+    return digest.hexdigest()
+
+
+def serve_connection(connection):
+    """Answers the requests of one client until it closes."""
+    stream = Stream(connection)
+    with connection:
+        while line := stream.line():
+            verb, _, argument = line.partition(" ")
+            if verb == "ECHO":
+                for block in stream.blocks(int(argument)):
+                    stream.write(block)
+            elif verb == "PUT":
+                stream.write(receive_blocks(stream.blocks(int(argument))).encode() + b"\n")
+            elif verb == "GET":
+                stream.write(send_blocks(stream, noise(int(argument))).encode() + b"\n")
+            elif verb == "FILE":
+                stream.write(f"{os.path.getsize(argument)}\n".encode())
+                stream.write(send_blocks(stream, file_blocks(argument)).encode() + b"\n")
+
+
+class Peer:
+    """Executes the commands. Every public method is one command."""
+
+    def __init__(self):
+        self._streams = {}
+        self._accepted = []
+        self._tasks = {}
+        self._progress = {}
+
+    def listen(self, port, protocol="mptcp"):
+        """Serves on a port of all addresses, IPv4 and IPv6."""
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, protocol_number(protocol))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::", port))
+        listener.listen(64)
+
+        def accept():
+            while True:
+                connection, _ = listener.accept()
+                self._accepted.append(connection)
+                threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+
+    def connect(self, name, address, port, protocol="mptcp", source=None, timeout=20):
+        """Opens a connection; the seconds that took."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM, protocol_number(protocol))
+        connection.settimeout(timeout)
+        if source:
+            connection.bind((source, 0))
+        begin = time.monotonic()
+        connection.connect((address, port))
+        connection.settimeout(60)
+        self._streams[name] = Stream(connection)
+        return {"seconds": time.monotonic() - begin}
+
+    def close(self, name):
+        """Closes a connection."""
+        self._streams.pop(name).connection.close()
+
+    def info(self, name):
+        """State of an own connection."""
+        return describe(self._streams[name].connection)
+
+    def accepted(self):
+        """State of all connections that were accepted and are still open."""
+        return [describe(connection) for connection in self._accepted if connection.fileno() >= 0]
+
+    def start(self, task, **arguments):
+        """Begins a transfer in the background."""
+        name = arguments["name"]
+        self._tasks[name] = {}
+        self._progress[name] = 0
+
+        def work():
+            try:
+                self._tasks[name] |= getattr(self, "_" + task)(**arguments)
+            except Exception as error:      # pylint: disable=broad-except  (told to the other end of the pipe)
+                self._tasks[name]["error"] = f"{type(error).__name__}: {error}"
+        thread = threading.Thread(target=work, daemon=True)
+        self._tasks[name]["thread"] = thread
+        thread.start()
+
+    def progress(self, name):
+        """Bytes that the transfer in the background has moved so far, and whether it still runs."""
+        return {"bytes": self._progress[name], "running": self._tasks[name]["thread"].is_alive()}
+
+    def wait(self, name, timeout=120):
+        """Result of a transfer in the background."""
+        task = self._tasks[name]
+        task["thread"].join(timeout)
+        if task["thread"].is_alive():
+            raise TimeoutError(f"transfer not finished after {timeout} s, {self._progress[name]} bytes moved")
+        del self._tasks[name]
+        if "error" in task:
+            raise RuntimeError(task["error"])
+        return {key: value for key, value in task.items() if key != "thread"}
+
+    # Transfers
+
+    def _note(self, name):
+        return lambda count: self._progress.__setitem__(name, count)
+
+    def _echo(self, name, size):
+        stream, begin = self._streams[name], time.monotonic()
+        stream.write(f"ECHO {size}\n".encode() + b"e" * size)
+        if b"".join(stream.blocks(size)) != b"e" * size:
+            raise ValueError("the echo differs")
+        return {"seconds": time.monotonic() - begin}
+
+    def _upload(self, name, size, rate=None):
+        stream, begin = self._streams[name], time.monotonic()
+        stream.write(f"PUT {size}\n".encode())
+        here = send_blocks(stream, noise(size), rate, self._note(name))
+        there = stream.line()
+        return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin}
+
+    def _download(self, name, size=None, file=None, target=None):
+        stream, begin = self._streams[name], time.monotonic()
+        stream.write(f"FILE {file}\n".encode() if file else f"GET {size}\n".encode())
+        if file:
+            size = int(stream.line())
+        here = receive_blocks(stream.blocks(size), target, self._note(name))
+        there = stream.line()
+        return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin, "bytes": size}
+
+
+def main():
+    """Reads commands until standard input is closed."""
+    peer = Peer()
+    print(json.dumps({"result": "ready"}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = {"result": getattr(peer, command.pop("do"))(**command)}
+        except Exception as error:          # pylint: disable=broad-except  (told to the other end of the pipe)
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the options' help.
+
+Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one. May touch: logs in the
+build folder and one scratch folder with the installed project.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
+LOG_TAIL = 40
+LINE = re.compile(r"(ok|FAIL|skip) +(\S+) +([0-9.]+)$")
+
+# Suites of meson tests by rung; a test of none of them belongs to rung 1.
+SUITE_BPF = "bpf"
+SUITE_ROOT = "root"
+MESON_VERDICTS = {"OK": "ok", "EXPECTEDFAIL": "ok", "SKIP": "skip"}
+
+
+class Totals:
+    """Counts verdicts."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        lines = (ROOT / "tests/expected-skips").read_text().splitlines()
+        self._expected = {line.partition("#")[0].strip() for line in lines}
+        self._strict = os.environ.get("CI") == "true"
+
+    def count(self, verdict, name):
+        """Takes one verdict in."""
+        if verdict == "ok":
+            self.passed += 1
+        elif verdict == "FAIL":
+            self.failed += 1
+        else:
+            self.skipped += 1
+            if self._strict and name not in self._expected:
+                print("      | skipped, but tests/expected-skips does not name it: a failure in CI", flush=True)
+                self.skipped -= 1
+                self.failed += 1
+
+    def show(self, verdict, name, seconds, detail=""):
+        """Prints the line of a test, what is to be said about it, and counts it."""
+        print(f"{verdict:<4}  {name}  {seconds:.2f}")
+        for line in detail.splitlines():
+            print(f"      | {line}")
+        sys.stdout.flush()
+        self.count(verdict, name)
+
+    def empty(self):
+        """Whether nothing was counted."""
+        return self.passed + self.failed + self.skipped == 0
+
+    def closing_line(self):
+        """The last line of a run."""
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def meson_tests():
+    """(suites, name) of all meson tests, suites without the project's name."""
+    answer = subprocess.run(["/usr/bin/meson", "introspect", str(BUILD), "--tests"], check=True, capture_output=True,
+                            stdin=subprocess.DEVNULL)
+    return [({suite.rpartition(":")[2] for suite in test["suite"]}, test["name"])
+            for test in json.loads(answer.stdout)]
+
+
+def meson_name(suites, name):
+    """How a meson test is called in the output: suite/name."""
+    return f"{min(suites or {'meson'})}/{name}".replace(" ", "-")
+
+
+def run_meson(selected, rung, totals):
+    """Runs these meson tests and shows the results in the order of their end."""
+    base = f"rung-{rung}"
+    # Tests of rung 3 are not made to run beside each other on a small machine.
+    command = ["/usr/bin/meson", "test", "-C", str(BUILD), "--no-rebuild", "--logbase", base,
+               "--num-processes", "1" if rung == 3 else "2", *[name for _, name in selected]]
+    log = BUILD / "meson-logs" / f"{base}.json"
+    log.unlink(missing_ok=True)
+    output = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+                            errors="backslashreplace", check=False)
+    suites = {name: suites for suites, name in selected}
+    seen = set()
+    for line in log.read_text().splitlines() if log.exists() else []:
+        result = json.loads(line)
+        name = result["name"].rpartition(" / ")[2]
+        seen.add(name)
+        verdict = MESON_VERDICTS.get(result["result"], "FAIL")
+        text = (result["stdout"] or "") + (result.get("stderr") or "")
+        tail = "\n".join(text.splitlines()[-LOG_TAIL if verdict == "FAIL" else -1:])
+        if verdict == "FAIL":
+            tail = f"{result['result']}, exit status {result['returncode']}\n{tail}"
+        totals.show(verdict, meson_name(suites[name], name), result["duration"], "" if verdict == "ok" else tail)
+    for name in suites.keys() - seen:
+        text = output.stdout[-2000:] + output.stderr[-2000:]
+        totals.show("FAIL", meson_name(suites[name], name), 0, "no result\n" + text)
+
+
+def lab_files(pattern):
+    """Files of the lab that have tests with a name that contains the pattern, and these names."""
+    for file in sorted(HERE.glob("test_*.py")):
+        names = subprocess.run(["/usr/bin/python3", str(file), "--list", "-k", pattern], check=True,
+                               stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8").stdout.split()
+        if names:
+            yield file, names
+
+
+def run_lab(file, names, options, totals):
+    """Runs one file of the lab, shows its lines as they come."""
+    command = ["/usr/bin/python3", str(file), "-k", options.k] + (["--keep"] if options.keep else [])
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          encoding="utf-8", errors="backslashreplace") as process:
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                match = LINE.match(line.rstrip())
+                if match and match[2] in names:
+                    totals.count(match[1], match[2])
+                    names.remove(match[2])
+        except BaseException:
+            # The file takes its lab down by itself.
+            process.send_signal(signal.SIGTERM)
+            raise
+    for name in names:
+        totals.show("FAIL", name, 0, f"{file.name} ended with status {process.returncode}, this test has no verdict")
+
+
+def install_stage(folder):
+    """Installs the project into a folder for the hosts of the lab; its path."""
+    stage = pathlib.Path(folder) / "stage"
+    subprocess.run(["/usr/bin/meson", "install", "-C", str(BUILD), "--no-rebuild", "--quiet"], check=True,
+                   env=dict(os.environ, DESTDIR=str(stage)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return stage
+
+
+def run_all(options, totals, scratch):
+    """All rungs."""
+    tests = [(suites, name) for suites, name in meson_tests() if options.k in meson_name(suites, name)]
+    rungs = {1: [test for test in tests if not test[0] & {SUITE_BPF, SUITE_ROOT}],
+             2: [test for test in tests if SUITE_BPF in test[0]],
+             3: [test for test in tests if SUITE_ROOT in test[0] and SUITE_BPF not in test[0]]}
+    labs = [] if options.quick else list(lab_files(options.k))
+    if options.quick:
+        rungs.pop(3)
+    if options.list:
+        for rung in rungs.values():
+            print(*[meson_name(*test) for test in rung], sep="\n", end="\n" if rung else "")
+        for _, names in labs:
+            print(*names, sep="\n")
+        return
+    titles = {1: "pure code and checks", 2: "BPF programs", 3: "network namespaces and hosts"}
+    for rung, selected in rungs.items():
+        print(f"\nrung {rung}: {titles[rung]}", flush=True)
+        if rung > 1 and os.geteuid() != 0:
+            names = [meson_name(*test) for test in selected]
+            if rung == 3:
+                names += [name for _, each in labs for name in each]
+            for name in names:
+                totals.show("skip", name, 0, "needs root: sudo tests/run")
+            continue
+        if selected:
+            run_meson(selected, rung, totals)
+        if rung == 3 and labs:
+            os.environ["UNDERPASS_STAGE"] = str(install_stage(scratch))
+            for file, names in labs:
+                run_lab(file, names, options, totals)
+
+
+def main():
+    """Parses the options that tests/run passed on."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("-k", metavar="PATTERN", default="")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.umask(0o022)
+    totals = Totals()
+    scratch = tempfile.mkdtemp(prefix="underpass-run-")
+    os.chmod(scratch, 0o755)
+    try:
+        run_all(options, totals, scratch)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, subprocess.CalledProcessError) as error:
+        stderr = getattr(error, "stderr", None) or b""
+        totals.show("FAIL", "run", 0, f"{error}\n{stderr.decode(errors='backslashreplace')}")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if options.list:
+        return
+    if totals.empty():
+        totals.show("FAIL", "run", 0, f"no test has {options.k!r} in its name")
+    print()
+    print(totals.closing_line())
+    sys.exit(1 if totals.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

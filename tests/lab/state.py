@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The state of a host's network as text, so that "as before" can be shown by a diff. Reads only."""
+
+import difflib
+import re
+
+# What is true of a host at one moment, and the command that tells it. No statistics: they change by themselves.
+COMMANDS = {
+    "links": ["ip", "-details", "link"],
+    "addresses": ["ip", "address"],
+    "routes": ["ip", "route", "show", "table", "all"],
+    "routes of IPv6": ["ip", "-6", "route", "show", "table", "all"],
+    "rules": ["ip", "rule"],
+    "queueing disciplines": ["tc", "qdisc", "show"],
+    "programs on links": ["bpftool", "net"],
+    "MPTCP endpoints": ["ip", "mptcp", "endpoint"],
+    "MPTCP limits": ["ip", "mptcp", "limits"],
+    "pins": ["find", "/sys/fs/bpf"],
+    "interfaces": ["ls", "/sys/class/net"],
+    "firewall": ["nft", "list", "ruleset"],
+    "sysctls": ["sysctl", "--all", "--pattern", r"^net\.(core|ipv4|ipv6|mptcp)\."],
+}
+
+# Normalisation: what differs although nothing changed.
+NOISE = [
+    (re.compile(r"\b(expires|valid_lft|preferred_lft) \d+sec"), r"\1 N"),
+    (re.compile(r"\bid \d+ "), "id N "),    # MPTCP endpoints get a new number each time
+]
+
+
+def host_state(host):
+    """The state by topic."""
+    state = {}
+    for topic, command in COMMANDS.items():
+        # sysctl cannot read some files even as root and says so with its exit status.
+        state[topic] = host.run(*command, check=topic != "sysctls").stdout
+    for interface in state["interfaces"].split():
+        for parent in ("ingress", "egress", "root"):
+            text = host.run("tc", "filter", "show", "dev", interface, parent, check=False).stdout
+            state[f"filters of {interface} {parent}"] = text
+        state[f"offloads of {interface}"] = host.run("ethtool", "-k", interface, check=False).stdout
+    for topic, text in state.items():
+        for pattern, replacement in NOISE:
+            text = pattern.sub(replacement, text)
+        lines = [line.rstrip() for line in text.splitlines()]
+        state[topic] = "\n".join(sorted(lines) if topic in ("MPTCP endpoints", "pins", "sysctls") else lines)
+    return state
+
+
+def difference(before, after):
+    """Unified diff of two states; "" when they are equal."""
+    lines = []
+    for topic in sorted(set(before) | set(after)):
+        lines += difflib.unified_diff(before.get(topic, "").splitlines(), after.get(topic, "").splitlines(),
+                                      f"{topic}, before", f"{topic}, after", lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def assert_same(before, after, what):
+    """AssertionError with the diff unless both states are equal."""
+    text = difference(before, after)
+    assert not text, f"{what}: the state of the host differs\n{text}"

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Traffic between the hosts of the lab, and what the kernels of the hosts tell of it.
+
+Peer drives one peer.py inside a host. The rest asks ss and /proc of a host. May touch: the processes it started.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+
+from host import HERE, wait_until
+from lab import PORT, address
+
+
+class PeerError(Exception):
+    """A command of a peer failed."""
+
+
+class Peer:
+    """peer.py in a host; ends with the lab."""
+
+    def __init__(self, lab, host):
+        self.host = host
+        log = open(host.folder / "log" / "peer.log", "ab")
+        self._process = host.spawn(["/usr/bin/python3", str(HERE / "peer.py")], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=log, encoding="utf-8")
+        log.close()
+        lab.at_close(self.stop)
+        self._answer()
+
+    def stop(self):
+        """Ends the process and with it all connections."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=10)
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise PeerError(f"{self.host.name}: the peer ended, see peer.log")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{self.host.name}: {answer['error']}")
+        return answer["result"]
+
+    def call(self, do, **arguments):
+        """Executes one command of peer.py."""
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def listen(self, port=PORT, protocol="mptcp"):
+        """Serves on a port."""
+        self.call("listen", port=port, protocol=protocol)
+
+    def connect(self, name, target=None, port=PORT, **arguments):
+        """Opens a connection, to the server unless told otherwise."""
+        return self.call("connect", name=name, address=target or address("s0"), port=port, **arguments)
+
+    def close(self, name):
+        """Closes a connection."""
+        self.call("close", name=name)
+
+    def info(self, name):
+        """State of a connection."""
+        return self.call("info", name=name)
+
+    def start(self, task, name, **arguments):
+        """Begins "echo", "upload" or "download" in the background."""
+        self.call("start", task=task, name=name, **arguments)
+
+    def progress(self, name):
+        """Bytes moved so far."""
+        return self.call("progress", name=name)
+
+    def wait(self, name, timeout=120):
+        """Waits for the transfer in the background."""
+        return self.call("wait", name=name, timeout=timeout)
+
+    def transfer(self, task, name, timeout=120, **arguments):
+        """Begins a transfer and waits for it; for uploads and downloads the checksums have to be equal."""
+        self.start(task, name, **arguments)
+        result = self.wait(name, timeout)
+        assert result.get("equal", True), f"{task} on {name}: the SHA-256 of both ends differ"
+        return result
+
+
+def pair(lab, port=PORT):
+    """A server that listens and a client."""
+    server = Peer(lab, lab.server)
+    server.listen(port)
+    return server, Peer(lab, lab.client)
+
+
+def subflows(host, port=PORT):
+    """MPTCP subflows of a host to or from a port that are fully established: their local addresses, sorted."""
+    lines = host.output("ss", "-Htnio", "state", "established").splitlines()
+    found = []
+    for head, detail in zip(lines[::2], lines[1::2]):
+        local, remote = head.split()[2:4]
+        flags = re.search(r"tcp-ulp-mptcp flags:(\w*)", detail)
+        if str(port) in (local.rpartition(":")[2], remote.rpartition(":")[2]) and flags and "e" in flags[1]:
+            bare = local.rpartition(":")[0].partition("%")[0].strip("[]")
+            found.append(bare.removeprefix("::ffff:"))
+    return sorted(found)
+
+
+def wait_subflows(host, expected, port=PORT, seconds=3.0):
+    """Waits until exactly these local addresses carry a subflow; the assertion tells what there was instead."""
+    expected = sorted(expected)
+    try:
+        wait_until(lambda: subflows(host, port) == expected, "subflows", seconds)
+    except TimeoutError:
+        raise AssertionError(f"{host.name}: subflows after {seconds:g} s: {subflows(host, port)}, "
+                             f"expected {expected}") from None
+
+
+def retransmissions(host):
+    """TCP segments that a host has sent again so far, all connections."""
+    lines = pathlib.Path(f"/proc/{host.init}/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("RetransSegs")])
