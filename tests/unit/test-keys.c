@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Tests of the table of keys: its rows are complete, found by each of their names, and round-trip. May
+ * touch: nothing.
+ */
+
+#include "unit.h"
+
+#include <ctype.h>
+
+#include "counters.h"
+#include "keys.h"
+
+static const char *good_values[_KEY_ID_MAX][12] = {
+        [KEY_ID_TUNNEL] = { "no", "yes", "auto", " AUTO\n" },
+        [KEY_ID_REMOTE_PORTS] = { "", "443", "443,8000-8080", "1-65535", "65535 1", "80\t443,,444",
+                                  "1-10000" },
+        [KEY_ID_LOCAL_PORTS] = { "", "1", "65535", "10-20,15-30,31", "5,4,3,2,1" },
+        [KEY_ID_REMOTE_ADDRESSES] = { "", "192.0.2.1", "192.0.2.0/24, 2001:db8::/32", "0.0.0.0/0",
+                                      "2000::/3", "::ffff:10.0.0.0/104", "2001:db8::1", "::1/128",
+                                      "fe80::/10 10.0.0.0/8" },
+        [KEY_ID_FWMARK] = { "", "0", "16", "0x10", "0x10/0xff", "0xFFFFFFFF", "4294967295", "0/1",
+                            "0xf0/240" },
+        [KEY_ID_MPTCP_ONLY] = { "yes", "no", "true", "false", "on", "off", "1", "0", "Yes" },
+        [KEY_ID_MSS] = { "auto", "536", "1400", "9216" },
+        [KEY_ID_MTU] = { "auto", "576", "1280", "65535" },
+        [KEY_ID_MPTCP_ENDPOINT] = { "none", "", "subflow", "signal", "subflow,backup", "fullmesh subflow",
+                                    "backup,signal,subflow" },
+};
+
+static void every_row_is_complete(void) {
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+
+                assert(key->id == i);
+                assert(key->name && key->section_name && key->default_text);
+                assert(key->range_text && *key->range_text);
+                assert(key->help[strlen(key->help) - 1] == '.');
+                assert(key->type < _KEY_TYPE_MAX);
+                assert(isupper((unsigned char) key->section_name[0]));
+                for (const char *c = key->name; *c; c++)
+                        assert(islower((unsigned char) *c) || *c == '-');
+                if (key->type == KEY_NUMBER)
+                        assert(key->minimum > 0 && key->minimum <= key->maximum && key->zero_word);
+        }
+}
+
+static void every_row_is_found_by_each_name(void) {
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+                _cleanup_(freep) char *user_data = string_format("underpass.%s", key->name);
+
+                assert(key_find(key->name) == key);
+                assert(key_find_section(key->section_name) == key);
+                assert(key_find_user_data(user_data) == key);
+                assert(!key_find(user_data));
+                assert(!key_find_user_data(key->name));
+                assert(key_suggest(key->name) == key);
+                assert(key_suggest(user_data) == key);
+                assert(key_suggest(key->section_name) == key);
+        }
+        assert(!key_find(""));
+        assert(!key_find_section("remoteports"));
+        assert(!key_find_section("remote-ports"));
+        assert(!key_find_user_data("underpass."));
+        assert(!key_find_user_data("Underpass.mtu"));
+}
+
+static void misspelt_names_are_recognised(void) {
+        static const struct {
+                const char *name;
+                const char *meant;  /* NULL: nothing alike */
+        } cases[] = {
+                { "underpass.remote-port", "remote-ports" },
+                { "underpass.remote_ports", "remote-ports" },
+                { "underpass.remoteports", "remote-ports" },
+                { "RemotePort", "remote-ports" },
+                { "remoteports", "remote-ports" },
+                { "LocalPort", "local-ports" },
+                { "fw-mark", "fwmark" },
+                { "firewall-mark", "fwmark" },
+                { "tunel", "tunnel" },
+                { "tunenl", "tunnel" },
+                { "mptcponly", "mptcp-only" },
+                { "mtu-", "mtu" },
+                { "", NULL },
+                { "m", NULL },
+                { "underpass.", NULL },
+                { "password", NULL },
+                { "\xff\xfe\xfd", NULL },
+                { "remote-ports-remote-ports-remote-ports-remote-ports-remote-ports", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const Key *key = key_suggest(cases[i].name);
+
+                if (cases[i].meant)
+                        assert_text(key ? key->name : NULL, cases[i].meant);
+                else
+                        assert(!key);
+        }
+}
+
+static void defaults_are_those_of_the_table(void) {
+        Settings settings;
+
+        settings_init(&settings);
+        assert(settings.tunnel == TUNNEL_NO);
+        assert(settings.mptcp_only);
+        assert(settings.remote_ports.count == 0 && settings.local_ports.count == 0);
+        assert(settings.remote_addresses.count == 0 && !settings.fwmark.set);
+        assert(settings.mss == 0 && settings.mtu == 0 && settings.mptcp_endpoint == 0);
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                _cleanup_(freep) char *text = key_format(key_get((KeyId) i), &settings);
+                assert_text(text, key_get((KeyId) i)->default_text);
+        }
+}
+
+static void every_row_round_trips(void) {
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+                size_t differing = 0;
+
+                assert(good_values[i][1]);
+                for (size_t k = 0; k < ELEMENTS(good_values[i]) && good_values[i][k]; k++) {
+                        _cleanup_(freep) char *reason = NULL, *once = NULL, *twice = NULL;
+                        Settings first, second, untouched;
+
+                        settings_init(&first);
+                        settings_init(&second);
+                        settings_init(&untouched);
+                        assert(key_parse(key, good_values[i][k], &first, &reason) == 0);
+                        assert(!reason);
+                        once = key_format(key, &first);
+                        assert(key_parse(key, once, &second, &reason) == 0);
+                        twice = key_format(key, &second);
+                        assert_text(twice, once);
+                        assert(key_equal(key, &first, &second));
+                        /* No other field has changed. */
+                        for (size_t other = 0; other < _KEY_ID_MAX; other++)
+                                if (other != i)
+                                        assert(key_equal(key_get((KeyId) other), &first, &untouched));
+                        differing += !key_equal(key, &first, &untouched);
+                }
+                assert(differing > 0);
+        }
+}
+
+static void signatures_follow_the_type(void) {
+        static const struct {
+                KeyId id;
+                const char *signature;
+        } cases[] = {
+                { KEY_ID_TUNNEL, "s" },
+                { KEY_ID_REMOTE_PORTS, "a(qq)" },
+                { KEY_ID_LOCAL_PORTS, "a(qq)" },
+                { KEY_ID_REMOTE_ADDRESSES, "as" },
+                { KEY_ID_FWMARK, "s" },
+                { KEY_ID_MPTCP_ONLY, "b" },
+                { KEY_ID_MSS, "u" },
+                { KEY_ID_MTU, "u" },
+                { KEY_ID_MPTCP_ENDPOINT, "as" },
+        };
+
+        assert(ELEMENTS(cases) == _KEY_ID_MAX);
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert_text(key_signature(key_get(cases[i].id)), cases[i].signature);
+}
+
+static void every_counter_has_a_name_of_its_own(void) {
+        for (size_t i = 0; i < UNDERPASS_COUNTER_COUNT; i++) {
+                const CounterInfo *info = counter_info((enum underpass_counter) i);
+
+                assert(info->name && info->help);
+                assert(info->help[strlen(info->help) - 1] == '.');
+                for (size_t k = 0; k < i; k++)
+                        assert(!streq(info->name, counter_info((enum underpass_counter) k)->name));
+        }
+        assert_text(counter_info(UNDERPASS_COUNTER_SENT)->name, "sent");
+        assert_text(counter_info(UNDERPASS_COUNTER_PASS_PORT)->name, "pass-port");
+        assert_text(counter_info(UNDERPASS_COUNTER_DROP_HOP_HEADER)->name, "drop-hop-header");
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "every row is complete", every_row_is_complete },
+                { "every row is found by each of its names", every_row_is_found_by_each_name },
+                { "misspelt names are recognised", misspelt_names_are_recognised },
+                { "defaults are those of the table", defaults_are_those_of_the_table },
+                { "every row round-trips and touches its own field only", every_row_round_trips },
+                { "signatures follow the type", signatures_follow_the_type },
+                { "every counter has a name of its own", every_counter_has_a_name_of_its_own },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Tests of the steps from what is applied to what is wanted, and of warnings. May touch: nothing.
+ */
+
+#include "unit.h"
+
+#include "plan-world.h"
+
+/* What the service remembers after it has carried the plan out. */
+static Applied applied_of(const Plan *plan) {
+        Applied applied = {
+                .attached = true,
+                .raw_ip = plan->raw_ip,
+                .link = plan->link,
+                .mtu_original = plan->mtu != 0 ? 1500 : 0,
+                .mtu_set = plan->mtu,
+                .endpoint_flags = plan->endpoint_flags,
+                .endpoints_count = plan->endpoints_count,
+        };
+
+        applied.link.slot = 3;
+        memcpy(applied.endpoints, plan->endpoints, sizeof(applied.endpoints));
+        return applied;
+}
+
+static void the_first_plan_takes_all_steps(void) {
+        _cleanup_(world_end) World world;
+        const Applied nothing = { 0 };
+
+        world_begin(&world);
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_ANNOUNCE));
+
+        world_set(&world, KEY_ID_MTU, "1400");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        assert(world_plan(&world) == 0);
+        /* No address yet, so others may have registered something. */
+        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_ANNOUNCE | STEP_MTU));
+        world_add_address(&world, "10.0.1.2");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_MTU | STEP_ENDPOINTS));
+        /* Somebody else has set this MTU already; it is not ours to restore. */
+        assert(plan_diff(&nothing, world.plan, 1400) == (STEP_ATTACH | STEP_ENDPOINTS));
+}
+
+static void the_same_plan_takes_no_step(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        world_add_address(&world, "10.0.1.3");
+        world_set(&world, KEY_ID_MTU, "1400");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        /* Another order is no change. */
+        applied.endpoints[0] = world.plan->endpoints[1];
+        applied.endpoints[1] = world.plan->endpoints[0];
+        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        /* A changed MTU is set again. */
+        assert(plan_diff(&applied, world.plan, 1500) == STEP_MTU);
+}
+
+static void changed_settings_take_one_step(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        world_set(&world, KEY_ID_REMOTE_PORTS, "444");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1500) == STEP_SETTINGS);
+
+        world.facts.mtu = 1400;  /* mss=auto follows */
+        world_set(&world, KEY_ID_REMOTE_PORTS, "443");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == STEP_SETTINGS);
+
+        world.facts.type = ARPHRD_PPP;
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == (STEP_DETACH | STEP_ATTACH | STEP_ANNOUNCE));
+}
+
+static void what_is_no_longer_wanted_is_restored(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        world_set(&world, KEY_ID_MTU, "1400");
+        world_set(&world, KEY_ID_MSS, "1000");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "signal");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_ENDPOINTS));
+
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        world_add_address(&world, "10.0.1.3");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == STEP_ENDPOINTS);
+
+        world.addresses[0] = world.addresses[1];
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_ENDPOINTS));
+
+        world_set(&world, KEY_ID_MTU, "auto");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU));
+
+        world_set(&world, KEY_ID_TUNNEL, "no");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, 1400) ==
+               (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
+        applied.endpoints_count = 0;
+        applied.mtu_original = 0;
+        assert(plan_diff(&applied, world.plan, 1400) == STEP_DETACH);
+        /* Half undone: the rest is undone too. */
+        applied.attached = false;
+        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        applied.mtu_original = 1500;
+        assert(plan_diff(&applied, world.plan, 1400) == STEP_RESTORE_MTU);
+}
+
+static void waiting_takes_the_tunnel_off(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        world_set(&world, KEY_ID_TUNNEL, "auto");
+        assert(world_plan(&world) == 0);
+        assert(world.plan->verdict == PLAN_WAIT);
+        assert(plan_diff(&applied, world.plan, 1500) == STEP_DETACH);
+}
+
+static void ephemeral_ports_are_warned_of(void) {
+        static const struct {
+                const char *remote, *local;
+                size_t warnings;
+                const char *first;
+        } cases[] = {
+                { "443", "22", 0, NULL },
+                { "443", "60999", 1,
+                  "underpass.local-ports: 60999-60999 overlaps net.ipv4.ip_local_port_range (32768-60999), "
+                  "so the kernel" },
+                { "30000-32768,40000-40010", "22", 1,
+                  "underpass.remote-ports: 30000-32768 overlaps the ports" },
+                { "1-65535", "40000,50000", 2, "underpass.local-ports: 40000-40000 overlaps" },
+                { "61000", "32767", 0, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(world_end) World world;
+
+                world_begin(&world);
+                world.input.ephemeral_ports = (struct underpass_port_range) { 32768, 60999 };
+                world_set(&world, KEY_ID_REMOTE_PORTS, cases[i].remote);
+                world_set(&world, KEY_ID_LOCAL_PORTS, cases[i].local);
+                assert(world_plan(&world) == 0);
+                assert(strings_count(world.plan->warnings) == cases[i].warnings);
+                if (cases[i].first) {
+                        assert_contains(world.plan->warnings[0], cases[i].first);
+                        assert_contains(world.plan->warnings[0], "net.ipv4.ip_local_reserved_ports.");
+                }
+                /* Unknown range: nothing to say. */
+                world.input.ephemeral_ports.first = 0;
+                assert(world_plan(&world) == 0);
+                assert(!world.plan->warnings);
+        }
+}
+
+static void udp_sockets_on_local_ports_are_warned_of(void) {
+        static const uint16_t ports[] = { 53, 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008 };
+        _cleanup_(world_end) World world;
+
+        world_begin(&world);
+        world.input.udp_ports = ports;
+        world.input.udp_ports_count = ELEMENTS(ports);
+        assert(world_plan(&world) == 0);
+        assert(!world.plan->warnings);  /* remote-ports=443 is no port of this host */
+
+        world_set(&world, KEY_ID_LOCAL_PORTS, "443");
+        assert(world_plan(&world) == 0);
+        assert(strings_count(world.plan->warnings) == 1);
+        assert_text(world.plan->warnings[0], "underpass.local-ports: a UDP socket holds port 443 as well; "
+                                             "datagrams there that look like the first packet of an MPTCP "
+                                             "connection or belong to a tunnelled flow are taken as TCP, "
+                                             "everything else still reaches the socket.");
+
+        world_set(&world, KEY_ID_LOCAL_PORTS, "443,8000-8080");
+        world_set(&world, KEY_ID_MPTCP_ONLY, "no");
+        assert(world_plan(&world) == 0);
+        assert(strings_count(world.plan->warnings) == 1);
+        assert_contains(world.plan->warnings[0], "UDP sockets hold the ports 443, 8001, 8002, 8003, 8004, "
+                                                 "8005, 8006, 8007 … as well; datagrams there that look "
+                                                 "like the first packet of a TCP connection");
+}
+
+static void two_masters_are_warned_of(void) {
+        _cleanup_(world_end) World world;
+
+        world_begin(&world);
+        world.profile->connection_endpoints = true;
+        world.profile->connection_mtu = 1450;
+        assert(world_plan(&world) == 0);
+        assert(!world.plan->warnings);
+
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        world_set(&world, KEY_ID_MTU, "1400");
+        assert(world_plan(&world) == 0);
+        assert(strings_count(world.plan->warnings) == 2);
+        assert_contains(world.plan->warnings[0], "underpass.mptcp-endpoint=subflow in LTE (6f0c): ");
+        assert_contains(world.plan->warnings[0], "set connection.mptcp-flags=disabled.");
+        assert_contains(world.plan->warnings[1], "the connection itself sets an MTU of 1450");
+
+        world.profile->connection_mtu = 1400;
+        world.profile->connection_endpoints = false;
+        assert(world_plan(&world) == 0);
+        assert(!world.plan->warnings);
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "the first plan takes all steps", the_first_plan_takes_all_steps },
+                { "the same plan takes no step", the_same_plan_takes_no_step },
+                { "changed settings take one step", changed_settings_take_one_step },
+                { "what is no longer wanted is restored", what_is_no_longer_wanted_is_restored },
+                { "waiting takes the tunnel off", waiting_takes_the_tunnel_off },
+                { "ephemeral ports are warned of", ephemeral_ports_are_warned_of },
+                { "UDP sockets on local ports are warned of", udp_sockets_on_local_ports_are_warned_of },
+                { "two masters are warned of", two_masters_are_warned_of },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Tests of the base helpers. May touch: a temporary file of its own.
+ */
+
+#include "unit.h"
+
+#include <fcntl.h>
+
+static void utf8_is_checked_strictly(void) {
+        static const struct {
+                const char *text;
+                size_t length;
+                bool valid;
+        } cases[] = {
+                { "", 0, true },
+                { "plain", 5, true },
+                { "a\0b", 3, false },
+                { "\xc3\xa9", 2, true },
+                { "\xc3", 1, false },               /* cut */
+                { "\xe2\x80\xa6", 3, true },
+                { "\xe2\x80", 2, false },
+                { "\xf0\x9f\x98\x80", 4, true },
+                { "\xf0\x9f\x98", 3, false },
+                { "\xc0\xaf", 2, false },           /* overlong */
+                { "\xc1\xbf", 2, false },
+                { "\xe0\x9f\xbf", 3, false },
+                { "\xf0\x8f\xbf\xbf", 4, false },
+                { "\xed\xa0\x80", 3, false },       /* surrogate */
+                { "\xed\x9f\xbf", 3, true },
+                { "\xf4\x8f\xbf\xbf", 4, true },    /* U+10FFFF */
+                { "\xf4\x90\x80\x80", 4, false },
+                { "\xf8\x88\x80\x80\x80", 5, false },
+                { "\x80", 1, false },
+                { "\xff", 1, false },
+                { "a\xc3\x28", 3, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert(utf8_valid(cases[i].text, cases[i].length) == cases[i].valid);
+}
+
+static void excerpts_are_short_and_harmless(void) {
+        static const struct {
+                const char *text;
+                size_t limit;
+                const char *wanted;
+        } cases[] = {
+                { "", 8, "" },
+                { "eight888", 8, "eight888" },
+                { "nine99999", 8, "nine999…" },
+                { "é\xff", 8, "é\\xff" },
+                { "\x1b[31m", 16, "\\x1b[31m" },
+                { "\n", 2, "…" },
+                { "ab\ncdefgh", 7, "ab\\x0a…" },
+                { "\xe2\x80\xae", 20, "\\xe2\\x80\\xae" },  /* right-to-left override */
+                { "\xc2\x9b", 20, "\\xc2\\x9b" },           /* a control sequence introducer */
+                { "ééééé", 4, "ééé…" },
+                { "éééé", 4, "éééé" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *got = string_excerpt(cases[i].text, strlen(cases[i].text),
+                                                            cases[i].limit);
+                assert_text(got, cases[i].wanted);
+        }
+}
+
+static void excerpts_of_all_bytes_are_utf8(void) {
+        char bytes[512];
+
+        for (size_t i = 0; i < sizeof(bytes); i++)
+                bytes[i] = (char) (i * 7 + i / 256);
+        for (size_t limit = 1; limit < sizeof(bytes); limit++) {
+                _cleanup_(freep) char *got = string_excerpt(bytes, sizeof(bytes), limit);
+                assert(utf8_valid(got, strlen(got)));
+                assert(!strpbrk(got, "\n\x1b\x7f"));
+        }
+}
+
+static void lists_grow_and_compare(void) {
+        _cleanup_(strings_freep) char **one = NULL, **other = NULL;
+
+        assert(strings_count(NULL) == 0);
+        assert(strings_equal(NULL, NULL));
+        assert(strings_add(&one, "first") == 0);
+        assert(strings_addf(&one, "%d…%s", 2, "x") == 0);
+        assert(strings_count(one) == 2);
+        assert_text(one[1], "2…x");
+        assert(!strings_equal(one, NULL));
+        assert(!strings_equal(NULL, one));
+        assert(strings_add(&other, "first") == 0);
+        assert(!strings_equal(one, other));
+        assert(strings_add(&other, "2…x") == 0);
+        assert(strings_equal(one, other));
+}
+
+static void ownership_moves(void) {
+        char *text = strdup("x");
+        char *taken = TAKE_PTR(text);
+        int fd = 7, taken_fd = TAKE_FD(fd);
+
+        assert(!text);
+        assert_text(taken, "x");
+        assert(string_replace(&taken, "y") == 0);
+        assert_text(taken, "y");
+        assert(string_replace(&taken, NULL) == 0);
+        assert(!taken);
+        assert(fd == -EBADF);
+        assert(taken_fd == 7);
+        errno = 42;
+        assert(close_fd(-1) == -EBADF);
+        assert(errno == 42);
+}
+
+static void files_are_read_up_to_a_limit(void) {
+        char path[] = "/tmp/underpass-test-util.XXXXXX";
+        _cleanup_(close_fdp) int fd = mkostemp(path, O_CLOEXEC);
+        _cleanup_(freep) char *text = NULL, *untouched = NULL;
+        size_t length = 99;
+
+        assert(fd >= 0);
+        assert(file_read(path, 0, &text, &length) == 0);
+        assert_text(text, "");
+        assert(length == 0);
+        free(TAKE_PTR(text));
+
+        assert(file_write(path, "hello\n") == 0);
+        assert(file_read(path, 6, &text, &length) == 0);
+        assert_text(text, "hello\n");
+        assert(length == 6);
+        assert(file_read(path, 5, &untouched, NULL) == -EFBIG);
+        assert(!untouched);
+
+        /* More than one step of the buffer. */
+        for (size_t i = 0; i < 10000; i++)
+                assert(write(fd, "0123456789", 10) == 10);
+        free(TAKE_PTR(text));
+        assert(file_read(path, 1000000, &text, &length) == 0);
+        assert(length == 100000);
+        assert(text[length] == 0);
+        assert(file_read(path, 99999, &untouched, NULL) == -EFBIG);
+        assert(unlink(path) == 0);
+
+        assert(file_read(path, 10, &untouched, NULL) == -ENOENT);
+        assert(file_write(path, "x") == -ENOENT);
+        assert(file_read("/", 10, &untouched, NULL) == -EISDIR);
+        assert(!untouched);
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "UTF-8 is checked strictly", utf8_is_checked_strictly },
+                { "excerpts are short and harmless", excerpts_are_short_and_harmless },
+                { "excerpts of all bytes are UTF-8", excerpts_of_all_bytes_are_utf8 },
+                { "lists grow and compare", lists_grow_and_compare },
+                { "ownership moves", ownership_moves },
+                { "files are read up to a limit", files_are_read_up_to_a_limit },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The frame of all unit tests: a table of named functions that assert, run in order and reported as TAP.
+ * Included first by each test, so that assert() is always there. May touch: standard output.
+ */
+
+#undef NDEBUG
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util.h"
+
+typedef struct Test {
+        const char *name;  /* a sentence that is true when the test passes */
+        void (*run)(void);
+} Test;
+
+static inline int run_tests(const Test *tests, size_t count) {
+        printf("1..%zu\n", count);
+        for (size_t i = 0; i < count; i++) {
+                /* Said before, so that it is known which one aborted. */
+                printf("# %s\n", tests[i].name);
+                fflush(stdout);
+                tests[i].run();
+                printf("ok %zu - %s\n", i + 1, tests[i].name);
+                fflush(stdout);
+        }
+        return 0;
+}
+
+/* Shows both strings when they differ. */
+static inline void assert_text(const char *got, const char *wanted) {
+        if (got && streq(got, wanted))
+                return;
+        printf("# got:    %s\n# wanted: %s\n", got ? got : "(null)", wanted);
+        fflush(stdout);
+        assert(!"texts differ");
+}
+
+/* Shows the string when the part is not in it. */
+static inline void assert_contains(const char *text, const char *part) {
+        if (text && strstr(text, part))
+                return;
+        printf("# in:     %s\n# wanted: %s\n", text ? text : "(null)", part);
+        fflush(stdout);
+        assert(!"part is missing");
+}
