@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One host of the lab: its own network, mount, PID, UTS and IPC namespaces, a private system bus and a real NetworkManager.
+"""One host of the lab: its own network, mount, PID, UTS and IPC namespaces, a private system bus and a real
+NetworkManager.
 
-The namespaces have no names and no files on the machine; they live as long as the host's first process (host-init), and
-that one ends when this program closes a pipe or dies. May touch: processes and folders it made itself.
+The namespaces have no names and no files on the machine; they live as long as the host's first process
+(host-init), and that one ends when this program closes a pipe or dies. May touch: processes and folders it
+made itself.
 """
 
 import os
@@ -17,17 +19,20 @@ HERE = pathlib.Path(__file__).resolve().parent
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 
 
-class CommandError(Exception):
+class CommandError(RuntimeError):
     """A command in a host failed; the text has the command, its exit status and what it printed."""
 
     def __init__(self, where, command, result):
         self.status = result.returncode
         self.output = (result.stdout or "") + (result.stderr or "")
-        super().__init__(f"{where}: {shlex.join(command)}: exit status {self.status}\n{self.output.rstrip()}")
+        super().__init__(
+            f"{where}: {shlex.join(command)}: exit status {self.status}\n{self.output.rstrip()}"
+        )
 
 
 def wait_until(condition, what, seconds=10.0):
-    """Returns the first true value of condition(), which is asked again and again; TimeoutError after seconds."""
+    """Returns the first true value of condition(), which is asked again and again; TimeoutError after
+    seconds."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -61,9 +66,9 @@ class Host:
         self.name = name
         self.folder = pathlib.Path(folder)
         self.stage = stage
-        self.init = None        # process id of host-init, as seen from outside
+        self.init = None  # process id of host-init, as seen from outside
         self._unshare = None
-        self._daemons = {}      # name -> Popen of the nsenter that holds it
+        self._daemons = {}  # name -> Popen of the nsenter that holds it
 
     # Life
 
@@ -73,11 +78,30 @@ class Host:
         logs = self.folder / "log"
         scratch.mkdir(parents=True)
         logs.mkdir()
-        command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "--ipc",
-                   str(HERE / "host-init"), self.name, str(scratch), str(self.stage or "")]
+        command = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--uts",
+            "--ipc",
+            str(HERE / "host-init"),
+            self.name,
+            str(scratch),
+            str(self.stage or ""),
+        ]
         with open(logs / "init.log", "wb") as log:
-            self._unshare = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                             env=ENVIRONMENT, start_new_session=True)
+            self._unshare = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
         if self._unshare.stdout.readline() != b"ready\n":
             raise RuntimeError(f"host {self.name} did not start: {(logs / 'init.log').read_text().strip()}")
         self.init = children(self._unshare.pid)[0]
@@ -112,11 +136,19 @@ class Host:
         return subprocess.Popen(self.enter() + command, env=ENVIRONMENT, start_new_session=True, **arguments)
 
     def run(self, *command, check=True, text=None, timeout=60):
-        """Runs a command in the host; the CompletedProcess, or CommandError when it fails and check is true."""
+        """Runs a command in the host; the result; CommandError when it fails and check is true."""
         command = [str(word) for word in command]
-        result = subprocess.run(self.enter() + command, env=ENVIRONMENT, start_new_session=True, timeout=timeout,
-                                input=text or "", capture_output=True, encoding="utf-8", errors="backslashreplace",
-                                check=False)
+        result = subprocess.run(
+            self.enter() + command,
+            env=ENVIRONMENT,
+            start_new_session=True,
+            timeout=timeout,
+            input=text or "",
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            check=False,
+        )
         if check and result.returncode != 0:
             raise CommandError(self.name, command, result)
         return result
@@ -184,8 +216,10 @@ class Host:
     def start_manager(self):
         """Starts NetworkManager and waits until it answers."""
         self.start_daemon("manager", ["/usr/sbin/NetworkManager", "--no-daemon", "--debug"])
-        wait_until(lambda: self.run("nmcli", "-t", "-f", "RUNNING", "general", check=False).stdout == "running\n",
-                   f"{self.name}: NetworkManager runs")
+        wait_until(
+            lambda: self.run("nmcli", "-t", "-f", "RUNNING", "general", check=False).stdout == "running\n",
+            f"{self.name}: NetworkManager runs",
+        )
 
     def add_profile(self, name, interface, **properties):
         """Adds an Ethernet profile by nmcli; a property ipv4_addresses stands for ipv4.addresses."""
@@ -193,11 +227,24 @@ class Host:
         for key, value in properties.items():
             setting, _, rest = key.partition("_")
             words += [f"{setting}.{rest.replace('_', '-')}", str(value)]
-        self.run("nmcli", "connection", "add", "type", "ethernet", "con-name", name, "ifname", interface,
-                 "connection.autoconnect", "no", *words)
+        self.run(
+            "nmcli",
+            "connection",
+            "add",
+            "type",
+            "ethernet",
+            "con-name",
+            name,
+            "ifname",
+            interface,
+            "connection.autoconnect",
+            "no",
+            *words,
+        )
 
     def set_user_data(self, profile, **pairs):
-        """Writes user.data of a profile the way an editor would, unchecked: into its file. None removes a pair."""
+        """Writes user.data of a profile the way an editor would, unchecked: into its file. None removes a
+        pair."""
         file = self.output("nmcli", "-g", "filename,name", "connection", "show").splitlines()
         path = next(line.split(":")[0] for line in file if line.endswith(":" + profile))
         lines = self.path(path).read_bytes().split(b"\n")

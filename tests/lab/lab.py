@@ -4,12 +4,13 @@
     client  c0 ── mc0 ┐                    ┌ ms0 ── s0  server
             c1 ── mc1 ┴── middlebox ───────┘
 
-Client and server are hosts with a bus and NetworkManager of their own; the middlebox only forwards. Everything lives in
-unnamed namespaces and one scratch folder, so labs never collide and nothing is left behind.
-May touch: what it made itself.
+Client and server are hosts with a bus and NetworkManager of their own; the middlebox only forwards.
+Everything lives in unnamed namespaces and one scratch folder, so labs never collide and nothing is left
+behind. May touch: what it made itself.
 """
 
 import ipaddress
+import json
 import os
 import pathlib
 import shlex
@@ -20,11 +21,11 @@ import tempfile
 from host import Host
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PORT = 8443             # the port of the server that is tunnelled
-PLAIN_PORT = 8080       # one that is not
+PORT = 8443  # the port of the server that is tunnelled
+PLAIN_PORT = 8080  # one that is not
 
-# Interface of a host -> (its peer on the middlebox, number of the network). Unique local addresses would not do:
-# NetworkManager makes no MPTCP endpoints of them.
+# Interface of a host -> (its peer on the middlebox, number of the network). Unique local addresses would not
+# do: NetworkManager makes no MPTCP endpoints of them.
 LINKS = {"c0": ("mc0", 1), "c1": ("mc1", 2), "s0": ("ms0", 9)}
 
 
@@ -37,13 +38,18 @@ def address(interface, family=4, router=False):
 def stage_project(target):
     """Installs the built project below target, as "DESTDIR=target meson install" does."""
     build = os.environ.get("UNDERPASS_BUILD", str(ROOT / "build"))
-    subprocess.run(["/usr/bin/meson", "install", "-C", build, "--no-rebuild", "--quiet"], check=True,
-                   env=dict(os.environ, DESTDIR=str(target)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["/usr/bin/meson", "install", "-C", build, "--no-rebuild", "--quiet"],
+        check=True,
+        env=dict(os.environ, DESTDIR=str(target)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 class Lab:
-    """The three hosts; a context manager. stage: folder of the installed project; None takes $UNDERPASS_STAGE or
-    installs the build; False leaves the project out."""
+    """The three hosts; a context manager. stage: folder of the installed project; None takes
+    $UNDERPASS_STAGE or installs the build; False leaves the project out."""
 
     def __init__(self, stage=None, manager=True):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="underpass-lab-"))
@@ -96,11 +102,15 @@ class Lab:
     def _cable(self, peer, host, interface):
         # "netns PID" means a process id as the caller sees it, so only the network namespace is entered.
         inside = ["nsenter", "--target", str(self.middlebox.init), "--net", "ip"]
-        commands = [f"link add {peer} type veth peer name {interface} netns {host.init}",
-                    f"address add {address(interface, router=True)}/24 dev {peer}",
-                    f"address add {address(interface, 6, router=True)}/64 dev {peer} nodad",
-                    f"link set {peer} up"]
-        subprocess.run(inside + ["-batch", "-"], input="\n".join(commands) + "\n", encoding="utf-8", check=True)
+        commands = [
+            f"link add {peer} type veth peer name {interface} netns {host.init}",
+            f"address add {address(interface, router=True)}/24 dev {peer}",
+            f"address add {address(interface, 6, router=True)}/64 dev {peer} nodad",
+            f"link set {peer} up",
+        ]
+        subprocess.run(
+            inside + ["-batch", "-"], input="\n".join(commands) + "\n", encoding="utf-8", check=True
+        )
 
     def close(self):
         """Takes everything down."""
@@ -119,36 +129,69 @@ class Lab:
 
     def add_profiles(self):
         """Adds profile "first" on c0 and "second" on c1 of the client, and "server" on s0 of the server."""
-        for host, name, interface, metric in ((self.client, "first", "c0", 100), (self.client, "second", "c1", 200),
-                                              (self.server, "server", "s0", 100)):
+        for host, name, interface, metric in (
+            (self.client, "first", "c0", 100),
+            (self.client, "second", "c1", 200),
+            (self.server, "server", "s0", 100),
+        ):
             host.add_profile(name, interface, **self.profile_properties(interface, metric))
 
     @staticmethod
     def profile_properties(interface, metric):
         """Static addresses and gateways of an interface, as nmcli takes them."""
-        return {"ipv4_method": "manual", "ipv4_addresses": f"{address(interface)}/24",
-                "ipv4_gateway": address(interface, router=True), "ipv4_route_metric": metric,
-                "ipv6_method": "manual", "ipv6_addresses": f"{address(interface, 6)}/64",
-                "ipv6_gateway": address(interface, 6, router=True), "ipv6_route_metric": metric,
-                "ipv6_addr_gen_mode": "eui64"}
+        return {
+            "ipv4_method": "manual",
+            "ipv4_addresses": f"{address(interface)}/24",
+            "ipv4_gateway": address(interface, router=True),
+            "ipv4_route_metric": metric,
+            "ipv6_method": "manual",
+            "ipv6_addresses": f"{address(interface, 6)}/64",
+            "ipv6_gateway": address(interface, 6, router=True),
+            "ipv6_route_metric": metric,
+            "ipv6_addr_gen_mode": "eui64",
+        }
 
     # The middlebox
 
     def strip_mptcp(self, strip):
-        """Switches the stripping of MPTCP options in the middlebox."""
-        rule = "tcp option mptcp exists counter reset tcp option mptcp" if strip else ""
-        self.middlebox.run("nft", "-f", "-", text=f"""
-            table inet middlebox
-            delete table inet middlebox
-            table inet middlebox {{
-                chain forward {{
-                    type filter hook forward priority 0; policy accept;
-                    {rule}
-                }}
-            }}""")
+        """Switches the stripping of MPTCP options in the middlebox; its counters begin at 0 again."""
+        rule = "tcp option mptcp exists reset tcp option mptcp" if strip else ""
+        names, rules = [], [rule]
+        for protocol in ("tcp", "udp"):
+            for peer in ("mc0", "mc1"):
+                names.append(f"counter {protocol}-{peer} {{ }}")
+                for way in (f'iifname "{peer}" {protocol} dport', f'oifname "{peer}" {protocol} sport'):
+                    rules.append(f"{way} {PORT} counter name {protocol}-{peer}")
+        self.middlebox.run(
+            "nft",
+            "-f",
+            "-",
+            text="\n".join(
+                [
+                    "table inet middlebox",
+                    "delete table inet middlebox",
+                    "table inet middlebox {",
+                    *names,
+                    "chain forward {",
+                    "type filter hook forward priority 0; policy accept;",
+                    *rules,
+                    "}",
+                    "}",
+                ]
+            ),
+        )
+
+    def counters(self):
+        """(packets, bytes) that the middlebox has forwarded for PORT, by "tcp-mc0", "udp-mc1" and so on."""
+        answer = json.loads(
+            self.middlebox.output("nft", "-j", "list", "counters", "table", "inet", "middlebox")
+        )
+        counters = (entry["counter"] for entry in answer["nftables"] if "counter" in entry)
+        return {counter["name"]: (counter["packets"], counter["bytes"]) for counter in counters}
 
     def offload(self, enabled):
-        """Switches transmit checksum offload (and with it segmentation offload) of all interfaces of the hosts."""
+        """Switches transmit checksum offload (and with it segmentation offload) of all interfaces of the
+        hosts."""
         for interface in LINKS:
             host = self.client if interface.startswith("c") else self.server
             host.run("ethtool", "-K", interface, "tx", "on" if enabled else "off")

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One end of the traffic in the lab: runs in a host, takes commands as JSON lines on standard input and answers each with
-one JSON line. It can serve and open connections at the same time, MPTCP or plain TCP. See traffic.py for the other end of
-the pipe. May touch: sockets, and the files it is told to send or to write.
+"""One end of the traffic in the lab: runs in a host, takes commands as JSON lines on standard input and
+answers each with one JSON line. It can serve and open connections at the same time, MPTCP or plain TCP. See
+traffic.py for the other end of the pipe. May touch: sockets, and the files it is told to send or to write.
 
-What the connections speak: "ECHO n" + n bytes is answered with the same bytes; "PUT n" + n bytes with their SHA-256;
-"GET n" with n bytes and their SHA-256; "FILE path" with the size, the bytes of that file and their SHA-256.
+What the connections speak: "ECHO n" + n bytes is answered with the same bytes; "PUT n" + n bytes with their
+SHA-256; "GET n" with n bytes and their SHA-256; "FILE path" with the size, the bytes of that file and their
+SHA-256.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ IPPROTO_MPTCP = 262
 SOL_MPTCP = 284
 MPTCP_INFO = 1
 MPTCP_INFO_FLAG_FALLBACK = 1
-TCP_TOTAL_RETRANSMISSIONS = 100     # offset of tcpi_total_retrans in struct tcp_info
+TCP_TOTAL_RETRANSMISSIONS = 100  # offset of tcpi_total_retrans in struct tcp_info
 
 CHUNK = 1 << 18
 NOISE = os.urandom(1 << 20)
@@ -87,7 +88,7 @@ def noise(size):
     view = memoryview(NOISE)
     while size > 0:
         for start in range(0, min(size, len(NOISE)), CHUNK):
-            block = view[start:start + min(CHUNK, size)]
+            block = view[start : start + min(CHUNK, size)]
             size -= len(block)
             yield block
             if size == 0:
@@ -106,7 +107,7 @@ def send_blocks(stream, blocks, rate=None, progress=None):
     digest, sent, begin = hashlib.sha256(), 0, time.monotonic()
     for block in blocks:
         for start in range(0, len(block), 1 << 16):
-            part = block[start:start + (1 << 16)]
+            part = block[start : start + (1 << 16)]
             stream.write(part)
             sent += len(part)
             if rate:
@@ -170,6 +171,7 @@ class Peer:
                 connection, _ = listener.accept()
                 self._accepted.append(connection)
                 threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+
         threading.Thread(target=accept, daemon=True).start()
 
     def connect(self, name, address, port, protocol="mptcp", source=None, timeout=20):
@@ -206,8 +208,9 @@ class Peer:
         def work():
             try:
                 self._tasks[name] |= getattr(self, "_" + task)(**arguments)
-            except Exception as error:      # pylint: disable=broad-except  (told to the other end of the pipe)
+            except Exception as error:  # pylint: disable=broad-except  (told to the other end of the pipe)
                 self._tasks[name]["error"] = f"{type(error).__name__}: {error}"
+
         thread = threading.Thread(target=work, daemon=True)
         self._tasks[name]["thread"] = thread
         thread.start()
@@ -221,7 +224,9 @@ class Peer:
         task = self._tasks[name]
         task["thread"].join(timeout)
         if task["thread"].is_alive():
-            raise TimeoutError(f"transfer not finished after {timeout} s, {self._progress[name]} bytes moved")
+            raise TimeoutError(
+                f"transfer not finished after {timeout} s, {self._progress[name]} bytes moved"
+            )
         del self._tasks[name]
         if "error" in task:
             raise RuntimeError(task["error"])
@@ -264,7 +269,7 @@ def main():
         command = json.loads(line)
         try:
             answer = {"result": getattr(peer, command.pop("do"))(**command)}
-        except Exception as error:          # pylint: disable=broad-except  (told to the other end of the pipe)
+        except Exception as error:  # pylint: disable=broad-except  (told to the other end of the pipe)
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the options' help.
+"""Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the
+options' help.
 
-Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one. May touch: logs in the
-build folder and one scratch folder with the installed project.
+Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one. May touch:
+logs in the build folder and one scratch folder with the installed project.
 """
 
 import argparse
@@ -47,7 +48,9 @@ class Totals:
         else:
             self.skipped += 1
             if self._strict and name not in self._expected:
-                print("      | skipped, but tests/expected-skips does not name it: a failure in CI", flush=True)
+                print(
+                    "      | skipped, but tests/expected-skips does not name it: a failure in CI", flush=True
+                )
                 self.skipped -= 1
                 self.failed += 1
 
@@ -70,10 +73,16 @@ class Totals:
 
 def meson_tests():
     """(suites, name) of all meson tests, suites without the project's name."""
-    answer = subprocess.run(["/usr/bin/meson", "introspect", str(BUILD), "--tests"], check=True, capture_output=True,
-                            stdin=subprocess.DEVNULL)
-    return [({suite.rpartition(":")[2] for suite in test["suite"]}, test["name"])
-            for test in json.loads(answer.stdout)]
+    answer = subprocess.run(
+        ["/usr/bin/meson", "introspect", str(BUILD), "--tests"],
+        check=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return [
+        ({suite.rpartition(":")[2] for suite in test["suite"]}, test["name"])
+        for test in json.loads(answer.stdout)
+    ]
 
 
 def meson_name(suites, name):
@@ -85,12 +94,28 @@ def run_meson(selected, rung, totals):
     """Runs these meson tests and shows the results in the order of their end."""
     base = f"rung-{rung}"
     # Tests of rung 3 are not made to run beside each other on a small machine.
-    command = ["/usr/bin/meson", "test", "-C", str(BUILD), "--no-rebuild", "--logbase", base,
-               "--num-processes", "1" if rung == 3 else "2", *[name for _, name in selected]]
+    command = [
+        "/usr/bin/meson",
+        "test",
+        "-C",
+        str(BUILD),
+        "--no-rebuild",
+        "--logbase",
+        base,
+        "--num-processes",
+        "1" if rung == 3 else "2",
+        *[name for _, name in selected],
+    ]
     log = BUILD / "meson-logs" / f"{base}.json"
     log.unlink(missing_ok=True)
-    output = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-                            errors="backslashreplace", check=False)
+    output = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+        check=False,
+    )
     suites = {name: suites for suites, name in selected}
     seen = set()
     for line in log.read_text().splitlines() if log.exists() else []:
@@ -99,10 +124,12 @@ def run_meson(selected, rung, totals):
         seen.add(name)
         verdict = MESON_VERDICTS.get(result["result"], "FAIL")
         text = (result["stdout"] or "") + (result.get("stderr") or "")
-        tail = "\n".join(text.splitlines()[-LOG_TAIL if verdict == "FAIL" else -1:])
+        tail = "\n".join(text.splitlines()[-LOG_TAIL if verdict == "FAIL" else -1 :])
         if verdict == "FAIL":
             tail = f"{result['result']}, exit status {result['returncode']}\n{tail}"
-        totals.show(verdict, meson_name(suites[name], name), result["duration"], "" if verdict == "ok" else tail)
+        totals.show(
+            verdict, meson_name(suites[name], name), result["duration"], "" if verdict == "ok" else tail
+        )
     for name in suites.keys() - seen:
         text = output.stdout[-2000:] + output.stderr[-2000:]
         totals.show("FAIL", meson_name(suites[name], name), 0, "no result\n" + text)
@@ -111,8 +138,13 @@ def run_meson(selected, rung, totals):
 def lab_files(pattern):
     """Files of the lab that have tests with a name that contains the pattern, and these names."""
     for file in sorted(HERE.glob("test_*.py")):
-        names = subprocess.run(["/usr/bin/python3", str(file), "--list", "-k", pattern], check=True,
-                               stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8").stdout.split()
+        names = subprocess.run(
+            ["/usr/bin/python3", str(file), "--list", "-k", pattern],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+        ).stdout.split()
         if names:
             yield file, names
 
@@ -120,8 +152,14 @@ def lab_files(pattern):
 def run_lab(file, names, options, totals):
     """Runs one file of the lab, shows its lines as they come."""
     command = ["/usr/bin/python3", str(file), "-k", options.k] + (["--keep"] if options.keep else [])
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          encoding="utf-8", errors="backslashreplace") as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="backslashreplace",
+    ) as process:
         try:
             for line in process.stdout:
                 print(line, end="", flush=True)
@@ -134,23 +172,32 @@ def run_lab(file, names, options, totals):
             process.send_signal(signal.SIGTERM)
             raise
     for name in names:
-        totals.show("FAIL", name, 0, f"{file.name} ended with status {process.returncode}, this test has no verdict")
+        totals.show(
+            "FAIL", name, 0, f"{file.name} ended with status {process.returncode}, this test has no verdict"
+        )
 
 
 def install_stage(folder):
     """Installs the project into a folder for the hosts of the lab; its path."""
     stage = pathlib.Path(folder) / "stage"
-    subprocess.run(["/usr/bin/meson", "install", "-C", str(BUILD), "--no-rebuild", "--quiet"], check=True,
-                   env=dict(os.environ, DESTDIR=str(stage)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["/usr/bin/meson", "install", "-C", str(BUILD), "--no-rebuild", "--quiet"],
+        check=True,
+        env=dict(os.environ, DESTDIR=str(stage)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     return stage
 
 
 def run_all(options, totals, scratch):
     """All rungs."""
     tests = [(suites, name) for suites, name in meson_tests() if options.k in meson_name(suites, name)]
-    rungs = {1: [test for test in tests if not test[0] & {SUITE_BPF, SUITE_ROOT}],
-             2: [test for test in tests if SUITE_BPF in test[0]],
-             3: [test for test in tests if SUITE_ROOT in test[0] and SUITE_BPF not in test[0]]}
+    rungs = {
+        1: [test for test in tests if not test[0] & {SUITE_BPF, SUITE_ROOT}],
+        2: [test for test in tests if SUITE_BPF in test[0]],
+        3: [test for test in tests if SUITE_ROOT in test[0] and SUITE_BPF not in test[0]],
+    }
     labs = [] if options.quick else list(lab_files(options.k))
     if options.quick:
         rungs.pop(3)

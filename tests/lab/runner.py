@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the tests of one file of the lab and prints one line for each: "ok|FAIL|skip  name  seconds".
 
-A test is a function test_* of the file, in the order in which they stand there; it fails by raising an exception. After a
-failure the lines say why, and the end of every log of its lab follows. May touch: nothing but standard output.
+A test is a function test_* of the file, in the order in which they stand there; it fails by raising an
+exception. After a failure the lines say why, and the end of every log of its lab follows. May touch: nothing
+but standard output.
 """
 
 import argparse
@@ -24,6 +25,7 @@ class Skip(Exception):
 
 class Run:
     """Options of this run, and what the current test notes for the case that it fails."""
+
     keep = False
     notes = []
     labs = []
@@ -68,7 +70,7 @@ def run_test(name, function):
         function()
     except Skip as reason:
         verdict, text = "skip", str(reason)
-    except Exception:                       # pylint: disable=broad-except  (a test may fail in any way)
+    except Exception:  # pylint: disable=broad-except  (a test may fail in any way)
         verdict, text = "FAIL", "\n".join([traceback.format_exc()] + Run.notes)
     print(f"{verdict:<4}  {name}  {time.monotonic() - begin:.2f}")
     for line in text.splitlines():
@@ -88,9 +90,11 @@ def main():
     Run.keep = options.keep
 
     prefix = "lab/" + file.stem.removeprefix("test_")
-    tests = {f"{prefix}/{name.removeprefix('test_')}": function
-             for name, function in vars(sys.modules["__main__"]).items()
-             if name.startswith("test_") and callable(function)}
+    tests = {
+        f"{prefix}/{name.removeprefix('test_')}": function
+        for name, function in vars(sys.modules["__main__"]).items()
+        if name.startswith("test_") and callable(function)
+    }
     tests = {name: function for name, function in tests.items() if options.k in name}
     if options.list:
         print(*tests, sep="\n")

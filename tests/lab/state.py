@@ -4,7 +4,8 @@
 import difflib
 import re
 
-# What is true of a host at one moment, and the command that tells it. No statistics: they change by themselves.
+# What is true of a host at one moment, and the command that tells it. No statistics: they change by
+# themselves.
 COMMANDS = {
     "links": ["ip", "-details", "link"],
     "addresses": ["ip", "address"],
@@ -24,7 +25,7 @@ COMMANDS = {
 # Normalisation: what differs although nothing changed.
 NOISE = [
     (re.compile(r"\b(expires|valid_lft|preferred_lft) \d+sec"), r"\1 N"),
-    (re.compile(r"\bid \d+ "), "id N "),    # MPTCP endpoints get a new number each time
+    (re.compile(r"\bid \d+ "), "id N "),  # MPTCP endpoints get a new number each time
 ]
 
 
@@ -51,8 +52,14 @@ def difference(before, after):
     """Unified diff of two states; "" when they are equal."""
     lines = []
     for topic in sorted(set(before) | set(after)):
-        lines += difflib.unified_diff(before.get(topic, "").splitlines(), after.get(topic, "").splitlines(),
-                                      f"{topic}, before", f"{topic}, after", lineterm="", n=1)
+        lines += difflib.unified_diff(
+            before.get(topic, "").splitlines(),
+            after.get(topic, "").splitlines(),
+            f"{topic}, before",
+            f"{topic}, after",
+            lineterm="",
+            n=1,
+        )
     return "\n".join(lines)
 
 

@@ -16,8 +16,8 @@ def all_up(lab):
 
 
 def test_middlebox_strips():
-    """Through the middlebox MPTCP falls back to TCP, with and without IPv6; with stripping off it does not, and the
-    second uplink carries a subflow."""
+    """Through the middlebox MPTCP falls back to TCP, with and without IPv6; with stripping off it does not,
+    and the second uplink carries a subflow."""
     with runner.TestLab(stage=False) as lab:
         all_up(lab)
         _, client = traffic.pair(lab)
@@ -51,7 +51,8 @@ def test_capture_sees_tcp():
 
 
 def test_state_is_stable():
-    """Two snapshots of an idle host are equal, so are those before and after a profile was up, and a change is seen."""
+    """Two snapshots of an idle host are equal, so are those before and after a profile was up, and a change
+    is seen."""
     with runner.TestLab(stage=False) as lab:
         lab.client.up("first")
         lab.client.down("first")

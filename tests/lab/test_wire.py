@@ -17,7 +17,7 @@ def datagram(pseudo, options=b"", payload=b"data", flags=0x10):
     body = struct.pack("!BBHII", data_offset << 4, flags, 1000, 1, 2) + options + payload
     head = struct.pack("!HHHH", 40000, PORT, length, 0)
     total = wire.ones_complement(pseudo + struct.pack("!HH", wire.UDP, length) + head + body)
-    return head[:6] + struct.pack("!H", 0xffff - total or 0xffff) + body
+    return head[:6] + struct.pack("!H", 0xFFFF - total or 0xFFFF) + body
 
 
 def frame(family, protocol=wire.UDP, **arguments):
@@ -26,7 +26,7 @@ def frame(family, protocol=wire.UDP, **arguments):
         pseudo = bytes([10, 77, 0, 2, 10, 77, 9, 2])
         body = datagram(pseudo, **arguments)
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0x4000, 64, protocol, 0) + pseudo
-        checksum = 0xffff - wire.ones_complement(head)
+        checksum = 0xFFFF - wire.ones_complement(head)
         return bytes(12) + b"\x08\x00" + head[:10] + struct.pack("!H", checksum) + head[12:] + body
     pseudo = b"\x20\x01\x0d\xb8" + bytes(11) + b"\1" + b"\x20\x01\x0d\xb8" + bytes(11) + b"\2"
     body = datagram(pseudo, **arguments)
@@ -41,12 +41,18 @@ def judge(*frames):
 def patch(data, offset, value):
     """data with one byte replaced by another value than it has."""
     changed = value if data[offset] != value else value ^ 1
-    return data[:offset] + bytes([changed]) + data[offset + 1:]
+    return data[:offset] + bytes([changed]) + data[offset + 1 :]
 
 
 def test_right_packets():
     """Right packets of both families, odd lengths, frames padded to 60 bytes."""
-    good = [frame(4), frame(6), frame(4, payload=b""), frame(6, payload=b"odd"), frame(4, payload=b"") + bytes(6)]
+    good = [
+        frame(4),
+        frame(6),
+        frame(4, payload=b""),
+        frame(6, payload=b"odd"),
+        frame(4, payload=b"") + bytes(6),
+    ]
     report = judge(*good)
     assert report.faults == [], report.faults
     assert (report.packets, report.udp, report.tcp, report.families) == (5, 5, 0, {4, 6}), report
@@ -55,7 +61,9 @@ def test_right_packets():
 def test_syn_and_options():
     """SYNs are counted, those with an MPTCP option apart."""
     capable = bytes([2, 4, 5, 180, 30, 4, 0, 1])
-    report = judge(frame(4, flags=2, options=capable), frame(6, flags=2, options=bytes([1, 1, 1, 1])), frame(4))
+    report = judge(
+        frame(4, flags=2, options=capable), frame(6, flags=2, options=bytes([1, 1, 1, 1])), frame(4)
+    )
     assert (report.syn, report.mptcp_syn, report.faults) == (2, 1, []), report
 
 
@@ -78,7 +86,7 @@ def test_every_fault_is_found():
         "IPv4 length": [v4[:-1]],
         "IPv6 payload length": [v6[:-1], v6 + b"\0"],
         "is a fragment": [frame_with_fragment()],
-        "data offset": [datagram_frame(4, 8, 0x40), datagram_frame(6, 8, 0xf0)],
+        "data offset": [datagram_frame(4, 8, 0x40), datagram_frame(6, 8, 0xF0)],
         "URG is set": [datagram_frame(4, 9, 0x30), datagram_frame(6, 9, 0x30)],
     }
     for text, frames in cases.items():
@@ -97,14 +105,14 @@ def datagram_frame(family, offset, value):
     body = patch(data[start:], offset, value)
     body = body[:6] + b"\0\0" + body[8:]
     total = wire.ones_complement(pseudo + struct.pack("!HH", wire.UDP, len(body)) + body)
-    return data[:start] + body[:6] + struct.pack("!H", 0xffff - total or 0xffff) + body[8:]
+    return data[:start] + body[:6] + struct.pack("!H", 0xFFFF - total or 0xFFFF) + body[8:]
 
 
 def frame_with_fragment():
     """An IPv4 frame with More Fragments set and a right header checksum."""
     data = frame(4)
     head = data[14:20] + b"\x20\0" + data[22:24] + b"\0\0" + data[26:34]
-    checksum = 0xffff - wire.ones_complement(head)
+    checksum = 0xFFFF - wire.ones_complement(head)
     return data[:14] + head[:10] + struct.pack("!H", checksum) + head[12:] + data[34:]
 
 

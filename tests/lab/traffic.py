@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Traffic between the hosts of the lab, and what the kernels of the hosts tell of it.
 
-Peer drives one peer.py inside a host. The rest asks ss and /proc of a host. May touch: the processes it started.
+Peer drives one peer.py inside a host. The rest asks ss and /proc of a host. May touch: the processes it
+started.
 """
 
 import json
@@ -13,7 +14,7 @@ from host import HERE, wait_until
 from lab import PORT, address
 
 
-class PeerError(Exception):
+class PeerError(RuntimeError):
     """A command of a peer failed."""
 
 
@@ -23,8 +24,13 @@ class Peer:
     def __init__(self, lab, host):
         self.host = host
         log = open(host.folder / "log" / "peer.log", "ab")
-        self._process = host.spawn(["/usr/bin/python3", str(HERE / "peer.py")], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, stderr=log, encoding="utf-8")
+        self._process = host.spawn(
+            ["/usr/bin/python3", str(HERE / "peer.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+        )
         log.close()
         lab.at_close(self.stop)
         self._answer()
@@ -94,7 +100,7 @@ def pair(lab, port=PORT):
 
 
 def subflows(host, port=PORT):
-    """MPTCP subflows of a host to or from a port that are fully established: their local addresses, sorted."""
+    """Established MPTCP subflows of a host to or from a port: their local addresses, sorted."""
     lines = host.output("ss", "-Htnio", "state", "established").splitlines()
     found = []
     for head, detail in zip(lines[::2], lines[1::2]):
@@ -107,13 +113,14 @@ def subflows(host, port=PORT):
 
 
 def wait_subflows(host, expected, port=PORT, seconds=3.0):
-    """Waits until exactly these local addresses carry a subflow; the assertion tells what there was instead."""
+    """Waits until exactly these local addresses carry a subflow; an assertion tells what there was."""
     expected = sorted(expected)
     try:
         wait_until(lambda: subflows(host, port) == expected, "subflows", seconds)
     except TimeoutError:
-        raise AssertionError(f"{host.name}: subflows after {seconds:g} s: {subflows(host, port)}, "
-                             f"expected {expected}") from None
+        raise AssertionError(
+            f"{host.name}: subflows after {seconds:g} s: {subflows(host, port)}, " f"expected {expected}"
+        ) from None
 
 
 def retransmissions(host):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is on the wire: capture of packets, and a judge that checks every one of them.
 
-The judge knows Ethernet, IPv4 and IPv6 without extension headers, which is all that the lab sends. It is pure; Capture
-runs tcpdump in a host. May touch: the process and the file it made.
+The judge knows Ethernet, IPv4 and IPv6 without extension headers, which is all that the lab sends. It is
+pure; Capture runs tcpdump in a host. May touch: the process and the file it made.
 """
 
 import dataclasses
@@ -21,12 +21,13 @@ TCP_FLAG_SYN, TCP_FLAG_URG = 0x02, 0x20
 @dataclasses.dataclass
 class Report:
     """What a capture holds for one port."""
-    packets: int = 0                # of any kind
-    udp: int = 0                    # datagrams from or to the port
-    tcp: int = 0                    # TCP packets from or to the port
-    syn: int = 0                    # datagrams that carry a SYN
-    mptcp_syn: int = 0              # of those, with an MPTCP option
-    largest: int = 0                # largest IP packet of the port
+
+    packets: int = 0  # of any kind
+    udp: int = 0  # datagrams from or to the port
+    tcp: int = 0  # TCP packets from or to the port
+    syn: int = 0  # datagrams that carry a SYN
+    mptcp_syn: int = 0  # of those, with an MPTCP option
+    largest: int = 0  # largest IP packet of the port
     families: set = dataclasses.field(default_factory=set)
     faults: list = dataclasses.field(default_factory=list)
 
@@ -41,17 +42,17 @@ def ones_complement(data):
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
+        total = (total & 0xFFFF) + (total >> 16)
     return total
 
 
 def read_pcap(path):
-    """(captured bytes, original length) of each packet in a pcap file of Ethernet frames. A packet that was cut off by the
-    end of the file is left out: tcpdump was stopped while it wrote."""
+    """(captured bytes, original length) of each packet in a pcap file of Ethernet frames. A packet that was
+    cut off by the end of the file is left out: tcpdump was stopped while it wrote."""
     data = pathlib.Path(path).read_bytes()
     if len(data) < 24:
         return
-    order = {0xa1b2c3d4: "<", 0xd4c3b2a1: ">"}[struct.unpack_from("<I", data)[0]]
+    order = {0xA1B2C3D4: "<", 0xD4C3B2A1: ">"}[struct.unpack_from("<I", data)[0]]
     link_type = struct.unpack_from(order + "I", data, 20)[0]
     if link_type != 1:
         raise ValueError(f"{path}: link type {link_type} is not Ethernet")
@@ -61,12 +62,13 @@ def read_pcap(path):
         offset += 16
         if offset + captured > len(data):
             return
-        yield data[offset:offset + captured], original
+        yield data[offset : offset + captured], original
         offset += captured
 
 
 def split_ip(number, packet, report):
-    """(family, protocol, pseudo header without length, payload) of an IP packet, or None for what is not IP or is broken."""
+    """(family, protocol, pseudo header without length, payload) of an IP packet, or None for what is not IP
+    or is broken."""
     version = packet[0] >> 4 if packet else 0
     if version == 4:
         header = (packet[0] & 15) * 4
@@ -74,10 +76,10 @@ def split_ip(number, packet, report):
         if header < 20 or length != len(packet):
             report.fault(number, f"IPv4 length {length} in a packet of {len(packet)} bytes")
             return None
-        if ones_complement(packet[:header]) != 0xffff:
+        if ones_complement(packet[:header]) != 0xFFFF:
             report.fault(number, "IPv4 header checksum is wrong")
             return None
-        if struct.unpack_from("!H", packet, 6)[0] & 0x3fff:
+        if struct.unpack_from("!H", packet, 6)[0] & 0x3FFF:
             report.fault(number, "is a fragment")
             return None
         return 4, packet[9], packet[12:20], packet[header:]
@@ -100,7 +102,7 @@ def mptcp_option(options):
             return False
         if options[0] == 30:
             return True
-        options = options[options[1]:]
+        options = options[options[1] :]
     return False
 
 
@@ -112,7 +114,7 @@ def judge_datagram(number, pseudo, datagram, report):
         return
     if checksum == 0:
         report.fault(number, "UDP checksum is zero")
-    elif ones_complement(pseudo + struct.pack("!HH", UDP, length) + datagram) != 0xffff:
+    elif ones_complement(pseudo + struct.pack("!HH", UDP, length) + datagram) != 0xFFFF:
         report.fault(number, f"UDP checksum {checksum:#06x} is wrong")
     if length < 20:
         report.fault(number, f"{length} bytes are too short for a TCP header")
@@ -124,7 +126,7 @@ def judge_datagram(number, pseudo, datagram, report):
         report.fault(number, "URG is set")
     if flags & TCP_FLAG_SYN:
         report.syn += 1
-        report.mptcp_syn += mptcp_option(datagram[20:data_offset * 4])
+        report.mptcp_syn += mptcp_option(datagram[20 : data_offset * 4])
 
 
 def judge_packet(number, packet, port, report):
@@ -155,8 +157,8 @@ def judge(frames, port):
         kind = struct.unpack_from("!H", frame, 12)[0] if len(frame) >= 34 else 0
         packet = frame[14:]
         if kind == 0x0800:
-            packet = packet[:max(20, struct.unpack_from("!H", packet, 2)[0])]
-        elif kind != 0x86dd:
+            packet = packet[: max(20, struct.unpack_from("!H", packet, 2)[0])]
+        elif kind != 0x86DD:
             continue
         judge_packet(number, packet, port, report)
     return report
@@ -174,9 +176,26 @@ class Capture:
 
     def __enter__(self):
         with open(self._log, "wb") as log:
-            self._process = self.host.spawn(["tcpdump", "-Z", "root", "-n", "-s", "0", "-B", "131072", "-U", "-i",
-                                             self.interface, "-w", str(self.path), "ip or ip6"], stderr=log,
-                                            stdout=subprocess.DEVNULL)
+            self._process = self.host.spawn(
+                [
+                    "tcpdump",
+                    "-Z",
+                    "root",
+                    "-n",
+                    "-s",
+                    "0",
+                    "-B",
+                    "131072",
+                    "-U",
+                    "-i",
+                    self.interface,
+                    "-w",
+                    str(self.path),
+                    "ip or ip6",
+                ],
+                stderr=log,
+                stdout=subprocess.DEVNULL,
+            )
         wait_until(lambda: b"listening on" in self._log.read_bytes(), f"tcpdump on {self.interface}")
         return self
 

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The service and its command inside hosts: profiles, states of links, the process. Asks over the bus and
+/proc."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+from host import children, running, wait_until
+from lab import PORT
+
+BUS_NAME = "org.underpass1"
+MANAGER = "/org/underpass1"
+ACTIVE = "active"
+
+
+def busctl(host, *words, check=True):
+    """Calls busctl; the parsed answer."""
+    text = host.run("busctl", "--json=short", *words, check=check).stdout
+    return json.loads(text) if text else None
+
+
+def manager_call(host, method, *arguments):
+    """Calls a method of the manager: manager_call(host, "Activate", "s", "c0")."""
+    return busctl(host, "call", BUS_NAME, MANAGER, BUS_NAME + ".Manager", method, *arguments)
+
+
+def link(host, interface):
+    """All properties of a link, by name."""
+    path = manager_call(host, "GetLink", "s", interface)["data"][0]
+    answer = busctl(
+        host, "call", BUS_NAME, path, "org.freedesktop.DBus.Properties", "GetAll", "s", BUS_NAME + ".Link"
+    )
+    return {name: value["data"] for name, value in answer["data"][0].items()}
+
+
+def wait_state(host, interface, expected, seconds=5.0):
+    """Waits until a link is in a state; its properties."""
+    last = {}
+
+    def reached():
+        last.clear()
+        last.update(link(host, interface))
+        return last["State"] == expected
+
+    try:
+        wait_until(reached, "state", seconds)
+    except TimeoutError:
+        raise AssertionError(
+            f"{host.name}: {interface} is {last['State']!r} after {seconds:g} s, not {expected!r}: "
+            f"{last['Reason']} {last['LastStage']} {last['LastError']}"
+        ) from None
+    return last
+
+
+def set_keys(host, profile, *pairs, options=(), check=True):
+    """underpassctl profile set."""
+    return host.run("underpassctl", "profile", "set", *options, profile, *pairs, check=check)
+
+
+def set_tunnels(lab, *more, endpoints="NetworkManager"):
+    """Sets the tunnel in all three profiles; more: pairs for those of the client. endpoints: who registers
+    the MPTCP endpoints of the client, "NetworkManager" or "Underpass"."""
+    for profile in ("first", "second"):
+        pairs = ["tunnel=yes", f"remote-ports={PORT}", *more]
+        if endpoints == "Underpass":
+            lab.client.run("nmcli", "connection", "modify", profile, "connection.mptcp-flags", "disabled")
+            pairs.append("mptcp-endpoint=subflow")
+        set_keys(lab.client, profile, *pairs)
+    set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+
+
+def bring_up(lab, *profiles):
+    """Brings up these profiles of the client (both unless told otherwise), and the server's."""
+    lab.server.up("server")
+    for profile in profiles or ("first", "second"):
+        lab.client.up(profile)
+
+
+def pid(host):
+    """Process id of the service, 0 when it does not run."""
+    return (host.pids("underpassd") or [0])[0]
+
+
+def kill(host, number=signal.SIGKILL):
+    """Ends the service with a signal and waits for its end."""
+    victim = pid(host)
+    assert victim, f"{host.name}: the service does not run"
+    os.kill(victim, number)
+    wait_until(lambda: not running(victim), f"{host.name}: the service ends")
+
+
+def resident_kilobytes(host):
+    """Resident memory of the service."""
+    for line in pathlib.Path(f"/proc/{pid(host)}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"{host.name}: the service does not run")
+
+
+def counters(host, interface):
+    """Counters of a link."""
+    return link(host, interface)["Counters"]
+
+
+class CallTimes:
+    """Times of the method calls on the bus of a host, from call to reply as the bus saw them. A context
+    manager."""
+
+    def __init__(self, host, member):
+        self.host = host
+        self.member = member
+        self._path = host.folder / "log" / "calls.log"
+        self._process = None
+
+    def __enter__(self):
+        with open(self._path, "wb") as log:
+            self._process = self.host.spawn(
+                [
+                    "dbus-monitor",
+                    "--system",
+                    "--profile",
+                    f"type=method_call,member={self.member}",
+                    "type=method_return",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+        def listens():
+            self.host.run("busctl", "status")  # gives the monitor something to hear
+            return b"\nmr" in self._path.read_bytes()
+
+        wait_until(listens, "dbus-monitor listens")
+        return self
+
+    def __exit__(self, *_):
+        for child in children(self._process.pid):
+            os.kill(child, signal.SIGTERM)
+        self._process.wait(timeout=10)
+
+    def times(self):
+        """Milliseconds of each answered call."""
+        calls, found = {}, []
+        for line in self._path.read_text().splitlines():
+            words = line.split()
+            if words and words[0] == "mc" and words[-1] == self.member:
+                calls[(words[3], words[2])] = float(words[1])  # (caller, serial)
+            elif words and words[0] == "mr":
+                begin = calls.pop((words[4], words[-1]), None)  # (destination, serial of the call)
+                if begin is not None:
+                    found.append((float(words[1]) - begin) * 1000)
+        return found

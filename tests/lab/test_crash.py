@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tunnel outlives what made it: the service killed or stopped, NetworkManager and the bus restarted."""
+
+import contextlib
+import signal
+
+import runner
+import service
+import state
+import traffic
+from host import wait_until
+from lab import address
+
+RATE = 20_000_000
+SIZE = 40_000_000
+
+
+@contextlib.contextmanager
+def transfer_under_way(lab, segments_again=0):
+    """A tunnelled upload over both uplinks around the block: it must end well, without losing a packet."""
+    _, client = traffic.pair(lab)
+    client.connect("a")
+    client.transfer("echo", "a", size=10_000)
+    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+    before = traffic.retransmissions(lab.client) + traffic.retransmissions(lab.server)
+    client.start("upload", "a", size=SIZE, rate=RATE)
+    wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
+    yield client
+    assert client.progress("a")["running"], "the transfer ended too early to show anything"
+    assert client.wait("a")["equal"]
+    again = traffic.retransmissions(lab.client) + traffic.retransmissions(lab.server) - before
+    assert again <= segments_again, f"{again} segments had to be sent again"
+    counted = lab.counters()
+    assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted
+    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+
+
+def tunnel_state(host):
+    """What the service has built in the kernel."""
+    whole = state.host_state(host)
+    return {topic: whole[topic] for topic in ("links", "programs on links", "pins", "MPTCP endpoints")}
+
+
+def killed(number):
+    """The service is ended on both hosts in the middle of a transfer; the next start adopts it all."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab, "mtu=1400", endpoints="Underpass")
+        service.bring_up(lab)
+        built = {host: tunnel_state(host) for host in (lab.client, lab.server)}
+        with transfer_under_way(lab):
+            for host, before in built.items():
+                service.kill(host, number)
+                state.assert_same(before, tunnel_state(host), f"{host.name} after signal {number}")
+            for host in built:
+                service.manager_call(host, "ListLinks")  # starts it again
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+            service.wait_state(lab.server, "s0", service.ACTIVE)
+            for host, before in built.items():
+                state.assert_same(before, tunnel_state(host), f"{host.name} after the next start")
+
+
+def test_kill_during_transfer():
+    """kill -9."""
+    killed(signal.SIGKILL)
+
+
+def test_stop_during_transfer():
+    """SIGTERM: an update of the package."""
+    killed(signal.SIGTERM)
+
+
+def test_down_while_the_service_is_dead():
+    """What a killed service left on a link is removed after the connection went down, at the latest by the
+    next start."""
+    with runner.TestLab() as lab:
+        lab.client.up("first")
+        lab.client.down("first")
+        before = state.host_state(lab.client)
+        service.set_tunnels(lab, "mtu=1400")
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        service.kill(lab.client)
+        lab.client.down("first")
+        service.manager_call(lab.client, "ListLinks")
+        wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+
+
+def test_deactivate_all_by_a_fresh_service():
+    """underpassctl deactivate --all takes down what a killed service left."""
+    with runner.TestLab() as lab:
+        lab.client.up("first")
+        lab.client.up("second")
+        before = state.host_state(lab.client)
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        service.kill(lab.client)
+        lab.client.run("underpassctl", "deactivate", "--all")
+        state.assert_same(before, state.host_state(lab.client), "deactivate --all")
+
+
+def active_profiles(host):
+    """Names of the profiles that are active."""
+    return set(host.output("nmcli", "-g", "name", "connection", "show", "--active").splitlines())
+
+
+def manager_restarted(number):
+    """NetworkManager ends and starts again in the middle of a transfer."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        with transfer_under_way(lab):
+            lab.client.stop_daemon("manager", number)
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            lab.client.start_manager()
+            wait_until(
+                lambda: {"first", "second"} <= active_profiles(lab.client),
+                "NetworkManager has taken the links up again",
+            )
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+        # It still listens to the new NetworkManager.
+        lab.client.down("second")
+        service.wait_state(lab.client, "c1", "off")
+        lab.client.up("second")
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+
+
+def test_manager_stopped_and_started():
+    """SIGTERM, as systemctl restart NetworkManager does."""
+    manager_restarted(signal.SIGTERM)
+
+
+def test_manager_killed_and_started():
+    """SIGKILL: NetworkManager crashed."""
+    manager_restarted(signal.SIGKILL)
+
+
+def test_bus_restarted():
+    """The bus ends and starts again; the tunnel stays, and the service is there for the next question."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        with transfer_under_way(lab):
+            lab.client.stop_daemon("bus", signal.SIGKILL)
+            lab.client.start_bus()
+            # NetworkManager does not come back to a new bus by itself.
+            lab.client.stop_daemon("manager", signal.SIGKILL)
+            lab.client.start_manager()
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+        lab.client.down("second")
+        service.wait_state(lab.client, "c1", "off")
+
+
+if __name__ == "__main__":
+    runner.main()
