@@ -6,6 +6,7 @@
  * Room L2 (pure).
  */
 
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,11 @@ static inline bool address_equal(const Address *a, const Address *b) {
                a->word[3] == b->word[3];
 }
 
+/* The mapped form of an IPv4 address in network order; word[3] of the result is that address again. */
+static inline Address address_from_ipv4(uint32_t ipv4) {
+        return (Address) { .word = { 0, 0, htonl(0xffff), ipv4 } };
+}
+
 /* One address of a link, as rtnetlink tells it. */
 typedef struct LinkAddress {
         Address address;
@@ -44,6 +50,7 @@ typedef struct LinkFacts {
         uint32_t minimum_mtu; /* IFLA_MIN_MTU, 0 when the kernel does not tell */
         uint32_t maximum_mtu;
         char kind[16];        /* IFLA_INFO_KIND: "veth", "wireguard", …; "" for hardware */
+        const char *type_name; /* "ether", "wwan", "ppp" …: what [Match] Type= compares; static string */
         LinkAddress *addresses;
         size_t addresses_count;
 } LinkFacts;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The reading half of rtnl, on a request socket that rtnl owns. Others use rtnl.h.
+ * Room L3 (world), a part of rtnl: rtnetlink only; does not log.
+ */
+
+#include "facts.h"
+#include "netlink.h"
+
+/* Facts of one link, addresses included. -ENODEV when it is gone. Freed by link_facts_free(). */
+int rtnl_read_link(Netlink *request, uint32_t ifindex, LinkFacts **ret);
