@@ -19,8 +19,10 @@ DEFINE_CLEANUP(MptcpPm *, mptcp_pm_free);
 /* All endpoints of the network namespace. Caller frees the array. */
 int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count);
 
-/* Adds one; id 0 lets the kernel choose. -EEXIST when the address is registered already. */
+/* Adds one; id 0 lets the kernel choose. -EEXIST when the address is registered already, -EBUSY when another
+ * address has the id. */
 int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint);
 
-/* Removes the endpoint with this id (and address, which the kernel wants for id 0). -ENOENT when there is none. */
+/* Removes the endpoint with this address, port and id (id 0: whichever the kernel has chosen). -ENOENT when
+ * there is none. */
 int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint);
