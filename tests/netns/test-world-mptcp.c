@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Endpoints of the path manager and the count of subflows, with real MPTCP connections over loopback.
+ * Part of test-world; runs in a network namespace of its own.
+ */
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "keys.h"
+#include "mptcp-pm.h"
+#include "sock-diag.h"
+#include "test-world.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262 /* kernel 5.6 */
+#endif
+
+enum { WAIT_MS = 5000 };
+
+typedef struct Connection {
+        int listening;
+        int client;
+        int server;
+} Connection;
+
+static const MptcpEndpoint *find_endpoint(const MptcpEndpoint *list, size_t count, const Address *address) {
+        for (size_t i = 0; i < count; i++)
+                if (address_equal(&list[i].address, address))
+                        return &list[i];
+        return NULL;
+}
+
+static void check_endpoint(MptcpPm *pm, const MptcpEndpoint *wanted) {
+        _cleanup_(freep) MptcpEndpoint *list = NULL;
+        const MptcpEndpoint *found;
+        size_t count = 0;
+
+        CHECK_EQUAL(mptcp_pm_dump(pm, &list, &count), 0);
+        found = find_endpoint(list, count, &wanted->address);
+        if (!CHECK(found))
+                return;
+        CHECK(found->id != 0);
+        CHECK(wanted->id == 0 || wanted->id == found->id);
+        CHECK_EQUAL(found->flags, wanted->flags);
+        CHECK_EQUAL(found->ifindex, wanted->ifindex);
+        CHECK_EQUAL(found->port, wanted->port);
+}
+
+static void check_count(MptcpPm *pm, size_t wanted) {
+        _cleanup_(freep) MptcpEndpoint *list = NULL;
+        size_t count = 0;
+
+        CHECK_EQUAL(mptcp_pm_dump(pm, &list, &count), 0);
+        CHECK_EQUAL(count, wanted);
+}
+
+/* Opens the path manager; NULL when the kernel has none. */
+static MptcpPm *open_pm(void) {
+        MptcpPm *pm = NULL;
+        int r;
+
+        r = mptcp_pm_open(&pm);
+        if (r == -EOPNOTSUPP)
+                world_skip("the kernel has no MPTCP path manager");
+        else
+                CHECK_EQUAL(r, 0);
+        return pm;
+}
+
+void test_mptcp_pm(void) {
+        MptcpEndpoint ipv4 = {
+                .address = world_address("192.0.2.1"), .flags = ENDPOINT_SUBFLOW | ENDPOINT_BACKUP,
+        };
+        MptcpEndpoint ipv6 = {
+                .address = world_address("2001:db8::1"), .id = 200, .flags = ENDPOINT_SUBFLOW,
+        };
+        MptcpEndpoint with_port = {
+                .address = world_address("192.0.2.2"), .flags = ENDPOINT_SIGNAL, .port = 4433,
+        };
+        _cleanup_(mptcp_pm_freep) MptcpPm *pm = open_pm();
+        MptcpEndpoint other;
+
+        if (!pm || !world_ip("link add test-a type veth peer name test-b") ||
+            !world_ip("link set test-a up") || !world_ip("link set test-b up") ||
+            !world_ip("address add 192.0.2.1/24 dev test-a") ||
+            !world_ip("address add 192.0.2.2/24 dev test-a"))
+                return;
+        ipv4.ifindex = ipv6.ifindex = world_ifindex("test-a");
+
+        check_count(pm, 0);
+        CHECK_EQUAL(mptcp_pm_remove(pm, &ipv4), -ENOENT);
+
+        CHECK_EQUAL(mptcp_pm_add(pm, &ipv4), 0);
+        CHECK_EQUAL(mptcp_pm_add(pm, &ipv4), -EEXIST);
+        CHECK_EQUAL(mptcp_pm_add(pm, &ipv6), 0);
+        CHECK_EQUAL(mptcp_pm_add(pm, &ipv6), -EEXIST);
+        CHECK_EQUAL(mptcp_pm_add(pm, &with_port), 0);
+        other = ipv6;
+        other.address = world_address("2001:db8::3");
+        CHECK_EQUAL(mptcp_pm_add(pm, &other), -EBUSY);
+        check_count(pm, 3);
+        check_endpoint(pm, &ipv4);
+        check_endpoint(pm, &ipv6);
+        check_endpoint(pm, &with_port);
+
+        /* Nothing is removed by half: not another address by its id, not an address by a wrong id. */
+        other = ipv6;
+        other.address = world_address("2001:db8::2");
+        CHECK_EQUAL(mptcp_pm_remove(pm, &other), -ENOENT);
+        other = ipv6;
+        other.id = 201;
+        CHECK_EQUAL(mptcp_pm_remove(pm, &other), -ENOENT);
+        check_count(pm, 3);
+
+        CHECK_EQUAL(mptcp_pm_remove(pm, &ipv6), 0);
+        CHECK_EQUAL(mptcp_pm_remove(pm, &ipv6), -ENOENT);
+        check_count(pm, 2);
+        /* Without an id: whichever the kernel has chosen. */
+        CHECK_EQUAL(mptcp_pm_remove(pm, &ipv4), 0);
+        CHECK_EQUAL(mptcp_pm_remove(pm, &with_port), 0);
+        check_count(pm, 0);
+
+        CHECK_EQUAL(mptcp_pm_add(pm, &ipv4), 0);
+        check_endpoint(pm, &ipv4);
+}
+
+static socklen_t put_address(struct sockaddr_storage *socket_address, const char *text, uint16_t port) {
+        struct sockaddr_in *ipv4 = (struct sockaddr_in *) socket_address;
+        struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *) socket_address;
+
+        *socket_address = (struct sockaddr_storage) {};
+        if (inet_pton(AF_INET, text, &ipv4->sin_addr) == 1) {
+                ipv4->sin_family = AF_INET;
+                ipv4->sin_port = htons(port);
+                return sizeof(*ipv4);
+        }
+        CHECK_EQUAL(inet_pton(AF_INET6, text, &ipv6->sin6_addr), 1);
+        ipv6->sin6_family = AF_INET6;
+        ipv6->sin6_port = htons(port);
+        return sizeof(*ipv6);
+}
+
+static void connection_close(Connection *connection) {
+        close_fd(connection->client);
+        close_fd(connection->server);
+        close_fd(connection->listening);
+}
+
+/* Connects from one address of loopback to another, by the protocols given (0: TCP), and sends a byte
+ * each way. */
+static Connection connection_open(const char *from, int client_protocol, const char *listen_on,
+                                  const char *to, uint16_t port, int server_protocol) {
+        Connection connection = { -EBADF, -EBADF, -EBADF };
+        struct sockaddr_storage address;
+        socklen_t length;
+        char byte = 'x';
+        int on = 1;
+
+        length = put_address(&address, listen_on, port);
+        connection.listening = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, server_protocol);
+        CHECK_EQUAL(setsockopt(connection.listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+        CHECK_EQUAL(bind(connection.listening, (struct sockaddr *) &address, length), 0);
+        CHECK_EQUAL(listen(connection.listening, 8), 0);
+
+        length = put_address(&address, from, 0);
+        connection.client = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, client_protocol);
+        CHECK_EQUAL(bind(connection.client, (struct sockaddr *) &address, length), 0);
+        length = put_address(&address, to, port);
+        if (!CHECK_EQUAL(connect(connection.client, (struct sockaddr *) &address, length), 0))
+                return connection;
+        connection.server = accept4(connection.listening, NULL, NULL, SOCK_CLOEXEC);
+        CHECK(connection.server >= 0);
+
+        CHECK_EQUAL(send(connection.client, &byte, 1, 0), 1);
+        CHECK_EQUAL(recv(connection.server, &byte, 1, 0), 1);
+        CHECK_EQUAL(send(connection.server, &byte, 1, 0), 1);
+        CHECK_EQUAL(recv(connection.client, &byte, 1, 0), 1);
+        return connection;
+}
+
+static size_t subflows(const char *local) {
+        Address address = world_address(local);
+        size_t count = 0;
+
+        CHECK_EQUAL(sock_diag_mptcp_subflows(&address, &count), 0);
+        return count;
+}
+
+/* A new subflow joins some milliseconds after the endpoint was added. */
+static bool wait_subflows(const char *local, size_t wanted) {
+        struct timespec started, now;
+
+        clock_gettime(CLOCK_MONOTONIC, &started);
+        do {
+                if (subflows(local) == wanted)
+                        return true;
+                (void) poll(NULL, 0, 5);
+                clock_gettime(CLOCK_MONOTONIC, &now);
+        } while (now.tv_sec - started.tv_sec < WAIT_MS / 1000);
+        return false;
+}
+
+static void check_join(MptcpPm *pm) {
+        MptcpEndpoint endpoint = {
+                .address = world_address("127.0.0.3"),
+                .flags = ENDPOINT_SUBFLOW,
+                .ifindex = world_ifindex("lo"),
+        };
+        Connection connection;
+
+        if (!world_ip("mptcp limits set subflows 2 add_addr_accepted 2"))
+                return;
+        connection = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001,
+                                     IPPROTO_MPTCP);
+        CHECK_EQUAL(subflows("127.0.0.3"), 0);
+        CHECK_EQUAL(mptcp_pm_add(pm, &endpoint), 0);
+        CHECK(wait_subflows("127.0.0.3", 1));
+        CHECK(wait_subflows("127.0.0.1", 2));
+        CHECK_EQUAL(mptcp_pm_remove(pm, &endpoint), 0);
+        CHECK(wait_subflows("127.0.0.3", 0));
+        connection_close(&connection);
+}
+
+void test_sock_diag_subflows(void) {
+        _cleanup_(mptcp_pm_freep) MptcpPm *pm = open_pm();
+        Connection mptcp, ipv6, mapped, plain, fallback;
+
+        if (!pm || !world_sysctl("/proc/sys/net/mptcp/enabled", "1"))
+                return;
+
+        CHECK_EQUAL(subflows("127.0.0.1"), 0);
+        mptcp = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001, IPPROTO_MPTCP);
+        CHECK_EQUAL(subflows("127.0.0.2"), 1);
+        CHECK_EQUAL(subflows("127.0.0.1"), 1);
+        CHECK_EQUAL(subflows("127.0.0.3"), 0);
+        CHECK_EQUAL(subflows("::1"), 0);
+
+        ipv6 = connection_open("::1", IPPROTO_MPTCP, "::1", "::1", 1002, IPPROTO_MPTCP);
+        CHECK_EQUAL(subflows("::1"), 2);
+
+        /* An IPv4 connection that was accepted by an IPv6 socket. */
+        mapped = connection_open("127.0.0.5", IPPROTO_MPTCP, "::", "127.0.0.6", 1003, IPPROTO_MPTCP);
+        CHECK_EQUAL(subflows("127.0.0.5"), 1);
+        CHECK_EQUAL(subflows("127.0.0.6"), 1);
+
+        /* Neither TCP, nor MPTCP that fell back to TCP because the server speaks no MPTCP. */
+        plain = connection_open("127.0.0.7", 0, "127.0.0.8", "127.0.0.8", 1004, 0);
+        fallback = connection_open("127.0.0.9", IPPROTO_MPTCP, "127.0.0.10", "127.0.0.10", 1005, 0);
+        CHECK_EQUAL(subflows("127.0.0.7"), 0);
+        CHECK_EQUAL(subflows("127.0.0.8"), 0);
+        CHECK_EQUAL(subflows("127.0.0.9"), 0);
+        CHECK_EQUAL(subflows("127.0.0.10"), 0);
+
+        connection_close(&mptcp);
+        connection_close(&ipv6);
+        connection_close(&mapped);
+        connection_close(&plain);
+        connection_close(&fallback);
+        CHECK(wait_subflows("127.0.0.2", 0));
+        check_join(pm);
+}
