@@ -157,13 +157,14 @@ UNDERPASS_INLINE int underpass_udp_shape(const union underpass_header *header, _
 
 /*
  * Whether it has exactly the shape of a first SYN: SYN alone, or with ECE and CWR (RFC 3168), or with AE, ECE and CWR (RFC 9768).
- * A QUIC version 1 long header has 0x00 where the flags are.
+ * A QUIC version 1 long header has 0x00 where the flags are. The acknowledgment number of a first SYN means nothing and every
+ * system sends 0: 32 bits that a QUIC short header, whose flags byte is whatever connection ID the server chose, has by chance only.
  */
 UNDERPASS_INLINE int underpass_udp_is_syn(const union underpass_header *header, __u16 length) {
         __u8 flags = header->udp.flags;
         __u8 reserved = header->udp.offset & 0x0f;
 
-        if (!underpass_udp_shape(header, length))
+        if (!underpass_udp_shape(header, length) || header->udp.acknowledgment != 0)
                 return 0;
         if (flags == UNDERPASS_TCP_SYN)
                 return reserved == 0;
