@@ -177,6 +177,28 @@ static int dump_addresses(Netlink *request, uint8_t family, AddressDump *dump) {
         return r;
 }
 
+const char *link_type_name(const LinkFacts *facts) {
+        static const struct {
+                uint16_t type;
+                const char *kind; /* NULL: any */
+                const char *name;
+        } types[] = {
+                { ARPHRD_ETHER,    NULL,        "ether"     },
+                { ARPHRD_LOOPBACK, NULL,        "loopback"  },
+                { ARPHRD_PPP,      NULL,        "ppp"       },
+                { ARPHRD_RAWIP,    NULL,        "wwan"      },
+                { ARPHRD_NONE,     "tun",       "tun"       },
+                { ARPHRD_NONE,     "wireguard", "wireguard" },
+                { ARPHRD_NONE,     "wwan",      "wwan"      },
+                { ARPHRD_NONE,     "",          "wwan"      }, /* no link header: qmi_wwan */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                if (types[i].type == facts->type && (!types[i].kind || streq(types[i].kind, facts->kind)))
+                        return types[i].name;
+        return "other";
+}
+
 LinkFacts *link_facts_free(LinkFacts *facts) {
         if (!facts)
                 return NULL;
@@ -212,6 +234,7 @@ int rtnl_read_link(Netlink *request, uint32_t ifindex, LinkFacts **ret) {
                 return r;
         if (facts->ifindex != ifindex)
                 return -EBADMSG;
+        facts->type_name = link_type_name(facts);
 
         dump.facts = facts;
         r = dump_addresses(request, AF_INET, &dump);
@@ -224,26 +247,4 @@ int rtnl_read_link(Netlink *request, uint32_t ifindex, LinkFacts **ret) {
         facts->type_name = link_type_name(facts);
         *ret = TAKE_PTR(facts);
         return 0;
-}
-
-const char *link_type_name(const LinkFacts *facts) {
-        static const struct {
-                uint16_t type;
-                const char *kind; /* NULL: any */
-                const char *name;
-        } types[] = {
-                { ARPHRD_ETHER,    NULL,        "ether"     },
-                { ARPHRD_LOOPBACK, NULL,        "loopback"  },
-                { ARPHRD_PPP,      NULL,        "ppp"       },
-                { ARPHRD_RAWIP,    NULL,        "wwan"      },
-                { ARPHRD_NONE,     "tun",       "tun"       },
-                { ARPHRD_NONE,     "wireguard", "wireguard" },
-                { ARPHRD_NONE,     "wwan",      "wwan"      },
-                { ARPHRD_NONE,     "",          "wwan"      }, /* no link header: qmi_wwan */
-        };
-
-        for (size_t i = 0; i < ELEMENTS(types); i++)
-                if (types[i].type == facts->type && (!types[i].kind || streq(types[i].kind, facts->kind)))
-                        return types[i].name;
-        return "other";
 }

@@ -264,7 +264,7 @@ static void check_types(Rtnl *rtnl) {
             !CHECK_EQUAL(rtnl_link(rtnl, world_ifindex("test-tun"), &facts), 0))
                 return;
         CHECK(streq(facts->kind, "tun"));
-        CHECK(streq(link_type_name(facts), "tun"));
+        CHECK(streq(facts->type_name, "tun"));
 }
 
 void test_rtnl_facts(void) {
@@ -290,7 +290,7 @@ void test_rtnl_facts(void) {
         CHECK_EQUAL(facts->ifindex, ifindex);
         CHECK(streq(facts->name, "test-a"));
         CHECK(streq(facts->kind, "veth"));
-        CHECK(streq(link_type_name(facts), "ether"));
+        CHECK(streq(facts->type_name, "ether"));
         CHECK_EQUAL(facts->type, ARPHRD_ETHER);
         CHECK_EQUAL(facts->mtu, 1400);
         CHECK_EQUAL(facts->minimum_mtu, 68);
@@ -311,7 +311,7 @@ void test_rtnl_facts(void) {
         CHECK(address && (address->flags & IFA_F_NOPREFIXROUTE));
 
         if (CHECK_EQUAL(rtnl_link(rtnl, world_ifindex("lo"), &loopback), 0)) {
-                CHECK(streq(link_type_name(loopback), "loopback"));
+                CHECK(streq(loopback->type_name, "loopback"));
                 CHECK(streq(loopback->kind, ""));
                 check_address(loopback, "127.0.0.1", 8, RT_SCOPE_HOST);
                 check_address(loopback, "::1", 128, RT_SCOPE_HOST);
