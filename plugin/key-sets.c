@@ -83,6 +83,10 @@ static size_t port_map_ranges(const PortMap *map, PortSet *set, size_t *ret_port
         size_t ranges = 0, ports = 0;
 
         for (uint32_t port = 1; port <= PORT_MAX; port++) {
+                if (map->words[port / 64] == 0) {
+                        port |= 63;
+                        continue;
+                }
                 if (!port_map_has(map, port))
                         continue;
 

@@ -20,8 +20,8 @@ static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_REMOTE_ADDRESSES] = { "", "192.0.2.1", "192.0.2.0/24, 2001:db8::/32", "0.0.0.0/0",
                                       "2000::/3", "::ffff:10.0.0.0/104", "2001:db8::1", "::1/128",
                                       "fe80::/10 10.0.0.0/8" },
-        [KEY_ID_FWMARK] = { "", "0", "16", "0x10", "0x10/0xff", "0xFFFFFFFF", "4294967295", "0/1",
-                            "0xf0/240" },
+        [KEY_ID_FWMARK] = { "", "0", "16", "0x10", "0x10/0xff", "0x11/0xff", "0xFFFFFFFF", "4294967295",
+                            "0/1", "0xf0/240" },
         [KEY_ID_MPTCP_ONLY] = { "yes", "no", "true", "false", "on", "off", "1", "0", "Yes" },
         [KEY_ID_MSS] = { "auto", "536", "1400", "9216" },
         [KEY_ID_MTU] = { "auto", "576", "1280", "65535" },
@@ -147,6 +147,26 @@ static void every_row_round_trips(void) {
         }
 }
 
+static void values_are_equal_when_their_text_is(void) {
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+
+                for (size_t k = 0; k < ELEMENTS(good_values[i]) && good_values[i][k]; k++)
+                        for (size_t l = 0; l < ELEMENTS(good_values[i]) && good_values[i][l]; l++) {
+                                _cleanup_(freep) char *reason = NULL, *one_text = NULL, *other_text = NULL;
+                                Settings one, other;
+
+                                settings_init(&one);
+                                settings_init(&other);
+                                assert(key_parse(key, good_values[i][k], &one, &reason) == 0);
+                                assert(key_parse(key, good_values[i][l], &other, &reason) == 0);
+                                one_text = key_format(key, &one);
+                                other_text = key_format(key, &other);
+                                assert(key_equal(key, &one, &other) == streq(one_text, other_text));
+                        }
+        }
+}
+
 static void signatures_follow_the_type(void) {
         static const struct {
                 KeyId id;
@@ -189,6 +209,7 @@ int main(void) {
                 { "misspelt names are recognised", misspelt_names_are_recognised },
                 { "defaults are those of the table", defaults_are_those_of_the_table },
                 { "every row round-trips and touches its own field only", every_row_round_trips },
+                { "values are equal when their text is", values_are_equal_when_their_text_is },
                 { "signatures follow the type", signatures_follow_the_type },
                 { "every counter has a name of its own", every_counter_has_a_name_of_its_own },
         };

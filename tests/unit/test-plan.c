@@ -160,6 +160,7 @@ static void the_mtu_must_suit_ipv6_and_the_device(void) {
                   "underpass.mtu=1400 on eth1: the device takes 1500 or more; choose such a value, or "
                   "auto." },
                 { "65535", true, 0, 0, NULL },
+                { "1500", true, 1500, 1500, NULL },
                 { "auto", true, 2000, 2000, NULL },
         };
 
@@ -246,6 +247,7 @@ static void only_suitable_addresses_become_endpoints(void) {
                 { "10.0.1.2", 0, RT_SCOPE_LINK, false },
                 { "10.0.1.2", IFA_F_DEPRECATED, RT_SCOPE_UNIVERSE, false },
                 { "127.0.0.2", 0, RT_SCOPE_UNIVERSE, false },
+                { "127.255.0.2", 0, RT_SCOPE_UNIVERSE, false },
                 { "169.254.1.1", 0, RT_SCOPE_UNIVERSE, false },
                 { "169.253.1.1", 0, RT_SCOPE_UNIVERSE, true },
                 { "0.0.0.0", 0, RT_SCOPE_UNIVERSE, false },

@@ -67,6 +67,29 @@ static void excerpts_are_short_and_harmless(void) {
         }
 }
 
+static void invisible_characters_are_shown_as_bytes(void) {
+        static const struct {
+                const char *text;
+                bool harmless;
+        } cases[] = {
+                { " ", true },               { "~", true },                { "\x1f", false },
+                { "\x7f", false },           { "\xc2\x80", false },        { "\xc2\x9f", false },
+                { "\xc2\xa0", true },        { "\xc2\xad", false },        { "\xd8\x9c", false },
+                { "\xe1\xa0\x8e", false },   { "\xe2\x80\x8a", true },     { "\xe2\x80\x8b", false },
+                { "\xe2\x80\x8f", false },   { "\xe2\x80\x90", true },     { "\xe2\x80\xa7", true },
+                { "\xe2\x80\xa8", false },   { "\xe2\x80\xae", false },    { "\xe2\x80\xaf", true },
+                { "\xe2\x81\xa0", false },   { "\xe2\x81\xaf", false },    { "\xef\xbb\xbf", false },
+                { "\xef\xbf\xb8", true },    { "\xef\xbf\xb9", false },    { "\xef\xbf\xbb", false },
+                { "\xef\xbf\xbc", true },    { "\xf3\xa0\x80\x81", false }, { "\xf3\xa0\x81\xbf", false },
+                { "\xf3\xa0\x82\x80", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *got = string_excerpt(cases[i].text, strlen(cases[i].text), 64);
+                assert(streq(got, cases[i].text) == cases[i].harmless);
+        }
+}
+
 static void excerpts_of_all_bytes_are_utf8(void) {
         char bytes[512];
 
@@ -94,6 +117,8 @@ static void lists_grow_and_compare(void) {
         assert(!strings_equal(one, other));
         assert(strings_add(&other, "2…x") == 0);
         assert(strings_equal(one, other));
+        one[1][0] = '3';
+        assert(!strings_equal(one, other));
 }
 
 static void ownership_moves(void) {
@@ -153,6 +178,7 @@ int main(void) {
         static const Test tests[] = {
                 { "UTF-8 is checked strictly", utf8_is_checked_strictly },
                 { "excerpts are short and harmless", excerpts_are_short_and_harmless },
+                { "invisible characters are shown as bytes", invisible_characters_are_shown_as_bytes },
                 { "excerpts of all bytes are UTF-8", excerpts_of_all_bytes_are_utf8 },
                 { "lists grow and compare", lists_grow_and_compare },
                 { "ownership moves", ownership_moves },

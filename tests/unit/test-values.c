@@ -35,6 +35,7 @@ static void values_have_one_canonical_form(void) {
                 { KEY_ID_FWMARK, "16", "0x10" },
                 { KEY_ID_FWMARK, "0X1f/0xFF", "0x1f/0xff" },
                 { KEY_ID_FWMARK, "1/0xffffffff", "0x1" },
+                { KEY_ID_FWMARK, "0x90aF", "0x90af" },
                 { KEY_ID_FWMARK, " \t", "" },
                 { KEY_ID_MPTCP_ONLY, "off", "no" },
                 { KEY_ID_MPTCP_ONLY, "TRUE", "yes" },
