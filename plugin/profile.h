@@ -52,9 +52,10 @@ int profile_unknown_key(Profile *profile, const char *name, const char *source, 
  */
 int profile_finish(Profile *profile);
 
-/* The key's name as a source spells it: "underpass.mtu" (NetworkManager), "MTU" (file, networkd), "mtu" (all others). Caller
- * frees; NULL when out of memory. */
+/* The key's name as a source spells it: "underpass.mtu" (NetworkManager), "MTU" (file, networkd), "mtu" (all
+ * others). Caller frees; NULL when out of memory. */
 char *profile_key_name(const Key *key, const char *source);
 
-/* The setting and where it came from: "underpass.mtu=1400 in LTE (6f0c…)". Caller frees; NULL when out of memory. */
+/* The setting and where it came from: "underpass.mtu=1400 in LTE (6f0c…)". Caller frees;
+ * NULL when out of memory. */
 char *profile_describe(const Profile *profile, KeyId id);

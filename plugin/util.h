@@ -73,8 +73,8 @@ int string_replace(char **target, const char *value);
 bool utf8_valid(const char *text, size_t length);
 
 /*
- * A safe excerpt of hostile text for messages: at most limit characters, "…" where it was cut, bytes that are not UTF-8 and
- * characters that would steer a terminal as \xNN. Caller frees; NULL when out of memory.
+ * A safe excerpt of hostile text for messages: at most limit characters, "…" where it was cut, bytes that are
+ * not UTF-8 and characters that would steer a terminal as \xNN. Caller frees; NULL when out of memory.
  */
 char *string_excerpt(const char *text, size_t length, size_t limit);
 
