@@ -61,10 +61,11 @@ struct underpass_link {
         struct underpass_prefix remote_addresses[UNDERPASS_PREFIXES_MAX];
 };
 
-/* Map "hop", array of one: where the segmentation hop is. */
+/* Map "hop", array of one: where the segmentation hop is, and who loaded the programs. */
 struct underpass_hop {
-        __u32 ifindex;   /* device that tunnelled packets are redirected to; 0: none, tunnelled packets are dropped */
-        __u32 reserved;
+        __u32 ifindex;     /* device that tunnelled packets are redirected to; 0: none, tunnelled packets are dropped */
+        __u32 abi_version; /* UNDERPASS_ABI_VERSION of the loader; no program reads it */
+        __u64 object_id;   /* hash of the loaded object: a service with another object replaces the programs */
 };
 
 /* Key of the maps "flows" and "tries": the flow as this host sees it, whichever way the packet goes. */
@@ -130,8 +131,7 @@ struct underpass_counters {
 
 enum underpass_saved_flag {
         UNDERPASS_SAVED_CLSACT_CREATED = 1U << 0, /* the clsact qdisc is ours, take it off again */
-        UNDERPASS_SAVED_HELD_OFF = 1U << 1,       /* the user said "deactivate" */
-        UNDERPASS_SAVED_RAW_IP = 1U << 2,         /* the programs for devices without Ethernet header are in use */
+        UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* the programs for devices without Ethernet header are in use */
 };
 
 /*

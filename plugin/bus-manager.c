@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * org.underpass1.Manager. The members are documented in data/org.underpass1.xml, which a test compares with this vtable.
+ * Room L4 (service).
+ */
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "bus-util.h"
+#include "config.h"
+#include "counters.h"
+#include "i18n.h"
+#include "log.h"
+#include "manager.h"
+#include "source-nm.h"
+
+static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        Link *link;
+        int r;
+
+        manager_touch(manager);
+        r = bus_read_link(manager, message, &link, error);
+        return r < 0 ? r : sd_bus_reply_method_return(message, "o", link->path);
+}
+
+static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        Manager *manager = userdata;
+        int r;
+
+        manager_touch(manager);
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(usso)");
+        for (Link *link = manager->links; r >= 0 && link; link = link->next)
+                if (link->facts)
+                        r = sd_bus_message_append(reply, "(usso)", link->ifindex, link->facts->name, link_state_name(link->state),
+                                                  link->path);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static const char *format_address(const uint32_t words[4], char buffer[INET6_ADDRSTRLEN]) {
+        Address address;
+
+        memcpy(address.word, words, sizeof(address.word));
+        return address_is_ipv4(&address) ? inet_ntop(AF_INET, &address.word[3], buffer, INET6_ADDRSTRLEN) :
+                                           inet_ntop(AF_INET6, &address.word, buffer, INET6_ADDRSTRLEN);
+}
+
+static int append_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow, void *userdata) {
+        char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
+        sd_bus_message *reply = userdata;
+        struct timespec now;
+        uint64_t now_ns;
+        int r;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        now_ns = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+        r = sd_bus_message_append(reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
+                                  format_address(key->remote, remote), ntohs(key->remote_port),
+                                  flow->state == UNDERPASS_FLOW_TRYING ? "trying" : "tunnelled",
+                                  (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
+                                  now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
+                                  now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
+        return r < 0 ? r : 0;
+}
+
+static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        Manager *manager = userdata;
+        int r;
+
+        manager_touch(manager);
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(sqsqsbutttt)");
+        if (r >= 0)
+                r = tunnel_flows(manager->tunnel, append_flow, reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        for (int i = 0; r >= 0 && i < UNDERPASS_COUNTER_COUNT; i++) {
+                const CounterInfo *info = counter_info((enum underpass_counter) i);
+
+                r = sd_bus_message_append(reply, "(ss)", info->name, _(info->help));
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_activate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        Link *link;
+        int r;
+
+        r = bus_read_link(manager, message, &link, error);
+        return r < 0 ? r : bus_activate(link, message, true);
+}
+
+static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        Link *link;
+        int r;
+
+        r = bus_read_link(manager, message, &link, error);
+        return r < 0 ? r : bus_deactivate(link, message);
+}
+
+static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        uint32_t count = 0;
+        Round *round;
+
+        manager_touch(manager);
+        for (Link *link = manager->links; link; link = link->next)
+                count += link->applied.attached;
+        round = round_new(message, count);
+        if (!round)
+                return -ENOMEM;
+        for (Link *link = manager->links; link; link = link->next) {
+                if (!link->applied.attached && (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
+                        continue;
+                link->held_off = true;
+                round_add(round, link);
+        }
+        return round_start(round);
+}
+
+static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        Round *round;
+
+        manager_touch(manager);
+        round = round_new(message, 0);
+        if (!round)
+                return -ENOMEM;
+        for (Link *link = manager->links; link; link = link->next)
+                round_add(round, link);
+        return round_start(round);
+}
+
+static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *interface, *action, *uuid;
+        Manager *manager = userdata;
+        Round *round;
+        Link *link;
+        int r;
+
+        manager_touch(manager);
+        r = sd_bus_message_read(message, "sss", &interface, &action, &uuid);
+        if (r < 0)
+                return r;
+        link = manager_link_by_name(manager, interface);
+        if (!link)
+                return sd_bus_reply_method_return(message, "");
+        log_line(LOG_DEBUG, interface, NULL, "Hook: %s.", action);
+        source_nm_hook(manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex, action);
+        /* An activation of the connection ends what "deactivate" said before it. */
+        if (streq(action, "pre-up"))
+                link->held_off = false;
+        if (!streq(action, "pre-up")) {
+                if (!streq(action, "pre-down"))
+                        manager_mark(manager, link->ifindex);
+                return sd_bus_reply_method_return(message, "");
+        }
+        round = round_new(message, 0);
+        if (!round)
+                return -ENOMEM;
+        round_add(round, link);
+        return round_start(round);
+}
+
+static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                            void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
+}
+
+static int property_kernel(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                           void *userdata, sd_bus_error *error) {
+        struct utsname name;
+
+        if (uname(&name) < 0)
+                return -errno;
+        return sd_bus_message_append(reply, "s", name.release);
+}
+
+static int property_features(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                             void *userdata, sd_bus_error *error) {
+        const Manager *manager = userdata;
+
+        return sd_bus_message_append(reply, "a{sb}", 5, "bpf", manager->features.bpf, "btf", manager->features.btf, "tcx",
+                                     manager->features.tcx, "netkit", manager->features.netkit, "mptcp", manager->mptcp_pm != NULL);
+}
+
+static int property_hook(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                         void *userdata, sd_bus_error *error) {
+        const Manager *manager = userdata;
+
+        return sd_bus_message_append(reply, "s", tunnel_hook_name(tunnel_hook(manager->tunnel)));
+}
+
+static int property_hop(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                        void *userdata, sd_bus_error *error) {
+        const Manager *manager = userdata;
+        bool there = manager->hop.send_ifindex != 0;
+
+        return sd_bus_message_append(reply, "(ss)", there ? "veth" : "", there ? HOP_NAME_SEND : "");
+}
+
+static int property_sources(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                            void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sb)");
+        for (size_t i = 0; r >= 0 && i < _MANAGER_SOURCE_MAX; i++) {
+                Source *source = manager->sources[i];
+
+                r = sd_bus_message_append(reply, "(sb)", source->ops->name, source->ops->available(source));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int property_counters(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                             void *userdata, sd_bus_error *error) {
+        const Manager *manager = userdata;
+
+        return bus_append_counters(reply, manager->tunnel, 0);
+}
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("GetLink", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link), method_get_link,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListLinks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", links), method_list_links,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows), method_list_flows,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters), method_list_counters,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link), method_activate, 0),
+        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT, method_deactivate, 0),
+        SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links), method_deactivate_all, 0),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
+        SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid), SD_BUS_NO_RESULT, method_dispatch, 0),
+        SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("KernelVersion", "s", property_kernel, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Hook", "s", property_hook, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Hop", "(ss)", property_hop, 0, 0),
+        SD_BUS_PROPERTY("Sources", "a(sb)", property_sources, 0, 0),
+        SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
+        SD_BUS_VTABLE_END,
+};
+
+int bus_manager_export(Manager *manager) {
+        int r;
+
+        r = sd_bus_add_object_manager(manager->bus, NULL, BUS_PATH);
+        return r < 0 ? r : sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, manager);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See bus-util.h. Room L4 (service). */
+
+#include "bus-util.h"
+#include "counters.h"
+#include "i18n.h"
+
+int bus_read_link(Manager *manager, sd_bus_message *message, Link **ret, sd_bus_error *error) {
+        const char *name;
+        Link *link;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &name);
+        if (r < 0)
+                return r;
+        link = manager_link_by_name(manager, name);
+        if (!link) {
+                _cleanup_(freep) char *excerpt = value_excerpt(name);
+
+                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK, _("There is no interface named \"%s\"."), excerpt ?: "?");
+        }
+        *ret = link;
+        return 0;
+}
+
+struct Round {
+        sd_bus_message *message;
+        uint32_t count;
+        size_t waiting;
+};
+
+Round *round_new(sd_bus_message *message, uint32_t count) {
+        Round *round = calloc(1, sizeof(*round));
+
+        if (!round)
+                return NULL;
+        /* One more than there are links, so that the answer does not leave while links are being added. */
+        *round = (Round) { .message = sd_bus_message_ref(message), .count = count, .waiting = 1 };
+        return round;
+}
+
+static void on_settled(void *userdata) {
+        Round *round = userdata;
+
+        if (--round->waiting > 0)
+                return;
+        if (streq(sd_bus_message_get_member(round->message), "DeactivateAll"))
+                (void) sd_bus_reply_method_return(round->message, "u", round->count);
+        else
+                (void) sd_bus_reply_method_return(round->message, "");
+        sd_bus_message_unref(round->message);
+        free(round);
+}
+
+void round_add(Round *round, Link *link) {
+        if (link_wait(link, on_settled, round) < 0)
+                return;
+        round->waiting++;
+        manager_mark(link->manager, link->ifindex);
+}
+
+int round_start(Round *round) {
+        on_settled(round);
+        return 1;
+}
+
+/* A call that waits for one link. */
+typedef struct Waiting {
+        sd_bus_message *message;
+        Manager *manager;
+        uint32_t ifindex;
+        bool with_path;
+} Waiting;
+
+static int answer_activate(const Waiting *waiting) {
+        const Link *link = manager_link(waiting->manager, waiting->ifindex);
+
+        if (!link || link->gone)
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NO_SUCH_LINK, _("The interface vanished meanwhile."));
+        if (link->state == LINK_FAILED)
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_FAILED, "%s", link->last_error ?: "");
+        if (link->state == LINK_OFF)
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NOTHING_TO_DO, "%s", link->reason ?: "");
+        if (waiting->with_path)
+                return sd_bus_reply_method_return(waiting->message, "o", link->path);
+        return sd_bus_reply_method_return(waiting->message, "");
+}
+
+static void on_activated(void *userdata) {
+        Waiting *waiting = userdata;
+
+        (void) answer_activate(waiting);
+        sd_bus_message_unref(waiting->message);
+        free(waiting);
+}
+
+int bus_activate(Link *link, sd_bus_message *message, bool with_path) {
+        Waiting *waiting = calloc(1, sizeof(*waiting));
+
+        manager_touch(link->manager);
+        if (!waiting)
+                return -ENOMEM;
+        *waiting = (Waiting) {
+                .message = sd_bus_message_ref(message),
+                .manager = link->manager,
+                .ifindex = link->ifindex,
+                .with_path = with_path,
+        };
+        if (link_wait(link, on_activated, waiting) < 0) {
+                sd_bus_message_unref(waiting->message);
+                free(waiting);
+                return -ENOMEM;
+        }
+        link->held_off = false;
+        manager_mark(link->manager, link->ifindex);
+        return 1;
+}
+
+int bus_deactivate(Link *link, sd_bus_message *message) {
+        Round *round = round_new(message, 0);
+
+        manager_touch(link->manager);
+        if (!round)
+                return -ENOMEM;
+        link->held_off = true;
+        round_add(round, link);
+        return round_start(round);
+}
+
+int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex) {
+        struct underpass_counters counters = {};
+        int r;
+
+        (void) tunnel_counters(tunnel, ifindex, &counters);
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        for (int i = 0; r >= 0 && i < UNDERPASS_COUNTER_COUNT; i++)
+                r = sd_bus_message_append(reply, "{st}", counter_info((enum underpass_counter) i)->name, (uint64_t) counters.value[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One link: what is known about it, what is asked of it, what has been done to it. One function, link_reconcile(), brings it in
+ * line, whatever the reason was to look at it.
+ * Room L4 (service): may use everything below; logs what it changes.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "facts.h"
+#include "plan.h"
+#include "profile.h"
+
+typedef struct Manager Manager;
+
+typedef enum LinkState {
+        LINK_OFF,
+        LINK_WAITING,  /* tunnel=auto and no MPTCP endpoint yet */
+        LINK_ACTIVE,
+        LINK_FAILED,   /* last_error says why; an older attachment may still be in force */
+        _LINK_STATE_MAX,
+} LinkState;
+
+typedef enum LinkStage {
+        STAGE_NONE,
+        STAGE_FACTS,
+        STAGE_PROFILE,
+        STAGE_LOAD,
+        STAGE_HOP,
+        STAGE_ATTACH,
+        STAGE_MTU,
+        STAGE_ENDPOINT,
+        _LINK_STAGE_MAX,
+} LinkStage;
+
+const char *link_state_name(LinkState state);
+const char *link_stage_name(LinkStage stage);
+
+/* Called once when a link has been settled, or is gone. */
+typedef void (*LinkSettled)(void *userdata);
+
+typedef struct LinkWaiter {
+        struct LinkWaiter *next;
+        LinkSettled settled;
+        void *userdata;
+} LinkWaiter;
+
+typedef struct Link {
+        struct Link *next;
+        Manager *manager;
+        uint32_t ifindex;
+        char *path;            /* D-Bus object path */
+        bool exported;         /* announced on the bus */
+
+        LinkFacts *facts;      /* as of the last time it was settled; never NULL once exported */
+        Profile *profile;
+        Applied applied;
+        bool adopted;          /* found attached at start and not settled since */
+        bool held_off;         /* the user said "deactivate" */
+
+        LinkState state;
+        char *reason;
+        char *last_error;
+        LinkStage last_stage;
+        char **warnings;
+
+        bool dirty;
+        bool gone;             /* answers that still come are ignored */
+        unsigned asking;       /* sources that have not answered yet */
+        bool retried;          /* the one delayed retry after a failure has been used */
+        sd_event_source *retry;
+        LinkWaiter *waiters;
+} Link;
+
+int link_new(Link **ret, Manager *manager, uint32_t ifindex);
+Link *link_free(Link *link);
+
+/* Takes over what an earlier service recorded about this link. */
+void link_adopt(Link *link);
+
+/* Starts to bring the link in line; finishes at once or when the sources have answered. */
+void link_reconcile(Link *link);
+
+/* Calls settled when the link has been settled the next time. -ENOMEM: it is not called. */
+int link_wait(Link *link, LinkSettled settled, void *userdata);
+
+/* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the caller to free. */
+void link_gone(Link *link);
+
+/* Link name for messages, also when no facts are known yet. */
+const char *link_name(const Link *link);
+
+/* apply.c */
+
+/* Does the steps of plan_diff() in order; on failure undoes what this call did, in reverse, and returns negative errno with *ret_stage
+ * and *ret_error (translated sentence, caller frees). */
+int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
+
+/* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or link go. */
+void link_remove_endpoints(Link *link);

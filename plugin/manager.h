@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The service as a whole: its links, sources, netlink sockets and the bus. Everything that happens marks links dirty; one deferred
+ * event brings all dirty links in line.
+ * Room L4 (service).
+ */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "hop.h"
+#include "link.h"
+#include "mptcp-pm.h"
+#include "rtnl.h"
+#include "source.h"
+#include "tunnel.h"
+
+#define BUS_NAME "org.underpass1"
+#define BUS_PATH "/org/underpass1"
+#define BUS_LINK_PREFIX "/org/underpass1/link"
+
+typedef enum ManagerSource {
+        SOURCE_FILE,             /* rising order of precedence */
+        SOURCE_NETWORK_MANAGER,
+        _MANAGER_SOURCE_MAX,
+} ManagerSource;
+
+typedef struct ManagerOptions {
+        TunnelHook hook;
+        const char *pin_root;
+        const char *const *profile_directories;  /* rising precedence, ends in NULL */
+        uint64_t idle_us;        /* leave after so long without work; 0: never */
+        sd_bus *bus;             /* a bus connection to serve instead of the system bus (tests); NULL: system bus */
+        bool fake;               /* no netlink changes besides what the fake tunnel remembers */
+} ManagerOptions;
+
+struct Manager {
+        ManagerOptions options;
+        sd_event *event;
+        sd_bus *bus;
+        sd_event_source *bus_retry, *rtnl_event, *reconcile_event, *idle_event, *poll_event;
+        Source *sources[_MANAGER_SOURCE_MAX];
+        Rtnl *rtnl;
+        MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
+        Tunnel *tunnel;
+        Hop hop;                 /* send_ifindex 0: not there */
+        Link *links;
+        TunnelFeatures features;
+        bool leaving;            /* stopped answering, waiting for the bus to let the name go */
+        uint64_t last_work_us;
+};
+
+int manager_new(Manager **ret, const ManagerOptions *options);
+Manager *manager_free(Manager *manager);
+DEFINE_CLEANUP(Manager *, manager_free);
+
+/* Adopts, enumerates, serves until idle or told to stop. 0 or negative errno. */
+int manager_run(Manager *manager);
+
+Link *manager_link(Manager *manager, uint32_t ifindex);
+Link *manager_link_by_name(Manager *manager, const char *name);
+
+/* Looks again at this link soon; a link that is not known yet is created. */
+void manager_mark(Manager *manager, uint32_t ifindex);
+void manager_mark_all(Manager *manager);
+
+/* Keeps the service from leaving for another while. */
+void manager_touch(Manager *manager);
+
+/* The hop exists and its program is attached. 0 or negative errno with a translated sentence. */
+int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error);
+
+/* Removes hop and pins when no link is attached any more. */
+void manager_release_hop(Manager *manager);
+
+/* manager-bus.c */
+
+/* Connects, exports, requests the name. Done again by itself when the bus goes away later. */
+int manager_bus_connect(Manager *manager);
+
+/* The bus is not there: tries again until it is. */
+void manager_bus_retry(Manager *manager);
+
+/* bus-manager.c, bus-link.c: vtables */
+int bus_manager_export(Manager *manager);
+int bus_link_export(Manager *manager);
+
+/* Announces a link, its changes, its end. No-ops without a bus. */
+void bus_link_announce(Link *link);
+void bus_link_changed(Link *link);
+void bus_link_withdraw(Link *link);
+
+/* What a bus method says when it fails. */
+#define BUS_ERROR_NO_SUCH_LINK "org.underpass1.Error.NoSuchLink"
+#define BUS_ERROR_NOTHING_TO_DO "org.underpass1.Error.NothingToDo"
+#define BUS_ERROR_FAILED "org.underpass1.Error.Failed"

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The NetworkManager source: devices, their states and the questions. What an answer contains is read in source-nm-reply.c.
+ * Room L3 (world): sd-bus; does not log, does not include its siblings.
+ */
+
+#include "i18n.h"
+#include "nm-user.h"
+#include "source-nm-device.h"
+#include "source-nm.h"
+
+#define NM_NAME "org.freedesktop.NetworkManager"
+#define NM_PATH "/org/freedesktop/NetworkManager"
+#define NM_DEVICE "org.freedesktop.NetworkManager.Device"
+
+/* NM_DEVICE_STATE_* (NetworkManager's D-Bus API, all versions). */
+enum {
+        DEVICE_STATE_UNKNOWN = 0,
+        DEVICE_STATE_DISCONNECTED = 30,
+        DEVICE_STATE_PREPARE = 40,
+        DEVICE_STATE_ACTIVATED = 100,
+        DEVICE_STATE_DEACTIVATING = 110,
+};
+
+enum { CALL_TIMEOUT_US = 1000 * 1000 };
+
+typedef struct SourceNm {
+        Source source;
+        SourceNmChanged changed;
+        void *userdata;
+        sd_bus *bus;
+        sd_bus_slot *state_slot, *owner_slot, *owner_call;
+        bool present;   /* NetworkManager is on the bus */
+        NmDevice *devices;
+} SourceNm;
+
+static NmDevice *device_find(SourceNm *nm, uint32_t ifindex) {
+        for (NmDevice *device = nm->devices; device; device = device->next)
+                if (device->ifindex == ifindex)
+                        return device;
+        return NULL;
+}
+
+static NmDevice *device_get(SourceNm *nm, uint32_t ifindex) {
+        NmDevice *device = device_find(nm, ifindex);
+
+        if (device)
+                return device;
+        device = calloc(1, sizeof(*device));
+        if (!device)
+                return NULL;
+        *device = (NmDevice) { .next = nm->devices, .owner = nm, .ifindex = ifindex };
+        nm->devices = device;
+        return device;
+}
+
+static void device_clear(NmDevice *device) {
+        nm_connection_done(&device->connection);
+        device->has_connection = false;
+}
+
+static void device_finish(NmDevice *device) {
+        SourceDone done = device->done;
+
+        device->call = sd_bus_slot_unref(device->call);
+        device->done = NULL;
+        if (done)
+                done(device->done_userdata);
+}
+
+static void device_free(NmDevice *device) {
+        device_finish(device);
+        device_clear(device);
+        free(device->path);
+        free(device);
+}
+
+static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        _cleanup_(nm_connection_done) NmConnection connection = {};
+        NmDevice *device = userdata;
+
+        if (sd_bus_message_is_method_error(reply, NULL)) {
+                /* "Not active" is an answer; silence is not: then the last one stands. */
+                if (!sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY) &&
+                    !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_TIMEOUT)) {
+                        device_clear(device);
+                        device->answered = true;
+                }
+        } else if (nm_connection_read(reply, &connection) >= 0) {
+                device_clear(device);
+                device->connection = connection;
+                connection = (NmConnection) {};
+                device->has_connection = true;
+                device->answered = true;
+        }
+        device_finish(device);
+        return 0;
+}
+
+static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        NmDevice *device = userdata;
+        SourceNm *nm = device->owner;
+        const char *path = NULL;
+        sd_bus_slot *slot = NULL;
+
+        if (sd_bus_message_is_method_error(reply, NULL)) {
+                if (sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
+                        device_clear(device);
+                        device->answered = true;
+                }
+                device_finish(device);
+                return 0;
+        }
+        if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 || !nm->bus) {
+                device_finish(device);
+                return 0;
+        }
+        if (nm_call(nm->bus, &slot, device->path, NM_DEVICE, "GetAppliedConnection", on_applied_connection, device,
+                    CALL_TIMEOUT_US, "u", 0) < 0) {
+                device_finish(device);
+                return 0;
+        }
+        sd_bus_slot_unref(device->call);
+        device->call = slot;
+        return 0;
+}
+
+/* States in which the device has no connection of its own. */
+static bool state_is_down(uint32_t state) {
+        return state != DEVICE_STATE_UNKNOWN && (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
+}
+
+static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void *userdata) {
+        SourceNm *nm = (SourceNm *) source;
+        NmDevice *device = device_get(nm, facts->ifindex);
+
+        if (!device || !nm->present || !nm->bus || device->call) {
+                done(userdata);
+                return;
+        }
+        if (device->held_down || state_is_down(device->state)) {
+                device_clear(device);
+                device->answered = true;
+                done(userdata);
+                return;
+        }
+        /* Going down: NetworkManager may be waiting for us, and what it told us before is still right. */
+        if (device->state == DEVICE_STATE_DEACTIVATING && device->answered) {
+                done(userdata);
+                return;
+        }
+        device->done = done;
+        device->done_userdata = userdata;
+        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device, CALL_TIMEOUT_US,
+                    "s", facts->name) < 0)
+                device_finish(device);
+}
+
+static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
+        const NmDevice *device = device_find((SourceNm *) source, facts->ifindex);
+
+        if (!device || !device->has_connection)
+                return 0;
+        profile->connection_mptcp_flags = device->connection.mptcp_flags;
+        profile->connection_mtu = device->connection.mtu;
+        if (string_replace(&profile->connection_id, device->connection.id) < 0 ||
+            string_replace(&profile->connection_uuid, device->connection.uuid) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
+        const NmDevice *device = device_find((SourceNm *) source, facts->ifindex);
+        _cleanup_(freep) char *where = NULL;
+        const NmConnection *connection;
+
+        if (!device || !device->has_connection)
+                return 0;
+        connection = &device->connection;
+        where = string_format("%s (%s)", connection->id ?: "?", connection->uuid ?: "?");
+        if (!where)
+                return -ENOMEM;
+        for (size_t i = 0; i < strings_count(connection->keys); i++) {
+                int r = nm_user_add(profile, connection->keys[i], connection->values[i], where);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static bool nm_available(Source *source) {
+        return ((SourceNm *) source)->present;
+}
+
+static bool nm_uncertain(Source *source, uint32_t ifindex) {
+        SourceNm *nm = (SourceNm *) source;
+        const NmDevice *device = device_find(nm, ifindex);
+
+        return !device || !device->answered;
+}
+
+static void nm_forget(Source *source, uint32_t ifindex) {
+        SourceNm *nm = (SourceNm *) source;
+
+        for (NmDevice **link = &nm->devices; *link; link = &(*link)->next)
+                if ((*link)->ifindex == ifindex) {
+                        NmDevice *device = *link;
+
+                        *link = device->next;
+                        device_free(device);
+                        return;
+                }
+}
+
+static int on_state_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        SourceNm *nm = userdata;
+        const char *path = sd_bus_message_get_path(message);
+        uint32_t state, before, reason;
+
+        if (sd_bus_message_read(message, "uuu", &state, &before, &reason) < 0 || !path)
+                return 0;
+        for (NmDevice *device = nm->devices; device; device = device->next)
+                if (device->path && streq(device->path, path)) {
+                        device->state = state;
+                        if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
+                                device->held_down = false;
+                        nm->changed(device->ifindex, nm->userdata);
+                        return 0;
+                }
+        nm->changed(0, nm->userdata); /* a device that was not asked about yet */
+        return 0;
+}
+
+static void set_present(SourceNm *nm, bool present) {
+        nm->present = present;
+        /* States are told by signals only, and what happened meanwhile was not heard. The last profiles stand until asked anew. */
+        for (NmDevice *device = nm->devices; device; device = device->next) {
+                device->state = DEVICE_STATE_UNKNOWN;
+                device->held_down = false;
+        }
+        if (present)
+                nm->changed(0, nm->userdata);
+}
+
+static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *name, *before, *after;
+
+        if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
+                set_present(userdata, after[0] != '\0');
+        return 0;
+}
+
+static int on_owner(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        SourceNm *nm = userdata;
+
+        nm->owner_call = sd_bus_slot_unref(nm->owner_call);
+        set_present(nm, !sd_bus_message_is_method_error(reply, NULL));
+        return 0;
+}
+
+int source_nm_set_bus(Source *source, sd_bus *bus) {
+        SourceNm *nm = (SourceNm *) source;
+        int r;
+
+        nm->state_slot = sd_bus_slot_unref(nm->state_slot);
+        nm->owner_slot = sd_bus_slot_unref(nm->owner_slot);
+        nm->owner_call = sd_bus_slot_unref(nm->owner_call);
+        for (NmDevice *device = nm->devices; device; device = device->next)
+                device_finish(device);
+        nm->bus = sd_bus_unref(nm->bus);
+        nm->present = false;
+        if (!bus)
+                return 0;
+        nm->bus = sd_bus_ref(bus);
+        r = sd_bus_match_signal_async(bus, &nm->state_slot, NM_NAME, NULL, NM_DEVICE, "StateChanged", on_state_changed, NULL, nm);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match_async(bus, &nm->owner_slot,
+                                   "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                                   "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" NM_NAME "'",
+                                   on_owner_changed, NULL, nm);
+        if (r < 0)
+                return r;
+        return nm_call(bus, &nm->owner_call, "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner", on_owner, nm,
+                       CALL_TIMEOUT_US, "s", NM_NAME);
+}
+
+void source_nm_hook(Source *source, uint32_t ifindex, const char *action) {
+        NmDevice *device = device_get((SourceNm *) source, ifindex);
+        bool coming_up;
+
+        if (!device)
+                return;
+        coming_up = device->state >= DEVICE_STATE_PREPARE && device->state <= DEVICE_STATE_ACTIVATED;
+        if (streq(action, "down"))
+                device->held_down = !coming_up;
+        else if (!streq(action, "pre-down"))
+                device->held_down = false;
+        if (streq(action, "pre-up") && !coming_up)
+                device->state = DEVICE_STATE_UNKNOWN;
+}
+
+bool source_nm_activating(Source *source, uint32_t ifindex) {
+        const NmDevice *device = device_find((SourceNm *) source, ifindex);
+
+        return device && device->state >= DEVICE_STATE_PREPARE && device->state < DEVICE_STATE_ACTIVATED;
+}
+
+static void nm_free(Source *source) {
+        SourceNm *nm = (SourceNm *) source;
+
+        (void) source_nm_set_bus(source, NULL);
+        while (nm->devices)
+                nm_forget(source, nm->devices->ifindex);
+        free(nm);
+}
+
+int source_nm_new(Source **ret, SourceNmChanged changed, void *userdata) {
+        static const SourceOps ops = {
+                .name = "NetworkManager",
+                .available = nm_available,
+                .ask = nm_ask,
+                .identify = nm_identify,
+                .apply = nm_apply,
+                .uncertain = nm_uncertain,
+                .forget = nm_forget,
+                .free = nm_free,
+        };
+        SourceNm *nm = calloc(1, sizeof(*nm));
+
+        if (!nm)
+                return -ENOMEM;
+        nm->source.ops = &ops;
+        nm->changed = changed;
+        nm->userdata = userdata;
+        *ret = &nm->source;
+        return 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c) and its hooks (tunnel-hook.c).
+ * Included by tunnel-*.c only.
+ */
+
+#include "tunnel.h"
+
+typedef enum TunnelMap {
+        MAP_LINKS,
+        MAP_HOP,
+        MAP_FLOWS,
+        MAP_TRIES,
+        MAP_COUNTERS,
+        MAP_SAVED,
+        _TUNNEL_MAP_MAX,
+} TunnelMap;
+
+typedef enum TunnelProgram {
+        PROGRAM_EGRESS_ETHERNET,
+        PROGRAM_EGRESS_RAW,
+        PROGRAM_INGRESS_ETHERNET,
+        PROGRAM_INGRESS_RAW,
+        PROGRAM_HOP,
+        _TUNNEL_PROGRAM_MAX,
+} TunnelProgram;
+
+typedef enum TunnelDirection {
+        DIRECTION_INGRESS,
+        DIRECTION_EGRESS,
+        _TUNNEL_DIRECTION_MAX,
+} TunnelDirection;
+
+struct Tunnel {
+        char *root;      /* "/sys/fs/bpf/underpass" */
+        char *folder;    /* root and the cookie of the network namespace */
+        TunnelHook hook; /* never TUNNEL_HOOK_AUTO */
+        bool loaded;     /* all descriptors below are valid */
+        bool pinned;
+        int maps[_TUNNEL_MAP_MAX];
+        int programs[_TUNNEL_PROGRAM_MAX];
+        char *complaint;
+};
+
+/* tunnel-pins.c */
+
+/* Adopts what lies in the folder. 0: adopted or nothing there; what cannot be adopted has been removed. */
+int tunnel_pins_adopt(Tunnel *tunnel);
+
+/* Loads the programs unless they are, and pins everything unless it is. */
+int tunnel_pins_ensure(Tunnel *tunnel);
+
+/* Unpins maps and programs and removes the folder. */
+int tunnel_pins_remove(Tunnel *tunnel);
+
+/* Path of a pin: "FOLDER/IFINDEX-egress", "FOLDER/hop-ingress" for ifindex 0. NULL when out of memory. */
+char *tunnel_pins_path(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction);
+
+/* Keeps the reason of a failure for tunnel_complaint(). */
+void tunnel_complain(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
+
+/* tunnel-hook.c */
+
+/* Finds out what the kernel has. Negative errno when not even a trivial program can be loaded. */
+int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit);
+
+/*
+ * Attaches a program at the head of the hook, pinned (tcx), or as a filter of our own priority and handle (clsact); a program of ours
+ * that is there already is replaced without a gap. *created is set when the clsact qdisc was made here.
+ */
+int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin,
+                       bool *created);
+
+/* Takes it off. 0 also when it is not there or the link is gone. */
+int tunnel_hook_detach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+
+bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+
+/* Removes the clsact qdisc of a link if no filter is left in it. */
+int tunnel_hook_remove_clsact(uint32_t ifindex);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The two ways to sit on a link: tcx links (kernel 6.6 and newer), pinned, at the head of the list; filters in a clsact qdisc elsewhere.
+ * Neither touches what others attached.
+ *
+ * Part of the tunnel room (L3): libbpf, and netlink for the qdisc, because libbpf's own way to remove a clsact qdisc throws away
+ * everybody's filters with it.
+ */
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include "netlink.h"
+#include "tunnel-bpf.h"
+
+/* Newer than the kernel headers of the oldest system that Underpass builds on. */
+enum {
+        ATTACH_TCX_INGRESS = 46,     /* kernel 6.6 */
+        ATTACH_TCX_EGRESS = 47,
+        ATTACH_NETKIT_PRIMARY = 54,  /* kernel 6.7 */
+        ATTACH_BEFORE = 1U << 3,     /* BPF_F_BEFORE without a relative program: the head of the list */
+        NO_SUCH_IFINDEX = 0x7fffffff,
+};
+
+/* Our own filters are known by these. */
+enum {
+        FILTER_PRIORITY = 9,
+        FILTER_HANDLE = 0x756e6470,
+};
+
+static const int tcx_attach_types[_TUNNEL_DIRECTION_MAX] = {
+        [DIRECTION_INGRESS] = ATTACH_TCX_INGRESS,
+        [DIRECTION_EGRESS] = ATTACH_TCX_EGRESS,
+};
+
+static const enum bpf_tc_attach_point clsact_attach_points[_TUNNEL_DIRECTION_MAX] = {
+        [DIRECTION_INGRESS] = BPF_TC_INGRESS,
+        [DIRECTION_EGRESS] = BPF_TC_EGRESS,
+};
+
+/* Attaching to a link that cannot exist tells "no such hook" (EINVAL) from "no such link" (ENODEV). */
+static bool attach_type_known(int program, int type) {
+        int fd = bpf_link_create(program, NO_SUCH_IFINDEX, (enum bpf_attach_type) type, NULL);
+
+        if (fd >= 0)
+                close_fd(fd);
+        return fd == -ENODEV;
+}
+
+int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
+        const struct bpf_insn next[] = {
+                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1 },
+                { .code = BPF_JMP | BPF_EXIT },
+        };
+        _cleanup_(close_fdp) int program = -EBADF;
+
+        program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "underpass_probe", "GPL", next, ELEMENTS(next), NULL);
+        if (program < 0)
+                return program;
+        *ret_tcx = attach_type_known(program, ATTACH_TCX_EGRESS);
+        *ret_netkit = attach_type_known(program, ATTACH_NETKIT_PRIMARY);
+        return 0;
+}
+
+/* Descriptor of the pinned tcx link if it still sits on this link; a pin outlives its device and then names ifindex 0. */
+static int tcx_open(uint32_t ifindex, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct bpf_link_info info = {};
+        __u32 size = sizeof(info);
+        int r;
+
+        fd = bpf_obj_get(pin);
+        if (fd < 0)
+                return fd;
+        r = bpf_obj_get_info_by_fd(fd, &info, &size);
+        if (r < 0)
+                return r;
+        /* The ifindex of a tcx link lies where that of an XDP link lies; older headers know only the latter. */
+        if (info.xdp.ifindex != ifindex)
+                return -ENOLINK;
+        return TAKE_FD(fd);
+}
+
+static int tcx_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin) {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = ATTACH_BEFORE);
+        _cleanup_(close_fdp) int fd = -EBADF;
+        int r;
+
+        fd = tcx_open(ifindex, pin);
+        if (fd >= 0)
+                return bpf_link_update(fd, tunnel->programs[program], NULL);
+        if (fd == -ENOLINK && unlink(pin) < 0)
+                return -errno;
+
+        fd = bpf_link_create(tunnel->programs[program], (int) ifindex,
+                             (enum bpf_attach_type) tcx_attach_types[direction], &options);
+        if (fd < 0)
+                return fd;
+        r = bpf_obj_pin(fd, pin);
+        return r < 0 ? r : 0; /* without a pin the closing of fd takes the program off again */
+}
+
+static int tcx_detach(uint32_t ifindex, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        fd = tcx_open(ifindex, pin);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd >= 0)
+                /* At once: when only the last reference goes, the kernel detaches some time later. */
+                (void) bpf_link_detach(fd);
+        return unlink(pin) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int clsact_request(uint32_t ifindex, uint16_t type, uint16_t flags) {
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        char buffer[512] __attribute__((aligned(4))) = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *tc;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+        message->nlmsg_type = type;
+        message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        tc = mnl_nlmsg_put_extra_header(message, sizeof(*tc));
+        tc->tcm_family = AF_UNSPEC;
+        tc->tcm_ifindex = (int) ifindex;
+        tc->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+        tc->tcm_parent = TC_H_CLSACT;
+        mnl_attr_put_strz(message, TCA_KIND, "clsact");
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+static int count_filter(const struct nlmsghdr *message, void *userdata) {
+        size_t *count = userdata;
+
+        (*count)++;
+        return MNL_CB_OK;
+}
+
+/* Filters of everybody at one side of the clsact qdisc. */
+static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        char buffer[512] __attribute__((aligned(4))) = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *tc;
+        size_t count = 0;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+        message->nlmsg_type = RTM_GETTFILTER;
+        message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        tc = mnl_nlmsg_put_extra_header(message, sizeof(*tc));
+        tc->tcm_family = AF_UNSPEC;
+        tc->tcm_ifindex = (int) ifindex;
+        tc->tcm_parent = parent;
+        r = netlink_call(netlink, message, count_filter, &count);
+        if (r < 0)
+                return r;
+        *ret = count;
+        return 0;
+}
+
+int tunnel_hook_remove_clsact(uint32_t ifindex) {
+        const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(parents); i++) {
+                size_t count = 0;
+
+                r = clsact_filters(ifindex, parents[i], &count);
+                if (r == -ENODEV)
+                        return 0;
+                if (r < 0)
+                        return r;
+                if (count > 0)
+                        return 0; /* others have moved in: theirs now */
+        }
+        r = clsact_request(ifindex, RTM_DELQDISC, 0);
+        return r == -ENODEV || r == -EINVAL || r == -ENOENT ? 0 : r;
+}
+
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, bool *created) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+                    .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
+        int r;
+
+        r = clsact_request(ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+        if (r == 0)
+                *created = true;
+        else if (r != -EEXIST)
+                return r;
+        return bpf_tc_attach(&hook, &options);
+}
+
+static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+        int r;
+
+        r = bpf_tc_detach(&hook, &options);
+        /* EINVAL: there is no clsact qdisc (any more). */
+        return r == -ENOENT || r == -ENODEV || r == -EINVAL ? 0 : r;
+}
+
+static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+
+        return bpf_tc_query(&hook, &options) == 0;
+}
+
+int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin,
+                       bool *created) {
+        if (tunnel->hook == TUNNEL_HOOK_TCX)
+                return tcx_attach(tunnel, ifindex, direction, program, pin);
+        return clsact_attach(tunnel, ifindex, direction, program, created);
+}
+
+int tunnel_hook_detach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        int r;
+
+        /* Both: an earlier service may have been told to use the other hook. */
+        r = tcx_detach(ifindex, pin);
+        if (r < 0 || tunnel->hook == TUNNEL_HOOK_TCX)
+                return r;
+        return clsact_detach(ifindex, direction);
+}
+
+bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        if (tunnel->hook == TUNNEL_HOOK_CLSACT)
+                return clsact_attached(ifindex, direction);
+        fd = tcx_open(ifindex, pin);
+        return fd >= 0;
+}
