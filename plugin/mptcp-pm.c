@@ -186,8 +186,12 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
         return 0;
 }
 
+static bool is_same_endpoint(const MptcpEndpoint *a, const MptcpEndpoint *b) {
+        return address_equal(&a->address, &b->address) && a->port == b->port;
+}
+
 /* Finds an endpoint by address and port, and by id unless that is 0. -ENOENT when there is none. */
-static int find_registered(MptcpPm *pm, const MptcpEndpoint *wanted, uint8_t id, MptcpEndpoint *ret) {
+static int find_registered(MptcpPm *pm, const MptcpEndpoint *wanted, MptcpEndpoint *ret) {
         _cleanup_(freep) MptcpEndpoint *list = NULL;
         size_t count = 0;
         int r;
@@ -197,8 +201,7 @@ static int find_registered(MptcpPm *pm, const MptcpEndpoint *wanted, uint8_t id,
                 return r;
 
         for (size_t i = 0; i < count; i++)
-                if (address_equal(&list[i].address, &wanted->address) && list[i].port == wanted->port &&
-                    (id == 0 || list[i].id == id)) {
+                if (is_same_endpoint(&list[i], wanted) && (wanted->id == 0 || list[i].id == wanted->id)) {
                         *ret = list[i];
                         return 0;
                 }
@@ -228,19 +231,37 @@ static void put_endpoint(struct nlmsghdr *message, const MptcpEndpoint *endpoint
         mnl_attr_nest_end(message, nest);
 }
 
+/*
+ * Why an endpoint was refused, from the list: kernel 6.1 says -EINVAL to whatever is taken, newer ones look
+ * whether the id is taken before they look at the address.
+ */
+static int explain_refusal(MptcpPm *pm, const MptcpEndpoint *endpoint, int refusal) {
+        _cleanup_(freep) MptcpEndpoint *list = NULL;
+        size_t count = 0;
+        int reason = refusal;
+
+        if (mptcp_pm_dump(pm, &list, &count) < 0)
+                return refusal;
+
+        for (size_t i = 0; i < count; i++) {
+                if (is_same_endpoint(&list[i], endpoint))
+                        return -EEXIST;
+                if (endpoint->id != 0 && list[i].id == endpoint->id)
+                        reason = -EBUSY;
+        }
+        return reason;
+}
+
 int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
         struct nlmsghdr *message;
-        MptcpEndpoint registered;
         int r;
 
         message = put_request(buffer, pm->family, MPTCP_PM_CMD_ADD_ADDR, MPTCP_PM_VER);
         put_endpoint(message, endpoint);
         r = netlink_call(pm->netlink, message, NULL, NULL);
-
-        /* The kernel looks whether the id is taken before it looks at the address. */
-        if (r == -EBUSY && find_registered(pm, endpoint, 0, &registered) == 0)
-                return -EEXIST;
+        if (r == -EBUSY || r == -EINVAL)
+                return explain_refusal(pm, endpoint, r);
         return r;
 }
 
@@ -255,7 +276,7 @@ int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
          * unknown one, and takes id 0 to mean "close the first subflows of this address" and leaves the
          * endpoint in its list.
          */
-        r = find_registered(pm, endpoint, endpoint->id, &registered);
+        r = find_registered(pm, endpoint, &registered);
         if (r < 0)
                 return r;
 

@@ -102,6 +102,11 @@ void test_mptcp_pm(void) {
         other = ipv6;
         other.address = world_address("2001:db8::3");
         CHECK_EQUAL(mptcp_pm_add(pm, &other), -EBUSY);
+        /* A port that is not signalled is nonsense to the kernel, whatever is in its list. */
+        other = with_port;
+        other.address = world_address("192.0.2.3");
+        other.flags = ENDPOINT_SUBFLOW;
+        CHECK_EQUAL(mptcp_pm_add(pm, &other), -EINVAL);
         check_count(pm, 3);
         check_endpoint(pm, &ipv4);
         check_endpoint(pm, &ipv6);
