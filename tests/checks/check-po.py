@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keeps the translations complete: POTFILES names the files that have texts, and every language translates all of them.
+
+Usage: check-po.py ROOT, or check-po.py --self-test ROOT (spoils copies of the tree; each must be noticed).
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+FOLDERS = ["plugin", "dispatcher", "data"]
+NO_TEXTS = {"plugin/i18n.h"}  # the definitions of the markers
+MARKER = re.compile(r"\b(?:_|N_|P_)\(\s*\"")
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+XGETTEXT = ["xgettext", "--from-code=UTF-8", "--language=C", "--keyword=_", "--keyword=N_", "--keyword=P_:1,2",
+            "--sort-by-file", "--output"]
+
+
+def files_with_texts(root):
+    return sorted(str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).glob("*.[ch]")
+                  if MARKER.search(COMMENT.sub("", path.read_text(encoding="utf-8")))
+                  and str(path.relative_to(root)) not in NO_TEXTS)
+
+
+def words(path):
+    """The words of a file, comments left out."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [word for line in lines for word in line.partition("#")[0].split()]
+
+
+def run(*command):
+    """What the command complains about: its standard error, or that it failed."""
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode != 0 and not result.stderr:
+        return [f"{command[0]} failed with {result.returncode}"]
+    return result.stderr.splitlines()
+
+
+def check_language(language, po, template):
+    """Complaints about one language: bad format strings, missing, fuzzy and superfluous entries."""
+    if not po.exists():
+        return [f"{language} is in LINGUAS, but {po.name} does not exist"]
+    lines = run("msgfmt", "--check", "--output-file=/dev/null", str(po)) + run("msgcmp", str(po), str(template))
+    if "#~ " in po.read_text(encoding="utf-8"):
+        lines.append(f"{po.name} has entries that no source has any more")
+    return lines
+
+
+def check_tree(root):
+    """All complaints about a tree, as lines."""
+    po = root / "po"
+    listed, found = words(po / "POTFILES"), files_with_texts(root)
+    lines = [f"po/POTFILES does not name {name}" for name in found if name not in listed]
+    lines += [f"po/POTFILES names {name}, which has no texts" for name in listed if name not in found]
+    if listed != sorted(set(listed)):
+        lines.append("po/POTFILES is not sorted")
+
+    languages = words(po / "LINGUAS")
+    lines += [f"{path.name} is not in po/LINGUAS" for path in po.glob("*.po") if path.stem not in languages]
+    with tempfile.TemporaryDirectory(prefix="underpass-po-") as folder:
+        template = pathlib.Path(folder) / "underpass.pot"
+        lines += run(*XGETTEXT, str(template), f"--directory={root}", *found)
+        for language in languages:
+            lines += check_language(language, po / f"{language}.po", template)
+    return lines
+
+
+# ---- self-test
+
+def replace(path, pattern, text):
+    old = path.read_text(encoding="utf-8")
+    new = re.sub(pattern, text, old, count=1, flags=re.M | re.S)
+    assert new != old, f"{path.name}: nothing to spoil by {pattern}"
+    path.write_text(new, encoding="utf-8")
+
+
+SPOILERS = {
+    "a new text": lambda root: replace(root / "plugin/keys.c", r"\Z", '\nconst char *more = N_("Brand new.");\n'),
+    "a file with texts": lambda root: (root / "plugin/more.c").write_text('const char *more = N_("no, yes or auto");\n'),
+    "a file that is gone": lambda root: replace(root / "po/POTFILES", r"\Z", "plugin/zzz.c\n"),
+    "a missing translation": lambda root: replace(root / "po/ru.po", r'^(msgid "[^"]+"\nmsgstr ).*?\n\n', r'\1""\n\n'),
+    "a fuzzy translation": lambda root: replace(root / "po/ru.po", r'\n\n(#:[^\n]*\n)(msgid "[^"])', r"\n\n\1#, fuzzy\n\2"),
+    "a bad format string": lambda root: replace(root / "po/ru.po", r'(msgid "[^"]*%s[^"]*"\nmsgstr "[^"%]*)%s', r"\1%d"),
+    "an unlisted language": lambda root: shutil.copy(root / "po/ru.po", root / "po/xx.po"),
+    "a missing language": lambda root: replace(root / "po/LINGUAS", r"\Z", "xx\n"),
+    "an outdated entry": lambda root: replace(root / "po/ru.po", r"\Z", '\n#~ msgid "Old."\n#~ msgstr "Старое."\n'),
+    "an entry of no source": lambda root: replace(root / "po/ru.po", r"\Z", '\nmsgid "Old."\nmsgstr "Старое."\n'),
+}
+
+
+def self_test(root):
+    failures = [f"unspoilt: {line}" for line in check_tree(root)]
+    for name, spoil in SPOILERS.items():
+        with tempfile.TemporaryDirectory(prefix="underpass-po-") as folder:
+            copy = pathlib.Path(folder)
+            for part in FOLDERS + ["po"]:
+                shutil.copytree(root / part, copy / part)
+            spoil(copy)
+            if not check_tree(copy):
+                failures.append(f"not noticed: {name}")
+    return failures
+
+
+def main():
+    if not shutil.which("msgcmp"):
+        print("gettext is missing", file=sys.stderr)
+        return 77
+    lines = self_test(pathlib.Path(sys.argv[2])) if sys.argv[1] == "--self-test" else check_tree(pathlib.Path(sys.argv[1]))
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bus policy on a private bus: root may call everything, others only what reads. Needs root, to be somebody else.
+
+Usage: test-policy.py POLICY INTERFACES      (both from data/; the mock is this file too: test-policy.py --mock)
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+NAME = "org.underpass1"
+PATH = "/org/underpass1"
+NOBODY = 65534
+SKIPPED = 77
+
+# What anybody may call. Every other method of the interface description is for root.
+FOR_ALL = {
+    f"{NAME}.Manager.GetLink",
+    f"{NAME}.Manager.ListCounters",
+    f"{NAME}.Manager.ListFlows",
+    f"{NAME}.Manager.ListLinks",
+    "org.freedesktop.DBus.Introspectable.Introspect",
+    "org.freedesktop.DBus.ObjectManager.GetManagedObjects",
+    "org.freedesktop.DBus.Peer.Ping",
+    "org.freedesktop.DBus.Properties.Get",
+    "org.freedesktop.DBus.Properties.GetAll",
+}
+FOR_ROOT = {"org.freedesktop.DBus.Properties.Set", "org.freedesktop.DBus.Debug.Stats"}
+
+# The rules of the system bus, as every distribution has them.
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+ <listen>unix:path={folder}/bus</listen>
+ <auth>EXTERNAL</auth>
+ <policy context="default">
+  <allow user="*"/>
+  <deny own="*"/>
+  <deny send_type="method_call"/>
+  <allow send_type="signal"/>
+  <allow send_requested_reply="true" send_type="method_return"/>
+  <allow send_requested_reply="true" send_type="error"/>
+  <allow receive_type="method_call"/>
+  <allow receive_type="method_return"/>
+  <allow receive_type="error"/>
+  <allow receive_type="signal"/>
+  <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+ </policy>
+ <include>{policy}</include>
+</busconfig>
+"""
+
+
+def mock(address):
+    """Answers every call with nothing."""
+    import dbus.bus
+    import dbus.lowlevel
+    import dbus.mainloop.glib
+    from gi.repository import GLib
+
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.bus.BusConnection(address)
+
+    def on_message(_, message):
+        if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL:
+            return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
+        bus.send_message(dbus.lowlevel.MethodReturnMessage(message))
+        return dbus.lowlevel.HANDLER_RESULT_HANDLED
+
+    bus.add_message_filter(on_message)
+    bus.request_name(NAME)
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+
+
+class PolicyTest(unittest.TestCase):
+    policy = interfaces = None
+
+    @classmethod
+    def spawn(cls, *command):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+        def end():
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+        cls.addClassCleanup(end)
+        assert process.stdout.readline()
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="underpass-policy-")
+        cls.addClassCleanup(folder.cleanup)
+        os.chmod(folder.name, 0o755)
+        cls.address = f"unix:path={folder.name}/bus"
+        with open(f"{folder.name}/bus.conf", "w", encoding="utf-8") as file:
+            file.write(BUS_CONFIG.format(folder=folder.name, policy=cls.policy))
+        cls.spawn("dbus-daemon", f"--config-file={folder.name}/bus.conf", "--nofork", "--print-address")
+        cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address)
+
+    def call(self, user, destination, path, method, *arguments):
+        """Standard error of dbus-send: empty when the call got through."""
+        return subprocess.run(["dbus-send", f"--bus={self.address}", "--print-reply", f"--dest={destination}", path, method,
+                               *arguments], user=user, group=user, extra_groups=[], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=30, check=False).stderr
+
+    def methods(self):
+        tree = xml.etree.ElementTree.parse(self.interfaces)
+        found = {f"{interface.get('name')}.{method.get('name')}"
+                 for interface in tree.iter("interface") for method in interface.iter("method")}
+        self.assertIn(f"{NAME}.Manager.Activate", found)
+        self.assertIn(f"{NAME}.Link.Deactivate", found)
+        return found | FOR_ALL | FOR_ROOT
+
+    def test_root_may_call_everything(self):
+        for method in sorted(self.methods()):
+            with self.subTest(method):
+                self.assertEqual(self.call(0, NAME, PATH, method), "")
+
+    def test_others_may_read_only(self):
+        for method in sorted(self.methods()):
+            with self.subTest(method):
+                error = self.call(NOBODY, NAME, PATH, method)
+                if method in FOR_ALL:
+                    self.assertEqual(error, "")
+                else:
+                    self.assertIn("AccessDenied", error)
+
+    def test_others_may_not_take_the_name(self):
+        request = ("org.freedesktop.DBus", "/", "org.freedesktop.DBus.RequestName", f"string:{NAME}", "uint32:0")
+        self.assertIn("AccessDenied", self.call(NOBODY, *request))
+        self.assertEqual(self.call(0, *request), "")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--mock":
+        mock(sys.argv[2])
+    elif os.geteuid() != 0:
+        print("needs root", file=sys.stderr)
+        sys.exit(SKIPPED)
+    else:
+        PolicyTest.policy, PolicyTest.interfaces = (os.path.abspath(name) for name in sys.argv[1:3])
+        unittest.main(argv=sys.argv[:1])
