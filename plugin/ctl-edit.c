@@ -240,11 +240,11 @@ char *data_as_file(GHashTable *data, const ProfileView *view) {
         g_autoptr(GList) names = data_names(data);
         GString *text = g_string_new(NULL);
 
-        g_string_append_printf(text, "[Match]\nUUID=%s\n\n[X-Underpass]\n", view->uuid);
+        g_string_append_printf(text, "  [Match]\n  UUID=%s\n  [X-Underpass]", view->uuid);
         for (GList *name = names; name; name = name->next) {
                 const Key *key = key_find_user_data(name->data);
                 if (key)
-                        g_string_append_printf(text, "%s=%s\n", key->section_name,
+                        g_string_append_printf(text, "\n  %s=%s", key->section_name,
                                                (const char *) g_hash_table_lookup(data, name->data));
         }
 

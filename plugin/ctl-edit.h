@@ -69,7 +69,7 @@ char **data_problems(GHashTable *data, const ProfileView *view);
  */
 bool edits_check(const ProfileView *view, GHashTable *edits, char ***ret_warnings, GError **error);
 
-/* The lines of a file in /etc/underpass that says the same as the data. */
+/* The lines of a file in /etc/underpass that says the same as the data, indented. */
 char *data_as_file(GHashTable *data, const ProfileView *view);
 
 /* What nmcli would be given as name of the profile, quoted for the shell where that is necessary. */

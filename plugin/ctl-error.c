@@ -137,7 +137,7 @@ int ctl_error_print(const Ctl *ctl, const GError *error) {
         g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
         for (char **line = lines; *line; line++) {
                 g_autofree char *clean = text_clean(*line);
-                g_printerr("underpassctl: %s\n", clean);
+                g_printerr("%s%s\n", clean[0] == ' ' ? "" : "underpassctl: ", clean);
         }
 
         return code;

@@ -109,7 +109,7 @@ static void print_title(const char *title) {
 
 /* Rows of a(s…) as a table of as many columns as there are headings; nothing without rows. */
 static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const char *const *headings) {
-        g_autoptr(Table) table = table_new(headings);
+        g_autoptr(Table) table = table_new(headings, 0);
 
         for (size_t i = 0; i < g_variant_n_children(rows); i++) {
                 g_autoptr(GVariant) row = g_variant_get_child_value(rows, i);
@@ -129,10 +129,10 @@ static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const 
 
 static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), N_("ORIGIN"), NULL };
 static const char *const pair_headings[] = { "", "", NULL };
-static const char *const counter_headings[] = { "", ">", "", NULL };
+static const char *const counter_headings[] = { "", "", "", NULL };
 
 static void print_counters(const Ctl *ctl, GVariant *link, GVariant *explanations) {
-        g_autoptr(Table) table = table_new(counter_headings);
+        g_autoptr(Table) table = table_new(counter_headings, TABLE_COLUMN(1));
         bool any = false;
 
         for (size_t i = 0; i < g_variant_n_children(explanations); i++) {

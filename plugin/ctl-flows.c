@@ -66,12 +66,12 @@ static char *format_time(guint64 milliseconds) {
                 return g_strdup_printf(_("%u s"), (unsigned) (milliseconds / 1000));
         if (milliseconds < 120 * 60 * 1000)
                 return g_strdup_printf(_("%u min"), (unsigned) (milliseconds / 60 / 1000));
-        return g_strdup_printf(_("%" G_GUINT64_FORMAT " h"), milliseconds / 3600 / 1000);
+        return g_strdup_printf(_("%u h"), (unsigned) (milliseconds / 3600 / 1000));
 }
 
 static const char *const flow_headings[] = {
         N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED"),
-        N_(">AGE"), N_(">IDLE"), N_(">SENT"), N_(">RECEIVED"), NULL,
+        N_("AGE"), N_("IDLE"), N_("SENT"), N_("RECEIVED"), NULL,
 };
 
 static void add_row(Table *table, const Flow *flow, const char *link) {
@@ -124,7 +124,8 @@ bool verb_flows(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         g_autoptr(GVariant) flows = g_variant_get_child_value(reply, 0);
-        g_autoptr(Table) table = table_new(flow_headings);
+        unsigned numbers = TABLE_COLUMN(5) | TABLE_COLUMN(6) | TABLE_COLUMN(7) | TABLE_COLUMN(8);
+        g_autoptr(Table) table = table_new(flow_headings, numbers);
         g_autoptr(JsonBuilder) builder = json_builder_new();
         size_t shown = 0;
 

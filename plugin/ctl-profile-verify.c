@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Did NetworkManager keep what was written? Systems that store profiles through netplan lose keys of user.data
- * when they write the profile, so the success of an update proves nothing. Room L4, the command: GDBus; no
- * libnm, whose own copy of the profile may lag behind.
+ * Did NetworkManager keep what was written? Systems that store profiles through netplan lose keys of
+ * user.data when they write the profile, so the success of an update proves nothing. Room L4, the command:
+ * GDBus; no libnm, whose own copy of the profile may lag behind.
  */
 
 #include "ctl-edit.h"

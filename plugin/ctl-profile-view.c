@@ -70,7 +70,7 @@ void profile_outcome_advise_activation(ProfileOutcome *outcome, const ProfileVie
 static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), NULL };
 
 static void print_settings(const Ctl *ctl, const ProfileView *view) {
-        g_autoptr(Table) table = table_new(setting_headings);
+        g_autoptr(Table) table = table_new(setting_headings, 0);
         g_autoptr(GList) names = data_names(view->data);
 
         for (int id = 0; id < _KEY_ID_MAX; id++) {
@@ -93,7 +93,7 @@ static void print_settings(const Ctl *ctl, const ProfileView *view) {
 static const char *const property_headings[] = { "", "", NULL };
 
 static void print_properties(const Ctl *ctl, const ProfileView *view) {
-        g_autoptr(Table) table = table_new(property_headings);
+        g_autoptr(Table) table = table_new(property_headings, 0);
         _cleanup_(freep) char *flags = nm_mptcp_flags_format(view->mptcp_flags);
         g_autofree char *devices = g_strjoinv(", ", view->devices);
 

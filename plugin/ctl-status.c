@@ -72,11 +72,11 @@ static void print_manager(GVariant *manager) {
 
 static const char *const status_headings[] = {
         N_("LINK"),        N_("STATE"), N_("PROFILE"), N_("TUNNEL"),    N_("REMOTE PORTS"),
-        N_("LOCAL PORTS"), N_("HOOK"),  N_(">SENT"),   N_(">RECEIVED"), NULL,
+        N_("LOCAL PORTS"), N_("HOOK"),  N_("SENT"),   N_("RECEIVED"), NULL,
 };
 
 static void print_links(const Ctl *ctl, GPtrArray *links) {
-        g_autoptr(Table) table = table_new(status_headings);
+        g_autoptr(Table) table = table_new(status_headings, TABLE_COLUMN(7) | TABLE_COLUMN(8));
         table_color_states(table, 1);
 
         for (guint i = 0; i < links->len; i++) {

@@ -89,7 +89,7 @@ size_t text_width(const char *text) {
         return width;
 }
 
-Table *table_new(const char *const *headings) {
+Table *table_new(const char *const *headings, unsigned flush_right) {
         Table *table = g_new0(Table, 1);
 
         table->state_column = COLUMNS_MAX;
@@ -97,10 +97,8 @@ Table *table_new(const char *const *headings) {
 
         for (; headings[table->columns]; table->columns++) {
                 g_assert(table->columns < COLUMNS_MAX);
-                const char *heading = headings[table->columns];
-
-                table->flush_right[table->columns] = heading[0] == '>';
-                table->headings[table->columns] = table->flush_right[table->columns] ? heading + 1 : heading;
+                table->headings[table->columns] = headings[table->columns];
+                table->flush_right[table->columns] = flush_right & TABLE_COLUMN(table->columns);
         }
 
         return table;

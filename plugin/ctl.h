@@ -49,7 +49,10 @@ typedef struct Ctl {
 #define CTL_ERROR (ctl_error_quark())
 GQuark ctl_error_quark(void);
 
-/* Adds one more sentence to *error as a line of its own; the code of the first one stays. */
+/*
+ * Adds one more sentence to *error as a line of its own; the code of the first one stays. Lines that begin
+ * with a blank belong to the sentence before.
+ */
 void ctl_error_add(GError **error, CtlExit code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* Adds all of more, which is freed. */
@@ -117,10 +120,11 @@ size_t text_width(const char *text);
 typedef struct Table Table;
 
 /*
- * headings ends in NULL and is not translated yet (N_()); a heading that begins with ">" marks a column set
- * flush right.
+ * headings ends in NULL and is not translated yet (N_()). flush_right: TABLE_COLUMN() of every column that is
+ * set flush right.
  */
-Table *table_new(const char *const *headings);
+#define TABLE_COLUMN(number) (1U << (number))
+Table *table_new(const char *const *headings, unsigned flush_right);
 void table_free(Table *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stand-in for the service: exports data/org.underpass1.xml with the links of a fixed small world.
+
+Usage: mock_service.py XML LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each method called.
+A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's.
+"""
+
+import os
+import sys
+
+from gi.repository import Gio, GLib
+
+ROOT = "/org/underpass1"
+MANAGER = "org.underpass1.Manager"
+LINK = "org.underpass1.Link"
+UUID = "11111111-2222-3333-4444-555555555555"
+OBJECT_MANAGER = """<node><interface name="org.freedesktop.DBus.ObjectManager">
+<method name="GetManagedObjects"><arg type="a{oa{sa{sv}}}" direction="out"/></method></interface></node>"""
+
+COUNTERS = [
+    ("sent", "TCP segments that left as UDP."),
+    ("received", "UDP datagrams that were turned back into TCP."),
+    ("flows-opened", "SYNs of this host that left in the tunnel, retransmissions included."),
+    ("flows-established", "Handshakes that were completed over UDP."),
+    ("pass-port", "SYNs in UDP to a port outside local-ports that were left alone."),
+]
+FLOWS = [
+    ("192.0.2.1", 40000, "198.51.100.7", 443, "tunnelled", True, 7, 123456, 850, 11, 22),
+    ("2001:db8::1", 40001, "2001:db8::7", 443, "trying", True, 7, 500, 400, 1, 0),
+    ("192.0.2.9", 443, "198.51.100.9", 50000, "tunnelled", False, 12, 7300000, 61000, 9, 2**40),
+    ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 20000000, 1, 1, 1),
+]
+
+
+def link(index, name, state, **changes):
+    """Properties of a link by name, with their signatures."""
+    properties = {
+        "InterfaceIndex": ("u", index),
+        "Name": ("s", name),
+        "Type": ("s", "ether"),
+        "State": ("s", state),
+        "Reason": ("s", f"{name} is {state} in this test."),
+        "Settings": ("a(ssss)", [("tunnel", "no", "default", ""), ("remote-ports", "", "default", ""),
+                                 ("local-ports", "", "default", "")]),
+        "Connection": ("(ss)", ("", "")),
+        "ConnectionSettings": ("a(ss)", []),
+        "Applied": ("a(ss)", []),
+        "Hooks": ("a(ss)", []),
+        "LastError": ("s", ""),
+        "LastStage": ("s", ""),
+        "Warnings": ("as", []),
+        "Counters": ("a{st}", {name: 0 for name, _ in COUNTERS}),
+    }
+    for key, value in changes.items():
+        properties[key] = (properties[key][0], value)
+    return properties
+
+
+LINKS = {
+    "/org/underpass1/link/_312": link(
+        12, "eth1", "failed", LastStage="attach", LastError="The hook is taken.",
+        Settings=[("tunnel", "yes", "file", "/etc/underpass/eth.conf:3"), ("remote-ports", "", "default", ""),
+                  ("local-ports", "443", "file", "/etc/underpass/eth.conf:4")]),
+    "/org/underpass1/link/_37": link(
+        7, "lte0", "active", Type="wwan", Connection=("Ж本\x1b[31m", UUID),
+        Settings=[("tunnel", "yes", "NetworkManager", f"LTE ({UUID})"),
+                  ("remote-ports", "443,8000-8080", "NetworkManager", f"LTE ({UUID})"),
+                  ("local-ports", "", "default", "")],
+        ConnectionSettings=[("connection.mptcp-flags", "disabled"), ("mtu", "1400")],
+        Applied=[("hook", "tcx"), ("mtu", "1400")], Hooks=[("tcx ingress", "underpass_in")],
+        Warnings=["Port 443 is held by another UDP socket.\nSecond line."],
+        Counters={"sent": 12034, "received": 2**53 + 1, "flows-opened": 3, "flows-established": 2, "pass-port": 0}),
+    "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
+    "/org/underpass1/link/_32": link(2, "idle0", "off"),
+    "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),
+}
+
+MANAGER_PROPERTIES = {
+    "Version": ("s", "0.1.0"),
+    "KernelVersion": ("s", "6.12.1"),
+    "Features": ("a{sb}", {"tcx": True, "netkit": False}),
+    "Hook": ("s", "tcx"),
+    "Hop": ("(ss)", ("veth", "underpass-tx")),
+    "Sources": ("a(sb)", [("file", True), ("NetworkManager", False)]),
+    "Counters": ("a{st}", {"pass-port": 4}),
+}
+
+
+def values(properties, known):
+    """Variants of the properties that the interface has; the signatures must be those of the XML."""
+    found = {}
+    for name, (signature, value) in properties.items():
+        assert known[name] == signature, (name, signature, known[name])
+        found[name] = GLib.Variant(signature, value)
+    return found
+
+
+class Mock:
+    """The methods; those that the tests do not call are unknown."""
+
+    def __init__(self, xml, log):
+        self.log = log
+        self.loop = GLib.MainLoop()
+        self.links = LINKS
+        info = Gio.DBusNodeInfo.new_for_xml(xml)
+        self.interfaces = {interface.name: interface for interface in info.interfaces}
+        self.known = {name: {prop.name: prop.signature for prop in interface.properties}
+                      for name, interface in self.interfaces.items()}
+
+    def path(self, name):
+        """Object path of a link or None."""
+        for path, properties in self.links.items():
+            if properties["Name"][1] == name:
+                return path
+        return None
+
+    def properties(self, path):
+        """a{sv} of an object."""
+        if path == ROOT:
+            return values(MANAGER_PROPERTIES, self.known[MANAGER])
+        return values(self.links[path], self.known[LINK])
+
+    def reading(self, method):
+        """Answer of a method without arguments that changes nothing, or None."""
+        if method == "GetManagedObjects":
+            objects = {path: {LINK: self.properties(path)} for path in self.links}
+            return GLib.Variant("(a{oa{sa{sv}}})", (objects,))
+        if method == "ListLinks":
+            rows = [(link["InterfaceIndex"][1], link["Name"][1], link["State"][1], path)
+                    for path, link in self.links.items()]
+            return GLib.Variant("(a(usso))", (rows,))
+        if method == "ListFlows":
+            return GLib.Variant("(a(sqsqsbutttt))", (FLOWS,))
+        if method == "ListCounters":
+            return GLib.Variant("(a(ss))", (COUNTERS,))
+        return None
+
+    def changing(self, method, arguments):
+        """Answer of a method that changes links; a string is an error."""
+        if method == "Reload":
+            return GLib.Variant("()", ())
+        if method == "DeactivateAll":
+            return GLib.Variant("(u)", (2,))
+        if arguments[0] == "private":
+            return "org.freedesktop.DBus.Error.AccessDenied"
+        if arguments[0] == "broken":
+            return "org.underpass1.Error.Failed"
+        path = self.path(arguments[0])
+        if not path:
+            return "org.underpass1.Error.NoSuchLink"
+        if method in ("Activate", "Deactivate"):
+            self.links[path]["State"] = ("s", "active" if method == "Activate" else "off")
+        return GLib.Variant("()", ()) if method == "Deactivate" else GLib.Variant("(o)", (path,))
+
+    def call(self, _connection, _sender, _path, _interface, method, parameters, invocation):
+        """A method was called."""
+        arguments = parameters.unpack()
+        print(method, *arguments, file=self.log, flush=True)
+        if "vanish" in arguments:
+            self.loop.quit()
+            return
+        answer = self.reading(method) or self.changing(method, arguments)
+        if isinstance(answer, str):
+            invocation.return_dbus_error(answer, "the mock says no")
+        else:
+            invocation.return_value(answer)
+
+    def get(self, _connection, _sender, path, _interface, name):
+        """A property was asked for."""
+        return self.properties(path).get(name)
+
+    def run(self):
+        """Serves until the bus goes away."""
+        bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
+        bus.register_object(ROOT, self.interfaces[MANAGER], self.call, self.get, None)
+        manager = Gio.DBusNodeInfo.new_for_xml(OBJECT_MANAGER).interfaces[0]
+        bus.register_object(ROOT, manager, self.call, None, None)
+        for path in self.links:
+            bus.register_object(path, self.interfaces[LINK], self.call, self.get, None)
+        Gio.bus_own_name_on_connection(bus, "org.underpass1", Gio.BusNameOwnerFlags.NONE, None, None)
+        self.loop.run()
+
+
+if __name__ == "__main__":
+    assert os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"), "never on the bus of the machine"
+    with open(sys.argv[1], encoding="utf-8") as xml_file, open(sys.argv[2], "a", encoding="utf-8") as log_file:
+        Mock(xml_file.read(), log_file).run()

@@ -1,0 +1,425 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""underpassctl against a mock of the service on a private bus.
+
+Usage: test-ctl.py UNDERPASSCTL XML
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+NAME = "org.underpass1"
+KEYS = ["tunnel", "remote-ports", "local-ports", "remote-addresses", "fwmark", "mptcp-only", "mss", "mtu",
+        "mptcp-endpoint"]
+
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+ <listen>unix:path={folder}/bus</listen>
+ <auth>EXTERNAL</auth>
+ <servicedir>{folder}/services</servicedir>
+ <policy context="default">
+  <allow send_destination="*" eavesdrop="true"/>
+  <allow eavesdrop="true"/>
+  <allow own="*"/>
+ </policy>
+</busconfig>
+"""
+
+
+class CtlTest(unittest.TestCase):
+    """One bus for all tests of a class; the bus starts the mock, as it starts the real service."""
+
+    program = None
+    xml = None
+    service = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
+        cls.folder = pathlib.Path(cls.scratch.name)
+        cls.log = cls.folder / "log"
+        cls.log.touch()
+        cls.address = f"unix:path={cls.folder}/bus"
+        (cls.folder / "services").mkdir()
+        (cls.folder / "bus.conf").write_text(BUS_CONFIG.format(folder=cls.folder))
+        if cls.service:
+            (cls.folder / f"services/{NAME}.service").write_text(
+                f"[D-BUS Service]\nName={NAME}\nExec=/usr/bin/env DBUS_SYSTEM_BUS_ADDRESS={cls.address} "
+                f"/usr/bin/python3 -B {HERE}/mock_service.py {cls.xml} {cls.log}\n")
+        cls.bus = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={cls.folder}/bus.conf", "--nofork", "--print-address"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert cls.bus.stdout.readline()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.bus.terminate()  # which ends the mock too
+        cls.bus.wait()
+        cls.bus.stdout.close()
+        cls.scratch.cleanup()
+
+    def ctl(self, *arguments, status=0, **environment):
+        """Runs the command; (standard output, standard error)."""
+        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
+        result = subprocess.run([self.program, *arguments], env={**variables, **environment},
+                                stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        out, err = result.stdout.decode(), result.stderr.decode()
+        self.assertEqual(result.returncode, status, f"{arguments}: {out}{err}")
+        return out, err
+
+    def json(self, *arguments):
+        """Runs the command with --json; the document."""
+        out, err = self.ctl("--json", *arguments)
+        self.assertEqual(err, "")
+        return json.loads(out)
+
+    def error(self, *arguments, status):
+        """Runs the command that fails; standard error. Also with --json, which must say the same."""
+        out, err = self.ctl(*arguments, status=status)
+        json_out, json_err = self.ctl(*arguments, "--json", status=status)
+        document = json.loads(json_err)
+        self.assertEqual(document["code"], status)
+        self.assertEqual("".join(f"underpassctl: {line}\n" for line in document["error"].splitlines()), err)
+        self.assertTrue(json_out == "" or json.loads(json_out) == {"links": []}, json_out)
+        self.assertEqual(out, "")
+        return err
+
+    def calls(self):
+        """Takes the lines that the mock has logged."""
+        lines = self.log.read_text().splitlines()
+        self.log.write_text("")
+        return lines
+
+
+class CommandLine(CtlTest):
+    """What needs no service."""
+
+    service = False
+
+    def test_help(self):
+        out, _ = self.ctl("--help")
+        for verb in ["status", "explain", "flows", "keys", "activate", "deactivate", "reload", "profile show",
+                     "profile set", "profile unset"]:
+            self.assertRegex(out, rf"\n  {verb} +[A-Z]")
+            verb_help, _ = self.ctl(*verb.split(), "--help")
+            self.assertIn(f" {verb}", verb_help)
+        for code in range(6):
+            self.assertRegex(out, rf"\n  {code}  [a-z]")
+        self.assertEqual(self.ctl("-h")[0], out)
+        self.assertIn("profile unset", self.ctl("profile", "--help")[0])
+        self.assertIn("--reapply", self.ctl("profile", "set", "--help")[0])
+        self.assertNotIn("--reapply", out)
+
+    def test_version(self):
+        self.assertRegex(self.ctl("--version")[0], r"^underpassctl [0-9]+\.[0-9]+\.[0-9]+\n$")
+
+    def test_wrong_use(self):
+        for arguments in [["bogus"], ["profile"], ["profile", "bogus"], ["explain"], ["explain", "a", "b"],
+                          ["reload", "a"], ["keys", "a", "b"], ["flows", "a", "b"], ["profile", "set", "a"],
+                          ["activate"], ["deactivate"], ["deactivate", "--all", "lte0"], ["status", "--names"],
+                          ["flows", "--all"], ["keys", "--bogus"]]:
+            with self.subTest(arguments):
+                self.error(*arguments, status=2)
+
+    def test_keys(self):
+        self.assertEqual(self.ctl("keys", "--names")[0].split(), KEYS)
+        rows = self.json("keys")["keys"]
+        self.assertEqual([row["key"] for row in rows], KEYS)
+        self.assertEqual(rows[1]["user_data_key"], "underpass.remote-ports")
+        self.assertEqual(rows[1]["file_key"], "RemotePorts")
+        self.assertEqual(rows[5]["default"], "yes")
+        out, _ = self.ctl("keys")
+        for row in rows:
+            self.assertIn(row["help"], out)
+            self.assertIn(row["range"], out)
+        for name in ["mss", "underpass.mss", "MSS"]:
+            self.assertEqual([row["key"] for row in self.json("keys", name)["keys"]], ["mss"])
+
+    def test_unknown_key(self):
+        self.assertIn("“remote-ports”?", self.error("keys", "remote-prots", status=5))
+        self.assertIn("underpassctl keys", self.error("keys", "zzzzzzzz", status=5))
+        self.assertNotIn("\x1b", self.error("keys", "\x1b[31mred", status=5))
+
+    def test_no_service(self):
+        for arguments in [["status"], [], ["explain", "lte0"], ["flows"], ["activate", "lte0"], ["reload"]]:
+            with self.subTest(arguments):
+                self.assertIn("Underpass is not running", self.error(*arguments, status=3))
+        self.assertIn("NetworkManager is not running", self.error("profile", "show", "LTE", status=3))
+
+    def test_no_bus(self):
+        nowhere = "unix:path=/nonexistent/bus"
+        _, err = self.ctl("status", status=3, DBUS_SYSTEM_BUS_ADDRESS=nowhere)
+        self.assertIn("The system bus cannot be reached", err)
+        _, err = self.ctl("profile", "show", "LTE", status=3, DBUS_SYSTEM_BUS_ADDRESS=nowhere)
+        self.assertIn("NetworkManager cannot be reached", err)
+
+    def test_output_lost(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([self.program, "keys"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"could not be written", result.stderr)
+
+
+class Completion(CtlTest):
+    """data/underpassctl.bash-completion, with an nmcli that knows two profiles."""
+
+    service = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.folder / "underpassctl").symlink_to(cls.program)
+        (cls.folder / "nmcli").write_text("#!/bin/sh\nprintf '%s\\n' LTE 'My home'\n")
+        (cls.folder / "nmcli").chmod(0o755)
+
+    def complete(self, *words):
+        """What bash would offer for the last word."""
+        script = (f"source {HERE.parents[1]}/data/underpassctl.bash-completion; compopt() {{ :; }}; "
+                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _underpassctl; printf "%s\n" "${COMPREPLY[@]}"')
+        result = subprocess.run(["bash", "--norc", "-uc", script, "bash", "underpassctl", *words], check=True,
+                                env={"PATH": f"{self.folder}:/usr/bin:/bin"}, capture_output=True)
+        self.assertEqual(result.stderr, b"")
+        return result.stdout.decode().split("\n")[:-1]
+
+    def test_words(self):
+        for words, offered in [
+                (["sta"], ["status"]),
+                (["profile", ""], ["show", "set", "unset"]),
+                (["profile", "show", ""], ["LTE", "My\\ home"]),
+                (["profile", "show", "id", "L"], ["LTE"]),
+                (["profile", "set", "My\\ h"], ["My\\ home"]),
+                (["profile", "set", "--reapply", "LTE", "mp"], ["mptcp-only=", "mptcp-endpoint="]),
+                (["profile", "set", "LTE", "mss", "=", "1"], [""]),
+                (["profile", "set", "LTE", "mss", "=", "1000", "tu"], ["tunnel="]),
+                (["profile", "unset", "LTE", "mptcp-o"], ["mptcp-only"]),
+                (["profile", "unset", "--re"], ["--reapply"]),
+                (["keys", "remote-"], ["remote-ports", "remote-addresses"]),
+                (["status", "--a"], ["--all"]),
+                (["explain", "--a"], [""]),
+                (["reload", ""], [""])]:
+            with self.subTest(words):
+                self.assertEqual(self.complete(*words), offered)
+
+    def test_interfaces(self):
+        here = sorted(name for name in os.listdir("/sys/class/net")
+                      if name not in ("lo", "underpass-tx", "underpass-rx")
+                      and os.path.isdir(f"/sys/class/net/{name}"))
+        for verb in ["status", "explain", "flows", "activate", "deactivate"]:
+            self.assertEqual(sorted(self.complete(verb, "")), here or [""])
+        self.assertEqual(self.complete("explain", "eth7", ""), [""])
+
+    def test_every_verb_is_offered(self):
+        help_text, _ = self.ctl("--help")
+        verbs = {line.split()[0] for line in help_text.partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()}
+        self.assertEqual(set(self.complete("")), verbs)
+
+
+class Reading(CtlTest):
+    """The verbs that show something."""
+
+    def test_status(self):
+        out, _ = self.ctl("status")
+        self.assertEqual(out, self.ctl()[0])
+        lines = out.splitlines()
+        self.assertEqual(lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop veth (underpass-tx)")
+        self.assertRegex(lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$")
+        self.assertRegex(lines[3], "^wlan0 +waiting ")
+        self.assertRegex(lines[4], "^lte0 +active .* yes +443,8000-8080 +- +tcx +12034 +9007199254740993$")
+        self.assertRegex(lines[5], "^eth1 +failed +- +yes +- +443 +- +0 +0$")
+        self.assertIn("lte0: warning: Port 443 is held", out)
+        self.assertIn("eth1: error (attach): The hook is taken.", out)
+        self.assertIn("2 links without a tunnel are not shown", lines[-1])
+        self.assertNotIn("\x1b", out)
+
+    def test_status_width(self):
+        lines = self.ctl("status", "--no-legend")[0].splitlines()
+        columns = [lines[1].index(" yes ") + 1, lines[0].index(" no ") + 1]
+        # The name of the profile has one wide character, which takes two columns.
+        self.assertEqual(columns[0] + 1, columns[1])
+
+    def test_status_all(self):
+        out, _ = self.ctl("status", "--all")
+        self.assertIn("\nidle0 ", out)
+        self.assertNotIn("not shown", out)
+        names = [link["interface"] for link in self.json("status", "--all")["links"]]
+        self.assertEqual(names, ["idle0", "idle1", "wlan0", "lte0", "eth1"])
+
+    def test_status_of_links(self):
+        names = [link["interface"] for link in self.json("status", "eth1", "idle0")["links"]]
+        self.assertEqual(names, ["idle0", "eth1"])
+        err = self.error("status", "eth1", "ghost", "spook", status=4)
+        self.assertIn("“ghost”", err)
+        self.assertIn("“spook”", err)
+
+    def test_status_json(self):
+        document = self.json("status")
+        self.assertEqual(document["manager"]["hop"], {"kind": "veth", "interface": "underpass-tx"})
+        self.assertEqual(document["manager"]["features"], {"tcx": True, "netkit": False})
+        self.assertEqual(document["manager"]["sources"][1], {"name": "NetworkManager", "available": False})
+        link = document["links"][1]
+        self.assertEqual(link["connection"]["id"], "Ж本\x1b[31m")
+        self.assertEqual(link["settings"][1]["key"], "remote-ports")
+        self.assertEqual(link["settings"][1]["value"], "443,8000-8080")
+        self.assertEqual(link["counters"]["received"], 2**53 + 1)
+        self.assertEqual(link["hooks"], [{"hook": "tcx ingress", "program": "underpass_in"}])
+        self.assertEqual(len(link["warnings"]), 1)
+        self.assertEqual({"interface", "interface_index", "type", "state", "reason", "settings", "connection",
+                          "connection_settings", "applied", "hooks", "warnings", "last_error", "last_stage",
+                          "counters"}, set(link))
+
+    def test_explain(self):
+        out, _ = self.ctl("explain", "lte0")
+        self.assertTrue(out.startswith("lte0 (type wwan, index 7): active\nlte0 is active in this test.\n"), out)
+        self.assertRegex(out, r"remote-ports +443,8000-8080 +NetworkManager +LTE \(")
+        self.assertRegex(out, r"connection.mptcp-flags +disabled")
+        self.assertRegex(out, r"tcx ingress +underpass_in")
+        self.assertRegex(out, r"sent +12034  TCP segments that left as UDP")
+        self.assertNotIn("pass-port", out)
+        self.assertIn("Port 443 is held by another UDP socket.\\x0aSecond line.", out)
+        self.assertIn("underpassctl flows lte0", out)
+        self.assertNotIn("\x1b", out)
+
+    def test_explain_advice(self):
+        for name, words in [("eth1", "bpftool net show dev eth1"), ("wlan0", "mptcp-endpoint=subflow"),
+                            ("idle0", "/etc/underpass"), ("idle1", "underpassctl profile set uuid 11111111-")]:
+            with self.subTest(name):
+                out, _ = self.ctl("explain", name)
+                self.assertIn(words, out.splitlines()[-1])
+                self.assertIn(words, self.json("explain", name)["next"])
+        self.assertIn("The hook is taken. (stage: attach)", self.ctl("explain", "eth1")[0])
+
+    def test_explain_json(self):
+        document = self.json("explain", "lte0")
+        self.assertEqual(document["link"]["interface"], "lte0")
+        self.assertIn({"name": "sent", "help": "TCP segments that left as UDP."}, document["counter_help"])
+
+    def test_flows(self):
+        lines = self.ctl("flows")[0].splitlines()
+        self.assertRegex(lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +here +2 min +850 ms +11 +22$")
+        self.assertRegex(lines[2], r"^lte0 +trying +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms ")
+        self.assertRegex(lines[3], r"^eth1 +tunnelled .* there +2 h +61 s +9 +1099511627776$")
+        self.assertRegex(lines[4], r"^#99 ")
+        flows = self.json("flows", "eth1")["flows"]
+        self.assertEqual(len(flows), 1)
+        self.assertEqual(flows[0]["remote_port"], 50000)
+        self.assertEqual(flows[0]["opened_here"], False)
+        self.assertEqual(self.ctl("flows", "wlan0")[0], "No connection is in a tunnel.\n")
+        self.assertEqual(self.json("flows", "wlan0"), {"flows": []})
+        self.error("flows", "ghost", status=4)
+
+    def test_unknown_link(self):
+        for verb in ["explain", "activate", "deactivate"]:
+            with self.subTest(verb):
+                self.assertIn("There is no link “ghost”", self.error(verb, "ghost", status=4))
+
+    def test_not_utf8(self):
+        _, err = self.ctl("explain", b"\xff\xfe", status=4)
+        self.assertIn("valid UTF-8", err)
+
+    def test_no_legend(self):
+        self.assertEqual(len(self.ctl("flows", "--no-legend")[0].splitlines()), 4)
+        self.assertTrue(self.ctl("status", "--no-legend")[0].startswith("wlan0"))
+
+    def test_colour_only_on_a_terminal(self):
+        import pty
+        master, slave = pty.openpty()
+        environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
+        try:
+            for extra, coloured in [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({}, False),
+                                    ({"TERM": "xterm", "NO_COLOR": "1"}, False)]:
+                subprocess.run([self.program, "flows"], env={**environment, **extra}, stdout=slave, check=True)
+                text = os.read(master, 65536)
+                while text.count(b"\n") < 5:
+                    text += os.read(master, 65536)
+                self.assertEqual(b"\x1b[32m" in text, coloured, extra)
+        finally:
+            os.close(master)
+            os.close(slave)
+
+
+class Changing(CtlTest):
+    """The verbs that change something."""
+
+    def test_activate_and_deactivate(self):
+        self.calls()
+        out, _ = self.ctl("activate", "wlan0", "lte0")
+        self.assertIn("wlan0: active. ", out)
+        self.assertIn("lte0: warning: Port 443", out)
+        self.assertEqual([call for call in self.calls() if call.startswith("A")], ["Activate wlan0", "Activate lte0"])
+        links = self.json("deactivate", "wlan0")["links"]
+        self.assertEqual([(link["interface"], link["state"]) for link in links], [("wlan0", "off")])
+
+    def test_one_bad_link_keeps_no_other(self):
+        out, err = self.ctl("activate", "ghost", "lte0", "broken", status=4)
+        self.assertIn("lte0: active", out)
+        self.assertIn("There is no link “ghost”", err)
+        self.assertIn("broken: the mock says no", err)
+
+    def test_all(self):
+        self.calls()
+        self.assertEqual(self.ctl("deactivate", "--all")[0], "The tunnels of 2 links were taken off.\n")
+        self.assertEqual(self.calls(), ["DeactivateAll"])
+        self.assertEqual(self.json("deactivate", "--all"), {"deactivated": 2})
+
+    def test_reload(self):
+        self.calls()
+        self.assertIn("All profiles were read anew", self.ctl("reload")[0])
+        self.assertEqual(self.calls()[0], "Reload")
+        self.assertEqual(len(self.json("reload")["links"]), 5)
+
+    def test_refused(self):
+        self.assertIn("only root", self.error("activate", "private", status=1))
+        self.assertEqual(self.error("activate", "broken", status=1), "underpassctl: broken: the mock says no\n")
+
+    def test_service_ends(self):
+        self.assertIn("did not answer", self.error("activate", "vanish", status=3))
+        begin = time.monotonic()
+        self.ctl("status")  # the bus starts it again
+        self.assertLess(time.monotonic() - begin, 10)
+
+
+class Netplan(CtlTest):
+    """A NetworkManager that loses user.data, as it does where it stores profiles through netplan."""
+
+    service = False
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # NetworkManager is never started by a client's request. The mock ends with its bus.
+        cls.manager = subprocess.Popen(
+            ["/usr/bin/python3", "-B", HERE / "mock_manager.py", cls.log], stdout=subprocess.PIPE,
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.address})
+        assert cls.manager.stdout.readline() == b"ready\n"
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.manager.wait()
+        cls.manager.stdout.close()
+
+    def test_lost_keys(self):
+        _, err = self.ctl("profile", "set", "LTE", "tunnel=yes", "remote-ports=443,8000-8080", status=1)
+        self.assertIn("netplan", err)
+        lines = ["[Match]", "UUID=11111111-2222-3333-4444-555555555555", "[X-Underpass]",
+                 "RemotePorts=443,8000-8080", "Tunnel=yes"]
+        self.assertEqual(err.splitlines()[1:], ["  " + line for line in lines])
+        self.assertEqual([call for call in self.calls() if call.startswith("Update2")], ["Update2 keys=2 flags=65"])
+        self.assertEqual(self.json("profile", "show", "LTE")["profile"]["settings"], {})
+
+    def test_update_fails(self):
+        _, err = self.ctl("profile", "set", "LTE", "mss=1111", status=1)
+        self.assertEqual(err, "underpassctl: LTE: the disk is full\n")
+
+
+if __name__ == "__main__":
+    CtlTest.program, CtlTest.xml = (os.path.abspath(path) for path in sys.argv[1:3])
+    unittest.main(argv=sys.argv[:1])
