@@ -190,20 +190,21 @@ int underpass_hop(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND)
-                goto header;
+        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                return VERDICT_DROP;
+        }
         if (packet.header.tcp.flags & UNDERPASS_TCP_SYN)
                 clamp(skb, &packet, ifindex, slot);
         if (underpass_tcp_to_udp(&packet.header, packet.length))
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
-        if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0)
-                goto header;
+        if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                return VERDICT_DROP;
+        }
         skb->priority = skb->cb[NOTE_PRIORITY];
         count(slot, UNDERPASS_COUNTER_SENT);
         return bpf_redirect(ifindex, 0);
-header:
-        count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
-        return VERDICT_DROP;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -120,8 +120,8 @@ size_t text_width(const char *text);
 typedef struct Table Table;
 
 /*
- * headings ends in NULL and is not translated yet (N_()). flush_right: TABLE_COLUMN() of every column that is
- * set flush right.
+ * headings ends in NULL and is not translated yet (N_()). flush_right: TABLE_COLUMN() of every column that
+ * is set flush right.
  */
 #define TABLE_COLUMN(number) (1U << (number))
 Table *table_new(const char *const *headings, unsigned flush_right);

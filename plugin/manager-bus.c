@@ -77,7 +77,7 @@ int manager_bus_connect(Manager *manager) {
         r = sd_bus_attach_event(bus, manager->event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0)
                 return r;
-        manager->bus = sd_bus_ref(bus);
+        manager->bus = bus;
         r = bus_manager_export(manager);
         if (r >= 0)
                 r = bus_link_export(manager);
@@ -90,10 +90,11 @@ int manager_bus_connect(Manager *manager) {
                 r = sd_bus_request_name(bus, BUS_NAME, 0);
         if (r < 0) {
                 log_error("Cannot serve %s on the bus: %s.", BUS_NAME, strerror(-r));
-                manager->bus = sd_bus_unref(manager->bus);
+                manager->bus = NULL;
                 (void) source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], NULL);
                 return r;
         }
+        TAKE_PTR(bus); /* the manager has it now */
         for (Link *link = manager->links; link; link = link->next)
                 if (link->facts)
                         bus_link_announce(link);

@@ -227,7 +227,11 @@ int tunnel_pins_remove(Tunnel *tunnel) {
                                 return -errno;
                 }
         tunnel->pinned = false;
-        return rmdir(tunnel->folder) < 0 && errno != ENOENT ? -errno : 0;
+        if (rmdir(tunnel->folder) < 0 && errno != ENOENT)
+                return -errno;
+        /* Stays while another network namespace has pins, and where a sandbox has mounted it. */
+        (void) rmdir(tunnel->root);
+        return 0;
 }
 
 /* Opens the pinned maps. False when one is missing or has another layout. */
