@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""As much of NetworkManager as libnm needs to edit one profile, with the fault that the tests need: user.data is lost.
+"""As much of NetworkManager as libnm needs to edit one profile, with the fault that the tests need: user.data is
+lost.
 
 Usage: mock_manager.py LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each Update2.
 An update that sets underpass.mss to 1111 fails.
@@ -39,26 +40,46 @@ XML = f"""<node>
  <property name="Filename" type="s" access="read"/>
  <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method>
  <method name="Update2">
-  <arg type="a{{sa{{sv}}}}" direction="in"/><arg type="u" direction="in"/><arg type="a{{sv}}" direction="in"/>
+  <arg type="a{{sa{{sv}}}}" direction="in"/>
+  <arg type="u" direction="in"/>
+  <arg type="a{{sv}}" direction="in"/>
   <arg type="a{{sv}}" direction="out"/>
  </method>
 </interface>
 </node>"""
 
 PROPERTIES = {
-    MANAGER_PATH: {NAME: {
-        "Devices": GLib.Variant("ao", []), "AllDevices": GLib.Variant("ao", []),
-        "ActiveConnections": GLib.Variant("ao", []), "Version": GLib.Variant("s", "1.42.4"),
-        "State": GLib.Variant("u", 20)}},
-    SETTINGS_PATH: {NAME + ".Settings": {
-        "Connections": GLib.Variant("ao", [PROFILE_PATH]), "CanModify": GLib.Variant("b", True)}},
-    PROFILE_PATH: {NAME + ".Settings.Connection": {
-        "Unsaved": GLib.Variant("b", False), "Flags": GLib.Variant("u", 0),
-        "Filename": GLib.Variant("s", "/run/netplan/lte.nmconnection")}},
+    MANAGER_PATH: {
+        NAME: {
+            "Devices": GLib.Variant("ao", []),
+            "AllDevices": GLib.Variant("ao", []),
+            "ActiveConnections": GLib.Variant("ao", []),
+            "Version": GLib.Variant("s", "1.42.4"),
+            "State": GLib.Variant("u", 20),
+        }
+    },
+    SETTINGS_PATH: {
+        NAME
+        + ".Settings": {
+            "Connections": GLib.Variant("ao", [PROFILE_PATH]),
+            "CanModify": GLib.Variant("b", True),
+        }
+    },
+    PROFILE_PATH: {
+        NAME
+        + ".Settings.Connection": {
+            "Unsaved": GLib.Variant("b", False),
+            "Flags": GLib.Variant("u", 0),
+            "Filename": GLib.Variant("s", "/run/netplan/lte.nmconnection"),
+        }
+    },
 }
 SETTINGS = {
-    "connection": {"id": GLib.Variant("s", "LTE"), "type": GLib.Variant("s", "802-3-ethernet"),
-                   "uuid": GLib.Variant("s", "11111111-2222-3333-4444-555555555555")},
+    "connection": {
+        "id": GLib.Variant("s", "LTE"),
+        "type": GLib.Variant("s", "802-3-ethernet"),
+        "uuid": GLib.Variant("s", "11111111-2222-3333-4444-555555555555"),
+    },
     "802-3-ethernet": {},
 }
 
@@ -82,7 +103,9 @@ def main():
     def call(_connection, _sender, _path, _interface, method, parameters, invocation):
         value = answer(method, parameters)
         if value is None:
-            invocation.return_dbus_error("org.freedesktop.NetworkManager.Settings.Failed", "the disk is full")
+            invocation.return_dbus_error(
+                "org.freedesktop.NetworkManager.Settings.Failed", "the disk is full"
+            )
         else:
             invocation.return_value(value)
 
@@ -94,7 +117,9 @@ def main():
     for path, exported in PROPERTIES.items():
         for interface in exported:
             bus.register_object(path, interfaces[interface], call, get, None)
-    Gio.bus_own_name_on_connection(bus, NAME, Gio.BusNameOwnerFlags.NONE, lambda *_: print("ready", flush=True), None)
+    Gio.bus_own_name_on_connection(
+        bus, NAME, Gio.BusNameOwnerFlags.NONE, lambda *_: print("ready", flush=True), None
+    )
     GLib.MainLoop().run()
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for the service: exports data/org.underpass1.xml with the links of a fixed small world.
 
-Usage: mock_service.py XML LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each method called.
+Usage: mock_service.py XML LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call.
 A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's.
 """
 
@@ -41,8 +41,14 @@ def link(index, name, state, **changes):
         "Type": ("s", "ether"),
         "State": ("s", state),
         "Reason": ("s", f"{name} is {state} in this test."),
-        "Settings": ("a(ssss)", [("tunnel", "no", "default", ""), ("remote-ports", "", "default", ""),
-                                 ("local-ports", "", "default", "")]),
+        "Settings": (
+            "a(ssss)",
+            [
+                ("tunnel", "no", "default", ""),
+                ("remote-ports", "", "default", ""),
+                ("local-ports", "", "default", ""),
+            ],
+        ),
         "Connection": ("(ss)", ("", "")),
         "ConnectionSettings": ("a(ss)", []),
         "Applied": ("a(ss)", []),
@@ -59,18 +65,40 @@ def link(index, name, state, **changes):
 
 LINKS = {
     "/org/underpass1/link/_312": link(
-        12, "eth1", "failed", LastStage="attach", LastError="The hook is taken.",
-        Settings=[("tunnel", "yes", "file", "/etc/underpass/eth.conf:3"), ("remote-ports", "", "default", ""),
-                  ("local-ports", "443", "file", "/etc/underpass/eth.conf:4")]),
+        12,
+        "eth1",
+        "failed",
+        LastStage="attach",
+        LastError="The hook is taken.",
+        Settings=[
+            ("tunnel", "yes", "file", "/etc/underpass/eth.conf:3"),
+            ("remote-ports", "", "default", ""),
+            ("local-ports", "443", "file", "/etc/underpass/eth.conf:4"),
+        ],
+    ),
     "/org/underpass1/link/_37": link(
-        7, "lte0", "active", Type="wwan", Connection=("Ж本\x1b[31m", UUID),
-        Settings=[("tunnel", "yes", "NetworkManager", f"LTE ({UUID})"),
-                  ("remote-ports", "443,8000-8080", "NetworkManager", f"LTE ({UUID})"),
-                  ("local-ports", "", "default", "")],
+        7,
+        "lte0",
+        "active",
+        Type="wwan",
+        Connection=("Ж本\x1b[31m", UUID),
+        Settings=[
+            ("tunnel", "yes", "NetworkManager", f"LTE ({UUID})"),
+            ("remote-ports", "443,8000-8080", "NetworkManager", f"LTE ({UUID})"),
+            ("local-ports", "", "default", ""),
+        ],
         ConnectionSettings=[("connection.mptcp-flags", "disabled"), ("mtu", "1400")],
-        Applied=[("hook", "tcx"), ("mtu", "1400")], Hooks=[("tcx ingress", "underpass_in")],
+        Applied=[("hook", "tcx"), ("mtu", "1400")],
+        Hooks=[("tcx ingress", "underpass_in")],
         Warnings=["Port 443 is held by another UDP socket.\nSecond line."],
-        Counters={"sent": 12034, "received": 2**53 + 1, "flows-opened": 3, "flows-established": 2, "pass-port": 0}),
+        Counters={
+            "sent": 12034,
+            "received": 2**53 + 1,
+            "flows-opened": 3,
+            "flows-established": 2,
+            "pass-port": 0,
+        },
+    ),
     "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
     "/org/underpass1/link/_32": link(2, "idle0", "off"),
     "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),
@@ -105,8 +133,10 @@ class Mock:
         self.links = LINKS
         info = Gio.DBusNodeInfo.new_for_xml(xml)
         self.interfaces = {interface.name: interface for interface in info.interfaces}
-        self.known = {name: {prop.name: prop.signature for prop in interface.properties}
-                      for name, interface in self.interfaces.items()}
+        self.known = {
+            name: {prop.name: prop.signature for prop in interface.properties}
+            for name, interface in self.interfaces.items()
+        }
 
     def path(self, name):
         """Object path of a link or None."""
@@ -127,8 +157,10 @@ class Mock:
             objects = {path: {LINK: self.properties(path)} for path in self.links}
             return GLib.Variant("(a{oa{sa{sv}}})", (objects,))
         if method == "ListLinks":
-            rows = [(link["InterfaceIndex"][1], link["Name"][1], link["State"][1], path)
-                    for path, link in self.links.items()]
+            rows = [
+                (link["InterfaceIndex"][1], link["Name"][1], link["State"][1], path)
+                for path, link in self.links.items()
+            ]
             return GLib.Variant("(a(usso))", (rows,))
         if method == "ListFlows":
             return GLib.Variant("(a(sqsqsbutttt))", (FLOWS,))
@@ -184,5 +216,7 @@ class Mock:
 
 if __name__ == "__main__":
     assert os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"), "never on the bus of the machine"
-    with open(sys.argv[1], encoding="utf-8") as xml_file, open(sys.argv[2], "a", encoding="utf-8") as log_file:
+    with open(sys.argv[1], encoding="utf-8") as xml_file, open(
+        sys.argv[2], "a", encoding="utf-8"
+    ) as log_file:
         Mock(xml_file.read(), log_file).run()

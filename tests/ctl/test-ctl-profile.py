@@ -37,8 +37,10 @@ class ProfileTest(unittest.TestCase):
             cls.host.start_manager()
             cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
             cls.host.run("ip", "link", "set", "far0", "up")
-            wait_until(lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
-                       "NetworkManager manages the link")
+            wait_until(
+                lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
+                "NetworkManager manages the link",
+            )
         except BaseException:
             cls.tearDownClass()
             raise
@@ -51,9 +53,27 @@ class ProfileTest(unittest.TestCase):
     def add(self, name, *words, kind="ethernet", save="yes"):
         """Adds a profile that is deleted after the test; its uuid."""
         where = ["ifname", "up0"] if kind == "ethernet" else []
-        self.host.run("nmcli", "connection", "add", "save", save, "type", kind, "con-name", name, *where,
-                      "connection.autoconnect", "no", "ipv4.method", "manual", "ipv4.addresses", "192.0.2.2/24",
-                      "ipv6.method", "disabled", *words)
+        self.host.run(
+            "nmcli",
+            "connection",
+            "add",
+            "save",
+            save,
+            "type",
+            kind,
+            "con-name",
+            name,
+            *where,
+            "connection.autoconnect",
+            "no",
+            "ipv4.method",
+            "manual",
+            "ipv4.addresses",
+            "192.0.2.2/24",
+            "ipv6.method",
+            "disabled",
+            *words,
+        )
         lines = self.host.output("nmcli", "-g", "UUID,NAME", "connection", "show").splitlines()
         uuid = [line.partition(":")[0] for line in lines if line.endswith(":" + name)][-1]
         self.addCleanup(lambda: self.host.run("nmcli", "connection", "delete", uuid))
@@ -84,15 +104,19 @@ class ProfileTest(unittest.TestCase):
         self.assertIn("“LTE” was changed", out)
         self.assertIn("next: nmcli connection up LTE", out)
         self.assertIn("underpass.remote-ports=443,8000-8080", self.content("LTE"))
-        self.assertEqual(self.json("show", "LTE")["profile"]["settings"],
-                         {"tunnel": "yes", "remote-ports": "443,8000-8080"})
+        self.assertEqual(
+            self.json("show", "LTE")["profile"]["settings"],
+            {"tunnel": "yes", "remote-ports": "443,8000-8080"},
+        )
         out, _ = self.ctl("show", "LTE")
         self.assertIn(f"Profile LTE ({uuid})", out)
         self.assertRegex(out, r"remote-ports +443,8000-8080 +profile")
         self.assertRegex(out, r"mptcp-only +yes +default")
         self.assertIn("nothing was changed", self.ctl("set", "LTE", "tunnel=yes")[0])
-        self.assertEqual(self.json("unset", "LTE", "tunnel", "remote-ports")["changed"],
-                         {"tunnel": None, "remote-ports": None})
+        self.assertEqual(
+            self.json("unset", "LTE", "tunnel", "remote-ports")["changed"],
+            {"tunnel": None, "remote-ports": None},
+        )
         self.assertNotIn("[user]", self.content("LTE"))
 
     def test_survives_restart_of_networkmanager(self):
@@ -100,7 +124,9 @@ class ProfileTest(unittest.TestCase):
         self.ctl("set", "stays", "tunnel=yes", "local-ports=443")
         self.host.stop_daemon("manager")
         self.host.start_manager()
-        self.assertEqual(self.json("show", "stays")["profile"]["settings"], {"tunnel": "yes", "local-ports": "443"})
+        self.assertEqual(
+            self.json("show", "stays")["profile"]["settings"], {"tunnel": "yes", "local-ports": "443"}
+        )
 
     def test_secret_survives(self):
         self.add("WLAN", "ssid", "net", "wifi-sec.key-mgmt", "wpa-psk", "wifi-sec.psk", PSK, kind="wifi")
@@ -109,16 +135,22 @@ class ProfileTest(unittest.TestCase):
         self.ctl("set", "WLAN", "mss=1300")
         self.ctl("unset", "WLAN", "mss", "--reapply")
         self.assertIn(f"psk={PSK}", self.content("WLAN"))
-        secret = self.host.output("nmcli", "-s", "-g", "802-11-wireless-security.psk", "connection", "show", "WLAN")
+        secret = self.host.output(
+            "nmcli", "-s", "-g", "802-11-wireless-security.psk", "connection", "show", "WLAN"
+        )
         self.assertEqual(secret.strip(), PSK)
-        self.assertEqual(self.json("show", "WLAN")["profile"]["mtu"],
-                         {"802-11-wireless.mtu": "auto", "ipv6.mtu": "auto"})
+        self.assertEqual(
+            self.json("show", "WLAN")["profile"]["mtu"], {"802-11-wireless.mtu": "auto", "ipv6.mtu": "auto"}
+        )
 
     def test_data_of_others_survives(self):
         self.add("shared")
         self.ctl("set", "shared", "mss=1300")
         path = self.file("shared")
-        lines = [line + "\norg.example.owner=them" if line == "[user]" else line for line in self.content("shared")]
+        lines = [
+            line + "\norg.example.owner=them" if line == "[user]" else line
+            for line in self.content("shared")
+        ]
         self.host.write(path, "\n".join(lines) + "\n", mode=0o600)
         self.host.run("nmcli", "connection", "load", path)
         self.ctl("set", "shared", "mss=1200")
@@ -130,16 +162,17 @@ class ProfileTest(unittest.TestCase):
         self.ctl("set", "bad", "mss=1000")
         before = self.content("bad")
         for arguments, words in [
-                (["tunel=yes"], ["“tunnel”?"]),
-                (["remote-ports=0"], ["port 0"]),
-                (["remote-ports=70000"], ["70000", "65535"]),
-                (["remote-ports=a-b"], ["a-b"]),
-                (["remote-ports=" + ",".join(str(port) for port in range(1, 20001, 2))], ["32"]),
-                (["tunnel=yes"], ["remote-ports", "local-ports"]),
-                (["mss=9000", "mtu=1500"], ["mss", "mtu"]),
-                (["tunnel=maybe", "mtu=99999", "fwmark=x"], ["tunnel=maybe", "mtu=99999", "fwmark=x"]),
-                (["remote-ports=\udcff\udcfe"], ["UTF-8"]),
-                (["mss=\x1b[31m"], ["mss"])]:
+            (["tunel=yes"], ["“tunnel”?"]),
+            (["remote-ports=0"], ["port 0"]),
+            (["remote-ports=70000"], ["70000", "65535"]),
+            (["remote-ports=a-b"], ["a-b"]),
+            (["remote-ports=" + ",".join(str(port) for port in range(1, 20001, 2))], ["32"]),
+            (["tunnel=yes"], ["remote-ports", "local-ports"]),
+            (["mss=9000", "mtu=1500"], ["mss", "mtu"]),
+            (["tunnel=maybe", "mtu=99999", "fwmark=x"], ["tunnel=maybe", "mtu=99999", "fwmark=x"]),
+            (["remote-ports=\udcff\udcfe"], ["UTF-8"]),
+            (["mss=\x1b[31m"], ["mss"]),
+        ]:
             with self.subTest(arguments[0][:40]):
                 out, err = self.ctl("set", "bad", *arguments, status=5)
                 for word in words:
@@ -168,8 +201,18 @@ class ProfileTest(unittest.TestCase):
         shown = self.json("show", "id")["profile"]
         name = os.path.basename(shown["file"])
         self.assertEqual(name, "id.nmconnection")
-        ways = [["id"], ["id", "id"], ["uuid", uuid], [uuid], ["path", shown["path"]], [shown["path"]],
-                ["filename", shown["file"]], [shown["file"]], [name], ["filename", name]]
+        ways = [
+            ["id"],
+            ["id", "id"],
+            ["uuid", uuid],
+            [uuid],
+            ["path", shown["path"]],
+            [shown["path"]],
+            ["filename", shown["file"]],
+            [shown["file"]],
+            [name],
+            ["filename", name],
+        ]
         for number, arguments in enumerate(ways, 1000):
             with self.subTest(arguments):
                 self.ctl("set", *arguments, f"mss={number}")
@@ -199,15 +242,25 @@ class ProfileTest(unittest.TestCase):
         self.assertIn(command, self.ctl("show", "my endpoint")[0])
         self.host.run("sh", "-c", command)
         shown = self.json("show", "my endpoint")
-        self.assertEqual((shown["profile"]["mptcp_flags_text"], shown["profile"]["mptcp_flags"], shown["warnings"]),
-                         ("disabled", 1, []))
+        self.assertEqual(
+            (shown["profile"]["mptcp_flags_text"], shown["profile"]["mptcp_flags"], shown["warnings"]),
+            ("disabled", 1, []),
+        )
         self.assertEqual(self.json("set", "my endpoint", "mss=1000")["warnings"], [])
 
     def applied(self):
         """user.data and the address that the device uses now, as text."""
         device = self.host.output("nmcli", "-g", "GENERAL.DBUS-PATH", "device", "show", "up0").strip()
-        return self.host.output("busctl", "call", "org.freedesktop.NetworkManager", device,
-                                "org.freedesktop.NetworkManager.Device", "GetAppliedConnection", "u", "0")
+        return self.host.output(
+            "busctl",
+            "call",
+            "org.freedesktop.NetworkManager",
+            device,
+            "org.freedesktop.NetworkManager.Device",
+            "GetAppliedConnection",
+            "u",
+            "0",
+        )
 
     def test_reapply(self):
         self.add("live", "802-3-ethernet.mtu", "1400")
@@ -250,8 +303,10 @@ class ProfileTest(unittest.TestCase):
         self.addCleanup(lambda: self.host.run("ip", "link", "delete", "ext0"))
         self.host.run("ip", "address", "add", "203.0.113.1/24", "dev", "ext0")
         self.host.run("ip", "link", "set", "ext0", "up")
-        wait_until(lambda: "ext0" in self.host.output("nmcli", "-g", "NAME", "connection", "show", "--active"),
-                   "NetworkManager mirrors the link")
+        wait_until(
+            lambda: "ext0" in self.host.output("nmcli", "-g", "NAME", "connection", "show", "--active"),
+            "NetworkManager mirrors the link",
+        )
         self.assertIn("/etc/underpass", self.ctl("set", "ext0", "mss=1000", status=1)[1])
 
     def test_not_root(self):

@@ -16,8 +16,17 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAME = "org.underpass1"
-KEYS = ["tunnel", "remote-ports", "local-ports", "remote-addresses", "fwmark", "mptcp-only", "mss", "mtu",
-        "mptcp-endpoint"]
+KEYS = [
+    "tunnel",
+    "remote-ports",
+    "local-ports",
+    "remote-addresses",
+    "fwmark",
+    "mptcp-only",
+    "mss",
+    "mtu",
+    "mptcp-endpoint",
+]
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -53,10 +62,13 @@ class CtlTest(unittest.TestCase):
         if cls.service:
             (cls.folder / f"services/{NAME}.service").write_text(
                 f"[D-BUS Service]\nName={NAME}\nExec=/usr/bin/env DBUS_SYSTEM_BUS_ADDRESS={cls.address} "
-                f"/usr/bin/python3 -B {HERE}/mock_service.py {cls.xml} {cls.log}\n")
+                f"/usr/bin/python3 -B {HERE}/mock_service.py {cls.xml} {cls.log}\n"
+            )
         cls.bus = subprocess.Popen(
             ["dbus-daemon", f"--config-file={cls.folder}/bus.conf", "--nofork", "--print-address"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         assert cls.bus.stdout.readline()
 
     @classmethod
@@ -69,8 +81,14 @@ class CtlTest(unittest.TestCase):
     def ctl(self, *arguments, status=0, **environment):
         """Runs the command; (standard output, standard error)."""
         variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
-        result = subprocess.run([self.program, *arguments], env={**variables, **environment},
-                                stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        result = subprocess.run(
+            [self.program, *arguments],
+            env={**variables, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
         out, err = result.stdout.decode(), result.stderr.decode()
         self.assertEqual(result.returncode, status, f"{arguments}: {out}{err}")
         return out, err
@@ -106,8 +124,18 @@ class CommandLine(CtlTest):
 
     def test_help(self):
         out, _ = self.ctl("--help")
-        for verb in ["status", "explain", "flows", "keys", "activate", "deactivate", "reload", "profile show",
-                     "profile set", "profile unset"]:
+        for verb in [
+            "status",
+            "explain",
+            "flows",
+            "keys",
+            "activate",
+            "deactivate",
+            "reload",
+            "profile show",
+            "profile set",
+            "profile unset",
+        ]:
             self.assertRegex(out, rf"\n  {verb} +[A-Z]")
             verb_help, _ = self.ctl(*verb.split(), "--help")
             self.assertIn(f" {verb}", verb_help)
@@ -122,10 +150,23 @@ class CommandLine(CtlTest):
         self.assertRegex(self.ctl("--version")[0], r"^underpassctl [0-9]+\.[0-9]+\.[0-9]+\n$")
 
     def test_wrong_use(self):
-        for arguments in [["bogus"], ["profile"], ["profile", "bogus"], ["explain"], ["explain", "a", "b"],
-                          ["reload", "a"], ["keys", "a", "b"], ["flows", "a", "b"], ["profile", "set", "a"],
-                          ["activate"], ["deactivate"], ["deactivate", "--all", "lte0"], ["status", "--names"],
-                          ["flows", "--all"], ["keys", "--bogus"]]:
+        for arguments in [
+            ["bogus"],
+            ["profile"],
+            ["profile", "bogus"],
+            ["explain"],
+            ["explain", "a", "b"],
+            ["reload", "a"],
+            ["keys", "a", "b"],
+            ["flows", "a", "b"],
+            ["profile", "set", "a"],
+            ["activate"],
+            ["deactivate"],
+            ["deactivate", "--all", "lte0"],
+            ["status", "--names"],
+            ["flows", "--all"],
+            ["keys", "--bogus"],
+        ]:
             with self.subTest(arguments):
                 self.error(*arguments, status=2)
 
@@ -182,43 +223,54 @@ class Completion(CtlTest):
 
     def complete(self, *words):
         """What bash would offer for the last word."""
-        script = (f"source {HERE.parents[1]}/data/underpassctl.bash-completion; compopt() {{ :; }}; "
-                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _underpassctl; printf "%s\n" "${COMPREPLY[@]}"')
-        result = subprocess.run(["bash", "--norc", "-uc", script, "bash", "underpassctl", *words], check=True,
-                                env={"PATH": f"{self.folder}:/usr/bin:/bin"}, capture_output=True)
+        script = (
+            f"source {HERE.parents[1]}/data/underpassctl.bash-completion; compopt() {{ :; }}; "
+            'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _underpassctl; printf "%s\n" "${COMPREPLY[@]}"'
+        )
+        result = subprocess.run(
+            ["bash", "--norc", "-uc", script, "bash", "underpassctl", *words],
+            check=True,
+            env={"PATH": f"{self.folder}:/usr/bin:/bin"},
+            capture_output=True,
+        )
         self.assertEqual(result.stderr, b"")
         return result.stdout.decode().split("\n")[:-1]
 
     def test_words(self):
         for words, offered in [
-                (["sta"], ["status"]),
-                (["profile", ""], ["show", "set", "unset"]),
-                (["profile", "show", ""], ["LTE", "My\\ home"]),
-                (["profile", "show", "id", "L"], ["LTE"]),
-                (["profile", "set", "My\\ h"], ["My\\ home"]),
-                (["profile", "set", "--reapply", "LTE", "mp"], ["mptcp-only=", "mptcp-endpoint="]),
-                (["profile", "set", "LTE", "mss", "=", "1"], [""]),
-                (["profile", "set", "LTE", "mss", "=", "1000", "tu"], ["tunnel="]),
-                (["profile", "unset", "LTE", "mptcp-o"], ["mptcp-only"]),
-                (["profile", "unset", "--re"], ["--reapply"]),
-                (["keys", "remote-"], ["remote-ports", "remote-addresses"]),
-                (["status", "--a"], ["--all"]),
-                (["explain", "--a"], [""]),
-                (["reload", ""], [""])]:
+            (["sta"], ["status"]),
+            (["profile", ""], ["show", "set", "unset"]),
+            (["profile", "show", ""], ["LTE", "My\\ home"]),
+            (["profile", "show", "id", "L"], ["LTE"]),
+            (["profile", "set", "My\\ h"], ["My\\ home"]),
+            (["profile", "set", "--reapply", "LTE", "mp"], ["mptcp-only=", "mptcp-endpoint="]),
+            (["profile", "set", "LTE", "mss", "=", "1"], [""]),
+            (["profile", "set", "LTE", "mss", "=", "1000", "tu"], ["tunnel="]),
+            (["profile", "unset", "LTE", "mptcp-o"], ["mptcp-only"]),
+            (["profile", "unset", "--re"], ["--reapply"]),
+            (["keys", "remote-"], ["remote-ports", "remote-addresses"]),
+            (["status", "--a"], ["--all"]),
+            (["explain", "--a"], [""]),
+            (["reload", ""], [""]),
+        ]:
             with self.subTest(words):
                 self.assertEqual(self.complete(*words), offered)
 
     def test_interfaces(self):
-        here = sorted(name for name in os.listdir("/sys/class/net")
-                      if name not in ("lo", "underpass-tx", "underpass-rx")
-                      and os.path.isdir(f"/sys/class/net/{name}"))
+        here = sorted(
+            name
+            for name in os.listdir("/sys/class/net")
+            if name not in ("lo", "underpass-tx", "underpass-rx") and os.path.isdir(f"/sys/class/net/{name}")
+        )
         for verb in ["status", "explain", "flows", "activate", "deactivate"]:
             self.assertEqual(sorted(self.complete(verb, "")), here or [""])
         self.assertEqual(self.complete("explain", "eth7", ""), [""])
 
     def test_every_verb_is_offered(self):
         help_text, _ = self.ctl("--help")
-        verbs = {line.split()[0] for line in help_text.partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()}
+        verbs = {
+            line.split()[0] for line in help_text.partition("Verbs:\n")[2].partition("\n\n")[0].splitlines()
+        }
         self.assertEqual(set(self.complete("")), verbs)
 
 
@@ -229,8 +281,12 @@ class Reading(CtlTest):
         out, _ = self.ctl("status")
         self.assertEqual(out, self.ctl()[0])
         lines = out.splitlines()
-        self.assertEqual(lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop veth (underpass-tx)")
-        self.assertRegex(lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$")
+        self.assertEqual(
+            lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop veth (underpass-tx)"
+        )
+        self.assertRegex(
+            lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$"
+        )
         self.assertRegex(lines[3], "^wlan0 +waiting ")
         self.assertRegex(lines[4], "^lte0 +active .* yes +443,8000-8080 +- +tcx +12034 +9007199254740993$")
         self.assertRegex(lines[5], "^eth1 +failed +- +yes +- +443 +- +0 +0$")
@@ -271,13 +327,31 @@ class Reading(CtlTest):
         self.assertEqual(link["counters"]["received"], 2**53 + 1)
         self.assertEqual(link["hooks"], [{"hook": "tcx ingress", "program": "underpass_in"}])
         self.assertEqual(len(link["warnings"]), 1)
-        self.assertEqual({"interface", "interface_index", "type", "state", "reason", "settings", "connection",
-                          "connection_settings", "applied", "hooks", "warnings", "last_error", "last_stage",
-                          "counters"}, set(link))
+        self.assertEqual(
+            {
+                "interface",
+                "interface_index",
+                "type",
+                "state",
+                "reason",
+                "settings",
+                "connection",
+                "connection_settings",
+                "applied",
+                "hooks",
+                "warnings",
+                "last_error",
+                "last_stage",
+                "counters",
+            },
+            set(link),
+        )
 
     def test_explain(self):
         out, _ = self.ctl("explain", "lte0")
-        self.assertTrue(out.startswith("lte0 (type wwan, index 7): active\nlte0 is active in this test.\n"), out)
+        self.assertTrue(
+            out.startswith("lte0 (type wwan, index 7): active\nlte0 is active in this test.\n"), out
+        )
         self.assertRegex(out, r"remote-ports +443,8000-8080 +NetworkManager +LTE \(")
         self.assertRegex(out, r"connection.mptcp-flags +disabled")
         self.assertRegex(out, r"tcx ingress +underpass_in")
@@ -288,8 +362,12 @@ class Reading(CtlTest):
         self.assertNotIn("\x1b", out)
 
     def test_explain_advice(self):
-        for name, words in [("eth1", "bpftool net show dev eth1"), ("wlan0", "mptcp-endpoint=subflow"),
-                            ("idle0", "/etc/underpass"), ("idle1", "underpassctl profile set uuid 11111111-")]:
+        for name, words in [
+            ("eth1", "bpftool net show dev eth1"),
+            ("wlan0", "mptcp-endpoint=subflow"),
+            ("idle0", "/etc/underpass"),
+            ("idle1", "underpassctl profile set uuid 11111111-"),
+        ]:
             with self.subTest(name):
                 out, _ = self.ctl("explain", name)
                 self.assertIn(words, out.splitlines()[-1])
@@ -303,8 +381,12 @@ class Reading(CtlTest):
 
     def test_flows(self):
         lines = self.ctl("flows")[0].splitlines()
-        self.assertRegex(lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +here +2 min +850 ms +11 +22$")
-        self.assertRegex(lines[2], r"^lte0 +trying +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms ")
+        self.assertRegex(
+            lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +here +2 min +850 ms +11 +22$"
+        )
+        self.assertRegex(
+            lines[2], r"^lte0 +trying +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms "
+        )
         self.assertRegex(lines[3], r"^eth1 +tunnelled .* there +2 h +61 s +9 +1099511627776$")
         self.assertRegex(lines[4], r"^#99 ")
         flows = self.json("flows", "eth1")["flows"]
@@ -330,12 +412,19 @@ class Reading(CtlTest):
 
     def test_colour_only_on_a_terminal(self):
         import pty
+
         master, slave = pty.openpty()
         environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
         try:
-            for extra, coloured in [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({}, False),
-                                    ({"TERM": "xterm", "NO_COLOR": "1"}, False)]:
-                subprocess.run([self.program, "flows"], env={**environment, **extra}, stdout=slave, check=True)
+            for extra, coloured in [
+                ({"TERM": "xterm"}, True),
+                ({"TERM": "dumb"}, False),
+                ({}, False),
+                ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+            ]:
+                subprocess.run(
+                    [self.program, "flows"], env={**environment, **extra}, stdout=slave, check=True
+                )
                 text = os.read(master, 65536)
                 while text.count(b"\n") < 5:
                     text += os.read(master, 65536)
@@ -353,7 +442,9 @@ class Changing(CtlTest):
         out, _ = self.ctl("activate", "wlan0", "lte0")
         self.assertIn("wlan0: active. ", out)
         self.assertIn("lte0: warning: Port 443", out)
-        self.assertEqual([call for call in self.calls() if call.startswith("A")], ["Activate wlan0", "Activate lte0"])
+        self.assertEqual(
+            [call for call in self.calls() if call.startswith("A")], ["Activate wlan0", "Activate lte0"]
+        )
         links = self.json("deactivate", "wlan0")["links"]
         self.assertEqual([(link["interface"], link["state"]) for link in links], [("wlan0", "off")])
 
@@ -377,7 +468,9 @@ class Changing(CtlTest):
 
     def test_refused(self):
         self.assertIn("only root", self.error("activate", "private", status=1))
-        self.assertEqual(self.error("activate", "broken", status=1), "underpassctl: broken: the mock says no\n")
+        self.assertEqual(
+            self.error("activate", "broken", status=1), "underpassctl: broken: the mock says no\n"
+        )
 
     def test_service_ends(self):
         self.assertIn("did not answer", self.error("activate", "vanish", status=3))
@@ -396,8 +489,10 @@ class Netplan(CtlTest):
         super().setUpClass()
         # NetworkManager is never started by a client's request. The mock ends with its bus.
         cls.manager = subprocess.Popen(
-            ["/usr/bin/python3", "-B", HERE / "mock_manager.py", cls.log], stdout=subprocess.PIPE,
-            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.address})
+            ["/usr/bin/python3", "-B", HERE / "mock_manager.py", cls.log],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.address},
+        )
         assert cls.manager.stdout.readline() == b"ready\n"
 
     @classmethod
@@ -409,10 +504,17 @@ class Netplan(CtlTest):
     def test_lost_keys(self):
         _, err = self.ctl("profile", "set", "LTE", "tunnel=yes", "remote-ports=443,8000-8080", status=1)
         self.assertIn("netplan", err)
-        lines = ["[Match]", "UUID=11111111-2222-3333-4444-555555555555", "[X-Underpass]",
-                 "RemotePorts=443,8000-8080", "Tunnel=yes"]
+        lines = [
+            "[Match]",
+            "UUID=11111111-2222-3333-4444-555555555555",
+            "[X-Underpass]",
+            "RemotePorts=443,8000-8080",
+            "Tunnel=yes",
+        ]
         self.assertEqual(err.splitlines()[1:], ["  " + line for line in lines])
-        self.assertEqual([call for call in self.calls() if call.startswith("Update2")], ["Update2 keys=2 flags=65"])
+        self.assertEqual(
+            [call for call in self.calls() if call.startswith("Update2")], ["Update2 keys=2 flags=65"]
+        )
         self.assertEqual(self.json("profile", "show", "LTE")["profile"]["settings"], {})
 
     def test_update_fails(self):
