@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices without
  * link layer header (wwan, ppp, tun, wireguard); hop sits on the receiving end of the segmentation hop.
@@ -6,6 +6,8 @@
  *   egress   TCP of a tunnelled flow → redirected to the hop, as it is: super-packet, checksum still to be done
  *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
  *   ingress  UDP of a tunnelled flow → TCP form
+ *
+ * Room: the hooks of the kernel; what a header means is in packet.h and flow.h.
  *
  * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets only, so CAP_BPF and
  * CAP_NET_ADMIN suffice.
