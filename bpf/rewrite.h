@@ -145,6 +145,16 @@ UNDERPASS_INLINE void underpass_udp_to_tcp(union underpass_header *header) {
 }
 
 /*
+ * Whether the data offset of a segment is sound: what our TCP and a forwarded one send, but not every raw socket. length is header
+ * and payload in bytes, host order.
+ */
+UNDERPASS_INLINE int underpass_tcp_shape(const union underpass_header *header, __u16 length) {
+        __u32 offset = (__u32) (header->tcp.offset >> 4) * 4;
+
+        return offset >= UNDERPASS_HEADER_LENGTH && offset <= length;
+}
+
+/*
  * Whether a datagram can be one of ours: data offset at least 5 (tells it from STUN, whose first two bits are 00) and within the
  * datagram, URG clear, and the UDP length agreeing with what the IP header says (length, bytes, host order).
  */

@@ -192,7 +192,8 @@ int underpass_hop(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND) {
+        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
+            !underpass_tcp_shape(&packet.header, packet.length)) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
         }

@@ -259,7 +259,9 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT, method_deactivate, 0),
         SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links), method_deactivate_all, 0),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
-        SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid), SD_BUS_NO_RESULT, method_dispatch, 0),
+        /* Hooks do not wait for an answer and are gone when sd-bus would ask who they were. The bus policy lets only root call this. */
+        SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid), SD_BUS_NO_RESULT, method_dispatch,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("KernelVersion", "s", property_kernel, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),

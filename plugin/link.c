@@ -284,6 +284,7 @@ static void settle(Link *link) {
                 steps |= STEP_SETTINGS;
         if (link->adopted && plan->verdict != PLAN_ATTACH)
                 steps |= STEP_DETACH;
+        log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
         r = link_apply(link, plan, steps, &stage, &error);
         if (r >= 0)
                 link->adopted = false;
@@ -319,7 +320,6 @@ void link_reconcile(Link *link) {
         }
         link_facts_free(link->facts);
         link->facts = facts;
-        bus_link_announce(link);
 
         /* One more than there are sources, so that the round does not end while it is being started. */
         link->asking = 1;

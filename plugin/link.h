@@ -54,7 +54,7 @@ typedef struct Link {
         char *path;            /* D-Bus object path */
         bool exported;         /* announced on the bus */
 
-        LinkFacts *facts;      /* as of the last time it was settled; never NULL once exported */
+        LinkFacts *facts;      /* as of the last look; never NULL in the manager's list */
         Profile *profile;
         Applied applied;
         bool adopted;          /* found attached at start and not settled since */

@@ -52,24 +52,29 @@ static void drop_link(Manager *manager, uint32_t ifindex) {
                 }
 }
 
-/* Loopback and the hop are no links in this sense. */
-static bool is_interesting(Manager *manager, uint32_t ifindex) {
+/* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback and the hop are no links
+ * in this sense. */
+static Link *add_link(Manager *manager, uint32_t ifindex) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        Link *link;
 
-        if (rtnl_link(manager->rtnl, ifindex, &facts) < 0)
-                return false;
-        return !(facts->flags & IFF_LOOPBACK) && !hop_is_name(facts->name);
+        if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) || hop_is_name(facts->name) ||
+            link_new(&link, manager, ifindex) < 0)
+                return NULL;
+        link->facts = TAKE_PTR(facts);
+        link->next = manager->links;
+        manager->links = link;
+        bus_link_announce(link);
+        return link;
 }
 
 void manager_mark(Manager *manager, uint32_t ifindex) {
         Link *link = manager_link(manager, ifindex);
 
-        if (!link) {
-                if (!is_interesting(manager, ifindex) || link_new(&link, manager, ifindex) < 0)
-                        return;
-                link->next = manager->links;
-                manager->links = link;
-        }
+        if (!link)
+                link = add_link(manager, ifindex);
+        if (!link)
+                return;
         link->dirty = true;
         (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the two files of the NetworkManager source share. Included by source-nm*.c only. */
+/* What the two files of the NetworkManager source share. Room L3 (world): included by source-nm*.c only. */
 
 #include <systemd/sd-bus.h>
 
@@ -21,6 +21,7 @@ typedef struct NmDevice {
         struct NmDevice *next;
         void *owner;
         uint32_t ifindex;
+        char name[IF_NAMESIZE];
         char *path;           /* object path, once known */
         uint32_t state;       /* NM_DEVICE_STATE_*, by signal; 0: not heard yet */
         bool held_down;       /* the "down" hook has run, nothing has come up since */
@@ -28,7 +29,7 @@ typedef struct NmDevice {
         bool has_connection;
         NmConnection connection;
         sd_bus_slot *call;    /* question under way */
-        SourceDone done;
+        SourceDone done;      /* somebody waits for the answer */
         void *done_userdata;
 } NmDevice;
 

@@ -57,8 +57,8 @@ static int read_property(sd_bus_message *message, const char *setting, const cha
                 return read_string(message, &connection->id);
         if (streq(setting, "connection") && streq(contents, "s") && streq(name, "uuid"))
                 return read_string(message, &connection->uuid);
-        if (streq(setting, "connection") && streq(contents, "i") && streq(name, "mptcp-flags"))
-                return sd_bus_message_read(message, "v", "i", &connection->mptcp_flags);
+        if (streq(setting, "connection") && streq(contents, "u") && streq(name, "mptcp-flags"))
+                return sd_bus_message_read(message, "v", "u", &connection->mptcp_flags);
         if (streq(setting, "user") && streq(contents, "a{ss}") && streq(name, "data"))
                 return read_user_data(message, connection);
         if (streq(contents, "u") && streq(name, "mtu"))

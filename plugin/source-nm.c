@@ -131,30 +131,42 @@ static bool state_is_down(uint32_t state) {
         return state != DEVICE_STATE_UNKNOWN && (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
 }
 
-static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void *userdata) {
-        SourceNm *nm = (SourceNm *) source;
-        NmDevice *device = device_get(nm, facts->ifindex);
-
-        if (!device || !nm->present || !nm->bus || device->call) {
-                done(userdata);
+/* Puts the question for which somebody waits already, or answers it without asking. */
+static void device_ask(SourceNm *nm, NmDevice *device) {
+        if (!nm->present || !nm->bus) {
+                device_finish(device);
                 return;
         }
         if (device->held_down || state_is_down(device->state)) {
                 device_clear(device);
                 device->answered = true;
-                done(userdata);
+                device_finish(device);
                 return;
         }
         /* Going down: NetworkManager may be waiting for us, and what it told us before is still right. */
         if (device->state == DEVICE_STATE_DEACTIVATING && device->answered) {
+                device_finish(device);
+                return;
+        }
+        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device, CALL_TIMEOUT_US,
+                    "s", device->name) < 0)
+                device_finish(device);
+}
+
+static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void *userdata) {
+        SourceNm *nm = (SourceNm *) source;
+        NmDevice *device = device_get(nm, facts->ifindex);
+
+        if (!device || device->done) {
                 done(userdata);
                 return;
         }
+        memcpy(device->name, facts->name, sizeof(device->name));
         device->done = done;
         device->done_userdata = userdata;
-        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device, CALL_TIMEOUT_US,
-                    "s", facts->name) < 0)
-                device_finish(device);
+        /* Whether NetworkManager is there at all is being asked right now: the answer puts the question. */
+        if (!nm->owner_call)
+                device_ask(nm, device);
 }
 
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
@@ -238,7 +250,8 @@ static void set_present(SourceNm *nm, bool present) {
         /* States are told by signals only, and what happened meanwhile was not heard. The last profiles stand until asked anew. */
         for (NmDevice *device = nm->devices; device; device = device->next) {
                 device->state = DEVICE_STATE_UNKNOWN;
-                device->held_down = false;
+                if (device->done && !device->call)
+                        device_ask(nm, device);
         }
         if (present)
                 nm->changed(0, nm->userdata);
