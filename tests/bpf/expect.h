@@ -4,8 +4,8 @@
 /*
  * Expectations of the data path tests, and their random numbers.
  *
- * Room: libc only. A test is a function that returns bool; an expectation that does not hold says where and what on
- * standard error and returns false from the function it stands in.
+ * Room: libc only. A test is a function that returns bool; an expectation that does not hold says where and
+ * what on standard error and returns false from the function it stands in.
  */
 
 #include <stdbool.h>
@@ -27,14 +27,14 @@ enum {
                 }                                                                                \
         } while (0)
 
-#define EXPECT_EQUAL(actual, expected)                                                           \
-        do {                                                                                     \
-                unsigned long long _actual = (actual), _expected = (expected);                   \
-                if (_actual != _expected) {                                                      \
-                        fprintf(stderr, "%s:%d: %s is %llu (%#llx), not %llu (%#llx)\n", __FILE__, __LINE__, \
-                                #actual, _actual, _actual, _expected, _expected);                \
-                        return false;                                                            \
-                }                                                                                \
+#define EXPECT_EQUAL(actual, expected)                                                                      \
+        do {                                                                                                \
+                unsigned long long _actual = (actual), _expected = (expected);                              \
+                if (_actual != _expected) {                                                                 \
+                        fprintf(stderr, "%s:%d: %s is %llu (%#llx), not %llu (%#llx)\n", __FILE__,          \
+                                __LINE__, #actual, _actual, _actual, _expected, _expected);                 \
+                        return false;                                                                       \
+                }                                                                                           \
         } while (0)
 
 /* One named test. */
@@ -57,7 +57,10 @@ static inline int expect_run(const struct expect_test *tests, size_t count, void
         return failed;
 }
 
-/* The next number of a xorshift generator (Marsaglia 2003); *state is any number but 0. Same numbers on every machine. */
+/*
+ * The next number of a xorshift generator (Marsaglia 2003); *state is any number but 0. Same numbers on
+ * every machine.
+ */
 static inline uint32_t expect_random(uint64_t *state) {
         *state ^= *state << 13;
         *state ^= *state >> 7;

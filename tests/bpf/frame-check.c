@@ -3,7 +3,8 @@
 /*
  * Packets of the data path tests: checksums summed in full, and the reference conversion, see frame.h.
  *
- * Room: libc only, nothing of bpf/. The layout of the wire format is written down here a second time, byte by byte.
+ * Room: libc only, nothing of bpf/. The layout of the wire format is written down here a second time, byte
+ * by byte.
  */
 
 #include <string.h>

@@ -69,8 +69,9 @@ void frame_put32(uint8_t *bytes, uint32_t value) {
 }
 
 /*
- * A test run of a program takes bytes 12 and 13 of the data for the EtherType, even for the programs that expect no Ethernet
- * header. So that it says the right thing there too, the addresses have 08 00 and 86 dd at these places.
+ * A test run of a program takes bytes 12 and 13 of the data for the EtherType, even for the programs that
+ * expect no Ethernet header. So that it says the right thing there too, the addresses have 08 00 and 86 dd
+ * at these places.
  */
 void frame_address(enum frame_side side, bool ipv6, uint8_t ret_address[16]) {
         static const uint8_t ipv4_addresses[2][16] = {
@@ -193,10 +194,16 @@ void frame_build(const struct frame_spec *spec, struct frame *ret) {
 
 void frame_random_spec(uint64_t *state, struct frame_spec *ret) {
         static const uint8_t kinds[] = {
-                FRAME_ACK, FRAME_ACK, FRAME_ACK | FRAME_PSH, FRAME_ACK | FRAME_FIN, FRAME_RST, FRAME_RST | FRAME_ACK,
+                FRAME_ACK,
+                FRAME_ACK,
+                FRAME_ACK | FRAME_PSH,
+                FRAME_ACK | FRAME_FIN,
+                FRAME_RST,
+                FRAME_RST | FRAME_ACK,
         };
         static const enum frame_options options[] = {
-                FRAME_OPTIONS_NONE, FRAME_OPTIONS_TIMESTAMP, FRAME_OPTIONS_MPTCP, FRAME_OPTIONS_JOIN, FRAME_OPTIONS_MSS_ODD,
+                FRAME_OPTIONS_NONE, FRAME_OPTIONS_TIMESTAMP, FRAME_OPTIONS_MPTCP,
+                FRAME_OPTIONS_JOIN, FRAME_OPTIONS_MSS_ODD,
         };
         uint32_t random = expect_random(state);
 
@@ -215,5 +222,6 @@ void frame_random_spec(uint64_t *state, struct frame_spec *ret) {
                 ret->flags |= FRAME_URG;
                 ret->urgent = (uint16_t) expect_random(state);
         } else if ((random >> 8 & 7) == 1)
-                ret->urgent = (uint16_t) expect_random(state); /* a pointer without the flag: means nothing, but is summed */
+                ret->urgent = (uint16_t) expect_random(
+                        state); /* a pointer without the flag: means nothing, but is summed */
 }

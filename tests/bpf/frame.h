@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Packets for the data path tests: built from a description, converted and checked by code of their own, which shares
- * nothing with bpf/ so that a mistake there cannot hide itself. Checksums are always summed in full here.
+ * Packets for the data path tests: built from a description, converted and checked by code of their own,
+ * which shares nothing with bpf/ so that a mistake there cannot hide itself. Checksums are always summed in
+ * full here.
  *
  * Room: libc only.
  */
@@ -35,16 +36,16 @@ enum {
 /* TCP options that cases ask for. */
 enum frame_options {
         FRAME_OPTIONS_NONE,
-        FRAME_OPTIONS_PLAIN,        /* a usual SYN: MSS 1460 first, SACK permitted, timestamps, window scale */
-        FRAME_OPTIONS_MPTCP,        /* the same and MP_CAPABLE */
-        FRAME_OPTIONS_JOIN,         /* the same and MP_JOIN */
-        FRAME_OPTIONS_MSS_ODD,      /* NOP first: the MSS lies at an odd distance; MP_CAPABLE follows */
-        FRAME_OPTIONS_MSS_TWICE,    /* two MSS options, MP_CAPABLE */
-        FRAME_OPTIONS_TIMESTAMP,    /* as in a segment with data */
-        FRAME_OPTIONS_BEHIND_END,   /* MP_CAPABLE behind the end of the list: does not count */
-        FRAME_OPTIONS_LENGTH_ZERO,  /* an option of length 0, then MP_CAPABLE: the walk ends before it */
-        FRAME_OPTIONS_LENGTH_LONG,  /* MP_CAPABLE that reaches beyond the header: does not count */
-        FRAME_OPTIONS_LAST_BYTE,    /* kind in the very last byte, without a length */
+        FRAME_OPTIONS_PLAIN, /* a usual SYN: MSS 1460 first, SACK permitted, timestamps, window scale */
+        FRAME_OPTIONS_MPTCP, /* the same and MP_CAPABLE */
+        FRAME_OPTIONS_JOIN, /* the same and MP_JOIN */
+        FRAME_OPTIONS_MSS_ODD, /* NOP first: the MSS lies at an odd distance; MP_CAPABLE follows */
+        FRAME_OPTIONS_MSS_TWICE, /* two MSS options, MP_CAPABLE */
+        FRAME_OPTIONS_TIMESTAMP, /* as in a segment with data */
+        FRAME_OPTIONS_BEHIND_END, /* MP_CAPABLE behind the end of the list: does not count */
+        FRAME_OPTIONS_LENGTH_ZERO, /* an option of length 0, then MP_CAPABLE: the walk ends before it */
+        FRAME_OPTIONS_LENGTH_LONG, /* MP_CAPABLE that reaches beyond the header: does not count */
+        FRAME_OPTIONS_LAST_BYTE, /* kind in the very last byte, without a length */
         FRAME_OPTIONS_COUNT,
 };
 
@@ -53,7 +54,9 @@ enum frame_side {
         FRAME_REMOTE,
 };
 
-/* What a packet is made of. All numbers in host order. Zeroed: IPv4, TCP, from the local side, no payload. */
+/*
+ * What a packet is made of. All numbers in host order. Zeroed: IPv4, TCP, from the local side, no payload.
+ */
 struct frame_spec {
         bool ipv6;
         bool udp;                   /* UDP form */
@@ -106,7 +109,10 @@ void frame_put32(uint8_t *bytes, uint32_t value);
 uint32_t frame_sum(uint32_t sum, const uint8_t *bytes, size_t length);
 uint16_t frame_fold(uint32_t sum);
 
-/* The sum of pseudo header and segment, 0xffff when the layer 4 checksum holds. Length and protocol as the IP header says. */
+/*
+ * The sum of pseudo header and segment, 0xffff when the layer 4 checksum holds. Length and protocol as the
+ * IP header says.
+ */
 uint16_t frame_layer4_sum(const struct frame *frame);
 
 /* The sum of the IPv4 header, 0xffff when its checksum holds; IPv6 has none: always 0xffff. */
@@ -118,7 +124,10 @@ size_t frame_layer4_length(const struct frame *frame);
 /* Puts in both checksums, summed in full. */
 void frame_put_checks(struct frame *frame);
 
-/* Puts TCP into UDP form and back, checksums summed in full. to_udp clears URG; the urgent pointer is 0 afterwards. */
+/*
+ * Puts TCP into UDP form and back, checksums summed in full. to_udp clears URG; the urgent pointer is 0
+ * afterwards.
+ */
 void frame_to_udp(struct frame *frame);
 void frame_to_tcp(struct frame *frame);
 
@@ -128,5 +137,5 @@ bool frame_equal(const struct frame *a, const struct frame *b);
 /* Prints the bytes on standard error, for a failed expectation. */
 void frame_dump(const char *title, const struct frame *frame);
 
-/* A random valid TCP segment in form of a description: never a SYN with URG, never longer than 1500 bytes of IP. */
+/* A random valid TCP segment, described: no SYN, never longer than 1500 bytes of IP, URG now and then. */
 void frame_random_spec(uint64_t *state, struct frame_spec *ret);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * bpf/rewrite.h on the host: the conversion against the reference of frame-check.c, on random segments and on a fixed
- * vector; all values of the checksums. What a datagram must look like to be taken is in test-shape.c.
+ * bpf/rewrite.h on the host: the conversion against the reference of frame-check.c, on random segments and
+ * on a fixed vector; all values of the checksums. What a datagram must look like to be taken is in
+ * test-shape.c.
  *
  * Room: no privileges, no descriptor.
  */
@@ -31,7 +32,8 @@ static void convert(struct frame *frame, bool to_udp, int *ret_urgent) {
         memcpy(layer4, &header, sizeof(header));
         if (frame->data[frame->layer3] >> 4 == 4) {
                 memcpy(&ipv4_check, check, sizeof(ipv4_check));
-                ipv4_check = to_udp ? underpass_ipv4_check_to_udp(ipv4_check) : underpass_ipv4_check_to_tcp(ipv4_check);
+                ipv4_check = to_udp ? underpass_ipv4_check_to_udp(ipv4_check) :
+                                      underpass_ipv4_check_to_tcp(ipv4_check);
                 memcpy(check, &ipv4_check, sizeof(ipv4_check));
         }
         frame->data[frame->protocol] = to_udp ? FRAME_UDP : FRAME_TCP;
@@ -132,8 +134,9 @@ static bool test_every_ipv4_checksum(void *context) {
 }
 
 /*
- * One packet, by hand, in the layout that multipath-tcp/tcp-in-udp speaks: whoever changes this breaks the wire format.
- * 192.0.2.1:40000 → 198.51.100.2:443, PSH and ACK, sequence 11223344, acknowledgment 55667788, window 200, "Hi!?".
+ * One packet, by hand, in the layout that multipath-tcp/tcp-in-udp speaks: whoever changes this breaks the
+ * wire format. 192.0.2.1:40000 → 198.51.100.2:443, PSH and ACK, sequence 11223344, acknowledgment 55667788,
+ * window 200, "Hi!?".
  *
  *   addresses     c000 + 0201 + c633 + 6402                                             = 1ec36
  *   segment       9c40 + 01bb + 1122 + 3344 + 5566 + 7788 + 5018 + 0200 + 4869 + 213f    = 26b0f
@@ -142,23 +145,23 @@ static bool test_every_ipv4_checksum(void *context) {
  *   IPv4 header   check 3c61 with protocol 06, 3c56 with protocol 11
  */
 static const uint8_t vector_tcp[] = {
-        0x45, 0x00, 0x00, 0x2c, 0x12, 0x34, 0x40, 0x00, 0x40, 0x06, 0x3c, 0x61, 192, 0, 2, 1, 198, 51, 100, 2,
-        0x9c, 0x40, 0x01, 0xbb, /* ports */
+        0x45, 0x00, 0x00, 0x2c, 0x12, 0x34, 0x40, 0x00, 0x40, 0x06, 0x3c, 0x61,
+        192,  0,    2,    1,    198,  51,   100,  2,    0x9c, 0x40, 0x01, 0xbb, /* ports */
         0x11, 0x22, 0x33, 0x44, /* sequence number */
         0x55, 0x66, 0x77, 0x88, /* acknowledgment number */
         0x50, 0x18, 0x02, 0x00, /* data offset, flags, window */
         0xa8, 0x98, 0x00, 0x00, /* checksum, urgent pointer */
-        'H', 'i', '!', '?',
+        'H',  'i',  '!',  '?',
 };
 
 static const uint8_t vector_udp[] = {
-        0x45, 0x00, 0x00, 0x2c, 0x12, 0x34, 0x40, 0x00, 0x40, 0x11, 0x3c, 0x56, 192, 0, 2, 1, 198, 51, 100, 2,
-        0x9c, 0x40, 0x01, 0xbb, /* ports */
+        0x45, 0x00, 0x00, 0x2c, 0x12, 0x34, 0x40, 0x00, 0x40, 0x11, 0x3c, 0x56,
+        192,  0,    2,    1,    198,  51,   100,  2,    0x9c, 0x40, 0x01, 0xbb, /* ports */
         0x00, 0x18, 0xa8, 0x75, /* length, checksum */
         0x50, 0x18, 0x02, 0x00, /* data offset, flags, window */
         0x11, 0x22, 0x33, 0x44, /* sequence number */
         0x55, 0x66, 0x77, 0x88, /* acknowledgment number */
-        'H', 'i', '!', '?',
+        'H',  'i',  '!',  '?',
 };
 
 static bool test_wire_vector(void *context) {
@@ -175,14 +178,18 @@ static bool test_wire_vector(void *context) {
         return true;
 }
 
-/* Every pair of bytes of a segment replaced in turn, at even and odd distances, by values that carry and that do not. */
+/*
+ * Every pair of bytes of a segment replaced in turn, at even and odd distances, by values that carry and
+ * that do not.
+ */
 static bool test_replace(void *context) {
         static const uint16_t values[] = { 0, 1, 0x00ff, 0xff00, 0xfffe, 0xffff, 0x0528, 0x2805 };
         struct frame_spec spec = { .flags = FRAME_SYN, .options = FRAME_OPTIONS_JOIN, .payload = 5 };
         struct frame original;
 
         frame_build(&spec, &original);
-        for (size_t distance = FRAME_HEADER_LENGTH; distance + 2 <= frame_layer4_length(&original); distance++) {
+        for (size_t distance = FRAME_HEADER_LENGTH; distance + 2 <= frame_layer4_length(&original);
+             distance++) {
                 for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
                         struct frame frame = original;
                         uint8_t *layer4 = frame.data + frame.layer4;
@@ -201,7 +208,8 @@ static bool test_replace(void *context) {
 
 /* A sum of many words folds as the reference does; the largest that 32 bits hold too. */
 static bool test_fold(void *context) {
-        static const uint32_t sums[] = { 0, 1, 0xffff, 0x10000, 0x1fffe, 0x1ffff, 0xfffeffff, 0xffff0000, 0xffffffff };
+        static const uint32_t sums[] = { 0,       1,          0xffff,     0x10000,   0x1fffe,
+                                         0x1ffff, 0xfffeffff, 0xffff0000, 0xffffffff };
         uint64_t random = RANDOM_SEED;
 
         for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)

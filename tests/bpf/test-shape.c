@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What tells our datagrams from all others (bpf/rewrite.h, on the host): the shape of a first SYN and of any segment, against
- * samples of the protocols that may share a port; and which acknowledgment counts as an answer.
+ * What tells our datagrams from all others (bpf/rewrite.h, on the host): the shape of a first SYN and of any
+ * segment, against samples of the protocols that may share a port; and which acknowledgment counts as an
+ * answer.
  *
  * Room: no privileges, no descriptor.
  */
@@ -28,15 +29,24 @@ struct sample {
 
 static const struct sample foreign[] = {
         { "QUIC 1 Initial (RFC 9000)",
-          { 0xc3, 0, 0, 0, 1, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0, 0, 0x44, 0x9e }, 1200 },
+          { 0xc3, 0, 0, 0, 1, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0, 0, 0x44, 0x9e },
+          1200 },
         { "QUIC 1 Handshake", { 0xe3, 0, 0, 0, 1, 0, 4, 1, 2, 3, 4, 0x40, 0x75 }, 1200 },
-        { "QUIC 2 Initial (RFC 9369)", { 0xd3, 0x6b, 0x33, 0x43, 0xcf, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51 }, 1200 },
+        { "QUIC 2 Initial (RFC 9369)",
+          { 0xd3, 0x6b, 0x33, 0x43, 0xcf, 8, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51 },
+          1200 },
         { "QUIC version negotiation", { 0xd0, 0, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 1 }, 40 },
-        { "QUIC short header", { 0x5a, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0x11, 0x22, 0x33 }, 60 },
-        { "STUN binding request (RFC 8489)", { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8 }, 20 },
+        { "QUIC short header",
+          { 0x5a, 0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08, 0x11, 0x22, 0x33 },
+          60 },
+        { "STUN binding request (RFC 8489)",
+          { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8 },
+          20 },
         { "STUN binding answer", { 1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8 }, 32 },
         { "TURN ChannelData (RFC 8656)", { 0x40, 2, 0, 20, 0x80, 0, 0, 1, 0, 0, 0, 0 }, 24 },
-        { "DNS query", { 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e' }, 29 },
+        { "DNS query",
+          { 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e' },
+          29 },
         { "DNS answer", { 0x9b, 0x71, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 1, 7, 'e', 'x', 'a', 'm', 'p' }, 90 },
         { "WireGuard initiation", { 1, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4 }, 148 },
         { "WireGuard data", { 4, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef, 1, 0, 0, 0, 0, 0, 0, 0 }, 96 },
@@ -44,8 +54,12 @@ static const struct sample foreign[] = {
         { "DTLS 1.2 application data", { 23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0x40 }, 77 },
         { "DTLS 1.3 ciphertext (RFC 9147)", { 0x2f, 2, 0x12, 0x34, 0, 0x40, 1, 2, 3, 4, 5, 6 }, 77 },
         { "RTP PCMU", { 0x80, 0, 0x1a, 0x2b, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe }, 172 },
-        { "RTP dynamic type 96, marked", { 0x80, 0xe0, 0x1a, 0x2b, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe }, 1200 },
-        { "RTP of the unassigned type 2", { 0x80, 0x02, 0x1a, 0x2b, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe }, 172 },
+        { "RTP dynamic type 96, marked",
+          { 0x80, 0xe0, 0x1a, 0x2b, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe },
+          1200 },
+        { "RTP of the unassigned type 2",
+          { 0x80, 0x02, 0x1a, 0x2b, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe },
+          172 },
         { "RTCP sender report", { 0x80, 200, 0, 6, 0xca, 0xfe, 0xba, 0xbe, 1, 2, 3, 4 }, 28 },
         { "RTCP SMPTE timestamp (RFC 5484)", { 0x80, 194, 0, 3, 0xca, 0xfe, 0xba, 0xbe, 1, 2, 3, 4 }, 32 },
         { "NTP", { 0x23, 2, 6, 0xec, 0, 0, 0, 0 }, 48 },
@@ -58,7 +72,9 @@ static const struct sample foreign[] = {
         { "SYN and AE alone", { 0x51, FRAME_SYN, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
         { "SYN and ECE", { 0x50, FRAME_SYN | FRAME_ECE, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
         { "SYN and CWR", { 0x50, FRAME_SYN | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
-        { "SYN, ECE, CWR and reserved bit 4", { 0x54, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
+        { "SYN, ECE, CWR and reserved bit 4",
+          { 0x54, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 },
+          12 },
         { "SYN and ACK", { 0x50, FRAME_SYN | FRAME_ACK, 0xfa, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8 }, 12 },
         { "SYN and FIN", { 0x50, FRAME_SYN | FRAME_FIN, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
         { "SYN and RST", { 0x50, FRAME_SYN | FRAME_RST, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
@@ -75,8 +91,12 @@ static const struct sample ours[] = {
         { "SYN with options", { 0xa0, FRAME_SYN, 0xfa, 0xf0, 1, 2, 3, 4 }, 32 },
         { "SYN with the longest options", { 0xf0, FRAME_SYN, 0xfa, 0xf0, 1, 2, 3, 4 }, 52 },
         { "SYN with data (RFC 7413)", { 0x80, FRAME_SYN, 0xfa, 0xf0, 1, 2, 3, 4 }, 1400 },
-        { "SYN, ECE and CWR (RFC 3168)", { 0x50, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
-        { "SYN, AE, ECE and CWR (RFC 9768)", { 0x51, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 }, 12 },
+        { "SYN, ECE and CWR (RFC 3168)",
+          { 0x50, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 },
+          12 },
+        { "SYN, AE, ECE and CWR (RFC 9768)",
+          { 0x51, FRAME_SYN | FRAME_ECE | FRAME_CWR, 0xfa, 0xf0, 1, 2, 3, 4 },
+          12 },
 };
 
 static uint16_t datagram(const struct sample *sample, union underpass_header *ret) {
@@ -121,7 +141,10 @@ static bool test_ours(void *context) {
         return true;
 }
 
-/* A QUIC short header is 01 and six bits of noise, then a connection ID of the server's choice and more noise. */
+/*
+ * A QUIC short header is 01 and six bits of noise, then a connection ID of the server's choice and more
+ * noise.
+ */
 static bool test_quic_noise(void *context) {
         struct sample sample = { .length = 64 };
         union underpass_header header;
@@ -142,7 +165,8 @@ static bool test_quic_noise(void *context) {
 static bool test_shape(void *context) {
         for (unsigned offset = 0; offset <= 0xff; offset++) {
                 for (unsigned flags = 0; flags <= 0xff; flags++) {
-                        struct sample sample = { .bytes = { (uint8_t) offset, (uint8_t) flags }, .length = 24 };
+                        struct sample sample = { .bytes = { (uint8_t) offset, (uint8_t) flags },
+                                                 .length = 24 };
                         union underpass_header header;
                         uint16_t length = datagram(&sample, &header);
                         bool sound = offset >> 4 >= 5 && offset >> 4 <= 8 && !(flags & FRAME_URG);
@@ -174,7 +198,8 @@ static bool test_answers(void *context) {
         };
 
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-                EXPECT_EQUAL((unsigned) !!underpass_answers(rows[i].acknowledgment, rows[i].expected), rows[i].answers);
+                EXPECT_EQUAL((unsigned) !!underpass_answers(rows[i].acknowledgment, rows[i].expected),
+                             rows[i].answers);
         return true;
 }
 

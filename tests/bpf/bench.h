@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The loaded programs, run by the kernel on packets that the tests make (BPF_PROG_TEST_RUN): packet in,
+ * verdict and packet out. Nothing is attached and nothing pinned, so no interface and no packet of the
+ * machine is touched.
+ *
+ * Room: libbpf, the maps of the object. All functions return negative errno, or bool where they are
+ * expectations.
+ */
+
+#include <linux/bpf.h>
+
+#include "abi.h"
+#include "frame.h"
+
+struct underpass_bpf;
+
+enum bench_program {
+        BENCH_EGRESS,
+        BENCH_EGRESS_RAW,
+        BENCH_INGRESS,
+        BENCH_INGRESS_RAW,
+        BENCH_HOP,
+        BENCH_PROGRAM_COUNT,
+};
+
+enum {
+        BENCH_IFINDEX = 1, /* test runs happen on lo, whose link entry is the one of the tests */
+        BENCH_HOP_IFINDEX = 4242,
+        BENCH_SLOT = 7,
+        BENCH_COUNTS_MAX = 4,
+};
+
+/* What programs return. */
+#define BENCH_NEXT 0xffffffffU
+#define BENCH_DROP 2U
+#define BENCH_REDIRECT 7U
+
+struct bench {
+        struct underpass_bpf *object;
+        int programs[BENCH_PROGRAM_COUNT];
+        int links;
+        int hop;
+        int flows;
+        int tries;
+        int counters;
+        int cpus;
+};
+
+/* One line of what is expected of the counters. */
+struct bench_count {
+        enum underpass_counter counter;
+        unsigned count; /* 0: the line does not count */
+        bool anywhere;  /* slot 0 instead of the slot of the link */
+};
+
+/* Whether this process has CAP_BPF and CAP_NET_ADMIN; without them the tests are skipped. */
+bool bench_privileged(void);
+
+/* Loads the object. */
+int bench_open(struct bench *ret);
+void bench_close(struct bench *bench);
+
+/*
+ * Forgets all flows, puts all counters to 0, sets the hop, and the link to: slot BENCH_SLOT, mptcp-only,
+ * remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
+ */
+int bench_reset(const struct bench *bench);
+void bench_default_link(struct underpass_link *ret);
+int bench_set_link(const struct bench *bench, const struct underpass_link *link);
+int bench_remove_link(const struct bench *bench);
+int bench_set_hop(const struct bench *bench, __u32 ifindex);
+
+/*
+ * Runs a program. The frame is replaced by what comes out, *context too; pass NULL for one that is all zero.
+ * Offsets in the frame stay what they were. With summed the packet carries a sum of all its bytes as cards
+ * give it (CHECKSUM_COMPLETE), and the kernel answers -EBADMSG when the program leaves a wrong one; -EINVAL
+ * when the kernel cannot do that.
+ */
+int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
+              struct __sk_buff *context, __u32 *ret_verdict);
+
+/* The context with which packets arrive at the hop, as the egress program leaves it. */
+int bench_hop_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret);
+
+/* The flow of a packet as the side sees it that sends it (outgoing) or gets it. */
+void bench_flow_key(const struct frame *frame, bool outgoing, struct underpass_flow_key *ret);
+
+/* Puts a record into the map. */
+int bench_put_flow(int map, const struct underpass_flow_key *key, const struct underpass_flow *flow);
+
+/* The record; -ENOENT when there is none. */
+int bench_get_flow(int map, const struct underpass_flow_key *key, struct underpass_flow *ret);
+
+/* How many records a map holds. */
+unsigned bench_flows_count(int map);
+
+/* Sums of all CPUs. */
+int bench_counters(const struct bench *bench, __u32 slot, struct underpass_counters *ret);
+
+/*
+ * Expects exactly these counts since the last reset, and 0 in all other counters of the slots 0 and
+ * BENCH_SLOT.
+ */
+bool bench_counted(const struct bench *bench, const struct bench_count expected[BENCH_COUNTS_MAX]);

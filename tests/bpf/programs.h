@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The groups of test-programs.c. Each runs its tests, prints one line for each and returns how many failed.
+ */
+
+#include "bench.h"
+
+int programs_egress(struct bench *bench);
+int programs_hop(struct bench *bench);
+int programs_ingress(struct bench *bench);
+int programs_flows(struct bench *bench);
+int programs_loop(struct bench *bench);

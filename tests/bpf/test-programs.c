@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The programs, as the kernel runs them: packet in, verdict, packet and counters out. Those for devices
+ * without Ethernet header run here too, see frame_address() for how.
+ *
+ * Room: libbpf by way of bench.h. Needs CAP_BPF and CAP_NET_ADMIN, skipped without.
+ */
+
+#include <string.h>
+
+#include "programs.h"
+
+int main(void) {
+        struct bench bench;
+        int failed, r;
+
+        if (!bench_privileged()) {
+                printf("skip: needs CAP_BPF and CAP_NET_ADMIN\n");
+                return EXIT_SKIPPED;
+        }
+        r = bench_open(&bench);
+        if (r < 0) {
+                fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
+                return EXIT_FAILED;
+        }
+        failed = programs_egress(&bench);
+        failed += programs_hop(&bench);
+        failed += programs_ingress(&bench);
+        failed += programs_flows(&bench);
+        failed += programs_loop(&bench);
+        bench_close(&bench);
+        return failed == 0 ? EXIT_PASSED : EXIT_FAILED;
+}
