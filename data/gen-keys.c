@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Prints the table of keys for people who read: as a section of the manual page, and as the table of README.md.
+ * Prints the table of keys for people who read: as a section of the manual page, and as the table of
+ * README.md.
  * Room: a tool of the build, on top of L2. The text stays in English, as the manual is.
  */
 

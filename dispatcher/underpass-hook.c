@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Hook for the dispatchers of NetworkManager and systemd-networkd: tells the service that something happened to a link.
+ * Hook for the dispatchers of NetworkManager and systemd-networkd: tells the service that something
+ * happened to a link.
  *
- * Room: a program of its own that uses L1 and sd-bus, nothing else. It reads argv and the environment and makes one call of
- * org.underpass1.Manager.Dispatch. It never calls NetworkManager, which may be waiting for this very hook.
+ * Room: a program of its own that uses L1 and sd-bus, nothing else. It reads argv and the environment and
+ * makes one call of org.underpass1.Manager.Dispatch. It never calls NetworkManager, which may be waiting for
+ * this very hook.
  *
- * NetworkManager runs its hooks one after the other and waits for those of pre-up, so this program is bounded in time and
- * exits with 0 even if it could not deliver: the service also listens to rtnetlink, a lost hook only costs a moment.
+ * NetworkManager runs its hooks one after the other and waits for those of pre-up, so this program is bounded
+ * in time and exits with 0 even if it could not deliver: the service also listens to rtnetlink, a lost hook
+ * only costs a moment.
  */
 
 #include <net/if.h>
@@ -87,12 +90,14 @@ static const Event *event_find(const Event *events, size_t count, const char *na
         return NULL;
 }
 
-/* Lets go what can be no link to tunnel: loopback, our own helper devices, "none" and names that no bus would carry. */
+/* Lets go what can be no link to tunnel: loopback, our own helper devices, "none", and names that no bus
+ * would carry. */
 static bool interface_concerns_us(const char *name) {
         size_t length = strlen(name);
 
         return length > 0 && length < IF_NAMESIZE && utf8_valid(name, length) &&
-               !streq(name, "lo") && !streq(name, "none") && strncmp(name, "underpass-", strlen("underpass-")) != 0;
+               !streq(name, "lo") && !streq(name, "none") &&
+               strncmp(name, "underpass-", strlen("underpass-")) != 0;
 }
 
 static const char *environment(const char *name) {
@@ -106,7 +111,7 @@ static int request_read(int argc, char *argv[], Request *ret) {
         Request request = { .uuid = "" };
 
         if (argc == 3) {
-                /* Modems and the like: the packets run over another device than the one that the profile names. */
+                /* Modems and the like: packets run over another device than the one that the profile names. */
                 const char *ip_interface = environment("DEVICE_IP_IFACE");
 
                 request.interface = ip_interface[0] ? ip_interface : argv[1];
@@ -114,7 +119,8 @@ static int request_read(int argc, char *argv[], Request *ret) {
                 request.uuid = environment("CONNECTION_UUID");
         } else if (argc == 1 && getenv("IFACE") && getenv("OperationalState")) {
                 request.interface = getenv("IFACE");
-                request.event = event_find(networkd_events, ELEMENTS(networkd_events), getenv("OperationalState"));
+                request.event = event_find(networkd_events, ELEMENTS(networkd_events),
+                                           getenv("OperationalState"));
         } else
                 return -EINVAL;
 
@@ -185,8 +191,8 @@ static int request_done(sd_bus *bus, const Request *request, const Reply *reply)
 }
 
 /*
- * Connecting, authenticating, sending and waiting are all driven from this loop, because sd_bus_flush() and sd_bus_call()
- * have no time limit that covers the connection itself.
+ * Connecting, authenticating, sending and waiting are all driven from this loop, because sd_bus_flush() and
+ * sd_bus_call() have no time limit that covers the connection itself.
  *
  * If the service has to be started for a call without answer, the bus may drop that call when this program
  * leaves first. That is as good: a service that starts looks at every link anyway.
@@ -256,8 +262,8 @@ int main(int argc, char *argv[]) {
         r = request_read(argc, argv, &request);
         if (r < 0) {
                 fprintf(stderr,
-                        "underpass-hook: called neither as a hook of NetworkManager (INTERFACE ACTION) nor as one of "
-                        "networkd-dispatcher (IFACE and OperationalState in the environment)\n");
+                        "underpass-hook: called neither as a hook of NetworkManager (INTERFACE ACTION) nor as "
+                        "one of networkd-dispatcher (IFACE and OperationalState in the environment)\n");
                 return EXIT_USAGE;
         }
         if (r == 0)
