@@ -8,9 +8,9 @@
  * makes one call of org.underpass1.Manager.Dispatch. It never calls NetworkManager, which may be waiting for
  * this very hook.
  *
- * NetworkManager runs its hooks one after the other and waits for those of pre-up, so this program is bounded
- * in time and exits with 0 even if it could not deliver: the service also listens to rtnetlink, a lost hook
- * only costs a moment.
+ * NetworkManager runs its hooks one after the other and waits for those of pre-up, so this program is
+ * bounded in time and exits with 0 even if it could not deliver: the service also listens to rtnetlink, a
+ * lost hook only costs a moment.
  */
 
 #include <net/if.h>
@@ -111,7 +111,7 @@ static int request_read(int argc, char *argv[], Request *ret) {
         Request request = { .uuid = "" };
 
         if (argc == 3) {
-                /* Modems and the like: packets run over another device than the one that the profile names. */
+                /* Modems and the like: packets run over another device than the profile names. */
                 const char *ip_interface = environment("DEVICE_IP_IFACE");
 
                 request.interface = ip_interface[0] ? ip_interface : argv[1];
@@ -262,8 +262,8 @@ int main(int argc, char *argv[]) {
         r = request_read(argc, argv, &request);
         if (r < 0) {
                 fprintf(stderr,
-                        "underpass-hook: called neither as a hook of NetworkManager (INTERFACE ACTION) nor as "
-                        "one of networkd-dispatcher (IFACE and OperationalState in the environment)\n");
+                        "underpass-hook: called neither as a hook of NetworkManager (INTERFACE ACTION) nor "
+                        "as one of networkd-dispatcher (IFACE and OperationalState in the environment)\n");
                 return EXIT_USAGE;
         }
         if (r == 0)
