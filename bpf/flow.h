@@ -32,9 +32,10 @@ UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_
 }
 
 /*
- * Membership without branches: the verifier would follow every combination of them. Unrolled, for
- * without CAP_PERFMON a pointer takes constant offsets only; the barrier keeps the compiler from loading all rounds at once, which
- * takes a stack frame of hundreds of bytes. Unused ranges are 0 … 0 and hold no port, as port 0 does not occur.
+ * Membership without branches: the verifier would follow every combination of them. Unrolled, for without
+ * CAP_PERFMON a pointer takes constant offsets only; the barrier keeps the compiler from loading all rounds at
+ * once, which takes a stack frame of hundreds of bytes. Unused ranges are 0 … 0; port 0, which anybody can
+ * write into a datagram, is in no range.
  */
 UNDERPASS_INLINE int ports_contain(const struct underpass_port_range *ranges, __u16 port) {
         __u32 outside = ~0U;
@@ -44,7 +45,7 @@ UNDERPASS_INLINE int ports_contain(const struct underpass_port_range *ranges, __
                 outside &= ((__u32) port - ranges[i].first) | ((__u32) ranges[i].last - port);
                 asm volatile("" : "+r"(outside) : : "memory");
         }
-        return !(outside >> 31);
+        return !((outside | ((__u32) port - 1)) >> 31);
 }
 
 UNDERPASS_INLINE int addresses_contain(const struct underpass_link *link, const __u32 address[4]) {
@@ -182,7 +183,8 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, const struct un
                 return;
         established = *flow;
         established.state = UNDERPASS_FLOW_TUNNELLED;
-        bpf_map_update_elem(&flows, key, &established, BPF_ANY);
+        if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
+                return; /* still half-open, so still tunnelled; the next packet tries again */
         bpf_map_delete_elem(&tries, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
 }
