@@ -44,7 +44,7 @@ static const struct options options_table[FRAME_OPTIONS_COUNT] = {
         [FRAME_OPTIONS_MSS_ODD] = { 12, { 1, MSS_1460, 1, 1, 1, MP_CAPABLE } },
         [FRAME_OPTIONS_MSS_TWICE] = { 12, { MSS_1460, MP_CAPABLE, 2, 4, 0x05, 0xaa } },
         [FRAME_OPTIONS_TIMESTAMP] = { 12, { 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8 } },
-        [FRAME_OPTIONS_BEHIND_END] = { 12, { MSS_1460, 0, 1, 1, 1, MP_CAPABLE } },
+        [FRAME_OPTIONS_BEHIND_END] = { 12, { MSS_1460, 0, 4, 1, 1, MP_CAPABLE } },
         [FRAME_OPTIONS_LENGTH_ZERO] = { 12, { MSS_1460, 77, 0, 1, 1, MP_CAPABLE } },
         [FRAME_OPTIONS_LENGTH_LONG] = { 8, { MSS_1460, 30, 5, 0x01, 0x01 } },
         [FRAME_OPTIONS_LAST_BYTE] = { 8, { MSS_1460, 1, 1, 1, 30 } },
@@ -158,7 +158,8 @@ static void build_tcp(const struct frame_spec *spec, struct frame *frame) {
         uint16_t ports[2] = { FRAME_PORT_LOCAL, FRAME_PORT_REMOTE };
 
         frame_put16(tcp, spec->source_port ? spec->source_port : ports[spec->from]);
-        frame_put16(tcp + 2, spec->dest_port ? spec->dest_port : ports[other_side(spec->from)]);
+        if (!spec->to_port_zero)
+                frame_put16(tcp + 2, spec->dest_port ? spec->dest_port : ports[other_side(spec->from)]);
         frame_put32(tcp + 4, spec->sequence);
         frame_put32(tcp + 8, spec->acknowledgment);
         tcp[12] = (uint8_t) ((FRAME_HEADER_LENGTH + options->length) / 4 << 4 | spec->reserved);

@@ -66,6 +66,7 @@ struct frame_spec {
         enum frame_side from;
         uint16_t source_port;       /* 0: the port of that side, FRAME_PORT_… */
         uint16_t dest_port;
+        bool to_port_zero;
         uint32_t sequence;
         uint32_t acknowledgment;
         uint8_t flags;

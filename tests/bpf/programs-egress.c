@@ -160,6 +160,7 @@ static const struct egress_case cases[] = {
         { "local port in remote-ports", { SYN_MPTCP, .source_port = 443, .dest_port = 9 }, PLAIN },
         { "port in the last of 32 ranges", { SYN_MPTCP, .dest_port = 1311 }, all_ranges, TAKEN },
         { "port between 32 ranges", { SYN_MPTCP, .dest_port = 1309 }, all_ranges, PLAIN },
+        { "port 0", { SYN_MPTCP, .to_port_zero = true }, PLAIN },
         { "port 1 of all", { SYN_MPTCP, .dest_port = 1 }, every_port, TAKEN },
         { "port 65535 of all", { SYN_MPTCP, .dest_port = 65535 }, every_port, TAKEN },
         { "address in a prefix", { SYN_MPTCP }, prefix_holds, TAKEN },

@@ -126,6 +126,7 @@ static const struct ingress_case cases[] = {
         { "SYN to another port", { SYN_BETWEEN(50000, 444) }, LEFT_ALONE(PORT) },
         { "SYN to a port of remote-ports", { SYN_BETWEEN(50000, 8000) }, LEFT_ALONE(PORT) },
         { "SYN from a port of local-ports", { SYN_BETWEEN(443, 40000) }, LEFT_ALONE(PORT) },
+        { "SYN to port 0", { SYN_MPTCP, .to_port_zero = true }, LEFT_ALONE(PORT) },
         { "SYN to the first port of a range", { SYN_BETWEEN(50000, 5000) }, TAKEN },
         { "SYN to the last port of a range", { SYN_BETWEEN(50000, 5010) }, TAKEN },
         { "SYN below a range", { SYN_BETWEEN(50000, 4999) }, LEFT_ALONE(PORT) },
