@@ -195,14 +195,14 @@ static int build_profile(Link *link, Profile **ret) {
         return 0;
 }
 
-/* A source that could have a profile for this link cannot be asked: what is attached stays as it is. */
+/* A source that could have a profile for this link has not answered yet: what is attached stays as it is. */
 static bool better_wait(const Link *link) {
         if (!link->applied.attached || link->held_off || link->profile->settings.tunnel != TUNNEL_NO)
                 return false;
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++) {
                 Source *source = link->manager->sources[i];
 
-                if (source->ops->uncertain && !source->ops->available(source) && source->ops->uncertain(source, link->ifindex))
+                if (source->ops->uncertain && source->ops->uncertain(source, link->ifindex))
                         return true;
         }
         return false;
@@ -265,7 +265,7 @@ static void settle(Link *link) {
         profile_free(link->profile);
         link->profile = profile;
         if (better_wait(link)) {
-                conclude(link, LINK_ACTIVE, string_format(_("Kept as it was found: NetworkManager is not there to be asked.")),
+                conclude(link, LINK_ACTIVE, string_format(_("Kept as it was found: NetworkManager has not said yet which profile is active.")),
                          STAGE_NONE, NULL);
                 return;
         }

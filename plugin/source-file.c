@@ -96,6 +96,47 @@ static int apply_reading(const Reading *reading, Profile *profile) {
         return r;
 }
 
+/* The first line that is not UTF-8: its number, and a safe excerpt. */
+static char *find_bad_line(const char *text, size_t length, unsigned *ret_line) {
+        const char *start = text, *end = text + length;
+
+        for (*ret_line = 1; start < end; (*ret_line)++) {
+                const char *newline = memchr(start, '\n', (size_t) (end - start));
+                size_t line_length = (size_t) ((newline ? newline : end) - start);
+
+                if (!utf8_valid(start, line_length)) {
+                        _cleanup_(freep) char *line = strndup(start, line_length);
+
+                        return line ? value_excerpt(line) : NULL;
+                }
+                start += line_length + 1;
+        }
+        return strdup("");
+}
+
+/* A file that is not UTF-8: with the stray bytes covered its [Match] tells whether this link would have been its business. */
+static int refuse_file(char *text, size_t length, const char *path, const LinkFacts *facts, Profile *profile) {
+        _cleanup_(reading_done) Reading reading = { .path = path };
+        _cleanup_(freep) char *excerpt = NULL;
+        unsigned line;
+        int r;
+
+        excerpt = find_bad_line(text, length, &line);
+        if (!excerpt)
+                return -ENOMEM;
+        for (size_t i = 0; i < length; i++)
+                if ((unsigned char) text[i] >= 0x80 || text[i] == '\0')
+                        text[i] = '?';
+        r = xsection_parse(text, length, on_assignment, NULL, &reading);
+        if (r < 0)
+                return r;
+        if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
+                           profile->connection_uuid) <= 0 || profile->error)
+                return 0;
+        profile->error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path, line, excerpt);
+        return profile->error ? 0 : -ENOMEM;
+}
+
 static int apply_file(const char *path, const LinkFacts *facts, Profile *profile) {
         _cleanup_(reading_done) Reading reading = { .path = path };
         _cleanup_(freep) char *text = NULL;
@@ -109,7 +150,7 @@ static int apply_file(const char *path, const LinkFacts *facts, Profile *profile
                 return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path, strerror(-r));
         r = xsection_parse(text, length, on_assignment, on_complaint, &reading);
         if (r == -EILSEQ)
-                return strings_addf(&profile->warnings, _("%s is not valid UTF-8 and is ignored; save it as UTF-8."), path);
+                return refuse_file(text, length, path, facts, profile);
         if (r < 0)
                 return r;
         if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id, profile->connection_uuid) <= 0)

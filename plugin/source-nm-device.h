@@ -38,6 +38,6 @@ void nm_connection_done(NmConnection *connection);
 /* Reads the answer to GetAppliedConnection: a{sa{sv}}t. */
 int nm_connection_read(sd_bus_message *message, NmConnection *ret);
 
-/* An asynchronous method call to NetworkManager or the bus with at most one argument; never starts the called service. */
+/* An asynchronous method call to NetworkManager; never starts it. */
 int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *interface, const char *member,
             sd_bus_message_handler_t handler, void *userdata, uint64_t timeout_us, const char *types, ...);

@@ -116,11 +116,10 @@ static void message_unrefp(sd_bus_message **message) {
 int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *interface, const char *member,
             sd_bus_message_handler_t handler, void *userdata, uint64_t timeout_us, const char *types, ...) {
         _cleanup_(message_unrefp) sd_bus_message *message = NULL;
-        const char *destination = streq(interface, "org.freedesktop.DBus") ? interface : "org.freedesktop.NetworkManager";
         va_list arguments;
         int r;
 
-        r = sd_bus_message_new_method_call(bus, &message, destination, path, interface, member);
+        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.NetworkManager", path, interface, member);
         if (r < 0)
                 return r;
         r = sd_bus_message_set_auto_start(message, false);

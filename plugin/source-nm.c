@@ -17,6 +17,7 @@
 /* NM_DEVICE_STATE_* (NetworkManager's D-Bus API, all versions). */
 enum {
         DEVICE_STATE_UNKNOWN = 0,
+        DEVICE_STATE_UNMANAGED = 10,
         DEVICE_STATE_DISCONNECTED = 30,
         DEVICE_STATE_PREPARE = 40,
         DEVICE_STATE_ACTIVATED = 100,
@@ -30,8 +31,10 @@ typedef struct SourceNm {
         SourceNmChanged changed;
         void *userdata;
         sd_bus *bus;
-        sd_bus_slot *state_slot, *owner_slot, *owner_call;
+        sd_bus_slot *state_slot, *owner_slot, *properties_slot;
+        sd_bus_slot *presence_call; /* whether NetworkManager is there, and ready, is being asked */
         bool present;   /* NetworkManager is on the bus */
+        bool starting;  /* it has not taken up again what was active before it started */
         NmDevice *devices;
 } SourceNm;
 
@@ -79,11 +82,12 @@ static void device_free(NmDevice *device) {
 static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection connection = {};
         NmDevice *device = userdata;
+        const SourceNm *nm = device->owner;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                /* "Not active" is an answer; silence is not: then the last one stands. */
-                if (!sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY) &&
-                    !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_TIMEOUT)) {
+                /* "Not active" is an answer; silence and the errors of the bus are not, nor is anything while NetworkManager starts: then
+                 * the last one stands. */
+                if (!nm->starting && strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0) {
                         device_clear(device);
                         device->answered = true;
                 }
@@ -105,7 +109,7 @@ static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *e
         sd_bus_slot *slot = NULL;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                if (sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
+                if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
                         device_clear(device);
                         device->answered = true;
                 }
@@ -143,8 +147,9 @@ static void device_ask(SourceNm *nm, NmDevice *device) {
                 device_finish(device);
                 return;
         }
-        /* Going down: NetworkManager may be waiting for us, and what it told us before is still right. */
-        if (device->state == DEVICE_STATE_DEACTIVATING && device->answered) {
+        /* Going down, NetworkManager may be waiting for us; starting, it does not know yet what is active. What it told us before is
+         * still right. */
+        if ((device->state == DEVICE_STATE_DEACTIVATING || nm->starting) && device->answered) {
                 device_finish(device);
                 return;
         }
@@ -165,7 +170,7 @@ static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void
         device->done = done;
         device->done_userdata = userdata;
         /* Whether NetworkManager is there at all is being asked right now: the answer puts the question. */
-        if (!nm->owner_call)
+        if (!nm->presence_call)
                 device_ask(nm, device);
 }
 
@@ -235,7 +240,14 @@ static int on_state_changed(sd_bus_message *message, void *userdata, sd_bus_erro
                 return 0;
         for (NmDevice *device = nm->devices; device; device = device->next)
                 if (device->path && streq(device->path, path)) {
-                        device->state = state;
+                        /* NetworkManager lets go of its devices when it quits, and leaves them as they are. Who takes a single one out of
+                         * its hands hears of it by the hook and by the addresses that go. */
+                        if (state == DEVICE_STATE_UNMANAGED) {
+                                device->state = DEVICE_STATE_UNKNOWN;
+                                return 0;
+                        }
+                        /* While it starts, NetworkManager leads active devices through all the states of the dead. */
+                        device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
                         if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
                                 device->held_down = false;
                         nm->changed(device->ifindex, nm->userdata);
@@ -245,31 +257,65 @@ static int on_state_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         return 0;
 }
 
-static void set_present(SourceNm *nm, bool present) {
+/* Those who asked while nobody knew whether there is somebody to ask. */
+static void ask_waiting(SourceNm *nm) {
+        for (NmDevice *device = nm->devices; device; device = device->next)
+                if (device->done && !device->call)
+                        device_ask(nm, device);
+}
+
+static void set_present(SourceNm *nm, bool present, bool starting) {
         nm->present = present;
+        nm->starting = starting;
         /* States are told by signals only, and what happened meanwhile was not heard. The last profiles stand until asked anew. */
         for (NmDevice *device = nm->devices; device; device = device->next) {
                 device->state = DEVICE_STATE_UNKNOWN;
-                if (device->done && !device->call)
-                        device_ask(nm, device);
+                (void) string_replace(&device->path, NULL); /* a new NetworkManager counts its devices anew */
         }
+        ask_waiting(nm);
         if (present)
                 nm->changed(0, nm->userdata);
 }
 
-static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        const char *name, *before, *after;
+static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        SourceNm *nm = userdata;
+        int starting = false;
 
-        if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
-                set_present(userdata, after[0] != '\0');
+        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
+        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "v", "b", &starting) < 0)
+                set_present(nm, !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) &&
+                                !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN), false);
+        else
+                set_present(nm, true, starting);
         return 0;
 }
 
-static int on_owner(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+/* One question tells both: the property of a service that is not there is an error. */
+static int ask_presence(SourceNm *nm) {
+        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
+        return nm_call(nm->bus, &nm->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get", on_startup_property, nm,
+                       CALL_TIMEOUT_US, "ss", NM_NAME, "Startup");
+}
+
+static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *name, *before, *after;
         SourceNm *nm = userdata;
 
-        nm->owner_call = sd_bus_slot_unref(nm->owner_call);
-        set_present(nm, !sd_bus_message_is_method_error(reply, NULL));
+        if (sd_bus_message_read(message, "sss", &name, &before, &after) < 0)
+                return 0;
+        if (after[0] == '\0' || ask_presence(nm) < 0) {
+                nm->presence_call = sd_bus_slot_unref(nm->presence_call);
+                set_present(nm, false, false);
+        }
+        return 0;
+}
+
+/* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than reading the dictionary. */
+static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        SourceNm *nm = userdata;
+
+        if (nm->starting && !nm->presence_call)
+                (void) ask_presence(nm);
         return 0;
 }
 
@@ -279,7 +325,8 @@ int source_nm_set_bus(Source *source, sd_bus *bus) {
 
         nm->state_slot = sd_bus_slot_unref(nm->state_slot);
         nm->owner_slot = sd_bus_slot_unref(nm->owner_slot);
-        nm->owner_call = sd_bus_slot_unref(nm->owner_call);
+        nm->properties_slot = sd_bus_slot_unref(nm->properties_slot);
+        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
         for (NmDevice *device = nm->devices; device; device = device->next)
                 device_finish(device);
         nm->bus = sd_bus_unref(nm->bus);
@@ -296,8 +343,9 @@ int source_nm_set_bus(Source *source, sd_bus *bus) {
                                    on_owner_changed, NULL, nm);
         if (r < 0)
                 return r;
-        return nm_call(bus, &nm->owner_call, "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner", on_owner, nm,
-                       CALL_TIMEOUT_US, "s", NM_NAME);
+        r = sd_bus_match_signal_async(bus, &nm->properties_slot, NM_NAME, NM_PATH, "org.freedesktop.DBus.Properties",
+                                      "PropertiesChanged", on_properties_changed, NULL, nm);
+        return r < 0 ? r : ask_presence(nm);
 }
 
 void source_nm_hook(Source *source, uint32_t ifindex, const char *action) {

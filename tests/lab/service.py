@@ -130,7 +130,7 @@ class CallTimes:
             )
 
         def listens():
-            self.host.run("busctl", "status")  # gives the monitor something to hear
+            self.host.run("busctl", "list")  # gives the monitor something to hear
             return b"\nmr" in self._path.read_bytes()
 
         wait_until(listens, "dbus-monitor listens")
