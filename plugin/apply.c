@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The steps of a plan, done in order and undone in reverse: tunnel, MTU, MPTCP endpoints. Each change is recorded before it is made,
- * so that a service that is killed in between leaves nothing that the next one does not know of.
+ * The steps of a plan, done in order and undone in reverse: tunnel, MTU, MPTCP endpoints. Each change is
+ * recorded before it is made, so that a service that is killed in between leaves nothing that the next one
+ * does not know of.
  * Room L4 (service).
  */
 
@@ -39,7 +40,8 @@ static bool contains(const Address *addresses, size_t count, const Address *addr
 }
 
 /* The endpoint with this address on this link, or NULL. */
-static const MptcpEndpoint *find_endpoint(const MptcpEndpoint *endpoints, size_t count, uint32_t ifindex, const Address *address) {
+static const MptcpEndpoint *find_endpoint(const MptcpEndpoint *endpoints, size_t count, uint32_t ifindex,
+                                          const Address *address) {
         for (size_t i = 0; i < count; i++)
                 if (endpoints[i].ifindex == ifindex && address_equal(&endpoints[i].address, address))
                         return &endpoints[i];
@@ -60,7 +62,8 @@ static int remove_endpoints(Link *link, const Address *wanted, size_t wanted_cou
         if (r < 0)
                 return r;
         for (size_t i = 0; i < applied->endpoints_count; i++) {
-                const MptcpEndpoint *endpoint = find_endpoint(endpoints, count, link->ifindex, &applied->endpoints[i]);
+                const MptcpEndpoint *endpoint =
+                        find_endpoint(endpoints, count, link->ifindex, &applied->endpoints[i]);
 
                 if (contains(wanted, wanted_count, &applied->endpoints[i])) {
                         applied->endpoints[kept++] = applied->endpoints[i];
@@ -117,8 +120,9 @@ static int add_endpoints(Link *link, const Plan *plan) {
 }
 
 /*
- * Endpoints that NetworkManager registered before the tunnel was there: their first SYNs have left as plain TCP. Removed and added
- * again, the kernel builds their subflows anew, through the tunnel. A subflow that has stood for a while is left in peace.
+ * Endpoints that NetworkManager registered before the tunnel was there: their first SYNs have left as plain
+ * TCP. Removed and added again, the kernel builds their subflows anew, through the tunnel. A subflow that
+ * has stood for a while is left in peace.
  */
 static int announce_endpoints(Link *link) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
@@ -139,7 +143,8 @@ static int announce_endpoints(Link *link) {
                 if (!source_nm_activating(link->manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex) &&
                     sock_diag_mptcp_subflows(&endpoints[i].address, &subflows) >= 0 && subflows > 0) {
                         log_line(LOG_INFO, link_name(link), NULL,
-                                 "%zu subflows are established outside of the tunnel and stay there until they end.", subflows);
+                                 "%zu subflows are established outside of the tunnel and stay there until they "
+                                 "end.", subflows);
                         continue;
                 }
                 r = mptcp_pm_remove(pm, &endpoints[i]);
@@ -193,10 +198,14 @@ static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret
         r = tunnel_attach(link->manager->tunnel, link->ifindex, plan->raw_ip, &settings);
         if (r < 0) {
                 *ret_stage = STAGE_ATTACH;
-                *ret_error = r == -ENODEV ?
-                        string_format(_("%s vanished while the tunnel was being attached."), link_name(link)) :
-                        string_format(_("The tunnel cannot be attached to %s: %s (%s). `underpassctl status` shows what the kernel can do."),
-                                      link_name(link), strerror(-r), tunnel_complaint(link->manager->tunnel));
+                if (r == -ENODEV)
+                        *ret_error = string_format(_("%s vanished while the tunnel was being attached."),
+                                                   link_name(link));
+                else
+                        *ret_error = string_format(_("The tunnel cannot be attached to %s: %s (%s). "
+                                                     "`underpassctl status` shows what the kernel can do."),
+                                                   link_name(link), strerror(-r),
+                                                   tunnel_complaint(link->manager->tunnel));
                 return r;
         }
         link->applied.attached = true;
@@ -218,13 +227,16 @@ static int detach(Link *link) {
 static char *describe(LinkStage stage, const Link *link, const Plan *plan, int r) {
         switch (stage) {
         case STAGE_MTU:
-                return string_format(_("The MTU of %s cannot be set to %u: %s. Choose a value that the device allows, or remove underpass.mtu."),
+                return string_format(_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
+                                       "device allows, or remove underpass.mtu."),
                                      link_name(link), plan->mtu, strerror(-r));
         case STAGE_ENDPOINT:
-                return string_format(_("MPTCP endpoints cannot be set for %s: %s. Is net.mptcp.enabled=1, and are there fewer than eight endpoints?"),
+                return string_format(_("MPTCP endpoints cannot be set for %s: %s. Is net.mptcp.enabled=1, "
+                                       "and are there fewer than eight endpoints?"),
                                      link_name(link), strerror(-r));
         case STAGE_ATTACH:
-                return string_format(_("The tunnel cannot be taken off %s: %s."), link_name(link), strerror(-r));
+                return string_format(_("The tunnel cannot be taken off %s: %s."), link_name(link),
+                                     strerror(-r));
         case STAGE_NONE:
         case STAGE_FACTS:
         case STAGE_PROFILE:
@@ -236,7 +248,7 @@ static char *describe(LinkStage stage, const Link *link, const Plan *plan, int r
         return string_format("%s", strerror(-r));
 }
 
-/* Back to what was in force before this call. Best effort: what cannot be undone is left to the delayed retry. */
+/* Back to what was in force before this call. What cannot be undone is left to the delayed retry. */
 static void undo(Link *link, const Applied *before) {
         (void) remove_endpoints(link, before->endpoints, before->endpoints_count);
         if (link->applied.mtu_set != before->mtu_set)
@@ -256,8 +268,9 @@ static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_
         switch (step) {
         case STEP_RESTORE_ENDPOINTS:
                 *ret_stage = STAGE_ENDPOINT;
-                return remove_endpoints(link, plan->endpoints,
-                                        plan->endpoint_flags == link->applied.endpoint_flags ? plan->endpoints_count : 0);
+                return remove_endpoints(
+                        link, plan->endpoints,
+                        plan->endpoint_flags == link->applied.endpoint_flags ? plan->endpoints_count : 0);
         case STEP_RESTORE_MTU:
                 *ret_stage = STAGE_MTU;
                 return restore_mtu(link);

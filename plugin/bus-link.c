@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * org.underpass1.Link. The members are documented in data/org.underpass1.xml, which a test compares with this vtable. The settings
- * appear twice: as a list with source and origin, and as one typed property a key, made from the table of keys.
+ * org.underpass1.Link. The members are documented in data/org.underpass1.xml, which a test compares with
+ * this vtable. The settings appear twice: as a list with source and origin, and as one typed property a key,
+ * made from the table of keys.
  * Room L4 (service).
  */
 
@@ -14,9 +15,9 @@
 
 #define INTERFACE "org.underpass1.Link"
 
-#define GETTER(name)                                                                                                         \
-        static int name(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,   \
-                        void *userdata, sd_bus_error *error)
+#define GETTER(name)                                                                                        \
+        static int name(sd_bus *bus, const char *path, const char *interface, const char *property,         \
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 GETTER(property_ifindex) {
         return sd_bus_message_append(reply, "u", ((const Link *) userdata)->ifindex);
@@ -65,7 +66,8 @@ GETTER(property_settings) {
                 const ProfileOrigin *origin = &link->profile->origins[id];
                 _cleanup_(freep) char *value = key_format(key_get(id), &link->profile->settings);
 
-                r = sd_bus_message_append(reply, "(ssss)", key_get(id)->name, value ?: "", origin->source ?: "", origin->where ?: "");
+                r = sd_bus_message_append(reply, "(ssss)", key_get(id)->name, value ?: "",
+                                          origin->source ?: "", origin->where ?: "");
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -73,7 +75,8 @@ GETTER(property_settings) {
 GETTER(property_connection) {
         const Profile *profile = ((const Link *) userdata)->profile;
 
-        return sd_bus_message_append(reply, "(ss)", profile && profile->connection_id ? profile->connection_id : "",
+        return sd_bus_message_append(reply, "(ss)",
+                                     profile && profile->connection_id ? profile->connection_id : "",
                                      profile && profile->connection_uuid ? profile->connection_uuid : "");
 }
 
@@ -88,7 +91,8 @@ GETTER(property_connection_settings) {
 
                 if (profile->connection_mtu != 0)
                         snprintf(mtu, sizeof(mtu), "%u", profile->connection_mtu);
-                r = sd_bus_message_append(reply, "(ss)(ss)", "connection.mptcp-flags", flags ?: "", "mtu", mtu);
+                r = sd_bus_message_append(reply, "(ss)(ss)", "connection.mptcp-flags", flags ?: "", "mtu",
+                                          mtu);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -107,7 +111,8 @@ GETTER(property_applied) {
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
         if (r >= 0 && applied->attached)
-                r = sd_bus_message_append(reply, "(ss)", "hook", tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
+                r = sd_bus_message_append(reply, "(ss)", "hook",
+                                          tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
         if (r >= 0 && applied->attached)
                 r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
         if (r >= 0 && applied->attached)
@@ -220,12 +225,14 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
-/* sd-bus keeps a pointer to the vtable, so it lives as long as the process; the part for the keys is filled in once, from their table. */
+/* sd-bus keeps a pointer to the vtable, so it lives as long as the process; the part for the keys is
+ * filled in once, from their table. */
 static const sd_bus_vtable *link_vtable(void) {
         static sd_bus_vtable vtable[32] = {
                 SD_BUS_VTABLE_START(0),
                 SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate, 0),
-                SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate, 0),
+                SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate,
+                                        0),
                 SD_BUS_PROPERTY("InterfaceIndex", "u", property_ifindex, 0, SD_BUS_VTABLE_PROPERTY_CONST),
                 SD_BUS_PROPERTY("Name", "s", property_name, 0, CHANGES),
                 SD_BUS_PROPERTY("Type", "s", property_type, 0, CHANGES),
@@ -246,14 +253,16 @@ static const sd_bus_vtable *link_vtable(void) {
         _Static_assert(FIRST + _KEY_ID_MAX + 1 <= ELEMENTS(vtable), "room for all keys");
         if (vtable[FIRST].type == 0) {
                 for (KeyId id = 0; id < _KEY_ID_MAX; id++)
-                        vtable[FIRST + id] = (sd_bus_vtable) SD_BUS_PROPERTY(key_get(id)->section_name, key_signature(key_get(id)),
+                        vtable[FIRST + id] = (sd_bus_vtable) SD_BUS_PROPERTY(key_get(id)->section_name,
+                                                                             key_signature(key_get(id)),
                                                                              property_key, 0, CHANGES);
                 vtable[FIRST + _KEY_ID_MAX] = (sd_bus_vtable) SD_BUS_VTABLE_END;
         }
         return vtable;
 }
 
-static int find_link(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error) {
+static int find_link(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                     sd_bus_error *error) {
         for (Link *link = ((Manager *) userdata)->links; link; link = link->next)
                 if (link->exported && streq(link->path, path)) {
                         *ret = link;
@@ -262,7 +271,8 @@ static int find_link(sd_bus *bus, const char *path, const char *interface, void 
         return 0;
 }
 
-static int enumerate_links(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error) {
+static int enumerate_links(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+                           sd_bus_error *error) {
         _cleanup_(strings_freep) char **paths = NULL;
 
         for (Link *link = ((Manager *) userdata)->links; link; link = link->next)
@@ -275,8 +285,11 @@ static int enumerate_links(sd_bus *bus, const char *prefix, void *userdata, char
 int bus_link_export(Manager *manager) {
         int r;
 
-        r = sd_bus_add_fallback_vtable(manager->bus, NULL, BUS_LINK_PREFIX, INTERFACE, link_vtable(), find_link, manager);
-        return r < 0 ? r : sd_bus_add_node_enumerator(manager->bus, NULL, BUS_LINK_PREFIX, enumerate_links, manager);
+        r = sd_bus_add_fallback_vtable(manager->bus, NULL, BUS_LINK_PREFIX, INTERFACE, link_vtable(),
+                                       find_link, manager);
+        if (r < 0)
+                return r;
+        return sd_bus_add_node_enumerator(manager->bus, NULL, BUS_LINK_PREFIX, enumerate_links, manager);
 }
 
 void bus_link_announce(Link *link) {
@@ -289,9 +302,10 @@ void bus_link_announce(Link *link) {
 void bus_link_changed(Link *link) {
         if (!link->exported || !link->manager->bus)
                 return;
-        (void) sd_bus_emit_properties_changed(link->manager->bus, link->path, INTERFACE, "Name", "State", "Reason", "Settings",
-                                              "Connection", "ConnectionSettings", "Applied", "Hooks", "LastError", "LastStage",
-                                              "Warnings", NULL);
+        (void) sd_bus_emit_properties_changed(link->manager->bus, link->path, INTERFACE, "Name", "State",
+                                              "Reason", "Settings", "Connection", "ConnectionSettings",
+                                              "Applied", "Hooks", "LastError", "LastStage", "Warnings",
+                                              NULL);
 }
 
 void bus_link_withdraw(Link *link) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * org.underpass1.Manager. The members are documented in data/org.underpass1.xml, which a test compares with this vtable.
+ * org.underpass1.Manager. The members are documented in data/org.underpass1.xml, which a test compares with
+ * this vtable.
  * Room L4 (service).
  */
 
@@ -39,8 +40,8 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
                 r = sd_bus_message_open_container(reply, 'a', "(usso)");
         for (Link *link = manager->links; r >= 0 && link; link = link->next)
                 if (link->facts)
-                        r = sd_bus_message_append(reply, "(usso)", link->ifindex, link->facts->name, link_state_name(link->state),
-                                                  link->path);
+                        r = sd_bus_message_append(reply, "(usso)", link->ifindex, link->facts->name,
+                                                  link_state_name(link->state), link->path);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
@@ -54,7 +55,8 @@ static const char *format_address(const uint32_t words[4], char buffer[INET6_ADD
                                            inet_ntop(AF_INET6, &address.word, buffer, INET6_ADDRSTRLEN);
 }
 
-static int append_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow, void *userdata) {
+static int append_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow,
+                       void *userdata) {
         char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
         sd_bus_message *reply = userdata;
         struct timespec now;
@@ -63,12 +65,13 @@ static int append_flow(const struct underpass_flow_key *key, const struct underp
 
         clock_gettime(CLOCK_MONOTONIC, &now);
         now_ns = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
-        r = sd_bus_message_append(reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
-                                  format_address(key->remote, remote), ntohs(key->remote_port),
-                                  flow->state == UNDERPASS_FLOW_TRYING ? "trying" : "tunnelled",
-                                  (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
-                                  now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
-                                  now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
+        r = sd_bus_message_append(
+                reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
+                format_address(key->remote, remote), ntohs(key->remote_port),
+                flow->state == UNDERPASS_FLOW_TRYING ? "trying" : "tunnelled",
+                (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
+                now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
+                now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
         return r < 0 ? r : 0;
 }
 
@@ -135,7 +138,8 @@ static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus
         if (!round)
                 return -ENOMEM;
         for (Link *link = manager->links; link; link = link->next) {
-                if (!link->applied.attached && (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
+                if (!link->applied.attached &&
+                    (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
                         continue;
                 link->held_off = true;
                 round_add(round, link);
@@ -187,13 +191,13 @@ static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error
         return round_start(round);
 }
 
-static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                            void *userdata, sd_bus_error *error) {
+static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
 }
 
-static int property_kernel(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                           void *userdata, sd_bus_error *error) {
+static int property_kernel(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         struct utsname name;
 
         if (uname(&name) < 0)
@@ -201,31 +205,32 @@ static int property_kernel(sd_bus *bus, const char *path, const char *interface,
         return sd_bus_message_append(reply, "s", name.release);
 }
 
-static int property_features(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                             void *userdata, sd_bus_error *error) {
+static int property_features(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
 
-        return sd_bus_message_append(reply, "a{sb}", 5, "bpf", manager->features.bpf, "btf", manager->features.btf, "tcx",
-                                     manager->features.tcx, "netkit", manager->features.netkit, "mptcp", manager->mptcp_pm != NULL);
+        return sd_bus_message_append(reply, "a{sb}", 5, "bpf", manager->features.bpf, "btf",
+                                     manager->features.btf, "tcx", manager->features.tcx, "netkit",
+                                     manager->features.netkit, "mptcp", manager->mptcp_pm != NULL);
 }
 
-static int property_hook(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                         void *userdata, sd_bus_error *error) {
+static int property_hook(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
 
         return sd_bus_message_append(reply, "s", tunnel_hook_name(tunnel_hook(manager->tunnel)));
 }
 
-static int property_hop(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                        void *userdata, sd_bus_error *error) {
+static int property_hop(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
         bool there = manager->hop.send_ifindex != 0;
 
         return sd_bus_message_append(reply, "(ss)", there ? "veth" : "", there ? HOP_NAME_SEND : "");
 }
 
-static int property_sources(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                            void *userdata, sd_bus_error *error) {
+static int property_sources(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         Manager *manager = userdata;
         int r;
 
@@ -238,8 +243,8 @@ static int property_sources(sd_bus *bus, const char *path, const char *interface
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int property_counters(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                             void *userdata, sd_bus_error *error) {
+static int property_counters(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
 
         return bus_append_counters(reply, manager->tunnel, 0);
@@ -247,21 +252,25 @@ static int property_counters(sd_bus *bus, const char *path, const char *interfac
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("GetLink", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link), method_get_link,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListLinks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", links), method_list_links,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows), method_list_flows,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters), method_list_counters,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link), method_activate, 0),
-        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT, method_deactivate, 0),
-        SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links), method_deactivate_all, 0),
+        SD_BUS_METHOD_WITH_ARGS("GetLink", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
+                                method_get_link, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListLinks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", links),
+                                method_list_links, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows),
+                                method_list_flows, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
+                                method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
+                                method_activate, 0),
+        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT,
+                                method_deactivate, 0),
+        SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links),
+                                method_deactivate_all, 0),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
-        /* Hooks do not wait for an answer and are gone when sd-bus would ask who they were. The bus policy lets only root call this. */
-        SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid), SD_BUS_NO_RESULT, method_dispatch,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        /* Hooks do not wait for an answer and are gone when sd-bus would ask who they were. The bus
+         * policy lets only root call this. */
+        SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid),
+                                SD_BUS_NO_RESULT, method_dispatch, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("KernelVersion", "s", property_kernel, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -276,5 +285,7 @@ int bus_manager_export(Manager *manager) {
         int r;
 
         r = sd_bus_add_object_manager(manager->bus, NULL, BUS_PATH);
-        return r < 0 ? r : sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, manager);
+        if (r < 0)
+                return r;
+        return sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, manager);
 }

@@ -18,7 +18,8 @@ int bus_read_link(Manager *manager, sd_bus_message *message, Link **ret, sd_bus_
         if (!link) {
                 _cleanup_(freep) char *excerpt = value_excerpt(name);
 
-                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK, _("There is no interface named \"%s\"."), excerpt ?: "?");
+                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK,
+                                         _("There is no interface named \"%s\"."), excerpt ?: "?");
         }
         *ret = link;
         return 0;
@@ -77,11 +78,14 @@ static int answer_activate(const Waiting *waiting) {
         const Link *link = manager_link(waiting->manager, waiting->ifindex);
 
         if (!link || link->gone)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NO_SUCH_LINK, _("The interface vanished meanwhile."));
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NO_SUCH_LINK,
+                                                  _("The interface vanished meanwhile."));
         if (link->state == LINK_FAILED)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_FAILED, "%s", link->last_error ?: "");
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_FAILED, "%s",
+                                                  link->last_error ?: "");
         if (link->state == LINK_OFF)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NOTHING_TO_DO, "%s", link->reason ?: "");
+                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NOTHING_TO_DO, "%s",
+                                                  link->reason ?: "");
         if (waiting->with_path)
                 return sd_bus_reply_method_return(waiting->message, "o", link->path);
         return sd_bus_reply_method_return(waiting->message, "");
@@ -135,6 +139,7 @@ int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex)
         (void) tunnel_counters(tunnel, ifindex, &counters);
         r = sd_bus_message_open_container(reply, 'a', "{st}");
         for (int i = 0; r >= 0 && i < UNDERPASS_COUNTER_COUNT; i++)
-                r = sd_bus_message_append(reply, "{st}", counter_info((enum underpass_counter) i)->name, (uint64_t) counters.value[i]);
+                r = sd_bus_message_append(reply, "{st}", counter_info((enum underpass_counter) i)->name,
+                                          (uint64_t) counters.value[i]);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

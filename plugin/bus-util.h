@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * What both D-Bus interfaces need: reading a link argument, answering when links have been settled, counters.
+ * What both D-Bus interfaces need: reading a link argument, answering when links have been settled,
+ * counters.
  * Room L4 (service).
  */
 
@@ -23,8 +24,8 @@ int bus_deactivate(Link *link, sd_bus_message *message);
 int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * A method call that is answered when all links added to it have been settled. The answer carries count as "u" when the method
- * returns that, else nothing.
+ * A method call that is answered when all links added to it have been settled. The answer carries count as
+ * "u" when the method returns that, else nothing.
  */
 typedef struct Round Round;
 

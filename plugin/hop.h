@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The segmentation hop: a device that tunnelled packets are redirected to because it can neither segment nor checksum in
- * hardware, so the kernel does both in software, packet by packet, before the rewriting program sees them.
- * Implementations: hop-veth.c. Room L3 (world): netlink and the ethtool ioctl; does not log.
+ * The segmentation hop: a device that tunnelled packets are redirected to because it can neither segment nor
+ * checksum in hardware, so the kernel does both in software, packet by packet, before the rewriting program
+ * sees them. Implementations: hop-veth.c. Room L3 (world): netlink and the ethtool ioctl; does not log.
  */
 
 #include "util.h"
@@ -18,9 +18,9 @@ typedef struct Hop {
 } Hop;
 
 /*
- * Finds the pair or makes it: NOARP, no IPv6 address generation, MTU 65535, alias that says whose it is, on the
- * sending end no TSO, no checksum offload (GSO and scatter-gather stay). Idempotent; repairs a pair that others changed.
- * -EEXIST when a device of that name exists that is no veth pair.
+ * Finds the pair or makes it: NOARP, no IPv6 address generation, MTU 65535, alias that says whose it is, on
+ * the sending end no TSO, no checksum offload (GSO and scatter-gather stay). Idempotent; repairs a pair that
+ * others changed. -EEXIST when a device of that name exists that is no veth pair.
  */
 int hop_ensure(Hop *ret);
 

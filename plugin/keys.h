@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The one table of keys: what a connection profile can say, under which name in which source, with type, range, default
- * and help. Parsing, printing, validation, D-Bus properties, "underpassctl keys" and the manual page read this table;
- * a new key is one row, one field of Settings and the code that uses it.
+ * The one table of keys: what a connection profile can say, under which name in which source, with type,
+ * range, default and help. Parsing, printing, validation, D-Bus properties, "underpassctl keys" and the
+ * manual page read this table; a new key is one row, one field of Settings and the code that uses it.
  *
  * Room L2 (pure): no file descriptor, no bus, no BPF, no log.
  */
@@ -23,7 +23,7 @@ typedef enum TunnelMode {
         _TUNNEL_MODE_MAX,
 } TunnelMode;
 
-/* Flags of the MPTCP endpoint, with the values of MPTCP_PM_ADDR_FLAG_* (linux/mptcp.h, kernel 5.6 and newer). */
+/* Flags of the MPTCP endpoint, with the values of MPTCP_PM_ADDR_FLAG_* (linux/mptcp.h, from 5.6 on). */
 enum {
         ENDPOINT_SIGNAL = 1U << 0,
         ENDPOINT_SUBFLOW = 1U << 1,
@@ -86,8 +86,8 @@ typedef enum KeyId {
 
 typedef struct Key {
         KeyId id;
-        const char *name;          /* "remote-ports": underpassctl, messages; "underpass.remote-ports" in user.data */
-        const char *section_name;  /* "RemotePorts": [X-Underpass] of files; also the name of the D-Bus property */
+        const char *name;          /* "remote-ports"; with "underpass." before it in user.data */
+        const char *section_name;  /* "RemotePorts" in files; also the name of the D-Bus property */
         KeyType type;
         size_t offset;             /* of the field in Settings */
         uint32_t minimum;          /* KEY_NUMBER: range of a value that is not the zero word */
@@ -101,8 +101,8 @@ typedef struct Key {
 /* Row number id, always valid for id < _KEY_ID_MAX. */
 const Key *key_get(KeyId id);
 
-/* Looks a key up by its name ("remote-ports"), by its name in user.data ("underpass.remote-ports") or by its name in
- * files ("RemotePorts"). NULL when there is none. */
+/* Looks a key up by its name ("remote-ports"), by its name in user.data ("underpass.remote-ports") or by
+ * its name in files ("RemotePorts"). NULL when there is none. */
 const Key *key_find(const char *name);
 const Key *key_find_user_data(const char *name);
 const Key *key_find_section(const char *name);
@@ -114,10 +114,11 @@ const Key *key_suggest(const char *name);
 const char *key_signature(const Key *key);
 
 /*
- * Parses a value into its field of *settings. text must be NUL terminated; it may be anything, also not UTF-8.
- * Returns 0, or -EINVAL (malformed), -ERANGE (out of range), -E2BIG (too many ranges or prefixes), -ENOMEM; the field is
- * untouched then and *ret_reason (never NULL after -EINVAL, -ERANGE, -E2BIG; caller frees) says in one translated
- * sentence what is wrong with the value, e.g. "port 70000 is not in 1 … 65535".
+ * Parses a value into its field of *settings. text must be NUL terminated; it may be anything, also not
+ * UTF-8. Returns 0, or -EINVAL (malformed), -ERANGE (out of range), -E2BIG (too many ranges or prefixes),
+ * -ENOMEM; the field is untouched then and *ret_reason (never NULL after -EINVAL, -ERANGE, -E2BIG; caller
+ * frees) says in one translated sentence what is wrong with the value, e.g. "port 70000 is not in 1 …
+ * 65535".
  */
 int key_parse(const Key *key, const char *text, Settings *settings, char **ret_reason);
 
@@ -135,5 +136,6 @@ bool port_set_contains(const PortSet *set, uint16_t port);
 /* First range of a that overlaps first … last, or NULL. */
 const struct underpass_port_range *port_set_overlap(const PortSet *set, uint16_t first, uint16_t last);
 
-/* A safe excerpt of a hostile value for messages: at most 64 characters, control and invalid bytes as \xNN. Caller frees. */
+/* A safe excerpt of a hostile value for messages: at most 64 characters, control and invalid bytes as
+ * \xNN. Caller frees. */
 char *value_excerpt(const char *text);

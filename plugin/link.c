@@ -114,7 +114,8 @@ void link_adopt(Link *link) {
         link->applied.endpoints_count = MIN_OF(saved.endpoints_count, ELEMENTS(link->applied.endpoints));
         for (size_t i = 0; i < link->applied.endpoints_count; i++)
                 memcpy(link->applied.endpoints[i].word, saved.endpoints[i], sizeof(saved.endpoints[i]));
-        /* A record without attachment is what a service leaves that was killed in between: undone or completed by the next plan. */
+        /* A record without attachment is what a service leaves that was killed in between: undone or
+         * completed by the next plan. */
         link->applied.attached = tunnel_link(tunnel, link->ifindex, &link->applied.link) == 0;
         log_line(LOG_INFO, NULL, NULL, "Link %u: adopted the tunnel of an earlier service.", link->ifindex);
 }
@@ -131,12 +132,14 @@ static void schedule_retry(Link *link) {
         if (link->retried || link->retry)
                 return;
         link->retried = true;
-        (void) sd_event_add_time_relative(link->manager->event, &link->retry, CLOCK_MONOTONIC, RETRY_US, 0, on_retry, link);
+        (void) sd_event_add_time_relative(link->manager->event, &link->retry, CLOCK_MONOTONIC, RETRY_US, 0,
+                                          on_retry, link);
 }
 
 /* Publishes what has come out, in one place for success and failure. Takes reason and error over. */
 static void conclude(Link *link, LinkState state, char *reason, LinkStage stage, char *error) {
-        bool news = state != link->state || (error && (!link->last_error || !streq(error, link->last_error)));
+        bool news =
+                state != link->state || (error && (!link->last_error || !streq(error, link->last_error)));
 
         link->state = state;
         free(link->reason);
@@ -152,7 +155,8 @@ static void conclude(Link *link, LinkState state, char *reason, LinkStage stage,
         } else {
                 link->retried = false;
                 if (news)
-                        log_line(LOG_INFO, link_name(link), NULL, "Now %s: %s", link_state_name(state), reason ?: "");
+                        log_line(LOG_INFO, link_name(link), NULL, "Now %s: %s", link_state_name(state),
+                                 reason ?: "");
         }
         link->asking = 0;
         bus_link_changed(link);
@@ -184,7 +188,8 @@ static int build_profile(Link *link, Profile **ret) {
         }
         (void) link_tune_mptcp_enabled(&sysctl_enabled);
         if (r >= 0 && profile->connection_id)
-                profile->connection_endpoints = nm_mptcp_flags_active(profile->connection_mptcp_flags, sysctl_enabled);
+                profile->connection_endpoints =
+                        nm_mptcp_flags_active(profile->connection_mptcp_flags, sysctl_enabled);
         for (size_t i = 0; r >= 0 && i < _MANAGER_SOURCE_MAX; i++)
                 r = link->manager->sources[i]->ops->apply(link->manager->sources[i], link->facts, profile);
         if (r >= 0)
@@ -217,7 +222,8 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
                 .held_off = link->held_off,
         };
 
-        if (link->manager->mptcp_pm && mptcp_pm_dump(link->manager->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
+        if (link->manager->mptcp_pm &&
+            mptcp_pm_dump(link->manager->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
                 input.endpoints = endpoints;
         gather(link, &input, &udp_ports);
         return plan_make(&input, ret_plan, ret_error);
@@ -259,25 +265,31 @@ static void settle(Link *link) {
 
         r = build_profile(link, &profile);
         if (r < 0) {
-                conclude(link, LINK_FAILED, NULL, STAGE_FACTS, string_format(_("Cannot read the profiles: %s."), strerror(-r)));
+                conclude(link, LINK_FAILED, NULL, STAGE_FACTS,
+                         string_format(_("Cannot read the profiles: %s."), strerror(-r)));
                 return;
         }
         profile_free(link->profile);
         link->profile = profile;
         if (better_wait(link)) {
-                conclude(link, LINK_ACTIVE, string_format(_("Kept as it was found: NetworkManager has not said yet which profile is active.")),
+                conclude(link, LINK_ACTIVE,
+                         string_format(_("Kept as it was found: NetworkManager has not said yet which "
+                                         "profile is active.")),
                          STAGE_NONE, NULL);
                 return;
         }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
-                conclude(link, LINK_FAILED, string_format(_("The profile cannot be applied; the link was left as it is.")),
+                conclude(link, LINK_FAILED,
+                         string_format(_("The profile cannot be applied; the link was left as it is.")),
                          STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
                 return;
         }
         take_warnings(link, plan);
-        /* What an earlier service attached may be of another build, or half done: give it the settings of now, in any case. */
-        if (link->applied.attached && plan->verdict == PLAN_ATTACH && !tunnel_attached(link->manager->tunnel, link->ifindex))
+        /* What an earlier service attached may be of another build, or half done: give it the settings of
+         * now, in any case. */
+        if (link->applied.attached && plan->verdict == PLAN_ATTACH &&
+            !tunnel_attached(link->manager->tunnel, link->ifindex))
                 link->adopted = true;
         steps = plan_diff(&link->applied, plan, link->facts->mtu);
         if (link->adopted && plan->verdict == PLAN_ATTACH)
@@ -289,7 +301,9 @@ static void settle(Link *link) {
         if (r >= 0)
                 link->adopted = false;
         if (r < 0)
-                conclude(link, LINK_FAILED, string_format(_("It could not be done; what had been done was undone.")), stage, error);
+                conclude(link, LINK_FAILED,
+                         string_format(_("It could not be done; what had been done was undone.")), stage,
+                         error);
         else
                 conclude(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
 }
@@ -315,7 +329,8 @@ void link_reconcile(Link *link) {
         if (r == -ENODEV)
                 return; /* the message that tells so is on its way */
         if (r < 0) {
-                conclude(link, LINK_FAILED, NULL, STAGE_FACTS, string_format(_("Cannot read the link by netlink: %s."), strerror(-r)));
+                conclude(link, LINK_FAILED, NULL, STAGE_FACTS,
+                         string_format(_("Cannot read the link by netlink: %s."), strerror(-r)));
                 return;
         }
         link_facts_free(link->facts);

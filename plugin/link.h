@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One link: what is known about it, what is asked of it, what has been done to it. One function, link_reconcile(), brings it in
- * line, whatever the reason was to look at it.
+ * One link: what is known about it, what is asked of it, what has been done to it. One function,
+ * link_reconcile(), brings it in line, whatever the reason was to look at it.
  * Room L4 (service): may use everything below; logs what it changes.
  */
 
@@ -86,7 +86,8 @@ void link_reconcile(Link *link);
 /* Calls settled when the link has been settled the next time. -ENOMEM: it is not called. */
 int link_wait(Link *link, LinkSettled settled, void *userdata);
 
-/* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the caller to free. */
+/* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the
+ * caller to free. */
 void link_gone(Link *link);
 
 /* Link name for messages, also when no facts are known yet. */
@@ -94,9 +95,10 @@ const char *link_name(const Link *link);
 
 /* apply.c */
 
-/* Does the steps of plan_diff() in order; on failure undoes what this call did, in reverse, and returns negative errno with *ret_stage
- * and *ret_error (translated sentence, caller frees). */
+/* Does the steps of plan_diff() in order; on failure undoes what this call did, in reverse, and returns
+ * negative errno with *ret_stage and *ret_error (translated sentence, caller frees). */
 int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 
-/* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or link go. */
+/* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or
+ * link go. */
 void link_remove_endpoints(Link *link);

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What the administrator reads: one line per change or failure, with journal fields that name link and stage.
+ * What the administrator reads: one line per change or failure, with journal fields for link and stage.
  * Room L1: libc and the journal. Used by the service layer only; lines are not translated.
  */
 
@@ -10,11 +10,12 @@
 
 #include "util.h"
 
-/* Lines above this level (LOG_ERR … LOG_DEBUG) are left out; LOG_INFO unless changed. Returns the level in force before. */
+/* Lines above this level (LOG_ERR … LOG_DEBUG) are left out; LOG_INFO unless changed. Returns the level
+ * in force before. */
 int log_set_level(int level);
 
-/* To the journal with INTERFACE= and UNDERPASS_STAGE= when stderr is connected to it, else to stderr. interface and stage may be NULL.
- * Lines are cut at 2 KiB. */
+/* To the journal with INTERFACE= and UNDERPASS_STAGE= when stderr is connected to it, else to stderr.
+ * interface and stage may be NULL. Lines are cut at 2 KiB. */
 void log_line(int level, const char *interface, const char *stage, const char *format, ...) _printf_(4, 5);
 
 #define log_error(...) log_line(LOG_ERR, NULL, NULL, __VA_ARGS__)

@@ -26,8 +26,10 @@ typedef struct Arguments {
 static void help(void) {
         printf(_("Usage: underpassd [OPTION…]\n"
                  "Carries TCP inside UDP on the interfaces whose connection profile asks for it.\n\n"
-                 "  --hook=auto|tcx|clsact  where to attach (default auto: tcx, or clsact before kernel 6.6)\n"
-                 "  --profiles=FOLDER       read file profiles here instead of /usr/lib/underpass and /etc/underpass\n"
+                 "  --hook=auto|tcx|clsact  where to attach (default auto: tcx, or clsact before kernel "
+                 "6.6)\n"
+                 "  --profiles=FOLDER       read file profiles here instead of /usr/lib/underpass and "
+                 "/etc/underpass\n"
                  "  --pins=FOLDER           pin below this folder of a bpf file system (default %s)\n"
                  "  --idle=SECONDS          leave after so long without work, 0: never (default %d)\n"
                  "  --debug                 log every look at a link\n"
@@ -52,10 +54,14 @@ static int parse_idle(const char *text, uint64_t *ret) {
 static int parse(int argc, char **argv, Arguments *arguments) {
         enum { OPTION_HOOK = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG, OPTION_VERSION };
         static const struct option options[] = {
-                { "hook", required_argument, NULL, OPTION_HOOK },     { "profiles", required_argument, NULL, OPTION_PROFILES },
-                { "pins", required_argument, NULL, OPTION_PINS },     { "idle", required_argument, NULL, OPTION_IDLE },
-                { "debug", no_argument, NULL, OPTION_DEBUG },         { "version", no_argument, NULL, OPTION_VERSION },
-                { "help", no_argument, NULL, 'h' },                   {},
+                { "hook", required_argument, NULL, OPTION_HOOK },
+                { "profiles", required_argument, NULL, OPTION_PROFILES },
+                { "pins", required_argument, NULL, OPTION_PINS },
+                { "idle", required_argument, NULL, OPTION_IDLE },
+                { "debug", no_argument, NULL, OPTION_DEBUG },
+                { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                {},
         };
         int option, r = 0;
 
@@ -89,7 +95,8 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                         return -EINVAL; /* getopt has said why */
                 }
         if (r < 0)
-                fprintf(stderr, _("underpassd: \"%s\" is not a value for this option; see --help.\n"), optarg);
+                fprintf(stderr, _("underpassd: \"%s\" is not a value for this option; see --help.\n"),
+                        optarg);
         else if (optind < argc) {
                 fprintf(stderr, _("underpassd: unexpected argument \"%s\"; see --help.\n"), argv[optind]);
                 r = -EINVAL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The service's connection to the bus: made at start, made again whenever the bus has been away. Tunnels do not care.
+ * The service's connection to the bus: made at start, made again whenever the bus has been away; tunnels do
+ * not care.
  * Room L4 (service).
  */
 
@@ -35,7 +36,8 @@ static void schedule_retry(Manager *manager) {
                 (void) sd_event_source_set_enabled(manager->bus_retry, SD_EVENT_ONESHOT);
                 return;
         }
-        (void) sd_event_add_time_relative(manager->event, &manager->bus_retry, CLOCK_MONOTONIC, BUS_RETRY_US, 0, on_retry, manager);
+        (void) sd_event_add_time_relative(manager->event, &manager->bus_retry, CLOCK_MONOTONIC, BUS_RETRY_US,
+                                          0, on_retry, manager);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -82,8 +84,9 @@ int manager_bus_connect(Manager *manager) {
         if (r >= 0)
                 r = bus_link_export(manager);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local",
-                                              "Disconnected", on_disconnected, NULL, manager);
+                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
+                                              NULL, manager);
         if (r >= 0)
                 r = source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], bus);
         if (r >= 0 && !manager->options.bus)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The segmentation hop as the service sees it: made when the first link is attached, removed with the last one.
+ * The segmentation hop as the service sees it: made with the first link that is attached, removed with the
+ * last one.
  * Room L4 (service).
  */
 
@@ -22,9 +23,13 @@ int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error)
         r = hop_ensure(&hop);
         if (r < 0) {
                 *ret_stage = STAGE_HOP;
-                *ret_error = r == -EEXIST ?
-                        string_format(_("A device named %s or %s exists and is not ours; rename or remove it."), HOP_NAME_SEND, HOP_NAME_RECEIVE) :
-                        string_format(_("The segmentation hop %s cannot be made: %s."), HOP_NAME_SEND, strerror(-r));
+                if (r == -EEXIST)
+                        *ret_error = string_format(_("A device named %s or %s exists and is not ours; rename "
+                                                     "or remove it."),
+                                                   HOP_NAME_SEND, HOP_NAME_RECEIVE);
+                else
+                        *ret_error = string_format(_("The segmentation hop %s cannot be made: %s."),
+                                                   HOP_NAME_SEND, strerror(-r));
                 return r;
         }
         r = tunnel_set_hop(manager->tunnel, hop.send_ifindex, hop.receive_ifindex);
@@ -32,7 +37,8 @@ int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error)
                 r = hop_up(&hop);
         if (r < 0) {
                 *ret_stage = STAGE_LOAD;
-                *ret_error = string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel 6.1 or newer, CAP_BPF and CAP_NET_ADMIN."),
+                *ret_error = string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel "
+                                             "6.1 or newer, CAP_BPF and CAP_NET_ADMIN."),
                                            strerror(-r), tunnel_complaint(manager->tunnel));
                 manager_release_hop(manager);
                 return r;

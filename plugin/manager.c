@@ -52,14 +52,14 @@ static void drop_link(Manager *manager, uint32_t ifindex) {
                 }
 }
 
-/* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback and the hop are no links
- * in this sense. */
+/* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback
+ * and the hop are no links in this sense. */
 static Link *add_link(Manager *manager, uint32_t ifindex) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
         Link *link;
 
-        if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) || hop_is_name(facts->name) ||
-            link_new(&link, manager, ifindex) < 0)
+        if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) ||
+            hop_is_name(facts->name) || link_new(&link, manager, ifindex) < 0)
                 return NULL;
         link->facts = TAKE_PTR(facts);
         link->next = manager->links;
@@ -107,7 +107,8 @@ static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
                 return;
         case RTNL_LINK_GONE:
                 if (ifindex == manager->hop.send_ifindex || ifindex == manager->hop.receive_ifindex) {
-                        /* Somebody took the hop away under us: tunnelled packets are dropped until it is there again. */
+                        /* Somebody took the hop away under us: tunnelled packets are dropped until it is
+                         * there again. */
                         manager->hop = (Hop) {};
                         for (Link *link = manager->links; link; link = link->next)
                                 if (link->applied.attached) {
@@ -168,14 +169,17 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* Whether there is a reason to stay: a link with a tunnel or one that waits for it, or a profile that a later link may match. */
+/* Whether there is a reason to stay: a link with a tunnel or one that waits for it, or a profile that a
+ * later link may match. */
 static bool is_needed(Manager *manager) {
         for (Link *link = manager->links; link; link = link->next)
-                if (link->dirty || link->asking > 0 || link->applied.attached || link->state == LINK_FAILED ||
+                if (link->dirty || link->asking > 0 || link->applied.attached ||
+                    link->state == LINK_FAILED ||
                     (link->profile && link->profile->settings.tunnel != TUNNEL_NO))
                         return true;
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
-                if (manager->sources[i]->ops->standing && manager->sources[i]->ops->standing(manager->sources[i]))
+                if (manager->sources[i]->ops->standing &&
+                    manager->sources[i]->ops->standing(manager->sources[i]))
                         return true;
         return false;
 }
@@ -189,7 +193,8 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
                 quiet = 0;
         }
         if (quiet >= manager->options.idle_us && !manager->leaving) {
-                /* First the bus lets the name go, then we leave: a call that comes in between starts the next service. */
+                /* First the bus lets the name go, then we leave: a call that comes in between starts the
+                 * next service. */
                 log_info("Nothing to do: leaving.");
                 manager->leaving = true;
                 sd_notify(false, "STOPPING=1");
@@ -199,7 +204,8 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         } else if (manager->leaving) {
                 return sd_event_exit(manager->event, 0);
         }
-        (void) sd_event_source_set_time_relative(source, manager->leaving ? 100 * 1000 : manager->options.idle_us - quiet + 1000);
+        (void) sd_event_source_set_time_relative(
+                source, manager->leaving ? 100 * 1000 : manager->options.idle_us - quiet + 1000);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -213,10 +219,12 @@ static int open_world(Manager *manager) {
         }
         r = mptcp_pm_open(&manager->mptcp_pm);
         if (r < 0)
-                log_warning("No MPTCP path manager in this kernel (%s): endpoints are left alone.", strerror(-r));
+                log_warning("No MPTCP path manager in this kernel (%s): endpoints are left alone.",
+                            strerror(-r));
         r = tunnel_open(&manager->tunnel, manager->options.pin_root, manager->options.hook);
         if (r < 0) {
-                log_error("Cannot use BPF at %s: %s. Needed are a mounted bpf file system, CAP_BPF and CAP_NET_ADMIN.",
+                log_error("Cannot use BPF at %s: %s. Needed are a mounted bpf file system, CAP_BPF and "
+                          "CAP_NET_ADMIN.",
                           manager->options.pin_root, strerror(-r));
                 return r;
         }
@@ -230,19 +238,22 @@ static int open_world(Manager *manager) {
 static int add_events(Manager *manager) {
         int r;
 
-        r = sd_event_add_io(manager->event, &manager->rtnl_event, rtnl_monitor_fd(manager->rtnl), EPOLLIN, on_rtnl, manager);
+        r = sd_event_add_io(manager->event, &manager->rtnl_event, rtnl_monitor_fd(manager->rtnl), EPOLLIN,
+                            on_rtnl, manager);
         if (r >= 0)
                 r = sd_event_add_defer(manager->event, &manager->reconcile_event, on_reconcile, manager);
         if (r >= 0)
                 /* After everything that is waiting to be read: many changes, one look. */
                 r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r >= 0)
-                r = sd_event_add_time_relative(manager->event, &manager->poll_event, CLOCK_MONOTONIC, ENDPOINT_POLL_US, 0, on_poll, manager);
+                r = sd_event_add_time_relative(manager->event, &manager->poll_event, CLOCK_MONOTONIC,
+                                               ENDPOINT_POLL_US, 0, on_poll, manager);
         if (r >= 0 && manager->options.idle_us > 0)
-                r = sd_event_add_time_relative(manager->event, &manager->idle_event, CLOCK_MONOTONIC, manager->options.idle_us, 0,
-                                               on_idle, manager);
+                r = sd_event_add_time_relative(manager->event, &manager->idle_event, CLOCK_MONOTONIC,
+                                               manager->options.idle_us, 0, on_idle, manager);
         if (r >= 0)
-                r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
+                r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL,
+                                        NULL);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
         return r;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The service as a whole: its links, sources, netlink sockets and the bus. Everything that happens marks links dirty; one deferred
- * event brings all dirty links in line.
+ * The service as a whole: its links, sources, netlink sockets and the bus. Everything that happens marks
+ * links dirty; one deferred event brings all dirty links in line.
  * Room L4 (service).
  */
 
@@ -32,7 +32,7 @@ typedef struct ManagerOptions {
         const char *pin_root;
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
-        sd_bus *bus;             /* a bus connection to serve instead of the system bus (tests); NULL: system bus */
+        sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
         bool fake;               /* no netlink changes besides what the fake tunnel remembers */
 } ManagerOptions;
 

@@ -18,9 +18,10 @@ Netlink *netlink_free(Netlink *netlink);
 DEFINE_CLEANUP(Netlink *, netlink_free);
 
 /*
- * Sends message (sequence number and port are filled in), waits for its end (at most 5 s) and hands each answer that is not
- * NLMSG_ERROR/NLMSG_DONE to callback (NULL: ignored). Returns the kernel's negative errno; -EINTR of an interrupted dump is
- * retried by the caller. netlink_error() then has the kernel's own words.
+ * Sends message (sequence number and port are filled in), waits for its end (at most 5 s) and hands each
+ * answer that is not NLMSG_ERROR/NLMSG_DONE to callback (NULL: ignored). Returns the kernel's negative
+ * errno; -EINTR of an interrupted dump is retried by the caller. netlink_error() then has the kernel's own
+ * words.
  */
 int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, void *userdata);
 

@@ -19,10 +19,12 @@ enum {
         NM_MPTCP_FULLMESH = 0x80,
 };
 
-/* One pair of user.data. Keys that do not begin with "underpass." are ignored. where: "LTE (uuid)". 0 or -ENOMEM. */
+/* One pair of user.data; 0 or -ENOMEM. Keys that do not begin with "underpass." are ignored. where: "LTE
+ * (uuid)". */
 int nm_user_add(Profile *profile, const char *key, const char *value, const char *where);
 
-/* Whether NetworkManager registers endpoints with these flags of a profile; sysctl_enabled: net.mptcp.enabled. */
+/* Whether NetworkManager registers endpoints with these flags of a profile, net.mptcp.enabled being
+ * sysctl_enabled. */
 bool nm_mptcp_flags_active(uint32_t flags, bool sysctl_enabled);
 
 /* "enabled, subflow"; "default" for 0. Caller frees. */

@@ -54,31 +54,32 @@ typedef struct Applied {
 } Applied;
 
 /*
- * Computes the plan. 0; -EINVAL when the profile cannot be applied to this link: *ret_error is then a translated sentence
- * (profile->error, a link of a type that carries no IP packets of its own, an MTU below 1280 with IPv6 …) and *ret_plan
- * is untouched; -ENOMEM.
+ * Computes the plan. 0; -EINVAL when the profile cannot be applied to this link: *ret_error is then a
+ * translated sentence (profile->error, a link of a type that carries no IP packets of its own, an MTU below
+ * 1280 with IPv6 …) and *ret_plan is untouched; -ENOMEM.
  */
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error);
 Plan *plan_free(Plan *plan);
 DEFINE_CLEANUP(Plan *, plan_free);
 
 typedef enum PlanStep {
-        STEP_RESTORE_ENDPOINTS = 1U << 0,  /* remove endpoints of ours that the plan does not want (any more) */
+        STEP_RESTORE_ENDPOINTS = 1U << 0,  /* remove endpoints of ours that the plan does not want */
         STEP_RESTORE_MTU = 1U << 1,
         STEP_DETACH = 1U << 2,
         STEP_ATTACH = 1U << 3,
         STEP_SETTINGS = 1U << 4,           /* attached already: other settings for the programs */
         STEP_MTU = 1U << 5,
         STEP_ENDPOINTS = 1U << 6,          /* add the endpoints that are missing */
-        STEP_ANNOUNCE = 1U << 7,           /* re-announce endpoints that others added before the tunnel was there */
+        STEP_ANNOUNCE = 1U << 7,           /* announce endpoints anew that were there before the tunnel */
 } PlanStep;
 
 /*
- * The steps from what is applied to what is wanted; 0: nothing to do. current_mtu is the link's MTU now: a changed MTU is set
- * again. STEP_ANNOUNCE comes with STEP_ATTACH only, and only when the plan owns no endpoints itself.
+ * The steps from what is applied to what is wanted; 0: nothing to do. current_mtu is the link's MTU now: a
+ * changed MTU is set again. STEP_ANNOUNCE comes with STEP_ATTACH only, and only when the plan owns no
+ * endpoints itself.
  */
 uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu);
 
-/* True when the address can be an MPTCP endpoint: global scope, usable (not tentative, not deprecated, not temporary), not
- * loopback, link-local, or unique local (fc00::/7) — the rules of NetworkManager. */
+/* True when the address can be an MPTCP endpoint: global scope, usable (not tentative, not deprecated,
+ * not temporary), not loopback, link-local, or unique local (fc00::/7) — the rules of NetworkManager. */
 bool endpoint_address_suitable(const LinkAddress *address);

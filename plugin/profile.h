@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A profile is what all sources together say about one link: settings, and for each of them where the value came from.
- * Sources add values in rising order of precedence; the last one wins.
+ * A profile is what all sources together say about one link: settings, and for each of them where the value
+ * came from. Sources add values in rising order of precedence; the last one wins.
  *
  * Room L2 (pure): no file descriptor, no bus, no BPF, no log.
  */
@@ -24,7 +24,7 @@ typedef struct Profile {
         /* What the network manager says by its own properties: shown, and honoured by plan.c. */
         char *connection_id;          /* NULL: no managed connection */
         char *connection_uuid;
-        bool connection_endpoints;    /* NetworkManager itself registers MPTCP endpoints (connection.mptcp-flags) */
+        bool connection_endpoints;    /* NetworkManager registers MPTCP endpoints (connection.mptcp-flags) */
         uint32_t connection_mptcp_flags; /* as in the profile, 0: NetworkManager's default */
         uint32_t connection_mtu;      /* 802-3-ethernet.mtu and the like, 0: automatic */
 
@@ -38,8 +38,8 @@ Profile *profile_free(Profile *profile);
 DEFINE_CLEANUP(Profile *, profile_free);
 
 /*
- * Sets one value. A bad value is recorded in profile->error (the first one wins) and is not an error of this function.
- * 0 or -ENOMEM.
+ * Sets one value. A bad value is recorded in profile->error (the first one wins) and is not an error of this
+ * function. 0 or -ENOMEM.
  */
 int profile_set(Profile *profile, const Key *key, const char *text, const char *source, const char *where);
 
@@ -47,8 +47,8 @@ int profile_set(Profile *profile, const Key *key, const char *text, const char *
 int profile_unknown_key(Profile *profile, const char *name, const char *source, const char *where);
 
 /*
- * Rules over several keys, called once when all sources have spoken: tunnel=yes needs remote-ports or local-ports; mss must
- * fit mtu; and so on. Records profile->error. 0 or -ENOMEM.
+ * Rules over several keys, called once when all sources have spoken: tunnel=yes needs remote-ports or
+ * local-ports; mss must fit mtu; and so on. Records profile->error. 0 or -ENOMEM.
  */
 int profile_finish(Profile *profile);
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Links and addresses by rtnetlink: a monitor that says which link changed, and a snapshot of one link or all.
+ * Links and addresses by rtnetlink: a monitor that says which link changed, and a snapshot of one link or
+ * all.
  * Room L3 (world): netlink only; does not log, does not include its siblings.
  */
 
@@ -39,6 +40,6 @@ DEFINE_CLEANUP(LinkFacts *, link_facts_free);
 /* ifindex of all links, ascending. Caller frees. */
 int rtnl_links(Rtnl *rtnl, uint32_t **ret_ifindexes, size_t *ret_count);
 
-/* ARPHRD_* and kind as a word for [Match] Type= and for people: "ether", "wwan" (rawip), "ppp", "tun", "wireguard", "loopback",
- * "other". Static string. */
+/* ARPHRD_* and kind as a word for [Match] Type= and for people: "ether", "wwan" (rawip), "ppp", "tun",
+ * "wireguard", "loopback", "other". Static string. */
 const char *link_type_name(const LinkFacts *facts);

@@ -12,5 +12,5 @@
 /* Local ports of all bound UDP sockets, IPv4 and IPv6, ascending, each once, host order. Caller frees. */
 int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count);
 
-/* Number of established TCP sockets with this local address that are MPTCP subflows (INET_ULP_INFO_MPTCP). */
+/* Number of established TCP sockets with this local address that are MPTCP subflows. */
 int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Profiles in files: NAME.conf in /usr/lib/underpass and /etc/underpass, [Match] and [X-Underpass], for links that no network manager
- * manages and for systems whose NetworkManager loses user.data. All matching files apply, in the order of their names.
+ * Profiles in files: NAME.conf in /usr/lib/underpass and /etc/underpass, [Match] and [X-Underpass], for
+ * links that no network manager manages and for systems whose NetworkManager loses user.data. All matching
+ * files apply, in the order of their names.
  *
- * Room L3 (world): reads files; does not log, does not include its siblings. Read anew each time: the files are few and small, and
- * what is in force is always what stands there.
+ * Room L3 (world): reads files; does not log, does not include its siblings. Read anew each time: the files
+ * are few and small, and what is in force is always what stands there.
  */
 
 #include <dirent.h>
@@ -53,19 +54,24 @@ static int on_match(Reading *reading, const char *key, const char *value, unsign
         for (size_t i = 0; i < ELEMENTS(conditions); i++)
                 if (streq(key, conditions[i].key))
                         return string_replace(conditions[i].target, value);
-        return strings_addf(&reading->complaints, _("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and UUID=."),
-                            reading->path, line, key);
+        return strings_addf(
+                &reading->complaints,
+                _("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and UUID=."),
+                reading->path, line, key);
 }
 
-static int on_assignment(const char *section, const char *key, const char *value, unsigned line, void *userdata) {
+static int on_assignment(const char *section, const char *key, const char *value, unsigned line,
+                         void *userdata) {
         Reading *reading = userdata;
         int r;
 
         if (streq(section, "Match"))
                 return on_match(reading, key, value, line);
         if (!streq(section, "X-Underpass"))
-                return strings_addf(&reading->complaints, _("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
-                                    reading->path, line, key);
+                return strings_addf(
+                        &reading->complaints,
+                        _("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
+                        reading->path, line, key);
         r = strings_add(&reading->keys, key);
         if (r == 0)
                 r = strings_add(&reading->values, value);
@@ -114,8 +120,10 @@ static char *find_bad_line(const char *text, size_t length, unsigned *ret_line) 
         return strdup("");
 }
 
-/* A file that is not UTF-8: with the stray bytes covered its [Match] tells whether this link would have been its business. */
-static int refuse_file(char *text, size_t length, const char *path, const LinkFacts *facts, Profile *profile) {
+/* A file that is not UTF-8: with the stray bytes covered its [Match] tells whether this link would have
+ * been its business. */
+static int refuse_file(char *text, size_t length, const char *path, const LinkFacts *facts,
+                       Profile *profile) {
         _cleanup_(reading_done) Reading reading = { .path = path };
         _cleanup_(freep) char *excerpt = NULL;
         unsigned line;
@@ -133,7 +141,8 @@ static int refuse_file(char *text, size_t length, const char *path, const LinkFa
         if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
                            profile->connection_uuid) <= 0 || profile->error)
                 return 0;
-        profile->error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path, line, excerpt);
+        profile->error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path,
+                                       line, excerpt);
         return profile->error ? 0 : -ENOMEM;
 }
 
@@ -147,13 +156,15 @@ static int apply_file(const char *path, const LinkFacts *facts, Profile *profile
         if (r == -ENOENT)
                 return 0; /* a dangling link, or removed this moment */
         if (r < 0)
-                return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path, strerror(-r));
+                return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path,
+                                    strerror(-r));
         r = xsection_parse(text, length, on_assignment, on_complaint, &reading);
         if (r == -EILSEQ)
                 return refuse_file(text, length, path, facts, profile);
         if (r < 0)
                 return r;
-        if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id, profile->connection_uuid) <= 0)
+        if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
+                           profile->connection_uuid) <= 0)
                 return 0;
         return apply_reading(&reading, profile);
 }
@@ -180,7 +191,8 @@ static int apply_directory(const char *const *directories, const LinkFacts *fact
 
         for (int i = 0; i < count; i++) {
                 if (r == 0 && !masked(directories + 1, entries[i]->d_name)) {
-                        _cleanup_(freep) char *path = string_format("%s/%s", *directories, entries[i]->d_name);
+                        _cleanup_(freep) char *path =
+                                string_format("%s/%s", *directories, entries[i]->d_name);
 
                         r = path ? apply_file(path, facts, profile) : -ENOMEM;
                 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Calls to NetworkManager, and what the answers contain. Part of the NetworkManager source, room L3 (world): sd-bus.
+ * Calls to NetworkManager, and what the answers contain. Part of the NetworkManager source, room L3 (world):
+ * sd-bus.
  */
 
 #include "source-nm-device.h"
@@ -45,7 +46,8 @@ static int read_string(sd_bus_message *message, char **target) {
 }
 
 /* One property of one setting; what does not concern us, or has another type than expected, is skipped. */
-static int read_property(sd_bus_message *message, const char *setting, const char *name, NmConnection *connection) {
+static int read_property(sd_bus_message *message, const char *setting, const char *name,
+                         NmConnection *connection) {
         const char *contents;
         char type;
         int r;
@@ -119,7 +121,8 @@ int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *i
         va_list arguments;
         int r;
 
-        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.NetworkManager", path, interface, member);
+        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.NetworkManager", path, interface,
+                                           member);
         if (r < 0)
                 return r;
         r = sd_bus_message_set_auto_start(message, false);

@@ -2,10 +2,11 @@
 #pragma once
 
 /*
- * NetworkManager as a source: what the applied connection of a device says, asked over sd-bus, and the signals that tell when to
- * ask again. Room L3 (world): sd-bus; does not log, does not include its siblings.
+ * NetworkManager as a source: what the applied connection of a device says, asked over sd-bus, and the
+ * signals that tell when to ask again. Room L3 (world): sd-bus; does not log, does not include its siblings.
  *
- * Never blocks: every call is asynchronous and gives up after a second, for NetworkManager waits for hooks, which wait for the service.
+ * Never blocks: every call is asynchronous and gives up after a second, for NetworkManager waits for hooks,
+ * which wait for the service.
  */
 
 #include <systemd/sd-bus.h>
@@ -21,8 +22,9 @@ int source_nm_new(Source **ret, SourceNmChanged changed, void *userdata);
 int source_nm_set_bus(Source *source, sd_bus *bus);
 
 /*
- * What a dispatcher hook reports. "down" takes the profile away unless NetworkManager's own signals say that the device is being
- * activated again already; everything that comes up means: ask. Never calls NetworkManager.
+ * What a dispatcher hook reports. "down" takes the profile away unless NetworkManager's own signals say that
+ * the device is being activated again already; everything that comes up means: ask. Never calls
+ * NetworkManager.
  */
 void source_nm_hook(Source *source, uint32_t ifindex, const char *action);
 

@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * Where profiles come from. The manager has one array of sources in rising order of precedence: files, NetworkManager.
+ * Where profiles come from. The manager has one array of sources in rising order of precedence: files,
+ * NetworkManager.
  * Room L3 (world): sources do not log and do not include each other.
  *
- * A link is settled in three rounds: every source is asked (ask), then each says whose link it is (identify), then each adds its values
- * (apply), so that files can match what NetworkManager knows and yet be overruled by it.
+ * A link is settled in three rounds: every source is asked (ask), then each says whose link it is
+ * (identify), then each adds its values (apply), so that files can match what NetworkManager knows and yet
+ * be overruled by it.
  */
 
 #include "facts.h"
@@ -32,10 +34,11 @@ typedef struct SourceOps {
         /* Adds values with profile_set(). Negative errno when that cannot be done (out of memory). */
         int (*apply)(Source *source, const LinkFacts *facts, Profile *profile);
 
-        /* True while this source cannot say whether it has a profile for the link: what is attached stays then. NULL: it can. */
+        /* True while this source cannot say whether it has a profile for the link: what is attached stays
+         * then. NULL: it can. */
         bool (*uncertain)(Source *source, uint32_t ifindex);
 
-        /* True when a link that comes later could find a profile here, so the service has to stay. NULL: no. */
+        /* True when a link that comes later could find a profile here: the service has to stay. NULL: no. */
         bool (*standing)(Source *source);
 
         /* The link is gone. NULL: nothing to forget. */
@@ -48,5 +51,6 @@ struct Source {
         const SourceOps *ops;
 };
 
-/* Files: directories in rising order of precedence, ending in NULL; a file masks one of the same name in an earlier directory. */
+/* Files: directories in rising order of precedence, ending in NULL; a file masks one of the same name in
+ * an earlier directory. */
 int source_file_new(Source **ret, const char *const *directories);

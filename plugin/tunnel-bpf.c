@@ -28,7 +28,7 @@ static int network_namespace_cookie(uint64_t *ret) {
         return 0;
 }
 
-/* After an upgrade the hop's program is replaced by tunnel_set_hop(), those of the links by tunnel_attach(). */
+/* After an upgrade tunnel_set_hop() replaces the hop's program, and tunnel_attach() those of the links. */
 int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
         _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
         bool tcx = false, netkit = false;
@@ -237,7 +237,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         }
         if (!tunnel->loaded)
                 return result;
-        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0 && (saved.flags & UNDERPASS_SAVED_CLSACT_CREATED)) {
+        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0 &&
+            (saved.flags & UNDERPASS_SAVED_CLSACT_CREATED)) {
                 r = tunnel_hook_remove_clsact(ifindex);
                 if (r < 0)
                         result = r;

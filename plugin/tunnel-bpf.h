@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c) and its hooks (tunnel-hook.c).
- * Included by tunnel-*.c only.
+ * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c) and its hooks
+ * (tunnel-hook.c). Included by tunnel-*.c only.
  */
 
 #include "tunnel.h"
@@ -67,11 +67,12 @@ void tunnel_complain(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
 int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit);
 
 /*
- * Attaches a program at the head of the hook, pinned (tcx), or as a filter of our own priority and handle (clsact); a program of ours
- * that is there already is replaced without a gap. *created is set when the clsact qdisc was made here.
+ * Attaches a program at the head of the hook, pinned (tcx), or as a filter of our own priority and handle
+ * (clsact); a program of ours that is there already is replaced without a gap. *created is set when the
+ * clsact qdisc was made here.
  */
-int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin,
-                       bool *created);
+int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+                       const char *pin, bool *created);
 
 /* Takes it off. 0 also when it is not there or the link is gone. */
 int tunnel_hook_detach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);

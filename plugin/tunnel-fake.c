@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The tunnel that only remembers: the same functions as tunnel-bpf.c, in memory, for underpassd-fake and for tests without
- * privileges. Room L3 (world) by its interface; touches nothing.
+ * The tunnel that only remembers: the same functions as tunnel-bpf.c, in memory, for underpassd-fake and for
+ * tests without privileges. Room L3 (world) by its interface; touches nothing.
  */
 
 #include "tunnel.h"

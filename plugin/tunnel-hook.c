@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The two ways to sit on a link: tcx links (kernel 6.6 and newer), pinned, at the head of the list; filters in a clsact qdisc elsewhere.
- * Neither touches what others attached.
+ * The two ways to sit on a link: tcx links (kernel 6.6 and newer), pinned, at the head of the list; filters
+ * in a clsact qdisc elsewhere. Neither touches what others attached.
  *
- * Part of the tunnel room (L3): libbpf, and netlink for the qdisc, because libbpf's own way to remove a clsact qdisc throws away
- * everybody's filters with it.
+ * Part of the tunnel room (L3): libbpf, and netlink for the qdisc, because libbpf's own way to remove a
+ * clsact qdisc throws away everybody's filters with it.
  */
 
 #include <bpf/bpf.h>
@@ -59,7 +59,8 @@ int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
         };
         _cleanup_(close_fdp) int program = -EBADF;
 
-        program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "underpass_probe", "GPL", next, ELEMENTS(next), NULL);
+        program =
+                bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "underpass_probe", "GPL", next, ELEMENTS(next), NULL);
         if (program < 0)
                 return program;
         *ret_tcx = attach_type_known(program, ATTACH_TCX_EGRESS);
@@ -67,7 +68,8 @@ int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
         return 0;
 }
 
-/* Descriptor of the pinned tcx link if it still sits on this link; a pin outlives its device and then names ifindex 0. */
+/* Descriptor of the pinned tcx link if it still sits on this link; a pin outlives its device and then
+ * names ifindex 0. */
 static int tcx_open(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
         struct bpf_link_info info = {};
@@ -80,13 +82,14 @@ static int tcx_open(uint32_t ifindex, const char *pin) {
         r = bpf_obj_get_info_by_fd(fd, &info, &size);
         if (r < 0)
                 return r;
-        /* The ifindex of a tcx link lies where that of an XDP link lies; older headers know only the latter. */
+        /* The ifindex of a tcx link lies where that of an XDP link does; older headers know only XDP. */
         if (info.xdp.ifindex != ifindex)
                 return -ENOLINK;
         return TAKE_FD(fd);
 }
 
-static int tcx_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin) {
+static int tcx_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+                      const char *pin) {
         LIBBPF_OPTS(bpf_link_create_opts, options, .flags = ATTACH_BEFORE);
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
@@ -171,7 +174,8 @@ static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
 }
 
 int tunnel_hook_remove_clsact(uint32_t ifindex) {
-        const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
+        const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                                     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
         int r;
 
         for (size_t i = 0; i < ELEMENTS(parents); i++) {
@@ -189,8 +193,10 @@ int tunnel_hook_remove_clsact(uint32_t ifindex) {
         return r == -ENODEV || r == -EINVAL || r == -ENOENT ? 0 : r;
 }
 
-static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, bool *created) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+                         bool *created) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
                     .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
         int r;
@@ -204,7 +210,8 @@ static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direc
 }
 
 static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
         int r;
 
@@ -214,14 +221,15 @@ static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
 }
 
 static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex, .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
 
         return bpf_tc_query(&hook, &options) == 0;
 }
 
-int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program, const char *pin,
-                       bool *created) {
+int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+                       const char *pin, bool *created) {
         if (tunnel->hook == TUNNEL_HOOK_TCX)
                 return tcx_attach(tunnel, ifindex, direction, program, pin);
         return clsact_attach(tunnel, ifindex, direction, program, created);

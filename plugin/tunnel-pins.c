@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Loading and pinning: one object per network namespace, its maps and programs pinned in a folder of their own, so that the tunnel
- * outlives the service and the next one adopts it.
+ * Loading and pinning: one object per network namespace, its maps and programs pinned in a folder of their
+ * own, so that the tunnel outlives the service and the next one adopts it.
  *
  * Part of the tunnel room (L3): libbpf and the BPF file system.
  */
@@ -113,7 +113,7 @@ static int take_descriptors(Tunnel *tunnel, struct bpf_object *object) {
         return 0;
 }
 
-/* Map descriptors that are open already are used by the new object: flows and settings survive an upgrade. */
+/* The new object uses the map descriptors that are open already: flows and settings survive an upgrade. */
 static int reuse_maps(Tunnel *tunnel, struct bpf_object *object) {
         for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++) {
                 int r;
@@ -134,7 +134,8 @@ static void destroy_skeleton(struct underpass_bpf **skeleton) {
 static int load(Tunnel *tunnel) {
         _cleanup_(destroy_skeleton) struct underpass_bpf *skeleton = NULL;
         _cleanup_(freep) char *log = calloc(1, VERIFIER_LOG_SIZE);
-        LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = VERIFIER_LOG_SIZE);
+        LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
+                    .kernel_log_size = VERIFIER_LOG_SIZE);
         struct underpass_hop hop = {};
         uint32_t zero = 0;
         int r;
@@ -150,7 +151,8 @@ static int load(Tunnel *tunnel) {
                 return r;
         r = underpass_bpf__load(skeleton);
         if (r < 0) {
-                tunnel_complain(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r), last_lines(log));
+                tunnel_complain(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r),
+                                last_lines(log));
                 return r;
         }
         r = take_descriptors(tunnel, skeleton->obj);
@@ -188,7 +190,8 @@ static int pin_all(Tunnel *tunnel) {
         for (size_t i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
                 r = pin_one(tunnel, program_names[i], tunnel->programs[i]);
         if (r < 0) {
-                tunnel_complain(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?", tunnel->root, strerror(-r));
+                tunnel_complain(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?",
+                                tunnel->root, strerror(-r));
                 (void) tunnel_pins_remove(tunnel);
                 return r;
         }
@@ -237,9 +240,12 @@ int tunnel_pins_remove(Tunnel *tunnel) {
 /* Opens the pinned maps. False when one is missing or has another layout. */
 static bool adopt_maps(Tunnel *tunnel) {
         static const uint32_t value_sizes[_TUNNEL_MAP_MAX] = {
-                [MAP_LINKS] = sizeof(struct underpass_link),   [MAP_HOP] = sizeof(struct underpass_hop),
-                [MAP_FLOWS] = sizeof(struct underpass_flow),   [MAP_TRIES] = sizeof(struct underpass_flow),
-                [MAP_COUNTERS] = sizeof(struct underpass_counters), [MAP_SAVED] = sizeof(struct underpass_saved),
+                [MAP_LINKS] = sizeof(struct underpass_link),
+                [MAP_HOP] = sizeof(struct underpass_hop),
+                [MAP_FLOWS] = sizeof(struct underpass_flow),
+                [MAP_TRIES] = sizeof(struct underpass_flow),
+                [MAP_COUNTERS] = sizeof(struct underpass_counters),
+                [MAP_SAVED] = sizeof(struct underpass_saved),
         };
         struct underpass_hop hop = {};
         uint32_t zero = 0;
@@ -254,7 +260,8 @@ static bool adopt_maps(Tunnel *tunnel) {
                     info.value_size != value_sizes[i])
                         return false;
         }
-        return bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop) == 0 && hop.abi_version == UNDERPASS_ABI_VERSION;
+        return bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop) == 0 &&
+               hop.abi_version == UNDERPASS_ABI_VERSION;
 }
 
 static bool adopt_programs(Tunnel *tunnel) {
@@ -273,7 +280,8 @@ static bool adopt_programs(Tunnel *tunnel) {
         return true;
 }
 
-/* What an incompatible release left behind: every pin goes, and with the pinned tcx links the programs leave their links. */
+/* What an incompatible release left behind: every pin goes, and with the pinned tcx links the programs
+ * leave their links. */
 static int remove_everything(Tunnel *tunnel) {
         DIR *folder = opendir(tunnel->folder);
 
@@ -303,7 +311,8 @@ int tunnel_pins_adopt(Tunnel *tunnel) {
                 tunnel->loaded = true;
                 return 0;
         }
-        /* Another build with the same layouts: its maps stay, the programs are replaced link by link by tunnel_attach(). */
+        /* Another build with the same layouts: its maps stay, the programs are replaced link by link by
+         * tunnel_attach(). */
         r = load(tunnel);
         if (r < 0)
                 return r;

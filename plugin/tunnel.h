@@ -23,8 +23,9 @@ const char *tunnel_hook_name(TunnelHook hook);
 int tunnel_hook_from_name(const char *name, TunnelHook *ret);
 
 /*
- * Prepares the tunnel of the current network namespace: mounts nothing, loads nothing yet, but adopts what an earlier service
- * left pinned below root ("/sys/fs/bpf/underpass") and removes what cannot be adopted. -ENOENT: no bpffs there.
+ * Prepares the tunnel of the current network namespace: mounts nothing, loads nothing yet, but adopts what
+ * an earlier service left pinned below root ("/sys/fs/bpf/underpass") and removes what cannot be adopted.
+ * -ENOENT: no bpffs there.
  */
 int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook);
 
@@ -36,8 +37,9 @@ DEFINE_CLEANUP(Tunnel *, tunnel_free);
 int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifindex);
 
 /*
- * Attaches the programs to a link (ingress first) with these settings; link->slot is chosen here. Attached already: only
- * the settings are replaced. Complete or nothing. -ENOSPC: UNDERPASS_LINKS_MAX links are attached.
+ * Attaches the programs to a link (ingress first) with these settings; link->slot is chosen here. Attached
+ * already: only the settings are replaced. Complete or nothing. -ENOSPC: UNDERPASS_LINKS_MAX links are
+ * attached.
  */
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link);
 
@@ -46,8 +48,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
 
-/* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at hand in this process, so the
- * next tunnel_attach() is quick. */
+/* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at
+ * hand in this process, so the next tunnel_attach() is quick. */
 int tunnel_release(Tunnel *tunnel);
 
 /* What was written about a link for the case that the service is killed. -ENOENT when there is nothing. */
@@ -63,12 +65,14 @@ int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret);
 /* Sums over all CPUs. ifindex 0: what belongs to no link. */
 int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters *ret);
 
-typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const struct underpass_flow *flow, void *userdata);
+typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const struct underpass_flow *flow,
+                                 void *userdata);
 
 /* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
 
-/* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the verifier's last words. */
+/* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the
+ * verifier's last words. */
 TunnelHook tunnel_hook(Tunnel *tunnel);
 const char *tunnel_complaint(Tunnel *tunnel);
 

@@ -52,7 +52,8 @@ static inline void freep(void *pointer) {
         free(*(void **) pointer);
 }
 
-/* Closes a descriptor and keeps errno; a negative one is ignored. Returns -EBADF, to be assigned to the variable. */
+/* Closes a descriptor and keeps errno; a negative one is ignored. Returns -EBADF, to be assigned to the
+ * variable. */
 int close_fd(int fd);
 
 static inline void close_fdp(int *fd) {
@@ -69,12 +70,13 @@ char *string_format(const char *format, ...) _printf_(1, 2);
 /* Replaces *target by a copy of value (NULL allowed). 0, or -ENOMEM with the target untouched. */
 int string_replace(char **target, const char *value);
 
-/* True for valid UTF-8 without NUL up to length (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
+/* True for valid UTF-8 without NUL up to length (RFC 3629: no surrogates, no overlong forms, at most
+ * U+10FFFF). */
 bool utf8_valid(const char *text, size_t length);
 
 /*
- * A safe excerpt of hostile text for messages: at most limit characters, "…" where it was cut, bytes that are
- * not UTF-8 and characters that would steer a terminal as \xNN. Caller frees; NULL when out of memory.
+ * A safe excerpt of hostile text for messages: at most limit characters, "…" where it was cut, bytes that
+ * are not UTF-8 and characters that would steer a terminal as \xNN. Caller frees; NULL when out of memory.
  */
 char *string_excerpt(const char *text, size_t length, size_t limit);
 

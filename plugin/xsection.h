@@ -2,28 +2,32 @@
 #pragma once
 
 /*
- * Reads the ini dialect of systemd as far as Underpass needs it: [X-Underpass] and [Match] of /etc/underpass/NAME.conf and of .network
- * files. Room L2 (pure): works on text in memory.
+ * Reads the ini dialect of systemd as far as Underpass needs it: [X-Underpass] and [Match] of
+ * /etc/underpass/NAME.conf and of .network files. Room L2 (pure): works on text in memory.
  *
- * Dialect: "[Section]", "Key=Value", blanks around key and value dropped, "#" and ";" start a comment line, a backslash at
- * the end of a line joins it with the next one, repeated keys: the last one wins (list keys are written in one line).
+ * Dialect: "[Section]", "Key=Value", blanks around key and value dropped, "#" and ";" start a comment line,
+ * a backslash at the end of a line joins it with the next one, repeated keys: the last one wins (list keys
+ * are written in one line).
  */
 
 #include <stddef.h>
 
 /*
- * Called for each assignment; line counts from 1 and is the line on which the assignment starts. section is "" before
- * the first section. A non-zero return ends the parse and is returned by xsection_parse().
+ * Called for each assignment; line counts from 1 and is the line on which the assignment starts. section is
+ * "" before the first section. A non-zero return ends the parse and is returned by xsection_parse().
  */
-typedef int (*XSectionHandler)(const char *section, const char *key, const char *value, unsigned line, void *userdata);
+typedef int (*XSectionHandler)(const char *section, const char *key, const char *value, unsigned line,
+                               void *userdata);
 
-/* A line that is neither section, assignment nor comment: called with a translated reason; NULL to ignore. */
+/* Called with a translated reason for a line that is no section, assignment or comment; NULL to ignore. */
 typedef void (*XSectionComplaint)(unsigned line, const char *reason, void *userdata);
 
 /* 0; -EILSEQ when text is not UTF-8 or holds NUL bytes; -ENOMEM; what a handler returned. */
-int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint, void *userdata);
+int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint,
+                   void *userdata);
 
-/* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word inverts the list. */
+/* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
+ * inverts the list. */
 typedef struct XSectionMatch {
         char *name;        /* globs (fnmatch) of interface names */
         char *type;        /* "ether", "wwan", "ppp", … as link_type_name() says */
@@ -33,5 +37,7 @@ typedef struct XSectionMatch {
 
 void xsection_match_done(XSectionMatch *match);
 
-/* All given conditions must hold; a match without any condition holds for no link. Any argument but name may be NULL. */
-int xsection_match(const XSectionMatch *match, const char *name, const char *type, const char *connection, const char *uuid);
+/* All given conditions must hold; a match without any condition holds for no link. Any argument but name
+ * may be NULL. */
+int xsection_match(const XSectionMatch *match, const char *name, const char *type, const char *connection,
+                   const char *uuid);
