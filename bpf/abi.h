@@ -13,12 +13,15 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 1
+#define UNDERPASS_ABI_VERSION 2
 
 enum {
         UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
         UNDERPASS_FLOWS_MAX = 65536,      /* flows remembered; beyond it the least recently used one is forgotten */
         UNDERPASS_TRIES_MAX = 16384,      /* flows whose handshake is not finished */
+        UNDERPASS_VERDICTS_MAX = 8192,    /* destinations whose behaviour is remembered */
+        UNDERPASS_BLOCKED_SECONDS = 600,  /* so long a destination that did not answer over UDP is left in peace */
+        UNDERPASS_STRIPPED_SECONDS = 3600, /* so long an on-demand link tunnels to a destination that lost MPTCP options */
         UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
         UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
@@ -39,6 +42,8 @@ struct underpass_prefix {
 enum underpass_link_flag {
         UNDERPASS_LINK_MPTCP_ONLY = 1U << 0,   /* only flows whose SYN carries an MPTCP option (kind 30, RFC 8684) */
         UNDERPASS_LINK_FWMARK = 1U << 1,       /* only SYNs with (skb->mark & mark_mask) == mark leave in the tunnel */
+        UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer; else such flows stay off the wire */
+        UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to destinations on whose way MPTCP options get lost */
 };
 
 /*
@@ -55,7 +60,9 @@ struct underpass_link {
         __u16 remote_ports_count;
         __u16 local_ports_count;
         __u16 remote_addresses_count; /* 0: any address */
-        __u16 reserved[3];
+        __u16 fallback_after;         /* SYNs over UDP without answer before the next one leaves as plain TCP */
+        __u16 keepalive;              /* seconds of silence before a tunnelled socket sends a keepalive; 0: leave it alone */
+        __u16 reserved;
         struct underpass_port_range remote_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_port_range local_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_prefix remote_addresses[UNDERPASS_PREFIXES_MAX];
@@ -66,6 +73,7 @@ struct underpass_hop {
         __u32 ifindex;     /* device that tunnelled packets are redirected to; 0: none, tunnelled packets are dropped */
         __u32 abi_version; /* UNDERPASS_ABI_VERSION of the loader; no program reads it */
         __u64 object_id;   /* hash of the loaded object: a service with another object replaces the programs */
+        __u64 namespace_cookie; /* of the network namespace: the keepalive program sees the sockets of all of them */
 };
 
 /* Key of the maps "flows" and "tries": the flow as this host sees it, whichever way the packet goes. */
@@ -79,11 +87,15 @@ struct underpass_flow_key {
 enum underpass_flow_state {
         UNDERPASS_FLOW_TRYING = 1,    /* SYN seen, not answered yet; lives in "tries" */
         UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
+        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, its answer is awaited; lives in "tries" */
 };
 
 enum underpass_flow_flag {
         UNDERPASS_FLOW_OPENED_HERE = 1U << 0, /* our side sent the SYN */
         UNDERPASS_FLOW_ANSWERED = 1U << 1,    /* our SYN-ACK has left, so "expected" is known (responder) */
+        UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* the peer has sent a plain SYN: if our stack answers it, the flow is over */
+        UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
+        UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
 };
 
 /* Value of "flows" and "tries", both LRU hashes. The counters are not atomic: they may miss a packet, never a flow. */
@@ -97,7 +109,23 @@ struct underpass_flow {
         __u32 expected;      /* host order: acknowledgment number that proves an answer to our SYN or SYN-ACK */
         __u8 state;          /* enum underpass_flow_state */
         __u8 flags;          /* enum underpass_flow_flag */
-        __u8 reserved[2];
+        __u8 syns;           /* SYNs of ours so far */
+        __u8 reserved;
+        __u32 sequence;      /* network order: sequence number of the last packet of ours, for ICMP errors that quote too little */
+        __u32 reserved2;
+};
+
+/* Key and value of map "verdicts", LRU hash: what is known about the way to a destination. Times are CLOCK_MONOTONIC, 0: never. */
+struct underpass_verdict_key {
+        __u32 ifindex;
+        __u32 remote[4];     /* network order; IPv4 mapped */
+        __u16 remote_port;   /* network order */
+        __u16 reserved;
+};
+
+struct underpass_verdict {
+        __u64 blocked_until_ns;  /* until then no SYN is tried over UDP */
+        __u64 stripped_until_ns; /* until then an on-demand link tunnels */
 };
 
 /*
@@ -118,6 +146,16 @@ enum underpass_counter {
         UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow whose lengths contradict each other, left alone */
         UNDERPASS_COUNTER_PASS_MERGED,       /* datagram of a flow merged by UDP GRO, left alone */
         UNDERPASS_COUNTER_PASS_FRAGMENT,     /* outgoing TCP fragment: has no UDP form, left alone */
+        UNDERPASS_COUNTER_PASS_SIGNED,       /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385): they sign the header, left alone */
+        UNDERPASS_COUNTER_FALLBACK_SILENCE,  /* flows that went on as plain TCP for want of an answer over UDP */
+        UNDERPASS_COUNTER_FALLBACK_REFUSED,  /* flows that went on as plain TCP because ICMP refused UDP */
+        UNDERPASS_COUNTER_PLAIN_BLOCKED,     /* SYNs sent as plain TCP because UDP was blocked a while ago */
+        UNDERPASS_COUNTER_PLAIN_ON_DEMAND,   /* SYNs sent as plain TCP because nothing has stripped MPTCP so far */
+        UNDERPASS_COUNTER_STRIPPED,          /* answers to plain SYNs that had lost the MPTCP option */
+        UNDERPASS_COUNTER_RELEARNT,          /* forgotten flows learnt again from a datagram of the peer */
+        UNDERPASS_COUNTER_ICMP_CONVERTED,    /* ICMP errors about datagrams of ours, turned into errors about TCP */
+        UNDERPASS_COUNTER_ICMP_SHORT,        /* of these, those whose quote was too short and took our record's sequence number */
+        UNDERPASS_COUNTER_DROP_ICMP,         /* ICMP refusals of a SYN over UDP, dropped because the fallback deals with them */
         UNDERPASS_COUNTER_DROP_NO_HOP,       /* no segmentation hop */
         UNDERPASS_COUNTER_DROP_HOP_FOREIGN,  /* packet at the hop that no program sent there */
         UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, /* super-packet that the hop did not segment */
@@ -153,5 +191,6 @@ _Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
 _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) == 32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 48, "layout");
+_Static_assert(sizeof(struct underpass_verdict_key) == 24, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 56, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

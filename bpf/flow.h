@@ -8,8 +8,8 @@
  * Room: maps and header copies; does not touch packets except to read options.
  */
 
-#include "maps.h"
 #include "packet.h"
+#include "verdict.h"
 
 UNDERPASS_INLINE void flow_key_outgoing(const struct packet *packet, struct underpass_flow_key *key) {
         __builtin_memcpy(key->local, packet->source, sizeof(key->local));
@@ -67,36 +67,31 @@ UNDERPASS_INLINE int addresses_contain(const struct underpass_link *link, const 
         return different == 0;
 }
 
-/* A SYN of ours: does the profile of the link want it in the tunnel? */
-UNDERPASS_INLINE int flow_wanted(struct __sk_buff *skb, const struct underpass_link *link, const struct packet *packet,
-                                 const struct underpass_flow_key *key) {
-        struct packet_options options = {};
-
+/* A SYN of ours: does the profile of the link want it in the tunnel, were it only for addresses and ports? */
+UNDERPASS_INLINE int flow_matches(struct __sk_buff *skb, const struct underpass_link *link, const struct underpass_flow_key *key) {
         if ((link->flags & UNDERPASS_LINK_FWMARK) && (skb->mark & link->mark_mask) != link->mark)
                 return 0;
         if (!ports_contain(link->remote_ports, UNDERPASS_NET16(key->remote_port)))
                 return 0;
-        if (!addresses_contain(link, key->remote))
-                return 0;
-        if (!(link->flags & UNDERPASS_LINK_MPTCP_ONLY))
-                return 1;
-        packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
-        return options.mptcp;
+        return addresses_contain(link, key->remote);
 }
 
-UNDERPASS_INLINE void flow_start(const struct underpass_flow_key *key, __u32 ifindex, __u32 slot, __u8 flags,
-                                 __u32 expected) {
-        struct underpass_flow flow = {
-                .opened_ns = bpf_ktime_get_coarse_ns(),
-                .ifindex = ifindex,
-                .slot = slot,
-                .expected = expected,
-                .state = UNDERPASS_FLOW_TRYING,
-                .flags = flags,
-        };
+/* Puts a half-open flow into "tries". kind: state and flags << 8. */
+UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *key, __u32 ifindex, __u32 slot, __u32 kind, __u32 expected) {
+        struct underpass_flow flow = {};
 
+        if (!key)
+                return 0;
+        flow.opened_ns = bpf_ktime_get_coarse_ns();
         flow.seen_ns = flow.opened_ns;
+        flow.ifindex = ifindex;
+        flow.slot = slot;
+        flow.expected = expected;
+        flow.state = kind & 0xff;
+        flow.flags = (kind >> 8) & 0xff;
+        flow.syns = 1;
         bpf_map_update_elem(&tries, key, &flow, BPF_ANY);
+        return 0;
 }
 
 /* A new SYN for the same addresses and ports: whatever was remembered is over. */
@@ -107,20 +102,113 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
                 bpf_map_delete_elem(&tries, key);
 }
 
-/* Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "tries"; 0: plain. */
+/*
+ * A SYN that goes again because the last one got no answer. 1: once more over UDP; 0: the flow goes on as plain TCP, and the
+ * destination is remembered.
+ */
+UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *key, __u32 ifindex) {
+        struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
+        struct underpass_flow *flow;
+        int refused;
+
+        if (!key || !link)
+                return 0;
+        flow = bpf_map_lookup_elem(&tries, key);
+        if (!flow)
+                return 0;
+        refused = flow->flags & UNDERPASS_FLOW_REFUSED;
+        if (!(link->flags & UNDERPASS_LINK_FALLBACK) || (!refused && flow->syns < link->fallback_after)) {
+                if (flow->syns < 255)
+                        flow->syns++;
+                count(link->slot, UNDERPASS_COUNTER_FLOWS_OPENED);
+                return 1;
+        }
+        if (refused)
+                count(link->slot, UNDERPASS_COUNTER_FALLBACK_REFUSED);
+        else
+                count(link->slot, UNDERPASS_COUNTER_FALLBACK_SILENCE);
+        bpf_map_delete_elem(&tries, key);
+        verdict_block(key, ifindex);
+        return 0;
+}
+
+/* A SYN of an on-demand link that leaves as plain TCP: what becomes of its MPTCP option is watched. */
+UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *key, __u32 ifindex, __u32 kind, __u32 expected) {
+        struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
+        struct underpass_flow *known;
+
+        if (!key || !link)
+                return 0;
+        known = bpf_map_lookup_elem(&tries, key);
+        if (!known || known->expected != expected) {
+                count(link->slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
+                flow_start(key, ifindex, link->slot, kind, expected);
+                return 0;
+        }
+        if (known->syns < 255)
+                known->syns++;
+        /* Some middleboxes drop what they do not know, option and SYN together. */
+        if (known->syns == link->fallback_after + 1) {
+                count(link->slot, UNDERPASS_COUNTER_STRIPPED);
+                verdict_strip(key, ifindex);
+        }
+        return 0;
+}
+
+/* What is known about a SYN that is sent: a retransmission of one that is in "tries"? Returns its state, 0 when it is a new one. */
+UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 expected) {
+        struct underpass_flow *known = bpf_map_lookup_elem(&tries, key);
+
+        if (!known || !(known->flags & UNDERPASS_FLOW_OPENED_HERE) || known->expected != expected)
+                return 0;
+        return known->state;
+}
+
+/*
+ * Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "tries"; 0: plain.
+ *
+ * A retransmission keeps the form of the first SYN, also when the kernel has meanwhile dropped the MPTCP option from it
+ * (net.mptcp.syn_retrans_before_tcp_fallback, kernel 6.13), unless the fallback says otherwise.
+ */
 UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key) {
         struct underpass_link *link = link_of(skb);
+        struct packet_options options = {};
+        __u32 expected, link_flags, slot, kind;
+        __u8 known;
 
         if (!packet || !key)
                 return 0;
-        if (!link || !flow_wanted(skb, link, packet, key)) {
+        if (!link || !flow_matches(skb, link, key)) {
+                flow_forget(key);
+                return 0;
+        }
+        link_flags = link->flags;
+        slot = link->slot;
+        expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
+        known = flow_known(key, expected);
+        if (known == UNDERPASS_FLOW_TRYING)
+                return flow_try_again(key, skb->ifindex);
+
+        packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
+        if (options.is_signed)
+                count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
+        if (options.is_signed || (!options.mptcp && (link_flags & UNDERPASS_LINK_MPTCP_ONLY))) {
                 flow_forget(key);
                 return 0;
         }
         bpf_map_delete_elem(&flows, key);
-        flow_start(key, skb->ifindex, link->slot, UNDERPASS_FLOW_OPENED_HERE,
-                   UNDERPASS_NET32(packet->header.tcp.sequence) + 1);
-        count(link->slot, UNDERPASS_COUNTER_FLOWS_OPENED);
+        kind = UNDERPASS_FLOW_OPENED_HERE << 8;
+        if (options.mptcp == 2)
+                kind |= UNDERPASS_FLOW_JOIN << 8;
+        if ((link_flags & UNDERPASS_LINK_FALLBACK) && verdict_is_blocked(key, skb->ifindex)) {
+                count(slot, UNDERPASS_COUNTER_PLAIN_BLOCKED);
+                bpf_map_delete_elem(&tries, key);
+                return 0;
+        }
+        if ((link_flags & UNDERPASS_LINK_ON_DEMAND) && (known || !verdict_is_stripped(key, skb->ifindex)))
+                return flow_watch(key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
+        flow_start(key, skb->ifindex, slot, kind | UNDERPASS_FLOW_TRYING, expected);
+        count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
 }
 
@@ -142,14 +230,16 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet, s
                 count(link->slot, UNDERPASS_COUNTER_PASS_PORT);
                 return 0;
         }
-        if (link->flags & UNDERPASS_LINK_MPTCP_ONLY) {
-                packet_options(skb, packet->layer4, packet->header.udp.offset, &options);
-                if (!options.mptcp) {
-                        count(link->slot, UNDERPASS_COUNTER_PASS_NOT_MPTCP);
-                        return 0;
-                }
+        packet_options(skb, packet->layer4, packet->header.udp.offset, &options);
+        if (options.is_signed) {
+                count(link->slot, UNDERPASS_COUNTER_PASS_SIGNED);
+                return 0;
         }
-        flow_start(key, skb->ifindex, link->slot, 0, 0);
+        if (!options.mptcp && (link->flags & UNDERPASS_LINK_MPTCP_ONLY)) {
+                count(link->slot, UNDERPASS_COUNTER_PASS_NOT_MPTCP);
+                return 0;
+        }
+        flow_start(key, skb->ifindex, link->slot, UNDERPASS_FLOW_TRYING, 0);
         count(link->slot, UNDERPASS_COUNTER_FLOWS_ACCEPTED);
         return 1;
 }
@@ -158,6 +248,7 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet, s
 UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->sent++;
+        flow->sequence = tcp->tcp.sequence;
         if (flow->state != UNDERPASS_FLOW_TRYING || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return;
         if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
@@ -167,13 +258,15 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
 }
 
 /* A packet of the peer (header still in UDP form): a half-open flow becomes established by a segment that answers ours. */
-UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, const struct underpass_flow_key *key,
+UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key,
                                     const union underpass_header *udp) {
         struct underpass_flow established;
         __u32 slot = flow->slot;
 
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
+        if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
+                flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
         if (flow->state != UNDERPASS_FLOW_TRYING || !(udp->udp.flags & UNDERPASS_TCP_ACK) ||
             (udp->udp.flags & UNDERPASS_TCP_RST))
                 return;
@@ -185,6 +278,8 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, const struct un
         established.state = UNDERPASS_FLOW_TUNNELLED;
         if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
                 return; /* still half-open, so still tunnelled; the next packet tries again */
+        if (established.flags & UNDERPASS_FLOW_OPENED_HERE)
+                verdict_open(key, established.ifindex);
         bpf_map_delete_elem(&tries, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
 }

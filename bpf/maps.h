@@ -47,6 +47,14 @@ struct {
         __type(value, struct underpass_flow);
 } tries SEC(".maps");
 
+/* What is known about the way to a destination: UDP blocked, MPTCP options stripped. */
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, UNDERPASS_VERDICTS_MAX);
+        __type(key, struct underpass_verdict_key);
+        __type(value, struct underpass_verdict);
+} verdicts SEC(".maps");
+
 /* Packets by reason; index: slot of the link. */
 struct {
         __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -64,11 +72,15 @@ struct {
         __uint(map_flags, BPF_F_NO_PREALLOC);
 } saved SEC(".maps");
 
+/* counter is a constant, and the empty statement keeps the compiler from merging two calls into one with a computed index, which would
+ * need CAP_PERFMON. */
 UNDERPASS_INLINE void count(__u32 slot, const enum underpass_counter counter) {
         struct underpass_counters *values = bpf_map_lookup_elem(&counters, &slot);
 
-        if (values)
-                values->value[counter]++; /* per CPU, so not atomic */
+        if (!values)
+                return;
+        values->value[counter]++; /* per CPU, so not atomic */
+        asm volatile("" : : "i"(counter));
 }
 
 UNDERPASS_INLINE struct underpass_link *link_of(struct __sk_buff *skb) {

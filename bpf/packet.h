@@ -24,8 +24,6 @@
 #include "abi.h"
 #include "rewrite.h"
 
-#define UNDERPASS_GLOBAL __attribute__((noinline))
-
 enum {
         IPV4_LENGTH = 20,
         IPV6_LENGTH = 40,
@@ -35,7 +33,10 @@ enum {
         OPTION_END = 0,
         OPTION_NOP = 1,
         OPTION_MSS = 2,
+        OPTION_MD5 = 19,             /* RFC 2385 */
+        OPTION_AO = 29,              /* RFC 5925 */
         OPTION_MPTCP = 30,           /* RFC 8684 */
+        MPTCP_JOIN = 1,              /* subtype of the MPTCP option, high four bits of its third byte */
         EXTENSION_HOP_BY_HOP = 0,
         EXTENSION_ROUTING = 43,
         EXTENSION_FRAGMENT = 44,
@@ -64,7 +65,8 @@ struct packet {
 struct packet_options {
         __u32 mss_offset; /* of the two bytes of the value, from the start of the packet; 0: no such option */
         __u16 mss;        /* host order */
-        __u16 mptcp;      /* 1: there is an MPTCP option */
+        __u8 mptcp;       /* 1: there is an MPTCP option, 2: one of MP_JOIN */
+        __u8 is_signed;   /* 1: TCP-AO or TCP-MD5: the header is signed in its TCP form */
 };
 
 /*
@@ -87,10 +89,13 @@ UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet
                         return PACKET_OTHER;
                 fragment |= next == EXTENSION_FRAGMENT;
                 length = next == EXTENSION_FRAGMENT ? 8 : (__u32) extension[1] * 8 + 8;
-                if (length > packet->length)
-                        return PACKET_OTHER;
                 packet->protocol_offset = packet->layer4;
                 packet->layer4 += length;
+                /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose length nobody needs. */
+                if (packet->length == 0)
+                        length = 0;
+                if (length > packet->length)
+                        return PACKET_OTHER;
                 packet->length -= length;
                 next = extension[0];
         }
@@ -242,6 +247,7 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
         ret->mss_offset = 0;
         ret->mss = 0;
         ret->mptcp = 0;
+        ret->is_signed = 0;
         for (int i = 0; i < OPTIONS_MAX; i++) {
                 __u8 option[4] = {};
                 __u32 at = position;
@@ -255,8 +261,13 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
                 if (bpf_skb_load_bytes(skb, layer4 + at + 1, option + 1, 1) < 0 || option[1] < 2 ||
                     at + option[1] > length)
                         break;
-                if (option[0] == OPTION_MPTCP)
+                if (option[0] == OPTION_MD5 || option[0] == OPTION_AO)
+                        ret->is_signed = 1;
+                if (option[0] == OPTION_MPTCP) {
                         ret->mptcp = 1;
+                        if (bpf_skb_load_bytes(skb, layer4 + at + 2, option + 2, 1) == 0 && option[2] >> 4 == MPTCP_JOIN)
+                                ret->mptcp = 2;
+                }
                 if (option[0] == OPTION_MSS && option[1] == 4) {
                         if (bpf_skb_load_bytes(skb, layer4 + at + 2, option + 2, 2) < 0)
                                 break;

@@ -26,6 +26,7 @@
 #endif
 
 #define UNDERPASS_INLINE static inline __attribute__((always_inline))
+#define UNDERPASS_GLOBAL __attribute__((noinline)) /* BPF only: why, says packet.h */
 
 enum {
         UNDERPASS_PROTOCOL_TCP = 6,

@@ -5,7 +5,8 @@
  *
  *   egress   TCP of a tunnelled flow → redirected to the hop, as it is: super-packet, checksum still to be done
  *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
- *   ingress  UDP of a tunnelled flow → TCP form
+ *   ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
+ *   keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
  *
  * Room: the hooks of the kernel; what a header means is in packet.h and flow.h.
  *
@@ -13,7 +14,9 @@
  * CAP_NET_ADMIN suffice.
  */
 
-#include "flow.h"
+#include "icmp.h"
+#include "keepalive.h"
+#include "learn.h"
 
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT and TC_ACT_UNSPEC */
@@ -74,7 +77,9 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         if (flags == UNDERPASS_TCP_SYN && !flow_open(skb, &packet, &key))
                 return VERDICT_NEXT;
         flow = flow_lookup(&key);
-        if (!flow)
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED)
+                return VERDICT_NEXT;
+        if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, &key))
                 return VERDICT_NEXT;
         flow_sent(flow, &packet.header);
         return send_to_hop(skb, layer3, flow->slot);
@@ -108,17 +113,6 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
         return VERDICT_NEXT;
 }
 
-/* A plain SYN for a half-open flow: the peer has given up UDP, and is answered as it asks. */
-UNDERPASS_INLINE void notice_plain_syn(struct __sk_buff *skb, const struct packet *packet) {
-        struct underpass_flow_key key;
-
-        if ((packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != UNDERPASS_TCP_SYN)
-                return;
-        flow_key_incoming(packet, &key);
-        if (bpf_map_lookup_elem(&tries, &key))
-                bpf_map_delete_elem(&tries, &key);
-}
-
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key;
         struct underpass_flow *flow;
@@ -127,7 +121,9 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
 
         if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
-                        notice_plain_syn(skb, &packet);
+                        learn_from_plain(skb, &packet);
+                else if (icmp_may_concern(skb, layer3))
+                        return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
                 return VERDICT_NEXT;
         }
         /* The cheapest test first, for all UDP of this host: a data offset below 5 is never ours. */
@@ -135,8 +131,9 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 return VERDICT_NEXT;
         flow_key_incoming(&packet, &key);
         flow = flow_lookup(&key);
-        if (!flow) {
-                if (packet.header.udp.check == 0 || skb->gso_size || !flow_accept(skb, &packet, &key))
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED) {
+                if (packet.header.udp.check == 0 || skb->gso_size ||
+                    (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
                         return VERDICT_NEXT;
                 flow = flow_lookup(&key);
                 if (!flow)

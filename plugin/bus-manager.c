@@ -55,20 +55,34 @@ static const char *format_address(const uint32_t words[4], char buffer[INET6_ADD
                                            inet_ntop(AF_INET6, &address.word, buffer, INET6_ADDRSTRLEN);
 }
 
+static const char *flow_state_name(uint8_t state) {
+        static const char *const names[] = {
+                [UNDERPASS_FLOW_TRYING] = "trying",
+                [UNDERPASS_FLOW_TUNNELLED] = "tunnelled",
+                [UNDERPASS_FLOW_WATCHED] = "plain",
+        };
+
+        return state < ELEMENTS(names) && names[state] ? names[state] : "?";
+}
+
+static uint64_t monotonic_ns(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
 static int append_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow,
                        void *userdata) {
         char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
         sd_bus_message *reply = userdata;
-        struct timespec now;
-        uint64_t now_ns;
+        uint64_t now_ns = monotonic_ns();
         int r;
 
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        now_ns = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
         r = sd_bus_message_append(
                 reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
                 format_address(key->remote, remote), ntohs(key->remote_port),
-                flow->state == UNDERPASS_FLOW_TRYING ? "trying" : "tunnelled",
+                flow_state_name(flow->state),
                 (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
                 now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
                 now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
@@ -86,6 +100,42 @@ static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_err
                 r = sd_bus_message_open_container(reply, 'a', "(sqsqsbutttt)");
         if (r >= 0)
                 r = tunnel_flows(manager->tunnel, append_flow, reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int append_verdict(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict, void *userdata) {
+        const uint64_t now = monotonic_ns();
+        const struct {
+                const char *name;
+                uint64_t until;
+        } verdicts[] = {
+                { "blocked", verdict->blocked_until_ns },
+                { "stripped", verdict->stripped_until_ns },
+        };
+        char remote[INET6_ADDRSTRLEN];
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(verdicts); i++)
+                if (verdicts[i].until > now)
+                        r = sd_bus_message_append(userdata, "(usqsu)", key->ifindex, format_address(key->remote, remote),
+                                                  ntohs(key->remote_port), verdicts[i].name,
+                                                  (uint32_t) ((verdicts[i].until - now) / 1000000000));
+        return r < 0 ? r : 0;
+}
+
+static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        Manager *manager = userdata;
+        int r;
+
+        manager_touch(manager);
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(usqsu)");
+        if (r >= 0)
+                r = tunnel_verdicts(manager->tunnel, append_verdict, reply);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
@@ -258,6 +308,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_list_links, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows),
                                 method_list_flows, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usqsu)", destinations), method_list_destinations,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
                                 method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),

@@ -60,6 +60,46 @@ static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
                 "pass-fragment",
                 N_("Outgoing TCP fragments, which have no UDP form, that were left alone."),
         },
+        [UNDERPASS_COUNTER_PASS_SIGNED] = {
+                "pass-signed",
+                N_("SYNs with TCP-AO or TCP-MD5, which sign the header, that were left alone."),
+        },
+        [UNDERPASS_COUNTER_FALLBACK_SILENCE] = {
+                "fallback-silence",
+                N_("Connections that went on as plain TCP because UDP got no answer."),
+        },
+        [UNDERPASS_COUNTER_FALLBACK_REFUSED] = {
+                "fallback-refused",
+                N_("Connections that went on as plain TCP because ICMP refused UDP."),
+        },
+        [UNDERPASS_COUNTER_PLAIN_BLOCKED] = {
+                "plain-blocked",
+                N_("SYNs sent as plain TCP because UDP did not get there a while ago."),
+        },
+        [UNDERPASS_COUNTER_PLAIN_ON_DEMAND] = {
+                "plain-on-demand",
+                N_("Connections begun as plain TCP because MPTCP options have got through so far."),
+        },
+        [UNDERPASS_COUNTER_STRIPPED] = {
+                "stripped",
+                N_("Answers to plain SYNs that had lost the MPTCP option."),
+        },
+        [UNDERPASS_COUNTER_RELEARNT] = {
+                "relearnt",
+                N_("Forgotten connections that were learnt again from a datagram of the peer."),
+        },
+        [UNDERPASS_COUNTER_ICMP_CONVERTED] = {
+                "icmp-converted",
+                N_("ICMP errors about tunnelled packets that were turned into errors about TCP."),
+        },
+        [UNDERPASS_COUNTER_ICMP_SHORT] = {
+                "icmp-short",
+                N_("Of these, errors that quoted too little, completed from memory."),
+        },
+        [UNDERPASS_COUNTER_DROP_ICMP] = {
+                "drop-icmp",
+                N_("ICMP refusals of a SYN over UDP that were dropped because plain TCP is tried next."),
+        },
         [UNDERPASS_COUNTER_DROP_NO_HOP] = {
                 "drop-no-hop",
                 N_("Packets dropped because the segmentation hop was missing."),

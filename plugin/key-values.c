@@ -95,6 +95,7 @@ static const char *const tunnel_words[_TUNNEL_MODE_MAX] = {
         [TUNNEL_NO] = "no",
         [TUNNEL_YES] = "yes",
         [TUNNEL_AUTO] = "auto",
+        [TUNNEL_ON_DEMAND] = "on-demand",
 };
 
 static int tunnel_parse(const Key *key, const char *text, void *field, char **ret_reason) {
@@ -105,7 +106,7 @@ static int tunnel_parse(const Key *key, const char *text, void *field, char **re
                         *(TunnelMode *) field = (TunnelMode) i;
                         return 0;
                 }
-        return refuse_token(ret_reason, -EINVAL, _("“%s” is neither no, yes nor auto"), token);
+        return refuse_token(ret_reason, -EINVAL, _("“%s” is neither no, yes, auto nor on-demand"), token);
 }
 
 static void tunnel_format(const Key *key, const void *field, char *buffer, size_t size) {
@@ -146,7 +147,7 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
         Token token = trimmed(text);
         uint32_t number;
 
-        if (token_equal(token, key->zero_word)) {
+        if (key->zero_word && token_equal(token, key->zero_word)) {
                 *(uint32_t *) field = 0;
                 return 0;
         }
@@ -170,7 +171,7 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
 static void number_format(const Key *key, const void *field, char *buffer, size_t size) {
         const uint32_t number = *(const uint32_t *) field;
 
-        if (number == 0)
+        if (number == 0 && key->zero_word)
                 append(buffer, size, "%s", key->zero_word);
         else
                 append(buffer, size, "%u", number);

@@ -26,8 +26,9 @@ static const Key keys[_KEY_ID_MAX] = {
                 .type = KEY_TUNNEL_MODE,
                 .offset = offsetof(Settings, tunnel),
                 .default_text = "no",
-                .range_text = N_("no, yes or auto"),
-                .help = N_("Whether the link gets the tunnel; auto: while it carries an MPTCP endpoint."),
+                .range_text = N_("no, yes, auto or on-demand"),
+                .help = N_("Whether the link gets the tunnel; auto: while it carries an MPTCP endpoint; "
+                           "on-demand: only for destinations on whose way MPTCP options get lost."),
         },
         [KEY_ID_REMOTE_PORTS] = {
                 .id = KEY_ID_REMOTE_PORTS,
@@ -124,6 +125,44 @@ static const Key keys[_KEY_ID_MAX] = {
                                  "and fullmesh together"),
                 .help = N_("Flags of the MPTCP endpoints that are registered for the link once the "
                            "tunnel is there; none: that is left to others."),
+        },
+        [KEY_ID_FALLBACK] = {
+                .id = KEY_ID_FALLBACK,
+                .name = "fallback",
+                .section_name = "Fallback",
+                .type = KEY_BOOLEAN,
+                .offset = offsetof(Settings, fallback),
+                .default_text = "yes",
+                .range_text = N_("yes or no"),
+                .help = N_("Whether connections whose SYN gets no answer over UDP go on as plain TCP; no: "
+                           "they never leave the tunnel."),
+        },
+        [KEY_ID_FALLBACK_AFTER] = {
+                .id = KEY_ID_FALLBACK_AFTER,
+                .name = "fallback-after",
+                .section_name = "FallbackAfter",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, fallback_after),
+                .minimum = 1,
+                .maximum = 10,
+                .default_text = "2",
+                .range_text = N_("1 … 10"),
+                .help = N_("How many SYNs without answer are sent over UDP before the next one leaves as "
+                           "plain TCP."),
+        },
+        [KEY_ID_KEEPALIVE] = {
+                .id = KEY_ID_KEEPALIVE,
+                .name = "keepalive",
+                .section_name = "KeepAlive",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, keepalive),
+                .minimum = 5,
+                .maximum = 7200,
+                .zero_word = "no",
+                .default_text = "25",
+                .range_text = N_("no or 5 … 7200"),
+                .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
+                           "that a NAT does not forget it."),
         },
 };
 

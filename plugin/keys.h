@@ -20,6 +20,7 @@ typedef enum TunnelMode {
         TUNNEL_NO,
         TUNNEL_YES,
         TUNNEL_AUTO,    /* attached while the link carries an MPTCP endpoint */
+        TUNNEL_ON_DEMAND, /* attached, but used only to destinations on whose way MPTCP options get lost */
         _TUNNEL_MODE_MAX,
 } TunnelMode;
 
@@ -58,6 +59,9 @@ typedef struct Settings {
         uint32_t mss;             /* 0: auto, from the MTU */
         uint32_t mtu;             /* 0: leave the MTU alone */
         uint32_t mptcp_endpoint;  /* ENDPOINT_*; 0: none, leave endpoints to others */
+        bool fallback;            /* plain TCP where UDP gets no answer */
+        uint32_t fallback_after;  /* SYNs over UDP without answer */
+        uint32_t keepalive;       /* seconds; 0: leave sockets alone */
 } Settings;
 
 typedef enum KeyType {
@@ -81,6 +85,9 @@ typedef enum KeyId {
         KEY_ID_MSS,
         KEY_ID_MTU,
         KEY_ID_MPTCP_ENDPOINT,
+        KEY_ID_FALLBACK,
+        KEY_ID_FALLBACK_AFTER,
+        KEY_ID_KEEPALIVE,
         _KEY_ID_MAX,
 } KeyId;
 
@@ -92,7 +99,7 @@ typedef struct Key {
         size_t offset;             /* of the field in Settings */
         uint32_t minimum;          /* KEY_NUMBER: range of a value that is not the zero word */
         uint32_t maximum;
-        const char *zero_word;     /* KEY_NUMBER: "auto", "no" … */
+        const char *zero_word;     /* KEY_NUMBER: "auto", "no" …; NULL: 0 is no value */
         const char *default_text;  /* parsed by key_parse() itself, so it is always valid input */
         const char *range_text;    /* what is allowed, for messages and help (translatable, N_()) */
         const char *help;          /* one sentence that ends in a full stop (translatable) */

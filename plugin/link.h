@@ -38,11 +38,12 @@ typedef enum LinkStage {
 const char *link_state_name(LinkState state);
 const char *link_stage_name(LinkStage stage);
 
-/* Called once when a link has been settled, or is gone. */
-typedef void (*LinkSettled)(void *userdata);
+/* Called once when a link has been settled, or is gone, or the service ends (then manager->stopping is true). */
+typedef void (*LinkSettled)(const Link *link, void *userdata);
 
 typedef struct LinkWaiter {
         struct LinkWaiter *next;
+        bool due;              /* the round under way was begun after the wish */
         LinkSettled settled;
         void *userdata;
 } LinkWaiter;
@@ -53,6 +54,7 @@ typedef struct Link {
         uint32_t ifindex;
         char *path;            /* D-Bus object path */
         bool exported;         /* announced on the bus */
+        char **announced;      /* what was said there last: bus-link.c */
 
         LinkFacts *facts;      /* as of the last look; never NULL in the manager's list */
         Profile *profile;
@@ -83,7 +85,7 @@ void link_adopt(Link *link);
 /* Starts to bring the link in line; finishes at once or when the sources have answered. */
 void link_reconcile(Link *link);
 
-/* Calls settled when the link has been settled the next time. -ENOMEM: it is not called. */
+/* Calls settled when the link has been settled by a look that begins from now on. -ENOMEM: it is not called. */
 int link_wait(Link *link, LinkSettled settled, void *userdata);
 
 /* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the

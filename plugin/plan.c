@@ -233,6 +233,13 @@ static void fill_link(const PlanInput *input, struct underpass_link *link) {
                 link->mark_mask = settings->fwmark.mask;
         }
 
+        if (settings->fallback)
+                link->flags |= UNDERPASS_LINK_FALLBACK;
+        if (settings->tunnel == TUNNEL_ON_DEMAND)
+                link->flags |= UNDERPASS_LINK_ON_DEMAND;
+        link->fallback_after = (uint16_t) settings->fallback_after;
+        link->keepalive = (uint16_t) settings->keepalive;
+
         link->mss_ipv4 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV4_AND_TCP_BYTES);
         link->mss_ipv6 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV6_AND_TCP_BYTES);
 

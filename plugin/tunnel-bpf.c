@@ -32,7 +32,6 @@ static int network_namespace_cookie(uint64_t *ret) {
 int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
         _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
         bool tcx = false, netkit = false;
-        uint64_t cookie = 0;
         int r;
 
         if (!tunnel)
@@ -43,11 +42,11 @@ int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
                 tunnel->programs[i] = -EBADF;
         libbpf_set_print(NULL);
 
-        r = network_namespace_cookie(&cookie);
+        r = network_namespace_cookie(&tunnel->cookie);
         if (r < 0)
                 return r;
         tunnel->root = strdup(root);
-        tunnel->folder = string_format("%s/%llu", root, (unsigned long long) cookie);
+        tunnel->folder = string_format("%s/%llu", root, (unsigned long long) tunnel->cookie);
         if (!tunnel->root || !tunnel->folder)
                 return -ENOMEM;
         r = tunnel_hook_probe(&tcx, &netkit);
@@ -97,6 +96,9 @@ int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifind
         if (r < 0)
                 return r;
         hop.ifindex = send_ifindex;
+        r = tunnel_pins_keepalive(tunnel);
+        if (r < 0)
+                tunnel_complain(tunnel, "no keepalive: cannot attach to the cgroup tree: %s", strerror(-r));
         return bpf_map_update_elem(tunnel->maps[MAP_HOP], &zero, &hop, BPF_ANY);
 }
 
@@ -303,6 +305,25 @@ int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters 
                 for (size_t i = 0; i < UNDERPASS_COUNTER_COUNT; i++)
                         sum.value[i] += values[cpu].value[i];
         *ret = sum;
+        return 0;
+}
+
+int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
+        struct underpass_verdict_key key = {};
+        struct underpass_verdict verdict;
+        int map = tunnel->maps[MAP_VERDICTS], r;
+
+        if (!tunnel->loaded)
+                return 0;
+        r = bpf_map_get_next_key(map, NULL, &key);
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_VERDICTS_MAX; i++) {
+                if (bpf_map_lookup_elem(map, &key, &verdict) == 0) {
+                        r = handler(&key, &verdict, userdata);
+                        if (r != 0)
+                                return r;
+                }
+                r = bpf_map_get_next_key(map, &key, &key);
+        }
         return 0;
 }
 

@@ -15,6 +15,7 @@ typedef enum TunnelMap {
         MAP_TRIES,
         MAP_COUNTERS,
         MAP_SAVED,
+        MAP_VERDICTS,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 
@@ -24,6 +25,7 @@ typedef enum TunnelProgram {
         PROGRAM_INGRESS_ETHERNET,
         PROGRAM_INGRESS_RAW,
         PROGRAM_HOP,
+        PROGRAM_KEEPALIVE,
         _TUNNEL_PROGRAM_MAX,
 } TunnelProgram;
 
@@ -41,10 +43,14 @@ struct Tunnel {
         bool pinned;
         int maps[_TUNNEL_MAP_MAX];
         int programs[_TUNNEL_PROGRAM_MAX];
+        uint64_t cookie; /* of the network namespace */
         char *complaint;
 };
 
 /* tunnel-pins.c */
+
+/* Attaches the keepalive program to the root of the cgroup tree, pinned, or replaces the one there. -ENOENT: no cgroup2 mounted. */
+int tunnel_pins_keepalive(Tunnel *tunnel);
 
 /* Adopts what lies in the folder. 0: adopted or nothing there; what cannot be adopted has been removed. */
 int tunnel_pins_adopt(Tunnel *tunnel);

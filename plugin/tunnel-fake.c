@@ -125,6 +125,10 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         return 0;
 }
 
+int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
+        return 0;
+}
+
 TunnelHook tunnel_hook(Tunnel *tunnel) {
         return tunnel->hook;
 }

@@ -11,14 +11,18 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "tunnel-bpf.h"
 #include "underpass.skel.h"
 
 enum { VERIFIER_LOG_SIZE = 64 * 1024 };
+
+#define KEEPALIVE_PIN "keepalive"
 
 static const char *const map_names[_TUNNEL_MAP_MAX] = {
         [MAP_LINKS] = "links",
@@ -27,6 +31,7 @@ static const char *const map_names[_TUNNEL_MAP_MAX] = {
         [MAP_TRIES] = "tries",
         [MAP_COUNTERS] = "counters",
         [MAP_SAVED] = "saved",
+        [MAP_VERDICTS] = "verdicts",
 };
 
 static const char *const program_names[_TUNNEL_PROGRAM_MAX] = {
@@ -35,6 +40,7 @@ static const char *const program_names[_TUNNEL_PROGRAM_MAX] = {
         [PROGRAM_INGRESS_ETHERNET] = "underpass_ingress_ethernet",
         [PROGRAM_INGRESS_RAW] = "underpass_ingress_raw",
         [PROGRAM_HOP] = "underpass_hop",
+        [PROGRAM_KEEPALIVE] = "underpass_keepalive",
 };
 
 void tunnel_complain(Tunnel *tunnel, const char *format, ...) {
@@ -162,6 +168,7 @@ static int load(Tunnel *tunnel) {
         (void) bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop);
         hop.abi_version = UNDERPASS_ABI_VERSION;
         hop.object_id = object_id();
+        hop.namespace_cookie = tunnel->cookie;
         return bpf_map_update_elem(tunnel->maps[MAP_HOP], &zero, &hop, BPF_ANY);
 }
 
@@ -212,6 +219,55 @@ int tunnel_pins_ensure(Tunnel *tunnel) {
         return tunnel->pinned ? 0 : pin_all(tunnel);
 }
 
+/* Where cgroup2 is mounted: by itself, or beside the older hierarchies. */
+static int open_cgroup_root(void) {
+        static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+
+        for (size_t i = 0; i < ELEMENTS(roots); i++) {
+                struct statfs info;
+
+                if (statfs(roots[i], &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC) {
+                        int fd = open(roots[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                        return fd < 0 ? -errno : fd;
+                }
+        }
+        return -ENOENT;
+}
+
+int tunnel_pins_keepalive(Tunnel *tunnel) {
+        _cleanup_(close_fdp) int cgroup = -EBADF, link = -EBADF;
+        _cleanup_(freep) char *pin = named_path(tunnel, KEEPALIVE_PIN);
+        int r;
+
+        if (!pin)
+                return -ENOMEM;
+        link = bpf_obj_get(pin);
+        if (link >= 0)
+                return bpf_link_update(link, tunnel->programs[PROGRAM_KEEPALIVE], NULL);
+        cgroup = open_cgroup_root();
+        if (cgroup < 0)
+                return cgroup;
+        link = bpf_link_create(tunnel->programs[PROGRAM_KEEPALIVE], cgroup, BPF_CGROUP_SOCK_OPS, NULL);
+        if (link < 0)
+                return link;
+        r = bpf_obj_pin(link, pin);
+        return r < 0 ? r : 0;
+}
+
+static void remove_keepalive(Tunnel *tunnel) {
+        _cleanup_(close_fdp) int link = -EBADF;
+        _cleanup_(freep) char *pin = named_path(tunnel, KEEPALIVE_PIN);
+
+        if (!pin)
+                return;
+        link = bpf_obj_get(pin);
+        if (link < 0)
+                return;
+        (void) bpf_link_detach(link);
+        (void) unlink(pin);
+}
+
 int tunnel_pins_remove(Tunnel *tunnel) {
         _cleanup_(freep) char *hop = tunnel_pins_path(tunnel, 0, DIRECTION_INGRESS);
         const char *const *const tables[] = { map_names, program_names };
@@ -220,6 +276,7 @@ int tunnel_pins_remove(Tunnel *tunnel) {
         if (!hop)
                 return -ENOMEM;
         (void) unlink(hop);
+        remove_keepalive(tunnel);
         for (size_t t = 0; t < ELEMENTS(tables); t++)
                 for (size_t i = 0; i < counts[t]; i++) {
                         _cleanup_(freep) char *path = named_path(tunnel, tables[t][i]);
@@ -246,6 +303,7 @@ static bool adopt_maps(Tunnel *tunnel) {
                 [MAP_TRIES] = sizeof(struct underpass_flow),
                 [MAP_COUNTERS] = sizeof(struct underpass_counters),
                 [MAP_SAVED] = sizeof(struct underpass_saved),
+                [MAP_VERDICTS] = sizeof(struct underpass_verdict),
         };
         struct underpass_hop hop = {};
         uint32_t zero = 0;

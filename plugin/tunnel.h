@@ -71,6 +71,12 @@ typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const str
 /* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
 
+typedef int (*TunnelVerdictHandler)(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict,
+                                    void *userdata);
+
+/* The same for what is remembered about destinations. */
+int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata);
+
 /* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the
  * verifier's last words. */
 TunnelHook tunnel_hook(Tunnel *tunnel);

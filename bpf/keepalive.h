@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * NATs forget a UDP mapping after some 30 s of silence, while applications rely on hours (RFC 5382). So the sockets of tunnelled flows
+ * get TCP keepalive without their application's help: a sockops program on the root of the cgroup tree, which sees every TCP
+ * connection being established, subflows of MPTCP included.
+ *
+ * Room: BPF only; maps and socket options.
+ */
+
+#include "flow.h"
+
+enum {
+        OPTION_SOL_SOCKET = 1,
+        OPTION_SO_KEEPALIVE = 9,
+        OPTION_SOL_TCP = 6,
+        OPTION_TCP_KEEPIDLE = 4,
+        OPTION_TCP_KEEPINTVL = 5,
+        FAMILY_IPV4 = 2,
+};
+
+/* Each field read by itself, at once: the compiler must not choose between addresses in the context, which the verifier refuses. */
+#define READ_FIELD(variable, field)                \
+        do {                                       \
+                variable = socket->field;          \
+                asm volatile("" : "+r"(variable)); \
+        } while (0)
+
+UNDERPASS_INLINE void flow_key_of_socket(struct bpf_sock_ops *socket, struct underpass_flow_key *key) {
+        __u32 family, local_ipv4, remote_ipv4, local_port, remote_port;
+
+        READ_FIELD(family, family);
+        READ_FIELD(local_ipv4, local_ip4);
+        READ_FIELD(remote_ipv4, remote_ip4);
+        READ_FIELD(local_port, local_port);
+        READ_FIELD(remote_port, remote_port);
+        READ_FIELD(key->local[0], local_ip6[0]);
+        READ_FIELD(key->local[1], local_ip6[1]);
+        READ_FIELD(key->local[2], local_ip6[2]);
+        READ_FIELD(key->local[3], local_ip6[3]);
+        READ_FIELD(key->remote[0], remote_ip6[0]);
+        READ_FIELD(key->remote[1], remote_ip6[1]);
+        READ_FIELD(key->remote[2], remote_ip6[2]);
+        READ_FIELD(key->remote[3], remote_ip6[3]);
+        if (family == FAMILY_IPV4) {
+                packet_address_ipv4(key->local, local_ipv4);
+                packet_address_ipv4(key->remote, remote_ipv4);
+        }
+        key->local_port = UNDERPASS_NET16(local_port); /* host order, while the other one is in network order, in the upper half */
+        key->remote_port = UNDERPASS_NET16(UNDERPASS_NET32(remote_port));
+}
+
+SEC("sockops")
+int underpass_keepalive(struct bpf_sock_ops *socket) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+        struct underpass_link *link;
+        struct underpass_hop *namespace;
+        __u32 zero = 0, ifindex;
+        int on = 1, seconds;
+
+        if (socket->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && socket->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+                return 1;
+        namespace = bpf_map_lookup_elem(&hop, &zero);
+        if (!namespace || bpf_get_netns_cookie(socket) != namespace->namespace_cookie)
+                return 1;
+        flow_key_of_socket(socket, &key);
+        flow = flow_lookup(&key);
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED)
+                return 1;
+        ifindex = flow->ifindex;
+        link = bpf_map_lookup_elem(&links, &ifindex);
+        if (!link || link->keepalive == 0)
+                return 1;
+        seconds = link->keepalive;
+        bpf_setsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_KEEPALIVE, &on, sizeof(on));
+        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPIDLE, &seconds, sizeof(seconds));
+        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPINTVL, &seconds, sizeof(seconds));
+        return 1;
+}

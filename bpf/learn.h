@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What else a packet of the peer tells about a flow: a plain SYN ends a tunnelled one, a plain answer shows whether MPTCP options got
+ * through, and a datagram of a flow that was forgotten brings it back.
+ *
+ * Room: BPF only; maps, header copies and the sockets of this host.
+ */
+
+#include "flow.h"
+
+enum {
+        TCP_STATE_LISTEN = 10,         /* enum in linux/tcp_states.h */
+        SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what the socket expects a sequence number may lie, bytes */
+};
+
+/* A plain answer to a plain SYN that was watched: has the MPTCP option come back? */
+UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct packet *packet, const struct underpass_flow *flow,
+                                        struct underpass_flow_key *key) {
+        struct packet_options options = {};
+        __u32 ifindex = flow->ifindex, slot = flow->slot;
+        int refused = packet->header.tcp.flags & UNDERPASS_TCP_RST, join = flow->flags & UNDERPASS_FLOW_JOIN;
+
+        if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected))
+                return;
+        if (!refused)
+                packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
+        bpf_map_delete_elem(&tries, key);
+        /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing of the connection: its
+         * MP_CAPABLE has been stripped. */
+        if (refused ? join : !options.mptcp) {
+                verdict_strip(key, ifindex);
+                count(slot, UNDERPASS_COUNTER_STRIPPED);
+        }
+}
+
+/* A TCP segment that came as such. Only SYN, SYN-ACK and RST are looked up; all others cost a test of the flags. */
+UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *packet) {
+        struct underpass_flow_key key;
+        struct underpass_flow *flow;
+        __u8 flags;
+
+        if (!packet)
+                return 0;
+        flags = packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK | UNDERPASS_TCP_RST);
+        if (!(flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
+                return 0;
+        flow_key_incoming(packet, &key);
+        flow = bpf_map_lookup_elem(&tries, &key);
+        if (flow) {
+                if (flow->state == UNDERPASS_FLOW_WATCHED && (flags & UNDERPASS_TCP_ACK))
+                        learn_from_answer(skb, packet, flow, &key);
+                /* The peer has given up UDP, and is answered as it asks. */
+                else if (flags == UNDERPASS_TCP_SYN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
+                        bpf_map_delete_elem(&tries, &key);
+                return 0;
+        }
+        if (flags != UNDERPASS_TCP_SYN)
+                return 0;
+        /* Anybody can send this: an established flow ends only if our stack, too, takes it for a new connection. */
+        flow = bpf_map_lookup_elem(&flows, &key);
+        if (flow)
+                flow->flags |= UNDERPASS_FLOW_PLAIN_SYN;
+        return 0;
+}
+
+/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK means that the old flow is over. 1: so it is. */
+UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp, const struct underpass_flow_key *key) {
+        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
+                return 0;
+        bpf_map_delete_elem(&flows, key);
+        return 1;
+}
+
+/* Whether a segment fits what a socket of this host expects: as hard to guess as for TCP itself. */
+UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, const struct packet *packet) {
+        __u32 sequence = UNDERPASS_NET32(packet->header.udp.sequence);
+        __u32 acknowledgment = UNDERPASS_NET32(packet->header.udp.acknowledgment);
+        struct bpf_sock_tuple tuple = {};
+        struct bpf_tcp_sock *tcp;
+        struct bpf_sock *sock;
+        int fits = 0;
+
+        if (packet->ipv6) {
+                __builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(packet->source));
+                __builtin_memcpy(tuple.ipv6.daddr, packet->dest, sizeof(packet->dest));
+                tuple.ipv6.sport = packet->header.udp.source;
+                tuple.ipv6.dport = packet->header.udp.dest;
+                sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+        } else {
+                tuple.ipv4.saddr = packet->source[3];
+                tuple.ipv4.daddr = packet->dest[3];
+                tuple.ipv4.sport = packet->header.udp.source;
+                tuple.ipv4.dport = packet->header.udp.dest;
+                sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        }
+        if (!sock)
+                return 0;
+        if (sock->state != TCP_STATE_LISTEN) {
+                tcp = bpf_tcp_sock(sock);
+                if (tcp)
+                        fits = sequence - tcp->rcv_nxt + SEQUENCE_WINDOW_MAX <= 2 * SEQUENCE_WINDOW_MAX &&
+                               acknowledgment - tcp->snd_una <= tcp->snd_nxt - tcp->snd_una;
+        }
+        bpf_sk_release(sock);
+        return fits;
+}
+
+/*
+ * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile, the flow was pushed out of
+ * the map, or the map is new, and it is learnt again. 1: it is; 0: not ours. What a router forwards has no socket here and cannot be told
+ * from other UDP.
+ */
+UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key) {
+        struct underpass_flow flow = {};
+        struct underpass_link *link;
+
+        if (!packet || !key || !underpass_udp_shape(&packet->header, packet->length))
+                return 0;
+        if ((packet->header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != UNDERPASS_TCP_ACK)
+                return 0;
+        link = link_of(skb);
+        if (!link)
+                return 0;
+        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key->local_port)) &&
+            !ports_contain(link->remote_ports, UNDERPASS_NET16(key->remote_port)))
+                return 0;
+        if (!fits_socket(skb, packet))
+                return 0;
+        flow.opened_ns = bpf_ktime_get_coarse_ns();
+        flow.seen_ns = flow.opened_ns;
+        flow.ifindex = skb->ifindex;
+        flow.slot = link->slot;
+        flow.state = UNDERPASS_FLOW_TUNNELLED;
+        if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY) < 0)
+                return 0;
+        bpf_map_delete_elem(&tries, key);
+        count(flow.slot, UNDERPASS_COUNTER_RELEARNT);
+        return 1;
+}
