@@ -13,7 +13,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 2
+#define UNDERPASS_ABI_VERSION 3
 
 enum {
         UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
@@ -21,6 +21,7 @@ enum {
         UNDERPASS_TRIES_MAX = 16384,      /* flows whose handshake is not finished */
         UNDERPASS_VERDICTS_MAX = 8192,    /* destinations whose behaviour is remembered */
         UNDERPASS_BLOCKED_SECONDS = 600,  /* so long a destination that did not answer over UDP is left in peace */
+        UNDERPASS_PATH_MTU_SECONDS = 600, /* so long a path MTU that ICMP told of limits the MSS of new flows (as the kernel's own) */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* so long an on-demand link tunnels to a destination that lost MPTCP options */
         UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
@@ -44,6 +45,7 @@ enum underpass_link_flag {
         UNDERPASS_LINK_FWMARK = 1U << 1,       /* only SYNs with (skb->mark & mark_mask) == mark leave in the tunnel */
         UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer; else such flows stay off the wire */
         UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to destinations on whose way MPTCP options get lost */
+        UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_ipv4 and mss_ipv6 come from the MTU: a smaller path MTU lowers them */
 };
 
 /*
@@ -126,6 +128,9 @@ struct underpass_verdict_key {
 struct underpass_verdict {
         __u64 blocked_until_ns;  /* until then no SYN is tried over UDP */
         __u64 stripped_until_ns; /* until then an on-demand link tunnels */
+        __u64 mtu_until_ns;      /* until then mtu is believed */
+        __u32 mtu;               /* path MTU, bytes */
+        __u32 reserved;
 };
 
 /*

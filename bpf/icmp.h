@@ -19,6 +19,7 @@ enum {
         ICMP_PARAMETER = 12,
         ICMP_NEEDS_FRAGMENTATION = 4,
         ICMPV6_UNREACHABLE = 1,
+        ICMPV6_TOO_BIG = 2,
         ICMPV6_PARAMETER = 4,
 };
 
@@ -31,6 +32,7 @@ struct icmp_quote {
         __u8 ipv6;
         __u8 refusal;    /* the error says that UDP does not get there */
         __u8 reserved[2];
+        __u32 mtu;       /* path MTU that the error tells of; 0: none */
         union underpass_header header;
         struct underpass_flow_key key;
 };
@@ -39,6 +41,7 @@ struct icmp_start {
         __u8 type;
         __u8 code;
         __u16 check;
+        __u32 rest;      /* IPv4: MTU in the lower half; IPv6: MTU; network order */
 };
 
 /* Whether the packet is ICMP at all: the test that all other traffic pays for. */
@@ -104,12 +107,16 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 if (start.type < ICMPV6_UNREACHABLE || start.type > ICMPV6_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMPV6_UNREACHABLE;
+                if (start.type == ICMPV6_TOO_BIG)
+                        quote->mtu = UNDERPASS_NET32(start.rest);
                 if (icmp_read_inner_ipv6(skb, quote) < 0)
                         return -1;
         } else {
                 if (start.type != ICMP_UNREACHABLE && start.type != ICMP_TIME_EXCEEDED && start.type != ICMP_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMP_UNREACHABLE && start.code != ICMP_NEEDS_FRAGMENTATION;
+                if (start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION)
+                        quote->mtu = UNDERPASS_NET32(start.rest) & 0xffff;
                 if (icmp_read_inner_ipv4(skb, quote) < 0)
                         return -1;
         }
@@ -203,6 +210,8 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                         return 1;
                 }
         }
+        if (quote.mtu != 0)
+                verdict_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
         if (icmp_rewrite(skb, &quote, sequence) < 0)
                 return 1;
         count(slot, UNDERPASS_COUNTER_ICMP_CONVERTED);

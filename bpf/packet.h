@@ -280,16 +280,21 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
 }
 
 /*
- * Lowers the MSS of a SYN or SYN-ACK to the limit of its IP version (0: never). packet->header is in TCP form; its checksum is put right here and written by
+ * Lowers the MSS of a SYN or SYN-ACK to the limit of its IP version (0: never) and to what fits mtu (0: not known). packet->header is in TCP form; its checksum is put right here and written by
  * the packet_write() that follows. Returns 1 when something was changed.
  */
-UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *packet, __u16 limit_ipv4, __u16 limit_ipv6) {
+UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *packet, __u16 limit_ipv4, __u16 limit_ipv6,
+                                      __u32 mtu) {
         struct packet_options options = {};
+        __u32 headers;
         __u16 limit, old, new;
 
         if (!packet)
                 return 0;
         limit = packet->ipv6 ? limit_ipv6 : limit_ipv4;
+        headers = packet->ipv6 ? IPV6_LENGTH + UNDERPASS_HEADER_LENGTH : IPV4_LENGTH + UNDERPASS_HEADER_LENGTH;
+        if (limit != 0 && mtu > headers && mtu - headers < limit)
+                limit = mtu - headers;
         new = UNDERPASS_NET16(limit);
         if (limit == 0)
                 return 0;

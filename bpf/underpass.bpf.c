@@ -85,19 +85,27 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         return send_to_hop(skb, layer3, flow->slot);
 }
 
-UNDERPASS_INLINE void clamp(struct __sk_buff *skb, struct packet *packet, __u32 ifindex, __u32 slot) {
+/* A SYN or SYN-ACK, in TCP form: asks for no larger segments than the link, the profile and the path allow. */
+UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key, __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
+        __u32 mtu = 0;
 
-        if (link && packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6))
-                count(slot, UNDERPASS_COUNTER_MSS_CLAMPED);
+        if (!link)
+                return 0;
+        if (link->flags & UNDERPASS_LINK_MSS_AUTO)
+                mtu = verdict_mtu(key, ifindex);
+        if (packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6, mtu))
+                count(link->slot, UNDERPASS_COUNTER_MSS_CLAMPED);
+        return 0;
 }
 
-UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet, __u32 slot) {
+UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet, struct underpass_flow_key *key,
+                             __u32 slot) {
         __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
 
         underpass_udp_to_tcp(&packet->header);
         if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
-                clamp(skb, packet, skb->ifindex, slot);
+                clamp(skb, packet, key, skb->ifindex);
         if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
@@ -153,7 +161,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 return VERDICT_NEXT;
         }
         flow_received(flow, &key, &packet.header);
-        return receive(skb, layer3, &packet, slot);
+        return receive(skb, layer3, &packet, &key, slot);
 }
 
 SEC("tc")
@@ -194,8 +202,12 @@ int underpass_hop(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
         }
-        if (packet.header.tcp.flags & UNDERPASS_TCP_SYN)
-                clamp(skb, &packet, ifindex, slot);
+        if (packet.header.tcp.flags & UNDERPASS_TCP_SYN) {
+                struct underpass_flow_key key = {};
+
+                flow_key_outgoing(&packet, &key);
+                clamp(skb, &packet, &key, ifindex);
+        }
         if (underpass_tcp_to_udp(&packet.header, packet.length))
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
         if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {

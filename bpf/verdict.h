@@ -12,6 +12,8 @@
 
 #define NANOSECONDS 1000000000ULL
 
+enum { VERDICT_MTU_MIN = 552 };
+
 UNDERPASS_INLINE void verdict_key(const struct underpass_flow_key *flow, __u32 ifindex, struct underpass_verdict_key *key) {
         __builtin_memset(key, 0, sizeof(*key));
         key->ifindex = ifindex;
@@ -51,6 +53,37 @@ UNDERPASS_GLOBAL int verdict_strip(struct underpass_flow_key *flow, __u32 ifinde
         else
                 bpf_map_update_elem(&verdicts, &key, &fresh, BPF_ANY);
         return 0;
+}
+
+/* ICMP says how large packets may be on the way. Too small ones are no path MTU (RFC 791, RFC 8200), and Linux believes none below
+ * 552 either. */
+UNDERPASS_GLOBAL int verdict_learn_mtu(struct underpass_flow_key *flow, __u32 ifindex, __u32 mtu) {
+        __u64 until = bpf_ktime_get_coarse_ns() + UNDERPASS_PATH_MTU_SECONDS * NANOSECONDS;
+        struct underpass_verdict fresh = { .mtu_until_ns = until, .mtu = mtu }, *verdict;
+        struct underpass_verdict_key key;
+
+        if (!flow || mtu < VERDICT_MTU_MIN)
+                return 0;
+        verdict_key(flow, ifindex, &key);
+        verdict = bpf_map_lookup_elem(&verdicts, &key);
+        if (verdict) {
+                verdict->mtu = mtu;
+                verdict->mtu_until_ns = until;
+        } else
+                bpf_map_update_elem(&verdicts, &key, &fresh, BPF_ANY);
+        return 0;
+}
+
+/* The path MTU, 0: none was told of. */
+UNDERPASS_GLOBAL int verdict_mtu(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_verdict_key key;
+        struct underpass_verdict *verdict;
+
+        if (!flow)
+                return 0;
+        verdict_key(flow, ifindex, &key);
+        verdict = bpf_map_lookup_elem(&verdicts, &key);
+        return verdict && verdict->mtu_until_ns > bpf_ktime_get_coarse_ns() ? (int) verdict->mtu : 0;
 }
 
 /* A handshake over UDP has been completed. */

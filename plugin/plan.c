@@ -240,6 +240,8 @@ static void fill_link(const PlanInput *input, struct underpass_link *link) {
         link->fallback_after = (uint16_t) settings->fallback_after;
         link->keepalive = (uint16_t) settings->keepalive;
 
+        if (settings->mss == 0)
+                link->flags |= UNDERPASS_LINK_MSS_AUTO;
         link->mss_ipv4 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV4_AND_TCP_BYTES);
         link->mss_ipv6 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV6_AND_TCP_BYTES);
 
@@ -350,7 +352,8 @@ uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mt
         else if (!same_settings(&applied->link, &plan->link))
                 steps |= STEP_SETTINGS;
 
-        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0)
+        /* An on-demand link sends first SYNs as plain TCP anyway. */
+        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 && !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
                 steps |= STEP_ANNOUNCE;
         return steps;
 }
