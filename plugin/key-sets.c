@@ -147,7 +147,8 @@ static bool ports_equal(const void *a, const void *b) {
                memcmp(one->ranges, other->ranges, one->count * sizeof(one->ranges[0])) == 0;
 }
 
-const ValueType value_type_ports = { "a(qq)", sizeof(PortSet), ports_parse, ports_format, ports_equal };
+const ValueType value_type_ports = { "a(qq)", sizeof(PortSet), ports_parse, ports_format, ports_equal,
+                                      NULL };
 
 const struct underpass_port_range *port_set_overlap(const PortSet *set, uint16_t first, uint16_t last) {
         for (size_t i = 0; i < set->count; i++)
@@ -322,4 +323,4 @@ static bool prefixes_equal(const void *a, const void *b) {
 }
 
 const ValueType value_type_prefixes = { "as", sizeof(PrefixSet), prefixes_parse, prefixes_format,
-                                        prefixes_equal };
+                                        prefixes_equal, NULL };

@@ -25,6 +25,7 @@ typedef struct ValueType {
         int (*parse)(const Key *key, const char *text, void *field, char **ret_reason);
         void (*format)(const Key *key, const void *field, char *buffer, size_t size);
         bool (*equal)(const void *a, const void *b);
+        const char *(*word)(const Key *key, size_t number);  /* as key_word(); NULL: no words at all */
 } ValueType;
 
 extern const ValueType value_type_ports;

@@ -117,6 +117,10 @@ static bool tunnel_equal(const void *a, const void *b) {
         return *(const TunnelMode *) a == *(const TunnelMode *) b;
 }
 
+static const char *tunnel_word(const Key *key, size_t number) {
+        return number < ELEMENTS(tunnel_words) ? tunnel_words[number] : NULL;
+}
+
 static int boolean_parse(const Key *key, const char *text, void *field, char **ret_reason) {
         static const struct {
                 const char *word;
@@ -143,6 +147,10 @@ static bool boolean_equal(const void *a, const void *b) {
         return *(const bool *) a == *(const bool *) b;
 }
 
+static const char *boolean_word(const Key *key, size_t number) {
+        return number == 0 ? "yes" : number == 1 ? "no" : NULL;
+}
+
 static int number_parse(const Key *key, const char *text, void *field, char **ret_reason) {
         Token token = trimmed(text);
         uint32_t number;
@@ -155,6 +163,11 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
         int r = token_decimal(token, &number);
         if (r == -EINVAL)
                 return refuse_token(ret_reason, r, _("“%s” is not a number"), token);
+        /* Seconds or times that are "no" can be said to be 0; a size that is "auto" cannot. */
+        if (r == 0 && number == 0 && key->zero_word && streq(key->zero_word, "no")) {
+                *(uint32_t *) field = 0;
+                return 0;
+        }
         if (r == -ERANGE || number < key->minimum || number > key->maximum) {
                 _cleanup_(freep) char *excerpt = string_excerpt(token.text, token.length,
                                                                 EXCERPT_CHARACTERS);
@@ -179,6 +192,10 @@ static void number_format(const Key *key, const void *field, char *buffer, size_
 
 static bool number_equal(const void *a, const void *b) {
         return *(const uint32_t *) a == *(const uint32_t *) b;
+}
+
+static const char *number_word(const Key *key, size_t number) {
+        return number == 0 ? key->zero_word : NULL;
 }
 
 /* 0x… or decimal. A leading zero is refused, for some programs would read it as octal. */
@@ -302,15 +319,21 @@ static void endpoint_format(const Key *key, const void *field, char *buffer, siz
                 append(buffer, size, "none");
 }
 
+static const char *endpoint_word(const Key *key, size_t number) {
+        if (number == 0)
+                return "none";
+        return number <= ELEMENTS(endpoint_words) ? endpoint_words[number - 1].word : NULL;
+}
+
 static const ValueType value_type_tunnel = { "s", sizeof(TunnelMode), tunnel_parse, tunnel_format,
-                                             tunnel_equal };
-static const ValueType value_type_mark = { "s", sizeof(Mark), mark_parse, mark_format, mark_equal };
+                                             tunnel_equal, tunnel_word };
+static const ValueType value_type_mark = { "s", sizeof(Mark), mark_parse, mark_format, mark_equal, NULL };
 static const ValueType value_type_boolean = { "b", sizeof(bool), boolean_parse, boolean_format,
-                                              boolean_equal };
+                                              boolean_equal, boolean_word };
 static const ValueType value_type_number = { "u", sizeof(uint32_t), number_parse, number_format,
-                                             number_equal };
+                                             number_equal, number_word };
 static const ValueType value_type_endpoint = { "as", sizeof(uint32_t), endpoint_parse, endpoint_format,
-                                               number_equal };
+                                               number_equal, endpoint_word };
 
 static const ValueType *const value_types[_KEY_TYPE_MAX] = {
         [KEY_TUNNEL_MODE] = &value_type_tunnel,
@@ -324,6 +347,12 @@ static const ValueType *const value_types[_KEY_TYPE_MAX] = {
 
 const char *key_signature(const Key *key) {
         return value_types[key->type]->signature;
+}
+
+const char *key_word(const Key *key, size_t number) {
+        const ValueType *type = value_types[key->type];
+
+        return type->word ? type->word(key, number) : NULL;
 }
 
 int key_parse(const Key *key, const char *text, Settings *settings, char **ret_reason) {

@@ -98,7 +98,7 @@ static const Key keys[_KEY_ID_MAX] = {
                 .default_text = "auto",
                 .range_text = N_("auto or 536 … 9216"),
                 .help = N_("Largest TCP segment that SYN and SYN-ACK may ask for, in bytes; auto: what "
-                           "fits the MTU."),
+                           "fits the MTU of the link and, where ICMP has told it, of the path."),
         },
         [KEY_ID_MTU] = {
                 .id = KEY_ID_MTU,

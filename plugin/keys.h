@@ -129,6 +129,10 @@ const char *key_signature(const Key *key);
  */
 int key_parse(const Key *key, const char *text, Settings *settings, char **ret_reason);
 
+/* The words, as opposed to numbers and addresses, that a value can be made of: 0, 1 … in the order in which
+ * they are offered. NULL after the last one. */
+const char *key_word(const Key *key, size_t number);
+
 /* Prints the value so that key_parse() reads the same value back. NULL when out of memory. */
 char *key_format(const Key *key, const Settings *settings);
 

@@ -188,6 +188,18 @@ static int segment_too_large(Profile *profile) {
                                                     mss, mtu, settings->mtu - IPV4_AND_TCP_BYTES));
 }
 
+static int nothing_to_look_at(Profile *profile) {
+        _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
+        _cleanup_(freep) char *mptcp_only = profile_describe(profile, KEY_ID_MPTCP_ONLY);
+
+        if (!tunnel || !mptcp_only)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s: lost MPTCP options tell where this tunnel is "
+                                                      "needed, so it cannot be combined with %s; choose "
+                                                      "tunnel=yes, or mptcp-only=yes."),
+                                                    tunnel, mptcp_only));
+}
+
 int profile_finish(Profile *profile) {
         const Settings *settings = &profile->settings;
 
@@ -196,6 +208,8 @@ int profile_finish(Profile *profile) {
         if (settings->tunnel != TUNNEL_NO && settings->remote_ports.count == 0 &&
             settings->local_ports.count == 0)
                 return ports_missing(profile);
+        if (settings->tunnel == TUNNEL_ON_DEMAND && !settings->mptcp_only)
+                return nothing_to_look_at(profile);
         if (settings->mss != 0 && settings->mtu != 0 && settings->mss > settings->mtu - IPV4_AND_TCP_BYTES)
                 return segment_too_large(profile);
         return 0;

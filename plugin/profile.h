@@ -47,8 +47,9 @@ int profile_set(Profile *profile, const Key *key, const char *text, const char *
 int profile_unknown_key(Profile *profile, const char *name, const char *source, const char *where);
 
 /*
- * Rules over several keys, called once when all sources have spoken: tunnel=yes needs remote-ports or
- * local-ports; mss must fit mtu; and so on. Records profile->error. 0 or -ENOMEM.
+ * Rules over several keys, called once when all sources have spoken: a tunnel needs remote-ports or
+ * local-ports; tunnel=on-demand needs mptcp-only; mss must fit mtu; and so on. Records profile->error. 0 or
+ * -ENOMEM.
  */
 int profile_finish(Profile *profile);
 
