@@ -13,7 +13,7 @@
 #include "keys.h"
 
 static const char *good_values[_KEY_ID_MAX][12] = {
-        [KEY_ID_TUNNEL] = { "no", "yes", "auto", " AUTO\n" },
+        [KEY_ID_TUNNEL] = { "no", "yes", "auto", " AUTO\n", "on-demand", "On-Demand" },
         [KEY_ID_REMOTE_PORTS] = { "", "443", "443,8000-8080", "1-65535", "65535 1", "80\t443,,444",
                                   "1-10000" },
         [KEY_ID_LOCAL_PORTS] = { "", "1", "65535", "10-20,15-30,31", "5,4,3,2,1" },
@@ -27,6 +27,9 @@ static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_MTU] = { "auto", "576", "1280", "65535" },
         [KEY_ID_MPTCP_ENDPOINT] = { "none", "", "subflow", "signal", "subflow,backup", "fullmesh subflow",
                                     "backup,signal,subflow" },
+        [KEY_ID_FALLBACK] = { "yes", "no", "on", "0" },
+        [KEY_ID_FALLBACK_AFTER] = { "1", "2", "10", " 05 " },
+        [KEY_ID_KEEPALIVE] = { "no", "NO", "0", "5", "25", "7200" },
 };
 
 static void every_row_is_complete(void) {
@@ -42,7 +45,7 @@ static void every_row_is_complete(void) {
                 for (const char *c = key->name; *c; c++)
                         assert(islower((unsigned char) *c) || *c == '-');
                 if (key->type == KEY_NUMBER)
-                        assert(key->minimum > 0 && key->minimum <= key->maximum && key->zero_word);
+                        assert(key->minimum > 0 && key->minimum <= key->maximum);
         }
 }
 
@@ -84,6 +87,10 @@ static void misspelt_names_are_recognised(void) {
                 { "tunenl", "tunnel" },
                 { "mptcponly", "mptcp-only" },
                 { "mtu-", "mtu" },
+                { "keep-alive", "keepalive" },
+                { "KeepAlives", "keepalive" },
+                { "fall-back", "fallback" },
+                { "fallback_after", "fallback-after" },
                 { "", NULL },
                 { "m", NULL },
                 { "underpass.", NULL },
@@ -111,6 +118,7 @@ static void defaults_are_those_of_the_table(void) {
         assert(settings.remote_ports.count == 0 && settings.local_ports.count == 0);
         assert(settings.remote_addresses.count == 0 && !settings.fwmark.set);
         assert(settings.mss == 0 && settings.mtu == 0 && settings.mptcp_endpoint == 0);
+        assert(settings.fallback && settings.fallback_after == 2 && settings.keepalive == 25);
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 _cleanup_(freep) char *text = key_format(key_get((KeyId) i), &settings);
                 assert_text(text, key_get((KeyId) i)->default_text);
@@ -181,11 +189,55 @@ static void signatures_follow_the_type(void) {
                 { KEY_ID_MSS, "u" },
                 { KEY_ID_MTU, "u" },
                 { KEY_ID_MPTCP_ENDPOINT, "as" },
+                { KEY_ID_FALLBACK, "b" },
+                { KEY_ID_FALLBACK_AFTER, "u" },
+                { KEY_ID_KEEPALIVE, "u" },
         };
 
         assert(ELEMENTS(cases) == _KEY_ID_MAX);
         for (size_t i = 0; i < ELEMENTS(cases); i++)
                 assert_text(key_signature(key_get(cases[i].id)), cases[i].signature);
+}
+
+static void words_are_those_that_are_taken(void) {
+        static const struct {
+                KeyId id;
+                const char *words;
+        } cases[] = {
+                { KEY_ID_TUNNEL, "no yes auto on-demand" },
+                { KEY_ID_REMOTE_PORTS, "" },
+                { KEY_ID_LOCAL_PORTS, "" },
+                { KEY_ID_REMOTE_ADDRESSES, "" },
+                { KEY_ID_FWMARK, "" },
+                { KEY_ID_MPTCP_ONLY, "yes no" },
+                { KEY_ID_MSS, "auto" },
+                { KEY_ID_MTU, "auto" },
+                { KEY_ID_MPTCP_ENDPOINT, "none subflow signal backup fullmesh" },
+                { KEY_ID_FALLBACK, "yes no" },
+                { KEY_ID_FALLBACK_AFTER, "" },
+                { KEY_ID_KEEPALIVE, "no" },
+        };
+
+        assert(ELEMENTS(cases) == _KEY_ID_MAX);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const Key *key = key_get(cases[i].id);
+                _cleanup_(freep) char *words = strdup("");
+
+                for (size_t number = 0; key_word(key, number); number++) {
+                        _cleanup_(freep) char *reason = NULL;
+                        Settings settings;
+
+                        settings_init(&settings);
+                        assert(key_parse(key, key_word(key, number), &settings, &reason) == 0);
+
+                        char *more = string_format("%s%s%s", words, *words ? " " : "",
+                                                   key_word(key, number));
+                        free(words);
+                        words = more;
+                }
+                assert_text(words, cases[i].words);
+                assert(!key_word(key, 1000));
+        }
 }
 
 static void every_counter_has_a_name_of_its_own(void) {
@@ -211,6 +263,7 @@ int main(void) {
                 { "every row round-trips and touches its own field only", every_row_round_trips },
                 { "values are equal when their text is", values_are_equal_when_their_text_is },
                 { "signatures follow the type", signatures_follow_the_type },
+                { "words are those that are taken", words_are_those_that_are_taken },
                 { "every counter has a name of its own", every_counter_has_a_name_of_its_own },
         };
 

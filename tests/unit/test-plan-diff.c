@@ -43,6 +43,12 @@ static void the_first_plan_takes_all_steps(void) {
         assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_MTU | STEP_ENDPOINTS));
         /* Somebody else has set this MTU already; it is not ours to restore. */
         assert(plan_diff(&nothing, world.plan, 1400) == (STEP_ATTACH | STEP_ENDPOINTS));
+
+        /* Subflows of an on-demand link begin as plain TCP: nothing is gained by building them anew. */
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");
+        world_set(&world, KEY_ID_TUNNEL, "on-demand");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&nothing, world.plan, 1400) == STEP_ATTACH);
 }
 
 static void the_same_plan_takes_no_step(void) {

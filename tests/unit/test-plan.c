@@ -205,6 +205,7 @@ static void segments_follow_the_mtu(void) {
                 assert(world_plan(&world) == 0);
                 assert(world.plan->link.mss_ipv4 == cases[i].ipv4);
                 assert(world.plan->link.mss_ipv6 == cases[i].ipv6);
+                assert(!(world.plan->link.flags & UNDERPASS_LINK_MSS_AUTO) == !streq(cases[i].mss, "auto"));
         }
 }
 
@@ -220,7 +221,9 @@ static void the_programs_get_every_setting(void) {
         assert(world_plan(&world) == 0);
         link = &world.plan->link;
         assert(link->slot == 0);
-        assert(link->flags == (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_FWMARK));
+        assert(link->flags ==
+               (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_FWMARK | UNDERPASS_LINK_FALLBACK |
+                UNDERPASS_LINK_MSS_AUTO));
         assert(link->mark == 0x10 && link->mark_mask == 0xff);
         assert(link->remote_ports_count == 2 && link->remote_ports[1].first == 8000 &&
                link->remote_ports[1].last == 8080);
@@ -231,8 +234,53 @@ static void the_programs_get_every_setting(void) {
 
         world_set(&world, KEY_ID_MPTCP_ONLY, "no");
         world_set(&world, KEY_ID_FWMARK, "");
+        world_set(&world, KEY_ID_FALLBACK, "no");
+        world_set(&world, KEY_ID_MSS, "1400");
         assert(world_plan(&world) == 0);
         assert(world.plan->link.flags == 0 && world.plan->link.mark_mask == 0);
+}
+
+static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
+        static const struct {
+                const char *tunnel, *fallback, *after, *keepalive;
+                uint32_t flags;
+                uint16_t after_number, keepalive_number;
+        } cases[] = {
+                { "yes", "yes", "2", "25", UNDERPASS_LINK_FALLBACK, 2, 25 },
+                { "yes", "no", "10", "7200", 0, 10, 7200 },
+                { "on-demand", "yes", "1", "no", UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0 },
+                { "on-demand", "no", "2", "0", UNDERPASS_LINK_ON_DEMAND, 2, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(world_end) World world;
+
+                world_begin(&world);
+                world_set(&world, KEY_ID_TUNNEL, cases[i].tunnel);
+                world_set(&world, KEY_ID_FALLBACK, cases[i].fallback);
+                world_set(&world, KEY_ID_FALLBACK_AFTER, cases[i].after);
+                world_set(&world, KEY_ID_KEEPALIVE, cases[i].keepalive);
+                assert(world_plan(&world) == 0);
+                assert(world.plan->verdict == PLAN_ATTACH);
+                assert(world.plan->link.flags ==
+                       (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_MSS_AUTO | cases[i].flags));
+                assert(world.plan->link.fallback_after == cases[i].after_number);
+                assert(world.plan->link.keepalive == cases[i].keepalive_number);
+        }
+}
+
+static void on_demand_waits_for_nothing(void) {
+        _cleanup_(world_end) World world;
+
+        world_begin(&world);
+        world_set(&world, KEY_ID_TUNNEL, "on-demand");
+        assert(world_plan(&world) == 0);
+        assert(world.plan->verdict == PLAN_ATTACH);
+        assert_text(world.plan->reason, "underpass.tunnel=on-demand in LTE (6f0c).");
+
+        world_set(&world, KEY_ID_MPTCP_ONLY, "no");
+        assert(world_plan(&world) == -EINVAL);
+        assert_contains(world.error, "cannot be combined with underpass.mptcp-only=no in LTE (6f0c)");
 }
 
 static void only_suitable_addresses_become_endpoints(void) {
@@ -329,6 +377,9 @@ int main(void) {
                 { "the MTU must suit IPv6 and the device", the_mtu_must_suit_ipv6_and_the_device },
                 { "segments follow the MTU", segments_follow_the_mtu },
                 { "the programs get every setting", the_programs_get_every_setting },
+                { "the programs learn how to give in and to keep alive",
+                  the_programs_learn_how_to_give_in_and_keep_alive },
+                { "tunnel=on-demand waits for nothing", on_demand_waits_for_nothing },
                 { "only suitable addresses become endpoints", only_suitable_addresses_become_endpoints },
                 { "endpoints are the addresses of the link", endpoints_are_those_of_the_link },
                 { "no more endpoints than can be remembered", no_more_endpoints_than_can_be_remembered },

@@ -95,7 +95,7 @@ static void the_first_error_stays(void) {
         assert(profile_unknown_key(profile, "underpass.foo", NM, LTE) == 0);
         assert(profile_finish(profile) == 0);
         assert_text(profile->error, "Tunnel=perhaps in /etc/underpass/lte.conf:3: “perhaps” is neither no, "
-                                    "yes nor auto; allowed: no, yes or auto.");
+                                    "yes, auto nor on-demand; allowed: no, yes, auto or on-demand.");
 }
 
 static void hostile_text_is_never_repeated_as_it_is(void) {
@@ -143,6 +143,9 @@ static void a_tunnel_needs_ports(void) {
                 { "yes", KEY_ID_REMOTE_PORTS, "", false }, { "auto", KEY_ID_LOCAL_PORTS, "", false },
                 { "yes", KEY_ID_REMOTE_PORTS, "443", true }, { "auto", KEY_ID_LOCAL_PORTS, "443", true },
                 { "no", KEY_ID_LOCAL_PORTS, "", true },
+                { "on-demand", KEY_ID_REMOTE_PORTS, "", false },
+                { "on-demand", KEY_ID_REMOTE_PORTS, "443", true },
+                { "on-demand", KEY_ID_LOCAL_PORTS, "443", true },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -159,6 +162,38 @@ static void a_tunnel_needs_ports(void) {
                         assert_contains(profile->error, "underpass.local-ports");
                 }
         }
+}
+
+static void on_demand_needs_mptcp_options_to_look_at(void) {
+        static const struct {
+                const char *tunnel, *mptcp_only;
+                bool good;
+        } cases[] = {
+                { "on-demand", "no", false }, { "on-demand", "yes", true }, { "yes", "no", true },
+                { "auto", "no", true },       { "no", "no", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(profile_freep) Profile *profile = fresh();
+
+                set(profile, KEY_ID_TUNNEL, cases[i].tunnel, NM, LTE);
+                set(profile, KEY_ID_REMOTE_PORTS, "443", NM, LTE);
+                set(profile, KEY_ID_MPTCP_ONLY, cases[i].mptcp_only, "file", FILE_LINE);
+                assert(profile_finish(profile) == 0);
+                assert(!profile->error == cases[i].good);
+                if (!cases[i].good)
+                        assert_text(profile->error,
+                                    "underpass.tunnel=on-demand in " LTE ": lost MPTCP options tell where "
+                                    "this tunnel is needed, so it cannot be combined with MPTCPOnly=no in "
+                                    FILE_LINE "; choose tunnel=yes, or mptcp-only=yes.");
+        }
+
+        /* What is missing altogether is said first. */
+        _cleanup_(profile_freep) Profile *empty = fresh();
+        set(empty, KEY_ID_TUNNEL, "on-demand", NM, LTE);
+        set(empty, KEY_ID_MPTCP_ONLY, "no", NM, LTE);
+        assert(profile_finish(empty) == 0);
+        assert_contains(empty->error, "set underpass.remote-ports");
 }
 
 static void a_segment_must_fit_the_mtu(void) {
@@ -241,6 +276,7 @@ int main(void) {
                 { "hostile text is never repeated as it is", hostile_text_is_never_repeated_as_it_is },
                 { "unknown keys are errors with a suggestion", unknown_keys_are_errors_with_a_suggestion },
                 { "a tunnel needs ports", a_tunnel_needs_ports },
+                { "on-demand needs MPTCP options to look at", on_demand_needs_mptcp_options_to_look_at },
                 { "a segment must fit the MTU", a_segment_must_fit_the_mtu },
                 { "user.data of others is left alone", user_data_of_others_is_left_alone },
                 { "mptcp-flags are read as NetworkManager does",

@@ -43,6 +43,13 @@ static void values_have_one_canonical_form(void) {
                 { KEY_ID_MPTCP_ENDPOINT, "backup subflow backup", "subflow,backup" },
                 { KEY_ID_MPTCP_ENDPOINT, "fullmesh,backup,subflow", "subflow,backup,fullmesh" },
                 { KEY_ID_TUNNEL, "Auto", "auto" },
+                { KEY_ID_TUNNEL, " ON-demand", "on-demand" },
+                { KEY_ID_FALLBACK, "OFF", "no" },
+                { KEY_ID_FALLBACK_AFTER, "03", "3" },
+                { KEY_ID_KEEPALIVE, "0", "no" },
+                { KEY_ID_KEEPALIVE, " 000 ", "no" },
+                { KEY_ID_KEEPALIVE, "No", "no" },
+                { KEY_ID_KEEPALIVE, "0025", "25" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -62,8 +69,10 @@ static const struct {
         int error;
         const char *reason;
 } bad_values[] = {
-        { KEY_ID_TUNNEL, "", -EINVAL, "“” is neither no, yes nor auto" },
-        { KEY_ID_TUNNEL, "maybe", -EINVAL, "“maybe” is neither no, yes nor auto" },
+        { KEY_ID_TUNNEL, "", -EINVAL, "“” is neither no, yes, auto nor on-demand" },
+        { KEY_ID_TUNNEL, "maybe", -EINVAL, "“maybe” is neither no, yes, auto nor on-demand" },
+        { KEY_ID_TUNNEL, "on", -EINVAL, "“on” is neither no, yes, auto nor on-demand" },
+        { KEY_ID_TUNNEL, "ondemand", -EINVAL, "“ondemand” is neither no, yes, auto nor on-demand" },
         { KEY_ID_REMOTE_PORTS, "0", -ERANGE, "port 0 is not in 1 … 65535" },
         { KEY_ID_REMOTE_PORTS, "70000", -ERANGE, "port 70000 is not in 1 … 65535" },
         { KEY_ID_REMOTE_PORTS, "443,65536", -ERANGE, "port 65536 is not in 1 … 65535" },
@@ -122,6 +131,17 @@ static const struct {
         { KEY_ID_MPTCP_ENDPOINT, "none,subflow", -EINVAL, "none cannot be combined with flags" },
         { KEY_ID_MPTCP_ENDPOINT, "signal fullmesh", -EINVAL,
           "refuses signal together with fullmesh" },
+        { KEY_ID_MTU, "0", -ERANGE, "0 is not in 576 … 65535" },
+        { KEY_ID_FALLBACK, "plain", -EINVAL, "“plain” is neither yes nor no" },
+        { KEY_ID_FALLBACK_AFTER, "0", -ERANGE, "0 is not in 1 … 10" },
+        { KEY_ID_FALLBACK_AFTER, "11", -ERANGE, "11 is not in 1 … 10" },
+        { KEY_ID_FALLBACK_AFTER, "no", -EINVAL, "“no” is not a number" },
+        { KEY_ID_KEEPALIVE, "4", -ERANGE, "4 is not in 5 … 7200" },
+        { KEY_ID_KEEPALIVE, "7201", -ERANGE, "7201 is not in 5 … 7200" },
+        { KEY_ID_KEEPALIVE, "4294967296", -ERANGE, "4294967296 is not in 5 … 7200" },
+        { KEY_ID_KEEPALIVE, "-0", -EINVAL, "“-0” is not a number" },
+        { KEY_ID_KEEPALIVE, "off", -EINVAL, "“off” is not a number" },
+        { KEY_ID_KEEPALIVE, "25 s", -EINVAL, "“25 s” is not a number" },
 };
 
 static void bad_values_are_refused_with_a_reason(void) {
