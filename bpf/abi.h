@@ -4,9 +4,10 @@
 /*
  * What the BPF programs and the service agree upon: the layout of every map, the limits and the counters.
  *
- * Room: fixed-width structs, enums and limits, nothing else. Compiled by clang for BPF and by gcc or clang for the
- * host, so no pointer, no padding that is not named, no type whose width depends on the machine.
- * Any change of a layout bumps UNDERPASS_ABI_VERSION: the service then loads afresh instead of adopting old pins.
+ * Room: fixed-width structs, enums and limits, nothing else. Compiled by clang for BPF and by gcc or clang
+ * for the host, so no pointer, no padding that is not named, no type whose width depends on the machine. Any
+ * change of a layout bumps UNDERPASS_ABI_VERSION: the service then loads afresh instead of adopting old
+ * pins.
  *
  * Byte order: ports inside flow keys and all addresses are in network order, everything else in host order.
  */
@@ -17,12 +18,12 @@
 
 enum {
         UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
-        UNDERPASS_FLOWS_MAX = 65536,      /* flows remembered; beyond it the least recently used one is forgotten */
+        UNDERPASS_FLOWS_MAX = 65536,      /* flows remembered; beyond it the least recently used one goes */
         UNDERPASS_TRIES_MAX = 16384,      /* flows whose handshake is not finished */
         UNDERPASS_VERDICTS_MAX = 8192,    /* destinations whose behaviour is remembered */
-        UNDERPASS_BLOCKED_SECONDS = 600,  /* so long a destination that did not answer over UDP is left in peace */
-        UNDERPASS_PATH_MTU_SECONDS = 600, /* so long a path MTU that ICMP told of limits the MSS of new flows (as the kernel's own) */
-        UNDERPASS_STRIPPED_SECONDS = 3600, /* so long an on-demand link tunnels to a destination that lost MPTCP options */
+        UNDERPASS_BLOCKED_SECONDS = 600,  /* a destination without answer over UDP is left in peace */
+        UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
+        UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
         UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
@@ -41,16 +42,16 @@ struct underpass_prefix {
 };
 
 enum underpass_link_flag {
-        UNDERPASS_LINK_MPTCP_ONLY = 1U << 0,   /* only flows whose SYN carries an MPTCP option (kind 30, RFC 8684) */
-        UNDERPASS_LINK_FWMARK = 1U << 1,       /* only SYNs with (skb->mark & mark_mask) == mark leave in the tunnel */
-        UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer; else such flows stay off the wire */
-        UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to destinations on whose way MPTCP options get lost */
-        UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_ipv4 and mss_ipv6 come from the MTU: a smaller path MTU lowers them */
+        UNDERPASS_LINK_MPTCP_ONLY = 1U << 0,   /* only flows whose SYN has an MPTCP option (kind 30) */
+        UNDERPASS_LINK_FWMARK = 1U << 1,       /* of ours only SYNs with (skb->mark & mark_mask) == mark */
+        UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer */
+        UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to where MPTCP options get lost */
+        UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_… come from the MTU: a smaller path MTU lowers them */
 };
 
 /*
- * Map "links", hash, key __u32 ifindex: what the profile of a link asks for. Read by SYNs only; one update replaces the
- * whole entry at once, so a SYN sees either the old or the new profile.
+ * Map "links", hash, key __u32 ifindex: what the profile of a link asks for. Read by SYNs only; one update
+ * replaces the whole entry at once, so a SYN sees either the old or the new profile.
  */
 struct underpass_link {
         __u32 slot;    /* index into "counters", 1 … UNDERPASS_LINKS_MAX; given by the tunnel room */
@@ -62,8 +63,8 @@ struct underpass_link {
         __u16 remote_ports_count;
         __u16 local_ports_count;
         __u16 remote_addresses_count; /* 0: any address */
-        __u16 fallback_after;         /* SYNs over UDP without answer before the next one leaves as plain TCP */
-        __u16 keepalive;              /* seconds of silence before a tunnelled socket sends a keepalive; 0: leave it alone */
+        __u16 fallback_after;         /* SYNs over UDP without answer before a plain one */
+        __u16 keepalive;              /* seconds of silence before a socket sends a keepalive; 0: as it is */
         __u16 reserved;
         struct underpass_port_range remote_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_port_range local_ports[UNDERPASS_PORT_RANGES_MAX];
@@ -72,10 +73,10 @@ struct underpass_link {
 
 /* Map "hop", array of one: where the segmentation hop is, and who loaded the programs. */
 struct underpass_hop {
-        __u32 ifindex;     /* device that tunnelled packets are redirected to; 0: none, tunnelled packets are dropped */
+        __u32 ifindex;     /* device that tunnelled packets are redirected to; 0: they are dropped */
         __u32 abi_version; /* UNDERPASS_ABI_VERSION of the loader; no program reads it */
-        __u64 object_id;   /* hash of the loaded object: a service with another object replaces the programs */
-        __u64 namespace_cookie; /* of the network namespace: the keepalive program sees the sockets of all of them */
+        __u64 object_id;   /* hash of the object: a service with another one replaces the programs */
+        __u64 namespace_cookie; /* the keepalive program sees sockets of all network namespaces */
 };
 
 /* Key of the maps "flows" and "tries": the flow as this host sees it, whichever way the packet goes. */
@@ -89,18 +90,19 @@ struct underpass_flow_key {
 enum underpass_flow_state {
         UNDERPASS_FLOW_TRYING = 1,    /* SYN seen, not answered yet; lives in "tries" */
         UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
-        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, its answer is awaited; lives in "tries" */
+        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, not answered yet; in "tries" */
 };
 
 enum underpass_flow_flag {
         UNDERPASS_FLOW_OPENED_HERE = 1U << 0, /* our side sent the SYN */
         UNDERPASS_FLOW_ANSWERED = 1U << 1,    /* our SYN-ACK has left, so "expected" is known (responder) */
-        UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* the peer has sent a plain SYN: if our stack answers it, the flow is over */
+        UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* the peer sent a plain SYN: an answer to it ends the flow */
         UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
 };
 
-/* Value of "flows" and "tries", both LRU hashes. The counters are not atomic: they may miss a packet, never a flow. */
+/* Value of "flows" and "tries", both LRU hashes. The counters are not atomic: they may miss a packet,
+ * never a flow. */
 struct underpass_flow {
         __u64 opened_ns;     /* CLOCK_MONOTONIC */
         __u64 seen_ns;       /* last packet, either way */
@@ -108,16 +110,17 @@ struct underpass_flow {
         __u64 received;
         __u32 ifindex;       /* link that the flow was last seen on */
         __u32 slot;
-        __u32 expected;      /* host order: acknowledgment number that proves an answer to our SYN or SYN-ACK */
+        __u32 expected;      /* host order: the acknowledgment that an answer to our SYN or SYN-ACK has */
         __u8 state;          /* enum underpass_flow_state */
         __u8 flags;          /* enum underpass_flow_flag */
         __u8 syns;           /* SYNs of ours so far */
         __u8 reserved;
-        __u32 sequence;      /* network order: sequence number of the last packet of ours, for ICMP errors that quote too little */
+        __u32 sequence;      /* network order: of our last packet, for ICMP errors that quote too little */
         __u32 reserved2;
 };
 
-/* Key and value of map "verdicts", LRU hash: what is known about the way to a destination. Times are CLOCK_MONOTONIC, 0: never. */
+/* Key and value of map "verdicts", LRU hash: what is known about the way to a destination. Times are
+ * CLOCK_MONOTONIC, 0: never. */
 struct underpass_verdict_key {
         __u32 ifindex;
         __u32 remote[4];     /* network order; IPv4 mapped */
@@ -134,33 +137,34 @@ struct underpass_verdict {
 };
 
 /*
- * Map "counters", per-CPU array, index slot (see struct underpass_link), value __u64[UNDERPASS_COUNTER_COUNT].
- * Slot 0 takes what belongs to no link. Names and explanations: plugin/counters.c.
+ * Map "counters", per-CPU array, index slot (see struct underpass_link), value
+ * __u64[UNDERPASS_COUNTER_COUNT]. Slot 0 takes what belongs to no link. Names and explanations:
+ * plugin/counters.c.
  */
 enum underpass_counter {
         UNDERPASS_COUNTER_SENT,              /* segments that left as UDP */
         UNDERPASS_COUNTER_RECEIVED,          /* datagrams turned into TCP */
-        UNDERPASS_COUNTER_FLOWS_OPENED,      /* SYNs of ours that left in the tunnel (retransmissions count) */
+        UNDERPASS_COUNTER_FLOWS_OPENED,      /* SYNs of ours in the tunnel (retransmissions count) */
         UNDERPASS_COUNTER_FLOWS_ACCEPTED,    /* SYNs that came in UDP and were taken */
         UNDERPASS_COUNTER_FLOWS_ESTABLISHED, /* handshakes completed over UDP */
         UNDERPASS_COUNTER_MSS_CLAMPED,       /* SYN and SYN-ACK whose MSS was lowered */
         UNDERPASS_COUNTER_URGENT_CLEARED,    /* segments that lost URG and the urgent pointer */
-        UNDERPASS_COUNTER_PASS_NOT_MPTCP,    /* SYN in UDP to a local port without MPTCP option, left alone */
-        UNDERPASS_COUNTER_PASS_PORT,         /* SYN in UDP to a port that is not in local-ports, left alone */
+        UNDERPASS_COUNTER_PASS_NOT_MPTCP,    /* SYN in UDP without MPTCP option, left alone */
+        UNDERPASS_COUNTER_PASS_PORT,         /* SYN in UDP to a port not in local-ports, left alone */
         UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM,/* datagram of a flow without UDP checksum, left alone */
-        UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow whose lengths contradict each other, left alone */
+        UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow with contradicting lengths, left alone */
         UNDERPASS_COUNTER_PASS_MERGED,       /* datagram of a flow merged by UDP GRO, left alone */
         UNDERPASS_COUNTER_PASS_FRAGMENT,     /* outgoing TCP fragment: has no UDP form, left alone */
-        UNDERPASS_COUNTER_PASS_SIGNED,       /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385): they sign the header, left alone */
-        UNDERPASS_COUNTER_FALLBACK_SILENCE,  /* flows that went on as plain TCP for want of an answer over UDP */
+        UNDERPASS_COUNTER_PASS_SIGNED,       /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385), left alone */
+        UNDERPASS_COUNTER_FALLBACK_SILENCE,  /* flows plain for want of an answer over UDP */
         UNDERPASS_COUNTER_FALLBACK_REFUSED,  /* flows that went on as plain TCP because ICMP refused UDP */
         UNDERPASS_COUNTER_PLAIN_BLOCKED,     /* SYNs sent as plain TCP because UDP was blocked a while ago */
-        UNDERPASS_COUNTER_PLAIN_ON_DEMAND,   /* SYNs sent as plain TCP because nothing has stripped MPTCP so far */
+        UNDERPASS_COUNTER_PLAIN_ON_DEMAND,   /* SYNs plain because nothing has stripped MPTCP so far */
         UNDERPASS_COUNTER_STRIPPED,          /* answers to plain SYNs that had lost the MPTCP option */
         UNDERPASS_COUNTER_RELEARNT,          /* forgotten flows learnt again from a datagram of the peer */
-        UNDERPASS_COUNTER_ICMP_CONVERTED,    /* ICMP errors about datagrams of ours, turned into errors about TCP */
-        UNDERPASS_COUNTER_ICMP_SHORT,        /* of these, those whose quote was too short and took our record's sequence number */
-        UNDERPASS_COUNTER_DROP_ICMP,         /* ICMP refusals of a SYN over UDP, dropped because the fallback deals with them */
+        UNDERPASS_COUNTER_ICMP_CONVERTED,    /* ICMP errors turned into errors about TCP */
+        UNDERPASS_COUNTER_ICMP_SHORT,        /* of these: quote too short, number taken from the flow */
+        UNDERPASS_COUNTER_DROP_ICMP,         /* ICMP refusals of a SYN that the fallback deals with */
         UNDERPASS_COUNTER_DROP_NO_HOP,       /* no segmentation hop */
         UNDERPASS_COUNTER_DROP_HOP_FOREIGN,  /* packet at the hop that no program sent there */
         UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, /* super-packet that the hop did not segment */
@@ -174,13 +178,14 @@ struct underpass_counters {
 
 enum underpass_saved_flag {
         UNDERPASS_SAVED_CLSACT_CREATED = 1U << 0, /* the clsact qdisc is ours, take it off again */
-        UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* the programs for devices without Ethernet header are in use */
+        UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* programs for devices without Ethernet header */
 };
 
 /*
- * Map "saved", hash, key __u32 ifindex: what the service must know to undo its work after it was killed. No program reads
- * it; it lives among the maps because it must live exactly as long as the attachment. Written before the change it
- * tells of, so a kill in between leaves a record of a change that did not happen, never the reverse.
+ * Map "saved", hash, key __u32 ifindex: what the service must know to undo its work after it was killed. No
+ * program reads it; it lives among the maps because it must live exactly as long as the attachment. Written
+ * before the change it tells of, so a kill in between leaves a record of a change that did not happen, never
+ * the reverse.
  */
 struct underpass_saved {
         __u32 slot;
@@ -188,13 +193,14 @@ struct underpass_saved {
         __u32 mtu_original;    /* 0: MTU not touched */
         __u32 mtu_set;
         __u32 endpoints_count;
-        __u32 endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX][4]; /* addresses of MPTCP endpoints that Underpass added */
+        __u32 endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX][4]; /* MPTCP endpoints that were added */
         __u32 reserved;
 };
 
 _Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
 _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
-_Static_assert(sizeof(struct underpass_link) == 32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
+_Static_assert(sizeof(struct underpass_link) ==
+                       32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_verdict_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 56, "layout");

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Flows: decided once, by their SYN, and remembered. Which SYNs of ours leave in the tunnel, which SYNs that come in UDP are taken,
- * and when a handshake counts as answered.
+ * Flows: decided once, by their SYN, and remembered. Which SYNs of ours leave in the tunnel, which SYNs that
+ * come in UDP are taken, and when a handshake counts as answered.
  *
  * Room: maps and header copies; does not touch packets except to read options.
  */
@@ -33,9 +33,9 @@ UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_
 
 /*
  * Membership without branches: the verifier would follow every combination of them. Unrolled, for without
- * CAP_PERFMON a pointer takes constant offsets only; the barrier keeps the compiler from loading all rounds at
- * once, which takes a stack frame of hundreds of bytes. Unused ranges are 0 … 0; port 0, which anybody can
- * write into a datagram, is in no range.
+ * CAP_PERFMON a pointer takes constant offsets only; the barrier keeps the compiler from loading all rounds
+ * at once, which takes a stack frame of hundreds of bytes. Unused ranges are 0 … 0; port 0, which anybody
+ * can write into a datagram, is in no range.
  */
 UNDERPASS_INLINE int ports_contain(const struct underpass_port_range *ranges, __u16 port) {
         __u32 outside = ~0U;
@@ -67,8 +67,9 @@ UNDERPASS_INLINE int addresses_contain(const struct underpass_link *link, const 
         return different == 0;
 }
 
-/* A SYN of ours: does the profile of the link want it in the tunnel, were it only for addresses and ports? */
-UNDERPASS_INLINE int flow_matches(struct __sk_buff *skb, const struct underpass_link *link, const struct underpass_flow_key *key) {
+/* A SYN of ours: does the profile of the link want it in the tunnel, going by addresses and ports? */
+UNDERPASS_INLINE int flow_matches(struct __sk_buff *skb, const struct underpass_link *link,
+                                  const struct underpass_flow_key *key) {
         if ((link->flags & UNDERPASS_LINK_FWMARK) && (skb->mark & link->mark_mask) != link->mark)
                 return 0;
         if (!ports_contain(link->remote_ports, UNDERPASS_NET16(key->remote_port)))
@@ -77,7 +78,8 @@ UNDERPASS_INLINE int flow_matches(struct __sk_buff *skb, const struct underpass_
 }
 
 /* Puts a half-open flow into "tries". kind: state and flags << 8. */
-UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *key, __u32 ifindex, __u32 slot, __u32 kind, __u32 expected) {
+UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *key, __u32 ifindex, __u32 slot, __u32 kind,
+                                __u32 expected) {
         struct underpass_flow flow = {};
 
         if (!key)
@@ -103,8 +105,8 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
 }
 
 /*
- * A SYN that goes again because the last one got no answer. 1: once more over UDP; 0: the flow goes on as plain TCP, and the
- * destination is remembered.
+ * A SYN that goes again because the last one got no answer. 1: once more over UDP; 0: the flow goes on as
+ * plain TCP, and the destination is remembered.
  */
 UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *key, __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
@@ -155,7 +157,8 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *key, __u32 ifindex, _
         return 0;
 }
 
-/* What is known about a SYN that is sent: a retransmission of one that is in "tries"? Returns its state, 0 when it is a new one. */
+/* What is known about a SYN that is sent: a retransmission of one that is in "tries"? Returns its state,
+ * 0 when it is a new one. */
 UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 expected) {
         struct underpass_flow *known = bpf_map_lookup_elem(&tries, key);
 
@@ -167,10 +170,12 @@ UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 exp
 /*
  * Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "tries"; 0: plain.
  *
- * A retransmission keeps the form of the first SYN, also when the kernel has meanwhile dropped the MPTCP option from it
- * (net.mptcp.syn_retrans_before_tcp_fallback, kernel 6.13), unless the fallback says otherwise.
+ * A retransmission keeps the form of the first SYN, also when the kernel has meanwhile dropped the MPTCP
+ * option from it (net.mptcp.syn_retrans_before_tcp_fallback, kernel 6.13), unless the fallback says
+ * otherwise.
  */
-UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key) {
+UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
+                               struct underpass_flow_key *key) {
         struct underpass_link *link = link_of(skb);
         struct packet_options options = {};
         __u32 expected, link_flags, slot, kind;
@@ -213,11 +218,12 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet, str
 }
 
 /*
- * Decides about a datagram that belongs to no flow: only one that has exactly the shape of a SYN, to a port of local-ports,
- * opens one. Everything else is the business of UDP sockets, and a client takes no SYN at all. 1: taken, a record is in
- * "tries"; 0: not ours.
+ * Decides about a datagram that belongs to no flow: only one that has exactly the shape of a SYN, to a port
+ * of local-ports, opens one. Everything else is the business of UDP sockets, and a client takes no SYN at
+ * all. 1: taken, a record is in "tries"; 0: not ours.
  */
-UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key) {
+UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
+                                 struct underpass_flow_key *key) {
         struct packet_options options = {};
         struct underpass_link *link;
 
@@ -244,20 +250,22 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet, s
         return 1;
 }
 
-/* A packet of ours on a half-open flow: the SYN-ACK tells which acknowledgment proves that the peer is real. */
+/* A packet of ours on a half-open flow: the SYN-ACK tells by which acknowledgment the peer proves real. */
 UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->sent++;
         flow->sequence = tcp->tcp.sequence;
         if (flow->state != UNDERPASS_FLOW_TRYING || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return;
-        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
+        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
+            (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
                 flow->expected = UNDERPASS_NET32(tcp->tcp.sequence) + 1;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;
         }
 }
 
-/* A packet of the peer (header still in UDP form): a half-open flow becomes established by a segment that answers ours. */
+/* A packet of the peer (header still in UDP form): a half-open flow becomes established by a segment that
+ * answers ours. */
 UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key,
                                     const union underpass_header *udp) {
         struct underpass_flow established;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * ICMP and ICMPv6 errors that quote one of our datagrams: turned into errors about the TCP segment, so that path MTU discovery and
- * "connection refused" work. Rare packets, so everything goes by helper calls.
+ * ICMP and ICMPv6 errors that quote one of our datagrams: turned into errors about the TCP segment, so that
+ * path MTU discovery and "connection refused" work. Rare packets, so everything goes by helper calls.
  *
  * Room: BPF only; maps and packets.
  */
@@ -112,7 +112,8 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 if (icmp_read_inner_ipv6(skb, quote) < 0)
                         return -1;
         } else {
-                if (start.type != ICMP_UNREACHABLE && start.type != ICMP_TIME_EXCEEDED && start.type != ICMP_PARAMETER)
+                if (start.type != ICMP_UNREACHABLE && start.type != ICMP_TIME_EXCEEDED &&
+                    start.type != ICMP_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMP_UNREACHABLE && start.code != ICMP_NEEDS_FRAGMENTATION;
                 if (start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION)
@@ -158,14 +159,16 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
                 quote->header.tcp.sequence = quote->length == 16 ? quote->header.udp.sequence : sequence;
         after = icmp_sum_words(&quote->header, quote->length == 20 ? 5 : 2);
         if (quote->ipv6) {
-                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct ipv6hdr, nexthdr), &protocol, 1, 0) < 0)
+                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct ipv6hdr, nexthdr), &protocol, 1,
+                                        0) < 0)
                         return -1;
                 before += UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
         } else {
                 /* The quoted IPv4 header keeps its sum: its checksum makes up for the protocol. */
                 __u32 offset = quote->inner + offsetof(struct iphdr, check);
 
-                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct iphdr, protocol), &protocol, 1, 0) < 0 ||
+                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct iphdr, protocol), &protocol, 1,
+                                        0) < 0 ||
                     bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) < 0)
                         return -1;
                 check = underpass_ipv4_check_to_tcp(check);
@@ -177,15 +180,20 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
                         return -1;
         } else if (bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 8, 0) < 0)
                 return -1;
-        if (bpf_skb_load_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check, sizeof(check)) < 0)
+        if (bpf_skb_load_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check,
+                               sizeof(check)) < 0)
                 return -1;
         check = underpass_check_adjust(check, underpass_fold(after), underpass_fold(before));
-        return bpf_skb_store_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check, sizeof(check), 0) < 0 ? -1 : 0;
+        return bpf_skb_store_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check,
+                                   sizeof(check), 0) < 0 ?
+                       -1 :
+                       0;
 }
 
 /*
- * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a SYN over UDP and the next SYN
- * will leave as plain TCP (TCP would give the connection up); 0: on to the stack.
+ * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a
+ * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up); 0: on to the
+ * stack.
  */
 UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         struct icmp_quote quote = {};
@@ -200,7 +208,8 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 return 0;
         slot = flow->slot;
         sequence = flow->sequence;
-        if (quote.refusal && flow->state == UNDERPASS_FLOW_TRYING && (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) {
+        if (quote.refusal && flow->state == UNDERPASS_FLOW_TRYING &&
+            (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) {
                 if (quote.length >= 16 && UNDERPASS_NET32(quote.header.udp.sequence) + 1 != flow->expected)
                         return 0; /* not about our SYN */
                 link = link_of(skb);

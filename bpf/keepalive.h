@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * NATs forget a UDP mapping after some 30 s of silence, while applications rely on hours (RFC 5382). So the sockets of tunnelled flows
- * get TCP keepalive without their application's help: a sockops program on the root of the cgroup tree, which sees every TCP
- * connection being established, subflows of MPTCP included.
+ * NATs forget a UDP mapping after some 30 s of silence, while applications rely on hours (RFC 5382). So the
+ * sockets of tunnelled flows get TCP keepalive without their application's help: a sockops program on the
+ * root of the cgroup tree, which sees every TCP connection being established, subflows of MPTCP included.
  *
  * Room: BPF only; maps and socket options.
  */
@@ -20,7 +20,8 @@ enum {
         FAMILY_IPV4 = 2,
 };
 
-/* Each field read by itself, at once: the compiler must not choose between addresses in the context, which the verifier refuses. */
+/* Each field read by itself, at once: the compiler must not choose between addresses in the context,
+ * which the verifier refuses. */
 #define READ_FIELD(variable, field)                \
         do {                                       \
                 variable = socket->field;          \
@@ -47,7 +48,8 @@ UNDERPASS_INLINE void flow_key_of_socket(struct bpf_sock_ops *socket, struct und
                 packet_address_ipv4(key->local, local_ipv4);
                 packet_address_ipv4(key->remote, remote_ipv4);
         }
-        key->local_port = UNDERPASS_NET16(local_port); /* host order, while the other one is in network order, in the upper half */
+        key->local_port = UNDERPASS_NET16(
+                local_port); /* host order, while the other one is in network order, in the upper half */
         key->remote_port = UNDERPASS_NET16(UNDERPASS_NET32(remote_port));
 }
 
@@ -60,7 +62,8 @@ int underpass_keepalive(struct bpf_sock_ops *socket) {
         __u32 zero = 0, ifindex;
         int on = 1, seconds;
 
-        if (socket->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && socket->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+        if (socket->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
+            socket->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
                 return 1;
         namespace = bpf_map_lookup_elem(&hop, &zero);
         if (!namespace || bpf_get_netns_cookie(socket) != namespace->namespace_cookie)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What else a packet of the peer tells about a flow: a plain SYN ends a tunnelled one, a plain answer shows whether MPTCP options got
- * through, and a datagram of a flow that was forgotten brings it back.
+ * What else a packet of the peer tells about a flow: a plain SYN ends a tunnelled one, a plain answer shows
+ * whether MPTCP options got through, and a datagram of a flow that was forgotten brings it back.
  *
  * Room: BPF only; maps, header copies and the sockets of this host.
  */
@@ -11,13 +11,14 @@
 #include "flow.h"
 
 enum {
-        TCP_STATE_LISTEN = 10,         /* enum in linux/tcp_states.h */
-        SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what the socket expects a sequence number may lie, bytes */
+        TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
+        SEQUENCE_WINDOW_MAX =
+                1 << 20, /* how far from what the socket expects a sequence number may lie, bytes */
 };
 
 /* A plain answer to a plain SYN that was watched: has the MPTCP option come back? */
-UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct packet *packet, const struct underpass_flow *flow,
-                                        struct underpass_flow_key *key) {
+UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct packet *packet,
+                                        const struct underpass_flow *flow, struct underpass_flow_key *key) {
         struct packet_options options = {};
         __u32 ifindex = flow->ifindex, slot = flow->slot;
         int refused = packet->header.tcp.flags & UNDERPASS_TCP_RST, join = flow->flags & UNDERPASS_FLOW_JOIN;
@@ -27,15 +28,16 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         if (!refused)
                 packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         bpf_map_delete_elem(&tries, key);
-        /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing of the connection: its
-         * MP_CAPABLE has been stripped. */
+        /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing
+         * of the connection: its MP_CAPABLE has been stripped. */
         if (refused ? join : !options.mptcp) {
                 verdict_strip(key, ifindex);
                 count(slot, UNDERPASS_COUNTER_STRIPPED);
         }
 }
 
-/* A TCP segment that came as such. Only SYN, SYN-ACK and RST are looked up; all others cost a test of the flags. */
+/* A TCP segment that came as such. Only SYN, SYN-ACK and RST are looked up; all others cost a test of the
+ * flags. */
 UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *packet) {
         struct underpass_flow_key key;
         struct underpass_flow *flow;
@@ -58,16 +60,20 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
         }
         if (flags != UNDERPASS_TCP_SYN)
                 return 0;
-        /* Anybody can send this: an established flow ends only if our stack, too, takes it for a new connection. */
+        /* Anybody can send this: an established flow ends only if our stack, too, takes it for a new
+         * connection. */
         flow = bpf_map_lookup_elem(&flows, &key);
         if (flow)
                 flow->flags |= UNDERPASS_FLOW_PLAIN_SYN;
         return 0;
 }
 
-/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK means that the old flow is over. 1: so it is. */
-UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp, const struct underpass_flow_key *key) {
-        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
+/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK means that the old flow is over.
+ * 1: so it is. */
+UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp,
+                                       const struct underpass_flow_key *key) {
+        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) !=
+            (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
                 return 0;
         bpf_map_delete_elem(&flows, key);
         return 1;
@@ -108,11 +114,12 @@ UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, const struct packet *pac
 }
 
 /*
- * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile, the flow was pushed out of
- * the map, or the map is new, and it is learnt again. 1: it is; 0: not ours. What a router forwards has no socket here and cannot be told
- * from other UDP.
+ * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile,
+ * the flow was pushed out of the map, or the map is new, and it is learnt again. 1: it is; 0: not ours. What
+ * a router forwards has no socket here and cannot be told from other UDP.
  */
-UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key) {
+UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet,
+                                 struct underpass_flow_key *key) {
         struct underpass_flow flow = {};
         struct underpass_link *link;
 

@@ -31,7 +31,8 @@ struct {
         __type(value, struct underpass_hop);
 } hop SEC(".maps");
 
-/* Flows whose handshake went over UDP. A flow that is not in here nor in "tries" is none of ours and stays plain. */
+/* Flows whose handshake went over UDP. A flow that is not in here nor in "tries" is none of ours and
+ * stays plain. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
         __uint(max_entries, UNDERPASS_FLOWS_MAX);
@@ -39,7 +40,8 @@ struct {
         __type(value, struct underpass_flow);
 } flows SEC(".maps");
 
-/* Flows whose handshake is not finished: a map of their own, so that spoofed SYNs cannot push out established flows. */
+/* Flows whose handshake is not finished: a map of their own, so that spoofed SYNs cannot push out
+ * established flows. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
         __uint(max_entries, UNDERPASS_TRIES_MAX);
@@ -72,8 +74,8 @@ struct {
         __uint(map_flags, BPF_F_NO_PREALLOC);
 } saved SEC(".maps");
 
-/* counter is a constant, and the empty statement keeps the compiler from merging two calls into one with a computed index, which would
- * need CAP_PERFMON. */
+/* counter is a constant, and the empty statement keeps the compiler from merging two calls into one with
+ * a computed index, which would need CAP_PERFMON. */
 UNDERPASS_INLINE void count(__u32 slot, const enum underpass_counter counter) {
         struct underpass_counters *values = bpf_map_lookup_elem(&counters, &slot);
 

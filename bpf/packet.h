@@ -2,15 +2,17 @@
 #pragma once
 
 /*
- * Reading and writing packets: where the layer 4 header is, a copy of it, the TCP options, and the way back into the packet.
+ * Reading and writing packets: where the layer 4 header is, a copy of it, the TCP options, and the way back
+ * into the packet.
  *
- * Room: packets only, no maps. Headers at their usual place (IPv4 without options, IPv6 without extension headers) are read
- * and written directly, at constant offsets: variable ones would need CAP_PERFMON. All others go through
- * bpf_skb_load_bytes() and bpf_skb_store_bytes(), which take any offset.
+ * Room: packets only, no maps. Headers at their usual place (IPv4 without options, IPv6 without extension
+ * headers) are read and written directly, at constant offsets: variable ones would need CAP_PERFMON. All
+ * others go through bpf_skb_load_bytes() and bpf_skb_store_bytes(), which take any offset.
  *
- * What is not needed for every packet is a global function: the verifier checks it once, by itself, and each has a stack
- * frame of its own. With everything in one frame the compiler lets 32-bit values share slots with spilled pointers,
- * which the verifier refuses without CAP_PERFMON. Their pointer arguments are never NULL; the verifier wants to see a test.
+ * What is not needed for every packet is a global function: the verifier checks it once, by itself, and each
+ * has a stack frame of its own. With everything in one frame the compiler lets 32-bit values share slots
+ * with spilled pointers, which the verifier refuses without CAP_PERFMON. Their pointer arguments are never
+ * NULL; the verifier wants to see a test.
  */
 
 #include <linux/bpf.h>
@@ -63,17 +65,18 @@ struct packet {
 
 /* What a SYN or SYN-ACK says in its options. */
 struct packet_options {
-        __u32 mss_offset; /* of the two bytes of the value, from the start of the packet; 0: no such option */
+        __u32 mss_offset; /* of the value of two bytes, from the start of the packet; 0: none */
         __u16 mss;        /* host order */
         __u8 mptcp;       /* 1: there is an MPTCP option, 2: one of MP_JOIN */
         __u8 is_signed;   /* 1: TCP-AO or TCP-MD5: the header is signed in its TCP form */
 };
 
 /*
- * IPv6 with extension headers: finds the layer 4 header behind them. packet->layer4 is where the first one begins; next names it.
- * Returns enum packet_result.
+ * IPv6 with extension headers: finds the layer 4 header behind them. packet->layer4 is where the first one
+ * begins; next names it. Returns enum packet_result.
  */
-UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet *packet, __u8 next, __u8 protocol) {
+UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet *packet, __u8 next,
+                                            __u8 protocol) {
         int fragment = 0;
 
         if (!packet)
@@ -82,8 +85,8 @@ UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet
                 __u8 extension[2];
                 __u32 length;
 
-                if (next != EXTENSION_HOP_BY_HOP && next != EXTENSION_ROUTING && next != EXTENSION_DESTINATION &&
-                    next != EXTENSION_FRAGMENT)
+                if (next != EXTENSION_HOP_BY_HOP && next != EXTENSION_ROUTING &&
+                    next != EXTENSION_DESTINATION && next != EXTENSION_FRAGMENT)
                         break;
                 if (bpf_skb_load_bytes(skb, packet->layer4, extension, sizeof(extension)) < 0)
                         return PACKET_OTHER;
@@ -91,7 +94,8 @@ UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet
                 length = next == EXTENSION_FRAGMENT ? 8 : (__u32) extension[1] * 8 + 8;
                 packet->protocol_offset = packet->layer4;
                 packet->layer4 += length;
-                /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose length nobody needs. */
+                /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose
+                 * length nobody needs. */
                 if (packet->length == 0)
                         length = 0;
                 if (length > packet->length)
@@ -122,7 +126,8 @@ UNDERPASS_INLINE void packet_address_ipv4(__u32 address[4], __u32 ipv4) {
         address[3] = ipv4;
 }
 
-UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3, __u8 protocol, struct packet *packet) {
+UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3, __u8 protocol,
+                                      struct packet *packet) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         struct iphdr *ip = data + layer3;
         union underpass_header *header = (void *) ip + IPV4_LENGTH;
@@ -144,7 +149,8 @@ UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3,
         return packet->usual ? PACKET_FOUND : packet_skip_ipv4_options(skb, packet);
 }
 
-UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3, __u8 protocol, struct packet *packet) {
+UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3, __u8 protocol,
+                                      struct packet *packet) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         struct ipv6hdr *ip = data + layer3;
         union underpass_header *header = (void *) ip + IPV6_LENGTH;
@@ -163,10 +169,12 @@ UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3,
 }
 
 /*
- * Finds the layer 4 header of the wanted protocol and copies it. layer3 must be a constant: ETH_HLEN or 0. Returns enum
- * packet_result. *packet must be zeroed (the verifier wants every byte of it known, for the global functions).
+ * Finds the layer 4 header of the wanted protocol and copies it. layer3 must be a constant: ETH_HLEN or 0.
+ * Returns enum packet_result. *packet must be zeroed (the verifier wants every byte of it known, for the
+ * global functions).
  */
-UNDERPASS_INLINE int packet_read(struct __sk_buff *skb, const __u32 layer3, const __u8 protocol, struct packet *packet) {
+UNDERPASS_INLINE int packet_read(struct __sk_buff *skb, const __u32 layer3, const __u8 protocol,
+                                 struct packet *packet) {
         __u32 wanted = layer3 + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH;
 
         if (skb->protocol != UNDERPASS_NET16(ETH_P_IP) && skb->protocol != UNDERPASS_NET16(ETH_P_IPV6))
@@ -200,14 +208,17 @@ UNDERPASS_GLOBAL int packet_write_anywhere(struct __sk_buff *skb, struct packet 
                 if (bpf_skb_store_bytes(skb, check_offset, &check, sizeof(check), 0) < 0)
                         return -1;
         }
-        return bpf_skb_store_bytes(skb, packet->layer4, &packet->header, sizeof(packet->header), 0) < 0 ? -1 : 0;
+        if (bpf_skb_store_bytes(skb, packet->layer4, &packet->header, sizeof(packet->header), 0) < 0)
+                return -1;
+        return 0;
 }
 
 /*
- * Writes packet->header back and names the other protocol, IPv4 checksum included. Negative: the packet may be half written and
- * has to be dropped. to: UNDERPASS_PROTOCOL_TCP or _UDP, a constant.
+ * Writes packet->header back and names the other protocol, IPv4 checksum included. Negative: the packet may
+ * be half written and has to be dropped. to: UNDERPASS_PROTOCOL_TCP or _UDP, a constant.
  */
-UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, const __u8 to, struct packet *packet) {
+UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, const __u8 to,
+                                  struct packet *packet) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
 
         if (!packet->usual)
@@ -233,13 +244,15 @@ UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, con
 }
 
 /*
- * Walks the options of a segment whose layer 4 header begins at layer4; both forms have them at the same place. data_offset is
- * the byte as it stands in the header. A chain that is malformed ends the walk: what came before counts. Returns 0.
+ * Walks the options of a segment whose layer 4 header begins at layer4; both forms have them at the same
+ * place. data_offset is the byte as it stands in the header. A chain that is malformed ends the walk: what
+ * came before counts. Returns 0.
  */
-UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 data_offset, struct packet_options *ret) {
+UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 data_offset,
+                                    struct packet_options *ret) {
         __u32 length = (__u32) (data_offset >> 4) * 4;
-        /* In memory and one byte wide: so the verifier knows nothing of its value, and finds the rounds of the loop alike
-         * whichever way they went. */
+        /* In memory and one byte wide: so the verifier knows nothing of its value, and finds the rounds
+         * of the loop alike whichever way they went. */
         volatile __u8 position = UNDERPASS_HEADER_LENGTH;
 
         if (!ret)
@@ -252,7 +265,8 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
                 __u8 option[4] = {};
                 __u32 at = position;
 
-                if (at >= length || bpf_skb_load_bytes(skb, layer4 + at, option, 1) < 0 || option[0] == OPTION_END)
+                if (at >= length || bpf_skb_load_bytes(skb, layer4 + at, option, 1) < 0 ||
+                    option[0] == OPTION_END)
                         break;
                 if (option[0] == OPTION_NOP) {
                         position = at + 1;
@@ -265,7 +279,8 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
                         ret->is_signed = 1;
                 if (option[0] == OPTION_MPTCP) {
                         ret->mptcp = 1;
-                        if (bpf_skb_load_bytes(skb, layer4 + at + 2, option + 2, 1) == 0 && option[2] >> 4 == MPTCP_JOIN)
+                        if (bpf_skb_load_bytes(skb, layer4 + at + 2, option + 2, 1) == 0 &&
+                            option[2] >> 4 == MPTCP_JOIN)
                                 ret->mptcp = 2;
                 }
                 if (option[0] == OPTION_MSS && option[1] == 4) {
@@ -280,11 +295,12 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
 }
 
 /*
- * Lowers the MSS of a SYN or SYN-ACK to the limit of its IP version (0: never) and to what fits mtu (0: not known). packet->header is in TCP form; its checksum is put right here and written by
- * the packet_write() that follows. Returns 1 when something was changed.
+ * Lowers the MSS of a SYN or SYN-ACK to the limit of its IP version (0: never) and to what fits mtu (0: not
+ * known). packet->header is in TCP form; its checksum is put right here and written by the packet_write()
+ * that follows. Returns 1 when something was changed.
  */
-UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *packet, __u16 limit_ipv4, __u16 limit_ipv6,
-                                      __u32 mtu) {
+UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *packet, __u16 limit_ipv4,
+                                      __u16 limit_ipv6, __u32 mtu) {
         struct packet_options options = {};
         __u32 headers;
         __u16 limit, old, new;
@@ -292,7 +308,7 @@ UNDERPASS_GLOBAL int packet_clamp_mss(struct __sk_buff *skb, struct packet *pack
         if (!packet)
                 return 0;
         limit = packet->ipv6 ? limit_ipv6 : limit_ipv4;
-        headers = packet->ipv6 ? IPV6_LENGTH + UNDERPASS_HEADER_LENGTH : IPV4_LENGTH + UNDERPASS_HEADER_LENGTH;
+        headers = (packet->ipv6 ? IPV6_LENGTH : IPV4_LENGTH) + UNDERPASS_HEADER_LENGTH;
         if (limit != 0 && mtu > headers && mtu - headers < limit)
                 limit = mtu - headers;
         new = UNDERPASS_NET16(limit);

@@ -4,8 +4,8 @@
 /*
  * The wire format: a TCP header re-arranged in place so that it begins as a UDP header, and back.
  *
- * Room: pure arithmetic on a copy of the first 20 bytes of the layer 4 header; no helper, no map, no packet pointer. Also
- * compiles for the host, where unit tests and fuzzers run it.
+ * Room: pure arithmetic on a copy of the first 20 bytes of the layer 4 header; no helper, no map, no packet
+ * pointer. Also compiles for the host, where unit tests and fuzzers run it.
  *
  * Interoperates byte for byte with multipath-tcp/tcp-in-udp; layout after draft-cheshire-tcp-over-udp-00:
  *
@@ -18,7 +18,8 @@
 #include <linux/types.h>
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define UNDERPASS_NET16(value) ((__u16) (((((__u32) (value)) & 0xff) << 8) | ((((__u32) (value)) >> 8) & 0xff)))
+#define UNDERPASS_NET16(value)                                                                              \
+        ((__u16) (((((__u32) (value)) & 0xff) << 8) | ((((__u32) (value)) >> 8) & 0xff)))
 #define UNDERPASS_NET32(value) __builtin_bswap32(value)
 #else
 #define UNDERPASS_NET16(value) ((__u16) (value))
@@ -84,7 +85,8 @@ UNDERPASS_INLINE __u16 underpass_fold(__u32 sum) {
         return (__u16) sum;
 }
 
-/* The checksum after adding to and taking away from the sum it covers; both are sums of network-order words, folded. */
+/* The checksum after adding to and taking away from the sum it covers; both are sums of network-order
+ * words, folded. */
 UNDERPASS_INLINE __u16 underpass_check_adjust(__u16 check, __u16 plus, __u16 minus) {
         return (__u16) ~underpass_fold((__u32) (__u16) ~check + plus + (__u16) ~minus);
 }
@@ -99,9 +101,10 @@ UNDERPASS_INLINE __u16 underpass_ipv4_check_to_tcp(__u16 check) {
 }
 
 /*
- * TCP to UDP. header must hold a complete TCP checksum (not CHECKSUM_PARTIAL); length is header and payload in bytes, host
- * order. URG has no place in the UDP form: flag and pointer are taken out of the checksum, and 1 is returned so that the
- * caller can count it; else 0. The receiver then treats the urgent byte as ordinary data, as RFC 6093 advises all to do.
+ * TCP to UDP. header must hold a complete TCP checksum (not CHECKSUM_PARTIAL); length is header and payload
+ * in bytes, host order. URG has no place in the UDP form: flag and pointer are taken out of the checksum,
+ * and 1 is returned so that the caller can count it; else 0. The receiver then treats the urgent byte as
+ * ordinary data, as RFC 6093 advises all to do.
  */
 UNDERPASS_INLINE int underpass_tcp_to_udp(union underpass_header *header, __u16 length) {
         union underpass_header udp;
@@ -146,8 +149,8 @@ UNDERPASS_INLINE void underpass_udp_to_tcp(union underpass_header *header) {
 }
 
 /*
- * Whether the data offset of a segment is sound: what our TCP and a forwarded one send, but not every raw socket. length is header
- * and payload in bytes, host order.
+ * Whether the data offset of a segment is sound: what our TCP and a forwarded one send, but not every raw
+ * socket. length is header and payload in bytes, host order.
  */
 UNDERPASS_INLINE int underpass_tcp_shape(const union underpass_header *header, __u16 length) {
         __u32 offset = (__u32) (header->tcp.offset >> 4) * 4;
@@ -156,20 +159,22 @@ UNDERPASS_INLINE int underpass_tcp_shape(const union underpass_header *header, _
 }
 
 /*
- * Whether a datagram can be one of ours: data offset at least 5 (tells it from STUN, whose first two bits are 00) and within the
- * datagram, URG clear, and the UDP length agreeing with what the IP header says (length, bytes, host order).
+ * Whether a datagram can be one of ours: data offset at least 5 (tells it from STUN, whose first two bits
+ * are 00) and within the datagram, URG clear, and the UDP length agreeing with what the IP header says
+ * (length, bytes, host order).
  */
 UNDERPASS_INLINE int underpass_udp_shape(const union underpass_header *header, __u16 length) {
         __u32 offset = (__u32) (header->udp.offset >> 4) * 4;
 
-        return header->udp.length == UNDERPASS_NET16(length) && offset >= UNDERPASS_HEADER_LENGTH && offset <= length &&
-               !(header->udp.flags & UNDERPASS_TCP_URG);
+        return header->udp.length == UNDERPASS_NET16(length) && offset >= UNDERPASS_HEADER_LENGTH &&
+               offset <= length && !(header->udp.flags & UNDERPASS_TCP_URG);
 }
 
 /*
- * Whether it has exactly the shape of a first SYN: SYN alone, or with ECE and CWR (RFC 3168), or with AE, ECE and CWR (RFC 9768).
- * A QUIC version 1 long header has 0x00 where the flags are. The acknowledgment number of a first SYN means nothing and every
- * system sends 0: 32 bits that a QUIC short header, whose flags byte is whatever connection ID the server chose, has by chance only.
+ * Whether it has exactly the shape of a first SYN: SYN alone, or with ECE and CWR (RFC 3168), or with AE,
+ * ECE and CWR (RFC 9768). A QUIC version 1 long header has 0x00 where the flags are. The acknowledgment
+ * number of a first SYN means nothing and every system sends 0: 32 bits that a QUIC short header, whose
+ * flags byte is whatever connection ID the server chose, has by chance only.
  */
 UNDERPASS_INLINE int underpass_udp_is_syn(const union underpass_header *header, __u16 length) {
         __u8 flags = header->udp.flags;
@@ -183,14 +188,15 @@ UNDERPASS_INLINE int underpass_udp_is_syn(const union underpass_header *header, 
                (reserved & ~UNDERPASS_TCP_AE) == 0;
 }
 
-/* Whether an acknowledgment answers what we sent: at expected, or up to 64 KiB beyond it (data in the SYN, RFC 7413). */
+/* Whether an acknowledgment answers what we sent: at expected, or up to 64 KiB beyond it (data in the
+ * SYN, RFC 7413). */
 UNDERPASS_INLINE int underpass_answers(__u32 acknowledgment, __u32 expected) {
         return acknowledgment - expected <= 0xffff;
 }
 
 /*
- * Checksum when a 16-bit value inside the segment changes, at an odd or even distance from the layer 4 header. Options are
- * not aligned: at an odd distance the bytes of the value belong to two words of the sum.
+ * Checksum when a 16-bit value inside the segment changes, at an odd or even distance from the layer 4
+ * header. Options are not aligned: at an odd distance the bytes of the value belong to two words of the sum.
  */
 UNDERPASS_INLINE __u16 underpass_check_replace16(__u16 check, __u16 old, __u16 new, __u32 distance) {
         if (distance & 1) {

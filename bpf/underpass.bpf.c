@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices without
- * link layer header (wwan, ppp, tun, wireguard); hop sits on the receiving end of the segmentation hop.
+ * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices
+ * without link layer header (wwan, ppp, tun, wireguard); hop sits on the receiving end of the segmentation
+ * hop.
  *
- *   egress   TCP of a tunnelled flow → redirected to the hop, as it is: super-packet, checksum still to be done
+ *   egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
  *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
  *   ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
  *   keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
  *
  * Room: the hooks of the kernel; what a header means is in packet.h and flow.h.
  *
- * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets only, so CAP_BPF and
- * CAP_NET_ADMIN suffice.
+ * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets
+ * only, so CAP_BPF and CAP_NET_ADMIN suffice.
  */
 
 #include "icmp.h"
@@ -41,7 +42,7 @@ UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u3
                 return VERDICT_DROP;
         }
         if (layer3 == 0) {
-                /* The hop speaks Ethernet: give the packet a header, which leaves again at the raw device. */
+                /* The hop speaks Ethernet: give the packet a header, which goes again at the raw device. */
                 struct ethhdr header = { .h_proto = (__be16) skb->protocol };
 
                 if (bpf_skb_change_head(skb, ETH_HLEN, 0) < 0 ||
@@ -85,8 +86,9 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         return send_to_hop(skb, layer3, flow->slot);
 }
 
-/* A SYN or SYN-ACK, in TCP form: asks for no larger segments than the link, the profile and the path allow. */
-UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key, __u32 ifindex) {
+/* A SYN or SYN-ACK, in TCP form: may ask for no larger segments than link, profile and path allow. */
+UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key,
+                           __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         __u32 mtu = 0;
 
@@ -99,8 +101,8 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
         return 0;
 }
 
-UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet, struct underpass_flow_key *key,
-                             __u32 slot) {
+UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
+                             struct underpass_flow_key *key, __u32 slot) {
         __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
 
         underpass_udp_to_tcp(&packet->header);
@@ -110,9 +112,10 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
         }
-        /* A card that summed the whole packet (CHECKSUM_COMPLETE) must hear how the sum changed: the segment by the pseudo header's
-         * protocol number; the IPv4 header not at all, its checksum evens it out; the IPv6 header by the next header byte, which is a
-         * high one. No-op for all other kinds of checksum state. */
+        /* A card that summed the whole packet (CHECKSUM_COMPLETE) must hear how the sum changed: the
+         * segment by the pseudo header's protocol number; the IPv4 header not at all, its checksum evens
+         * it out; the IPv6 header by the next header byte, which is a high one. No-op for all other kinds
+         * of checksum state. */
         if (packet->ipv6)
                 difference += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
         bpf_csum_update(skb, difference);

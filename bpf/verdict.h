@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What is known about the way to a destination: does UDP get there, do MPTCP options. Kept for each link and remembered for a while,
- * then found out anew.
+ * What is known about the way to a destination: does UDP get there, do MPTCP options. Kept for each link and
+ * remembered for a while, then found out anew.
  *
  * Room: BPF only; one map, no packets. Global functions: see packet.h.
  */
@@ -14,7 +14,8 @@
 
 enum { VERDICT_MTU_MIN = 552 };
 
-UNDERPASS_INLINE void verdict_key(const struct underpass_flow_key *flow, __u32 ifindex, struct underpass_verdict_key *key) {
+UNDERPASS_INLINE void verdict_key(const struct underpass_flow_key *flow, __u32 ifindex,
+                                  struct underpass_verdict_key *key) {
         __builtin_memset(key, 0, sizeof(*key));
         key->ifindex = ifindex;
         __builtin_memcpy(key->remote, flow->remote, sizeof(key->remote));
@@ -55,8 +56,8 @@ UNDERPASS_GLOBAL int verdict_strip(struct underpass_flow_key *flow, __u32 ifinde
         return 0;
 }
 
-/* ICMP says how large packets may be on the way. Too small ones are no path MTU (RFC 791, RFC 8200), and Linux believes none below
- * 552 either. */
+/* ICMP says how large packets may be on the way. Too small ones are no path MTU (RFC 791, RFC 8200), and
+ * Linux believes none below 552 either. */
 UNDERPASS_GLOBAL int verdict_learn_mtu(struct underpass_flow_key *flow, __u32 ifindex, __u32 mtu) {
         __u64 until = bpf_ktime_get_coarse_ns() + UNDERPASS_PATH_MTU_SECONDS * NANOSECONDS;
         struct underpass_verdict fresh = { .mtu_until_ns = until, .mtu = mtu }, *verdict;
