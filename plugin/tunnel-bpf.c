@@ -80,7 +80,6 @@ int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifind
         _cleanup_(freep) char *pin = NULL;
         struct underpass_hop hop = {};
         uint32_t zero = 0;
-        bool created = false;
         int r;
 
         r = tunnel_pins_ensure(tunnel);
@@ -89,7 +88,12 @@ int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifind
         pin = tunnel_pins_path(tunnel, 0, DIRECTION_INGRESS);
         if (!pin)
                 return -ENOMEM;
-        r = tunnel_hook_attach(tunnel, receive_ifindex, DIRECTION_INGRESS, PROGRAM_HOP, pin, &created);
+        if (tunnel->hook == TUNNEL_HOOK_CLSACT) {
+                r = tunnel_hook_make_clsact(receive_ifindex);
+                if (r < 0 && r != -EEXIST)
+                        return r;
+        }
+        r = tunnel_hook_attach(tunnel, receive_ifindex, DIRECTION_INGRESS, PROGRAM_HOP, pin);
         if (r < 0)
                 return r;
         r = bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop);
@@ -172,7 +176,7 @@ static int choose_slot(Tunnel *tunnel, uint32_t *ret) {
         return 0;
 }
 
-static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, bool *created) {
+static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
         const TunnelProgram programs[_TUNNEL_DIRECTION_MAX] = {
                 [DIRECTION_INGRESS] = raw_ip ? PROGRAM_INGRESS_RAW : PROGRAM_INGRESS_ETHERNET,
                 [DIRECTION_EGRESS] = raw_ip ? PROGRAM_EGRESS_RAW : PROGRAM_EGRESS_ETHERNET,
@@ -184,7 +188,7 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, bool
 
                 if (!pin)
                         return -ENOMEM;
-                r = tunnel_hook_attach(tunnel, ifindex, direction, programs[direction], pin, created);
+                r = tunnel_hook_attach(tunnel, ifindex, direction, programs[direction], pin);
                 if (r < 0)
                         return r;
         }
@@ -193,9 +197,10 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, bool
 
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link) {
         struct underpass_saved saved = {};
-        bool known, created = false;
+        bool known;
         int r;
 
+        tunnel_complain(tunnel, "%s", "");
         r = tunnel_pins_ensure(tunnel);
         if (r < 0)
                 return r;
@@ -210,14 +215,16 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpas
         r = tunnel_saved_set(tunnel, ifindex, &saved);
         if (r == 0)
                 r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
+        if (r == 0 && tunnel->hook == TUNNEL_HOOK_CLSACT)
+                r = tunnel_hook_own_clsact(tunnel, ifindex, &saved);
         if (r == 0)
-                r = attach_directions(tunnel, ifindex, raw_ip, &created);
-        if (created) {
-                saved.flags |= UNDERPASS_SAVED_CLSACT_CREATED;
-                (void) tunnel_saved_set(tunnel, ifindex, &saved);
-        }
+                r = attach_directions(tunnel, ifindex, raw_ip);
+        /* An earlier service that used clsact may have left its qdisc. */
+        if (r == 0 && tunnel->hook == TUNNEL_HOOK_TCX)
+                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
         if (r < 0) {
-                tunnel_complain(tunnel, "%s", strerror(-r));
+                if (streq(tunnel_complaint(tunnel), ""))
+                        tunnel_complain(tunnel, "%s", strerror(-r));
                 (void) tunnel_detach(tunnel, ifindex);
         }
         return r;
@@ -233,15 +240,14 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 
                 if (!pin)
                         return -ENOMEM;
-                r = tunnel_hook_detach(tunnel, ifindex, order[i], pin);
+                r = tunnel_hook_detach(ifindex, order[i], pin);
                 if (r < 0)
                         result = r;
         }
         if (!tunnel->loaded)
                 return result;
-        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0 &&
-            (saved.flags & UNDERPASS_SAVED_CLSACT_CREATED)) {
-                r = tunnel_hook_remove_clsact(ifindex);
+        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
+                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
                 if (r < 0)
                         result = r;
         }

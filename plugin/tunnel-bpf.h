@@ -74,16 +74,22 @@ int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit);
 
 /*
  * Attaches a program at the head of the hook, pinned (tcx), or as a filter of our own priority and handle
- * (clsact); a program of ours that is there already is replaced without a gap. *created is set when the
- * clsact qdisc was made here.
+ * (clsact, the qdisc must be there); a program of ours that is there already is replaced without a gap, one
+ * that an earlier service attached to the other hook is taken off.
  */
 int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
-                       const char *pin, bool *created);
+                       const char *pin);
 
-/* Takes it off. 0 also when it is not there or the link is gone. */
-int tunnel_hook_detach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+/* Takes it off, from whichever hook. 0 also when it is not there or the link is gone. */
+int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
 bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 
-/* Removes the clsact qdisc of a link if no filter is left in it. */
-int tunnel_hook_remove_clsact(uint32_t ifindex);
+/* Makes the clsact qdisc of a link. -EEXIST: there is one; -EBUSY: another qdisc is in its place. */
+int tunnel_hook_make_clsact(uint32_t ifindex);
+
+/* The same for a link with a record, which then says whether the qdisc is ours. 0 also when there is one. */
+int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
+
+/* Removes the clsact qdisc if the record says that it is ours, unless filters of others are in it by now. */
+int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);

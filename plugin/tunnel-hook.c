@@ -173,7 +173,7 @@ static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
         return 0;
 }
 
-int tunnel_hook_remove_clsact(uint32_t ifindex) {
+static int remove_empty_clsact(uint32_t ifindex) {
         const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
                                      TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
         int r;
@@ -193,20 +193,61 @@ int tunnel_hook_remove_clsact(uint32_t ifindex) {
         return r == -ENODEV || r == -EINVAL || r == -ENOENT ? 0 : r;
 }
 
-static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
-                         bool *created) {
+/* An ingress qdisc sits at the same place and takes filters for both directions, but runs them all on what
+ * comes in: asking for a clsact qdisc by its kind tells the two apart. */
+int tunnel_hook_make_clsact(uint32_t ifindex) {
+        int r;
+
+        r = clsact_request(ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+        if (r != -EEXIST)
+                return r;
+        r = clsact_request(ifindex, RTM_GETQDISC, 0);
+        return r == 0 ? -EEXIST : r == -EINVAL ? -EBUSY : r;
+}
+
+/* The record says that the qdisc is ours before it is: a kill in between must not leave one that nobody
+ * knows of. */
+int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+        const uint32_t flags = saved->flags;
+        int r;
+
+        saved->flags |= UNDERPASS_SAVED_CLSACT_CREATED;
+        r = tunnel_saved_set(tunnel, ifindex, saved);
+        if (r == 0)
+                r = tunnel_hook_make_clsact(ifindex);
+        if (r == 0)
+                return 0;
+        if (r == -EBUSY)
+                tunnel_complain(tunnel, "an ingress qdisc is in the place of the clsact qdisc");
+        saved->flags = flags;
+        (void) tunnel_saved_set(tunnel, ifindex, saved);
+        return r == -EEXIST ? 0 : r;
+}
+
+int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+        int r;
+
+        if (!(saved->flags & UNDERPASS_SAVED_CLSACT_CREATED))
+                return 0;
+        r = remove_empty_clsact(ifindex);
+        if (r < 0)
+                return r;
+        saved->flags &= ~(uint32_t) UNDERPASS_SAVED_CLSACT_CREATED;
+        return tunnel_saved_set(tunnel, ifindex, saved);
+}
+
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program) {
         LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
                     .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
         int r;
 
-        r = clsact_request(ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
-        if (r == 0)
-                *created = true;
-        else if (r != -EEXIST)
-                return r;
-        return bpf_tc_attach(&hook, &options);
+        r = bpf_tc_attach(&hook, &options);
+        if (r == -EINVAL)
+                tunnel_complain(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
+                                FILTER_PRIORITY);
+        return r;
 }
 
 static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
@@ -228,21 +269,27 @@ static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
         return bpf_tc_query(&hook, &options) == 0;
 }
 
+/* In this order: for a moment both run, and what the one has rewritten the other leaves alone, whereas
+ * between the one and the other packets would pass as they are. */
 int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
-                       const char *pin, bool *created) {
-        if (tunnel->hook == TUNNEL_HOOK_TCX)
-                return tcx_attach(tunnel, ifindex, direction, program, pin);
-        return clsact_attach(tunnel, ifindex, direction, program, created);
+                       const char *pin) {
+        int r;
+
+        if (tunnel->hook == TUNNEL_HOOK_TCX) {
+                r = tcx_attach(tunnel, ifindex, direction, program, pin);
+                return r < 0 ? r : clsact_detach(ifindex, direction);
+        }
+        r = clsact_attach(tunnel, ifindex, direction, program);
+        return r < 0 ? r : tcx_detach(ifindex, pin);
 }
 
-int tunnel_hook_detach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
-        int r;
+int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        int r, other;
 
         /* Both: an earlier service may have been told to use the other hook. */
         r = tcx_detach(ifindex, pin);
-        if (r < 0 || tunnel->hook == TUNNEL_HOOK_TCX)
-                return r;
-        return clsact_detach(ifindex, direction);
+        other = clsact_detach(ifindex, direction);
+        return r < 0 ? r : other;
 }
 
 bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
