@@ -79,6 +79,16 @@ def bring_up(lab, *profiles):
         lab.client.up(profile)
 
 
+def set_options(host, *options):
+    """The options that the service gets when the bus starts it the next time."""
+    path = "/usr/share/dbus-1/system-services/org.underpass1.service"
+    lines = host.path(path).read_text().splitlines()
+    lines = [" ".join([line.split()[0], *options]) if line.startswith("Exec=") else line for line in lines]
+    host.write(path, "\n".join(lines) + "\n")
+    bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    busctl(host, "call", *bus, "ReloadConfig")
+
+
 def pid(host):
     """Process id of the service, 0 when it does not run."""
     return (host.pids("underpassd") or [0])[0]

@@ -2,7 +2,10 @@
 """The state of a host's network as text, so that "as before" can be shown by a diff. Reads only."""
 
 import difflib
+import json
 import re
+
+from host import HERE
 
 # What is true of a host at one moment, and the command that tells it. No statistics: they change by
 # themselves.
@@ -29,13 +32,30 @@ NOISE = [
 ]
 
 
+def query_programs(host, *interfaces):
+    """Numbers and names of the programs on the tcx hooks, as JSON."""
+    return host.output("/usr/bin/python3", HERE / "hooks.py", "query", *interfaces)
+
+
+def programs(host, *interfaces):
+    """Names of the programs on the tcx hooks by interface and direction, in their order; {} on kernels
+    without tcx."""
+    found = json.loads(query_programs(host, *interfaces)) or {}
+    return {
+        interface: {way: [name for _, name in entries] for way, entries in hooks.items()}
+        for interface, hooks in found.items()
+    }
+
+
 def host_state(host):
     """The state by topic."""
     state = {}
     for topic, command in COMMANDS.items():
         # sysctl cannot read some files even as root and says so with its exit status.
         state[topic] = host.run(*command, check=topic != "sysctls").stdout
-    for interface in state["interfaces"].split():
+    interfaces = state["interfaces"].split()
+    state["programs on hooks"] = query_programs(host, *interfaces).replace("}, ", "},\n")
+    for interface in interfaces:
         for parent in ("ingress", "egress", "root"):
             text = host.run("tc", "filter", "show", "dev", interface, parent, check=False).stdout
             state[f"filters of {interface} {parent}"] = text

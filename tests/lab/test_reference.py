@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Interoperability with multipath-tcp/tcp-in-udp, which has the same wire format: its programs on one host of
-the lab, Underpass on the other one, in both roles.
+"""Interoperability with multipath-tcp/tcp-in-udp, which has the same wire format: its programs on one host
+of the lab, Underpass on the other one, in both roles.
 
-Its object is built from its own sources, outside of this project, and named by $UNDERPASS_REFERENCE ("tests/run
---reference FILE" sets that); without it these tests are skipped. It rewrites whatever TCP and UDP it sees, one
-segment at a time and with the checksum done, so its host sends without segmentation offload and lets the
-firewall complete the checksums.
+Its object is built from its own sources, outside of this project, and named by $UNDERPASS_REFERENCE
+("tests/run --reference FILE" sets that); without it these tests are skipped. It rewrites whatever TCP and
+UDP it sees, one segment at a time and with the checksum done, so its host sends without segmentation offload
+and lets the firewall complete the checksums.
 """
 
 import hashlib
@@ -54,8 +54,8 @@ def start_reference(host, program, *interfaces):
 
 
 def judged(peer, capture, family):
-    """Asserts that the wire was right; the report. The reference knows no 0xffff for a checksum that comes out
-    as 0, which means "none" in UDP: one packet in 65536, sent again by TCP."""
+    """Asserts that the wire was right; the report. The reference knows no 0xffff for a checksum that comes
+    out as 0, which means "none" in UDP: one packet in 65536, sent again by TCP."""
     report = capture.report(PORT)
     zero = [fault for fault in report.faults if ZERO.fullmatch(fault)]
     other = [fault for fault in report.faults if fault not in zero]
@@ -91,7 +91,8 @@ def transfer_file(lab, client, protocol, family):
     assert reports["mc0"][0].syn >= 2 and (reports["mc1"][0].syn >= 2) is mptcp, f"{reports}"
     runner.note(
         f"{protocol}, IPv{family}: SHA-256 {sums[0][:16]}… on both sides; "
-        f"{SIZE * 8 / down['seconds'] / 1e6:.0f} Mbit/s down, {SIZE * 8 / up['seconds'] / 1e6:.0f} up; datagrams "
+        f"{SIZE * 8 / down['seconds'] / 1e6:.0f} Mbit/s down, {SIZE * 8 / up['seconds'] / 1e6:.0f} up; "
+        "datagrams "
         + ", ".join(
             f"{peer} {report.udp}" + (f" ({zero} without checksum)" if zero else "")
             for peer, (report, zero) in reports.items()
@@ -114,9 +115,8 @@ def reference_client(protocol):
     program = reference_object()
     with runner.TestLab() as lab:
         lab.server.up("server")
-        service.set_keys(
-            lab.server, "server", "tunnel=yes", f"local-ports={PORT}", "mptcp-only=no", options=("--reapply",)
-        )
+        keys = ("tunnel=yes", f"local-ports={PORT}", "mptcp-only=no")
+        service.set_keys(lab.server, "server", *keys, options=("--reapply",))
         service.wait_state(lab.server, "s0", service.ACTIVE)
         for profile in ("first", "second"):
             lab.client.up(profile)

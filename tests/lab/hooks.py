@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs of others on the hooks of a link, and who sits there: runs in a host, speaks to the kernel by the
+bpf() system call alone, because the tools of the oldest system that the lab runs on know no tcx.
+
+    hooks.py query LINK…                              {LINK: {"ingress": [[number, name], …], "egress": […]}}
+    hooks.py attach LINK HOOK first|last VERDICT PIN  attaches a program that counts and returns VERDICT
+    hooks.py count PIN                                packets that this program has seen
+
+HOOK is ingress, egress (tcx) or xdp. PIN is a path on a bpf file system: the attachment stays until PIN is
+removed. May touch: the link, and PIN and PIN-packets.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import platform
+import socket
+import struct
+import sys
+
+SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+
+MAP_CREATE, MAP_LOOKUP, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 5, 6, 7
+PROG_GET_FD_BY_ID, OBJ_GET_INFO, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
+TYPE_SCHED_CLS, TYPE_XDP, MAP_TYPE_ARRAY = 3, 6, 2
+# Attach type and, for XDP, the generic mode (every device has it).
+ATTACH = {"ingress": 46, "egress": 47, "xdp": 37}
+XDP_GENERIC = 2
+BEFORE, AFTER = 1 << 3, 1 << 4
+PROGRAM_NAME = b"foreign"
+
+
+def bpf(command, attributes):
+    """The system call; its result, OSError when it fails."""
+    buffer = ctypes.create_string_buffer(bytes(attributes), 128)
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(SYSCALL[platform.machine()], command, buffer, len(buffer))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"bpf({command}): {os.strerror(number)}")
+    attributes[:] = buffer.raw[: len(attributes)]
+    return result
+
+
+def pointer(data):
+    """Address of a buffer, which the caller keeps."""
+    return ctypes.addressof(data)
+
+
+def call(command, layout, *values):
+    """The system call with attributes packed by layout; (result, attributes afterwards)."""
+    attributes = bytearray(struct.pack("=" + layout, *values))
+    return bpf(command, attributes), bytes(attributes)
+
+
+def instruction(code, destination=0, source=0, offset=0, immediate=0):
+    """One instruction of BPF."""
+    return struct.pack("=BBhi", code, source << 4 | destination, offset, immediate)
+
+
+def counting_program(packets, verdict):
+    """Adds one to the only entry of a map and returns the verdict."""
+    return b"".join(
+        [
+            instruction(0x62, 10, 0, -4, 0),  # *(u32 *) (r10 - 4) = 0
+            instruction(0x18, 1, 1, 0, packets) + instruction(0),  # r1 = map
+            instruction(0xBF, 2, 10),  # r2 = r10
+            instruction(0x07, 2, 0, 0, -4),  # r2 -= 4
+            instruction(0x85, immediate=1),  # r0 = bpf_map_lookup_elem(r1, r2)
+            instruction(0x15, 0, 0, 2, 0),  # if (r0 == 0) skip two
+            instruction(0xB7, 1, 0, 0, 1),  # r1 = 1
+            instruction(0xDB, 0, 1, 0, 0),  # lock *(u64 *) r0 += r1
+            instruction(0xB7, 0, 0, 0, verdict),  # r0 = verdict
+            instruction(0x95),  # return r0
+        ]
+    )
+
+
+def pin(fd, path):
+    """Pins an object."""
+    name = ctypes.create_string_buffer(path.encode())
+    call(OBJ_PIN, "QII", pointer(name), fd, 0)
+
+
+def attach(interface, hook, place, verdict, path):
+    """Loads, attaches and pins."""
+    packets, _ = call(MAP_CREATE, "IIIII", MAP_TYPE_ARRAY, 4, 8, 1, 0)
+    code = ctypes.create_string_buffer(counting_program(packets, int(verdict)))
+    licence = ctypes.create_string_buffer(b"GPL")
+    kind = TYPE_XDP if hook == "xdp" else TYPE_SCHED_CLS
+    count = (len(code) - 1) // 8
+    program, _ = call(
+        *(PROG_LOAD, "IIQQIIQII16s", kind, count, pointer(code), pointer(licence)),
+        *(0, 0, 0, 0, 0, PROGRAM_NAME),
+    )
+    flags = XDP_GENERIC if hook == "xdp" else {"first": BEFORE, "last": AFTER}[place]
+    link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[hook], flags)
+    pin(packets, path + "-packets")
+    pin(link, path)
+
+
+def count(path):
+    """Value of the pinned counter."""
+    name = ctypes.create_string_buffer((path + "-packets").encode())
+    packets, _ = call(OBJ_GET, "QII", pointer(name), 0, 0)
+    key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(8)
+    call(MAP_LOOKUP, "IIQQQ", packets, 0, pointer(key), pointer(value), 0)
+    print(struct.unpack("=Q", value.raw)[0])
+
+
+def program_name(identifier):
+    """Name of a program by its number."""
+    fd, _ = call(PROG_GET_FD_BY_ID, "III", identifier, 0, 0)
+    info = ctypes.create_string_buffer(256)
+    call(OBJ_GET_INFO, "IIQ", fd, len(info), pointer(info))
+    os.close(fd)
+    return info.raw[64:80].rstrip(b"\0").decode()
+
+
+def programs(interface, hook):
+    """[number, name] of the programs on a tcx hook, in their order."""
+    identifiers = (ctypes.c_uint32 * 64)()
+    target = (socket.if_nametoindex(interface), ATTACH[hook])
+    _, after = call(PROG_QUERY, "IIIIQII", *target, 0, 0, pointer(identifiers), len(identifiers), 0)
+    found = struct.unpack_from("=I", after, 24)[0]
+    return [[number, program_name(number)] for number in identifiers[:found]]
+
+
+def query(*interfaces):
+    """Prints who sits on the tcx hooks; null where the kernel has none."""
+    try:
+        found = {link: {hook: programs(link, hook) for hook in ("ingress", "egress")} for link in interfaces}
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        found = None
+    print(json.dumps(found))
+
+
+def main():
+    """One command."""
+    commands = {"query": query, "attach": attach, "count": count}
+    commands[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,378 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way of kernels before 6.6, which have no tcx: filters in a clsact qdisc. The whole of it, next to
+filters of others, and from one hook to the other."""
+
+import json
+import signal
+
+import runner
+import service
+import state
+import traffic
+import wire
+from host import wait_until
+from lab import PORT, address
+
+SIZE = 4_000_000
+WAYS = ("ingress", "egress")
+UPLINKS = ("c0", "c1")
+
+
+def use_hook(hook, *hosts):
+    """Which hook the services use from their next start on; those that run are ended."""
+    for host in hosts:
+        service.set_options(host, f"--hook={hook}")
+        if service.pid(host):
+            service.kill(host, signal.SIGTERM)
+
+
+def filters(host, interface, way):
+    """(priority, kind, name) of the filters in the clsact qdisc, in their order."""
+    text = host.run("tc", "-json", "filter", "show", "dev", interface, way, check=False).stdout
+    found = []
+    for entry in json.loads(text or "[]"):
+        if "options" in entry:
+            name = entry["options"].get("bpf_name", "").partition(":")[0]
+            if (entry["pref"], entry["kind"], name) not in found:
+                found.append((entry["pref"], entry["kind"], name))
+    return found
+
+
+def ours(host, interface):
+    """Names of the programs of Underpass on a link: {"tcx ingress": […], "clsact egress": …}, without what
+    is empty."""
+    found = {}
+    on_hooks = state.programs(host, interface).get(interface, {})
+    for way in WAYS:
+        found[f"tcx {way}"] = [name for name in on_hooks.get(way, []) if name.startswith("underpass")]
+        names = [name for _, _, name in filters(host, interface, way)]
+        found[f"clsact {way}"] = [name for name in names if name.startswith("underpass")]
+    return {hook: names for hook, names in found.items() if names}
+
+
+def assert_hook(host, hook, *interfaces):
+    """Exactly one pair of programs on each interface, and one program on the hop, on this hook and no
+    other."""
+    for interface in interfaces:
+        found = ours(host, interface)
+        assert set(found) == {f"{hook} {way}" for way in WAYS}, f"{interface}: {found}"
+        assert all(len(names) == 1 for names in found.values()), f"{interface}: {found}"
+    found = [ours(host, end) for end in ("underpass-tx", "underpass-rx")]
+    assert found == [{}, {f"{hook} ingress": ["underpass_hop"]}], f"{found}"
+
+
+def transfer(lab, client, family=4):
+    """A new connection over both uplinks, data both ways."""
+    client.connect("a", address("s0", family))
+    client.transfer("echo", "a", size=1000)
+    traffic.wait_subflows(lab.client, [address(uplink, family) for uplink in UPLINKS])
+    client.transfer("upload", "a", size=SIZE)
+    client.transfer("download", "a", size=SIZE)
+    assert client.info("a")["fallback"] is False
+    client.close("a")
+
+
+def add_filters(host, interface, priority, count=1):
+    """Filters of somebody else, both ways; they match everything and let it pass."""
+    for way in WAYS:
+        for number in range(count):
+            host.run(
+                *("tc", "filter", "add", "dev", interface, way, "protocol", "all"),
+                *("prio", str(priority + number), "u32", "match", "u32", "0", "0", "flowid", "1:1"),
+            )
+
+
+def tc_state(host, interface):
+    """Queueing disciplines and filters of an interface as text."""
+    words = [("qdisc", "show", "dev", interface)]
+    words += [("filter", "show", "dev", interface, way) for way in WAYS]
+    return "\n".join(host.run("tc", *each, check=False).stdout for each in words)
+
+
+def set_up(lab, *more):
+    """clsact on both hosts, and the tunnel in all profiles."""
+    use_hook("clsact", lab.client, lab.server)
+    service.set_tunnels(lab, *more)
+
+
+def all_active(lab):
+    """Waits for all three tunnels."""
+    for uplink in UPLINKS:
+        service.wait_state(lab.client, uplink, service.ACTIVE)
+    service.wait_state(lab.server, "s0", service.ACTIVE)
+
+
+def test_transfers_and_wire():
+    """Both uplinks carry MPTCP, IPv4 and IPv6, with and without offloads; every packet on the wire is
+    judged."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        service.bring_up(lab)
+        all_active(lab)
+        assert_hook(lab.client, "clsact", *UPLINKS)
+        assert_hook(lab.server, "clsact", "s0")
+        applied = dict(service.link(lab.client, "c0")["Applied"])
+        assert applied["hook"] == "clsact", applied
+        _, client = traffic.pair(lab)
+        for offload in (True, False):
+            lab.offload(offload)
+            for family in (4, 6):
+                with wire.Capture(lab.middlebox, "ms0") as capture:
+                    transfer(lab, client, family)
+                report = capture.report(PORT)
+                assert not report.faults and report.tcp == 0 and capture.dropped() == 0, f"{report}"
+                assert report.families == {family} and report.udp * 1460 > 2 * SIZE, f"{report}"
+                runner.note(f"IPv{family}, offload {offload}: {report.udp} datagrams, all right")
+        counted = lab.counters()
+        assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted
+
+
+def test_subflow_of_an_older_connection():
+    """A connection that is older than the second tunnel gets its second subflow, as with tcx."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        service.bring_up(lab, "first")
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("echo", "a", size=1000)
+        lab.client.up("second")
+        traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
+        assert client.transfer("upload", "a", size=SIZE)["equal"]
+
+
+def test_down_restores():
+    """After "nmcli connection down" tc shows what it showed before, and so does everything else."""
+    with runner.TestLab() as lab:
+        for host, profiles in ((lab.client, ("first", "second")), (lab.server, ("server",))):
+            for verb in ("up", "down"):
+                for profile in profiles:
+                    getattr(host, verb)(profile)
+        before = {host: state.host_state(host) for host in (lab.client, lab.server)}
+        set_up(lab, "mtu=1400")
+        service.bring_up(lab)
+        all_active(lab)
+        _, client = traffic.pair(lab)
+        transfer(lab, client)
+        lab.client.down("first")
+        lab.client.down("second")
+        lab.server.down("server")
+        for host, then in before.items():
+            as_before(host, then, "after down")
+
+
+def as_before(host, then, what):
+    """Asserts that the host is as it was, given it up to 3 s to become so."""
+    try:
+        wait_until(lambda: not state.difference(then, state.host_state(host)), "as before", 3)
+    except TimeoutError:
+        state.assert_same(then, state.host_state(host), f"{host.name} {what}")
+
+
+def test_qdisc_of_others_stays():
+    """A clsact qdisc that was there before stays, with the filters that it had and those that came later."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        lab.client.up("first")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        lab.client.run("tc", "qdisc", "add", "dev", "c0", "clsact")
+        add_filters(lab.client, "c0", 3, 2)
+        before = state.host_state(lab.client)
+        lab.client.run("underpassctl", "activate", "c0")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        first = [(3, "u32", ""), (4, "u32", "")]
+        assert [filters(lab.client, "c0", way)[:2] for way in WAYS] == [first, first]
+        assert_hook(lab.client, "clsact", "c0")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        state.assert_same(before, state.host_state(lab.client), "with filters of before")
+        lab.client.run("underpassctl", "activate", "c0")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        add_filters(lab.client, "c0", 20)
+        lab.client.run("underpassctl", "deactivate", "c0")
+        for way in WAYS:
+            kinds = [(priority, kind) for priority, kind, _ in filters(lab.client, "c0", way)]
+            assert kinds == [(3, "u32"), (4, "u32"), (20, "u32")], f"{way}: {kinds}"
+            lab.client.run("tc", "filter", "del", "dev", "c0", way, "prio", "20")
+        state.assert_same(before, state.host_state(lab.client), "with filters that came later")
+
+
+def test_empty_qdisc_of_others_stays():
+    """A clsact qdisc that was there before without any filter stays, too."""
+    with runner.TestLab() as lab:
+        lab.client.up("first")
+        lab.client.run("tc", "qdisc", "add", "dev", "c0", "clsact")
+        before = state.host_state(lab.client)
+        set_up(lab)
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        service.kill(lab.client)
+        lab.client.run("underpassctl", "deactivate", "c0")
+        as_before(lab.client, before, "after deactivate")
+
+
+def test_own_qdisc_goes_unless_others_moved_in():
+    """The qdisc that Underpass made goes with the tunnel; with filters of others in it, it stays."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert "clsact" in tc_state(lab.client, "c0")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        assert "clsact" not in tc_state(lab.client, "c0"), tc_state(lab.client, "c0")
+        lab.client.run("underpassctl", "activate", "c0")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        add_filters(lab.client, "c0", 30)
+        with_both = [filters(lab.client, "c0", way) for way in WAYS]
+        lab.client.run("underpassctl", "deactivate", "c0")
+        assert [[each[:2] for each in filters(lab.client, "c0", way)] for way in WAYS] == [[(30, "u32")]] * 2
+        # Up once more: now the qdisc is not ours, so it stays also without filters.
+        lab.client.run("underpassctl", "activate", "c0")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert [filters(lab.client, "c0", way) for way in WAYS] == with_both
+        for way in WAYS:
+            lab.client.run("tc", "filter", "del", "dev", "c0", way, "prio", "30")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        assert "clsact" in tc_state(lab.client, "c0"), tc_state(lab.client, "c0")
+        assert not ours(lab.client, "c0")
+
+
+def refused(lab, *command):
+    """With this tc command done by somebody else the tunnel cannot attach: the user hears why, and the link
+    stays as it was; once it is undone the tunnel comes."""
+    lab.client.run("tc", *command)
+    before = state.host_state(lab.client)
+    result = lab.client.run("underpassctl", "activate", "c0", check=False)
+    assert result.returncode != 0, f"{command}: activated"
+    found = service.wait_state(lab.client, "c0", "failed")
+    assert "clsact" in found["LastError"] and "c0" in found["LastError"], found["LastError"]
+    assert found["LastStage"] == "attach", found
+    runner.note(found["LastError"])
+    state.assert_same(before, state.host_state(lab.client), f"{command}: the link is not untouched")
+
+
+def test_hook_that_is_taken():
+    """An ingress qdisc in the place of the clsact one; a filter of another kind at the priority of ours."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        lab.client.up("first")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        refused(lab, "qdisc", "add", "dev", "c0", "ingress")
+        lab.client.run("tc", "qdisc", "del", "dev", "c0", "ingress")
+        lab.client.run("tc", "qdisc", "add", "dev", "c0", "clsact")
+        everything = ("protocol", "all", "prio", "9", "u32", "match", "u32", "0", "0", "flowid", "1:1")
+        refused(lab, "filter", "add", "dev", "c0", "egress", *everything)
+        lab.client.run("tc", "filter", "del", "dev", "c0", "egress", "prio", "9")
+        lab.client.run("underpassctl", "activate", "c0")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+
+
+def test_kill_and_adoption():
+    """kill -9 in the middle of a transfer, adoption by the next start; and what a killed service left is
+    swept up when the connection went down meanwhile."""
+    with runner.TestLab() as lab:
+        for verb in ("up", "down"):
+            for profile in ("first", "second"):
+                getattr(lab.client, verb)(profile)
+        before = state.host_state(lab.client)
+        set_up(lab)
+        service.bring_up(lab)
+        all_active(lab)
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("echo", "a", size=1000)
+        traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
+        client.start("upload", "a", size=20_000_000, rate=10_000_000)
+        wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
+        shown = [tc_state(lab.client, uplink) for uplink in UPLINKS]
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            service.kill(lab.client, number)
+            assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
+            all_active(lab)  # starts it again
+            assert_hook(lab.client, "clsact", *UPLINKS)
+            assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
+        assert client.progress("a")["running"], "the transfer ended too early to show anything"
+        assert client.wait("a")["equal"]
+        traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
+        client.close("a")
+        service.kill(lab.client)
+        lab.client.down("first")
+        lab.client.down("second")
+        service.manager_call(lab.client, "ListLinks")
+        as_before(lab.client, before, "after down without the service")
+
+
+def switched(lab, hook):
+    """The services end and start again with another hook; exactly one pair of programs is left per link."""
+    use_hook(hook, lab.client, lab.server)
+    for host in (lab.client, lab.server):
+        service.manager_call(host, "ListLinks")  # starts it again
+    all_active(lab)
+    for host, interfaces in ((lab.client, UPLINKS), (lab.server, ("s0",))):
+        wait_until(lambda: ours_settled(host, hook, interfaces), f"{host.name} is on {hook}", 3)
+        assert_hook(host, hook, *interfaces)
+
+
+def ours_settled(host, hook, interfaces):
+    """Whether the links are on this hook."""
+    return all(any(key.startswith(hook) for key in ours(host, interface)) for interface in interfaces)
+
+
+def test_switch_hooks():
+    """tcx, then clsact, then tcx, each time by a restart of the service while a transfer runs: it survives,
+    each link has exactly one pair of programs, and in the end everything is as before."""
+    with runner.TestLab() as lab:
+        if not state.programs(lab.client, "c0"):
+            raise runner.Skip("this kernel has no tcx")
+        lab.server.up("server")
+        lab.server.down("server")
+        for verb in ("up", "down"):
+            for profile in ("first", "second"):
+                getattr(lab.client, verb)(profile)
+        before = {host: state.host_state(host) for host in (lab.client, lab.server)}
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        all_active(lab)
+        assert_hook(lab.client, "tcx", *UPLINKS)
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("echo", "a", size=1000)
+        traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
+        client.start("upload", "a", size=60_000_000, rate=10_000_000)
+        wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
+        for hook in ("clsact", "tcx"):
+            switched(lab, hook)
+            assert ("clsact" in tc_state(lab.client, "c0")) is (hook == "clsact"), tc_state(lab.client, "c0")
+        assert client.progress("a")["running"], "the transfer ended too early to show anything"
+        assert client.wait("a")["equal"]
+        traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
+        counted = lab.counters()
+        assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted
+        client.close("a")
+        transfer(lab, client, 6)
+        switched(lab, "clsact")
+        lab.client.down("first")
+        lab.client.down("second")
+        lab.server.down("server")
+        for host, then in before.items():
+            as_before(host, then, "after down")
+
+
+def test_deactivate_after_a_switch():
+    """A service with the one hook takes down what one with the other hook left."""
+    with runner.TestLab() as lab:
+        if not state.programs(lab.client, "c0"):
+            raise runner.Skip("this kernel has no tcx")
+        lab.client.up("first")
+        before = state.host_state(lab.client)
+        for hook, other in (("tcx", "clsact"), ("clsact", "tcx")):
+            use_hook(hook, lab.client)
+            service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+            lab.client.up("first")
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            use_hook(other, lab.client)
+            lab.client.run("underpassctl", "deactivate", "--all")
+            as_before(lab.client, before, f"after {hook}, deactivated with {other}")
+
+
+if __name__ == "__main__":
+    runner.main()
