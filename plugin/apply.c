@@ -143,8 +143,9 @@ static int announce_endpoints(Link *link) {
                 if (!source_nm_activating(link->manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex) &&
                     sock_diag_mptcp_subflows(&endpoints[i].address, &subflows) >= 0 && subflows > 0) {
                         log_line(LOG_INFO, link_name(link), NULL,
-                                 "%zu subflows are established outside of the tunnel and stay there until they "
-                                 "end.", subflows);
+                                 "%zu subflows are established outside of the tunnel and stay there until "
+                                 "they end.",
+                                 subflows);
                         continue;
                 }
                 r = mptcp_pm_remove(pm, &endpoints[i]);

@@ -105,7 +105,8 @@ static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_err
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int append_verdict(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict, void *userdata) {
+static int append_verdict(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict,
+                          void *userdata) {
         const uint64_t now = monotonic_ns();
         const struct {
                 const char *name;
@@ -119,7 +120,8 @@ static int append_verdict(const struct underpass_verdict_key *key, const struct 
 
         for (size_t i = 0; r >= 0 && i < ELEMENTS(verdicts); i++)
                 if (verdicts[i].until > now)
-                        r = sd_bus_message_append(userdata, "(usqsu)", key->ifindex, format_address(key->remote, remote),
+                        r = sd_bus_message_append(userdata, "(usqsu)", key->ifindex,
+                                                  format_address(key->remote, remote),
                                                   ntohs(key->remote_port), verdicts[i].name,
                                                   (uint32_t) ((verdicts[i].until - now) / 1000000000));
         return r < 0 ? r : 0;
@@ -308,8 +310,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_list_links, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows),
                                 method_list_flows, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usqsu)", destinations), method_list_destinations,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usqsu)", destinations),
+                                method_list_destinations, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
                                 method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
@@ -339,5 +341,6 @@ int bus_manager_export(Manager *manager) {
         r = sd_bus_add_object_manager(manager->bus, NULL, BUS_PATH);
         if (r < 0)
                 return r;
-        return sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, manager);
+        return sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable,
+                                        manager);
 }

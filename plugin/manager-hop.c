@@ -24,8 +24,8 @@ int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error)
         if (r < 0) {
                 *ret_stage = STAGE_HOP;
                 if (r == -EEXIST)
-                        *ret_error = string_format(_("A device named %s or %s exists and is not ours; rename "
-                                                     "or remove it."),
+                        *ret_error = string_format(_("A device named %s or %s exists and is not ours; "
+                                                     "rename or remove it."),
                                                    HOP_NAME_SEND, HOP_NAME_RECEIVE);
                 else
                         *ret_error = string_format(_("The segmentation hop %s cannot be made: %s."),

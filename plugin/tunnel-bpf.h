@@ -49,7 +49,8 @@ struct Tunnel {
 
 /* tunnel-pins.c */
 
-/* Attaches the keepalive program to the root of the cgroup tree, pinned, or replaces the one there. -ENOENT: no cgroup2 mounted. */
+/* Attaches the keepalive program to the root of the cgroup tree, pinned, or replaces the one there.
+ * -ENOENT: no cgroup2 mounted. */
 int tunnel_pins_keepalive(Tunnel *tunnel);
 
 /* Adopts what lies in the folder. 0: adopted or nothing there; what cannot be adopted has been removed. */

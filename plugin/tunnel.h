@@ -71,8 +71,8 @@ typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const str
 /* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
 
-typedef int (*TunnelVerdictHandler)(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict,
-                                    void *userdata);
+typedef int (*TunnelVerdictHandler)(const struct underpass_verdict_key *key,
+                                    const struct underpass_verdict *verdict, void *userdata);
 
 /* The same for what is remembered about destinations. */
 int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata);
