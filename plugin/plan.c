@@ -353,7 +353,8 @@ uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mt
                 steps |= STEP_SETTINGS;
 
         /* An on-demand link sends first SYNs as plain TCP anyway. */
-        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 && !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
+        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 &&
+            !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
                 steps |= STEP_ANNOUNCE;
         return steps;
 }

@@ -236,7 +236,8 @@ int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass
         return tunnel_saved_set(tunnel, ifindex, saved);
 }
 
-static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program) {
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
+                         TunnelProgram program) {
         LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,

@@ -71,6 +71,13 @@ static MptcpPm *open_pm(void) {
         return pm;
 }
 
+/* A link with two addresses; false when it cannot be made. */
+static bool make_link(void) {
+        return world_ip("link add test-a type veth peer name test-b") && world_ip("link set test-a up") &&
+               world_ip("link set test-b up") && world_ip("address add 192.0.2.1/24 dev test-a") &&
+               world_ip("address add 192.0.2.2/24 dev test-a");
+}
+
 void test_mptcp_pm(void) {
         MptcpEndpoint ipv4 = {
                 .address = world_address("192.0.2.1"), .flags = ENDPOINT_SUBFLOW | ENDPOINT_BACKUP,
@@ -84,10 +91,7 @@ void test_mptcp_pm(void) {
         _cleanup_(mptcp_pm_freep) MptcpPm *pm = open_pm();
         MptcpEndpoint other;
 
-        if (!pm || !world_ip("link add test-a type veth peer name test-b") ||
-            !world_ip("link set test-a up") || !world_ip("link set test-b up") ||
-            !world_ip("address add 192.0.2.1/24 dev test-a") ||
-            !world_ip("address add 192.0.2.2/24 dev test-a"))
+        if (!pm || !make_link())
                 return;
         ipv4.ifindex = ipv6.ifindex = world_ifindex("test-a");
 
