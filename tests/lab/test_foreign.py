@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs of others on the hooks of a tunnelled link: tcx before and after ours, XDP, generic and not. They
+see their packets, stay attached when the tunnel goes, and what they take away from ours can be seen."""
+
+import runner
+import service
+import state
+import traffic
+from host import HERE, wait_until
+from lab import PORT, address
+
+HOOKS = ("/usr/bin/python3", HERE / "hooks.py")
+NEXT, PASS, XDP_PASS = -1, 0, 2
+WAYS = ("ingress", "egress")
+OURS = {"ingress": "underpass_ingre", "egress": "underpass_egres"}
+PIN = "/sys/fs/bpf/foreign-"
+SIZE = 3_000_000
+
+
+def attach(host, hook, place, verdict, name):
+    """Attaches a program of somebody else to c0; its pin."""
+    host.run(*HOOKS, "attach", "c0", hook, place, str(verdict), PIN + name)
+    return PIN + name
+
+
+def packets(host, pin):
+    """How many packets it has seen."""
+    return int(host.output(*HOOKS, "count", pin))
+
+
+def need_tcx(lab):
+    """Skips the test on a kernel without tcx."""
+    if not state.programs(lab.client, "c0"):
+        raise runner.Skip("this kernel has no tcx")
+
+
+def on_hook(lab):
+    """Names of the programs on c0."""
+    return state.programs(lab.client, "c0")["c0"]
+
+
+def ready(lab):
+    """Both hosts with the tunnel, the client by its first uplink only; a client program."""
+    service.set_tunnels(lab)
+    service.bring_up(lab, "first")
+    service.wait_state(lab.client, "c0", service.ACTIVE)
+    service.wait_state(lab.server, "s0", service.ACTIVE)
+    return traffic.pair(lab)[1]
+
+
+def tunnelled(lab, client, family=4):
+    """Whether a new MPTCP connection with data both ways crosses the middlebox that strips MPTCP."""
+    client.connect("a", address("s0", family))
+    client.transfer("upload", "a", size=SIZE)
+    client.transfer("download", "a", size=SIZE)
+    fallback = client.info("a")["fallback"]
+    client.close("a")
+    return not fallback
+
+
+def test_programs_that_were_there_first():
+    """Ours is put before them; they go on counting, and are the only ones left afterwards."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        lab.client.up("first")
+        pins = [attach(lab.client, way, "last", NEXT, f"{way}-next") for way in WAYS]
+        pins += [attach(lab.client, way, "last", PASS, f"{way}-pass") for way in WAYS]
+        before = state.host_state(lab.client)
+        client = ready(lab)
+        assert on_hook(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        counted = [packets(lab.client, pin) for pin in pins]
+        assert tunnelled(lab, client) and tunnelled(lab, client, 6)
+
+        def same():
+            seen = [packets(lab.client, pin) - then for pin, then in zip(pins, counted)]
+            return seen if seen[:2] == seen[2:] else None
+
+        seen = wait_until(same, "the two in a row have seen the same packets")
+        # What comes in is seen packet by packet, as TCP; what goes out, behind the hop, as UDP.
+        assert min(seen) * 1500 > 2 * SIZE, f"{seen}"
+        runner.note(f"seen by programs of others: ingress {seen[0]}, egress {seen[1]}")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        state.assert_same(before, state.host_state(lab.client), "deactivated")
+
+
+def test_programs_that_come_later():
+    """At the tail, as NetworkManager's own for CLAT, and at the head; they stay when the tunnel goes."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        client = ready(lab)
+        pins = [attach(lab.client, way, "last", PASS, f"{way}-tail") for way in WAYS]
+        assert on_hook(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert tunnelled(lab, client)
+        counted = [packets(lab.client, pin) for pin in pins]
+        assert min(counted) * 1500 > SIZE, f"{counted}"
+        pins += [attach(lab.client, way, "first", NEXT, f"{way}-head") for way in WAYS]
+        assert on_hook(lab) == {way: ["foreign", OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert tunnelled(lab, client)
+        head = [packets(lab.client, pin) for pin in pins[2:]]
+        assert head[0] * 1500 > SIZE and head[1] > 0, f"{head}"
+        lab.client.down("first")
+        service.wait_state(lab.client, "c0", "off")
+        assert on_hook(lab) == {way: ["foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        counted = [packets(lab.client, pin) for pin in pins]
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert on_hook(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        assert tunnelled(lab, client)
+        assert all(packets(lab.client, pin) > then for pin, then in zip(pins, counted))
+
+
+def test_program_in_front_that_ends_the_hook():
+    """One at the head that says PASS: no program behind it runs, so new connections are plain TCP and the
+    middlebox strips MPTCP. The tunnel's counters stand still; when it has gone, all is well again."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        client = ready(lab)
+        assert tunnelled(lab, client)
+        before = service.counters(lab.client, "c0")
+        for way in WAYS:
+            attach(lab.client, way, "first", PASS, way)
+        assert not tunnelled(lab, client), "the program in front does not end the hook"
+        assert service.counters(lab.client, "c0") == before
+        counted = lab.counters()
+        assert counted["tcp-mc0"][0] > 0, f"{counted}"
+        for way in WAYS:
+            lab.client.run("rm", PIN + way, PIN + way + "-packets")
+        # The kernel detaches some time after the last reference is gone.
+        wait_until(lambda: on_hook(lab) == {way: [OURS[way]] for way in WAYS}, "the programs are gone")
+        assert tunnelled(lab, client)
+
+
+def test_activation_goes_to_the_head():
+    """A program that says PASS and was there before the tunnel does not stand in its way."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        lab.client.up("first")
+        for way in WAYS:
+            attach(lab.client, way, "first", PASS, way)
+        client = ready(lab)
+        assert on_hook(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert tunnelled(lab, client)
+
+
+def test_xdp_of_others():
+    """A generic XDP program sees all that comes in, still as UDP, and stays."""
+    with runner.TestLab() as lab:
+        lab.client.up("first")
+        pin = attach(lab.client, "xdp", "first", XDP_PASS, "xdp")
+        before = state.host_state(lab.client)
+        client = ready(lab)
+        assert tunnelled(lab, client) and tunnelled(lab, client, 6)
+        assert packets(lab.client, pin) * 1500 > 2 * SIZE
+        lab.client.run("underpassctl", "deactivate", "c0")
+        state.assert_same(before, state.host_state(lab.client), "deactivated")
+        assert "xdpgeneric" in lab.client.output("ip", "link", "show", "c0")
+        counted = packets(lab.client, pin)
+        client.connect("plain", protocol="tcp", port=PORT)
+        client.transfer("echo", "plain", size=1000)
+        assert packets(lab.client, pin) > counted
+
+
+if __name__ == "__main__":
+    runner.main()
