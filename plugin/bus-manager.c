@@ -81,8 +81,7 @@ static int append_flow(const struct underpass_flow_key *key, const struct underp
 
         r = sd_bus_message_append(
                 reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
-                format_address(key->remote, remote), ntohs(key->remote_port),
-                flow_state_name(flow->state),
+                format_address(key->remote, remote), ntohs(key->remote_port), flow_state_name(flow->state),
                 (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
                 now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
                 now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
@@ -105,39 +104,49 @@ static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_err
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int append_verdict(const struct underpass_verdict_key *key, const struct underpass_verdict *verdict,
-                          void *userdata) {
-        const uint64_t now = monotonic_ns();
+typedef struct DestinationsReply {
+        Manager *manager;
+        sd_bus_message *message;
+} DestinationsReply;
+
+static int append_destination(const struct underpass_verdict_key *key,
+                              const struct underpass_verdict *verdict, void *userdata) {
+        const DestinationsReply *reply = userdata;
+        const Link *link = manager_link(reply->manager, key->ifindex);
+        const uint32_t flags = link && link->applied.attached ? link->applied.link.flags : 0;
+        const uint64_t now_ns = monotonic_ns();
         const struct {
                 const char *name;
-                uint64_t until;
+                uint64_t until_ns;
+                uint32_t flag; /* of the link: without it the verdict has no effect */
         } verdicts[] = {
-                { "blocked", verdict->blocked_until_ns },
-                { "stripped", verdict->stripped_until_ns },
+                { "blocked", verdict->blocked_until_ns, UNDERPASS_LINK_FALLBACK },
+                { "stripped", verdict->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
         };
         char remote[INET6_ADDRSTRLEN];
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ELEMENTS(verdicts); i++)
-                if (verdicts[i].until > now)
-                        r = sd_bus_message_append(userdata, "(usqsu)", key->ifindex,
+                if ((flags & verdicts[i].flag) && verdicts[i].until_ns > now_ns)
+                        r = sd_bus_message_append(reply->message, "(usqsu)", key->ifindex,
                                                   format_address(key->remote, remote),
                                                   ntohs(key->remote_port), verdicts[i].name,
-                                                  (uint32_t) ((verdicts[i].until - now) / 1000000000));
+                                                  (uint32_t) ((verdicts[i].until_ns - now_ns) / 1000000000));
         return r < 0 ? r : 0;
 }
 
 static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        Manager *manager = userdata;
+        DestinationsReply destinations = { .manager = userdata };
         int r;
 
-        manager_touch(manager);
+        manager_touch(destinations.manager);
         r = sd_bus_message_new_method_return(message, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(usqsu)");
+        destinations.message = reply;
         if (r >= 0)
-                r = tunnel_verdicts(manager->tunnel, append_verdict, reply);
+                r = tunnel_verdicts(destinations.manager->tunnel, append_destination, &destinations);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
@@ -310,7 +319,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_list_links, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows),
                                 method_list_flows, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usqsu)", destinations),
+        SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("a(usqsu)", destinations),
                                 method_list_destinations, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
                                 method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
