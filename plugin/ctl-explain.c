@@ -26,7 +26,7 @@ static const char *setting(GVariant *link, const char *key) {
         return value_row(link, "Settings", "a(ssss)", key);
 }
 
-static char *advise_failed(GVariant *link) {
+static char *advise_failed(GVariant *link, GVariant *destinations) {
         const char *name = value_string(link, "Name");
         const char *stage = value_string(link, "LastStage");
 
@@ -37,7 +37,7 @@ static char *advise_failed(GVariant *link) {
         return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), name);
 }
 
-static char *advise_off(GVariant *link) {
+static char *advise_off(GVariant *link, GVariant *destinations) {
         const char *name = value_string(link, "Name");
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
@@ -56,7 +56,7 @@ static char *advise_off(GVariant *link) {
                                name);
 }
 
-static char *advise_waiting(GVariant *link) {
+static char *advise_waiting(GVariant *link, GVariant *destinations) {
         return g_strdup_printf(
                         _("Give %s an MPTCP endpoint (`ip mptcp endpoint` shows them), or set "
                           "mptcp-endpoint=subflow so that Underpass adds one, or tunnel=yes to have the "
@@ -64,11 +64,34 @@ static char *advise_waiting(GVariant *link) {
                         value_string(link, "Name"));
 }
 
-static char *advise_active(GVariant *link) {
+/* An on-demand link that has had nothing to do but to watch. */
+static bool stays_plain(GVariant *link) {
+        return streq(setting(link, "tunnel"), "on-demand") && value_counter(link, "plain-on-demand") > 0 &&
+               value_counter(link, "stripped") == 0;
+}
+
+static char *advise_active(GVariant *link, GVariant *destinations) {
         const char *name = value_string(link, "Name");
         uint64_t opened = value_counter(link, "flows-opened"),
                  accepted = value_counter(link, "flows-accepted");
+        unsigned blocked = destinations_count(destinations, value_number(link, "InterfaceIndex"), "blocked");
 
+        if (blocked > 0)
+                return g_strdup_printf(
+                                P_("UDP gets no answer from %u destination of %s, so connections to it are "
+                                   "plain TCP for the time being: check that the other side has the tunnel "
+                                   "on this port too (its key local-ports) and that no firewall drops UDP. "
+                                   "It is tried again when the time above is over.",
+                                   "UDP gets no answer from %u destinations of %s, so connections to them "
+                                   "are plain TCP for the time being: check that the other sides have the "
+                                   "tunnel on these ports too (their key local-ports) and that no firewall "
+                                   "drops UDP. They are tried again when the times above are over.",
+                                   blocked),
+                                blocked, name);
+        if (opened + accepted == 0 && stays_plain(link))
+                return g_strdup_printf(_("Nothing: MPTCP options have got through on %s so far, so its "
+                                         "connections stay plain TCP."),
+                                       name);
         if (opened + accepted == 0)
                 return g_strdup_printf(_("No connection has used the tunnel of %s yet: open one that fits "
                                          "the settings above."),
@@ -84,7 +107,7 @@ static char *advise_active(GVariant *link) {
 
 static const struct {
         const char *state;
-        char *(*advise)(GVariant *link);
+        char *(*advise)(GVariant *link, GVariant *destinations);
 } state_advice[] = {
         { "active", advise_active },
         { "failed", advise_failed },
@@ -92,12 +115,12 @@ static const struct {
         { "waiting", advise_waiting },
 };
 
-static char *advise(GVariant *link) {
+static char *advise(GVariant *link, GVariant *destinations) {
         const char *state = value_string(link, "State");
 
         for (size_t i = 0; i < ELEMENTS(state_advice); i++)
                 if (streq(state_advice[i].state, state))
-                        return state_advice[i].advise(link);
+                        return state_advice[i].advise(link, destinations);
 
         return g_strdup_printf(_("This command does not know the state “%s”; it is older than the service."),
                                state);
@@ -155,6 +178,28 @@ static void print_counters(const Ctl *ctl, GVariant *link, GVariant *explanation
                 g_print("  %s\n", _("None so far."));
 }
 
+static void print_destinations(const Ctl *ctl, GVariant *link, GVariant *destinations) {
+        g_autoptr(Table) table = table_new(pair_headings, 0);
+        bool any = false;
+
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+                destination_read(destinations, i, &destination);
+                if (destination.ifindex != value_number(link, "InterfaceIndex"))
+                        continue;
+
+                g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
+                g_autofree char *sentence = destination_sentence(&destination);
+                table_add(table, remote, sentence);
+                any = true;
+        }
+
+        if (!any)
+                return;
+        print_title(_("Destinations"));
+        table_print(table, ctl, 2, false);
+}
+
 static void print_trouble(GVariant *link) {
         g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
         const char *stage = value_string(link, "LastStage");
@@ -174,7 +219,8 @@ static void print_trouble(GVariant *link) {
         }
 }
 
-static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, const char *advice) {
+static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
+                       const char *advice) {
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
         g_autoptr(GVariant) settings = value_array(link, "Settings", "a(ssss)");
@@ -195,13 +241,14 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, c
         print_rows(ctl, _("Applied"), applied, pair_headings);
         print_rows(ctl, _("Programs in use"), hooks, pair_headings);
         print_counters(ctl, link, explanations);
+        print_destinations(ctl, link, destinations);
         print_trouble(link);
 
         print_title(_("What to do next"));
         text_line("  %s", advice);
 }
 
-static void print_json(GVariant *link, GVariant *explanations, const char *advice) {
+static void print_json(GVariant *link, GVariant *explanations, GVariant *destinations, const char *advice) {
         static const char *const names[] = { "name", "help", NULL };
         g_autoptr(JsonBuilder) builder = json_builder_new();
 
@@ -211,6 +258,17 @@ static void print_json(GVariant *link, GVariant *explanations, const char *advic
         json_link(builder, link);
         json_builder_end_object(builder);
         json_member_rows(builder, "counter_help", explanations, names);
+
+        json_builder_set_member_name(builder, "destinations");
+        json_builder_begin_array(builder);
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+                destination_read(destinations, i, &destination);
+                if (destination.ifindex == value_number(link, "InterfaceIndex"))
+                        json_destination(builder, &destination, value_string(link, "Name"));
+        }
+        json_builder_end_array(builder);
+
         json_member_string(builder, "next", advice);
         json_builder_end_object(builder);
 
@@ -228,11 +286,14 @@ bool verb_explain(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         g_autoptr(GVariant) explanations = g_variant_get_child_value(reply, 0);
-        g_autofree char *advice = advise(link);
+        g_autoptr(GVariant) destinations = destinations_get(ctl, error);
+        if (!destinations)
+                return false;
 
+        g_autofree char *advice = advise(link, destinations);
         if (ctl->json)
-                print_json(link, explanations, advice);
+                print_json(link, explanations, destinations, advice);
         else
-                print_text(ctl, link, explanations, advice);
+                print_text(ctl, link, explanations, destinations, advice);
         return true;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* "underpassctl flows": the connections that the tunnels remember. Room L4, the command. */
+/*
+ * "underpassctl flows": the connections that the tunnels remember, and what they know of destinations.
+ * Room L4, the command.
+ */
 
 #include "ctl.h"
 #include "i18n.h"
@@ -54,31 +57,16 @@ static bool link_known(GVariant *links, const char *name) {
         return false;
 }
 
-static char *format_endpoint(const char *address, guint16 port) {
-        return g_strdup_printf(strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
-}
-
-/* "850 ms", "12 s", "3 min", "5 h": precise enough to see what is going on. */
-static char *format_time(guint64 milliseconds) {
-        if (milliseconds < 1000)
-                return g_strdup_printf(_("%u ms"), (unsigned) milliseconds);
-        if (milliseconds < 120 * 1000)
-                return g_strdup_printf(_("%u s"), (unsigned) (milliseconds / 1000));
-        if (milliseconds < 120 * 60 * 1000)
-                return g_strdup_printf(_("%u min"), (unsigned) (milliseconds / 60 / 1000));
-        return g_strdup_printf(_("%u h"), (unsigned) (milliseconds / 3600 / 1000));
-}
-
 static const char *const flow_headings[] = {
         N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED"),
         N_("AGE"), N_("IDLE"), N_("SENT"), N_("RECEIVED"), NULL,
 };
 
 static void add_row(Table *table, const Flow *flow, const char *link) {
-        g_autofree char *local = format_endpoint(flow->local, flow->local_port);
-        g_autofree char *remote = format_endpoint(flow->remote, flow->remote_port);
-        g_autofree char *age = format_time(flow->age_ms);
-        g_autofree char *idle = format_time(flow->idle_ms);
+        g_autofree char *local = text_endpoint(flow->local, flow->local_port);
+        g_autofree char *remote = text_endpoint(flow->remote, flow->remote_port);
+        g_autofree char *age = text_duration(flow->age_ms);
+        g_autofree char *idle = text_duration(flow->idle_ms);
         g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, flow->sent);
         g_autofree char *received = g_strdup_printf("%" G_GUINT64_FORMAT, flow->received);
         g_autofree char *index = g_strdup_printf("#%u", flow->ifindex);
@@ -104,6 +92,86 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
         json_builder_end_object(builder);
 }
 
+/* What is printed, row by row: a table for people or a member of the JSON. */
+typedef struct Output {
+        GVariant *links;
+        const char *only; /* name of the one link that is asked for, or NULL */
+        Table *table;
+        JsonBuilder *builder;
+        size_t rows;
+} Output;
+
+static void show_flows(GVariant *flows, Output *output) {
+        json_builder_set_member_name(output->builder, "flows");
+        json_builder_begin_array(output->builder);
+        table_color_states(output->table, 1);
+
+        for (size_t i = 0; i < g_variant_n_children(flows); i++) {
+                Flow flow;
+                flow_read(flows, i, &flow);
+                const char *name = link_name(output->links, flow.ifindex);
+
+                if (output->only && !streq(name, output->only))
+                        continue;
+                add_row(output->table, &flow, name);
+                add_object(output->builder, &flow, name);
+                output->rows++;
+        }
+
+        json_builder_end_array(output->builder);
+}
+
+static const char *const destination_headings[] = { N_("LINK"), N_("DESTINATION"), N_("VERDICT"), NULL };
+
+static void show_destinations(GVariant *destinations, Output *output) {
+        json_builder_set_member_name(output->builder, "destinations");
+        json_builder_begin_array(output->builder);
+
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+                destination_read(destinations, i, &destination);
+                const char *name = link_name(output->links, destination.ifindex);
+
+                if (output->only && !streq(name, output->only))
+                        continue;
+
+                g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
+                g_autofree char *sentence = destination_sentence(&destination);
+                g_autofree char *index = g_strdup_printf("#%u", destination.ifindex);
+                table_add(output->table, name[0] ? name : index, remote, sentence);
+                json_destination(output->builder, &destination, name);
+                output->rows++;
+        }
+
+        json_builder_end_array(output->builder);
+}
+
+static void show(const Ctl *ctl, GVariant *links, const char *only, GVariant *flows,
+                 GVariant *destinations) {
+        unsigned numbers = TABLE_COLUMN(5) | TABLE_COLUMN(6) | TABLE_COLUMN(7) | TABLE_COLUMN(8);
+        g_autoptr(Table) flow_table = table_new(flow_headings, numbers);
+        g_autoptr(Table) destination_table = table_new(destination_headings, 0);
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+        Output upper = { links, only, flow_table, builder, 0 };
+        Output lower = { links, only, destination_table, builder, 0 };
+
+        json_builder_begin_object(builder);
+        show_flows(flows, &upper);
+        show_destinations(destinations, &lower);
+        json_builder_end_object(builder);
+
+        if (ctl->json) {
+                json_print(builder);
+                return;
+        }
+        if (upper.rows == 0 && !ctl->no_legend)
+                g_print("%s\n", _("No connection is in a tunnel."));
+        table_print(flow_table, ctl, 0, !ctl->no_legend);
+        if (lower.rows > 0 && (upper.rows > 0 || !ctl->no_legend))
+                g_print("\n");
+        table_print(destination_table, ctl, 0, !ctl->no_legend);
+}
+
 bool verb_flows(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GVariant) link_reply =
                         bus_call(ctl, "ListLinks", NULL, "(a(usso))", CTL_READ_TIMEOUT_MS, NULL, error);
@@ -124,36 +192,10 @@ bool verb_flows(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         g_autoptr(GVariant) flows = g_variant_get_child_value(reply, 0);
-        unsigned numbers = TABLE_COLUMN(5) | TABLE_COLUMN(6) | TABLE_COLUMN(7) | TABLE_COLUMN(8);
-        g_autoptr(Table) table = table_new(flow_headings, numbers);
-        g_autoptr(JsonBuilder) builder = json_builder_new();
-        size_t shown = 0;
+        g_autoptr(GVariant) destinations = destinations_get(ctl, error);
+        if (!destinations)
+                return false;
 
-        table_color_states(table, 1);
-        json_builder_begin_object(builder);
-        json_builder_set_member_name(builder, "flows");
-        json_builder_begin_array(builder);
-
-        for (size_t i = 0; i < g_variant_n_children(flows); i++) {
-                Flow flow;
-                flow_read(flows, i, &flow);
-                const char *name = link_name(links, flow.ifindex);
-
-                if (arguments[0] && !streq(name, arguments[0]))
-                        continue;
-                add_row(table, &flow, name);
-                add_object(builder, &flow, name);
-                shown++;
-        }
-
-        json_builder_end_array(builder);
-        json_builder_end_object(builder);
-
-        if (ctl->json)
-                json_print(builder);
-        else if (shown > 0)
-                table_print(table, ctl, 0, !ctl->no_legend);
-        else if (!ctl->no_legend)
-                g_print("%s\n", _("No connection is in a tunnel."));
+        show(ctl, links, arguments[0], flows, destinations);
         return true;
 }

@@ -15,6 +15,11 @@ static void print_names(void) {
                 g_print("%s\n", key_get((KeyId) id)->name);
 }
 
+static void print_values(const Key *key) {
+        for (size_t number = 0; key_word(key, number); number++)
+                g_print("%s\n", key_word(key, number));
+}
+
 static void print_key(const Key *key) {
         g_autofree char *name = user_data_name(key);
 
@@ -43,6 +48,11 @@ static void add_object(JsonBuilder *builder, const Key *key) {
         json_member_string(builder, "default", key->default_text);
         json_member_string(builder, "range", _(key->range_text));
         json_member_string(builder, "help", _(key->help));
+        json_builder_set_member_name(builder, "words");
+        json_builder_begin_array(builder);
+        for (size_t number = 0; key_word(key, number); number++)
+                json_builder_add_string_value(builder, key_word(key, number));
+        json_builder_end_array(builder);
         json_builder_end_object(builder);
 }
 
@@ -81,6 +91,10 @@ static const Key *find_any_name(const char *name, GError **error) {
 bool verb_keys(Ctl *ctl, char **arguments, GError **error) {
         const Key *only = NULL;
 
+        if (ctl->values && !arguments[0]) {
+                ctl_error_add(error, CTL_USAGE, _("Name the key whose values --values shall list."));
+                return false;
+        }
         if (arguments[0]) {
                 only = find_any_name(arguments[0], error);
                 if (!only)
@@ -89,6 +103,8 @@ bool verb_keys(Ctl *ctl, char **arguments, GError **error) {
 
         if (ctl->json)
                 print_json(only);
+        else if (ctl->values)
+                print_values(only);
         else if (ctl->names && !only)
                 print_names();
         else if (ctl->names)

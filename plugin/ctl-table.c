@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Aligned tables for people. Text comes from profiles, files and the bus, so it is made safe for the
- * terminal first. Room L4, the command: GLib; writes to standard output only.
+ * Text and aligned tables for people. Text comes from profiles, files and the bus, so it is made safe for
+ * the terminal first. Room L4, the command: GLib; writes to standard output only.
  */
 
 #include "ctl.h"
@@ -87,6 +87,20 @@ size_t text_width(const char *text) {
         }
 
         return width;
+}
+
+char *text_endpoint(const char *address, uint16_t port) {
+        return g_strdup_printf(strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
+}
+
+char *text_duration(uint64_t milliseconds) {
+        if (milliseconds < 1000)
+                return g_strdup_printf(_("%u ms"), (unsigned) milliseconds);
+        if (milliseconds < 120 * 1000)
+                return g_strdup_printf(_("%u s"), (unsigned) (milliseconds / 1000));
+        if (milliseconds < 120 * 60 * 1000)
+                return g_strdup_printf(_("%u min"), (unsigned) (milliseconds / 60 / 1000));
+        return g_strdup_printf(_("%u h"), (unsigned) (milliseconds / 3600 / 1000));
 }
 
 Table *table_new(const char *const *headings, unsigned flush_right) {

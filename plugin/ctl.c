@@ -16,6 +16,7 @@ enum {
         OPTION_ALL = 1U << 0,
         OPTION_NAMES = 1U << 1,
         OPTION_REAPPLY = 1U << 2,
+        OPTION_VALUES = 1U << 3,
 };
 
 enum { ARGUMENTS_ANY = G_MAXUINT };
@@ -37,9 +38,11 @@ static const Verb verbs[] = {
         { "explain", N_("INTERFACE"),
           N_("Tell everything about one link: why it is as it is, and what to do next"), 0, 1, 1,
           verb_explain },
-        { "flows", N_("[INTERFACE]"), N_("List the connections that are in a tunnel"), 0, 0, 1, verb_flows },
+        { "flows", N_("[INTERFACE]"),
+          N_("List the connections of the tunnels, and what is known of destinations"), 0, 0, 1,
+          verb_flows },
         { "keys", N_("[KEY]"), N_("List the keys that a profile can have, with range, default and help"),
-          OPTION_NAMES, 0, 1, verb_keys },
+          OPTION_NAMES | OPTION_VALUES, 0, 1, verb_keys },
         { "activate", N_("INTERFACE..."), N_("Read the profile anew and put the tunnel on the link"), 0, 1,
           ARGUMENTS_ANY, verb_activate },
         { "deactivate", N_("INTERFACE...|--all"),
@@ -64,7 +67,7 @@ static const char *const exit_texts[_CTL_EXIT_MAX] = {
         [CTL_BAD_VALUE] = N_("bad key or value"),
 };
 
-enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 3 };
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 4 };
 
 /* Entries of the options that the verb takes; ends with an empty entry. */
 static void option_entries(Ctl *ctl, const Verb *verb,
@@ -80,6 +83,8 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 { 0, "version", &ctl->version, N_("Print the version") },
                 { OPTION_ALL, "all", &ctl->all, N_("All links") },
                 { OPTION_NAMES, "names", &ctl->names, N_("Only the names, one a line") },
+                { OPTION_VALUES, "values", &ctl->values,
+                  N_("Only the words that the value of KEY can be made of, one a line") },
                 { OPTION_REAPPLY, "reapply", &ctl->reapply,
                   N_("Apply the profile at once where it is active") },
         };

@@ -39,6 +39,7 @@ typedef struct Ctl {
         gboolean version;
         gboolean all;
         gboolean names;
+        gboolean values;
         gboolean reapply;
         bool color; /* standard output is a terminal that wants colour */
         GDBusConnection *bus;
@@ -117,6 +118,12 @@ void text_line(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* Columns that the text takes on a terminal. */
 size_t text_width(const char *text);
 
+/* "192.0.2.1:443" or "[2001:db8::1]:443". Caller frees. */
+char *text_endpoint(const char *address, uint16_t port);
+
+/* "850 ms", "12 s", "3 min", "5 h": precise enough to see what is going on. Caller frees. */
+char *text_duration(uint64_t milliseconds);
+
 typedef struct Table Table;
 
 /*
@@ -136,6 +143,32 @@ void table_color_states(Table *table, size_t column);
 
 /* Nothing at all without rows. */
 void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headings);
+
+/* ---- destinations: ctl-destinations.c ---- */
+
+/* One row of ListDestinations; the strings belong to the reply. */
+typedef struct Destination {
+        uint32_t ifindex;
+        const char *remote;
+        uint16_t remote_port;
+        const char *verdict;   /* "blocked", "stripped" */
+        uint32_t seconds_left; /* until it is found out anew */
+} Destination;
+
+/* All rows, or NULL with an error. */
+GVariant *destinations_get(Ctl *ctl, GError **error);
+
+/* Row number row, which has to be there. */
+void destination_read(GVariant *destinations, size_t row, Destination *ret);
+
+/* How many destinations of a link have this verdict. */
+unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *verdict);
+
+/* "UDP blocked, plain TCP for 9 min". Caller frees. */
+char *destination_sentence(const Destination *destination);
+
+/* One object; link is the name of the interface. */
+void json_destination(JsonBuilder *builder, const Destination *destination, const char *link);
 
 /* ---- JSON: ctl-json.c ---- */
 
