@@ -21,6 +21,7 @@ SKIPPED = 77
 FOR_ALL = {
     f"{NAME}.Manager.GetLink",
     f"{NAME}.Manager.ListCounters",
+    f"{NAME}.Manager.ListDestinations",
     f"{NAME}.Manager.ListFlows",
     f"{NAME}.Manager.ListLinks",
     "org.freedesktop.DBus.Introspectable.Introspect",

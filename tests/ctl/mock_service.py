@@ -24,12 +24,22 @@ COUNTERS = [
     ("flows-opened", "SYNs of this host that left in the tunnel, retransmissions included."),
     ("flows-established", "Handshakes that were completed over UDP."),
     ("pass-port", "SYNs in UDP to a port outside local-ports that were left alone."),
+    ("plain-on-demand", "Connections begun as plain TCP because MPTCP options have got through so far."),
+    ("stripped", "Answers to plain SYNs that had lost the MPTCP option."),
 ]
 FLOWS = [
     ("192.0.2.1", 40000, "198.51.100.7", 443, "tunnelled", True, 7, 123456, 850, 11, 22),
     ("2001:db8::1", 40001, "2001:db8::7", 443, "trying", True, 7, 500, 400, 1, 0),
     ("192.0.2.9", 443, "198.51.100.9", 50000, "tunnelled", False, 12, 7300000, 61000, 9, 2**40),
     ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 20000000, 1, 1, 1),
+    ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 90, 90, 1, 0),
+]
+DESTINATIONS = [
+    (22, "198.51.100.7", 443, "blocked", 570),
+    (22, "2001:db8::7", 8443, "stripped", 3480),
+    (22, "198.51.100.8", 443, "blocked", 119),
+    (24, "198.51.100.7", 443, "throttled", 7),
+    (98, "198.51.100.7", 443, "blocked", 1),
 ]
 
 
@@ -99,6 +109,27 @@ LINKS = {
             "pass-port": 0,
         },
     ),
+    "/org/underpass1/link/_321": link(
+        21,
+        "plain0",
+        "active",
+        Settings=[("tunnel", "on-demand", "file", "/etc/underpass/plain.conf:3")],
+        Counters={"plain-on-demand": 4},
+    ),
+    "/org/underpass1/link/_322": link(
+        22,
+        "blocked0",
+        "active",
+        Settings=[("tunnel", "yes", "file", "/etc/underpass/b.conf:3"), ("fallback", "yes", "default", "")],
+        Counters={"flows-opened": 4, "flows-established": 1},
+    ),
+    "/org/underpass1/link/_324": link(
+        24,
+        "demand0",
+        "active",
+        Settings=[("tunnel", "on-demand", "file", "/etc/underpass/d.conf:3"), ("fallback", "yes", "default", "")],
+        Counters={"plain-on-demand": 4, "stripped": 1},
+    ),
     "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
     "/org/underpass1/link/_32": link(2, "idle0", "off"),
     "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),
@@ -164,6 +195,8 @@ class Mock:
             return GLib.Variant("(a(usso))", (rows,))
         if method == "ListFlows":
             return GLib.Variant("(a(sqsqsbutttt))", (FLOWS,))
+        if method == "ListDestinations":
+            return GLib.Variant("(a(usqsu))", (DESTINATIONS,))
         if method == "ListCounters":
             return GLib.Variant("(a(ss))", (COUNTERS,))
         return None

@@ -26,6 +26,9 @@ KEYS = [
     "mss",
     "mtu",
     "mptcp-endpoint",
+    "fallback",
+    "fallback-after",
+    "keepalive",
 ]
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -166,6 +169,7 @@ class CommandLine(CtlTest):
             ["status", "--names"],
             ["flows", "--all"],
             ["keys", "--bogus"],
+            ["keys", "--values"],
         ]:
             with self.subTest(arguments):
                 self.error(*arguments, status=2)
@@ -181,6 +185,10 @@ class CommandLine(CtlTest):
         for row in rows:
             self.assertIn(row["help"], out)
             self.assertIn(row["range"], out)
+        self.assertEqual(self.ctl("keys", "tunnel", "--values")[0].split(), ["no", "yes", "auto", "on-demand"])
+        self.assertEqual(self.ctl("keys", "KeepAlive", "--values")[0], "no\n")
+        self.assertEqual(self.ctl("keys", "remote-ports", "--values")[0], "")
+        self.assertEqual(self.json("keys", "underpass.mptcp-only")["keys"][0]["words"], ["yes", "no"])
         for name in ["mss", "underpass.mss", "MSS"]:
             self.assertEqual([row["key"] for row in self.json("keys", name)["keys"]], ["mss"])
 
@@ -245,10 +253,22 @@ class Completion(CtlTest):
             (["profile", "set", "My\\ h"], ["My\\ home"]),
             (["profile", "set", "--reapply", "LTE", "mp"], ["mptcp-only=", "mptcp-endpoint="]),
             (["profile", "set", "LTE", "mss", "=", "1"], [""]),
+            (["profile", "set", "LTE", "mss", "="], ["auto"]),
+            (["profile", "set", "LTE", "tunnel", "="], ["no", "yes", "auto", "on-demand"]),
+            (["profile", "set", "LTE", "tunnel", "=", "o"], ["on-demand"]),
+            (["profile", "set", "--reapply", "LTE", "fallback", "=", "n"], ["no"]),
+            (["profile", "set", "id", "LTE", "keepalive", "="], ["no"]),
+            (["profile", "set", "LTE", "remote-ports", "="], [""]),
+            (["profile", "set", "LTE", "bogus", "="], [""]),
+            (["profile", "set", "LTE", "tunnel", "=", ""], [f"{key}=" for key in KEYS]),
+            (["profile", "unset", "LTE", "tunnel", "="], [""]),
+            (["profile", "set", "LTE", "fall"], ["fallback=", "fallback-after="]),
+            (["="], [""]),
             (["profile", "set", "LTE", "mss", "=", "1000", "tu"], ["tunnel="]),
             (["profile", "unset", "LTE", "mptcp-o"], ["mptcp-only"]),
             (["profile", "unset", "--re"], ["--reapply"]),
             (["keys", "remote-"], ["remote-ports", "remote-addresses"]),
+            (["keys", "tunnel", "--v"], ["--version", "--values"]),
             (["status", "--a"], ["--all"]),
             (["explain", "--a"], [""]),
             (["reload", ""], [""]),
@@ -306,7 +326,9 @@ class Reading(CtlTest):
         self.assertIn("\nidle0 ", out)
         self.assertNotIn("not shown", out)
         names = [link["interface"] for link in self.json("status", "--all")["links"]]
-        self.assertEqual(names, ["idle0", "idle1", "wlan0", "lte0", "eth1"])
+        self.assertEqual(
+            names, ["idle0", "idle1", "wlan0", "lte0", "eth1", "plain0", "blocked0", "demand0"]
+        )
 
     def test_status_of_links(self):
         names = [link["interface"] for link in self.json("status", "eth1", "idle0")["links"]]
@@ -367,12 +389,32 @@ class Reading(CtlTest):
             ("wlan0", "mptcp-endpoint=subflow"),
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),
+            ("plain0", "Nothing: MPTCP options have got through on plain0"),
+            ("demand0", "No connection has used the tunnel of demand0 yet"),
+            ("blocked0", "UDP gets no answer from 2 destinations of blocked0"),
+            ("blocked0", "local-ports"),
         ]:
             with self.subTest(name):
                 out, _ = self.ctl("explain", name)
                 self.assertIn(words, out.splitlines()[-1])
                 self.assertIn(words, self.json("explain", name)["next"])
         self.assertIn("The hook is taken. (stage: attach)", self.ctl("explain", "eth1")[0])
+
+    def test_explain_destinations(self):
+        lines = self.ctl("explain", "blocked0")[0].splitlines()
+        start = lines.index("Destinations")
+        self.assertEqual(
+            lines[start + 1 : start + 5],
+            [
+                "  198.51.100.7:443    UDP blocked, plain TCP for 9 min",
+                "  [2001:db8::7]:8443  MPTCP stripped, tunnelled for 58 min",
+                "  198.51.100.8:443    UDP blocked, plain TCP for 119 s",
+                "",
+            ],
+        )
+        self.assertNotIn("Destinations", self.ctl("explain", "lte0")[0])
+        self.assertEqual(self.json("explain", "lte0")["destinations"], [])
+        self.assertEqual(len(self.json("explain", "blocked0")["destinations"]), 3)
 
     def test_explain_json(self):
         document = self.json("explain", "lte0")
@@ -389,13 +431,50 @@ class Reading(CtlTest):
         )
         self.assertRegex(lines[3], r"^eth1 +tunnelled .* there +2 h +61 s +9 +1099511627776$")
         self.assertRegex(lines[4], r"^#99 ")
+        self.assertRegex(
+            lines[5], r"^plain0 +plain +192.0.2.3:40002 +198.51.100.8:443 +here +90 ms +90 ms +1 +0$"
+        )
         flows = self.json("flows", "eth1")["flows"]
         self.assertEqual(len(flows), 1)
         self.assertEqual(flows[0]["remote_port"], 50000)
         self.assertEqual(flows[0]["opened_here"], False)
         self.assertEqual(self.ctl("flows", "wlan0")[0], "No connection is in a tunnel.\n")
-        self.assertEqual(self.json("flows", "wlan0"), {"flows": []})
+        self.assertEqual(self.json("flows", "wlan0"), {"flows": [], "destinations": []})
         self.error("flows", "ghost", status=4)
+
+    def test_destinations(self):
+        lines = self.ctl("flows")[0].splitlines()[6:]
+        self.assertEqual(lines[0], "")
+        self.assertRegex(lines[1], r"^LINK +DESTINATION +VERDICT$")
+        self.assertRegex(lines[2], r"^blocked0 +198.51.100.7:443 +UDP blocked, plain TCP for 9 min$")
+        self.assertRegex(
+            lines[3], r"^blocked0 +\[2001:db8::7\]:8443 +MPTCP stripped, tunnelled for 58 min$"
+        )
+        self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP blocked, plain TCP for 119 s$")
+        # A verdict of a later version, and a link that has just gone.
+        self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +throttled, 7 s$")
+        self.assertRegex(lines[6], r"^#98 +198.51.100.7:443 +UDP blocked, plain TCP for 1 s$")
+        self.assertEqual(len(lines), 7)
+
+        lines = self.ctl("flows", "demand0")[0].splitlines()
+        self.assertEqual(lines[:2], ["No connection is in a tunnel.", ""])
+        self.assertEqual(len(lines), 4)
+        self.assertEqual(
+            self.json("flows", "demand0"),
+            {
+                "flows": [],
+                "destinations": [
+                    {
+                        "interface": "demand0",
+                        "interface_index": 24,
+                        "remote_address": "198.51.100.7",
+                        "remote_port": 443,
+                        "verdict": "throttled",
+                        "seconds_left": 7,
+                    }
+                ],
+            },
+        )
 
     def test_unknown_link(self):
         for verb in ["explain", "activate", "deactivate"]:
@@ -407,7 +486,9 @@ class Reading(CtlTest):
         self.assertIn("valid UTF-8", err)
 
     def test_no_legend(self):
-        self.assertEqual(len(self.ctl("flows", "--no-legend")[0].splitlines()), 4)
+        lines = self.ctl("flows", "--no-legend")[0].splitlines()
+        self.assertEqual((lines.index(""), len(lines)), (5, 11))
+        self.assertEqual(len(self.ctl("flows", "--no-legend", "demand0")[0].splitlines()), 1)
         self.assertTrue(self.ctl("status", "--no-legend")[0].startswith("wlan0"))
 
     def test_colour_only_on_a_terminal(self):
@@ -464,7 +545,7 @@ class Changing(CtlTest):
         self.calls()
         self.assertIn("All profiles were read anew", self.ctl("reload")[0])
         self.assertEqual(self.calls()[0], "Reload")
-        self.assertEqual(len(self.json("reload")["links"]), 5)
+        self.assertEqual(len(self.json("reload")["links"]), 8)
 
     def test_refused(self):
         self.assertIn("only root", self.error("activate", "private", status=1))
