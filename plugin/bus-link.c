@@ -292,20 +292,65 @@ int bus_link_export(Manager *manager) {
         return sd_bus_add_node_enumerator(manager->bus, NULL, BUS_LINK_PREFIX, enumerate_links, manager);
 }
 
+/* What PropertiesChanged is about, as text that can be compared. */
+static int describe(const Link *link, char ***ret) {
+        _cleanup_(strings_freep) char **texts = NULL;
+        const Applied *applied = &link->applied;
+        const Profile *profile = link->profile;
+        int r;
+
+        r = strings_addf(&texts, "%s\n%s\n%s\n%s\n%s\n%s", link_name(link),
+                         link->facts ? link->facts->type_name : "", link_state_name(link->state),
+                         link->reason ?: "", link_stage_name(link->last_stage), link->last_error ?: "");
+        for (size_t i = 0; r >= 0 && i < strings_count(link->warnings); i++)
+                r = strings_add(&texts, link->warnings[i]);
+        if (r >= 0 && profile)
+                r = strings_addf(&texts, "%s\n%s\n%u\n%u", profile->connection_id ?: "",
+                                 profile->connection_uuid ?: "", profile->connection_mptcp_flags,
+                                 profile->connection_mtu);
+        for (KeyId id = 0; r >= 0 && profile && id < _KEY_ID_MAX; id++) {
+                _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
+
+                r = strings_addf(&texts, "%s\n%s\n%s", value ?: "", profile->origins[id].source ?: "",
+                                 profile->origins[id].where ?: "");
+        }
+        if (r >= 0)
+                r = strings_addf(&texts, "%d %d %u %u %u %u", applied->attached, applied->raw_ip,
+                                 applied->link.mss_ipv4, applied->link.mss_ipv6, applied->mtu_set,
+                                 applied->mtu_original);
+        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
+                const uint32_t *word = applied->endpoints[i].word;
+
+                r = strings_addf(&texts, "%x %x %x %x", word[0], word[1], word[2], word[3]);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(texts);
+        return 0;
+}
+
 void bus_link_announce(Link *link) {
         if (link->exported || !link->manager->bus)
                 return;
         link->exported = true;
+        link->announced = strings_free(link->announced);
+        (void) describe(link, &link->announced);
         (void) sd_bus_emit_object_added(link->manager->bus, link->path);
 }
 
 void bus_link_changed(Link *link) {
+        char **texts = NULL;
+
         if (!link->exported || !link->manager->bus)
                 return;
-        (void) sd_bus_emit_properties_changed(link->manager->bus, link->path, INTERFACE, "Name", "State",
-                                              "Reason", "Settings", "Connection", "ConnectionSettings",
-                                              "Applied", "Hooks", "LastError", "LastStage", "Warnings",
-                                              NULL);
+        if (describe(link, &texts) >= 0 && strings_equal(texts, link->announced)) {
+                strings_free(texts);
+                return;
+        }
+        strings_free(link->announced);
+        link->announced = texts;
+        /* NULL: all that announce their changes. */
+        (void) sd_bus_emit_properties_changed_strv(link->manager->bus, link->path, INTERFACE, NULL);
 }
 
 void bus_link_withdraw(Link *link) {

@@ -29,6 +29,7 @@ struct Round {
         sd_bus_message *message;
         uint32_t count;
         size_t waiting;
+        bool interrupted; /* the service ends before all is done */
 };
 
 Round *round_new(sd_bus_message *message, uint32_t count) {
@@ -41,17 +42,29 @@ Round *round_new(sd_bus_message *message, uint32_t count) {
         return round;
 }
 
-static void on_settled(void *userdata) {
-        Round *round = userdata;
+static int answer_interrupted(sd_bus_message *message) {
+        return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED,
+                                          _("The service is being stopped; call again."));
+}
 
+static void round_step(Round *round) {
         if (--round->waiting > 0)
                 return;
-        if (streq(sd_bus_message_get_member(round->message), "DeactivateAll"))
+        if (round->interrupted)
+                (void) answer_interrupted(round->message);
+        else if (streq(sd_bus_message_get_member(round->message), "DeactivateAll"))
                 (void) sd_bus_reply_method_return(round->message, "u", round->count);
         else
                 (void) sd_bus_reply_method_return(round->message, "");
         sd_bus_message_unref(round->message);
         free(round);
+}
+
+static void on_settled(const Link *link, void *userdata) {
+        Round *round = userdata;
+
+        round->interrupted = round->interrupted || link->manager->stopping;
+        round_step(round);
 }
 
 void round_add(Round *round, Link *link) {
@@ -62,39 +75,36 @@ void round_add(Round *round, Link *link) {
 }
 
 int round_start(Round *round) {
-        on_settled(round);
+        round_step(round);
         return 1;
 }
 
 /* A call that waits for one link. */
 typedef struct Waiting {
         sd_bus_message *message;
-        Manager *manager;
-        uint32_t ifindex;
         bool with_path;
 } Waiting;
 
-static int answer_activate(const Waiting *waiting) {
-        const Link *link = manager_link(waiting->manager, waiting->ifindex);
-
-        if (!link || link->gone)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NO_SUCH_LINK,
+static int answer_activate(sd_bus_message *message, const Link *link, bool with_path) {
+        if (link->manager->stopping)
+                return answer_interrupted(message);
+        if (link->gone)
+                return sd_bus_reply_method_errorf(message, BUS_ERROR_NO_SUCH_LINK,
                                                   _("The interface vanished meanwhile."));
         if (link->state == LINK_FAILED)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_FAILED, "%s",
-                                                  link->last_error ?: "");
+                return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED, "%s", link->last_error ?: "");
         if (link->state == LINK_OFF)
-                return sd_bus_reply_method_errorf(waiting->message, BUS_ERROR_NOTHING_TO_DO, "%s",
+                return sd_bus_reply_method_errorf(message, BUS_ERROR_NOTHING_TO_DO, "%s",
                                                   link->reason ?: "");
-        if (waiting->with_path)
-                return sd_bus_reply_method_return(waiting->message, "o", link->path);
-        return sd_bus_reply_method_return(waiting->message, "");
+        if (with_path)
+                return sd_bus_reply_method_return(message, "o", link->path);
+        return sd_bus_reply_method_return(message, "");
 }
 
-static void on_activated(void *userdata) {
+static void on_activated(const Link *link, void *userdata) {
         Waiting *waiting = userdata;
 
-        (void) answer_activate(waiting);
+        (void) answer_activate(waiting->message, link, waiting->with_path);
         sd_bus_message_unref(waiting->message);
         free(waiting);
 }
@@ -105,12 +115,7 @@ int bus_activate(Link *link, sd_bus_message *message, bool with_path) {
         manager_touch(link->manager);
         if (!waiting)
                 return -ENOMEM;
-        *waiting = (Waiting) {
-                .message = sd_bus_message_ref(message),
-                .manager = link->manager,
-                .ifindex = link->ifindex,
-                .with_path = with_path,
-        };
+        *waiting = (Waiting) { .message = sd_bus_message_ref(message), .with_path = with_path };
         if (link_wait(link, on_activated, waiting) < 0) {
                 sd_bus_message_unref(waiting->message);
                 free(waiting);

@@ -62,14 +62,20 @@ int link_new(Link **ret, Manager *manager, uint32_t ifindex) {
         return 0;
 }
 
-static void wake_waiters(Link *link) {
-        LinkWaiter *waiters = TAKE_PTR(link->waiters);
+/* Those who came while a round was under way wait for the next one: the sources may have been asked before
+ * what they want to see came true. */
+static void wake_waiters(Link *link, bool all) {
+        LinkWaiter **position = &link->waiters;
 
-        while (waiters) {
-                LinkWaiter *waiter = waiters;
+        while (*position) {
+                LinkWaiter *waiter = *position;
 
-                waiters = waiter->next;
-                waiter->settled(waiter->userdata);
+                if (!all && !waiter->due) {
+                        position = &waiter->next;
+                        continue;
+                }
+                *position = waiter->next;
+                waiter->settled(link, waiter->userdata);
                 free(waiter);
         }
 }
@@ -77,11 +83,12 @@ static void wake_waiters(Link *link) {
 Link *link_free(Link *link) {
         if (!link)
                 return NULL;
-        wake_waiters(link);
+        wake_waiters(link, true);
         sd_event_source_disable_unref(link->retry);
         link_facts_free(link->facts);
         profile_free(link->profile);
         strings_free(link->warnings);
+        strings_free(link->announced);
         free(link->reason);
         free(link->last_error);
         free(link->path);
@@ -99,6 +106,10 @@ int link_wait(Link *link, LinkSettled settled, void *userdata) {
                 last = &(*last)->next;
         *last = waiter;
         return 0;
+}
+
+void link_interrupt(Link *link) {
+        wake_waiters(link, true);
 }
 
 void link_adopt(Link *link) {
@@ -159,8 +170,10 @@ static void conclude(Link *link, LinkState state, char *reason, LinkStage stage,
                                  reason ?: "");
         }
         link->asking = 0;
+        if (link->profile && link->profile->settings.tunnel == TUNNEL_AUTO && !link->held_off)
+                manager_watch_endpoints(link->manager);
         bus_link_changed(link);
-        wake_waiters(link);
+        wake_waiters(link, false);
 }
 
 /* The sockets and sysctls that only warnings need; failures are no reason not to have a tunnel. */
@@ -200,9 +213,11 @@ static int build_profile(Link *link, Profile **ret) {
         return 0;
 }
 
-/* A source that could have a profile for this link has not answered yet: what is attached stays as it is. */
+/* A source that may have asked an earlier service for this tunnel has not answered yet: what is attached
+ * stays as it is. */
 static bool better_wait(const Link *link) {
-        if (!link->applied.attached || link->held_off || link->profile->settings.tunnel != TUNNEL_NO)
+        if (!link->applied.attached || !link->adopted || link->held_off ||
+            link->profile->settings.tunnel != TUNNEL_NO)
                 return false;
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++) {
                 Source *source = link->manager->sources[i];
@@ -325,6 +340,8 @@ void link_reconcile(Link *link) {
         if (link->asking > 0)
                 return; /* still dirty: looked at again when this round is over */
         link->dirty = false;
+        for (LinkWaiter *waiter = link->waiters; waiter; waiter = waiter->next)
+                waiter->due = true;
         r = rtnl_link(link->manager->rtnl, link->ifindex, &facts);
         if (r == -ENODEV)
                 return; /* the message that tells so is on its way */

@@ -14,6 +14,7 @@
 #include "profile.h"
 
 typedef struct Manager Manager;
+typedef struct Link Link;
 
 typedef enum LinkState {
         LINK_OFF,
@@ -38,7 +39,7 @@ typedef enum LinkStage {
 const char *link_state_name(LinkState state);
 const char *link_stage_name(LinkStage stage);
 
-/* Called once when a link has been settled, or is gone, or the service ends (then manager->stopping is true). */
+/* Called once when a link has been settled, is gone, or the service ends (then manager->stopping). */
 typedef void (*LinkSettled)(const Link *link, void *userdata);
 
 typedef struct LinkWaiter {
@@ -48,7 +49,7 @@ typedef struct LinkWaiter {
         void *userdata;
 } LinkWaiter;
 
-typedef struct Link {
+struct Link {
         struct Link *next;
         Manager *manager;
         uint32_t ifindex;
@@ -74,7 +75,7 @@ typedef struct Link {
         bool retried;          /* the one delayed retry after a failure has been used */
         sd_event_source *retry;
         LinkWaiter *waiters;
-} Link;
+};
 
 int link_new(Link **ret, Manager *manager, uint32_t ifindex);
 Link *link_free(Link *link);
@@ -85,8 +86,12 @@ void link_adopt(Link *link);
 /* Starts to bring the link in line; finishes at once or when the sources have answered. */
 void link_reconcile(Link *link);
 
-/* Calls settled when the link has been settled by a look that begins from now on. -ENOMEM: it is not called. */
+/* Calls settled when a look at the link that begins from now on has come to its end. -ENOMEM: it is not
+ * called. */
 int link_wait(Link *link, LinkSettled settled, void *userdata);
+
+/* The service ends: calls whoever waits. */
+void link_interrupt(Link *link);
 
 /* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the
  * caller to free. */

@@ -63,9 +63,9 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                 { "help", no_argument, NULL, 'h' },
                 {},
         };
-        int option, r = 0;
+        int option, index = 0, r = 0;
 
-        while (r >= 0 && (option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+        while (r >= 0 && (option = getopt_long(argc, argv, "h", options, &index)) >= 0)
                 switch (option) {
                 case OPTION_HOOK:
                         r = tunnel_hook_from_name(optarg, &arguments->options.hook);
@@ -95,8 +95,8 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                         return -EINVAL; /* getopt has said why */
                 }
         if (r < 0)
-                fprintf(stderr, _("underpassd: \"%s\" is not a value for this option; see --help.\n"),
-                        optarg);
+                fprintf(stderr, _("underpassd: \"%s\" is not a value for --%s; see --help.\n"), optarg,
+                        options[index].name);
         else if (optind < argc) {
                 fprintf(stderr, _("underpassd: unexpected argument \"%s\"; see --help.\n"), argv[optind]);
                 r = -EINVAL;

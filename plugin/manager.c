@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See manager.h. Room L4 (service). Bus connection: manager-bus.c; the hop: manager-hop.c. */
+/* See manager.h. Room L4 (service). Bus connection: manager-bus.c; timers: manager-clock.c; hop: manager-hop.c. */
 
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "log.h"
 #include "manager.h"
 #include "source-nm.h"
-
-enum { ENDPOINT_POLL_US = 1000 * 1000 };
-
-static uint64_t now_us(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-}
 
 Link *manager_link(Manager *manager, uint32_t ifindex) {
         for (Link *link = manager->links; link; link = link->next)
@@ -35,17 +25,13 @@ Link *manager_link_by_name(Manager *manager, const char *name) {
         return NULL;
 }
 
-void manager_touch(Manager *manager) {
-        manager->last_work_us = now_us();
-}
-
 static void drop_link(Manager *manager, uint32_t ifindex) {
         for (Link **position = &manager->links; *position; position = &(*position)->next)
                 if ((*position)->ifindex == ifindex) {
                         Link *link = *position;
 
+                        link_gone(link); /* still in the list: the bus is told which interfaces go */
                         *position = link->next;
-                        link_gone(link);
                         link_free(link);
                         manager_release_hop(manager);
                         return;
@@ -85,12 +71,39 @@ void manager_mark_all(Manager *manager) {
         (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
 }
 
+/* Somebody took the hop away under us: tunnelled packets are dropped until it is there again. */
+static void lose_hop(Manager *manager) {
+        manager->hop = (Hop) {};
+        for (Link *link = manager->links; link; link = link->next)
+                if (link->applied.attached) {
+                        link->adopted = true;
+                        manager_mark(manager, link->ifindex);
+                }
+}
+
+static bool contains(const uint32_t *ifindexes, size_t count, uint32_t ifindex) {
+        for (size_t i = 0; i < count; i++)
+                if (ifindexes[i] == ifindex)
+                        return true;
+        return false;
+}
+
+/* Looks at all links there are, and forgets those whose end was not heard. */
 static void enumerate(Manager *manager) {
         _cleanup_(freep) uint32_t *ifindexes = NULL;
+        Link *next;
         size_t count = 0;
 
         if (rtnl_links(manager->rtnl, &ifindexes, &count) < 0)
                 return;
+        for (Link *link = manager->links; link; link = next) {
+                next = link->next;
+                if (!contains(ifindexes, count, link->ifindex))
+                        drop_link(manager, link->ifindex);
+        }
+        if (manager->hop.send_ifindex != 0 && !manager->options.fake &&
+            !contains(ifindexes, count, manager->hop.send_ifindex))
+                lose_hop(manager);
         for (size_t i = 0; i < count; i++)
                 manager_mark(manager, ifindexes[i]);
 }
@@ -106,18 +119,10 @@ static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
                 manager_mark(manager, ifindex);
                 return;
         case RTNL_LINK_GONE:
-                if (ifindex == manager->hop.send_ifindex || ifindex == manager->hop.receive_ifindex) {
-                        /* Somebody took the hop away under us: tunnelled packets are dropped until it is
-                         * there again. */
-                        manager->hop = (Hop) {};
-                        for (Link *link = manager->links; link; link = link->next)
-                                if (link->applied.attached) {
-                                        link->adopted = true;
-                                        manager_mark(manager, link->ifindex);
-                                }
-                        return;
-                }
-                drop_link(manager, ifindex);
+                if (ifindex == manager->hop.send_ifindex || ifindex == manager->hop.receive_ifindex)
+                        lose_hop(manager);
+                else
+                        drop_link(manager, ifindex);
                 return;
         case RTNL_LOST:
                 enumerate(manager);
@@ -158,55 +163,14 @@ static void on_nm_changed(uint32_t ifindex, void *userdata) {
                 manager_mark(manager, ifindex);
 }
 
-/* The kernel announces no endpoints, so links that wait for one are looked at again now and then. */
-static int on_poll(sd_event_source *source, uint64_t usec, void *userdata) {
+/* Whoever still waits for an answer gets one while there is a bus. */
+static int on_loop_exit(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
+        manager->stopping = true;
         for (Link *link = manager->links; link; link = link->next)
-                if (link->profile && link->profile->settings.tunnel == TUNNEL_AUTO && !link->held_off)
-                        manager_mark(manager, link->ifindex);
-        (void) sd_event_source_set_time_relative(source, ENDPOINT_POLL_US);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-/* Whether there is a reason to stay: a link with a tunnel or one that waits for it, or a profile that a
- * later link may match. */
-static bool is_needed(Manager *manager) {
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->dirty || link->asking > 0 || link->applied.attached ||
-                    link->state == LINK_FAILED ||
-                    (link->profile && link->profile->settings.tunnel != TUNNEL_NO))
-                        return true;
-        for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
-                if (manager->sources[i]->ops->standing &&
-                    manager->sources[i]->ops->standing(manager->sources[i]))
-                        return true;
-        return false;
-}
-
-static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
-        Manager *manager = userdata;
-        uint64_t quiet = now_us() - manager->last_work_us;
-
-        if (is_needed(manager)) {
-                manager_touch(manager);
-                quiet = 0;
-        }
-        if (quiet >= manager->options.idle_us && !manager->leaving) {
-                /* First the bus lets the name go, then we leave: a call that comes in between starts the
-                 * next service. */
-                log_info("Nothing to do: leaving.");
-                manager->leaving = true;
-                sd_notify(false, "STOPPING=1");
-                if (!manager->bus || sd_bus_release_name(manager->bus, BUS_NAME) < 0)
-                        return sd_event_exit(manager->event, 0);
-                quiet = 0;
-        } else if (manager->leaving) {
-                return sd_event_exit(manager->event, 0);
-        }
-        (void) sd_event_source_set_time_relative(
-                source, manager->leaving ? 100 * 1000 : manager->options.idle_us - quiet + 1000);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                link_interrupt(link);
+        return 0;
 }
 
 static int open_world(Manager *manager) {
@@ -246,16 +210,17 @@ static int add_events(Manager *manager) {
                 /* After everything that is waiting to be read: many changes, one look. */
                 r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r >= 0)
-                r = sd_event_add_time_relative(manager->event, &manager->poll_event, CLOCK_MONOTONIC,
-                                               ENDPOINT_POLL_US, 0, on_poll, manager);
-        if (r >= 0 && manager->options.idle_us > 0)
-                r = sd_event_add_time_relative(manager->event, &manager->idle_event, CLOCK_MONOTONIC,
-                                               manager->options.idle_us, 0, on_idle, manager);
+                r = manager_add_timers(manager);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL,
                                         NULL);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGINT | SD_EVENT_SIGNAL_PROCMASK, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_exit(manager->event, &manager->exit_event, on_loop_exit, manager);
+        if (r >= 0)
+                /* Before the bus connection, which closes itself then. */
+                r = sd_event_source_set_priority(manager->exit_event, SD_EVENT_PRIORITY_NORMAL - 10);
         return r;
 }
 
@@ -308,19 +273,23 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
-        for (Link *link = manager->links, *next; link; link = next) {
-                next = link->next;
+        manager->stopping = true;
+        for (Link *link = manager->links; link; link = link->next)
                 link->gone = true;
-                link_free(link);
-        }
+        /* Before the links: a source answers every question that is still open. */
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
                 if (manager->sources[i])
                         manager->sources[i]->ops->free(manager->sources[i]);
+        for (Link *link; (link = manager->links);) {
+                manager->links = link->next;
+                link_free(link);
+        }
         sd_event_source_disable_unref(manager->bus_retry);
         sd_event_source_disable_unref(manager->rtnl_event);
         sd_event_source_disable_unref(manager->reconcile_event);
         sd_event_source_disable_unref(manager->idle_event);
         sd_event_source_disable_unref(manager->poll_event);
+        sd_event_source_disable_unref(manager->exit_event);
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);

@@ -40,7 +40,7 @@ struct Manager {
         ManagerOptions options;
         sd_event *event;
         sd_bus *bus;
-        sd_event_source *bus_retry, *rtnl_event, *reconcile_event, *idle_event, *poll_event;
+        sd_event_source *bus_retry, *rtnl_event, *reconcile_event, *idle_event, *poll_event, *exit_event;
         Source *sources[_MANAGER_SOURCE_MAX];
         Rtnl *rtnl;
         MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
@@ -48,8 +48,10 @@ struct Manager {
         Hop hop;                 /* send_ifindex 0: not there */
         Link *links;
         TunnelFeatures features;
-        bool leaving;            /* stopped answering, waiting for the bus to let the name go */
+        bool leaving;            /* has given the name back and ends soon */
+        bool stopping;           /* is being freed: no call is carried out any more */
         uint64_t last_work_us;
+        uint64_t endpoints_fingerprint; /* of all MPTCP endpoints, when they were last compared */
 };
 
 int manager_new(Manager **ret, const ManagerOptions *options);
@@ -66,8 +68,18 @@ Link *manager_link_by_name(Manager *manager, const char *name);
 void manager_mark(Manager *manager, uint32_t ifindex);
 void manager_mark_all(Manager *manager);
 
+/* manager-clock.c */
+
+/* The timers: endpoints that are polled, the end when there is nothing to do. */
+int manager_add_timers(Manager *manager);
+
+/* A link depends on MPTCP endpoints that others make: looks at such links again when those change. */
+void manager_watch_endpoints(Manager *manager);
+
 /* Keeps the service from leaving for another while. */
 void manager_touch(Manager *manager);
+
+/* manager-hop.c */
 
 /* The hop exists and its program is attached. 0 or negative errno with a translated sentence. */
 int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error);
