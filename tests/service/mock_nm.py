@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""As much of NetworkManager as the service talks to, on a private bus: devices, their applied connections, their states,
+and the faults that the tests need. Lives in the process of the test."""
+
+from gi.repository import Gio, GLib
+
+NAME = "org.freedesktop.NetworkManager"
+PATH = "/org/freedesktop/NetworkManager"
+DEVICE = NAME + ".Device"
+UUID = "11111111-2222-3333-4444-555555555555"
+
+# NM_DEVICE_STATE_*
+UNMANAGED, UNAVAILABLE, DISCONNECTED = 10, 20, 30
+PREPARE, CONFIG, IP_CONFIG, IP_CHECK, SECONDARIES, ACTIVATED = 40, 50, 70, 80, 90, 100
+DEACTIVATING, FAILED = 110, 120
+
+XML = f"""<node>
+<interface name="{NAME}">
+ <method name="GetDeviceByIpIface"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
+ <property name="Startup" type="b" access="read"/>
+</interface>
+<interface name="{DEVICE}">
+ <method name="GetAppliedConnection">
+  <arg type="u" direction="in"/><arg type="a{{sa{{sv}}}}" direction="out"/><arg type="t" direction="out"/>
+ </method>
+ <signal name="StateChanged"><arg type="u"/><arg type="u"/><arg type="u"/></signal>
+</interface>
+</node>"""
+
+
+def connection(name, user=None, **settings):
+    """An applied connection. user: keys of user.data without "underpass."; settings: further settings by their
+    name with "_" for "-", as dictionaries of variants."""
+    found = {
+        "connection": {
+            "id": GLib.Variant("s", name),
+            "uuid": GLib.Variant("s", UUID),
+            "type": GLib.Variant("s", "802-3-ethernet"),
+        },
+        "802-3-ethernet": {},
+    }
+    if user is not None:
+        data = {f"underpass.{key.replace('_', '-')}": value for key, value in user.items()}
+        found["user"] = {"data": GLib.Variant("a{ss}", data)}
+    for setting, values in settings.items():
+        found.setdefault(setting.replace("_", "-"), {}).update(values)
+    return found
+
+
+class MockNm:
+    """NetworkManager. Its calls are counted; answers can be held back, replaced or spoilt."""
+
+    def __init__(self, bus):
+        self._bus = bus
+        self._connection = None
+        self._paths = {}  # interface: object path
+        self._states = {}
+        self._generation = 0
+        self.applied = {}  # interface: an applied connection; without one the device is not active
+        self.startup = False
+        self.calls = []  # (method, interface)
+        self.held = []  # answers that are not sent before release()
+        self.hold = set()  # methods whose answers are held back
+        self.spoilt = {}  # method: a variant to answer with, whatever it is, or the name of an error
+        interfaces = {
+            interface.name: interface for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces
+        }
+        self._manager_info, self._device_info = interfaces[NAME], interfaces[DEVICE]
+
+    def start(self, startup=False):
+        """Comes on the bus; paths of devices are new each time, as those of a new process are."""
+        self._generation += 1
+        self._connection = self._bus.connect()
+        self._paths, self.startup = {}, startup
+        self._connection.register_object(PATH, self._manager_info, self._call, self._get, None)
+        for interface in self._states:
+            self._register(interface)
+        self._connection.call_sync(
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "RequestName",
+            GLib.Variant("(su)", (NAME, 0)),
+            None,
+            Gio.DBusCallFlags.NONE,
+            -1,
+        )
+
+    def stop(self):
+        """Leaves the bus, without a word and without an answer to anybody."""
+        self.held.clear()
+        self._connection.close_sync()
+        self._connection = None
+
+    def _register(self, interface):
+        path = f"{PATH}/Devices/{self._generation * 100 + len(self._paths)}"
+        self._paths[interface] = path
+        self._connection.register_object(path, self._device_info, self._call, None, None)
+
+    def add_device(self, interface, applied=None):
+        """A device, active with this connection or disconnected."""
+        self._states[interface] = ACTIVATED if applied else DISCONNECTED
+        if applied:
+            self.applied[interface] = applied
+        if self._connection:
+            self._register(interface)
+
+    def set_state(self, interface, state):
+        """The device enters a state."""
+        before, self._states[interface] = self._states[interface], state
+        arguments = GLib.Variant("(uuu)", (state, before, 0))
+        self._connection.emit_signal(None, self._paths[interface], DEVICE, "StateChanged", arguments)
+
+    def activate(self, interface, applied):
+        """The way up, to the end."""
+        self.applied[interface] = applied
+        for state in (PREPARE, CONFIG, IP_CONFIG, IP_CHECK, SECONDARIES, ACTIVATED):
+            self.set_state(interface, state)
+
+    def deactivate(self, interface):
+        """The way down, to the end."""
+        self.set_state(interface, DEACTIVATING)
+        del self.applied[interface]
+        self.set_state(interface, DISCONNECTED)
+
+    def finish_startup(self):
+        """Everything that was active before is so again."""
+        self.startup = False
+        changed = GLib.Variant("(sa{sv}as)", (NAME, {"Startup": GLib.Variant("b", False)}, []))
+        self._connection.emit_signal(
+            None, PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", changed
+        )
+
+    def send_signal(self, interface, arguments):
+        """A StateChanged with any arguments."""
+        self._connection.emit_signal(None, self._paths[interface], DEVICE, "StateChanged", arguments)
+
+    def release(self):
+        """Sends the answers that were held back."""
+        held, self.held = self.held, []
+        for answer in held:
+            answer()
+
+    def _get(self, _connection, _sender, _path, _interface, _name):
+        return GLib.Variant("b", self.startup)
+
+    def _call(self, _connection, _sender, path, _interface, method, parameters, invocation):
+        if method == "GetDeviceByIpIface":
+            interface = parameters.unpack()[0]
+        else:
+            interface = next(name for name, known in self._paths.items() if known == path)
+        self.calls.append((method, interface))
+        answer = self._answer(method, interface)
+
+        def send():
+            if self._connection is None:
+                return  # asked just before it went
+            if isinstance(answer, str):
+                invocation.return_dbus_error(answer, "the mock says no")
+            else:
+                reply = invocation.get_message().new_method_reply()
+                reply.set_body(answer)
+                self._connection.send_message(reply, Gio.DBusSendMessageFlags.NONE)
+
+        if method in self.hold:
+            self.held.append(send)
+        else:
+            send()
+
+    def _answer(self, method, interface):
+        """A variant or the name of an error, as things are now."""
+        if method in self.spoilt:
+            return self.spoilt[method]
+        if method == "GetDeviceByIpIface":
+            if interface not in self._paths:
+                return NAME + ".UnknownDevice"
+            return GLib.Variant("(o)", (self._paths[interface],))
+        if interface not in self.applied:
+            return DEVICE + ".NotActive"
+        return GLib.Variant("(a{sa{sv}}t)", (self.applied[interface], 1))

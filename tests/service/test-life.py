@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the service gets along with the rest of the system: with the bus away, told to stop, with options,
+with a kernel that says too much.
+
+Usage: test-life.py UNDERPASSD-FAKE [TEST…]
+"""
+
+import os
+import signal
+import socket
+import subprocess
+
+import harness
+from harness import MANAGER, PATIENCE, ROOT, ip, wait_until
+
+
+class Bus(harness.ServiceTest):
+    """The bus goes away and comes back."""
+
+    def test_restart(self):
+        self.add_link("up0")
+        self.tunnel("up0")
+        self.start()
+        before = self.wait_state("up0", "active")
+        for _ in range(3):
+            for _ in range(20):
+                self.client.send(ROOT, MANAGER, "Reload", None, lambda answer: None)
+            self.bus.stop()
+            self.bus.start()
+            self.client = harness.Client(self.bus.connect())
+            wait_until(self.owner, "the service is back on the bus")
+            self.assertEqual(self.client.link("up0"), before)
+        path = self.client.manager("GetLink", "up0")[0]
+        self.client.manager("Deactivate", "up0")
+        wait_until(lambda: self.client.changes(path).get("State") == "off", "changes are announced again")
+
+    def test_change_without_bus(self):
+        """What happens while the bus is away is not missed."""
+        self.tunnel("up1")
+        self.start()
+        self.bus.stop()
+        self.add_link("up1")
+        self.bus.start()
+        self.client = harness.Client(self.bus.connect())
+        wait_until(self.owner, "the service is back on the bus")
+        self.wait_state("up1", "active")
+
+    def test_start_without_bus(self):
+        self.bus.stop()
+        self.start(wait=False)
+        wait_until(lambda: "No bus yet" in self.log.read_text(), "the service says what it waits for")
+        self.bus.start()
+        self.client = harness.Client(self.bus.connect())
+        wait_until(self.owner, "the service is on the bus")
+        self.assertEqual(self.client.manager("ListLinks"), ([],))
+
+    def test_second_service(self):
+        """The name is taken: the newcomer ends, the first one is not disturbed."""
+        self.start()
+        owner = self.owner()
+        second = subprocess.run(
+            self.command(), env=self.environment(), capture_output=True, timeout=PATIENCE, check=False
+        )
+        self.assertEqual(second.returncode, 1, second.stderr)
+        self.assertIn(harness.NAME, second.stderr.decode())
+        self.assertEqual(self.owner(), owner)
+
+    def test_taken_over(self):
+        """The name is somebody else's when the bus comes back: leaves."""
+        self.start()
+        first = self.process
+        first.send_signal(signal.SIGSTOP)
+        self.bus.stop()
+        self.bus.start()
+        self.client = harness.Client(self.bus.connect())
+        self.start()
+        first.send_signal(signal.SIGCONT)
+        self.assertEqual(first.wait(timeout=PATIENCE), 0)
+        self.client.manager("ListLinks")
+
+
+class Process(harness.ServiceTest):
+    """Signals, options, the word to systemd."""
+
+    def test_signals(self):
+        self.add_link("up0")
+        self.tunnel("up0")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.start()
+            self.wait_state("up0", "active")
+            self.process.send_signal(number)
+            self.assertEqual(self.process.wait(timeout=PATIENCE), 0)
+            wait_until(lambda: self.owner() is None, "the name is free")
+
+    def test_notify(self):
+        """systemd is told when the service is ready, and when it leaves."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(self.folder / "notify"))
+            notify.settimeout(PATIENCE)
+            os.environ["NOTIFY_SOCKET"] = str(self.folder / "notify")
+            self.addCleanup(os.environ.pop, "NOTIFY_SOCKET")
+            self.start("--idle=1", wait=False)
+            self.assertEqual(notify.recv(100), b"READY=1")
+            self.assertIsNotNone(self.owner(), "ready means: on the bus")
+            self.assertEqual(notify.recv(100), b"STOPPING=1")
+            self.assertEqual(self.process.wait(timeout=PATIENCE), 0)
+
+    def run_with(self, *options):
+        """Runs the service with options that end it; status and what it wrote."""
+        result = subprocess.run(
+            self.command(*options),
+            env=self.environment(),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return result.returncode, result.stdout.decode(), result.stderr.decode()
+
+    def test_options(self):
+        status, out, err = self.run_with("--help")
+        self.assertEqual((status, err), (0, ""))
+        for option in ("--hook=", "--profiles=", "--pins=", "--idle=", "--debug", "--version", "--help"):
+            self.assertIn(option, out)
+        status, out, err = self.run_with("--version")
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"^underpassd [0-9]+\.[0-9]+\.[0-9]+\n$")
+        for option in (
+            "--idle=",
+            "--idle=soon",
+            "--idle=-1",
+            "--idle=1s",
+            "--idle=99999999999999999999",
+            "--hook=xdp",
+            "--hook=",
+            "--nothing",
+            "lte0",
+        ):
+            with self.subTest(option=option):
+                status, out, err = self.run_with(option)
+                self.assertEqual((status, out), (2, ""))
+                self.assertIn(option.partition("=")[2] or option.partition("=")[0], err)
+
+    def test_hook_option(self):
+        self.add_link("up0")
+        self.tunnel("up0")
+        self.start("--hook=clsact", "--debug")
+        found = self.wait_state("up0", "active")
+        self.assertIn(("hook", "clsact"), found["Applied"])
+        self.assertEqual([hook for hook, _ in found["Hooks"]], ["clsact ingress", "clsact egress"])
+        self.assertIn("Plan:", self.log.read_text())
+
+
+class LostMessages(harness.ServiceTest):
+    """More link changes than the kernel keeps for the service."""
+
+    def test_overrun(self):
+        self.add_link("old0")
+        self.add_link("old1")
+        self.tunnel("old0")
+        self.tunnel("new0")
+        self.start()
+        self.wait_state("old0", "active")
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            flaps = "link set old1 down\nlink set old1 up\n" * 2000
+            subprocess.run(["ip", "-batch", "-"], input=flaps.encode(), check=True)
+            ip("link", "del", "old0")
+            self.add_link("new0")
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        self.wait_state("new0", "active")
+        names = wait_until(
+            lambda: "old0" not in (found := {row[1] for row in self.client.manager("ListLinks")[0]})
+            and found,
+            "a link whose end was not heard is forgotten",
+        )
+        self.assertEqual(names, {"old1", "old1-peer", "new0", "new0-peer"})
+        self.assert_fails("org.underpass1.Error.NoSuchLink", self.client.manager, "Activate", "old0")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,356 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the service does with links and file profiles, seen over the bus.
+
+Usage: test-links.py UNDERPASSD-FAKE [TEST…]
+"""
+
+import platform
+import subprocess
+
+import harness
+from harness import LINK, MANAGER, ROOT, Failure, ip, mtu, wait_until
+
+NO_SUCH_LINK = "org.underpass1.Error.NoSuchLink"
+NOTHING_TO_DO = "org.underpass1.Error.NothingToDo"
+FAILED = "org.underpass1.Error.Failed"
+DBUS_ERROR = "org.freedesktop.DBus.Error."
+
+KEY_PROPERTIES = {
+    "Tunnel": "no",
+    "RemotePorts": [],
+    "LocalPorts": [],
+    "RemoteAddresses": [],
+    "FirewallMark": "",
+    "MPTCPOnly": True,
+    "MSS": 0,
+    "MTU": 0,
+    "MPTCPEndpoint": [],
+}
+
+
+class Manager(harness.ServiceTest):
+    """Methods and properties of the manager."""
+
+    def test_properties(self):
+        self.start()
+        found = self.client.properties(ROOT, MANAGER)
+        self.assertRegex(found["Version"], r"^[0-9]+\.[0-9]+\.[0-9]+$")
+        self.assertEqual(found["KernelVersion"], platform.release())
+        self.assertEqual(set(found["Features"]), {"bpf", "btf", "tcx", "netkit", "mptcp"})
+        self.assertEqual(found["Hook"], "tcx")
+        self.assertEqual(found["Hop"], ("", ""))
+        self.assertEqual(found["Sources"], [("file", True), ("NetworkManager", False)])
+        explained = self.client.manager("ListCounters")[0]
+        self.assertEqual(set(found["Counters"]), {name for name, _ in explained})
+        self.assertTrue(all(sentence.endswith(".") for _, sentence in explained), explained)
+        self.assertEqual(self.client.manager("ListFlows"), ([],))
+
+    def test_links(self):
+        """Loopback is no link; the others come and go with their objects."""
+        self.add_link("up0")
+        self.start()
+        rows = {row[1]: row for row in self.client.manager("ListLinks")[0]}
+        self.assertEqual(set(rows), {"up0", "up0-peer"})
+        index, _, state, path = rows["up0"]
+        self.assertEqual(state, "off")
+        self.assertEqual(self.client.manager("GetLink", "up0"), (path,))
+        found = self.client.properties(path)
+        self.assertEqual((found["InterfaceIndex"], found["Name"], found["Type"]), (index, "up0", "ether"))
+        self.assertEqual({name: found[name] for name in KEY_PROPERTIES}, KEY_PROPERTIES)
+        self.assertEqual((found["Applied"], found["Hooks"], found["Connection"]), ([], [], ("", "")))
+        for name in ("lo", "up1", ""):
+            self.assert_fails(NO_SUCH_LINK, self.client.manager, "GetLink", name)
+
+    def test_objects_come_and_go(self):
+        self.start()
+        self.add_link("up0")
+        path = wait_until(lambda: self.added("up0"), "InterfacesAdded")
+        objects = self.client.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+        self.assertEqual(objects[path][LINK]["Name"], "up0")
+        ip("link", "del", "up0")
+        gone = ("InterfacesRemoved", path)
+        wait_until(
+            lambda: any(
+                (member, arguments[0]) == gone and LINK in arguments[1]
+                for _, _, member, arguments in self.client.signals
+                if member == "InterfacesRemoved"
+            ),
+            "InterfacesRemoved",
+        )
+        self.assert_fails(NO_SUCH_LINK, self.client.manager, "GetLink", "up0")
+        self.assert_fails(DBUS_ERROR + "UnknownObject", self.client.properties, path)
+        objects = self.client.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+        self.assertEqual([found for found in objects if found.startswith(ROOT + "/link/")], [])
+
+    def added(self, name):
+        """Path of a link that InterfacesAdded has announced with all its properties, or None."""
+        for _, _, member, arguments in self.client.signals:
+            if member == "InterfacesAdded" and arguments[1].get(LINK, {}).get("Name") == name:
+                self.assertLessEqual(set(KEY_PROPERTIES), set(arguments[1][LINK]))
+                return arguments[0]
+        return None
+
+    def test_rename(self):
+        """A link keeps its object when it gets another name, and profiles go by the new one."""
+        self.add_link("up0")
+        self.tunnel("up1")
+        self.start()
+        path = self.client.manager("GetLink", "up0")[0]
+        ip("link", "set", "up0", "name", "up1")
+        self.addCleanup(subprocess.run, ["ip", "link", "del", "up1"], stderr=subprocess.DEVNULL, check=False)
+        wait_until(lambda: self.client.properties(path)["Name"] == "up1", "the new name")
+        self.wait_state("up1", "active")
+        self.assertEqual(self.client.manager("GetLink", "up1"), (path,))
+        self.assert_fails(NO_SUCH_LINK, self.client.manager, "GetLink", "up0")
+
+
+class Profiles(harness.ServiceTest):
+    """What file profiles do to links."""
+
+    def setUp(self):
+        super().setUp()
+        self.add_link("up0")
+
+    def test_active_at_start(self):
+        path = self.tunnel("up0", "Tunnel=yes", "RemotePorts=443,8000-8080", "MSS=1300", "MPTCPOnly=no")
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual(found["RemotePorts"], [(443, 443), (8000, 8080)])
+        self.assertEqual((found["Tunnel"], found["MSS"], found["MPTCPOnly"]), ("yes", 1300, False))
+        self.assertIn(("remote-ports", "443,8000-8080", "file", f"{path}:5"), found["Settings"])
+        self.assertIn(("local-ports", "", "default", ""), found["Settings"])
+        self.assertIn(("hook", "tcx"), found["Applied"])
+        self.assertEqual([hook for hook, _ in found["Hooks"]], ["tcx ingress", "tcx egress"])
+        self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("veth", "underpass-tx"))
+        self.assertEqual(self.client.link("up0-peer")["State"], "off")
+
+    def test_match_by_type(self):
+        self.profile("all", "[Match]\nType=ether\n[X-Underpass]\nTunnel=yes\nLocalPorts=443\n")
+        self.profile("never", "[Match]\nType=wwan\n[X-Underpass]\nMSS=1000\n")
+        self.start()
+        for name in ("up0", "up0-peer"):
+            found = self.wait_state(name, "active")
+            self.assertEqual((found["LocalPorts"], found["MSS"]), ([(443, 443)], 0))
+
+    def test_activate_and_deactivate(self):
+        self.tunnel("up0")
+        self.start()
+        link = self.client.manager("GetLink", "up0")
+        self.wait_state("up0", "active")
+        self.assertEqual(self.client.manager("Deactivate", "up0"), ())
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["Applied"], found["Hooks"]), ("off", [], []))
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("", ""))
+        self.assertEqual(self.client.manager("Reload"), ())
+        self.assertEqual(self.client.link("up0")["State"], "off", "kept off by Deactivate")
+        self.assertEqual(self.client.manager("Activate", "up0"), link)
+        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assertEqual(self.client.manager("Activate", "up0"), link, "a second time")
+        self.assertEqual(self.client.call(link[0], LINK, "Deactivate"), ())
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        self.assertEqual(self.client.call(link[0], LINK, "Activate"), ())
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_errors_of_calls(self):
+        self.start()
+        message = self.assert_fails(NOTHING_TO_DO, self.client.manager, "Activate", "up0")
+        self.assertTrue(message, "the reason is told")
+        for method in ("Activate", "Deactivate"):
+            message = self.assert_fails(NO_SUCH_LINK, self.client.manager, method, "up7")
+            self.assertIn("up7", message)
+
+    def test_deactivate_all(self):
+        self.add_link("up1")
+        self.tunnel("up0")
+        self.tunnel("up1")
+        self.start()
+        for name in ("up0", "up1"):
+            self.wait_state(name, "active")
+        self.assertEqual(self.client.manager("DeactivateAll"), (2,))
+        for name in ("up0", "up1"):
+            self.assertEqual(self.client.link(name)["State"], "off")
+        self.assertEqual(self.client.manager("DeactivateAll"), (0,))
+        self.client.manager("Activate", "up1")
+        self.assertEqual(self.client.manager("DeactivateAll"), (1,))
+
+    def test_reload(self):
+        self.start()
+        self.tunnel("up0")
+        self.assertEqual(self.client.manager("Reload"), ())
+        self.assertEqual(self.client.link("up0")["State"], "active", "done when Reload answers")
+        path = self.tunnel("up0", "Tunnel=yes", "RemotePorts=80")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["RemotePorts"], [(80, 80)])
+        path.unlink()
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+
+    def test_hooks(self):
+        self.start()
+        self.tunnel("up0")
+        self.assertEqual(self.client.manager("Dispatch", "up0", "pre-up", "uuid"), ())
+        self.assertEqual(self.client.link("up0")["State"], "active", "in place when pre-up is answered")
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(self.client.manager("Dispatch", "up0", "dhcp4-change", "uuid"), ())
+        self.assertEqual(self.client.link("up0")["State"], "off", "a lease does not undo Deactivate")
+        self.client.manager("Dispatch", "up0", "pre-up", "uuid")
+        self.assertEqual(self.client.link("up0")["State"], "active", "an activation does")
+        for action in ("up", "reapply", "pre-down", "down", "changed", "", "no such action", "\x1b[31m"):
+            self.assertEqual(self.client.manager("Dispatch", "up0", action, ""), ())
+            self.assertEqual(self.client.manager("Dispatch", "vanished", action, ""), ())
+
+    def test_changes_are_announced(self):
+        self.start()
+        path = self.client.manager("GetLink", "up0")[0]
+        self.client.manager("Reload")
+        before = self.client.properties(path)
+        self.client.changes(path)
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        self.client.manager("Reload")
+        wait_until(lambda: len(self.client.signals) > 0, "PropertiesChanged")
+        after = self.client.properties(path)
+        announced = self.client.changes(path)
+        differing = {name for name in after if after[name] != before[name]} - {"Counters"}
+        self.assertGreater(differing, {"State", "Tunnel", "RemotePorts", "MTU", "Applied"})
+        self.assertLessEqual(differing, set(announced))
+        self.assertEqual({name: after[name] for name in announced}, announced)
+        self.assertNotIn("Counters", announced)
+
+    def test_silence(self):
+        """Nothing is announced when nothing has changed."""
+        self.tunnel("up0")
+        self.start()
+        path = self.client.manager("GetLink", "up0")[0]
+        self.wait_state("up0", "active")
+        self.client.manager("Reload")
+        self.client.changes(path)
+        for _ in range(3):
+            self.client.manager("Reload")
+        self.assertEqual(self.client.changes(path), {})
+
+    def test_vanishes_while_active(self):
+        self.tunnel("up0")
+        self.start()
+        self.wait_state("up0", "active")
+        ip("link", "del", "up0")
+        wait_until(lambda: self.client.manager("ListLinks")[0] == [], "the link is gone")
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("", ""))
+        self.add_link("up0")
+        self.wait_state("up0", "active")
+
+    def test_mtu_and_back(self):
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        self.start()
+        self.wait_state("up0", "active")
+        self.assertEqual(mtu("up0"), 1400)
+        self.assertLessEqual(
+            {("mtu", "1400"), ("mtu-original", "1500")}, set(self.client.link("up0")["Applied"])
+        )
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(mtu("up0"), 1500)
+
+
+class BadProfiles(harness.ServiceTest):
+    """A value that cannot be taken: the link stays as it is, and says why."""
+
+    def setUp(self):
+        super().setUp()
+        self.add_link("up0")
+
+    def assert_refused(self, path, line, *words):
+        """Link up0 has failed because of this line; the error names these words."""
+        message = self.assert_fails(FAILED, self.client.manager, "Activate", "up0")
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastStage"]), ("failed", "profile"))
+        self.assertEqual(found["LastError"], message)
+        for word in (f"{path}:{line}", *words):
+            self.assertIn(word, message)
+        return found
+
+    def test_values(self):
+        self.start()
+        for key, value, *words in [
+            ("RemotePorts", "0"),
+            ("RemotePorts", "70000"),
+            ("RemotePorts", "a-b"),
+            ("RemotePorts", "9-5"),
+            ("RemotePorts", ",".join(str(port) for port in range(1, 20001, 2)), "…"),
+            ("LocalPorts", "443;80"),
+            ("RemoteAddresses", "192.0.2.0/33"),
+            ("FirewallMark", "0x100000000"),
+            ("MPTCPOnly", "perhaps"),
+            ("MSS", "70000"),
+            ("MTU", "67"),
+            ("MTU", "-1"),
+            ("MPTCPEndpoint", "everything"),
+            ("Tunnel", "\x1b[31mred", "\\x1b"),
+        ]:
+            with self.subTest(key=key, value=value[:20]):
+                path = self.profile("up0", f"[Match]\nName=up0\n[X-Underpass]\n{key}={value}\n")
+                words = words or [value]
+                found = self.assert_refused(path, 4, key, *words)
+                self.assertLess(len(found["LastError"]), 1000)
+                self.assertNotIn("\x1b", found["LastError"])
+                self.assertEqual((found["Applied"], mtu("up0")), ([], 1500))
+
+    def test_not_utf8(self):
+        self.start()
+        path = self.profiles / "up0.conf"
+        path.write_bytes(b"[Match]\nName=up0\n[X-Underpass]\nTunnel=\xff\xfe\n")
+        self.assert_refused(path, 4, "UTF-8")
+
+    def test_unknown_key(self):
+        self.start()
+        path = self.profile("up0", "[Match]\nName=up0\n[X-Underpass]\nRemotePort=443\n")
+        self.assert_refused(path, 4, "RemotePort", "RemotePorts")
+
+    def test_what_is_attached_stays(self):
+        """A slip of the pen takes no running tunnel down, and mending it is enough."""
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        self.start()
+        before = self.wait_state("up0", "active")["Applied"]
+        path = self.tunnel("up0", "Tunnel=yes", "RemotePorts=44x", "MTU=1300")
+        self.client.manager("Reload")
+        found = self.assert_refused(path, 5, "44x")
+        self.assertEqual((found["Applied"], mtu("up0")), (before, 1400))
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=80")
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastError"], found["LastStage"]), ("active", "", ""))
+        self.assertEqual(mtu("up0"), 1500)
+
+    def test_refused_by_the_kernel(self):
+        """An MTU that the device does not take: what was attached before is taken off again, and another link
+        is not held up."""
+        kind = ["link", "up0", "name", "upper", "type", "macvlan"]
+        if subprocess.run(["ip", "link", "add", *kind], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("no macvlan in this kernel")
+        self.tunnel("up0")
+        self.tunnel("upper", "Tunnel=yes", "RemotePorts=443", "MTU=1600")
+        self.start()
+        message = self.assert_fails(FAILED, self.client.manager, "Activate", "upper")
+        found = self.client.link("upper")
+        self.assertEqual((found["State"], found["LastStage"]), ("failed", "mtu"))
+        self.assertEqual(found["LastError"], message)
+        self.assertIn("1600", message)
+        self.assertEqual((found["Applied"], found["Hooks"], mtu("upper")), ([], [], 1500))
+        self.wait_state("up0", "active")
+
+    def test_huge_file(self):
+        self.start()
+        self.profile("up0", "[Match]\nName=up0\n[X-Underpass]\n" + "# " + "x" * 200_000 + "\n")
+        self.assert_fails(NOTHING_TO_DO, self.client.manager, "Activate", "up0")
+        self.assertIn("cannot be read", " ".join(self.client.link("up0")["Warnings"]))
+
+    def test_failure_class(self):
+        """The helper of these tests tells errors apart."""
+        self.start()
+        with self.assertRaises(Failure) as caught:
+            self.client.manager("NoSuchMethod")
+        self.assertEqual(caught.exception.name, DBUS_ERROR + "UnknownMethod")
+
+
+if __name__ == "__main__":
+    harness.main()
