@@ -15,6 +15,8 @@ import subprocess
 from host import children, wait_until
 
 TCP, UDP = 6, 17
+LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101
+ETHERNET_HEADERS = {4: bytes(12) + b"\x08\x00", 6: bytes(12) + b"\x86\xdd"}  # by version of IP
 TCP_FLAG_SYN, TCP_FLAG_URG = 0x02, 0x20
 
 
@@ -47,22 +49,26 @@ def ones_complement(data):
 
 
 def read_pcap(path):
-    """(captured bytes, original length) of each packet in a pcap file of Ethernet frames. A packet that was
-    cut off by the end of the file is left out: tcpdump was stopped while it wrote."""
+    """(captured bytes, original length) of each packet in a pcap file. Packets of a link without Ethernet
+    get a header that has nothing but the type. A packet that was cut off by the end of the file is left out:
+    tcpdump was stopped while it wrote."""
     data = pathlib.Path(path).read_bytes()
     if len(data) < 24:
         return
     order = {0xA1B2C3D4: "<", 0xD4C3B2A1: ">"}[struct.unpack_from("<I", data)[0]]
     link_type = struct.unpack_from(order + "I", data, 20)[0]
-    if link_type != 1:
-        raise ValueError(f"{path}: link type {link_type} is not Ethernet")
+    if link_type not in (LINKTYPE_ETHERNET, LINKTYPE_RAW):
+        raise ValueError(f"{path}: link type {link_type} is neither Ethernet nor raw IP")
     offset = 24
     while offset + 16 <= len(data):
         captured, original = struct.unpack_from(order + "II", data, offset + 8)
         offset += 16
         if offset + captured > len(data):
             return
-        yield data[offset : offset + captured], original
+        packet = data[offset : offset + captured]
+        if link_type == LINKTYPE_RAW:
+            packet, original = ETHERNET_HEADERS[packet[0] >> 4] + packet, original + 14
+        yield packet, original
         offset += captured
 
 

@@ -1,0 +1,177 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Devices without link layer header, as wwan and ppp have none: a tun device in each host, set by files in
+/etc/underpass, for no network manager manages them."""
+
+import contextlib
+import os
+import subprocess
+
+import runner
+import service
+import state
+import traffic
+import wire
+from host import HERE, wait_until
+from lab import PORT
+
+SIZE = 10_000_000
+CLIENT, SERVER = "wwan7", "line0"  # names of the two devices
+ADDRESSES = {
+    CLIENT: {4: "10.77.77.1", 6: "2001:db8:77:77::1"},
+    SERVER: {4: "10.77.77.2", 6: "2001:db8:77:77::2"},
+}
+PROFILES = {
+    CLIENT: f"[Match]\nName=wwan*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts={PORT}\n",
+    SERVER: f"[Match]\nType=tun\n\n[X-Underpass]\nTunnel=yes\nLocalPorts={PORT}\n",
+}
+
+
+class Line:
+    """The line between client and server; a context manager. Afterwards the file at path has all packets."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.path = lab.folder / "line.pcap"
+        self._process = None
+
+    def __enter__(self):
+        ends = [str(self.lab.client.init), CLIENT, str(self.lab.server.init), SERVER]
+        with open(self.lab.client.folder / "log" / "line.log", "wb") as log:
+            self._process = subprocess.Popen(
+                ["/usr/bin/python3", str(HERE / "wirepair.py"), *ends, str(self.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        if self._process.stdout.readline() != b"ready\n":
+            raise RuntimeError("the line did not come up, see line.log")
+        return self
+
+    def up(self):
+        """Addresses on both devices, and up."""
+        for host, device in ((self.lab.client, CLIENT), (self.lab.server, SERVER)):
+            host.run("ip", "address", "add", ADDRESSES[device][4] + "/24", "dev", device)
+            host.run("ip", "address", "add", ADDRESSES[device][6] + "/64", "dev", device, "nodad")
+            host.run("ip", "link", "set", device, "up")
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=20)
+
+
+def write_profiles(lab, *more):
+    """The files in both hosts; more: lines for both."""
+    for host, device in ((lab.client, CLIENT), (lab.server, SERVER)):
+        host.write("/etc/underpass/line.conf", PROFILES[device] + "".join(line + "\n" for line in more))
+        host.run("underpassctl", "reload")
+
+
+@contextlib.contextmanager
+def tunnelled_line(lab, *more):
+    """The line with the tunnel on both ends."""
+    write_profiles(lab, *more)
+    with Line(lab) as line:
+        line.up()
+        for host, device in ((lab.client, CLIENT), (lab.server, SERVER)):
+            found = service.wait_state(host, device, service.ACTIVE)
+            hooks = dict(found["Hooks"])
+            assert {hooks[name].rpartition("_")[2] for name in hooks} == {"raw"}, f"{device}: {hooks}"
+        yield line
+
+
+def transfers(lab, client, protocol, families=(4, 6)):
+    """10 MB each way, a file the one and noise the other."""
+    original, copy = lab.folder / "original.bin", lab.folder / "copy.bin"
+    original.write_bytes(os.urandom(SIZE))
+    for family in families:
+        client.connect("a", ADDRESSES[SERVER][family], protocol=protocol)
+        assert client.transfer("download", "a", file=str(original), target=str(copy))["equal"]
+        assert original.read_bytes() == copy.read_bytes(), f"IPv{family}: the file differs"
+        result = client.transfer("upload", "a", size=SIZE)
+        assert client.info("a")["fallback"] is (protocol == "tcp"), f"{client.info('a')}"
+        runner.note(f"{protocol}, IPv{family}: {SIZE * 8 / result['seconds'] / 1e6:.0f} Mbit/s up")
+        client.close("a")
+
+
+def judged(line, families, connections):
+    """Asserts that the whole line was right; the report."""
+    report = wire.judge(wire.read_pcap(line.path), PORT)
+    assert not report.faults, f"{len(report.faults)} faults\n" + "\n".join(report.faults[:10])
+    assert report.tcp == 0, f"{report.tcp} TCP packets of the tunnelled port"
+    assert report.families == families and report.largest <= 1500, f"{report}"
+    assert report.syn >= 2 * connections and report.udp * 1460 > 2 * SIZE * connections, f"{report}"
+    runner.note(f"{report.udp} datagrams without Ethernet header, all right")
+    return report
+
+
+def test_mptcp():
+    """MPTCP, IPv4 and IPv6: nothing but UDP on the line, every packet right."""
+    with runner.TestLab() as lab:
+        with tunnelled_line(lab) as line:
+            transfers(lab, traffic.pair(lab)[1], "mptcp")
+        assert judged(line, {4, 6}, 2).mptcp_syn >= 4
+
+
+def test_tcp():
+    """Plain TCP with mptcp-only=no."""
+    with runner.TestLab() as lab:
+        with tunnelled_line(lab, "MPTCPOnly=no") as line:
+            transfers(lab, traffic.pair(lab)[1], "tcp")
+        assert judged(line, {4, 6}, 2).mptcp_syn == 0
+
+
+def test_clsact():
+    """The filters of kernels without tcx see raw-IP devices, too."""
+    with runner.TestLab() as lab:
+        for host in (lab.client, lab.server):
+            service.set_options(host, "--hook=clsact")
+        with tunnelled_line(lab) as line:
+            assert "underpass_egres" in lab.client.output("tc", "filter", "show", "dev", CLIENT, "egress")
+            transfers(lab, traffic.pair(lab)[1], "mptcp", (4,))
+        judged(line, {4}, 1)
+
+
+def test_others_on_the_line():
+    """Ports that are not tunnelled, ping and UDP cross the line as they are."""
+    with runner.TestLab() as lab:
+        with tunnelled_line(lab) as line:
+            server, client = traffic.pair(lab)
+            server.listen(PORT + 1)
+            for family in (4, 6):
+                target = ADDRESSES[SERVER][family]
+                lab.client.run("ping", "-n", "-c", "3", "-i", "0.02", "-s", "1000", target)
+                client.connect("plain", target, port=PORT + 1)
+                client.transfer("upload", "plain", size=1_000_000)
+                assert client.info("plain")["fallback"] is False
+                client.close("plain")
+        report = wire.judge(wire.read_pcap(line.path), PORT + 1)
+        assert not report.faults and report.udp == 0 and report.tcp * 1400 > 2_000_000, f"{report}"
+
+
+def test_down_restores():
+    """Deactivated, the device is as it was; when the line is cut nothing of the tunnel is left."""
+    with runner.TestLab() as lab:
+        before_all = {host: state.host_state(host) for host in (lab.client, lab.server)}
+        with Line(lab) as line:
+            line.up()
+            before = {host: state.host_state(host) for host in (lab.client, lab.server)}
+            write_profiles(lab, "MTU=1400")
+            for host, device in ((lab.client, CLIENT), (lab.server, SERVER)):
+                service.wait_state(host, device, service.ACTIVE)
+            client = traffic.pair(lab)[1]
+            transfers(lab, client, "mptcp", (4,))
+            for host, then in before.items():
+                host.run("underpassctl", "deactivate", "--all")
+                state.assert_same(then, state.host_state(host), f"{host.name}: deactivated")
+                host.run("underpassctl", "activate", CLIENT if host is lab.client else SERVER)
+            transfers(lab, client, "mptcp", (6,))
+        for host, then in before_all.items():
+            wait_until(
+                lambda: not state.difference(then, state.host_state(host)), f"{host.name}: as before", 5
+            )
+
+
+if __name__ == "__main__":
+    runner.main()
