@@ -124,17 +124,14 @@ static int add_endpoints(Link *link, const Plan *plan) {
  * TCP. Removed and added again, the kernel builds their subflows anew, through the tunnel. A subflow that
  * has stood for a while is left in peace.
  */
-static int announce_endpoints(Link *link) {
+void link_announce_endpoints(Link *link) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
         MptcpPm *pm = link->manager->mptcp_pm;
         size_t count = 0;
         int r;
 
-        if (!pm)
-                return 0;
-        r = mptcp_pm_dump(pm, &endpoints, &count);
-        if (r < 0)
-                return r;
+        if (!pm || mptcp_pm_dump(pm, &endpoints, &count) < 0)
+                return;
         for (size_t i = 0; i < count; i++) {
                 size_t subflows = 0;
 
@@ -152,9 +149,11 @@ static int announce_endpoints(Link *link) {
                 if (r >= 0)
                         r = mptcp_pm_add(pm, &endpoints[i]);
                 if (r < 0 && r != -ENOENT && r != -EEXIST)
-                        return r;
+                        log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ENDPOINT),
+                                 "An MPTCP endpoint cannot be announced anew: %s; new subflows use the tunnel "
+                                 "all the same.",
+                                 strerror(-r));
         }
-        return 0;
 }
 
 /* Gives the MTU back, but only if it still is what we set. */
@@ -288,8 +287,7 @@ static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_
                 *ret_stage = STAGE_ENDPOINT;
                 return add_endpoints(link, plan);
         case STEP_ANNOUNCE:
-                *ret_stage = STAGE_ENDPOINT;
-                return announce_endpoints(link);
+                return 0; /* not here: link_announce_endpoints() */
         }
         return -EINVAL;
 }
@@ -297,7 +295,7 @@ static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_
 int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error) {
         const PlanStep order[] = {
                 STEP_RESTORE_ENDPOINTS, STEP_RESTORE_MTU, STEP_DETACH, STEP_ATTACH,
-                STEP_SETTINGS,          STEP_MTU,         STEP_ENDPOINTS, STEP_ANNOUNCE,
+                STEP_SETTINGS,          STEP_MTU,         STEP_ENDPOINTS,
         };
         Applied before = link->applied;
 

@@ -321,6 +321,8 @@ static void settle(Link *link) {
                          error);
         else
                 conclude(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
+        if (r >= 0 && (steps & STEP_ANNOUNCE))
+                link_announce_endpoints(link);
 }
 
 static void on_answer(void *userdata) {
