@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps the documents true: the table of keys in README.md, the map of files in plugin/README.md, links to files.
+"""Keeps the documents true: the table of keys in README.md, the maps of files in plugin/README.md, links to files, and the
+keys in data/examples.
 
 Usage: check-docs.py ROOT GEN-KEYS
        check-docs.py --update ROOT GEN-KEYS       writes the table of keys into README.md
@@ -14,7 +15,7 @@ import sys
 import tempfile
 
 BEGIN, END = "<!-- keys: made by check-docs.py --update -->\n", "<!-- end of keys -->"
-MAP_ROW = re.compile(r"^\| `([^`/]+\.[ch])` \|", re.M)
+MAP_ROW = re.compile(r"^\| `((?:bpf/)?[^`/]+\.[ch])` \|", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|\.ci)/[A-Za-z0-9_./-]*)`")
 
@@ -35,6 +36,16 @@ def check_map(text, sources):
     return lines
 
 
+def check_example(name, text, table):
+    """An example of a profile: every key is one of the table, and what a tunnel needs is there."""
+    known = set(re.findall(r"^\| `[^`]+` \| `([^`]+)=` \|", table, re.M))
+    used = re.findall(r"^([^#;=\s]+)=", text.partition("[X-Underpass]")[2], re.M)
+    lines = [f"{name}: there is no key {key}" for key in used if key not in known]
+    if "Tunnel" not in used or not {"RemotePorts", "LocalPorts"} & set(used):
+        lines.append(f"{name}: asks for no tunnel, or for one without ports")
+    return lines
+
+
 def check_links(root, name, text):
     found = [(root / name).parent / target for target in LINK.findall(text)]
     found += [root / target for target in PATH.findall(text)]
@@ -43,7 +54,12 @@ def check_links(root, name, text):
 
 def check(root, table, documents):
     sources = {path.name for path in (root / "plugin").glob("*.[ch]")}
+    sources |= {f"bpf/{path.name}" for path in (root / "bpf").glob("*.[ch]")}
     lines = check_keys(documents["README.md"], table) + check_map(documents["plugin/README.md"], sources)
+    examples = [name for name in documents if name.endswith(".conf")]
+    lines += [] if examples else ["data/examples: there are none"]
+    for name in examples:
+        lines += check_example(name, documents[name], table)
     for name, text in documents.items():
         lines += check_links(root, name, text)
     return lines
@@ -56,9 +72,14 @@ def self_test(root, table, documents):
         ("README.md", lambda text: text + "\nSee [that](no/such/file.md).\n"),
         ("README.md", lambda text: text + "\nSee `tests/no-such-file`.\n"),
         ("plugin/README.md", lambda text: re.sub(r"^\| `util\.c` .*\n", "", text, flags=re.M)),
+        ("plugin/README.md", lambda text: re.sub(r"^\| `bpf/flow\.h` .*\n", "", text, flags=re.M)),
         ("plugin/README.md", lambda text: text + "| `gone.c` | gone |\n"),
+        ("plugin/README.md", lambda text: text + "| `bpf/gone.h` | gone |\n"),
         ("plugin/README.md", lambda text: text + "| `util.c` | again |\n"),
     ]
+    for name in (name for name in documents if name.endswith(".conf")):
+        spoilt.append((name, lambda text: text.replace("Tunnel=", "Tunel=")))
+        spoilt.append((name, lambda text: re.sub(r"^(Remote|Local)Ports=.*\n", "", text, flags=re.M)))
     failures = [f"unspoilt: {line}" for line in check(root, table, documents)]
     for number, (name, spoil) in enumerate(spoilt):
         text = spoil(documents[name])
@@ -74,7 +95,9 @@ def main():
     mode = sys.argv.pop(1) if sys.argv[1].startswith("--") else "check"
     root = pathlib.Path(sys.argv[1])
     table = subprocess.run([sys.argv[2], "markdown"], check=True, capture_output=True, text=True).stdout
-    documents = {name: (root / name).read_text(encoding="utf-8") for name in ["README.md", "plugin/README.md"]}
+    names = ["README.md", "plugin/README.md"]
+    names += sorted(str(path.relative_to(root)) for path in (root / "data/examples").glob("*.conf"))
+    documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
     lines = []
     if mode == "--update":
         head, _, rest = documents["README.md"].partition(BEGIN)
