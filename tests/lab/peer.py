@@ -6,7 +6,7 @@ traffic.py for the other end of the pipe. May touch: sockets, and the files it i
 
 What the connections speak: "ECHO n" + n bytes is answered with the same bytes; "PUT n" + n bytes with their
 SHA-256; "GET n" with n bytes and their SHA-256; "FILE path" with the size, the bytes of that file and their
-SHA-256.
+SHA-256; "LATE n" with "late" after n seconds of silence.
 """
 
 import hashlib
@@ -147,6 +147,9 @@ def serve_connection(connection):
             elif verb == "FILE":
                 stream.write(f"{os.path.getsize(argument)}\n".encode())
                 stream.write(send_blocks(stream, file_blocks(argument)).encode() + b"\n")
+            elif verb == "LATE":
+                time.sleep(float(argument))
+                stream.write(b"late\n")
 
 
 class Peer:
@@ -174,18 +177,20 @@ class Peer:
 
         threading.Thread(target=accept, daemon=True).start()
 
-    def connect(self, name, address, port, protocol="mptcp", source=None, timeout=20):
-        """Opens a connection; the seconds that took."""
+    def connect(self, name, address, port, protocol="mptcp", source=None, device=None, timeout=20):
+        """Opens a connection; the seconds that took, and the local port."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM, protocol_number(protocol))
         connection.settimeout(timeout)
         if source:
             connection.bind((source, 0))
+        if device:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         begin = time.monotonic()
         connection.connect((address, port))
         connection.settimeout(60)
         self._streams[name] = Stream(connection)
-        return {"seconds": time.monotonic() - begin}
+        return {"seconds": time.monotonic() - begin, "port": connection.getsockname()[1]}
 
     def close(self, name):
         """Closes a connection."""
@@ -243,6 +248,26 @@ class Peer:
         if b"".join(stream.blocks(size)) != b"e" * size:
             raise ValueError("the echo differs")
         return {"seconds": time.monotonic() - begin}
+
+    def _late(self, name, seconds, patience):
+        stream, begin = self._streams[name], time.monotonic()
+        stream.write(f"LATE {seconds}\n".encode())
+        stream.connection.settimeout(seconds + patience)
+        try:
+            arrived = stream.line() == "late"
+        except OSError:
+            arrived = False
+        return {"arrived": arrived, "delay": time.monotonic() - begin - seconds}
+
+    def _fetch(self, name, path):
+        stream = self._streams[name]
+        stream.write(f"GET {path} HTTP/1.1\r\nHost: server\r\n\r\n".encode())
+        status, size = int(stream.line().split()[1]), 0
+        while header := stream.line().strip().lower():
+            if header.startswith("content-length:"):
+                size = int(header.partition(":")[2])
+        digest = receive_blocks(stream.blocks(size), None, self._note(name))
+        return {"status": status, "sha256": digest, "bytes": size}
 
     def _upload(self, name, size, rate=None):
         stream, begin = self._streams[name], time.monotonic()

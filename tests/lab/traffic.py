@@ -128,3 +128,10 @@ def retransmissions(host):
     lines = pathlib.Path(f"/proc/{host.init}/net/snmp").read_text().splitlines()
     names, values = (line.split() for line in lines if line.startswith("Tcp:"))
     return int(values[names.index("RetransSegs")])
+
+
+def mptcp_counter(host, name):
+    """One of the kernel's counters of MPTCP, by its name in /proc/net/netstat."""
+    lines = pathlib.Path(f"/proc/{host.init}/net/netstat").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("MPTcpExt:"))
+    return int(values[names.index(name)])

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to packets on their way through the lab, beyond the stripping of MPTCP options: the middlebox
+drops, refuses, translates addresses, has narrow links behind it, and sends packets that nobody asked for
+(made by craft.py). May touch: nft tables and routes of the middlebox.
+"""
+
+from host import HERE
+from lab import LINKS, address
+
+
+def table(host, name, *chains):
+    """Replaces the nft table of this name by one with these chains."""
+    text = "\n".join(
+        [f"table inet {name}", f"delete table inet {name}", f"table inet {name} {{", *chains, "}"]
+    )
+    host.run("nft", "-f", "-", text=text + "\n")
+
+
+def rules(lab, *lines):
+    """Forwarded packets go through these rules before the middlebox strips and counts; none: as before."""
+    head = "chain forward { type filter hook forward priority -10; policy accept;"
+    table(lab.middlebox, "path", head, *lines, "}")
+
+
+def translate(lab, **ports):
+    """Makes the middlebox a NAT for IPv4. ports: by interface of the client, the range of outside ports."""
+    lines = [
+        f"ip saddr {address(interface)} meta l4proto {{ tcp, udp }} snat ip to"
+        f" {address('s0', router=True)}:{first}-{last}"
+        for interface, (first, last) in ports.items()
+    ]
+    head = "chain out { type nat hook postrouting priority 100;"
+    table(lab.middlebox, "nat", head, *lines, "}")
+
+
+def forget_translations(lab, interface):
+    """Makes the NAT forget all about one interface of the client."""
+    lab.middlebox.run("conntrack", "-D", "--orig-src", address(interface))
+
+
+def narrow(lab, mtu):
+    """From now on the networks behind the middlebox are reached over links with this MTU: it answers larger
+    packets with ICMP errors. The links themselves stay as they are; veth drops what its peer cannot take
+    without a word."""
+    for interface, (peer, _) in LINKS.items():
+        for family in (4, 6):
+            target = ("ip", f"-{family}", "route", "replace", address(interface, family), "dev", peer)
+            lab.middlebox.run(*target, "mtu", "lock", mtu)
+
+
+def hardware_address(host, interface):
+    """MAC address of an interface."""
+    return host.output("cat", f"/sys/class/net/{interface}/address").strip()
+
+
+def inject(lab, interface, packets, pause=0):
+    """The middlebox sends IP packets to the host that has this interface, as if they had come from far away.
+    pause: seconds between two of them."""
+    peer = LINKS[interface][0]
+    host = lab.client if interface.startswith("c") else lab.server
+    lab.middlebox.run(
+        *("/usr/bin/python3", HERE / "inject.py", peer, hardware_address(host, interface), pause),
+        text="".join(packet.hex() + "\n" for packet in packets),
+    )
+
+
+def forwarded(lab, protocol):
+    """Packets of PORT that the middlebox has forwarded as "tcp" or as "udp", for both uplinks."""
+    return sum(packets for name, (packets, _) in lab.counters().items() if name.startswith(protocol))

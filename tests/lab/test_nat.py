@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A NAT in the middle: it forgets silent UDP mappings after 30 s, and it changes ports whenever it likes."""
+
+import runner
+import service
+import path
+import traffic
+from host import wait_until
+from lab import PORT, address
+
+NAT_TIMEOUT = 30  # seconds: common for UDP, while TCP has hours
+SILENCE = 60
+RATE = 4_000_000  # bytes a second, so that the change comes in the middle
+SIZE = 16_000_000
+
+
+def mappings(lab):
+    """The NAT's UDP mappings."""
+    return lab.middlebox.output("conntrack", "-L", "-p", "udp").count(f"dport={PORT}")
+
+
+def test_silence_longer_than_the_nat_remembers():
+    """60 s of silence, then the server speaks first. It is heard over the uplink with keepalive, not over
+    the one without: that proves that the NAT forgets."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab, "mptcp-only=no")
+        service.set_keys(lab.client, "second", "keepalive=no")
+        # The server's keepalive would do as well as the client's.
+        service.set_keys(lab.server, "server", "mptcp-only=no", "keepalive=no")
+        service.bring_up(lab)
+        for host in (lab.client, lab.server):
+            host.run("ip", "mptcp", "limits", "set", "subflows", "0", "add_addr_accepted", "0")
+        path.translate(lab, c0=(20000, 29999), c1=(40000, 49999))
+        for name in ("udp_timeout", "udp_timeout_stream"):
+            lab.middlebox.sysctl(f"net.netfilter.nf_conntrack_{name}", NAT_TIMEOUT)
+        _, client = traffic.pair(lab)
+        names = [(uplink, protocol) for uplink in ("c0", "c1") for protocol in ("mptcp", "tcp")]
+        for uplink, protocol in names:
+            name = f"{uplink} {protocol}"
+            client.connect(name, protocol=protocol, device=uplink)
+            client.transfer("echo", name, size=1000)
+            assert client.info(name)["fallback"] is (protocol == "tcp"), f"{name}: {client.info(name)}"
+        assert mappings(lab) == 4, lab.middlebox.output("conntrack", "-L")
+        for uplink, protocol in names:
+            client.start("late", f"{uplink} {protocol}", seconds=SILENCE, patience=3)
+        results = {name: client.wait(" ".join(name)) for name in names}
+        for (uplink, protocol), result in results.items():
+            heard = f"after {result['delay'] * 1000:.0f} ms" if result["arrived"] else "never"
+            runner.note(
+                f"{protocol} by {uplink}, keepalive {'25' if uplink == 'c0' else 'no'}: heard {heard}"
+            )
+        assert all(result["arrived"] is (uplink == "c0") for (uplink, _), result in results.items()), results
+        assert all(results["c0", protocol]["delay"] < 1 for protocol in ("mptcp", "tcp")), results
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
+def test_nat_changes_the_port_of_one_path():
+    """In the middle of a transfer: every byte arrives, by the other path, and a new connection works at
+    once."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        path.translate(lab, c0=(20000, 29999), c1=(40000, 49999))
+        _, client = traffic.pair(lab)
+        client.connect("old")
+        client.transfer("echo", "old", size=1000)
+        both = [address("c0"), address("c1")]
+        traffic.wait_subflows(lab.client, both)
+        client.start("upload", "old", size=SIZE, rate=RATE)
+        wait_until(lambda: client.progress("old")["bytes"] > SIZE // 4, "the transfer is under way")
+        path.translate(lab, c0=(30000, 39999), c1=(40000, 49999))
+        path.forget_translations(lab, "c0")
+        assert client.progress("old")["running"], "the transfer ended too early to show anything"
+        new = client.connect("new")
+        client.transfer("upload", "new", size=1_000_000)
+        assert not client.info("new")["fallback"]
+        result = client.wait("old")
+        assert result["equal"]
+        assert not client.info("old")["fallback"]
+        lines = lab.middlebox.output("conntrack", "-L", "-p", "udp").splitlines()
+        ports = {int(line.rpartition("dport=")[2].split()[0]) for line in lines if f"src={both[0]} " in line}
+        assert ports and all(30000 <= port <= 39999 for port in ports), lines
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+        runner.note(
+            f"{SIZE // 1_000_000} MB at {RATE // 1_000_000} MB/s took {result['seconds']:.1f} s; "
+            f"new connection after {new['seconds'] * 1000:.0f} ms"
+        )
+
+
+if __name__ == "__main__":
+    runner.main()

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tunnel=on-demand: plain MPTCP as long as it gets through, the tunnel where something takes its options
+away."""
+
+import path
+import runner
+import service
+import traffic
+from host import wait_until
+from lab import PORT, address
+
+SIZE = 1_000_000
+UPLINKS = ("c0", "c1")
+JOIN_ONLY = "tcp option mptcp subtype 1 reset tcp option mptcp"
+
+
+def bring_up(lab):
+    """The client on demand, the server as always; the client's peer."""
+    for profile in ("first", "second"):
+        service.set_keys(lab.client, profile, "tunnel=on-demand", f"remote-ports={PORT}")
+    service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+    lab.strip_mptcp(False)
+    service.bring_up(lab)
+    for uplink in UPLINKS:
+        service.wait_state(lab.client, uplink, service.ACTIVE)
+    return traffic.pair(lab)[1]
+
+
+def connection(lab, client, name, expected, fallback=False):
+    """Opens a connection, moves data both ways and closes it again; asserts which uplinks took part.
+    What the middlebox saw of it: (TCP packets, datagrams)."""
+    before = [path.forwarded(lab, protocol) for protocol in ("tcp", "udp")]
+    seconds = client.connect(name)["seconds"]
+    assert seconds < 0.9, f"{name}: connected after {seconds:.2f} s, so a SYN was lost"
+    client.transfer("echo", name, size=1000)
+    traffic.wait_subflows(lab.client, [address(uplink) for uplink in expected])
+    for task in ("upload", "download"):
+        client.transfer(task, name, size=SIZE)
+    assert client.info(name)["fallback"] is fallback, f"{name}: {client.info(name)}"
+    client.close(name)
+    seen = [path.forwarded(lab, protocol) - then for protocol, then in zip(("tcp", "udp"), before)]
+    runner.note(f"{name}: {seen[0]} TCP packets, {seen[1]} datagrams, {len(expected)} subflows")
+    return seen
+
+
+def stripped(lab):
+    """Counters "stripped" of both uplinks."""
+    return [service.counters(lab.client, uplink)["stripped"] for uplink in UPLINKS]
+
+
+def test_nothing_stripped():
+    """Stays plain MPTCP; not one datagram."""
+    with runner.TestLab() as lab:
+        client = bring_up(lab)
+        for number in range(3):
+            tcp, udp = connection(lab, client, f"connection {number}", UPLINKS)
+            assert tcp > 0 and udp == 0
+        assert stripped(lab) == [0, 0]
+        assert service.counters(lab.client, "c0")["plain-on-demand"] == 3
+
+
+def test_stripping_begins():
+    """The first connection falls back, the next one has MPTCP again, in the tunnel."""
+    with runner.TestLab() as lab:
+        client = bring_up(lab)
+        connection(lab, client, "before", UPLINKS)
+        lab.strip_mptcp(True)
+        tcp, udp = connection(lab, client, "first", (), fallback=True)
+        assert tcp > 0 and udp == 0 and stripped(lab) == [1, 0]
+        # Its additional subflow leaves from an uplink of which nothing is known yet: plain, and stripped.
+        tcp, udp = connection(lab, client, "second", ("c0",))
+        assert udp > 0 and stripped(lab) == [1, 1]
+        for number in range(2):
+            tcp, udp = connection(lab, client, f"later {number}", UPLINKS)
+            assert udp > 0 and tcp == 0
+        assert stripped(lab) == [1, 1]
+
+
+def test_only_joins_stripped():
+    """MP_CAPABLE gets through and MP_JOIN does not: only the uplink of the additional subflow gets the
+    tunnel."""
+    with runner.TestLab() as lab:
+        client = bring_up(lab)
+        path.rules(lab, JOIN_ONLY)
+        tcp, udp = connection(lab, client, "first", ("c0",))
+        assert tcp > 0 and udp == 0 and stripped(lab) == [0, 1]
+        tcp, udp = connection(lab, client, "second", UPLINKS)
+        assert tcp > 0 and udp > 0 and stripped(lab) == [0, 1]
+        assert lab.counters()["tcp-mc1"][0] < 20 and lab.counters()["udp-mc0"][0] == 0, lab.counters()
+
+
+def test_joins_dropped():
+    """A firewall drops SYNs with MP_JOIN: after fallback-after of them the uplink of the subflow gets the
+    tunnel."""
+    with runner.TestLab() as lab:
+        client = bring_up(lab)
+        path.rules(lab, "tcp option mptcp subtype 1 drop")
+        client.connect("first")
+        client.transfer("echo", "first", size=1000)
+        wait_until(lambda: stripped(lab) == [0, 1], "three SYNs without answer", 5)
+        client.close("first")
+        connection(lab, client, "second", UPLINKS)
+
+
+if __name__ == "__main__":
+    runner.main()
