@@ -110,7 +110,9 @@ class Demo:
         ) as second:
             begin = time.monotonic()
             client.connect("tunnelled")
-            client.transfer("echo", "tunnelled", size=100_000)
+            # Little: much data that races with the join of a subflow makes kernels reset that one, with or
+            # without a tunnel (MPTcpExtDSSNotMatching).
+            client.transfer("echo", "tunnelled", size=10_000)
             traffic.wait_subflows(self.lab.client, [address("c0"), address("c1")])
             seconds = time.monotonic() - begin
             claim("MPTCP works", not client.info("tunnelled")["fallback"])

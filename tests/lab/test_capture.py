@@ -23,7 +23,9 @@ def capture(offload, family):
         captures = [wire.Capture(lab.middlebox, peer) for peer in peers]
         with captures[0], captures[1], captures[2]:
             client.connect("a", address("s0", family))
-            client.transfer("echo", "a", size=100_000)
+            # Little: much data that races with the join of a subflow makes kernels reset that one, with or
+            # without a tunnel (MPTcpExtDSSNotMatching).
+            client.transfer("echo", "a", size=10_000)
             traffic.wait_subflows(lab.client, [address("c0", family), address("c1", family)])
             client.transfer("upload", "a", size=SIZE)
             client.transfer("download", "a", size=SIZE)

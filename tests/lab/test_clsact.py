@@ -281,7 +281,7 @@ def test_kill_and_adoption():
         client.connect("a")
         client.transfer("echo", "a", size=1000)
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
-        client.start("upload", "a", size=20_000_000, rate=10_000_000)
+        client.start("upload", "a", size=80_000_000, rate=10_000_000)
         wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
         shown = [tc_state(lab.client, uplink) for uplink in UPLINKS]
         for number in (signal.SIGKILL, signal.SIGTERM):
@@ -337,7 +337,7 @@ def test_switch_hooks():
         client.connect("a")
         client.transfer("echo", "a", size=1000)
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
-        client.start("upload", "a", size=60_000_000, rate=10_000_000)
+        client.start("upload", "a", size=120_000_000, rate=10_000_000)
         wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
         for hook in ("clsact", "tcx"):
             switched(lab, hook)
