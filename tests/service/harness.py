@@ -23,7 +23,8 @@ MANAGER = NAME + ".Manager"
 LINK = NAME + ".Link"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 SKIPPED = 77
-PATIENCE = 60.0 if os.environ.get("UNDERPASS_WRAPPER") else 15.0
+WRAPPER = shlex.split(os.environ.get("UNDERPASS_WRAPPER", ""))
+PATIENCE = 60.0 if WRAPPER else 15.0
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -231,8 +232,7 @@ class ServiceTest(unittest.TestCase):
 
     def command(self, *options):
         """Command line of the service."""
-        wrapper = shlex.split(os.environ.get("UNDERPASS_WRAPPER", ""))
-        return [*wrapper, self.program, f"--profiles={self.profiles}", *(options or self.options)]
+        return [*WRAPPER, self.program, f"--profiles={self.profiles}", *(options or self.options)]
 
     def start(self, *options, wait=True):
         """Starts the service; it answers when this returns."""

@@ -153,7 +153,7 @@ class MockNm:
         answer = self._answer(method, interface)
 
         def send():
-            if self._connection is None:
+            if self._connection is None or self._connection.is_closed():
                 return  # asked just before it went
             if isinstance(answer, str):
                 invocation.return_dbus_error(answer, "the mock says no")

@@ -143,7 +143,8 @@ class Calls(harness.ServiceTest):
         failed = [answer for answer in answers if isinstance(answer, Failure)]
         self.assertEqual(len(failed), CALLS // len(kinds))
         self.assertEqual({failure.name for failure in failed}, {OURS + "NoSuchLink"})
-        self.assertLess(self.resident(), before + 4096, "kilobytes")
+        if not harness.WRAPPER:  # that would be its memory
+            self.assertLess(self.resident(), before + 4096, "kilobytes")
 
     def test_activate_and_deactivate_in_turns(self):
         """Opposite calls under way at the same time: each is answered, if only with the news that another

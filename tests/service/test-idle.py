@@ -53,13 +53,14 @@ class Idle(harness.ServiceTest):
         return found
 
     def end_all(self):
-        """Ends what runs; nothing may have been said by a sanitizer."""
+        """Ends what runs; nothing may have been said by a sanitizer or by valgrind."""
         for pid in self.running():
             os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not self.running(), "the services end")
         log = self.log.read_text()
         self.assertNotIn("Sanitizer", log)
         self.assertNotIn("runtime error", log)
+        self.assertNotRegex(log, "(?m)^==[0-9]+==")
 
     def test_leaves_and_comes_back(self):
         self.assertEqual(len(self.pids()), 1)
