@@ -11,24 +11,65 @@
 #include "packet.h"
 #include "verdict.h"
 
-UNDERPASS_INLINE void flow_key_outgoing(const struct packet *packet, struct underpass_flow_key *key) {
+enum {
+        FLOW_SILENCE_SECONDS = 10,
+        SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
+};
+
+UNDERPASS_GLOBAL int flow_key_outgoing(struct packet *packet, struct underpass_flow_key *key) {
+        if (!packet || !key)
+                return 0;
         __builtin_memcpy(key->local, packet->source, sizeof(key->local));
         __builtin_memcpy(key->remote, packet->dest, sizeof(key->remote));
         key->local_port = packet->header.tcp.source;
         key->remote_port = packet->header.tcp.dest;
+        return 0;
 }
 
-UNDERPASS_INLINE void flow_key_incoming(const struct packet *packet, struct underpass_flow_key *key) {
+UNDERPASS_GLOBAL int flow_key_incoming(struct packet *packet, struct underpass_flow_key *key) {
+        if (!packet || !key)
+                return 0;
         __builtin_memcpy(key->local, packet->dest, sizeof(key->local));
         __builtin_memcpy(key->remote, packet->source, sizeof(key->remote));
         key->local_port = packet->header.tcp.dest;
         key->remote_port = packet->header.tcp.source;
+        return 0;
+}
+
+UNDERPASS_GLOBAL int flow_key_copy(struct underpass_flow_key *from, struct underpass_flow_key *to) {
+        if (!from || !to)
+                return 0;
+        *to = *from;
+        return 0;
 }
 
 UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_key *key) {
         struct underpass_flow *flow = bpf_map_lookup_elem(&flows, key);
 
         return flow ? flow : bpf_map_lookup_elem(&tries, key);
+}
+
+/*
+ * Whether nothing has been seen of a flow for so long that another program may have its addresses and ports
+ * by now: a record is not told when its connection ends.
+ */
+UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
+        return bpf_ktime_get_coarse_ns() - flow->seen_ns > FLOW_SILENCE_SECONDS * NANOSECONDS;
+}
+
+/*
+ * Whether a packet of ours leaves in the tunnel by this record. Anybody can send a SYN over UDP with the
+ * addresses and ports of a plain connection, so until our stack has answered it by a SYN-ACK, nothing but
+ * that answer, or a refusal (sequence number 0, RFC 9293, 3.10.7), belongs to it.
+ */
+UNDERPASS_INLINE int flow_carries(const struct underpass_flow *flow, const union underpass_header *tcp) {
+        if (flow->state == UNDERPASS_FLOW_WATCHED)
+                return 0;
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED ||
+            (flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
+                return 1;
+        return (tcp->tcp.flags & UNDERPASS_TCP_SYN) ||
+               ((tcp->tcp.flags & UNDERPASS_TCP_RST) && tcp->tcp.sequence == 0);
 }
 
 /*
@@ -77,23 +118,34 @@ UNDERPASS_INLINE int flow_matches(struct __sk_buff *skb, const struct underpass_
         return addresses_contain(link, key->remote);
 }
 
-/* Puts a half-open flow into "tries". kind: state and flags << 8. */
-UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *key, __u32 ifindex, __u32 slot, __u32 kind,
+UNDERPASS_GLOBAL int flow_describe(struct underpass_flow *flow, __u32 ifindex, __u32 slot, __u32 kind,
+                                   __u32 expected) {
+        if (!flow)
+                return 0;
+        flow->opened_ns = bpf_ktime_get_coarse_ns();
+        flow->seen_ns = flow->opened_ns;
+        flow->ifindex = ifindex;
+        flow->slot = slot;
+        flow->expected = expected;
+        flow->state = kind & 0xff;
+        flow->flags = (kind >> 8) & 0xff;
+        flow->syns = 1;
+        return 0;
+}
+
+/* Puts a new flow into the map of its state. kind: state and flags << 8. Negative: it is in none. */
+UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *of, __u32 ifindex, __u32 slot, __u32 kind,
                                 __u32 expected) {
+        struct underpass_flow_key key = {};
         struct underpass_flow flow = {};
 
-        if (!key)
+        if (!of)
                 return 0;
-        flow.opened_ns = bpf_ktime_get_coarse_ns();
-        flow.seen_ns = flow.opened_ns;
-        flow.ifindex = ifindex;
-        flow.slot = slot;
-        flow.expected = expected;
-        flow.state = kind & 0xff;
-        flow.flags = (kind >> 8) & 0xff;
-        flow.syns = 1;
-        bpf_map_update_elem(&tries, key, &flow, BPF_ANY);
-        return 0;
+        flow_key_copy(of, &key);
+        flow_describe(&flow, ifindex, slot, kind, expected);
+        if ((kind & 0xff) == UNDERPASS_FLOW_TUNNELLED)
+                return bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+        return bpf_map_update_elem(&tries, &key, &flow, BPF_ANY);
 }
 
 /* A new SYN for the same addresses and ports: whatever was remembered is over. */
@@ -108,14 +160,16 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
  * A SYN that goes again because the last one got no answer. 1: once more over UDP; 0: the flow goes on as
  * plain TCP, and the destination is remembered.
  */
-UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *key, __u32 ifindex) {
+UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         struct underpass_flow *flow;
         int refused;
+        struct underpass_flow_key key = {};
 
-        if (!key || !link)
+        if (!of || !link)
                 return 0;
-        flow = bpf_map_lookup_elem(&tries, key);
+        flow_key_copy(of, &key);
+        flow = bpf_map_lookup_elem(&tries, &key);
         if (!flow)
                 return 0;
         refused = flow->flags & UNDERPASS_FLOW_REFUSED;
@@ -129,22 +183,24 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *key, __u32 ifinde
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_REFUSED);
         else
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_SILENCE);
-        bpf_map_delete_elem(&tries, key);
-        verdict_block(key, ifindex);
+        bpf_map_delete_elem(&tries, &key);
+        verdict_block(&key, ifindex);
         return 0;
 }
 
 /* A SYN of an on-demand link that leaves as plain TCP: what becomes of its MPTCP option is watched. */
-UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *key, __u32 ifindex, __u32 kind, __u32 expected) {
+UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __u32 kind, __u32 expected) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         struct underpass_flow *known;
+        struct underpass_flow_key key = {};
 
-        if (!key || !link)
+        if (!of || !link)
                 return 0;
-        known = bpf_map_lookup_elem(&tries, key);
+        flow_key_copy(of, &key);
+        known = bpf_map_lookup_elem(&tries, &key);
         if (!known || known->expected != expected) {
                 count(link->slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
-                flow_start(key, ifindex, link->slot, kind, expected);
+                flow_start(&key, ifindex, link->slot, kind, expected);
                 return 0;
         }
         if (known->syns < 255)
@@ -152,7 +208,7 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *key, __u32 ifindex, _
         /* Some middleboxes drop what they do not know, option and SYN together. */
         if (known->syns == link->fallback_after + 1) {
                 count(link->slot, UNDERPASS_COUNTER_STRIPPED);
-                verdict_strip(key, ifindex);
+                verdict_strip(&key, ifindex);
         }
         return 0;
 }
@@ -175,44 +231,46 @@ UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 exp
  * otherwise.
  */
 UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
-                               struct underpass_flow_key *key) {
+                               struct underpass_flow_key *of) {
         struct underpass_link *link = link_of(skb);
         struct packet_options options = {};
         __u32 expected, link_flags, slot, kind;
         __u8 known;
+        struct underpass_flow_key key = {};
 
-        if (!packet || !key)
+        if (!packet || !of)
                 return 0;
-        if (!link || !flow_matches(skb, link, key)) {
-                flow_forget(key);
+        flow_key_copy(of, &key);
+        if (!link || !flow_matches(skb, link, &key)) {
+                flow_forget(&key);
                 return 0;
         }
         link_flags = link->flags;
         slot = link->slot;
         expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
-        known = flow_known(key, expected);
+        known = flow_known(&key, expected);
         if (known == UNDERPASS_FLOW_TRYING)
-                return flow_try_again(key, skb->ifindex);
+                return flow_try_again(&key, skb->ifindex);
 
         packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         if (options.is_signed)
                 count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
         if (options.is_signed || (!options.mptcp && (link_flags & UNDERPASS_LINK_MPTCP_ONLY))) {
-                flow_forget(key);
+                flow_forget(&key);
                 return 0;
         }
-        bpf_map_delete_elem(&flows, key);
+        bpf_map_delete_elem(&flows, &key);
         kind = UNDERPASS_FLOW_OPENED_HERE << 8;
         if (options.mptcp == 2)
                 kind |= UNDERPASS_FLOW_JOIN << 8;
-        if ((link_flags & UNDERPASS_LINK_FALLBACK) && verdict_is_blocked(key, skb->ifindex)) {
+        if ((link_flags & UNDERPASS_LINK_FALLBACK) && verdict_is_blocked(&key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_BLOCKED);
-                bpf_map_delete_elem(&tries, key);
+                bpf_map_delete_elem(&tries, &key);
                 return 0;
         }
-        if ((link_flags & UNDERPASS_LINK_ON_DEMAND) && (known || !verdict_is_stripped(key, skb->ifindex)))
-                return flow_watch(key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
-        flow_start(key, skb->ifindex, slot, kind | UNDERPASS_FLOW_TRYING, expected);
+        if (known || ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !verdict_is_stripped(&key, skb->ifindex)))
+                return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
+        flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_TRYING, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
 }
@@ -223,16 +281,18 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
  * all. 1: taken, a record is in "tries"; 0: not ours.
  */
 UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
-                                 struct underpass_flow_key *key) {
+                                 struct underpass_flow_key *of) {
         struct packet_options options = {};
+        struct underpass_flow_key key = {};
         struct underpass_link *link;
 
-        if (!packet || !key || !underpass_udp_is_syn(&packet->header, packet->length))
+        if (!packet || !of || !underpass_udp_is_syn(&packet->header, packet->length))
                 return 0;
+        flow_key_copy(of, &key);
         link = link_of(skb);
         if (!link)
                 return 0;
-        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key->local_port))) {
+        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key.local_port))) {
                 count(link->slot, UNDERPASS_COUNTER_PASS_PORT);
                 return 0;
         }
@@ -245,7 +305,8 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
                 count(link->slot, UNDERPASS_COUNTER_PASS_NOT_MPTCP);
                 return 0;
         }
-        flow_start(key, skb->ifindex, link->slot, UNDERPASS_FLOW_TRYING, 0);
+        bpf_map_delete_elem(&flows, &key); /* of an earlier connection, see flow_is_over() */
+        flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TRYING, 0);
         count(link->slot, UNDERPASS_COUNTER_FLOWS_ACCEPTED);
         return 1;
 }

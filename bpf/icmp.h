@@ -21,6 +21,8 @@ enum {
         ICMPV6_UNREACHABLE = 1,
         ICMPV6_TOO_BIG = 2,
         ICMPV6_PARAMETER = 4,
+        MTU_MIN_IPV4 = 552,  /* less is no path MTU: what Linux believes, too */
+        MTU_MIN_IPV6 = 1280, /* RFC 8200 */
 };
 
 /* One quoted datagram while it is being looked at. */
@@ -44,19 +46,20 @@ struct icmp_start {
         __u32 rest;      /* IPv4: MTU in the lower half; IPv6: MTU; network order */
 };
 
-/* Whether the packet is ICMP at all: the test that all other traffic pays for. */
+/* Whether the packet is ICMP at all, and whole: the test that all other traffic pays for. */
 UNDERPASS_INLINE int icmp_may_concern(struct __sk_buff *skb, const __u32 layer3) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
 
         if (skb->protocol == UNDERPASS_NET16(ETH_P_IP)) {
                 struct iphdr *ip = data + layer3;
 
-                return (void *) (ip + 1) <= end && ip->protocol == PROTOCOL_ICMP;
+                return (void *) (ip + 1) <= end && ip->protocol == PROTOCOL_ICMP && ip->version == 4 &&
+                       ip->ihl >= 5 && !(ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK));
         }
         if (skb->protocol == UNDERPASS_NET16(ETH_P_IPV6)) {
                 struct ipv6hdr *ip = data + layer3;
 
-                return (void *) (ip + 1) <= end && ip->nexthdr == PROTOCOL_ICMPV6;
+                return (void *) (ip + 1) <= end && ip->nexthdr == PROTOCOL_ICMPV6 && ip->version == 6;
         }
         return 0;
 }
@@ -191,6 +194,18 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
 }
 
 /*
+ * Whether the error quotes what was sent a moment ago. The stack judges by itself which errors it believes;
+ * what is remembered here must be as hard to forge.
+ */
+UNDERPASS_INLINE int quotes_recent(const struct icmp_quote *quote, __u32 sequence) {
+        /* Either way: the record has the first number of a super-packet, and the last packet may have been a
+         * retransmission. */
+        return quote->length >= 16 && UNDERPASS_NET32(quote->header.udp.sequence) -
+                                                      UNDERPASS_NET32(sequence) + SEQUENCE_WINDOW_MAX <=
+                                              2 * SEQUENCE_WINDOW_MAX;
+}
+
+/*
  * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a
  * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up); 0: on to the
  * stack.
@@ -204,7 +219,8 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         if (icmp_read(skb, layer3, &quote) != 0)
                 return 0;
         flow = flow_lookup(&quote.key);
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED)
+        /* Errors come at once; about a flow that has been silent, it is another program's datagram. */
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || flow_is_silent(flow))
                 return 0;
         slot = flow->slot;
         sequence = flow->sequence;
@@ -219,10 +235,12 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                         return 1;
                 }
         }
-        if (quote.mtu != 0)
+        if (quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4) && quotes_recent(&quote, sequence))
                 verdict_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
-        if (icmp_rewrite(skb, &quote, sequence) < 0)
+        if (icmp_rewrite(skb, &quote, sequence) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return 1;
+        }
         count(slot, UNDERPASS_COUNTER_ICMP_CONVERTED);
         if (quote.length < 16)
                 count(slot, UNDERPASS_COUNTER_ICMP_SHORT);

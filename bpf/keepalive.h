@@ -28,9 +28,12 @@ enum {
                 asm volatile("" : "+r"(variable)); \
         } while (0)
 
-UNDERPASS_INLINE void flow_key_of_socket(struct bpf_sock_ops *socket, struct underpass_flow_key *key) {
+/* Returns 0. */
+UNDERPASS_GLOBAL int flow_key_of_socket(struct bpf_sock_ops *socket, struct underpass_flow_key *key) {
         __u32 family, local_ipv4, remote_ipv4, local_port, remote_port;
 
+        if (!key)
+                return 0;
         READ_FIELD(family, family);
         READ_FIELD(local_ipv4, local_ip4);
         READ_FIELD(remote_ipv4, remote_ip4);
@@ -51,6 +54,16 @@ UNDERPASS_INLINE void flow_key_of_socket(struct bpf_sock_ops *socket, struct und
         key->local_port = UNDERPASS_NET16(
                 local_port); /* host order, while the other one is in network order, in the upper half */
         key->remote_port = UNDERPASS_NET16(UNDERPASS_NET32(remote_port));
+        return 0;
+}
+
+/* An application that has asked for keepalive as often, or more often, keeps its own times. */
+UNDERPASS_INLINE int keeps_alive_itself(struct bpf_sock_ops *socket, int seconds) {
+        int on = 0, idle = 0;
+
+        return bpf_getsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_KEEPALIVE, &on, sizeof(on)) == 0 && on &&
+               bpf_getsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPIDLE, &idle, sizeof(idle)) == 0 &&
+               idle <= seconds;
 }
 
 SEC("sockops")
@@ -77,6 +90,8 @@ int underpass_keepalive(struct bpf_sock_ops *socket) {
         if (!link || link->keepalive == 0)
                 return 1;
         seconds = link->keepalive;
+        if (keeps_alive_itself(socket, seconds))
+                return 1;
         bpf_setsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_KEEPALIVE, &on, sizeof(on));
         bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPIDLE, &seconds, sizeof(seconds));
         bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPINTVL, &seconds, sizeof(seconds));

@@ -12,8 +12,6 @@
 
 enum {
         TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
-        SEQUENCE_WINDOW_MAX =
-                1 << 20, /* how far from what the socket expects a sequence number may lie, bytes */
 };
 
 /* A plain answer to a plain SYN that was watched: has the MPTCP option come back? */
@@ -39,7 +37,7 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
 /* A TCP segment that came as such. Only SYN, SYN-ACK and RST are looked up; all others cost a test of the
  * flags. */
 UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *packet) {
-        struct underpass_flow_key key;
+        struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         __u8 flags;
 
@@ -79,8 +77,26 @@ UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp,
         return 1;
 }
 
+/* What to look a socket of this host up by. Returns 0. */
+UNDERPASS_GLOBAL int learn_tuple(struct packet *packet, struct bpf_sock_tuple *tuple) {
+        if (!packet || !tuple)
+                return 0;
+        if (packet->ipv6) {
+                __builtin_memcpy(tuple->ipv6.saddr, packet->source, sizeof(packet->source));
+                __builtin_memcpy(tuple->ipv6.daddr, packet->dest, sizeof(packet->dest));
+                tuple->ipv6.sport = packet->header.udp.source;
+                tuple->ipv6.dport = packet->header.udp.dest;
+                return 0;
+        }
+        tuple->ipv4.saddr = packet->source[3];
+        tuple->ipv4.daddr = packet->dest[3];
+        tuple->ipv4.sport = packet->header.udp.source;
+        tuple->ipv4.dport = packet->header.udp.dest;
+        return 0;
+}
+
 /* Whether a segment fits what a socket of this host expects: as hard to guess as for TCP itself. */
-UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, const struct packet *packet) {
+UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, struct packet *packet) {
         __u32 sequence = UNDERPASS_NET32(packet->header.udp.sequence);
         __u32 acknowledgment = UNDERPASS_NET32(packet->header.udp.acknowledgment);
         struct bpf_sock_tuple tuple = {};
@@ -88,19 +104,11 @@ UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, const struct packet *pac
         struct bpf_sock *sock;
         int fits = 0;
 
-        if (packet->ipv6) {
-                __builtin_memcpy(tuple.ipv6.saddr, packet->source, sizeof(packet->source));
-                __builtin_memcpy(tuple.ipv6.daddr, packet->dest, sizeof(packet->dest));
-                tuple.ipv6.sport = packet->header.udp.source;
-                tuple.ipv6.dport = packet->header.udp.dest;
+        learn_tuple(packet, &tuple);
+        if (packet->ipv6)
                 sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-        } else {
-                tuple.ipv4.saddr = packet->source[3];
-                tuple.ipv4.daddr = packet->dest[3];
-                tuple.ipv4.sport = packet->header.udp.source;
-                tuple.ipv4.dport = packet->header.udp.dest;
+        else
                 sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-        }
         if (!sock)
                 return 0;
         if (sock->state != TCP_STATE_LISTEN) {
@@ -114,35 +122,63 @@ UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, const struct packet *pac
 }
 
 /*
+ * A datagram of a flow that has been silent: is it for a UDP socket of this host by now, as there is no TCP
+ * connection any more? What a router forwards has neither, and stays with the flow. 1: it is.
+ */
+UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) {
+        struct bpf_sock_tuple tuple = {};
+        struct bpf_sock *sock;
+        __u32 state = TCP_STATE_LISTEN;
+
+        if (!packet)
+                return 0;
+        learn_tuple(packet, &tuple);
+        if (packet->ipv6)
+                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+        else
+                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        if (sock) {
+                state = sock->state;
+                bpf_sk_release(sock);
+        }
+        if (state != TCP_STATE_LISTEN)
+                return 0;
+        if (packet->ipv6)
+                sock = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+        else
+                sock = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        if (!sock)
+                return 0;
+        bpf_sk_release(sock);
+        return 1;
+}
+
+/*
  * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile,
  * the flow was pushed out of the map, or the map is new, and it is learnt again. 1: it is; 0: not ours. What
  * a router forwards has no socket here and cannot be told from other UDP.
  */
 UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet,
-                                 struct underpass_flow_key *key) {
-        struct underpass_flow flow = {};
+                                 struct underpass_flow_key *of) {
+        struct underpass_flow_key key = {};
         struct underpass_link *link;
 
-        if (!packet || !key || !underpass_udp_shape(&packet->header, packet->length))
+        if (!packet || !of || !underpass_udp_shape(&packet->header, packet->length))
                 return 0;
+        flow_key_copy(of, &key);
         if ((packet->header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != UNDERPASS_TCP_ACK)
                 return 0;
         link = link_of(skb);
         if (!link)
                 return 0;
-        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key->local_port)) &&
-            !ports_contain(link->remote_ports, UNDERPASS_NET16(key->remote_port)))
+        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key.local_port)) &&
+            !ports_contain(link->remote_ports, UNDERPASS_NET16(key.remote_port)))
                 return 0;
         if (!fits_socket(skb, packet))
                 return 0;
-        flow.opened_ns = bpf_ktime_get_coarse_ns();
-        flow.seen_ns = flow.opened_ns;
-        flow.ifindex = skb->ifindex;
-        flow.slot = link->slot;
-        flow.state = UNDERPASS_FLOW_TUNNELLED;
-        if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY) < 0)
+        if (flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TUNNELLED, 0) < 0)
                 return 0;
-        bpf_map_delete_elem(&tries, key);
-        count(flow.slot, UNDERPASS_COUNTER_RELEARNT);
+        bpf_map_delete_elem(&tries, &key);
+        count(link->slot, UNDERPASS_COUNTER_RELEARNT);
         return 1;
 }

@@ -13,6 +13,10 @@
  * has a stack frame of its own. With everything in one frame the compiler lets 32-bit values share slots
  * with spilled pointers, which the verifier refuses without CAP_PERFMON. Their pointer arguments are never
  * NULL; the verifier wants to see a test.
+ *
+ * Kernel 6.1 adds two rules. A key of a map must be on the stack, so what got it by a pointer copies it. And
+ * without CAP_PERFMON nothing narrower than 64 bits may be written beside, or over, another such value on
+ * the stack: structs with narrow fields are filled in by a global function, through its pointer.
  */
 
 #include <linux/bpf.h>
@@ -77,10 +81,13 @@ struct packet_options {
  */
 UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet *packet, __u8 next,
                                             __u8 protocol) {
-        int fragment = 0;
+        int fragment = 0, jumbo;
 
         if (!packet)
                 return PACKET_OTHER;
+        /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose length nobody
+         * needs. */
+        jumbo = packet->length == 0;
         for (int i = 0; i < EXTENSIONS_MAX; i++) {
                 __u8 extension[2];
                 __u32 length;
@@ -94,9 +101,7 @@ UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet
                 length = next == EXTENSION_FRAGMENT ? 8 : (__u32) extension[1] * 8 + 8;
                 packet->protocol_offset = packet->layer4;
                 packet->layer4 += length;
-                /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose
-                 * length nobody needs. */
-                if (packet->length == 0)
+                if (jumbo)
                         length = 0;
                 if (length > packet->length)
                         return PACKET_OTHER;
@@ -168,13 +173,8 @@ UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3,
         return packet->usual ? PACKET_FOUND : packet_walk_extensions(skb, packet, ip->nexthdr, protocol);
 }
 
-/*
- * Finds the layer 4 header of the wanted protocol and copies it. layer3 must be a constant: ETH_HLEN or 0.
- * Returns enum packet_result. *packet must be zeroed (the verifier wants every byte of it known, for the
- * global functions).
- */
-UNDERPASS_INLINE int packet_read(struct __sk_buff *skb, const __u32 layer3, const __u8 protocol,
-                                 struct packet *packet) {
+UNDERPASS_INLINE int packet_read_at(struct __sk_buff *skb, const __u32 layer3, __u8 protocol,
+                                    struct packet *packet) {
         __u32 wanted = layer3 + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH;
 
         if (skb->protocol != UNDERPASS_NET16(ETH_P_IP) && skb->protocol != UNDERPASS_NET16(ETH_P_IPV6))
@@ -188,6 +188,29 @@ UNDERPASS_INLINE int packet_read(struct __sk_buff *skb, const __u32 layer3, cons
         if (skb->protocol == UNDERPASS_NET16(ETH_P_IP))
                 return packet_read_ipv4(skb, layer3, protocol, packet);
         return packet_read_ipv6(skb, layer3, protocol, packet);
+}
+
+/*
+ * Finds the layer 4 header of the wanted protocol and copies it. layer3: ETH_HLEN or 0, the place of the IP
+ * header. Returns enum packet_result.
+ */
+UNDERPASS_GLOBAL int packet_read(struct __sk_buff *skb, __u32 layer3, __u8 protocol, struct packet *packet) {
+        if (!packet)
+                return PACKET_OTHER;
+        if (layer3 == ETH_HLEN)
+                return packet_read_at(skb, ETH_HLEN, protocol, packet);
+        return packet_read_at(skb, 0, protocol, packet);
+}
+
+/* The two conversions of rewrite.h, on packet->header. The first one returns 1 when it has cleared URG. */
+UNDERPASS_GLOBAL int packet_to_udp(struct packet *packet) {
+        return packet ? underpass_tcp_to_udp(&packet->header, packet->length) : 0;
+}
+
+UNDERPASS_GLOBAL int packet_to_tcp(struct packet *packet) {
+        if (packet)
+                underpass_udp_to_tcp(&packet->header);
+        return 0;
 }
 
 /* packet_write() for headers that are not at their usual place. */
@@ -252,7 +275,8 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
                                     struct packet_options *ret) {
         __u32 length = (__u32) (data_offset >> 4) * 4;
         /* In memory and one byte wide: so the verifier knows nothing of its value, and finds the rounds
-         * of the loop alike whichever way they went. */
+         * alike whichever way they went. They are unrolled, for without CAP_PERFMON it also follows the way
+         * of a processor that guesses wrong at the end of a loop, and finds no end (kernel 6.12). */
         volatile __u8 position = UNDERPASS_HEADER_LENGTH;
 
         if (!ret)
@@ -261,6 +285,7 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
         ret->mss = 0;
         ret->mptcp = 0;
         ret->is_signed = 0;
+#pragma unroll
         for (int i = 0; i < OPTIONS_MAX; i++) {
                 __u8 option[4] = {};
                 __u32 at = position;

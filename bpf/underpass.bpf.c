@@ -59,7 +59,7 @@ UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u3
 }
 
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
-        struct underpass_flow_key key;
+        struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
         __u8 flags;
@@ -78,7 +78,7 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         if (flags == UNDERPASS_TCP_SYN && !flow_open(skb, &packet, &key))
                 return VERDICT_NEXT;
         flow = flow_lookup(&key);
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED)
+        if (!flow || !flow_carries(flow, &packet.header))
                 return VERDICT_NEXT;
         if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, &key))
                 return VERDICT_NEXT;
@@ -105,7 +105,7 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                              struct underpass_flow_key *key, __u32 slot) {
         __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
 
-        underpass_udp_to_tcp(&packet->header);
+        packet_to_tcp(packet);
         if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
                 clamp(skb, packet, key, skb->ifindex);
         if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
@@ -125,7 +125,7 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
 }
 
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
-        struct underpass_flow_key key;
+        struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
         __u32 slot;
@@ -142,7 +142,8 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 return VERDICT_NEXT;
         flow_key_incoming(&packet, &key);
         flow = flow_lookup(&key);
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED) {
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED ||
+            (flow_is_silent(flow) && flow_is_over(skb, &packet))) {
                 if (packet.header.udp.check == 0 || skb->gso_size ||
                     (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
                         return VERDICT_NEXT;
@@ -211,7 +212,7 @@ int underpass_hop(struct __sk_buff *skb) {
                 flow_key_outgoing(&packet, &key);
                 clamp(skb, &packet, &key, ifindex);
         }
-        if (underpass_tcp_to_udp(&packet.header, packet.length))
+        if (packet_to_udp(&packet))
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
         if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);

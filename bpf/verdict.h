@@ -12,21 +12,22 @@
 
 #define NANOSECONDS 1000000000ULL
 
-enum { VERDICT_MTU_MIN = 552 };
-
-UNDERPASS_INLINE void verdict_key(const struct underpass_flow_key *flow, __u32 ifindex,
-                                  struct underpass_verdict_key *key) {
-        __builtin_memset(key, 0, sizeof(*key));
+/* Returns 0. */
+UNDERPASS_GLOBAL int verdict_key(struct underpass_flow_key *flow, __u32 ifindex,
+                                 struct underpass_verdict_key *key) {
+        if (!flow || !key)
+                return 0;
         key->ifindex = ifindex;
         __builtin_memcpy(key->remote, flow->remote, sizeof(key->remote));
         key->remote_port = flow->remote_port;
+        return 0;
 }
 
 /* UDP does not get there, or gets no answer. */
 UNDERPASS_GLOBAL int verdict_block(struct underpass_flow_key *flow, __u32 ifindex) {
         __u64 until = bpf_ktime_get_coarse_ns() + UNDERPASS_BLOCKED_SECONDS * NANOSECONDS;
         struct underpass_verdict fresh = { .blocked_until_ns = until }, *verdict;
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
 
         if (!flow)
                 return 0;
@@ -43,7 +44,7 @@ UNDERPASS_GLOBAL int verdict_block(struct underpass_flow_key *flow, __u32 ifinde
 UNDERPASS_GLOBAL int verdict_strip(struct underpass_flow_key *flow, __u32 ifindex) {
         __u64 until = bpf_ktime_get_coarse_ns() + UNDERPASS_STRIPPED_SECONDS * NANOSECONDS;
         struct underpass_verdict fresh = { .stripped_until_ns = until }, *verdict;
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
 
         if (!flow)
                 return 0;
@@ -56,14 +57,13 @@ UNDERPASS_GLOBAL int verdict_strip(struct underpass_flow_key *flow, __u32 ifinde
         return 0;
 }
 
-/* ICMP says how large packets may be on the way. Too small ones are no path MTU (RFC 791, RFC 8200), and
- * Linux believes none below 552 either. */
+/* ICMP says how large packets may be on the way. */
 UNDERPASS_GLOBAL int verdict_learn_mtu(struct underpass_flow_key *flow, __u32 ifindex, __u32 mtu) {
         __u64 until = bpf_ktime_get_coarse_ns() + UNDERPASS_PATH_MTU_SECONDS * NANOSECONDS;
         struct underpass_verdict fresh = { .mtu_until_ns = until, .mtu = mtu }, *verdict;
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
 
-        if (!flow || mtu < VERDICT_MTU_MIN)
+        if (!flow)
                 return 0;
         verdict_key(flow, ifindex, &key);
         verdict = bpf_map_lookup_elem(&verdicts, &key);
@@ -77,7 +77,7 @@ UNDERPASS_GLOBAL int verdict_learn_mtu(struct underpass_flow_key *flow, __u32 if
 
 /* The path MTU, 0: none was told of. */
 UNDERPASS_GLOBAL int verdict_mtu(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
         struct underpass_verdict *verdict;
 
         if (!flow)
@@ -89,7 +89,7 @@ UNDERPASS_GLOBAL int verdict_mtu(struct underpass_flow_key *flow, __u32 ifindex)
 
 /* A handshake over UDP has been completed. */
 UNDERPASS_GLOBAL int verdict_open(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
         struct underpass_verdict *verdict;
 
         if (!flow)
@@ -102,7 +102,7 @@ UNDERPASS_GLOBAL int verdict_open(struct underpass_flow_key *flow, __u32 ifindex
 }
 
 UNDERPASS_GLOBAL int verdict_is_blocked(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
         struct underpass_verdict *verdict;
 
         if (!flow)
@@ -113,7 +113,7 @@ UNDERPASS_GLOBAL int verdict_is_blocked(struct underpass_flow_key *flow, __u32 i
 }
 
 UNDERPASS_GLOBAL int verdict_is_stripped(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_verdict_key key;
+        struct underpass_verdict_key key = {};
         struct underpass_verdict *verdict;
 
         if (!flow)
