@@ -266,6 +266,18 @@ bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         return true;
 }
 
+unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+        unsigned most = 0;
+
+        for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
+                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+
+                if (pin)
+                        most = MAX_OF(most, tunnel_hook_position(tunnel, ifindex, direction, pin));
+        }
+        return most;
+}
+
 int tunnel_release(Tunnel *tunnel) {
         struct underpass_hop hop = { .abi_version = UNDERPASS_ABI_VERSION };
         uint32_t zero = 0;

@@ -92,5 +92,8 @@ int tunnel_hook_make_clsact(uint32_t ifindex);
 /* The same for a link with a record, which then says whether the qdisc is ours. 0 also when there is one. */
 int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
 
+/* Position of our program in the list of the hook, from 0; 0 also when it cannot be told. */
+unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+
 /* Removes the clsact qdisc if the record says that it is ours, unless filters of others are in it by now. */
 int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);

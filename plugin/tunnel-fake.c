@@ -77,6 +77,10 @@ bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         return fake && fake->attached;
 }
 
+unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
 int tunnel_release(Tunnel *tunnel) {
         return 0;
 }

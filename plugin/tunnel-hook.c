@@ -25,6 +25,7 @@ enum {
         ATTACH_NETKIT_PRIMARY = 54,  /* kernel 6.7 */
         ATTACH_BEFORE = 1U << 3,     /* BPF_F_BEFORE without a relative program: the head of the list */
         NO_SUCH_IFINDEX = 0x7fffffff,
+        PROGRAMS_MAX = 64,           /* of one tcx hook: BPF_MPROG_MAX */
 };
 
 /* Our own filters are known by these. */
@@ -291,6 +292,24 @@ int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *
         r = tcx_detach(ifindex, pin);
         other = clsact_detach(ifindex, direction);
         return r < 0 ? r : other;
+}
+
+unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct bpf_link_info info = {};
+        __u32 size = sizeof(info), ids[PROGRAMS_MAX] = {}, count = ELEMENTS(ids);
+
+        if (tunnel->hook != TUNNEL_HOOK_TCX)
+                return 0;
+        fd = tcx_open(ifindex, pin);
+        if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ||
+            bpf_prog_query((int) ifindex, (enum bpf_attach_type) tcx_attach_types[direction], 0, NULL, ids,
+                           &count) < 0)
+                return 0;
+        for (unsigned position = 0; position < MIN_OF(count, ELEMENTS(ids)); position++)
+                if (ids[position] == info.prog_id)
+                        return position;
+        return 0;
 }
 
 bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {

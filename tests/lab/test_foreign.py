@@ -112,7 +112,8 @@ def test_programs_that_come_later():
 
 def test_program_in_front_that_ends_the_hook():
     """One at the head that says PASS: no program behind it runs, so new connections are plain TCP and the
-    middlebox strips MPTCP. The tunnel's counters stand still; when it has gone, all is well again."""
+    middlebox strips MPTCP. The tunnel's counters stand still, and the next look at the link warns; when it
+    has gone, all is well again."""
     with runner.TestLab() as lab:
         need_tcx(lab)
         client = ready(lab)
@@ -124,10 +125,15 @@ def test_program_in_front_that_ends_the_hook():
         assert service.counters(lab.client, "c0") == before
         counted = lab.counters()
         assert counted["tcp-mc0"][0] > 0, f"{counted}"
+        lab.client.run("underpassctl", "reload")
+        warnings = service.link(lab.client, "c0")["Warnings"]
+        assert any("in front of the tunnel on c0" in each for each in warnings), warnings
         for way in WAYS:
             lab.client.run("rm", PIN + way, PIN + way + "-packets")
         # The kernel detaches some time after the last reference is gone.
         wait_until(lambda: on_hook(lab) == {way: [OURS[way]] for way in WAYS}, "the programs are gone")
+        lab.client.run("underpassctl", "reload")
+        assert not any("in front" in each for each in service.link(lab.client, "c0")["Warnings"])
         assert tunnelled(lab, client)
 
 
