@@ -83,7 +83,8 @@ class Lab:
         self.middlebox = self._host("middlebox", None)
         for interface, (peer, _) in LINKS.items():
             host = self.client if interface.startswith("c") else self.server
-            self._cable(peer, host, interface)
+            addresses = {family: (address(interface, family, router=True),) for family in (4, 6)}
+            self.cable(self.middlebox, peer, host, interface, addresses)
         self.middlebox.sysctl("net.ipv4.ip_forward", 1)
         self.middlebox.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.strip_mptcp(True)
@@ -99,18 +100,24 @@ class Lab:
         host.start()
         return host
 
-    def _cable(self, peer, host, interface):
-        # "netns PID" means a process id as the caller sees it, so only the network namespace is entered.
-        inside = ["nsenter", "--target", str(self.middlebox.init), "--net", "ip"]
-        commands = [
-            f"link add {peer} type veth peer name {interface} netns {host.init}",
-            f"address add {address(interface, router=True)}/24 dev {peer}",
-            f"address add {address(interface, 6, router=True)}/64 dev {peer} nodad",
-            f"link set {peer} up",
-        ]
-        subprocess.run(
-            inside + ["-batch", "-"], input="\n".join(commands) + "\n", encoding="utf-8", check=True
-        )
+    @staticmethod
+    def cable(near, peer, far, interface, addresses):
+        """Connects two hosts by a veth pair. addresses: by family, that of the near end and, if the far end is
+        to be set up as well, its own."""
+        ends = [(near, peer, [each[0] for each in addresses.values()])]
+        if all(len(each) > 1 for each in addresses.values()):
+            ends.append((far, interface, [each[1] for each in addresses.values()]))
+        for host, name, own in ends:
+            commands = []
+            if host is near:
+                commands.append(f"link add {peer} type veth peer name {interface} netns {far.init}")
+            for each in own:
+                length = "64 nodad" if ":" in each else "24"
+                commands.append(f"address add dev {name} {each}/{length}")
+            commands.append(f"link set {name} up")
+            # "netns PID" means a process id as the caller sees it, so only the network namespace is entered.
+            inside = ["nsenter", "--target", str(host.init), "--net", "ip", "-batch", "-"]
+            subprocess.run(inside, input="\n".join(commands) + "\n", encoding="utf-8", check=True)
 
     def close(self):
         """Takes everything down."""

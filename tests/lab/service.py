@@ -110,6 +110,11 @@ def resident_kilobytes(host):
     raise AssertionError(f"{host.name}: the service does not run")
 
 
+def descriptors(host):
+    """How many files the service has open."""
+    return len(os.listdir(f"/proc/{pid(host)}/fd"))
+
+
 def counters(host, interface):
     """Counters of a link."""
     return link(host, interface)["Counters"]

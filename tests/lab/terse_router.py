@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A router with a narrow link that quotes as little as RFC 792 allows: it answers each IPv4 packet larger
-than MTU with "fragmentation needed" and the first 8 bytes behind its IP header. Dropping these packets is left
-to the firewall.
+than MTU with "fragmentation needed" and the first 8 bytes behind its IP header. Dropping them is left to the
+firewall.
 
 terse_router.py MTU INTERFACE…; runs in a host of the lab until standard input is closed; may touch: packet
 sockets.

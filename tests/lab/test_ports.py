@@ -88,8 +88,8 @@ def random_kind(number):
 
 
 def test_everything_on_one_port():
-    """MPTCP in the tunnel over IPv4 and IPv6, plain MPTCP and plain TCP get pages from nginx, while thousands
-    of other datagrams come back as they were sent."""
+    """MPTCP in the tunnel over IPv4 and IPv6, plain MPTCP and plain TCP get pages of nginx, while thousands of
+    other datagrams come back as they were sent."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab, "first", "second")
@@ -128,8 +128,8 @@ def test_everything_on_one_port():
         counted = service.counters(lab.server, "s0")
         runner.note(
             f"{ROUNDS} pages of {PAGE // 1_000_000} MB by each of {', '.join(kinds)}: "
-            f"{counted['received']} datagrams were turned into TCP; the middlebox saw {path.forwarded(lab, 'udp')}, and "
-            f"{path.forwarded(lab, 'tcp')} TCP packets"
+            f"{counted['received']} datagrams were turned into TCP; the middlebox saw "
+            f"{path.forwarded(lab, 'udp')}, and {path.forwarded(lab, 'tcp')} TCP packets"
         )
         assert counted["flows-accepted"] == counted["flows-established"] == 2 * ROUNDS, counted
         assert not any(value for name, value in counted.items() if name.startswith("drop")), counted

@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tunnel comes and goes a hundred times under load: the load does not notice, and nothing stays behind."""
+
+import json
+import signal
+import time
+
+import runner
+import service
+import state
+import traffic
+from host import wait_until
+from lab import PLAIN_PORT, PORT
+
+TIMES = 100
+RATE = 2_000_000  # bytes a second of each transfer
+SIZE = 10_000_000  # a transfer is begun again and again
+PINS = "/sys/fs/bpf/underpass"
+
+
+def listed(host, kind):
+    """All maps, programs or links of the machine. What vanishes while they are listed fails the command, not
+    the list."""
+    text = host.run("bpftool", "--json", kind, "show", check=False).stdout
+    found = json.loads(text)
+    return found if isinstance(found, list) else []
+
+
+def map_belongs(host, number, cookie):
+    """Whether a map "hop" has this namespace in it."""
+    text = host.run("bpftool", "--json", "map", "dump", "id", number, check=False).stdout
+    entries = json.loads(text) if text else []
+    if not isinstance(entries, list):  # the map is gone
+        return False
+    return any(entry["formatted"]["value"]["namespace_cookie"] == cookie for entry in entries)
+
+
+def bpf_objects(host, cookie):
+    """(maps, programs, links) in the kernel that belong to this host's service, pinned or not. The lists are
+    those of the machine; a map "hop" tells whose it is, programs tell which maps belong together."""
+    hops = (entry["id"] for entry in listed(host, "map") if entry.get("name") == "hop")
+    maps = {number for number in hops if map_belongs(host, number, cookie)}
+    users = {entry["id"]: set(entry.get("map_ids", [])) for entry in listed(host, "prog")}
+    maps = maps.union(*(used for used in users.values() if used & maps))
+    programs = {number for number, used in users.items() if used & maps}
+    links = {entry["id"] for entry in listed(host, "link") if entry.get("prog_id") in programs}
+    return len(maps), len(programs), len(links)
+
+
+def pins(host):
+    """What is pinned, without the folder's name."""
+    found = host.run("find", PINS, "-mindepth", "2", "-printf", r"%f\n", check=False).stdout
+    return sorted(found.split())
+
+
+class Load:
+    """Uploads over connections that began without the tunnel; each is begun again when it is done."""
+
+    def __init__(self, lab, client, ports):
+        self._client = client
+        self._lab = lab
+        self._names = [f"port {port}" for port in ports]
+        for name, port in zip(self._names, ports):
+            client.connect(name, port=port, protocol="tcp")
+        self.done = 0
+        self._begin()
+
+    def _begin(self):
+        for name in self._names:
+            self._client.start("upload", name, size=SIZE, rate=RATE)
+
+    def go_on(self):
+        """To be called often enough."""
+        if not any(self._client.progress(name)["running"] for name in self._names):
+            self.finish()
+            self._begin()
+
+    def finish(self):
+        """Waits for the end of what runs now."""
+        for name in self._names:
+            assert self._client.wait(name)["equal"], name
+            self.done += SIZE
+
+
+def switch(lab, load, times, pin):
+    """Attaches and detaches the tunnel of the first uplink, whose pin tells that it is there; seconds of
+    each."""
+    attached, detached = [], []
+    for _ in range(times):
+        for method, expected, seconds in (("Activate", True, attached), ("Deactivate", False, detached)):
+            begin = time.monotonic()
+            service.manager_call(lab.client, method, "s", "c0")
+            wait_until(lambda there=expected: pin.exists() is there, f"{method} c0")
+            seconds.append(time.monotonic() - begin)
+        load.go_on()
+    return attached, detached
+
+
+def sent_again(lab):
+    """Segments that were sent again so far."""
+    return traffic.retransmissions(lab.client) + traffic.retransmissions(lab.server)
+
+
+def test_attached_and_detached_100_times():
+    """Half of it beside another tunnel, half of it alone, so that the segmentation hop and all pins come and go
+    too: no error, and pins, links, maps, programs and file descriptors as they were."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab, "mptcp-only=no")
+        service.bring_up(lab)
+        folder = next(lab.client.path(PINS).iterdir())
+        cookie = int(folder.name)
+        pin = folder / f"{service.link(lab.client, 'c0')['InterfaceIndex']}-egress"
+        assert pin.exists()
+        service.manager_call(lab.client, "Deactivate", "s", "c0")
+        service.wait_state(lab.client, "c0", "off")
+        server, client = traffic.pair(lab)
+        server.listen(PLAIN_PORT)
+        load = Load(lab, client, (PORT, PLAIN_PORT))
+        before = state.host_state(lab.client), pins(lab.client), bpf_objects(lab.client, cookie)
+        descriptors = service.descriptors(lab.client)
+        assert before[2] == (6, 6, 4), before[2]
+        again, begin = sent_again(lab), time.monotonic()
+
+        beside = switch(lab, load, TIMES // 2, pin)
+        assert pins(lab.client) == before[1]
+        wait_until(lambda: bpf_objects(lab.client, cookie) == before[2], f"{before[2]} BPF objects", 5)
+        text = state.difference(before[0], state.host_state(lab.client))
+        assert not text, text
+
+        service.manager_call(lab.client, "Deactivate", "s", "c1")
+        service.wait_state(lab.client, "c1", "off")
+        alone = switch(lab, load, TIMES // 2, pin)
+        seconds = time.monotonic() - begin
+        load.finish()
+        again = sent_again(lab) - again
+        assert pins(lab.client) == [], pins(lab.client)
+        # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after their
+        # last user is gone.
+        wait_until(lambda: bpf_objects(lab.client, cookie) == (6, 6, 0), "no BPF link is left", 5)
+        assert service.descriptors(lab.client) <= descriptors
+        service.kill(lab.client, signal.SIGTERM)
+        wait_until(lambda: bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
+        counters = lab.counters()
+        assert counters["udp-mc0"][0] == counters["udp-mc1"][0] == 0, counters
+
+        for name, (attached, detached) in (("beside another tunnel", beside), ("alone", alone)):
+            middle = [sorted(each)[len(each) // 2] * 1000 for each in (attached, detached)]
+            runner.note(f"{name}: attached in {middle[0]:.0f} ms, detached in {middle[1]:.0f} ms (median)")
+        runner.note(
+            f"{TIMES} times in {seconds:.1f} s under {load.done // 1_000_000} MB of plain transfers; "
+            f"{again} segments were sent again"
+        )
+
+
+if __name__ == "__main__":
+    runner.main()
