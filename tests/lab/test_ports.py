@@ -87,9 +87,40 @@ def random_kind(number):
     return os.urandom(number % 40 + 1)
 
 
+def lookalikes():
+    """DNS queries whose number has the bits of a SYN's data offset and flags. Behind it come, just as in a first
+    SYN, a window and a sequence number, and zeros where the acknowledgment number is."""
+    names = (b"\7example\3com\0", b"\1a\2io\0", b"\2de\0", b"\0")
+    for offset in range(5, 16):
+        for low, flags in ((0, 0x02), (0, 0xC2), (1, 0xC2)):
+            for name in names:
+                head = bytes([offset << 4 | low, flags]) + b"\1\0\0\1" + bytes(6)
+                yield head + name + b"\0\1\0\1"
+                # With EDNS (RFC 6891), as all resolvers ask.
+                yield head[:11] + b"\1" + name + b"\0\1\0\1" + b"\0\0\x29\4\xd0" + bytes(6)
+
+
+def test_queries_that_look_like_a_syn():
+    """One of 4000 DNS queries does. At a port that takes plain TCP in the tunnel, none of them is mistaken."""
+    with runner.TestLab() as lab:
+        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}", "mptcp-only=no")
+        lab.server.up("server")
+        lab.client.up("first")
+        service.wait_state(lab.server, "s0", service.ACTIVE)
+        traffic.Peer(lab, lab.server).listen(PORT)
+        start_echo(lab)
+        for family in (4, 6):
+            asker = ask_echo(lab, family, list(lookalikes()))
+            output, errors = asker.communicate(timeout=60)
+            assert asker.returncode == 0, errors
+            runner.note(output.strip())
+        counted = service.counters(lab.server, "s0")
+        assert counted["flows-accepted"] == counted["received"] == 0, counted
+
+
 def test_everything_on_one_port():
-    """MPTCP in the tunnel over IPv4 and IPv6, plain MPTCP and plain TCP get pages of nginx, while thousands of
-    other datagrams come back as they were sent."""
+    """MPTCP in the tunnel over IPv4 and IPv6, plain MPTCP and plain TCP get pages of nginx, while
+    thousands of other datagrams come back as they were sent."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab, "first", "second")
