@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets that nobody asked for, beside a live connection: floods of SYNs with made-up senders, blind RSTs and
-SYNs, and SYNs in UDP form to whatever is not tunnelled."""
+"""Packets that nobody asked for, beside a live connection: floods of SYNs with made-up senders, blind RSTs
+and SYNs, and SYNs in UDP form to whatever is not tunnelled."""
 
 import ipaddress
 import random
@@ -66,7 +66,8 @@ def still_alive(lab, client):
 
 
 def test_flood_of_made_up_senders():
-    """20 000 SYNs in UDP form: the live connection goes on, new ones come up, half-open flows are bounded."""
+    """20 000 SYNs in UDP form, more than half-open flows are remembered: the live connection goes on, and new
+    ones come up."""
     with runner.TestLab() as lab:
         _, client, _ = live_connection(lab)
         rolls = random.Random(1)
@@ -169,8 +170,8 @@ def syn_acks(capture):
 
 
 def answers(lab, peer, target, *packets):
-    """SYN-ACKs that come back when the middlebox sends these packets: (protocol, source port, destination port)
-    of each."""
+    """SYN-ACKs that come back when the middlebox sends these packets: (protocol, source port, destination
+    port) of each."""
     starts = [40 if packet[0] >> 4 == 6 else 20 for packet in packets]
     senders = {packet[start : start + 2] for start, packet in zip(starts, packets)}
     with wire.Capture(lab.middlebox, peer) as capture:

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tunnel comes and goes a hundred times under load: the load does not notice, and nothing stays behind."""
+"""The tunnel comes and goes a hundred times under load: the load does not notice, and nothing stays
+behind."""
 
 import json
 import signal
@@ -103,8 +104,8 @@ def sent_again(lab):
 
 
 def test_attached_and_detached_100_times():
-    """Half of it beside another tunnel, half of it alone, so that the segmentation hop and all pins come and go
-    too: no error, and pins, links, maps, programs and file descriptors as they were."""
+    """Half of it beside another tunnel, half of it alone, so that the segmentation hop and all pins come and
+    go too: no error, and pins, links, maps, programs and file descriptors as they were."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab, "mptcp-only=no")
         service.bring_up(lab)
@@ -135,8 +136,8 @@ def test_attached_and_detached_100_times():
         load.finish()
         again = sent_again(lab) - again
         assert pins(lab.client) == [], pins(lab.client)
-        # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after their
-        # last user is gone.
+        # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after
+        # their last user is gone.
         wait_until(lambda: bpf_objects(lab.client, cookie) == (6, 6, 0), "no BPF link is left", 5)
         assert service.descriptors(lab.client) <= descriptors
         service.kill(lab.client, signal.SIGTERM)

@@ -16,7 +16,7 @@ from lab import PORT, address
 INSIDE = {4: ("10.77.50.1", "10.77.50.2"), 6: ("2001:db8:77:50::1", "2001:db8:77:50::2")}  # router, host
 SIZE = 10_000_000
 
-# How packets reach the router: as super-packets, as segments that it merges, as segments. The second and third
+# How packets reach the router: as super-packets, as segments that it merges, as segments. Second and third
 # column: segmentation offload of the inner host, GRO of the router.
 FORMS = (("TSO", "on", "off"), ("GRO", "off", "on"), ("single", "off", "off"))
 
