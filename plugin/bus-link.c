@@ -122,14 +122,10 @@ GETTER(property_applied) {
         if (r >= 0 && applied->mtu_original != 0)
                 r = append_number(reply, "mtu-original", applied->mtu_original);
         for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
-                const Address *address = &applied->endpoints[i];
                 char text[INET6_ADDRSTRLEN];
 
-                if (address_is_ipv4(address))
-                        inet_ntop(AF_INET, &address->word[3], text, sizeof(text));
-                else
-                        inet_ntop(AF_INET6, address->word, text, sizeof(text));
-                r = sd_bus_message_append(reply, "(ss)", "endpoint", text);
+                r = sd_bus_message_append(reply, "(ss)", "endpoint",
+                                          address_text(&applied->endpoints[i], text));
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

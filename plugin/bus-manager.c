@@ -35,24 +35,19 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
         int r;
 
         manager_touch(manager);
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(usso)");
+        r = bus_list_begin(message, "(usso)", &reply);
         for (Link *link = manager->links; r >= 0 && link; link = link->next)
                 if (link->facts)
                         r = sd_bus_message_append(reply, "(usso)", link->ifindex, link->facts->name,
                                                   link_state_name(link->state), link->path);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return r < 0 ? r : bus_list_send(reply);
 }
 
 static const char *format_address(const uint32_t words[4], char buffer[INET6_ADDRSTRLEN]) {
         Address address;
 
         memcpy(address.word, words, sizeof(address.word));
-        return address_is_ipv4(&address) ? inet_ntop(AF_INET, &address.word[3], buffer, INET6_ADDRSTRLEN) :
-                                           inet_ntop(AF_INET6, &address.word, buffer, INET6_ADDRSTRLEN);
+        return address_text(&address, buffer);
 }
 
 static const char *flow_state_name(uint8_t state) {
@@ -94,14 +89,10 @@ static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_err
         int r;
 
         manager_touch(manager);
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sqsqsbutttt)");
+        r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
         if (r >= 0)
                 r = tunnel_flows(manager->tunnel, append_flow, reply);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return r < 0 ? r : bus_list_send(reply);
 }
 
 typedef struct DestinationsReply {
@@ -141,32 +132,24 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
         int r;
 
         manager_touch(destinations.manager);
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(usqsu)");
+        r = bus_list_begin(message, "(usqsu)", &reply);
         destinations.message = reply;
         if (r >= 0)
                 r = tunnel_verdicts(destinations.manager->tunnel, append_destination, &destinations);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return r < 0 ? r : bus_list_send(reply);
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        r = bus_list_begin(message, "(ss)", &reply);
         for (int i = 0; r >= 0 && i < UNDERPASS_COUNTER_COUNT; i++) {
                 const CounterInfo *info = counter_info((enum underpass_counter) i);
 
                 r = sd_bus_message_append(reply, "(ss)", info->name, _(info->help));
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return r < 0 ? r : bus_list_send(reply);
 }
 
 static int method_activate(sd_bus_message *message, void *userdata, sd_bus_error *error) {

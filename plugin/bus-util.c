@@ -6,6 +6,25 @@
 #include "counters.h"
 #include "i18n.h"
 
+int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', element_type);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(reply);
+        return 0;
+}
+
+int bus_list_send(sd_bus_message *reply) {
+        int r = sd_bus_message_close_container(reply);
+
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 int bus_read_link(Manager *manager, sd_bus_message *message, Link **ret, sd_bus_error *error) {
         const char *name;
         Link *link;

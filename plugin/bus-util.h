@@ -13,6 +13,10 @@ static inline void message_unrefp(sd_bus_message **message) {
         sd_bus_message_unref(*message);
 }
 
+/* The answer to a method that returns one array: opened for its elements, and closed and sent. */
+int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret);
+int bus_list_send(sd_bus_message *reply);
+
 /* Reads an interface name and finds its link; sets a D-Bus error otherwise. */
 int bus_read_link(Manager *manager, sd_bus_message *message, Link **ret, sd_bus_error *error);
 

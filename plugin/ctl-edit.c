@@ -52,18 +52,6 @@ const char *profile_take(char ***arguments, unsigned others, Selector *ret_selec
         return *(*arguments)++;
 }
 
-static void unknown_key(const char *name, GError **error) {
-        const Key *meant = key_suggest(name);
-        _cleanup_(freep) char *excerpt = value_excerpt(name);
-
-        if (meant)
-                ctl_error_add(error, CTL_BAD_VALUE, _("There is no key “%s”; did you mean “%s”?"), excerpt,
-                              meant->name);
-        else
-                ctl_error_add(error, CTL_BAD_VALUE,
-                              _("There is no key “%s”; `underpassctl keys` lists the keys."), excerpt);
-}
-
 static const Key *find(const char *name) {
         return key_find(name) ?: key_find_user_data(name);
 }
@@ -94,7 +82,7 @@ GHashTable *edits_for_set(char **arguments, GError **error) {
                 if (key)
                         add_edit(edits, g_strconcat(PREFIX, key->name, NULL), equals + 1, &problems);
                 else
-                        unknown_key(name, &problems);
+                        ctl_error_unknown_key(&problems, name);
         }
 
         if (problems) {
@@ -126,7 +114,7 @@ GHashTable *edits_for_unset(char **arguments, const ProfileView *view, GError **
                 if (name)
                         add_edit(edits, name, NULL, &problems);
                 else
-                        unknown_key(*argument, &problems);
+                        ctl_error_unknown_key(&problems, *argument);
         }
 
         if (problems) {

@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "i18n.h"
+#include "keys.h"
 
 G_DEFINE_QUARK(underpassctl-error, ctl_error)
 
@@ -27,6 +28,18 @@ void ctl_error_add(GError **error, CtlExit code, const char *format, ...) {
         char *joined = g_strconcat((*error)->message, "\n", text, NULL);
         g_free((*error)->message);
         (*error)->message = joined;
+}
+
+void ctl_error_unknown_key(GError **error, const char *name) {
+        const Key *meant = key_suggest(name);
+        _cleanup_(freep) char *excerpt = value_excerpt(name);
+
+        if (meant)
+                ctl_error_add(error, CTL_BAD_VALUE, _("There is no key “%s”; did you mean “%s”?"), excerpt,
+                              meant->name);
+        else
+                ctl_error_add(error, CTL_BAD_VALUE,
+                              _("There is no key “%s”; `underpassctl keys` lists the keys."), excerpt);
 }
 
 void ctl_error_take(GError **error, GError *more) {

@@ -130,6 +130,17 @@ void json_link(JsonBuilder *builder, GVariant *link) {
         add_pair(builder, link, "Connection", "connection", "id", "uuid");
 }
 
+void json_links(JsonBuilder *builder, GPtrArray *links) {
+        json_builder_set_member_name(builder, "links");
+        json_builder_begin_array(builder);
+        for (guint i = 0; i < links->len; i++) {
+                json_builder_begin_object(builder);
+                json_link(builder, g_ptr_array_index(links, i));
+                json_builder_end_object(builder);
+        }
+        json_builder_end_array(builder);
+}
+
 void json_manager(JsonBuilder *builder, GVariant *manager) {
         add_members(builder, manager, manager_members, ELEMENTS(manager_members));
         add_pair(builder, manager, "Hop", "hop", "kind", "interface");

@@ -74,18 +74,10 @@ static void print_json(const Key *only) {
 /* Any of the three names of a key. */
 static const Key *find_any_name(const char *name, GError **error) {
         const Key *key = key_find(name) ?: key_find_user_data(name) ?: key_find_section(name);
-        if (key)
-                return key;
 
-        const Key *meant = key_suggest(name);
-        _cleanup_(freep) char *excerpt = value_excerpt(name);
-        if (meant)
-                ctl_error_add(error, CTL_BAD_VALUE, _("There is no key “%s”; did you mean “%s”?"), excerpt,
-                              meant->name);
-        else
-                ctl_error_add(error, CTL_BAD_VALUE,
-                              _("There is no key “%s”; `underpassctl keys` lists the keys."), excerpt);
-        return NULL;
+        if (!key)
+                ctl_error_unknown_key(error, name);
+        return key;
 }
 
 bool verb_keys(Ctl *ctl, char **arguments, GError **error) {

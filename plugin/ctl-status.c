@@ -124,14 +124,7 @@ static void print_json(GVariant *manager, GPtrArray *links) {
         json_manager(builder, manager);
         json_builder_end_object(builder);
 
-        json_builder_set_member_name(builder, "links");
-        json_builder_begin_array(builder);
-        for (guint i = 0; i < links->len; i++) {
-                json_builder_begin_object(builder);
-                json_link(builder, g_ptr_array_index(links, i));
-                json_builder_end_object(builder);
-        }
-        json_builder_end_array(builder);
+        json_links(builder, links);
         json_builder_end_object(builder);
 
         json_print(builder);

@@ -56,6 +56,9 @@ GQuark ctl_error_quark(void);
  */
 void ctl_error_add(GError **error, CtlExit code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
+/* Adds that there is no such key, and which one was perhaps meant. */
+void ctl_error_unknown_key(GError **error, const char *name);
+
 /* Adds all of more, which is freed. */
 void ctl_error_take(GError **error, GError *more);
 
@@ -185,6 +188,9 @@ void json_member_rows(JsonBuilder *builder, const char *name, GVariant *rows, co
 /* The members of the open object: everything about a link, everything about the manager. */
 void json_link(JsonBuilder *builder, GVariant *link);
 void json_manager(JsonBuilder *builder, GVariant *manager);
+
+/* The member "links" of the open object: the links, each with everything about it. */
+void json_links(JsonBuilder *builder, GPtrArray *links);
 
 /* Prints the finished document. */
 void json_print(JsonBuilder *builder);

@@ -33,6 +33,12 @@ static inline Address address_from_ipv4(uint32_t ipv4) {
         return (Address) { .word = { 0, 0, htonl(0xffff), ipv4 } };
 }
 
+/* The address as text, in buffer. */
+static inline const char *address_text(const Address *address, char buffer[static INET6_ADDRSTRLEN]) {
+        return address_is_ipv4(address) ? inet_ntop(AF_INET, &address->word[3], buffer, INET6_ADDRSTRLEN) :
+                                          inet_ntop(AF_INET6, address->word, buffer, INET6_ADDRSTRLEN);
+}
+
 /* One address of a link, as rtnetlink tells it. */
 typedef struct LinkAddress {
         Address address;

@@ -175,12 +175,9 @@ static int decide_auto(const PlanInput *input, Plan *plan, const char *tunnel) {
         if (!endpoint)
                 return decide(plan, PLAN_WAIT,
                               string_format(_("%s, and %s carries no MPTCP endpoint yet."), tunnel, name));
-
-        const bool ipv4 = address_is_ipv4(&endpoint->address);
-        (void) inet_ntop(ipv4 ? AF_INET : AF_INET6, &endpoint->address.word[ipv4 ? 3 : 0], address,
-                         sizeof(address));
         return decide(plan, PLAN_ATTACH,
-                      string_format(_("%s, and %s carries the MPTCP endpoint %s."), tunnel, name, address));
+                      string_format(_("%s, and %s carries the MPTCP endpoint %s."), tunnel, name,
+                                    address_text(&endpoint->address, address)));
 }
 
 static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
