@@ -108,6 +108,7 @@ static const char *environment(const char *name) {
 
 /* 1: there is something to tell; 0: not our business; -EINVAL: neither dispatcher calls like this. */
 static int request_read(int argc, char *argv[], Request *ret) {
+        const char *interface = getenv("IFACE"), *state = getenv("OperationalState");
         Request request = { .uuid = "" };
 
         if (argc == 3) {
@@ -117,10 +118,9 @@ static int request_read(int argc, char *argv[], Request *ret) {
                 request.interface = ip_interface[0] ? ip_interface : argv[1];
                 request.event = event_find(nm_events, ELEMENTS(nm_events), argv[2]);
                 request.uuid = environment("CONNECTION_UUID");
-        } else if (argc == 1 && getenv("IFACE") && getenv("OperationalState")) {
-                request.interface = getenv("IFACE");
-                request.event = event_find(networkd_events, ELEMENTS(networkd_events),
-                                           getenv("OperationalState"));
+        } else if (argc == 1 && interface && state) {
+                request.interface = interface;
+                request.event = event_find(networkd_events, ELEMENTS(networkd_events), state);
         } else
                 return -EINVAL;
 

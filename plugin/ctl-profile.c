@@ -35,7 +35,7 @@ static NMClient *client_open(GError **error) {
         return g_steal_pointer(&client);
 }
 
-static bool matches(NMRemoteConnection *remote, Selector selector, const char *text) {
+static bool matches_one(NMRemoteConnection *remote, Selector selector, const char *text) {
         const char *file = nm_remote_connection_get_filename(remote);
 
         switch (selector) {
@@ -55,12 +55,19 @@ static bool matches(NMRemoteConnection *remote, Selector selector, const char *t
         }
 
         case SELECT_ANY:
-                for (int one = 0; one < _SELECTOR_MAX; one++)
-                        if (matches(remote, (Selector) one, text))
-                                return true;
-                return false;
+                break;
         }
 
+        return false;
+}
+
+static bool matches(NMRemoteConnection *remote, Selector selector, const char *text) {
+        if (selector != SELECT_ANY)
+                return matches_one(remote, selector, text);
+
+        for (int one = 0; one < _SELECTOR_MAX; one++)
+                if (matches_one(remote, (Selector) one, text))
+                        return true;
         return false;
 }
 

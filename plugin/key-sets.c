@@ -60,7 +60,7 @@ static int port_read(Token token, Token whole, uint32_t *ret, char **ret_reason)
 static int port_range_add(PortMap *map, Token token, char **ret_reason) {
         const char *dash = memchr(token.text, '-', token.length);
         Token first = { token.text, dash ? (size_t) (dash - token.text) : token.length }, last = first;
-        uint32_t low, high;
+        uint32_t low = 0, high = 0;
 
         if (dash)
                 last = (Token) { dash + 1, token.length - first.length - 1 };

@@ -66,7 +66,7 @@ static int read_switch(const char *path, bool missing, bool *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *position;
         size_t length;
-        long number;
+        long number = 0;
         int r;
 
         r = file_read(path, SYSCTL_LIMIT, &text, &length);
@@ -107,7 +107,7 @@ int link_tune_ephemeral_ports(struct underpass_port_range *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *position;
         size_t length;
-        long first, last;
+        long first = 0, last = 0;
         int r;
 
         r = file_read("/proc/sys/net/ipv4/ip_local_port_range", SYSCTL_LIMIT, &text, &length);
