@@ -150,8 +150,8 @@ void link_announce_endpoints(Link *link) {
                         r = mptcp_pm_add(pm, &endpoints[i]);
                 if (r < 0 && r != -ENOENT && r != -EEXIST)
                         log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ENDPOINT),
-                                 "An MPTCP endpoint cannot be announced anew: %s; new subflows use the tunnel "
-                                 "all the same.",
+                                 "An MPTCP endpoint cannot be announced anew: %s; new subflows use the "
+                                 "tunnel all the same.",
                                  strerror(-r));
         }
 }

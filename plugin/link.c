@@ -249,8 +249,9 @@ static void take_warnings(Link *link, Plan *plan) {
                 (void) strings_add(&plan->warnings, link->profile->warnings[i]);
         if (link->applied.attached && tunnel_behind(link->manager->tunnel, link->ifindex) > 0)
                 (void) strings_addf(&plan->warnings,
-                                    _("A program of others was put in front of the tunnel on %s and may keep packets "
-                                      "from it; `underpassctl deactivate %s` and `activate %s` puts the tunnel first."),
+                                    _("A program of others was put in front of the tunnel on %s and may "
+                                      "keep packets from it; `underpassctl deactivate %s` and `activate %s` "
+                                      "puts the tunnel first."),
                                     link_name(link), link_name(link), link_name(link));
         for (size_t i = 0; i < strings_count(plan->warnings); i++) {
                 bool known = false;

@@ -106,8 +106,8 @@ const char *link_name(const Link *link);
  * negative errno with *ret_stage and *ret_error (translated sentence, caller frees). */
 int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 
-/* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the kernel takes
- * its time for it, and nobody has to wait. */
+/* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
+ * kernel takes its time for it, and nobody has to wait. */
 void link_announce_endpoints(Link *link);
 
 /* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See manager.h. Room L4 (service). Bus connection: manager-bus.c; timers: manager-clock.c; hop: manager-hop.c. */
+/* See manager.h. Room L4 (service). Bus connection: manager-bus.c; timers: manager-clock.c; hop:
+ * manager-hop.c. */
 
 #include <signal.h>
 #include <stdio.h>
