@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -57,6 +58,7 @@ int bench_open(struct bench *ret) {
                 .hop = bpf_map__fd(object->maps.hop),
                 .flows = bpf_map__fd(object->maps.flows),
                 .tries = bpf_map__fd(object->maps.tries),
+                .verdicts = bpf_map__fd(object->maps.verdicts),
                 .counters = bpf_map__fd(object->maps.counters),
                 .cpus = cpus,
         };
@@ -98,8 +100,21 @@ int bench_set_hop(const struct bench *bench, __u32 ifindex) {
         return bpf_map_update_elem(bench->hop, &zero, &hop, BPF_ANY);
 }
 
+__u64 bench_now(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec;
+}
+
+/* Large enough for the key of any map. */
+union any_key {
+        struct underpass_flow_key flow;
+        struct underpass_verdict_key verdict;
+};
+
 static void empty(int map) {
-        struct underpass_flow_key key;
+        union any_key key;
 
         while (bpf_map_get_next_key(map, NULL, &key) == 0 && bpf_map_delete_elem(map, &key) == 0)
                 ;
@@ -113,6 +128,7 @@ int bench_reset(const struct bench *bench) {
 
         empty(bench->flows);
         empty(bench->tries);
+        empty(bench->verdicts);
         for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
                 r = bpf_map_update_elem(bench->counters, &slots[i], zero, BPF_ANY);
                 if (r < 0)
@@ -191,6 +207,38 @@ int bench_put_flow(int map, const struct underpass_flow_key *key, const struct u
 
 int bench_get_flow(int map, const struct underpass_flow_key *key, struct underpass_flow *ret) {
         return bpf_map_lookup_elem(map, key, ret);
+}
+
+void bench_tunnelled(struct underpass_flow *ret) {
+        *ret = (struct underpass_flow) {
+                .opened_ns = bench_now(),
+                .seen_ns = bench_now(),
+                .state = UNDERPASS_FLOW_TUNNELLED,
+                .slot = BENCH_SLOT,
+                .ifindex = BENCH_IFINDEX,
+        };
+}
+
+static struct underpass_verdict_key verdict_key(const struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_verdict_key key = { .ifindex = ifindex, .remote_port = flow->remote_port };
+
+        memcpy(key.remote, flow->remote, sizeof(key.remote));
+        return key;
+}
+
+int bench_put_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                      const struct underpass_verdict *verdict) {
+        struct underpass_verdict_key of = verdict_key(key, ifindex);
+
+        return bpf_map_update_elem(bench->verdicts, &of, verdict, BPF_ANY);
+}
+
+void bench_get_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                       struct underpass_verdict *ret) {
+        struct underpass_verdict_key of = verdict_key(key, ifindex);
+
+        if (bpf_map_lookup_elem(bench->verdicts, &of, ret) < 0)
+                *ret = (struct underpass_verdict) {};
 }
 
 unsigned bench_flows_count(int map) {

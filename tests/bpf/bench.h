@@ -30,7 +30,7 @@ enum {
         BENCH_IFINDEX = 1, /* test runs happen on lo, whose link entry is the one of the tests */
         BENCH_HOP_IFINDEX = 4242,
         BENCH_SLOT = 7,
-        BENCH_COUNTS_MAX = 4,
+        BENCH_COUNTS_MAX = 6,
 };
 
 /* What programs return. */
@@ -45,6 +45,7 @@ struct bench {
         int hop;
         int flows;
         int tries;
+        int verdicts;
         int counters;
         int cpus;
 };
@@ -63,9 +64,12 @@ bool bench_privileged(void);
 int bench_open(struct bench *ret);
 void bench_close(struct bench *bench);
 
+/* The clock that the programs read, CLOCK_MONOTONIC in nanoseconds. */
+__u64 bench_now(void);
+
 /*
- * Forgets all flows, puts all counters to 0, sets the hop, and the link to: slot BENCH_SLOT, mptcp-only,
- * remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
+ * Forgets all flows and verdicts, puts all counters to 0, sets the hop, and the link to: slot BENCH_SLOT,
+ * mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
  */
 int bench_reset(const struct bench *bench);
 void bench_default_link(struct underpass_link *ret);
@@ -74,10 +78,10 @@ int bench_remove_link(const struct bench *bench);
 int bench_set_hop(const struct bench *bench, __u32 ifindex);
 
 /*
- * Runs a program. The frame is replaced by what comes out, *context too; pass NULL for one that is all zero.
- * Offsets in the frame stay what they were. With summed the packet carries a sum of all its bytes as cards
- * give it (CHECKSUM_COMPLETE), and the kernel answers -EBADMSG when the program leaves a wrong one; -EINVAL
- * when the kernel cannot do that.
+ * Runs a program. The frame is replaced by what comes out, *context too; pass NULL for one that is all
+ * zero. Offsets in the frame stay what they were. With summed the packet carries a sum of all its bytes
+ * as cards give it (CHECKSUM_COMPLETE), and the kernel answers -EBADMSG when the program leaves a wrong
+ * one; -EINVAL when the kernel cannot do that.
  */
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict);
@@ -94,7 +98,18 @@ int bench_put_flow(int map, const struct underpass_flow_key *key, const struct u
 /* The record; -ENOENT when there is none. */
 int bench_get_flow(int map, const struct underpass_flow_key *key, struct underpass_flow *ret);
 
-/* How many records a map holds. */
+/* A record as the programs leave it: tunnelled, of this link, seen now. */
+void bench_tunnelled(struct underpass_flow *ret);
+
+/* What is known about the far end of a flow, on this interface. */
+int bench_put_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                      const struct underpass_verdict *verdict);
+
+/* The same; all 0 when nothing is known. */
+void bench_get_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                       struct underpass_verdict *ret);
+
+/* How many records a map of flows holds. */
 unsigned bench_flows_count(int map);
 
 /* Sums of all CPUs. */

@@ -32,6 +32,8 @@ struct options {
 #define MP_CAPABLE 30, 4, 0x01, 0x01
 /* MP_JOIN of a SYN: kind 30, length 12, subtype 1, address id 2, token, random number. */
 #define MP_JOIN 30, 12, 0x10, 2, 0xaa, 0xbb, 0xcc, 0xdd, 1, 2, 3, 4
+#define MD5_SIGNATURE 19, 18, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#define AO_SIGNATURE 29, 16, 7, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 #define MSS_1460 2, 4, 0x05, 0xb4
 #define SACK_AND_TIME 4, 2, 8, 10, 0, 1, 2, 3, 0, 0, 0, 0
 #define WINDOW_SCALE 1, 3, 3, 7
@@ -48,6 +50,8 @@ static const struct options options_table[FRAME_OPTIONS_COUNT] = {
         [FRAME_OPTIONS_LENGTH_ZERO] = { 12, { MSS_1460, 77, 0, 1, 1, MP_CAPABLE } },
         [FRAME_OPTIONS_LENGTH_LONG] = { 8, { MSS_1460, 30, 5, 0x01, 0x01 } },
         [FRAME_OPTIONS_LAST_BYTE] = { 8, { MSS_1460, 1, 1, 1, 30 } },
+        [FRAME_OPTIONS_MD5] = { 28, { MSS_1460, MP_CAPABLE, 1, MD5_SIGNATURE, 1 } },
+        [FRAME_OPTIONS_AO] = { 24, { MSS_1460, MP_CAPABLE, AO_SIGNATURE } },
 };
 
 uint16_t frame_get16(const uint8_t *bytes) {

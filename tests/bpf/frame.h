@@ -18,8 +18,10 @@
 enum {
         FRAME_MAX = 4096,
         FRAME_HEADER_LENGTH = 20, /* layer 4 header, either form */
+        FRAME_ICMP = 1,
         FRAME_TCP = 6,
         FRAME_UDP = 17,
+        FRAME_ICMPV6 = 58,
         FRAME_FIN = 0x01,
         FRAME_SYN = 0x02,
         FRAME_RST = 0x04,
@@ -46,6 +48,8 @@ enum frame_options {
         FRAME_OPTIONS_LENGTH_ZERO, /* an option of length 0, then MP_CAPABLE: the walk ends before it */
         FRAME_OPTIONS_LENGTH_LONG, /* MP_CAPABLE that reaches beyond the header: does not count */
         FRAME_OPTIONS_LAST_BYTE, /* kind in the very last byte, without a length */
+        FRAME_OPTIONS_MD5, /* MP_CAPABLE and a signature of TCP-MD5 (RFC 2385) */
+        FRAME_OPTIONS_AO, /* MP_CAPABLE and a signature of TCP-AO (RFC 5925) */
         FRAME_OPTIONS_COUNT,
 };
 

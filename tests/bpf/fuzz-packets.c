@@ -60,13 +60,12 @@ static bool read_counters(const struct fuzzer *fuzzer, struct underpass_counters
 
 /* Known flows of both sides, and a profile that takes a lot. */
 static bool set_up(struct fuzzer *fuzzer) {
-        struct underpass_flow flow = { .state = UNDERPASS_FLOW_TUNNELLED,
-                                       .slot = BENCH_SLOT,
-                                       .ifindex = BENCH_IFINDEX };
+        struct underpass_flow flow;
         struct underpass_link link;
 
         EXPECT(bench_reset(&fuzzer->bench) == 0);
         bench_default_link(&link);
+        bench_tunnelled(&flow);
         link.mss_ipv4 = LIMIT_IPV4;
         link.mss_ipv6 = LIMIT_IPV6;
         link.local_ports[1] = (struct underpass_port_range) { 1024, 65535 };

@@ -4,66 +4,27 @@
  * Flows over several packets: when a handshake counts as answered, what a new SYN does to the memory of an
  * old flow, and that a flood of SYNs pushes no established flow out.
  *
- * Room: bench.h. The client's flow is 40000 → 443, the server's 443 ← 50000.
+ * Room: bench.h, story.h.
  */
 
-#include <errno.h>
-#include <string.h>
-
 #include "programs.h"
-
-enum {
-        OUR_SEQUENCE = 0xfffffff0, /* the window of answers wraps around */
-        PEER_SEQUENCE = 77,
-        PEER_PORT = 50000,
-        NOWHERE = 0,               /* in place of a state: no record */
-};
-
-/* One packet of a story. */
-struct step {
-        bool incoming;
-        bool plain;              /* incoming TCP, not UDP */
-        uint8_t flags;
-        uint32_t sequence;
-        uint32_t acknowledgment;
-        enum frame_options options;
-        __u32 mark;
-        uint8_t state;           /* where the flow is afterwards: enum underpass_flow_state, or NOWHERE */
-};
-
-enum { STEPS_MAX = 8 };
-
-struct story {
-        const char *name;
-        bool server;
-        struct step steps[STEPS_MAX]; /* ends before a step without flags */
-        struct bench_count counts[BENCH_COUNTS_MAX];
-};
+#include "story.h"
 
 #define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
 #define ACCEPTED(number) { UNDERPASS_COUNTER_FLOWS_ACCEPTED, (number) }
 #define ESTABLISHED(number) { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, (number) }
 #define RECEIVED(number) { UNDERPASS_COUNTER_RECEIVED, (number) }
-#define SYN_ACK (FRAME_SYN | FRAME_ACK)
-#define NEXT_SEQUENCE (OUR_SEQUENCE + 1U)
-#define OUR_SYN                                                                                             \
-        {                                                                                                   \
-                .flags = FRAME_SYN, .sequence = OUR_SEQUENCE, .options = FRAME_OPTIONS_MPTCP,               \
-                .state = UNDERPASS_FLOW_TRYING                                                              \
-        }
-#define PEER_SYN                                                                                            \
-        {                                                                                                   \
-                .incoming = true, .flags = FRAME_SYN, .sequence = PEER_SEQUENCE,                            \
-                .options = FRAME_OPTIONS_MPTCP, .state = UNDERPASS_FLOW_TRYING                              \
-        }
-#define OUR_SYN_ACK { .flags = SYN_ACK, .sequence = OUR_SEQUENCE, .acknowledgment = PEER_SEQUENCE + 1, \
-                .options = FRAME_OPTIONS_MPTCP, .state = UNDERPASS_FLOW_TRYING }
-#define PEER(kind, number, after) { .incoming = true, .flags = (kind), .sequence = PEER_SEQUENCE, \
-                .acknowledgment = (number), .state = (after) }
-#define PLAIN(kind, after) { .incoming = true, .plain = true, .flags = (kind), .sequence = PEER_SEQUENCE, \
-                .options = FRAME_OPTIONS_MPTCP, .state = (after) }
+#define SYN_ACK STORY_SYN_ACK
+#define OUR_SEQUENCE STORY_OUR_SEQUENCE
+#define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
+#define NOWHERE STORY_NOWHERE
 #define TRYING UNDERPASS_FLOW_TRYING
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
+#define OUR_SYN STORY_OUR_SYN(TRYING)
+#define OUR_SYN_ACK STORY_OUR_SYN_ACK(TRYING)
+#define PEER_SYN STORY_PEER_SYN
+#define PEER STORY_PEER
+#define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
 
 static const struct story stories[] = {
         { "client: the SYN-ACK answers",
@@ -166,86 +127,14 @@ static const struct story stories[] = {
           { ACCEPTED(1), ESTABLISHED(1), RECEIVED(3) } },
 };
 
-static void build(const struct story *story, const struct step *step, bool ipv6, bool raw,
-                  struct frame *ret) {
-        uint16_t here = story->server ? 443 : FRAME_PORT_LOCAL, there = story->server ? PEER_PORT : 443;
-        struct frame_spec spec = {
-                .ipv6 = ipv6,
-                .raw = raw,
-                .udp = step->incoming && !step->plain,
-                .from = step->incoming ? FRAME_REMOTE : FRAME_LOCAL,
-                .source_port = step->incoming ? there : here,
-                .dest_port = step->incoming ? here : there,
-                .flags = step->flags,
-                .sequence = step->sequence,
-                .acknowledgment = step->acknowledgment,
-                .options = step->options,
-        };
-
-        frame_build(&spec, ret);
-}
-
-static uint8_t state_of(const struct bench *bench, const struct underpass_flow_key *key,
-                        struct underpass_flow *ret) {
-        if (bench_get_flow(bench->flows, key, ret) == 0)
-                return ret->state;
-        return bench_get_flow(bench->tries, key, ret) == 0 ? ret->state : NOWHERE;
-}
-
-static bool run_step(struct bench *bench, const struct story *story, const struct step *step, bool ipv6,
-                     bool raw) {
-        enum bench_program program = step->incoming ? (raw ? BENCH_INGRESS_RAW : BENCH_INGRESS) :
-                                                      (raw ? BENCH_EGRESS_RAW : BENCH_EGRESS);
-        struct underpass_flow_key key;
-        struct underpass_flow flow;
-        struct frame frame;
-        uint8_t before;
-        __u32 verdict;
-
-        build(story, step, ipv6, raw, &frame);
-        bench_flow_key(&frame, !step->incoming, &key);
-        before = state_of(bench, &key, &flow);
-        EXPECT(bench_run(bench, program, false, &frame, NULL, &verdict) == 0);
-        EXPECT_EQUAL(state_of(bench, &key, &flow), step->state);
-        EXPECT_EQUAL(bench_flows_count(bench->flows), step->state == TUNNELLED);
-        EXPECT_EQUAL(bench_flows_count(bench->tries), step->state == TRYING);
-        if (step->incoming) {
-                bool tcp = step->plain || before != NOWHERE || step->state != NOWHERE;
-
-                /* A datagram becomes TCP exactly when there was a flow, or is one now. */
-                EXPECT_EQUAL(verdict, BENCH_NEXT);
-                EXPECT_EQUAL(frame.data[frame.protocol], tcp ? FRAME_TCP : FRAME_UDP);
-        } else
-                EXPECT_EQUAL(verdict, step->state == NOWHERE ? BENCH_NEXT : BENCH_REDIRECT);
-        return true;
-}
-
-static bool run_story(struct bench *bench, const struct story *story, bool ipv6, bool raw) {
-        EXPECT(bench_reset(bench) == 0);
-        for (size_t i = 0; i < STEPS_MAX && story->steps[i].flags; i++)
-                if (!run_step(bench, story, &story->steps[i], ipv6, raw)) {
-                        fprintf(stderr, "in step %zu\n", i + 1);
-                        return false;
-                }
-        return bench_counted(bench, story->counts);
-}
-
 static bool test_stories(void *context) {
-        for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
-                for (int variant = 0; variant < 4; variant++) {
-                        if (run_story(context, &stories[i], variant & 1, variant & 2))
-                                continue;
-                        fprintf(stderr, "flows, variant %d: %s\n", variant, stories[i].name);
-                        return false;
-                }
-        }
-        return true;
+        return story_run_all(context, stories, sizeof(stories) / sizeof(stories[0]));
 }
 
 /* What a record says of a flow, packet by packet. */
 static bool test_record(void *context) {
         static const struct story story = { .server = true };
-        static const struct step steps[] = {
+        static const struct story_step steps[] = {
                 PEER_SYN,
                 OUR_SYN_ACK,
                 PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED),
@@ -258,23 +147,23 @@ static bool test_record(void *context) {
         struct frame frame;
 
         EXPECT(bench_reset(bench) == 0);
-        build(&story, &steps[0], false, false, &frame);
+        story_build(&story, &steps[0], false, false, &frame);
         bench_flow_key(&frame, false, &key);
-        EXPECT(run_step(bench, &story, &steps[0], false, false));
-        EXPECT(state_of(bench, &key, &flow) == TRYING);
+        EXPECT(story_run_step(bench, &story, &steps[0], false, false));
+        EXPECT(story_state(bench, &key, &flow) == TRYING);
         EXPECT_EQUAL(flow.flags, 0);
         EXPECT_EQUAL(flow.slot, BENCH_SLOT);
         EXPECT_EQUAL(flow.ifindex, BENCH_IFINDEX);
         EXPECT_EQUAL(flow.received, 1);
         EXPECT(flow.opened_ns > 0 && flow.seen_ns >= flow.opened_ns);
-        EXPECT(run_step(bench, &story, &steps[1], false, false));
-        EXPECT(state_of(bench, &key, &flow) == TRYING);
+        EXPECT(story_run_step(bench, &story, &steps[1], false, false));
+        EXPECT(story_state(bench, &key, &flow) == TRYING);
         EXPECT_EQUAL(flow.flags, UNDERPASS_FLOW_ANSWERED);
         EXPECT_EQUAL(flow.expected, NEXT_SEQUENCE);
         EXPECT_EQUAL(flow.sent, 1);
         for (size_t i = 2; i < sizeof(steps) / sizeof(steps[0]); i++)
-                EXPECT(run_step(bench, &story, &steps[i], false, false));
-        EXPECT(state_of(bench, &key, &flow) == TUNNELLED);
+                EXPECT(story_run_step(bench, &story, &steps[i], false, false));
+        EXPECT(story_state(bench, &key, &flow) == TUNNELLED);
         EXPECT_EQUAL(flow.received, 3);
         EXPECT_EQUAL(flow.sent, 2);
         return true;
@@ -291,8 +180,8 @@ static bool test_flood(void *context) {
         struct underpass_flow flow;
         struct frame frame;
 
-        EXPECT(run_story(bench, established, false, false));
-        build(established, &established->steps[0], false, false, &frame);
+        EXPECT(story_run(bench, established, false, false));
+        story_build(established, &established->steps[0], false, false, &frame);
         bench_flow_key(&frame, true, &key);
         for (unsigned i = 0; i < 2 * UNDERPASS_TRIES_MAX; i++) {
                 struct frame_spec spec = {
@@ -313,7 +202,7 @@ static bool test_flood(void *context) {
         }
         EXPECT(bench_flows_count(bench->tries) <= UNDERPASS_TRIES_MAX);
         EXPECT_EQUAL(bench_flows_count(bench->flows), 1);
-        EXPECT_EQUAL(state_of(bench, &key, &flow), TUNNELLED);
+        EXPECT_EQUAL(story_state(bench, &key, &flow), TUNNELLED);
         return true;
 }
 

@@ -206,9 +206,7 @@ static const struct ingress_case cases[] = {
 };
 
 static bool prepare(struct bench *bench, const struct ingress_case *test, const struct frame *frame) {
-        struct underpass_flow flow = { .state = UNDERPASS_FLOW_TUNNELLED,
-                                       .slot = BENCH_SLOT,
-                                       .ifindex = BENCH_IFINDEX };
+        struct underpass_flow flow;
         struct underpass_flow_key key;
         struct underpass_link link;
 
@@ -218,6 +216,7 @@ static bool prepare(struct bench *bench, const struct ingress_case *test, const 
                 test->tweak(&link);
         EXPECT((test->no_link ? bench_remove_link(bench) : bench_set_link(bench, &link)) == 0);
         if (test->flow) {
+                bench_tunnelled(&flow);
                 bench_flow_key(frame, false, &key);
                 EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
         }

@@ -11,4 +11,6 @@ int programs_egress(struct bench *bench);
 int programs_hop(struct bench *bench);
 int programs_ingress(struct bench *bench);
 int programs_flows(struct bench *bench);
+int programs_fallback(struct bench *bench);
+int programs_demand(struct bench *bench);
 int programs_loop(struct bench *bench);

@@ -28,6 +28,8 @@ int main(void) {
         failed += programs_hop(&bench);
         failed += programs_ingress(&bench);
         failed += programs_flows(&bench);
+        failed += programs_fallback(&bench);
+        failed += programs_demand(&bench);
         failed += programs_loop(&bench);
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;

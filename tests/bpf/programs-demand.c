@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * tunnel = on-demand: connections are plain and watched, until one shows that MPTCP options do not get
+ * through.
+ *
+ * Room: bench.h, story.h.
+ */
+
+#include "programs.h"
+#include "story.h"
+
+enum {
+        AGAIN = 41000, /* our port in a connection after the first one */
+        OTHER_PORT = 8000,
+};
+
+#define WATCHED UNDERPASS_FLOW_WATCHED
+#define TRYING UNDERPASS_FLOW_TRYING
+#define TUNNELLED UNDERPASS_FLOW_TUNNELLED
+#define NOWHERE STORY_NOWHERE
+#define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
+#define MPTCP FRAME_OPTIONS_MPTCP
+#define JOIN FRAME_OPTIONS_JOIN
+#define STRIPPED_OPTIONS FRAME_OPTIONS_PLAIN
+#define SYN STORY_OUR_SYN(WATCHED)
+#define JOIN_SYN STORY_SYN(JOIN, WATCHED, .incoming = false)
+#define SYN_FROM(port, after) STORY_SYN(MPTCP, after, .our_port = (port))
+#define ANSWER(with, after) STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE, with, after)
+#define RESET(after) STORY_PLAIN(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, after)
+#define UNTOUCHED(kind, number)                                                                             \
+        {                                                                                                   \
+                .incoming = true, .flags = (kind), .sequence = STORY_PEER_SEQUENCE,                         \
+                .acknowledgment = (number), .state = WATCHED, .fate = STORY_UNTOUCHED                       \
+        }
+#define STAYS_PLAIN(kind) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = WATCHED }
+#define WATCHES(number) { UNDERPASS_COUNTER_PLAIN_ON_DEMAND, (number) }
+#define STRIPPED(number) { UNDERPASS_COUNTER_STRIPPED, (number) }
+#define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
+
+static void on_demand(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_ON_DEMAND | UNDERPASS_LINK_FALLBACK;
+        link->fallback_after = 2;
+}
+
+static void always(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_FALLBACK;
+        link->fallback_after = 2;
+}
+
+static const struct story answers[] = {
+        { "the option comes back", false,
+          { SYN, ANSWER(MPTCP, NOWHERE), { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE },
+            SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2) }, on_demand },
+        { "it does not come back: the next connection is tunnelled", false,
+          { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE },
+            SYN_FROM(AGAIN, TRYING) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "the connection that told of it stays plain", false,
+          { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), { .flags = FRAME_ACK | FRAME_PSH },
+            STORY_PLAIN(FRAME_ACK, 5, FRAME_OPTIONS_NONE, NOWHERE) },
+          { WATCHES(1), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "another port of that host is another destination", false,
+          { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), STORY_SYN(MPTCP, WATCHED, .their_port = OTHER_PORT) },
+          { WATCHES(2), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "an answer to something else", false,
+          { SYN, STORY_PLAIN(STORY_SYN_ACK, STORY_OUR_SEQUENCE, STRIPPED_OPTIONS, WATCHED),
+            STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE + 0x10000, STRIPPED_OPTIONS, WATCHED),
+            STORY_PLAIN(FRAME_SYN, NEXT_SEQUENCE, STRIPPED_OPTIONS, WATCHED),
+            STORY_PLAIN(FRAME_ACK, NEXT_SEQUENCE, STRIPPED_OPTIONS, WATCHED) },
+          { WATCHES(1) }, on_demand },
+        { "an additional subflow, the option comes back", false, { JOIN_SYN, ANSWER(JOIN, NOWHERE) },
+          { WATCHES(1) }, on_demand },
+        { "an additional subflow, it does not", false, { JOIN_SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE) },
+          { WATCHES(1), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "a refused connection is refused", false, { SYN, RESET(NOWHERE), SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2) }, on_demand },
+        { "a refused subflow: the peer has seen no MPTCP", false,
+          { JOIN_SYN, RESET(NOWHERE), STORY_SYN(JOIN, TRYING, .our_port = AGAIN) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "a forged refusal", false,
+          { JOIN_SYN, STORY_PLAIN(FRAME_RST | FRAME_ACK, STORY_OUR_SEQUENCE, FRAME_OPTIONS_NONE, WATCHED),
+            STORY_PLAIN(FRAME_RST, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, WATCHED) },
+          { WATCHES(1) }, on_demand },
+};
+
+static const struct story silence[] = {
+        { "SYNs with the option are swallowed", false, { SYN, SYN, SYN, SYN, SYN_FROM(AGAIN, TRYING) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "two of them prove nothing", false, { SYN, SYN, SYN_FROM(AGAIN, WATCHED) }, { WATCHES(2) },
+          on_demand },
+        { "of a subflow", false, { JOIN_SYN, JOIN_SYN, JOIN_SYN }, { WATCHES(1), STRIPPED(1) }, on_demand,
+          .verdict = STORY_STRIPPED },
+        { "the kernel takes the option out by itself", false,
+          { SYN, SYN, STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false),
+            ANSWER(STRIPPED_OPTIONS, NOWHERE) },
+          { WATCHES(1) }, on_demand },
+        { "another SYN is not a repetition", false,
+          { SYN, SYN, { .flags = FRAME_SYN, .sequence = 9, .options = MPTCP, .state = WATCHED },
+            { .flags = FRAME_SYN, .sequence = 9, .options = MPTCP, .state = WATCHED } },
+          { WATCHES(2) }, on_demand },
+        { "always, from now on: this one stays plain", false,
+          { SYN, STORY_SYN(MPTCP, WATCHED, .tweak = always),
+            STORY_SYN(MPTCP, TRYING, .our_port = AGAIN, .tweak = always) },
+          { WATCHES(1), OPENED(1) }, on_demand },
+};
+
+static const struct story known[] = {
+        { "known as stripped", false,
+          { STORY_OUR_SYN(TRYING), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { OPENED(1), { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, 1 }, { UNDERPASS_COUNTER_RECEIVED, 1 } },
+          on_demand, .stripped_seconds = 60, .verdict = STORY_STRIPPED },
+        { "not any more: found out again", false, { SYN }, { WATCHES(1) }, on_demand,
+          .stripped_seconds = -1 },
+        { "of another interface", false, { SYN }, { WATCHES(1) }, on_demand, .stripped_seconds = 60,
+          .elsewhere = true },
+        { "stripped, and no UDP either", false,
+          { STORY_OUR_SYN(TRYING), STORY_OUR_SYN(TRYING), STORY_OUR_SYN(NOWHERE),
+            SYN_FROM(AGAIN, NOWHERE) },
+          { OPENED(2), { UNDERPASS_COUNTER_FALLBACK_SILENCE, 1 }, { UNDERPASS_COUNTER_PLAIN_BLOCKED, 1 } },
+          on_demand, .stripped_seconds = 60, .verdict = STORY_STRIPPED | STORY_BLOCKED },
+        { "stripped, and known that there is no UDP", false, { STORY_OUR_SYN(NOWHERE) },
+          { { UNDERPASS_COUNTER_PLAIN_BLOCKED, 1 } }, on_demand, .stripped_seconds = 60,
+          .blocked_seconds = 60, .verdict = STORY_STRIPPED | STORY_BLOCKED },
+        { "a SYN without the option", false,
+          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand },
+        { "the same, to where it is stripped", false,
+          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand,
+          .stripped_seconds = 60, .verdict = STORY_STRIPPED },
+};
+
+static const struct story watched[] = {
+        { "what we send stays plain", false,
+          { SYN, STAYS_PLAIN(FRAME_ACK), STAYS_PLAIN(FRAME_RST), STAYS_PLAIN(FRAME_ACK | FRAME_FIN),
+            STAYS_PLAIN(STORY_SYN_ACK) },
+          { WATCHES(1) }, on_demand },
+        { "datagrams are none of ours", false,
+          { SYN, UNTOUCHED(STORY_SYN_ACK, NEXT_SEQUENCE), UNTOUCHED(FRAME_ACK, NEXT_SEQUENCE),
+            UNTOUCHED(FRAME_SYN, 0), UNTOUCHED(FRAME_RST, 0), ANSWER(STRIPPED_OPTIONS, NOWHERE) },
+          { WATCHES(1), STRIPPED(1), { UNDERPASS_COUNTER_PASS_PORT, 1 } }, on_demand,
+          .verdict = STORY_STRIPPED },
+        { "ICMP errors about datagrams neither", false,
+          { SYN, STORY_ERROR(STORY_REFUSED, STORY_UNTOUCHED, WATCHED),
+            STORY_ERROR(STORY_TOO_BIG, STORY_UNTOUCHED, WATCHED),
+            STORY_ERROR(STORY_REFUSED_PLAIN, STORY_UNTOUCHED, WATCHED) },
+          { WATCHES(1) }, on_demand },
+};
+
+static bool test_answers(void *context) {
+        return story_run_all(context, answers, sizeof(answers) / sizeof(answers[0]));
+}
+
+static bool test_silence(void *context) {
+        return story_run_all(context, silence, sizeof(silence) / sizeof(silence[0]));
+}
+
+static bool test_known(void *context) {
+        return story_run_all(context, known, sizeof(known) / sizeof(known[0]));
+}
+
+static bool test_watched(void *context) {
+        return story_run_all(context, watched, sizeof(watched) / sizeof(watched[0]));
+}
+
+int programs_demand(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "on demand: what an answer tells", test_answers },
+                { "on demand: SYNs without answer", test_silence },
+                { "on demand: what is known of a destination", test_known },
+                { "on demand: a watched connection is left alone", test_watched },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}

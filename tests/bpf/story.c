@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Stories, see story.h.
+ *
+ * Room: bench.h.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "frame-icmp.h"
+#include "story.h"
+
+enum {
+        OTHER_INTERFACE = 2,
+        MTU = 1400,
+        WHOLE = 0xffff, /* of the packet is quoted */
+};
+
+struct error_kind {
+        uint8_t type, code;     /* ICMP */
+        uint8_t type6, code6;   /* ICMPv6 */
+        uint16_t quoted;
+        uint32_t rest;
+};
+
+static const struct error_kind error_kinds[STORY_ERROR_COUNT] = {
+        [STORY_REFUSED] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
+                            FRAME_ICMPV6_PORT, WHOLE, 0 },
+        [STORY_REFUSED_SHORT] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
+                                  FRAME_ICMPV6_PORT, 8, 0 },
+        [STORY_REFUSED_OTHER] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
+                                  FRAME_ICMPV6_PORT, WHOLE, 0 },
+        [STORY_EXCEEDED] = { FRAME_ICMP_TIME_EXCEEDED, 0, FRAME_ICMPV6_TIME_EXCEEDED, 0, WHOLE, 0 },
+        [STORY_TOO_BIG] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_NEEDS_FRAGMENTATION, FRAME_ICMPV6_TOO_BIG, 0,
+                            WHOLE, MTU },
+        [STORY_REFUSED_PLAIN] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
+                                  FRAME_ICMPV6_PORT, WHOLE, 0 },
+};
+
+/* An error quotes what our side has sent last with a SYN flag, whatever the step says of itself. */
+static void describe(const struct story *story, const struct story_step *step, struct frame_spec *ret) {
+        uint16_t here = story->server ? 443 : FRAME_PORT_LOCAL;
+        uint16_t there = story->server ? STORY_PEER_PORT : 443;
+
+        here = step->our_port ? step->our_port : here;
+        there = step->their_port ? step->their_port : there;
+        *ret = (struct frame_spec) {
+                .udp = step->incoming && !step->plain,
+                .from = step->incoming ? FRAME_REMOTE : FRAME_LOCAL,
+                .source_port = step->incoming ? there : here,
+                .dest_port = step->incoming ? here : there,
+                .flags = step->flags,
+                .sequence = step->sequence,
+                .acknowledgment = step->acknowledgment,
+                .options = step->options,
+        };
+        if (step->error == STORY_NO_ERROR)
+                return;
+        ret->udp = step->error != STORY_REFUSED_PLAIN;
+        ret->from = FRAME_LOCAL;
+        ret->source_port = here;
+        ret->dest_port = there;
+        ret->flags = story->server ? STORY_SYN_ACK : FRAME_SYN;
+        ret->sequence = STORY_OUR_SEQUENCE + (step->error == STORY_REFUSED_OTHER);
+        ret->options = FRAME_OPTIONS_MPTCP;
+}
+
+void story_build(const struct story *story, const struct story_step *step, bool ipv6, bool raw,
+                 struct frame *ret) {
+        struct frame_spec spec;
+
+        describe(story, step, &spec);
+        spec.ipv6 = ipv6;
+        spec.raw = raw;
+        frame_build(&spec, ret);
+}
+
+/* The error as it comes, and as our stack has to see it when it is converted. */
+static void build_error(const struct story *story, const struct story_step *step, bool ipv6, bool raw,
+                        struct frame *ret, struct frame *ret_converted) {
+        const struct error_kind *kind = &error_kinds[step->error];
+        struct frame_icmp_spec error = {
+                .type = ipv6 ? kind->type6 : kind->type,
+                .code = ipv6 ? kind->code6 : kind->code,
+                .quoted = kind->quoted,
+                .rest = kind->rest,
+        };
+        struct frame_spec spec;
+        struct frame udp, tcp;
+
+        describe(story, step, &spec);
+        spec.ipv6 = ipv6;
+        spec.raw = raw;
+        frame_build(&spec, &udp);
+        spec.udp = false;
+        frame_build(&spec, &tcp);
+        frame_icmp_build(&udp, &error, ret);
+        frame_icmp_build_tcp(&tcp, &udp, &error, ret_converted);
+}
+
+uint8_t story_state(const struct bench *bench, const struct underpass_flow_key *key,
+                    struct underpass_flow *ret) {
+        if (bench_get_flow(bench->flows, key, ret) == 0)
+                return ret->state;
+        return bench_get_flow(bench->tries, key, ret) == 0 ? ret->state : STORY_NOWHERE;
+}
+
+static enum bench_program ingress_of(bool raw) {
+        return raw ? BENCH_INGRESS_RAW : BENCH_INGRESS;
+}
+
+static enum bench_program egress_of(bool raw) {
+        return raw ? BENCH_EGRESS_RAW : BENCH_EGRESS;
+}
+
+static bool run_error(struct bench *bench, const struct story *story, const struct story_step *step,
+                      bool ipv6, bool raw) {
+        struct frame frame, before, converted;
+        __u32 verdict;
+
+        build_error(story, step, ipv6, raw, &frame, &converted);
+        before = frame;
+        EXPECT(bench_run(bench, ingress_of(raw), false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, step->fate == STORY_DROPPED ? BENCH_DROP : BENCH_NEXT);
+        if (step->fate == STORY_CONVERTED)
+                EXPECT(frame_equal(&frame, &converted));
+        else
+                EXPECT(frame_equal(&frame, &before));
+        return true;
+}
+
+static bool in_tunnel(uint8_t state) {
+        return state == UNDERPASS_FLOW_TRYING || state == UNDERPASS_FLOW_TUNNELLED;
+}
+
+/* A datagram becomes TCP exactly when there was a flow in the tunnel, or is one now. */
+static bool run_packet(struct bench *bench, const struct story_step *step, bool raw, struct frame *frame,
+                       uint8_t before) {
+        bool tunnelled = in_tunnel(step->state) || (step->incoming && !step->plain && in_tunnel(before));
+        struct frame sent = *frame;
+        __u32 verdict;
+
+        if (step->fate == STORY_UNTOUCHED)
+                tunnelled = false;
+        if (!step->incoming) {
+                EXPECT(bench_run(bench, egress_of(raw), false, frame, NULL, &verdict) == 0);
+                EXPECT_EQUAL(verdict, tunnelled ? BENCH_REDIRECT : BENCH_NEXT);
+                return true;
+        }
+        EXPECT(bench_run(bench, ingress_of(raw), false, frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        if (step->plain || !tunnelled)
+                EXPECT(frame_equal(frame, &sent));
+        else
+                EXPECT_EQUAL(frame->data[frame->protocol], FRAME_TCP);
+        return true;
+}
+
+bool story_run_step(struct bench *bench, const struct story *story, const struct story_step *step, bool ipv6,
+                    bool raw) {
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct underpass_flow flow;
+        struct frame frame;
+
+        if (step->tweak) {
+                bench_default_link(&link);
+                step->tweak(&link);
+                EXPECT(bench_set_link(bench, &link) == 0);
+        }
+        story_build(story, step, ipv6, raw, &frame);
+        bench_flow_key(&frame, !step->incoming || step->error != STORY_NO_ERROR, &key);
+        if (step->error != STORY_NO_ERROR)
+                EXPECT(run_error(bench, story, step, ipv6, raw));
+        else
+                EXPECT(run_packet(bench, step, raw, &frame, story_state(bench, &key, &flow)));
+        EXPECT_EQUAL(story_state(bench, &key, &flow), step->state);
+        /* Never in both maps. */
+        if (step->state != UNDERPASS_FLOW_TUNNELLED)
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == -ENOENT);
+        else
+                EXPECT(bench_get_flow(bench->tries, &key, &flow) == -ENOENT);
+        return true;
+}
+
+static __u64 from_now(int seconds) {
+        return seconds == 0 ? 0 : bench_now() + (__u64) ((long long) seconds * 1000000000);
+}
+
+static bool prepare(struct bench *bench, const struct story *story, const struct underpass_flow_key *key) {
+        struct underpass_verdict verdict = {
+                .blocked_until_ns = from_now(story->blocked_seconds),
+                .stripped_until_ns = from_now(story->stripped_seconds),
+        };
+        struct underpass_link link;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        if (story->tweak)
+                story->tweak(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        if (story->blocked_seconds != 0 || story->stripped_seconds != 0)
+                EXPECT(bench_put_verdict(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
+                                         &verdict) == 0);
+        return true;
+}
+
+/* What is found out holds for the time that abi.h says, not longer. */
+static bool known_in_the_end(struct bench *bench, const struct story *story,
+                             const struct underpass_flow_key *key) {
+        struct underpass_verdict verdict;
+
+        bench_get_verdict(bench, key, BENCH_IFINDEX, &verdict);
+        EXPECT_EQUAL(verdict.blocked_until_ns > bench_now(), !!(story->verdict & STORY_BLOCKED));
+        EXPECT_EQUAL(verdict.stripped_until_ns > bench_now(), !!(story->verdict & STORY_STRIPPED));
+        EXPECT(verdict.blocked_until_ns <= from_now(UNDERPASS_BLOCKED_SECONDS));
+        EXPECT(verdict.stripped_until_ns <= from_now(UNDERPASS_STRIPPED_SECONDS));
+        return true;
+}
+
+bool story_run(struct bench *bench, const struct story *story, bool ipv6, bool raw) {
+        struct underpass_flow_key key;
+        struct frame frame;
+
+        story_build(story, &story->steps[0], ipv6, raw, &frame);
+        bench_flow_key(&frame, !story->steps[0].incoming, &key);
+        EXPECT(prepare(bench, story, &key));
+        for (size_t i = 0; i < STORY_STEPS_MAX && story->steps[i].flags; i++)
+                if (!story_run_step(bench, story, &story->steps[i], ipv6, raw)) {
+                        fprintf(stderr, "in step %zu\n", i + 1);
+                        return false;
+                }
+        return bench_counted(bench, story->counts) && known_in_the_end(bench, story, &key);
+}
+
+bool story_run_all(struct bench *bench, const struct story *stories, size_t count) {
+        for (size_t i = 0; i < count; i++) {
+                for (int variant = 0; variant < 4; variant++) {
+                        if (story_run(bench, &stories[i], variant & 1, variant & 2))
+                                continue;
+                        fprintf(stderr, "variant %d: %s\n", variant, stories[i].name);
+                        return false;
+                }
+        }
+        return true;
+}
