@@ -11,6 +11,7 @@
 #include "i18n.h"
 #include "log.h"
 #include "manager.h"
+#include "util.h"
 
 int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error) {
         Hop hop = {};
@@ -43,6 +44,9 @@ int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error)
                 manager_release_hop(manager);
                 return r;
         }
+        /* Said once, not for every link. */
+        if (manager->hop.send_ifindex == 0 && !streq(tunnel_complaint(manager->tunnel), ""))
+                log_warning("The tunnel has %s.", tunnel_complaint(manager->tunnel));
         manager->hop = hop;
         return 0;
 }

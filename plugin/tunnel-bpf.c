@@ -82,6 +82,7 @@ int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifind
         uint32_t zero = 0;
         int r;
 
+        tunnel_complain(tunnel, "%s", "");
         r = tunnel_pins_ensure(tunnel);
         if (r < 0)
                 return r;

@@ -55,6 +55,22 @@ def test_silence_longer_than_the_nat_remembers():
         assert path.forwarded(lab, "tcp") == 0, lab.counters()
 
 
+def test_without_cgroup_tree():
+    """Keepalive hangs on the cgroup tree. Where there is none, the log says so and the tunnel works without."""
+    with runner.TestLab() as lab:
+        lab.client.run("umount", "/sys/fs/cgroup")
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        log = (lab.client.folder / "log" / "bus.log").read_text()
+        assert log.count("no keepalive") == 1, log
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("upload", "a", size=1_000_000)
+        assert not client.info("a")["fallback"]
+        keeping = [host.output("ss", "-Htno", "state", "established") for host in (lab.client, lab.server)]
+        assert "keepalive" not in keeping[0] and "keepalive" in keeping[1], keeping
+
+
 def test_nat_changes_the_port_of_one_path():
     """In the middle of a transfer: every byte arrives, by the other path, and a new connection works at
     once."""
