@@ -66,8 +66,8 @@ def still_alive(lab, client):
 
 
 def test_flood_of_made_up_senders():
-    """20 000 SYNs in UDP form, more than half-open flows are remembered: the live connection goes on, and new
-    ones come up."""
+    """20 000 SYNs in UDP form, more than half-open flows are remembered: the live connection goes on, and
+    new ones come up."""
     with runner.TestLab() as lab:
         _, client, _ = live_connection(lab)
         rolls = random.Random(1)

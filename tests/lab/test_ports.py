@@ -88,8 +88,8 @@ def random_kind(number):
 
 
 def lookalikes():
-    """DNS queries whose number has the bits of a SYN's data offset and flags. Behind it come, just as in a first
-    SYN, a window and a sequence number, and zeros where the acknowledgment number is."""
+    """DNS queries whose number has the bits of a SYN's data offset and flags. Behind it come, just as in a
+    first SYN, a window and a sequence number, and zeros where the acknowledgment number is."""
     names = (b"\7example\3com\0", b"\1a\2io\0", b"\2de\0", b"\0")
     for offset in range(5, 16):
         for low, flags in ((0, 0x02), (0, 0xC2), (1, 0xC2)):
@@ -101,7 +101,8 @@ def lookalikes():
 
 
 def test_queries_that_look_like_a_syn():
-    """One of 4000 DNS queries does. At a port that takes plain TCP in the tunnel, none of them is mistaken."""
+    """One of 4000 DNS queries does. At a port that takes plain TCP in the tunnel, none of them is mistaken
+    for one."""
     with runner.TestLab() as lab:
         service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}", "mptcp-only=no")
         lab.server.up("server")
