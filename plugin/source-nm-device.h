@@ -41,3 +41,14 @@ int nm_connection_read(sd_bus_message *message, NmConnection *ret);
 /* An asynchronous method call to NetworkManager; never starts it. */
 int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *interface, const char *member,
             sd_bus_message_handler_t handler, void *userdata, uint64_t timeout_us, const char *types, ...);
+
+/* The device with this index, or NULL; nm_device_get() adds it when it is not there, or NULL: -ENOMEM. */
+NmDevice *nm_device_find(NmDevice *devices, uint32_t ifindex);
+NmDevice *nm_device_get(NmDevice **devices, void *owner, uint32_t ifindex);
+
+/* Forgets its connection. */
+void nm_device_clear(NmDevice *device);
+
+/* No question is under way any more: who waits for an answer goes on with what is known. */
+void nm_device_finish(NmDevice *device);
+void nm_device_free(NmDevice *device);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Calls to NetworkManager, and what the answers contain. Part of the NetworkManager source, room L3 (world):
- * sd-bus.
+ * Calls to NetworkManager, what the answers contain, and the devices they are about. Part of the
+ * NetworkManager source, room L3 (world): sd-bus.
  */
 
 #include "source-nm-device.h"
@@ -134,4 +134,45 @@ int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *i
         if (r < 0)
                 return r;
         return sd_bus_call_async(bus, ret_slot, message, handler, userdata, timeout_us);
+}
+
+NmDevice *nm_device_find(NmDevice *devices, uint32_t ifindex) {
+        for (NmDevice *device = devices; device; device = device->next)
+                if (device->ifindex == ifindex)
+                        return device;
+        return NULL;
+}
+
+NmDevice *nm_device_get(NmDevice **devices, void *owner, uint32_t ifindex) {
+        NmDevice *device = nm_device_find(*devices, ifindex);
+
+        if (device)
+                return device;
+        device = calloc(1, sizeof(*device));
+        if (!device)
+                return NULL;
+        *device = (NmDevice) { .next = *devices, .owner = owner, .ifindex = ifindex };
+        *devices = device;
+        return device;
+}
+
+void nm_device_clear(NmDevice *device) {
+        nm_connection_done(&device->connection);
+        device->has_connection = false;
+}
+
+void nm_device_finish(NmDevice *device) {
+        SourceDone done = device->done;
+
+        device->call = sd_bus_slot_unref(device->call);
+        device->done = NULL;
+        if (done)
+                done(device->done_userdata);
+}
+
+void nm_device_free(NmDevice *device) {
+        nm_device_finish(device);
+        nm_device_clear(device);
+        free(device->path);
+        free(device);
 }

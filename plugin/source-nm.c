@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The NetworkManager source: devices, their states and the questions. What an answer contains is read in source-nm-reply.c.
+ * The NetworkManager source: devices, their states and the questions. What an answer contains is read in
+ * source-nm-reply.c.
  * Room L3 (world): sd-bus; does not log, does not include its siblings.
  */
 
@@ -38,67 +39,28 @@ typedef struct SourceNm {
         NmDevice *devices;
 } SourceNm;
 
-static NmDevice *device_find(SourceNm *nm, uint32_t ifindex) {
-        for (NmDevice *device = nm->devices; device; device = device->next)
-                if (device->ifindex == ifindex)
-                        return device;
-        return NULL;
-}
-
-static NmDevice *device_get(SourceNm *nm, uint32_t ifindex) {
-        NmDevice *device = device_find(nm, ifindex);
-
-        if (device)
-                return device;
-        device = calloc(1, sizeof(*device));
-        if (!device)
-                return NULL;
-        *device = (NmDevice) { .next = nm->devices, .owner = nm, .ifindex = ifindex };
-        nm->devices = device;
-        return device;
-}
-
-static void device_clear(NmDevice *device) {
-        nm_connection_done(&device->connection);
-        device->has_connection = false;
-}
-
-static void device_finish(NmDevice *device) {
-        SourceDone done = device->done;
-
-        device->call = sd_bus_slot_unref(device->call);
-        device->done = NULL;
-        if (done)
-                done(device->done_userdata);
-}
-
-static void device_free(NmDevice *device) {
-        device_finish(device);
-        device_clear(device);
-        free(device->path);
-        free(device);
-}
-
 static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection connection = {};
         NmDevice *device = userdata;
         const SourceNm *nm = device->owner;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                /* "Not active" is an answer; silence and the errors of the bus are not, nor is anything while NetworkManager starts: then
-                 * the last one stands. */
-                if (!nm->starting && strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0) {
-                        device_clear(device);
+                /* "Not active" is an answer; silence and the errors of the bus are not, and while
+                 * NetworkManager starts, which takes as long as any link is being activated, it only
+                 * means "not yet": the last one stands. */
+                if (!nm->starting &&
+                    strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0) {
+                        nm_device_clear(device);
                         device->answered = true;
                 }
         } else if (nm_connection_read(reply, &connection) >= 0) {
-                device_clear(device);
+                nm_device_clear(device);
                 device->connection = connection;
                 connection = (NmConnection) {};
                 device->has_connection = true;
                 device->answered = true;
         }
-        device_finish(device);
+        nm_device_finish(device);
         return 0;
 }
 
@@ -110,19 +72,20 @@ static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *e
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
-                        device_clear(device);
+                        nm_device_clear(device);
                         device->answered = true;
                 }
-                device_finish(device);
+                nm_device_finish(device);
                 return 0;
         }
-        if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 || !nm->bus) {
-                device_finish(device);
+        if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
+            !nm->bus) {
+                nm_device_finish(device);
                 return 0;
         }
-        if (nm_call(nm->bus, &slot, device->path, NM_DEVICE, "GetAppliedConnection", on_applied_connection, device,
-                    CALL_TIMEOUT_US, "u", 0) < 0) {
-                device_finish(device);
+        if (nm_call(nm->bus, &slot, device->path, NM_DEVICE, "GetAppliedConnection", on_applied_connection,
+                    device, CALL_TIMEOUT_US, "u", 0) < 0) {
+                nm_device_finish(device);
                 return 0;
         }
         sd_bus_slot_unref(device->call);
@@ -132,35 +95,35 @@ static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *e
 
 /* States in which the device has no connection of its own. */
 static bool state_is_down(uint32_t state) {
-        return state != DEVICE_STATE_UNKNOWN && (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
+        return state != DEVICE_STATE_UNKNOWN &&
+               (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
 }
 
 /* Puts the question for which somebody waits already, or answers it without asking. */
 static void device_ask(SourceNm *nm, NmDevice *device) {
         if (!nm->present || !nm->bus) {
-                device_finish(device);
+                nm_device_finish(device);
                 return;
         }
         if (device->held_down || state_is_down(device->state)) {
-                device_clear(device);
+                nm_device_clear(device);
                 device->answered = true;
-                device_finish(device);
+                nm_device_finish(device);
                 return;
         }
-        /* Going down, NetworkManager may be waiting for us; starting, it does not know yet what is active. What it told us before is
-         * still right. */
-        if ((device->state == DEVICE_STATE_DEACTIVATING || nm->starting) && device->answered) {
-                device_finish(device);
+        /* Going down, NetworkManager may be waiting for us; what it told us before is still right. */
+        if (device->state == DEVICE_STATE_DEACTIVATING && device->answered) {
+                nm_device_finish(device);
                 return;
         }
-        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device, CALL_TIMEOUT_US,
-                    "s", device->name) < 0)
-                device_finish(device);
+        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device,
+                    CALL_TIMEOUT_US, "s", device->name) < 0)
+                nm_device_finish(device);
 }
 
 static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void *userdata) {
         SourceNm *nm = (SourceNm *) source;
-        NmDevice *device = device_get(nm, facts->ifindex);
+        NmDevice *device = nm_device_get(&nm->devices, nm, facts->ifindex);
 
         if (!device || device->done) {
                 done(userdata);
@@ -175,7 +138,7 @@ static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void
 }
 
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = device_find((SourceNm *) source, facts->ifindex);
+        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, facts->ifindex);
 
         if (!device || !device->has_connection)
                 return 0;
@@ -188,7 +151,7 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
 }
 
 static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = device_find((SourceNm *) source, facts->ifindex);
+        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, facts->ifindex);
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
 
@@ -213,7 +176,7 @@ static bool nm_available(Source *source) {
 
 static bool nm_uncertain(Source *source, uint32_t ifindex) {
         SourceNm *nm = (SourceNm *) source;
-        const NmDevice *device = device_find(nm, ifindex);
+        const NmDevice *device = nm_device_find(nm->devices, ifindex);
 
         return !device || !device->answered;
 }
@@ -226,7 +189,7 @@ static void nm_forget(Source *source, uint32_t ifindex) {
                         NmDevice *device = *link;
 
                         *link = device->next;
-                        device_free(device);
+                        nm_device_free(device);
                         return;
                 }
 }
@@ -240,13 +203,15 @@ static int on_state_changed(sd_bus_message *message, void *userdata, sd_bus_erro
                 return 0;
         for (NmDevice *device = nm->devices; device; device = device->next)
                 if (device->path && streq(device->path, path)) {
-                        /* NetworkManager lets go of its devices when it quits, and leaves them as they are. Who takes a single one out of
-                         * its hands hears of it by the hook and by the addresses that go. */
+                        /* NetworkManager lets go of its devices when it quits, and leaves them as they
+                         * are. Who takes a single one out of its hands hears of it by the hook and by the
+                         * addresses that go. */
                         if (state == DEVICE_STATE_UNMANAGED) {
                                 device->state = DEVICE_STATE_UNKNOWN;
                                 return 0;
                         }
-                        /* While it starts, NetworkManager leads active devices through all the states of the dead. */
+                        /* While it starts, NetworkManager leads active devices through all the states of
+                         * the dead. */
                         device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
                         if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
                                 device->held_down = false;
@@ -267,10 +232,12 @@ static void ask_waiting(SourceNm *nm) {
 static void set_present(SourceNm *nm, bool present, bool starting) {
         nm->present = present;
         nm->starting = starting;
-        /* States are told by signals only, and what happened meanwhile was not heard. The last profiles stand until asked anew. */
+        /* States are told by signals only, and what happened meanwhile was not heard. The last profiles
+         * stand until asked anew. */
         for (NmDevice *device = nm->devices; device; device = device->next) {
                 device->state = DEVICE_STATE_UNKNOWN;
-                (void) string_replace(&device->path, NULL); /* a new NetworkManager counts its devices anew */
+                /* A new NetworkManager counts its devices anew. */
+                (void) string_replace(&device->path, NULL);
         }
         ask_waiting(nm);
         if (present)
@@ -282,7 +249,8 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
         int starting = false;
 
         nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "v", "b", &starting) < 0)
+        if (sd_bus_message_is_method_error(reply, NULL) ||
+            sd_bus_message_read(reply, "v", "b", &starting) < 0)
                 set_present(nm, !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) &&
                                 !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN), false);
         else
@@ -293,8 +261,8 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
 /* One question tells both: the property of a service that is not there is an error. */
 static int ask_presence(SourceNm *nm) {
         nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-        return nm_call(nm->bus, &nm->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get", on_startup_property, nm,
-                       CALL_TIMEOUT_US, "ss", NM_NAME, "Startup");
+        return nm_call(nm->bus, &nm->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get",
+                       on_startup_property, nm, CALL_TIMEOUT_US, "ss", NM_NAME, "Startup");
 }
 
 static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -310,7 +278,8 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         return 0;
 }
 
-/* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than reading the dictionary. */
+/* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than
+ * reading the dictionary. */
 static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         SourceNm *nm = userdata;
 
@@ -328,28 +297,32 @@ int source_nm_set_bus(Source *source, sd_bus *bus) {
         nm->properties_slot = sd_bus_slot_unref(nm->properties_slot);
         nm->presence_call = sd_bus_slot_unref(nm->presence_call);
         for (NmDevice *device = nm->devices; device; device = device->next)
-                device_finish(device);
+                nm_device_finish(device);
         nm->bus = sd_bus_unref(nm->bus);
         nm->present = false;
         if (!bus)
                 return 0;
         nm->bus = sd_bus_ref(bus);
-        r = sd_bus_match_signal_async(bus, &nm->state_slot, NM_NAME, NULL, NM_DEVICE, "StateChanged", on_state_changed, NULL, nm);
+        r = sd_bus_match_signal_async(bus, &nm->state_slot, NM_NAME, NULL, NM_DEVICE, "StateChanged",
+                                      on_state_changed, NULL, nm);
         if (r < 0)
                 return r;
-        r = sd_bus_add_match_async(bus, &nm->owner_slot,
-                                   "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                                   "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" NM_NAME "'",
-                                   on_owner_changed, NULL, nm);
+        r = sd_bus_add_match_async(
+                bus, &nm->owner_slot,
+                "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" NM_NAME "'",
+                on_owner_changed, NULL, nm);
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(bus, &nm->properties_slot, NM_NAME, NM_PATH, "org.freedesktop.DBus.Properties",
-                                      "PropertiesChanged", on_properties_changed, NULL, nm);
+        r = sd_bus_match_signal_async(bus, &nm->properties_slot, NM_NAME, NM_PATH,
+                                      "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                      on_properties_changed, NULL, nm);
         return r < 0 ? r : ask_presence(nm);
 }
 
 void source_nm_hook(Source *source, uint32_t ifindex, const char *action) {
-        NmDevice *device = device_get((SourceNm *) source, ifindex);
+        SourceNm *nm = (SourceNm *) source;
+        NmDevice *device = nm_device_get(&nm->devices, nm, ifindex);
         bool coming_up;
 
         if (!device)
@@ -364,7 +337,7 @@ void source_nm_hook(Source *source, uint32_t ifindex, const char *action) {
 }
 
 bool source_nm_activating(Source *source, uint32_t ifindex) {
-        const NmDevice *device = device_find((SourceNm *) source, ifindex);
+        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, ifindex);
 
         return device && device->state >= DEVICE_STATE_PREPARE && device->state < DEVICE_STATE_ACTIVATED;
 }

@@ -12,7 +12,7 @@ import traffic
 from host import wait_until
 from lab import address
 
-RATE = 20_000_000
+RATE = 10_000_000
 SIZE = 40_000_000
 
 
@@ -142,6 +142,42 @@ def test_manager_stopped_and_started():
 def test_manager_killed_and_started():
     """SIGKILL: NetworkManager crashed."""
     manager_restarted(signal.SIGKILL)
+
+
+def is_starting(host):
+    """Whether NetworkManager says of itself that it is starting."""
+    name, path = "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager"
+    return service.busctl(host, "get-property", name, path, name, "Startup")["data"]
+
+
+def test_activation_while_networkmanager_starts():
+    """NetworkManager counts as starting as long as any link waits for its addresses, which can take minutes.
+    Other links are brought up and taken down meanwhile, and those that were up before it started stay up."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        lab.client.add_profile(
+            "no-dhcp", "c1", ipv4_method="auto", ipv4_dhcp_timeout="120", ipv6_method="disabled"
+        )
+        lab.client.run("nmcli", "connection", "modify", "no-dhcp", "connection.autoconnect", "yes")
+        lab.client.stop_daemon("manager", signal.SIGTERM)
+        lab.client.start_manager()
+        assert is_starting(lab.client)
+        service.wait_state(lab.client, "c0", "off")
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        lab.client.down("first")
+        service.wait_state(lab.client, "c0", "off")
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        before = state.host_state(lab.client)["programs on links"]
+        lab.client.stop_daemon("manager", signal.SIGTERM)
+        lab.client.start_manager()
+        wait_until(
+            lambda: "first" in active_profiles(lab.client), "NetworkManager has taken the link up again"
+        )
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert is_starting(lab.client)
+        assert state.host_state(lab.client)["programs on links"] == before, "the tunnel was made anew"
 
 
 def test_bus_restarted():
