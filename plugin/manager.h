@@ -33,7 +33,7 @@ typedef struct ManagerOptions {
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
         sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
-        bool fake;               /* no netlink changes besides what the fake tunnel remembers */
+        bool fake;               /* no hop; MTU and endpoints are set for real where privileges allow */
 } ManagerOptions;
 
 struct Manager {

@@ -48,8 +48,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
 
-/* How many programs of others run before ours, the larger number of both directions; each of them can keep packets
- * from ours. 0: none, or it cannot be told (clsact). */
+/* How many programs of others run before ours, the larger number of both directions; each of them can keep
+ * packets from ours. 0: none, or it cannot be told (clsact). */
 unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex);
 
 /* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at
