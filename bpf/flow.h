@@ -54,7 +54,7 @@ UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_
  * by now: a record is not told when its connection ends.
  */
 UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
-        return bpf_ktime_get_coarse_ns() - flow->seen_ns > FLOW_SILENCE_SECONDS * NANOSECONDS;
+        return flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS < bpf_ktime_get_coarse_ns();
 }
 
 /*
