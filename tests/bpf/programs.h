@@ -13,4 +13,7 @@ int programs_ingress(struct bench *bench);
 int programs_flows(struct bench *bench);
 int programs_fallback(struct bench *bench);
 int programs_demand(struct bench *bench);
+int programs_icmp(struct bench *bench);
+int programs_mtu(struct bench *bench);
+int programs_plain(struct bench *bench);
 int programs_loop(struct bench *bench);

@@ -30,6 +30,9 @@ int main(void) {
         failed += programs_flows(&bench);
         failed += programs_fallback(&bench);
         failed += programs_demand(&bench);
+        failed += programs_icmp(&bench);
+        failed += programs_mtu(&bench);
+        failed += programs_plain(&bench);
         failed += programs_loop(&bench);
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * ICMP errors about what left in the tunnel: each becomes the error about the TCP segment, as far as it
+ * quotes it, and every other ICMP message comes through byte for byte.
+ *
+ * Room: bench.h, frame-icmp.h. Everything runs with and without Ethernet header, and with the sum of a card
+ * (CHECKSUM_COMPLETE) where the kernel can do that.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "frame-icmp.h"
+#include "programs.h"
+
+enum {
+        WHOLE = 0xffff, /* of the packet is quoted */
+        SEQUENCE = 0x12345678,
+        SEGMENT_LENGTH = 20 + 12 + 600,
+        MTU = 1400,
+        EXTENSION_DESTINATION = 60,
+        EXTENSION_FRAGMENT = 44,
+};
+
+/* One error, what it quotes, and what is known of the flow. */
+struct error_case {
+        struct frame_spec about;      /* from our side */
+        struct frame_icmp_spec error;
+        void (*mangle)(struct frame *frame, uint8_t *inner);
+        void (*flow)(struct underpass_flow *flow);
+        bool unknown;                 /* there is no flow */
+        bool converted;
+        bool summed;
+};
+
+#define SEGMENT                                                                                             \
+        .flags = FRAME_ACK | FRAME_PSH, .payload = 600, .sequence = SEQUENCE, .acknowledgment = 99,         \
+        .options = FRAME_OPTIONS_TIMESTAMP
+
+static bool prepare(struct bench *bench, const struct error_case *test, const struct frame *about) {
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+
+        EXPECT(bench_reset(bench) == 0);
+        if (test->unknown)
+                return true;
+        bench_tunnelled(&flow);
+        flow.sequence = htonl(SEQUENCE);
+        if (test->flow)
+                test->flow(&flow);
+        bench_flow_key(about, true, &key);
+        EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->tries, &key,
+                              &flow) == 0);
+        return true;
+}
+
+static bool converted_rightly(const struct error_case *test, const struct frame *after,
+                              const struct frame *expected) {
+        if (!frame_equal(after, expected)) {
+                frame_dump("came out", after);
+                frame_dump("expected", expected);
+                return false;
+        }
+        EXPECT_EQUAL(frame_icmp_sum(after), 0xffff);
+        EXPECT_EQUAL(frame_layer3_sum(after), 0xffff);
+        if (!test->about.ipv6)
+                EXPECT_EQUAL(frame_icmp_quoted_sum(after), 0xffff);
+        return true;
+}
+
+static bool run_case(struct bench *bench, const struct error_case *test) {
+        struct frame_spec tcp_spec = test->about, udp_spec = test->about;
+        enum bench_program program = test->about.raw ? BENCH_INGRESS_RAW : BENCH_INGRESS;
+        struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_ICMP_CONVERTED, test->converted },
+                { UNDERPASS_COUNTER_ICMP_SHORT, test->converted && test->error.quoted < 16 },
+        };
+        struct frame tcp, udp, before, after, expected;
+        __u32 verdict;
+        int r;
+
+        udp_spec.udp = true;
+        frame_build(&tcp_spec, &tcp);
+        frame_build(&udp_spec, &udp);
+        EXPECT(prepare(bench, test, &udp));
+        frame_icmp_build(&udp, &test->error, &before);
+        frame_icmp_build_tcp(&tcp, &udp, &test->error, &expected);
+        if (test->mangle)
+                test->mangle(&before, before.data + before.layer4 + FRAME_ICMP_HEADER_LENGTH);
+        after = before;
+        r = bench_run(bench, program, test->summed, &after, NULL, &verdict);
+        if (test->summed && r == -EINVAL)
+                return true;
+        EXPECT_EQUAL((unsigned) -r, 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(bench_counted(bench, counts));
+        if (test->converted)
+                return converted_rightly(test, &after, &expected);
+        EXPECT(frame_equal(&before, &after));
+        return true;
+}
+
+/* With Ethernet header, without, and summed by a card. */
+static bool run_all_ways(struct bench *bench, const struct error_case *test) {
+        for (int way = 0; way < 3; way++) {
+                struct error_case again = *test;
+
+                again.about.raw = way == 1;
+                again.summed = way == 2;
+                if (run_case(bench, &again))
+                        continue;
+                fprintf(stderr, "icmp, way %d: IPv%d, type %u, code %u, %u bytes quoted\n", way,
+                        test->about.ipv6 ? 6 : 4, test->error.type, test->error.code, test->error.quoted);
+                return false;
+        }
+        return true;
+}
+
+/* All types and codes: errors that end or slow down a connection are ours, everything else is not. */
+static bool test_kinds(void *context) {
+        for (unsigned type = 0; type < 256; type++) {
+                for (unsigned code = 0; code < 17; code++) {
+                        struct error_case test = {
+                                .about = { SEGMENT },
+                                .error = { .type = (uint8_t) type, .code = (uint8_t) code, .quoted = 100 },
+                                .converted = type == 3 || type == 11 || type == 12,
+                        };
+
+                        EXPECT(run_all_ways(context, &test));
+                        test.about.ipv6 = true;
+                        test.converted = type >= 1 && type <= 4;
+                        EXPECT(run_all_ways(context, &test));
+                }
+        }
+        return true;
+}
+
+/* From eight bytes on; below 16 the sequence number is our record's. */
+static bool test_lengths(void *context) {
+        for (unsigned quoted = 0; quoted < 80; quoted++) {
+                struct error_case test = {
+                        .about = { SEGMENT },
+                        .error = { .type = FRAME_ICMP_TIME_EXCEEDED, .quoted = (uint16_t) quoted },
+                        .converted = quoted >= 8,
+                };
+
+                EXPECT(run_all_ways(context, &test));
+                test.about.ipv6 = true;
+                test.error.type = FRAME_ICMPV6_TIME_EXCEEDED;
+                EXPECT(run_all_ways(context, &test));
+        }
+        return true;
+}
+
+/* The sequence number of what left last, if the quote has none. */
+static bool test_record(void *context) {
+        struct frame_spec last = { SEGMENT };
+        struct bench *bench = context;
+
+        for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+                struct frame_icmp_spec error = {
+                        .type = ipv6 ? FRAME_ICMPV6_TOO_BIG : FRAME_ICMP_UNREACHABLE,
+                        .code = ipv6 ? 0 : FRAME_ICMP_NEEDS_FRAGMENTATION, .rest = MTU, .quoted = 8,
+                };
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame sent, udp, icmp;
+                __u32 verdict;
+
+                EXPECT(bench_reset(bench) == 0);
+                last.ipv6 = ipv6;
+                last.udp = false;
+                frame_build(&last, &sent);
+                bench_tunnelled(&flow);
+                bench_flow_key(&sent, true, &key);
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                EXPECT(bench_run(bench, BENCH_EGRESS, false, &sent, NULL, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+                last.udp = true;
+                frame_build(&last, &udp);
+                frame_icmp_build(&udp, &error, &icmp);
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
+                EXPECT_EQUAL(frame_get32(icmp.data + icmp.length - 4), SEQUENCE);
+                EXPECT_EQUAL(frame_icmp_sum(&icmp), 0xffff);
+        }
+        return true;
+}
+
+static void no_udp(struct frame *frame, uint8_t *inner) {
+        inner[inner[0] >> 4 == 6 ? 6 : 9] = 136; /* UDP-Lite */
+}
+
+static void short_header(struct frame *frame, uint8_t *inner) {
+        inner[0] = 0x44;
+}
+
+static void other_version(struct frame *frame, uint8_t *inner) {
+        inner[0] = inner[0] >> 4 == 6 ? 0x45 : 0x65;
+}
+
+static void other_port(struct frame *frame, uint8_t *inner) {
+        frame->data[frame->length - SEGMENT_LENGTH + 3] ^= 1;
+}
+
+static void outer_short_header(struct frame *frame, uint8_t *inner) {
+        frame->data[frame->layer3] = 0x44;
+}
+
+#define UNREACHABLE .type = FRAME_ICMP_UNREACHABLE, .code = FRAME_ICMP_PORT, .quoted = WHOLE
+#define UNREACHABLE6 .type = FRAME_ICMPV6_UNREACHABLE, .code = FRAME_ICMPV6_PORT, .quoted = WHOLE
+#define EXTENSION(kind) .ipv6 = true, .extensions = { (kind) }, .extensions_count = 1
+
+/* Headers that are longer than usual, and fragments. */
+static bool test_headers(void *context) {
+        static const struct error_case cases[] = {
+                { { SEGMENT }, { UNREACHABLE }, .converted = true },
+                { { SEGMENT }, { UNREACHABLE, .ipv4_options = 4 }, .converted = true },
+                { { SEGMENT }, { UNREACHABLE, .ipv4_options = 40 }, .converted = true },
+                { { SEGMENT, .ipv4_options = 4 }, { UNREACHABLE }, .converted = true },
+                { { SEGMENT, .ipv4_options = 40 }, { UNREACHABLE, .ipv4_options = 40 }, .converted = true },
+                { { SEGMENT, .ipv4_options = 12 },
+                  { .type = FRAME_ICMP_UNREACHABLE, .quoted = 8, .ipv4_options = 8 },
+                  .converted = true },
+                { { SEGMENT }, { UNREACHABLE, .fragment = FRAME_DONT_FRAGMENT }, .converted = true },
+                { { SEGMENT }, { UNREACHABLE, .fragment = FRAME_MORE_FRAGMENTS } },
+                { { SEGMENT }, { UNREACHABLE, .fragment = 60 } },
+                { { SEGMENT, .fragment = FRAME_MORE_FRAGMENTS }, { UNREACHABLE } },
+                { { SEGMENT, .fragment = 185 }, { UNREACHABLE } },
+                { { SEGMENT, EXTENSION(EXTENSION_DESTINATION) }, { UNREACHABLE6 } },
+                { { SEGMENT, EXTENSION(EXTENSION_FRAGMENT), .fragment = 1 }, { UNREACHABLE6 } },
+                { { SEGMENT }, { UNREACHABLE }, .mangle = no_udp },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .mangle = no_udp },
+                { { SEGMENT }, { UNREACHABLE }, .mangle = short_header },
+                { { SEGMENT }, { UNREACHABLE }, .mangle = other_version },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .mangle = other_version },
+                { { SEGMENT }, { UNREACHABLE }, .mangle = outer_short_header },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                if (run_all_ways(context, &cases[i]))
+                        continue;
+                fprintf(stderr, "icmp: header case %zu\n", i);
+                return false;
+        }
+        return true;
+}
+
+static void watched(struct underpass_flow *flow) {
+        flow->state = UNDERPASS_FLOW_WATCHED;
+        flow->flags = UNDERPASS_FLOW_OPENED_HERE;
+}
+
+/* A connection that is long over; its addresses and ports can be anybody's by now. */
+static void silent(struct underpass_flow *flow) {
+        flow->seen_ns -= 60 * 1000000000ULL;
+}
+
+/* Datagrams of other programs. */
+static bool test_foreign(void *context) {
+        static const struct error_case cases[] = {
+                { { SEGMENT }, { UNREACHABLE }, .unknown = true },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .unknown = true },
+                { { SEGMENT }, { UNREACHABLE }, .flow = watched },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .flow = watched },
+                { { SEGMENT }, { UNREACHABLE }, .flow = silent },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .flow = silent },
+                { { SEGMENT }, { UNREACHABLE }, .mangle = other_port },
+                { { SEGMENT, .ipv6 = true }, { UNREACHABLE6 }, .mangle = other_port },
+        };
+        uint64_t random = 0x5eed0007;
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                if (run_all_ways(context, &cases[i]))
+                        continue;
+                fprintf(stderr, "icmp: foreign case %zu\n", i);
+                return false;
+        }
+        /* Quotes of anything at all. */
+        for (int i = 0; i < 3000; i++) {
+                struct error_case test = { .unknown = true, .error = { UNREACHABLE } };
+
+                frame_random_spec(&random, &test.about);
+                test.error.type = (uint8_t) (test.about.ipv6 ? 1 + i % 4 : (int[]){ 3, 11, 12 }[i % 3]);
+                test.error.quoted = (uint16_t) (expect_random(&random) % 600);
+                test.error.jumbled_check = i & 1;
+                EXPECT(run_case(context, &test));
+        }
+        return true;
+}
+
+/* A checksum that was wrong stays wrong by as much. */
+static bool test_wrong_checksum(void *context) {
+        struct bench *bench = context;
+
+        for (unsigned i = 0; i < 64; i++) {
+                struct frame_icmp_spec error = { .type = FRAME_ICMP_TIME_EXCEEDED,
+                                                 .quoted = (uint16_t) (8 + i), .jumbled_check = true };
+                struct error_case test = { .about = { SEGMENT, .ipv6 = i & 1, .udp = true } };
+                struct frame udp, before, after;
+                __u32 verdict;
+
+                if (i & 1)
+                        error.type = FRAME_ICMPV6_TIME_EXCEEDED;
+                frame_build(&test.about, &udp);
+                EXPECT(prepare(bench, &test, &udp));
+                frame_icmp_build(&udp, &error, &before);
+                after = before;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &after, NULL, &verdict) == 0);
+                EXPECT(!frame_equal(&before, &after));
+                EXPECT(frame_icmp_sum(&after) != 0xffff);
+                EXPECT_EQUAL(frame_icmp_sum(&after), frame_icmp_sum(&before));
+        }
+        return true;
+}
+
+int programs_icmp(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "icmp: all types and codes", test_kinds },
+                { "icmp: quotes of all lengths", test_lengths },
+                { "icmp: the sequence number of our record", test_record },
+                { "icmp: long headers and fragments", test_headers },
+                { "icmp: datagrams of others", test_foreign },
+                { "icmp: wrong checksums", test_wrong_checksum },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Plain TCP beside the tunnel, with the same addresses and ports: a plain SYN ends a tunnelled flow only
+ * if our stack answers it, a SYN over UDP takes no plain connection into the tunnel. And what passes by
+ * for good: signed segments, and super-packets of more than 64 KiB, which have no length.
+ *
+ * Room: bench.h, story.h.
+ */
+
+#include <string.h>
+
+#include "programs.h"
+#include "story.h"
+
+enum {
+        EXTENSION_HOP_BY_HOP = 0,
+        EXTENSION_DESTINATION = 60,
+        JUMBO_OPTION = 0xc204, /* kind and length, RFC 2675 */
+        JUMBO_LENGTH = 100000,
+        ETHERNET_LENGTH = 14,
+        IPV6_LENGTH = 40,
+};
+
+#define TRYING UNDERPASS_FLOW_TRYING
+#define TUNNELLED UNDERPASS_FLOW_TUNNELLED
+#define NOWHERE STORY_NOWHERE
+#define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
+#define ACCEPTED(number) { UNDERPASS_COUNTER_FLOWS_ACCEPTED, (number) }
+#define ESTABLISHED(number) { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, (number) }
+#define RECEIVED(number) { UNDERPASS_COUNTER_RECEIVED, (number) }
+#define SIGNED(number) { UNDERPASS_COUNTER_PASS_SIGNED, (number) }
+#define HANDSHAKE                                                                                           \
+        STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED)
+#define HANDSHAKE_COUNTS ACCEPTED(1), ESTABLISHED(1)
+#define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
+#define OURS(kind, after) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after) }
+#define OURS_PLAIN(kind, after)                                                                             \
+        { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after), .fate = STORY_UNTOUCHED }
+
+static const struct story plain_syns[] = {
+        { "our SYN-ACK ends the flow", true,
+          { HANDSHAKE, PLAIN(FRAME_SYN, TUNNELLED), STORY_OUR_SYN_ACK(NOWHERE),
+            PLAIN(FRAME_ACK, NOWHERE), OURS(FRAME_ACK, NOWHERE) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "nothing else does", true,
+          { HANDSHAKE, PLAIN(FRAME_SYN, TUNNELLED), OURS(FRAME_ACK, TUNNELLED),
+            OURS(FRAME_ACK | FRAME_PSH, TUNNELLED), OURS(FRAME_RST, TUNNELLED),
+            OURS(FRAME_RST | FRAME_ACK, TUNNELLED), OURS(FRAME_FIN | FRAME_ACK, TUNNELLED),
+            STORY_PEER(FRAME_ACK, 9, TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(3) } },
+        { "a SYN over UDP after it: the peer asks over UDP again", true,
+          { HANDSHAKE, PLAIN(FRAME_SYN, TUNNELLED),
+            { .incoming = true, .flags = FRAME_SYN, .sequence = 9, .options = FRAME_OPTIONS_MPTCP,
+              .state = TUNNELLED },
+            STORY_OUR_SYN_ACK(TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(3) } },
+        { "without a plain SYN our SYN-ACK ends nothing", true,
+          { HANDSHAKE, STORY_OUR_SYN_ACK(TUNNELLED) }, { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "other plain segments neither", true,
+          { HANDSHAKE, PLAIN(FRAME_ACK, TUNNELLED), PLAIN(FRAME_RST, TUNNELLED),
+            PLAIN(FRAME_RST | FRAME_ACK, TUNNELLED), PLAIN(STORY_SYN_ACK, TUNNELLED),
+            STORY_OUR_SYN_ACK(TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "half-open: the peer has given up UDP", true,
+          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), PLAIN(FRAME_SYN, NOWHERE),
+            STORY_OUR_SYN_ACK(NOWHERE) },
+          { ACCEPTED(1), RECEIVED(1) } },
+        { "of a client: an opening of both sides at once", false,
+          { STORY_OUR_SYN(TRYING), PLAIN(FRAME_SYN, TRYING),
+            STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(1) } },
+        { "both sides at once, over UDP", false,
+          { STORY_OUR_SYN(TRYING), STORY_PEER(FRAME_SYN, 0, TRYING), STORY_OUR_SYN_ACK(TRYING),
+            STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(2) } },
+};
+
+static const struct story beside[] = {
+        { "a forged SYN over UDP beside a plain connection", true,
+          { OURS(FRAME_ACK, NOWHERE), STORY_PEER_SYN, OURS_PLAIN(FRAME_ACK, TRYING),
+            OURS_PLAIN(FRAME_ACK | FRAME_PSH, TRYING), OURS_PLAIN(FRAME_FIN | FRAME_ACK, TRYING),
+            OURS_PLAIN(FRAME_RST, TRYING), OURS_PLAIN(FRAME_RST | FRAME_ACK, TRYING) },
+          { ACCEPTED(1), RECEIVED(1) } },
+        { "a refusal of it goes the way it came", true,
+          { STORY_PEER_SYN, { .flags = FRAME_RST | FRAME_ACK, .state = TRYING } },
+          { ACCEPTED(1), RECEIVED(1) } },
+        { "data before the handshake is done (Fast Open)", true,
+          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), OURS(FRAME_ACK | FRAME_PSH, TRYING),
+            STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { ACCEPTED(1), ESTABLISHED(1), RECEIVED(2) } },
+};
+
+static const struct story signatures[] = {
+        { "TCP-MD5", false, { STORY_SYN(FRAME_OPTIONS_MD5, NOWHERE, .incoming = false) }, { SIGNED(1) } },
+        { "TCP-AO", false, { STORY_SYN(FRAME_OPTIONS_AO, NOWHERE, .incoming = false) }, { SIGNED(1) } },
+        { "TCP-AO, and what comes after", false,
+          { STORY_SYN(FRAME_OPTIONS_AO, NOWHERE, .incoming = false), OURS(FRAME_ACK, NOWHERE) },
+          { SIGNED(1) } },
+        { "a signed SYN ends what was known", false,
+          { STORY_OUR_SYN(TRYING), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
+            { .flags = FRAME_SYN, .sequence = 3, .options = FRAME_OPTIONS_AO } },
+          { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(1), SIGNED(1) } },
+        { "TCP-MD5 over UDP", true,
+          { { .incoming = true, .flags = FRAME_SYN, .options = FRAME_OPTIONS_MD5 } }, { SIGNED(1) } },
+        { "TCP-AO over UDP", true,
+          { { .incoming = true, .flags = FRAME_SYN, .options = FRAME_OPTIONS_AO } }, { SIGNED(1) } },
+};
+
+static bool test_plain_syns(void *context) {
+        return story_run_all(context, plain_syns, sizeof(plain_syns) / sizeof(plain_syns[0]));
+}
+
+static bool test_beside(void *context) {
+        return story_run_all(context, beside, sizeof(beside) / sizeof(beside[0]));
+}
+
+static bool test_signatures(void *context) {
+        return story_run_all(context, signatures, sizeof(signatures) / sizeof(signatures[0]));
+}
+
+/* The IPv6 header says 0, the option behind it says how much. */
+static void make_jumbo(struct frame *frame) {
+        uint8_t *ip = frame->data + frame->layer3;
+
+        frame_put16(ip + 4, 0);
+        frame_put16(ip + IPV6_LENGTH + 2, JUMBO_OPTION);
+        frame_put32(ip + IPV6_LENGTH + 4, JUMBO_LENGTH);
+}
+
+static bool prepare(struct bench *bench, const struct frame *frame, bool outgoing) {
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_flow_key(frame, outgoing, &key);
+        bench_tunnelled(&flow);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        return true;
+}
+
+/* On its way to the hop it is taken for what it is; the hop segments, so no packet without a length comes
+ * behind it, and none comes from the wire. */
+static bool test_jumbo(void *context) {
+        static const struct bench_count dropped[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_HEADER,
+                                                                        1 } };
+        static const struct bench_count length[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_PASS_LENGTH, 1 } };
+        struct frame_spec spec = { .flags = FRAME_ACK, .payload = 1000, .ipv6 = true,
+                                   .extensions = { EXTENSION_HOP_BY_HOP }, .extensions_count = 1 };
+        struct bench *bench = context;
+
+        for (int raw = 0; raw < 2; raw++) {
+                struct __sk_buff note = { .gso_size = 900, .gso_segs = 2 }, segment = {};
+                struct frame before, after;
+                __u32 verdict;
+
+                spec.raw = raw;
+                spec.udp = false;
+                spec.from = FRAME_LOCAL;
+                frame_build(&spec, &before);
+                make_jumbo(&before);
+                EXPECT(prepare(bench, &before, true));
+                after = before;
+                EXPECT(bench_run(bench, raw ? BENCH_EGRESS_RAW : BENCH_EGRESS, false, &after, &note,
+                                 &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+                EXPECT_EQUAL(after.length, before.length + (raw ? ETHERNET_LENGTH : 0));
+                EXPECT(memcmp(after.data + after.length - before.length, before.data, before.length) == 0);
+                EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {}));
+                memcpy(segment.cb, note.cb, sizeof(segment.cb));
+                EXPECT(bench_run(bench, BENCH_HOP, false, &after, &segment, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_DROP);
+                EXPECT(bench_counted(bench, dropped));
+
+                spec.udp = true;
+                spec.from = FRAME_REMOTE;
+                frame_build(&spec, &before);
+                make_jumbo(&before);
+                EXPECT(prepare(bench, &before, false));
+                after = before;
+                EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &after, NULL,
+                                 &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_NEXT);
+                EXPECT(frame_equal(&before, &after));
+                EXPECT(bench_counted(bench, length));
+        }
+        return true;
+}
+
+/* A length that the first extension header uses up is not the length of a super-packet. */
+static bool test_no_length_left(void *context) {
+        struct frame_spec spec = { .flags = FRAME_ACK, .payload = 40, .ipv6 = true,
+                                   .extensions = { EXTENSION_HOP_BY_HOP, EXTENSION_DESTINATION },
+                                   .extensions_count = 2 };
+        struct bench *bench = context;
+        struct frame before, after;
+        __u32 verdict;
+
+        frame_build(&spec, &before);
+        frame_put16(before.data + before.layer3 + 4, 8);
+        EXPECT(prepare(bench, &before, true));
+        after = before;
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &after, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(frame_equal(&before, &after));
+        return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {});
+}
+
+int programs_plain(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "plain: a plain SYN and a tunnelled flow", test_plain_syns },
+                { "plain: a SYN over UDP and a plain connection", test_beside },
+                { "plain: signed SYNs", test_signatures },
+                { "plain: super-packets without a length", test_jumbo },
+                { "plain: no length left", test_no_length_left },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}
