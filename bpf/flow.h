@@ -297,8 +297,9 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         }
         packet_options(skb, packet->layer4, packet->header.udp.offset, &options);
-        /* One DNS query of 4000 has a number that looks like data offset and flags of a SYN. Its question is no
-         * list of options, while every system asks for an MSS in its SYN; a SYN without options has no data. */
+        /* One DNS query of 4000 has a number that looks like data offset and flags of a SYN. Its question is
+         * no list of options, while every system asks for an MSS in its SYN; one without options has no
+         * data. */
         if (!options.mss_offset && !options.mptcp && packet->length != UNDERPASS_HEADER_LENGTH)
                 return 0;
         if (options.is_signed) {
