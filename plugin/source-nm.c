@@ -230,13 +230,14 @@ static void ask_waiting(SourceNm *nm) {
 }
 
 static void set_present(SourceNm *nm, bool present, bool starting) {
+        bool same = nm->present && present;
+
         nm->present = present;
         nm->starting = starting;
-        /* States are told by signals only, and what happened meanwhile was not heard. The last profiles
-         * stand until asked anew. */
-        for (NmDevice *device = nm->devices; device; device = device->next) {
+        /* States are told by signals only, and what happened meanwhile was not heard; and a new
+         * NetworkManager counts its devices anew. The last profiles stand until asked anew. */
+        for (NmDevice *device = same ? NULL : nm->devices; device; device = device->next) {
                 device->state = DEVICE_STATE_UNKNOWN;
-                /* A new NetworkManager counts its devices anew. */
                 (void) string_replace(&device->path, NULL);
         }
         ask_waiting(nm);
