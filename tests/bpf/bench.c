@@ -54,6 +54,7 @@ int bench_open(struct bench *ret) {
                         [BENCH_INGRESS_RAW] = bpf_program__fd(object->progs.underpass_ingress_raw),
                         [BENCH_HOP] = bpf_program__fd(object->progs.underpass_hop),
                 },
+                .keepalive = bpf_program__fd(object->progs.underpass_keepalive),
                 .links = bpf_map__fd(object->maps.links),
                 .hop = bpf_map__fd(object->maps.hop),
                 .flows = bpf_map__fd(object->maps.flows),

@@ -41,6 +41,7 @@ enum {
 struct bench {
         struct underpass_bpf *object;
         int programs[BENCH_PROGRAM_COUNT];
+        int keepalive; /* cannot be run on a packet */
         int links;
         int hop;
         int flows;

@@ -16,4 +16,8 @@ int programs_demand(struct bench *bench);
 int programs_icmp(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_plain(struct bench *bench);
+
+/* These need place_enter() first. */
+int programs_learn(struct bench *bench);
+int programs_keepalive(struct bench *bench);
 int programs_loop(struct bench *bench);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The object must load with CAP_BPF and CAP_NET_ADMIN and nothing more: that is all the service has. A
- * process of its own gives up everything else; CAP_PERFMON above all, with which the verifier allows much
- * more.
+ * All six programs must load and run with CAP_BPF and CAP_NET_ADMIN and nothing more: that is all the
+ * service has. A process of its own gives up everything else; CAP_PERFMON above all, with which the
+ * verifier allows much more.
  *
  * Room: capabilities of a child, libbpf by way of bench.h.
  */
@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #include "bench.h"
 
@@ -39,21 +41,68 @@ static bool drop_capabilities(void) {
         return true;
 }
 
-static bool load_and_run(void) {
-        struct frame_spec spec = { .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP };
-        struct bench bench;
+/* One packet for each program that takes packets, and what must come of it. */
+struct first_packet {
+        enum bench_program program;
+        bool incoming;
+        bool raw;
+        __u32 verdict;
+};
+
+static const struct first_packet packets[] = {
+        { BENCH_EGRESS, false, false, BENCH_REDIRECT },
+        { BENCH_EGRESS_RAW, false, true, BENCH_REDIRECT },
+        { BENCH_INGRESS, true, false, BENCH_NEXT },
+        { BENCH_INGRESS_RAW, true, true, BENCH_NEXT },
+        { BENCH_HOP, false, false, BENCH_REDIRECT },
+};
+
+static bool run_packet(const struct bench *bench, const struct first_packet *packet) {
+        struct frame_spec spec = {
+                .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP, .raw = packet->raw,
+                .udp = packet->incoming, .from = packet->incoming ? FRAME_REMOTE : FRAME_LOCAL,
+                .source_port = 50000, .dest_port = 443,
+        };
+        struct __sk_buff context;
         struct frame frame;
-        __u32 verdict = 0;
+        __u32 verdict;
+
+        EXPECT(bench_hop_context(bench, 0, &context) == 0);
+        frame_build(&spec, &frame);
+        EXPECT(bench_run(bench, packet->program, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, packet->verdict);
+        if (packet->incoming)
+                EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
+        if (packet->program == BENCH_HOP)
+                EXPECT_EQUAL(frame.data[frame.protocol], FRAME_UDP);
+        return true;
+}
+
+/* The keepalive program takes no packets: it is there, and of its kind. */
+static bool is_loaded(int program) {
+        struct bpf_prog_info info = {};
+        __u32 length = sizeof(info);
+
+        EXPECT(bpf_obj_get_info_by_fd(program, &info, &length) == 0);
+        EXPECT_EQUAL(info.type, BPF_PROG_TYPE_SOCK_OPS);
+        return true;
+}
+
+static bool run_all(const struct bench *bench) {
+        EXPECT(bench_reset(bench) == 0);
+        for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+                EXPECT(run_packet(bench, &packets[i]));
+        return is_loaded(bench->keepalive);
+}
+
+static bool load_and_run(void) {
+        struct bench bench;
         bool passed;
 
         EXPECT_EQUAL((unsigned) -bench_open(&bench), 0);
-        frame_build(&spec, &frame);
-        passed = bench_reset(&bench) == 0 &&
-                 bench_run(&bench, BENCH_EGRESS, false, &frame, NULL, &verdict) == 0;
+        passed = run_all(&bench);
         bench_close(&bench);
-        EXPECT(passed);
-        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
-        return true;
+        return passed;
 }
 
 int main(void) {

@@ -9,16 +9,19 @@
 
 #include <string.h>
 
+#include "place.h"
 #include "programs.h"
 
 int main(void) {
         struct bench bench;
+        bool placed;
         int failed, r;
 
         if (!bench_privileged()) {
                 printf("skip: needs CAP_BPF and CAP_NET_ADMIN\n");
                 return EXIT_SKIPPED;
         }
+        placed = place_enter() == 0;
         r = bench_open(&bench);
         if (r < 0) {
                 fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
@@ -33,6 +36,11 @@ int main(void) {
         failed += programs_icmp(&bench);
         failed += programs_mtu(&bench);
         failed += programs_plain(&bench);
+        if (placed) {
+                failed += programs_learn(&bench);
+                failed += programs_keepalive(&bench);
+        } else
+                printf("skip  learn, keepalive: need CAP_SYS_ADMIN for a network namespace\n");
         failed += programs_loop(&bench);
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The network namespace of the tests, see place.h.
+ *
+ * Room: libc and sockets.
+ */
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "place.h"
+
+enum {
+        /* linux/tcp.h, which cannot be included beside netinet/tcp.h */
+        REPAIR_RECEIVE_QUEUE = 1,
+        REPAIR_SEND_QUEUE = 2,
+        REPAIR_OFF_SILENTLY = -1,
+        COOKIE_OPTION = 71, /* SO_NETNS_COOKIE, kernel 5.14 */
+        BACKLOG = 16,
+};
+
+/* linux/ipv6.h has it too, and cannot be included beside netinet/in.h. */
+struct ipv6_request {
+        struct in6_addr address;
+        uint32_t prefix;
+        int ifindex;
+};
+
+static socklen_t address_of(enum frame_side side, bool ipv6, uint16_t port, struct sockaddr_storage *ret) {
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *) ret;
+        struct sockaddr_in *four = (struct sockaddr_in *) ret;
+        uint8_t address[16];
+
+        memset(ret, 0, sizeof(*ret));
+        frame_address(side, ipv6, address);
+        if (ipv6) {
+                six->sin6_family = AF_INET6;
+                six->sin6_port = htons(port);
+                memcpy(&six->sin6_addr, address, sizeof(address));
+                return sizeof(*six);
+        }
+        four->sin_family = AF_INET;
+        four->sin_port = htons(port);
+        memcpy(&four->sin_addr, address + 12, 4);
+        return sizeof(*four);
+}
+
+/* Addresses of its own on lo, each with an alias of the old kind: no netlink is needed for that. */
+static int add_ipv4(int control, enum frame_side side) {
+        struct sockaddr_storage address;
+        struct ifreq request = {};
+
+        address_of(side, false, 0, &address);
+        snprintf(request.ifr_name, sizeof(request.ifr_name), "lo:%d", (int) side + 1);
+        memcpy(&request.ifr_addr, &address, sizeof(request.ifr_addr));
+        return ioctl(control, SIOCSIFADDR, &request) < 0 ? -errno : 0;
+}
+
+static int add_ipv6(int control, enum frame_side side) {
+        struct ipv6_request request = { .prefix = 128, .ifindex = 1 };
+
+        frame_address(side, true, request.address.s6_addr);
+        return ioctl(control, SIOCSIFADDR, &request) < 0 ? -errno : 0;
+}
+
+static int furnish(void) {
+        struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+        int four = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), six, r;
+
+        if (four < 0)
+                return -errno;
+        r = ioctl(four, SIOCSIFFLAGS, &up) < 0 ? -errno : 0;
+        for (enum frame_side side = FRAME_LOCAL; r == 0 && side <= FRAME_REMOTE; side++)
+                r = add_ipv4(four, side);
+        close(four);
+        six = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (six < 0)
+                return r; /* a kernel without IPv6 */
+        for (enum frame_side side = FRAME_LOCAL; r == 0 && side <= FRAME_REMOTE; side++)
+                r = add_ipv6(six, side);
+        close(six);
+        return r;
+}
+
+bool place_has_ipv6(void) {
+        int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0)
+                return false;
+        close(fd);
+        return true;
+}
+
+int place_enter(void) {
+        return unshare(CLONE_NEWNET) < 0 ? -errno : furnish();
+}
+
+int place_cookie(__u64 *ret) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+        socklen_t length = sizeof(*ret);
+
+        if (fd < 0)
+                return -errno;
+        r = getsockopt(fd, SOL_SOCKET, COOKIE_OPTION, ret, &length) < 0 ? -errno : 0;
+        close(fd);
+        return r;
+}
+
+static int bind_to(const struct sockaddr_storage *address, socklen_t length, int type) {
+        int fd = socket(address->ss_family, type | SOCK_CLOEXEC, 0), on = 1, r = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+            bind(fd, (const struct sockaddr *) address, length) < 0)
+                r = -errno;
+        if (r == 0)
+                return fd;
+        close(fd);
+        return r;
+}
+
+static int bound(enum frame_side side, bool ipv6, uint16_t port, int type) {
+        struct sockaddr_storage address;
+        socklen_t length = address_of(side, ipv6, port, &address);
+
+        return bind_to(&address, length, type);
+}
+
+static int listening(int fd) {
+        int r;
+
+        if (fd < 0 || listen(fd, BACKLOG) == 0)
+                return fd;
+        r = -errno;
+        close(fd);
+        return r;
+}
+
+int place_udp(enum frame_side side, bool ipv6, uint16_t port) {
+        return bound(side, ipv6, port, SOCK_DGRAM);
+}
+
+int place_listen(enum frame_side side, bool ipv6, uint16_t port) {
+        return listening(bound(side, ipv6, port, SOCK_STREAM));
+}
+
+int place_listen_mapped(enum frame_side side, uint16_t port) {
+        struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+        struct sockaddr_storage storage = {};
+
+        frame_address(side, false, address.sin6_addr.s6_addr);
+        memcpy(&storage, &address, sizeof(address));
+        return listening(bind_to(&storage, sizeof(address), SOCK_STREAM));
+}
+
+void place_abort(int socket) {
+        struct linger linger = { .l_onoff = 1 };
+
+        if (socket < 0)
+                return;
+        setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        close(socket);
+}
+
+int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket) {
+        struct sockaddr_storage address;
+        socklen_t length = address_of(FRAME_REMOTE, ipv6, to, &address);
+        int fd = bound(FRAME_LOCAL, ipv6, from, SOCK_STREAM), r;
+
+        if (fd < 0)
+                return fd;
+        if (prepare)
+                prepare(fd);
+        if (connect(fd, (struct sockaddr *) &address, length) < 0) {
+                r = -errno;
+                close(fd);
+                return r;
+        }
+        *ret_socket = fd;
+        return 0;
+}
+
+static int read_queue(int fd, int queue, uint32_t *ret) {
+        socklen_t length = sizeof(*ret);
+
+        if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) < 0 ||
+            getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, ret, &length) < 0)
+                return -errno;
+        return 0;
+}
+
+int place_numbers(int socket, uint32_t *ret_expected, uint32_t *ret_next) {
+        uint32_t expected = 0, next = 0;
+        int on = 1, off = REPAIR_OFF_SILENTLY, r;
+
+        if (setsockopt(socket, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0)
+                return -errno;
+        r = read_queue(socket, REPAIR_RECEIVE_QUEUE, &expected);
+        if (r == 0)
+                r = read_queue(socket, REPAIR_SEND_QUEUE, &next);
+        if (setsockopt(socket, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)) < 0 && r == 0)
+                r = -errno;
+        if (r < 0)
+                return r;
+        *ret_expected = expected;
+        *ret_next = next;
+        return 0;
+}

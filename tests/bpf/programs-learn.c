@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What the programs ask the sockets of this host: whether a datagram belongs to a connection that was
+ * forgotten, and whether one of a flow long silent is for a UDP socket by now.
+ *
+ * Room: bench.h, place.h. Real connections, on lo of the tests' own network namespace.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "place.h"
+#include "programs.h"
+
+enum {
+        FAR = 1 << 20, /* how far a sequence number may lie from what is expected */
+        OTHER_PORT = 45000,
+        LISTENING_PORT = 443,
+        SILENT_SECONDS = 60,
+};
+
+/* A connection of this host, seen from its client or from its server. */
+struct connection {
+        int listener;
+        int client;
+        bool ipv6;
+        uint32_t expected; /* by the client: sequence number */
+        uint32_t next;     /* of the client */
+};
+
+static bool open_connection(bool ipv6, uint16_t from, struct connection *ret) {
+        struct connection connection = { .listener = -1, .client = -1, .ipv6 = ipv6 };
+
+        connection.listener = place_listen(FRAME_REMOTE, ipv6, LISTENING_PORT);
+        EXPECT(connection.listener >= 0);
+        EXPECT_EQUAL((unsigned) -place_connect(ipv6, from, LISTENING_PORT, NULL, &connection.client), 0);
+        EXPECT_EQUAL((unsigned) -place_numbers(connection.client, &connection.expected, &connection.next),
+                     0);
+        *ret = connection;
+        return true;
+}
+
+/* The server's end is in the queue of the socket that listens, and goes with it. */
+static void close_connection(struct connection *connection) {
+        place_abort(connection->client);
+        place_abort(connection->listener);
+}
+
+/* One datagram for the client or, turned round, for the server of the connection. */
+struct learn_case {
+        const char *name;
+        int sequence;         /* from what is expected */
+        int acknowledgment;   /* from what has been sent */
+        uint8_t flags;
+        uint16_t our_port;    /* 0: that of the connection */
+        void (*tweak)(struct underpass_link *link);
+        void (*mangle)(uint8_t *layer4);
+        bool watched;         /* a record of a plain SYN is in the way */
+        bool merged;
+        bool learnt;
+};
+
+static void other_ports(struct underpass_link *link) {
+        link->remote_ports[0] = link->local_ports[0] = (struct underpass_port_range) { 80, 80 };
+}
+
+static void local_only(struct underpass_link *link) {
+        link->remote_ports[0] = (struct underpass_port_range) { 80, 80 };
+        link->local_ports[1] = (struct underpass_port_range) { FRAME_PORT_LOCAL, FRAME_PORT_LOCAL };
+}
+
+static void no_check(uint8_t *layer4) {
+        frame_put16(layer4 + 6, 0);
+}
+
+static void longer(uint8_t *layer4) {
+        frame_put16(layer4 + 4, (uint16_t) (frame_get16(layer4 + 4) + 1));
+}
+
+static const struct learn_case cases[] = {
+        { "what is expected", 0, 0, FRAME_ACK, .learnt = true },
+        { "a local port of the profile", 0, 0, FRAME_ACK, .tweak = local_only, .learnt = true },
+        { "data", 0, 0, FRAME_ACK | FRAME_PSH, .learnt = true },
+        { "FIN", 0, 0, FRAME_ACK | FRAME_FIN, .learnt = true },
+        { "a reset that acknowledges", 0, 0, FRAME_ACK | FRAME_RST, .learnt = true },
+        { "a reset that does not", 0, 0, FRAME_RST },
+        { "nothing acknowledged", 0, 0, FRAME_PSH },
+        { "SYN-ACK", 0, 0, FRAME_SYN | FRAME_ACK },
+        { "sent long ago", -FAR, 0, FRAME_ACK, .learnt = true },
+        { "sent too long ago", -FAR - 1, 0, FRAME_ACK },
+        { "far ahead", FAR, 0, FRAME_ACK, .learnt = true },
+        { "too far ahead", FAR + 1, 0, FRAME_ACK },
+        { "half the world away", INT32_MIN, 0, FRAME_ACK },
+        { "acknowledges what was acknowledged", 0, -1, FRAME_ACK },
+        { "acknowledges what was never sent", 0, 1, FRAME_ACK },
+        { "no such connection", 0, 0, FRAME_ACK, .our_port = OTHER_PORT },
+        { "no such port in the profile", 0, 0, FRAME_ACK, .tweak = other_ports },
+        { "no checksum", 0, 0, FRAME_ACK, .mangle = no_check },
+        { "lengths contradict each other", 0, 0, FRAME_ACK, .mangle = longer },
+        { "merged by GRO", 0, 0, FRAME_ACK, .merged = true },
+        { "a record of a plain SYN", 0, 0, FRAME_ACK, .watched = true, .learnt = true },
+};
+
+static bool put_watched(struct bench *bench, const struct underpass_flow_key *key) {
+        struct underpass_flow flow;
+
+        bench_tunnelled(&flow);
+        flow.state = UNDERPASS_FLOW_WATCHED;
+        flow.flags = UNDERPASS_FLOW_OPENED_HERE;
+        EXPECT(bench_put_flow(bench->tries, key, &flow) == 0);
+        return true;
+}
+
+static void build(const struct connection *connection, const struct learn_case *test, bool to_server,
+                  struct frame *ret) {
+        uint32_t expected = to_server ? connection->next : connection->expected;
+        uint32_t next = to_server ? connection->expected : connection->next;
+        uint16_t here = test->our_port ? test->our_port : FRAME_PORT_LOCAL;
+        struct frame_spec spec = {
+                .ipv6 = connection->ipv6,
+                .udp = true,
+                .from = to_server ? FRAME_LOCAL : FRAME_REMOTE,
+                .source_port = to_server ? here : LISTENING_PORT,
+                .dest_port = to_server ? LISTENING_PORT : here,
+                .flags = test->flags,
+                .sequence = expected + (uint32_t) test->sequence,
+                .acknowledgment = next + (uint32_t) test->acknowledgment,
+                .payload = 32,
+        };
+
+        frame_build(&spec, ret);
+        if (test->mangle)
+                test->mangle(ret->data + ret->layer4);
+}
+
+static bool run_case(struct bench *bench, const struct connection *connection, const struct learn_case *test,
+                     bool to_server) {
+        struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RELEARNT, test->learnt }, { UNDERPASS_COUNTER_RECEIVED, test->learnt },
+        };
+        struct __sk_buff context = { .gso_size = test->merged ? 20 : 0, .gso_segs = test->merged ? 2 : 0 };
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct underpass_flow flow;
+        struct frame frame, before;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        if (test->tweak)
+                test->tweak(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        build(connection, test, to_server, &frame);
+        bench_flow_key(&frame, false, &key);
+        if (test->watched)
+                EXPECT(put_watched(bench, &key));
+        before = frame;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(bench_counted(bench, counts));
+        EXPECT_EQUAL(bench_flows_count(bench->flows), test->learnt);
+        EXPECT_EQUAL(bench_flows_count(bench->tries), test->watched && !test->learnt);
+        if (!test->learnt) {
+                EXPECT(frame_equal(&frame, &before));
+                return true;
+        }
+        frame_to_tcp(&before);
+        EXPECT(frame_equal(&frame, &before));
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.state, UNDERPASS_FLOW_TUNNELLED);
+        EXPECT_EQUAL(flow.slot, BENCH_SLOT);
+        EXPECT_EQUAL(flow.ifindex, BENCH_IFINDEX);
+        EXPECT_EQUAL(flow.received, 1);
+        return true;
+}
+
+static bool test_forgotten(void *context) {
+        for (int ipv6 = 0; ipv6 < 1 + place_has_ipv6(); ipv6++) {
+                struct connection connection;
+                bool passed = true;
+
+                EXPECT(open_connection(ipv6, FRAME_PORT_LOCAL, &connection));
+                for (size_t i = 0; passed && i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+                        passed = run_case(context, &connection, &cases[i / 2], i & 1);
+                        if (!passed)
+                                fprintf(stderr, "learn, IPv%d, to the %s: %s\n", ipv6 ? 6 : 4,
+                                        i & 1 ? "server" : "client", cases[i / 2].name);
+                }
+                close_connection(&connection);
+                EXPECT(passed);
+        }
+        return true;
+}
+
+/* What leaves before the peer has spoken goes plain; from its next datagram on it is tunnelled again. */
+static bool test_both_ways(void *context) {
+        static const struct learn_case expected = { .flags = FRAME_ACK };
+        struct frame_spec ours = { .flags = FRAME_ACK, .payload = 10 };
+        struct bench *bench = context;
+        struct connection connection;
+        struct frame frame, sent;
+        __u32 verdicts[3];
+
+        EXPECT(bench_reset(bench) == 0);
+        EXPECT(open_connection(false, FRAME_PORT_LOCAL, &connection));
+        build(&connection, &expected, false, &frame);
+        close_connection(&connection);
+        EXPECT(open_connection(false, FRAME_PORT_LOCAL, &connection));
+        /* The one before has been closed: its numbers fit no more. */
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdicts[0]) == 0);
+        EXPECT_EQUAL(bench_flows_count(bench->flows), 0);
+        build(&connection, &expected, false, &frame);
+        frame_build(&ours, &sent);
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &sent, NULL, &verdicts[0]) == 0);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdicts[1]) == 0);
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &sent, NULL, &verdicts[2]) == 0);
+        close_connection(&connection);
+        EXPECT_EQUAL(verdicts[0], BENCH_NEXT);
+        EXPECT_EQUAL(verdicts[1], BENCH_NEXT);
+        EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
+        EXPECT_EQUAL(verdicts[2], BENCH_REDIRECT);
+        return true;
+}
+
+/* A socket that listens is no connection. */
+static bool test_listening(void *context) {
+        struct bench *bench = context;
+
+        for (int ipv6 = 0; ipv6 < 1 + place_has_ipv6(); ipv6++) {
+                int listener = place_listen(FRAME_LOCAL, ipv6, LISTENING_PORT);
+                struct frame_spec spec = {
+                        .ipv6 = ipv6, .udp = true, .from = FRAME_REMOTE, .source_port = OTHER_PORT,
+                        .dest_port = LISTENING_PORT, .flags = FRAME_ACK,
+                };
+                struct frame frame, before;
+                __u32 verdict;
+                int r;
+
+                EXPECT(listener >= 0);
+                EXPECT(bench_reset(bench) == 0);
+                frame_build(&spec, &frame);
+                before = frame;
+                r = bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict);
+                close(listener);
+                EXPECT_EQUAL((unsigned) -r, 0);
+                EXPECT(frame_equal(&frame, &before));
+                EXPECT_EQUAL(bench_flows_count(bench->flows), 0);
+        }
+        return true;
+}
+
+/* A flow, how long it has been silent, and what sockets there are. */
+struct silent_case {
+        const char *name;
+        bool silent;
+        bool udp;        /* there is a UDP socket at its addresses and ports */
+        bool connection; /* there is its TCP connection */
+        bool listening;  /* there is a TCP socket that listens */
+        uint8_t flags;
+        bool converted;
+        bool accepted;   /* as a new flow */
+};
+
+static const struct silent_case silent_cases[] = {
+        { "silent, and somebody else has the port", true, true, false, false, FRAME_ACK, false, false },
+        { "silent, but its connection is there", true, true, true, false, FRAME_ACK, true, false },
+        { "silent, no socket at all: forwarded", true, false, false, false, FRAME_ACK, true, false },
+        { "not silent", false, true, false, false, FRAME_ACK, true, false },
+        { "silent, a server of both", true, true, false, true, FRAME_ACK, false, false },
+        { "silent, a server of both, asked anew", true, true, false, true, FRAME_SYN, true, true },
+        { "silent, a server of TCP, asked anew", true, false, false, true, FRAME_SYN, true, false },
+};
+
+static bool run_silent(struct bench *bench, const struct silent_case *test, bool ipv6) {
+        struct frame_spec spec = {
+                .ipv6 = ipv6, .udp = true, .from = FRAME_LOCAL, .source_port = FRAME_PORT_LOCAL,
+                .dest_port = LISTENING_PORT, .flags = test->flags, .options = FRAME_OPTIONS_MPTCP,
+        };
+        struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RECEIVED, test->converted },
+                { UNDERPASS_COUNTER_FLOWS_ACCEPTED, test->accepted },
+        };
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame, before;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, false, &key);
+        bench_tunnelled(&flow);
+        if (test->silent)
+                flow.seen_ns -= SILENT_SECONDS * 1000000000ULL;
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        before = frame;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT_EQUAL(frame.data[frame.protocol], test->converted ? FRAME_TCP : FRAME_UDP);
+        if (!test->converted)
+                EXPECT(frame_equal(&frame, &before));
+        EXPECT_EQUAL(bench_flows_count(bench->tries), test->accepted);
+        EXPECT_EQUAL(bench_flows_count(bench->flows), !test->accepted);
+        return bench_counted(bench, counts);
+}
+
+/* The sockets are those of the server's side here: the test plays the host that listens. */
+static bool test_silent(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(silent_cases) / sizeof(silent_cases[0]); i++) {
+                const struct silent_case *test = &silent_cases[i / 2];
+                struct connection connection = { .listener = -1, .client = -1 };
+                bool ipv6 = (i & 1) && place_has_ipv6(), passed;
+                int udp = test->udp ? place_udp(FRAME_REMOTE, ipv6, LISTENING_PORT) : -1;
+
+                EXPECT(!test->udp || udp >= 0);
+                if (test->connection)
+                        EXPECT(open_connection(ipv6, FRAME_PORT_LOCAL, &connection));
+                if (test->listening)
+                        connection.listener = place_listen(FRAME_REMOTE, ipv6, LISTENING_PORT);
+                passed = run_silent(context, test, ipv6);
+                close_connection(&connection);
+                if (udp >= 0)
+                        close(udp);
+                if (passed)
+                        continue;
+                fprintf(stderr, "IPv%d: %s\n", ipv6 ? 6 : 4, test->name);
+                return false;
+        }
+        return true;
+}
+
+int programs_learn(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "learn: forgotten connections", test_forgotten },
+                { "learn: both ways again", test_both_ways },
+                { "learn: a socket that listens", test_listening },
+                { "learn: flows that are long silent", test_silent },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}
