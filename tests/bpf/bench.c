@@ -25,6 +25,8 @@ enum {
         CPUS_MAX = 1024,
 };
 
+#define SILENCE_NS (12 * 1000000000ULL)
+
 bool bench_privileged(void) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
         struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
@@ -218,6 +220,16 @@ void bench_tunnelled(struct underpass_flow *ret) {
                 .slot = BENCH_SLOT,
                 .ifindex = BENCH_IFINDEX,
         };
+}
+
+/* On a machine that has just been started, nothing can be so long ago yet. */
+void bench_silent(struct underpass_flow *ret) {
+        const struct timespec moment = { .tv_nsec = 50000000 };
+
+        while (bench_now() < SILENCE_NS)
+                nanosleep(&moment, NULL);
+        bench_tunnelled(ret);
+        ret->opened_ns = ret->seen_ns = bench_now() - SILENCE_NS;
 }
 
 static struct underpass_verdict_key verdict_key(const struct underpass_flow_key *flow, __u32 ifindex) {
