@@ -13,8 +13,6 @@
 #include "link-tune.h"
 #include "log.h"
 #include "manager.h"
-#include "sock-diag.h"
-#include "source-nm.h"
 
 static int save(const Link *link) {
         Tunnel *tunnel = link->manager->tunnel;
@@ -117,43 +115,6 @@ static int add_endpoints(Link *link, const Plan *plan) {
         }
         applied->endpoint_flags = plan->endpoint_flags;
         return 0;
-}
-
-/*
- * Endpoints that NetworkManager registered before the tunnel was there: their first SYNs have left as plain
- * TCP. Removed and added again, the kernel builds their subflows anew, through the tunnel. A subflow that
- * has stood for a while is left in peace.
- */
-void link_announce_endpoints(Link *link) {
-        _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        MptcpPm *pm = link->manager->mptcp_pm;
-        size_t count = 0;
-        int r;
-
-        if (!pm || mptcp_pm_dump(pm, &endpoints, &count) < 0)
-                return;
-        for (size_t i = 0; i < count; i++) {
-                size_t subflows = 0;
-
-                if (endpoints[i].ifindex != link->ifindex || !(endpoints[i].flags & ENDPOINT_SUBFLOW))
-                        continue;
-                if (!source_nm_activating(link->manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex) &&
-                    sock_diag_mptcp_subflows(&endpoints[i].address, &subflows) >= 0 && subflows > 0) {
-                        log_line(LOG_INFO, link_name(link), NULL,
-                                 "%zu subflows are established outside of the tunnel and stay there until "
-                                 "they end.",
-                                 subflows);
-                        continue;
-                }
-                r = mptcp_pm_remove(pm, &endpoints[i]);
-                if (r >= 0)
-                        r = mptcp_pm_add(pm, &endpoints[i]);
-                if (r < 0 && r != -ENOENT && r != -EEXIST)
-                        log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ENDPOINT),
-                                 "An MPTCP endpoint cannot be announced anew: %s; new subflows use the "
-                                 "tunnel all the same.",
-                                 strerror(-r));
-        }
 }
 
 /* Gives the MTU back, but only if it still is what we set. */
@@ -287,7 +248,7 @@ static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_
                 *ret_stage = STAGE_ENDPOINT;
                 return add_endpoints(link, plan);
         case STEP_ANNOUNCE:
-                return 0; /* not here: link_announce_endpoints() */
+                return 0; /* not here: announce.c */
         }
         return -EINVAL;
 }

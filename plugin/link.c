@@ -85,6 +85,7 @@ Link *link_free(Link *link) {
                 return NULL;
         wake_waiters(link, true);
         sd_event_source_disable_unref(link->retry);
+        sd_event_source_disable_unref(link->check);
         link_facts_free(link->facts);
         profile_free(link->profile);
         strings_free(link->warnings);
@@ -329,6 +330,8 @@ static void settle(Link *link) {
                 conclude(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (r >= 0 && (steps & STEP_ANNOUNCE))
                 link_announce_endpoints(link);
+        if (r >= 0 && (steps & (STEP_ANNOUNCE | STEP_ENDPOINTS)))
+                link_watch_subflows(link, UINT32_MAX);
 }
 
 static void on_answer(void *userdata) {

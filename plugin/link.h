@@ -74,6 +74,8 @@ struct Link {
         unsigned asking;       /* sources that have not answered yet */
         bool retried;          /* the one delayed retry after a failure has been used */
         sd_event_source *retry;
+        sd_event_source *check; /* of the subflows, see announce.c */
+        unsigned checks_left;
         LinkWaiter *waiters;
 };
 
@@ -109,6 +111,10 @@ int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stag
 /* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
  * kernel takes its time for it, and nobody has to wait. */
 void link_announce_endpoints(Link *link);
+
+/* Looks a few times, in a while, whether the endpoints of the link have got their subflows, and announces
+ * those anew that have not; 0 checks: not any more. */
+void link_watch_subflows(Link *link, unsigned checks);
 
 /* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or
  * link go. */
