@@ -35,8 +35,8 @@ static void announce(Link *link, const MptcpEndpoint *endpoint) {
                 r = mptcp_pm_add(link->manager->mptcp_pm, endpoint);
         if (r < 0 && r != -ENOENT && r != -EEXIST)
                 log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ENDPOINT),
-                         "An MPTCP endpoint cannot be announced anew: %s; new connections use the tunnel all "
-                         "the same.",
+                         "An MPTCP endpoint cannot be announced anew: %s; new connections use the tunnel "
+                         "all the same.",
                          strerror(-r));
 }
 

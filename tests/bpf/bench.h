@@ -102,7 +102,7 @@ int bench_get_flow(int map, const struct underpass_flow_key *key, struct underpa
 /* A record as the programs leave it: tunnelled, of this link, seen now. */
 void bench_tunnelled(struct underpass_flow *ret);
 
-/* The same, but nothing has been seen of it for longer than the programs wait before they ask for sockets. */
+/* The same, but nothing has been seen of it for longer than the programs wait before asking for sockets. */
 void bench_silent(struct underpass_flow *ret);
 
 /* What is known about the far end of a flow, on this interface. */

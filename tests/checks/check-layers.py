@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps the rules of the rooms: who may include what, how long a file and a function may be, how a file opens.
+"""Keeps the rules of the rooms: who may include what, how long a file and a function may be and how wide a line,
+how a file opens. Tests in C are only asked for lengths and width.
 
 Usage: check-layers.py ROOT, or check-layers.py --self-test (every rule is broken once and must be noticed).
 The rooms are those of the layer table in plugin/README.md.
@@ -14,6 +15,7 @@ import tempfile
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 59
+COLUMNS_MAX = 109  # as .editorconfig says
 
 # Rooms of plugin/ and bpf/, the first row that matches a file's name counts. What no row names is L4, the service.
 # The family of an L3 file is what it may include of its own layer.
@@ -166,6 +168,12 @@ def check_lengths(text):
             start = number
 
 
+def check_width(text):
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > COLUMNS_MAX:
+            yield number, f"has {len(line)} columns, more than {COLUMNS_MAX}"
+
+
 def check_words(path, text):
     code = code_only(text)
     in_bpf = path.parent.name == "bpf"
@@ -187,7 +195,14 @@ def check_file(path):
     yield from check_opening(path, text)
     yield from check_includes(path.name, text)
     yield from check_lengths(text)
+    yield from check_width(text)
     yield from check_words(path, text)
+
+
+def check_test(path):
+    text = path.read_text(encoding="utf-8")
+    yield from check_lengths(text)
+    yield from check_width(text)
 
 
 def check_tree(root):
@@ -195,7 +210,10 @@ def check_tree(root):
     files = sorted(path for folder in ["bpf", "data", "dispatcher", "plugin"] for path in (root / folder).glob("*.[ch]"))
     if not files:
         return [f"{root}: no sources found"]
-    return [f"{path.relative_to(root)}:{number}: {complaint}" for path in files for number, complaint in check_file(path)]
+    complaints = [(path, *complaint) for path in files for complaint in check_file(path)]
+    tests = sorted((root / "tests").glob("*/*.[ch]"))
+    complaints += [(path, *complaint) for path in tests for complaint in check_test(path)]
+    return [f"{path.relative_to(root)}:{number}: {complaint}" for path, number, complaint in complaints]
 
 
 # ---- self-test
@@ -216,6 +234,8 @@ GOOD = {
     "plugin/source-nm.c": OPENING + '#include <systemd/sd-bus.h>\n\n#include "source.h"\n',
     "plugin/tunnel-pins.c": OPENING + '#include <bpf/bpf.h>\n\n#include "underpass.skel.h"\n',
     "plugin/link.c": OPENING + '#include "tunnel.h"\n\n/* "goto" and printf( in a comment */\nconst char *s = "goto printf(";\n',
+    "plugin/bus-link.c": OPENING + "/* " + "…" * (COLUMNS_MAX - 6) + " */\n",
+    "tests/unit/test-plan.c": '#include "anything.h"\n' + function(FUNCTION_LINES_MAX),
     "plugin/ctl-profile.c": OPENING + "#include <NetworkManager.h>\n#include <gio/gio.h>\n",
 }
 
@@ -245,6 +265,9 @@ BAD = [
     ("plugin/link.c", OPENING + 'int f(void) {\n        printf("here\\n");\n}\n', "prints"),
     ("plugin/link.c", OPENING + 'int f(void) {\n        fprintf(stderr, "here\\n");\n}\n', "prints"),
     ("bpf/flow.h", SHARED + 'int f(void) {\n        bpf_printk("here");\n}\n', "traces"),
+    ("plugin/link.c", OPENING + "/* " + "w" * (COLUMNS_MAX - 5) + " */\n", "has 110 columns"),
+    ("tests/unit/test-plan.c", "/* " + "w" * (COLUMNS_MAX - 5) + " */\n", "has 110 columns"),
+    ("tests/unit/test-plan.c", function(FUNCTION_LINES_MAX + 1), "function of 60 lines"),
     ("plugin/link.c", OPENING + "/* TO" "DO: more */\n", "unfinished"),
     ("plugin/link.c", OPENING + "int\ta;\n", "tab"),
     ("plugin/link.c", OPENING + "int a; \n", "trailing"),
@@ -255,7 +278,7 @@ def complaints_about(files):
     with tempfile.TemporaryDirectory(prefix="underpass-layers-") as folder:
         root = pathlib.Path(folder)
         for name, text in files.items():
-            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text, encoding="utf-8")
         return check_tree(root)
 
