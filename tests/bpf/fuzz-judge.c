@@ -34,6 +34,7 @@ static bool locate_ipv4(struct frame *frame, uint8_t protocol) {
 static bool locate_ipv6(struct frame *frame, uint8_t protocol) {
         const uint8_t *ip = frame->data + frame->layer3;
         size_t left = frame_get16(ip + 4);
+        bool jumbo = left == 0; /* more than 64 KiB, RFC 2675 */
 
         if (frame->length < frame->layer3 + IPV6_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] >> 4 != 6)
                 return false;
@@ -46,9 +47,9 @@ static bool locate_ipv6(struct frame *frame, uint8_t protocol) {
                 if ((kind != 0 && kind != 43 && kind != 60) || frame->layer4 + 2 > frame->length)
                         return false;
                 length = (size_t) frame->data[frame->layer4 + 1] * 8 + 8;
-                if (length > left)
+                if (!jumbo && length > left)
                         return false;
-                left -= length;
+                left -= jumbo ? 0 : length;
                 frame->protocol = frame->layer4;
                 frame->layer4 += length;
         }
@@ -71,6 +72,8 @@ static bool is_ipv6(const struct frame *frame) {
 }
 
 uint16_t judge_length(const struct frame *frame) {
+        if (is_ipv6(frame) && frame_get16(frame->data + frame->layer3 + 4) == 0)
+                return 0; /* jumbo: no length at all */
         return (uint16_t) frame_layer4_length(frame);
 }
 
@@ -89,8 +92,8 @@ bool judge_convertible(const struct frame *frame) {
 }
 
 /*
- * The sum of pseudo header and segment, as far as the bytes are there: what is missing is missing before and
- * after.
+ * The sum of pseudo header and segment, as far as the bytes are there: what is missing is missing before
+ * and after.
  */
 static uint16_t layer4_sum(const struct frame *frame) {
         const uint8_t *ip = frame->data + frame->layer3;

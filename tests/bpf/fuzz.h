@@ -2,13 +2,35 @@
 #pragma once
 
 /*
- * What libFuzzer calls, and the judge of fuzz-packets.c.
+ * What libFuzzer calls; and of fuzz-packets.c its packets and its judges.
+ *
+ * Room: libc only, nothing of bpf/.
  */
 
 #include "frame.h"
 
 /* libFuzzer's entry: aborts when a property does not hold. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+        FUZZ_MTU = 1500,
+        FUZZ_PORT = FRAME_PORT_LOCAL, /* our port of the first known flow; the others follow */
+        FUZZ_FLOWS = 6,
+        FUZZ_SEQUENCE = 0x00abcdef,   /* of the SYNs that are known */
+};
+
+/* What a packet is to be like. */
+struct fuzz_wish {
+        bool incoming;
+        bool raw;      /* without Ethernet header */
+        bool may_be_error;
+};
+
+/*
+ * SYNs, segments of known flows, ICMP errors, fragments and noise, in the form that the program looks at or
+ * (sometimes) in the other one.
+ */
+void fuzz_make(uint64_t *random, const struct fuzz_wish *wish, struct frame *ret);
 
 /* Limits of the MSS that the programs ran with; 0: none. */
 struct judge_limits {
@@ -17,10 +39,10 @@ struct judge_limits {
 };
 
 /*
- * Finds the layer 4 header of this protocol in a packet of any shape and sets the offsets of the frame. The
- * rules are those that bpf/packet.h promises: IPv4 with options, up to four IPv6 extension headers, no
- * fragments, 20 bytes of header there. layer3 is where the IP header begins, ethertype what the kernel takes
- * for the EtherType.
+ * Finds the layer 4 header of this protocol in a packet of any shape and sets the offsets of the frame.
+ * The rules are those that bpf/packet.h promises: IPv4 with options, up to four IPv6 extension headers,
+ * no fragments, 20 bytes of header there. layer3 is where the IP header begins, ethertype what the kernel
+ * takes for the EtherType.
  */
 bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_t protocol);
 
@@ -42,3 +64,27 @@ bool judge_convertible(const struct frame *frame);
  */
 bool judge_conversion(const struct frame *before, const struct frame *after, bool to_udp,
                       const struct judge_limits *limits);
+
+/* An ICMP error about a UDP datagram. */
+struct judge_quote {
+        size_t icmp;
+        size_t inner;    /* the quoted IP header */
+        size_t layer4;   /* the quoted UDP header */
+        size_t length;   /* bytes of it that count: 8, 16 or 20 */
+        bool ipv6;
+        bool refusal;    /* says that UDP does not get there */
+};
+
+/* Finds the quote in a packet of any shape; false when it is no such error, or not to be touched. */
+bool judge_find_quote(const struct frame *frame, size_t layer3, uint16_t ethertype,
+                      struct judge_quote *ret);
+
+/* Sequence number in the quote; there must be 16 bytes of it. */
+uint32_t judge_quoted_sequence(const struct frame *frame, const struct judge_quote *quote);
+
+/*
+ * Expects that after is the error about the TCP form: the quote as far as it reaches, everything else
+ * untouched, all sums as right or as wrong as they were. sequence is for a quote of less than 16 bytes.
+ */
+bool judge_error(const struct frame *before, const struct frame *after, const struct judge_quote *quote,
+                 uint32_t sequence);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What has to become of a packet at each program, see fuzz-round.h.
+ *
+ * Room: bench.h, fuzz.h.
+ */
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "fuzz-round.h"
+
+enum { ETHERNET_LENGTH = 14 };
+
+static uint64_t all_counted(const struct round *round) {
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < UNDERPASS_COUNTER_COUNT; i++)
+                sum += round->counted.value[i];
+        return sum;
+}
+
+/* How often one of these; the list ends with the number of all counters. */
+static uint64_t counted(const struct round *round, const enum underpass_counter *which) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; which[i] != UNDERPASS_COUNTER_COUNT; i++)
+                sum += round->counted.value[which[i]];
+        return sum;
+}
+
+static bool in_tunnel(const struct round *round) {
+        return round->flow.state == UNDERPASS_FLOW_TRYING || round->flow.state == UNDERPASS_FLOW_TUNNELLED;
+}
+
+/* A packet of ours that is not a first SYN: whether what is known takes it into the tunnel. */
+static bool carried(const struct round *round) {
+        const uint8_t *tcp = round->before.data + round->before.layer4;
+        bool syn_ack = (tcp[13] & (FRAME_SYN | FRAME_ACK)) == (FRAME_SYN | FRAME_ACK);
+
+        if (!in_tunnel(round) || ((round->flow.flags & UNDERPASS_FLOW_PLAIN_SYN) && syn_ack))
+                return false;
+        if (round->flow.state == UNDERPASS_FLOW_TUNNELLED)
+                return true;
+        if (round->flow.flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED))
+                return true;
+        return syn_ack || ((tcp[13] & FRAME_RST) && frame_get32(tcp + 4) == 0);
+}
+
+bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
+        static const enum underpass_counter reasons[] = {
+                UNDERPASS_COUNTER_PASS_FRAGMENT, UNDERPASS_COUNTER_PASS_SIGNED,
+                UNDERPASS_COUNTER_FALLBACK_SILENCE, UNDERPASS_COUNTER_FALLBACK_REFUSED,
+                UNDERPASS_COUNTER_PLAIN_BLOCKED, UNDERPASS_COUNTER_PLAIN_ON_DEMAND,
+                UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
+        };
+        bool located = round->protocol == FRAME_TCP;
+        bool syn = located && (round->before.data[round->before.layer4 + 13] & (FRAME_SYN | FRAME_ACK)) ==
+                                      FRAME_SYN;
+        bool redirected = round->verdict == BENCH_REDIRECT;
+        size_t added = round->program == BENCH_EGRESS_RAW && redirected ? ETHERNET_LENGTH : 0;
+
+        EXPECT_EQUAL(round->after.length, round->before.length + added);
+        EXPECT(memcmp(round->after.data + added, round->before.data, round->before.length) == 0);
+        EXPECT(redirected || round->verdict == BENCH_NEXT);
+        if (!syn)
+                EXPECT_EQUAL(redirected, located && carried(round));
+        if (redirected) {
+                /* A SYN over UDP is counted, and nothing else. */
+                EXPECT_EQUAL(all_counted(round), syn);
+                EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_FLOWS_OPENED], syn);
+                fuzzer->redirected++;
+                return true;
+        }
+        EXPECT(all_counted(round) <= 1);
+        EXPECT_EQUAL(all_counted(round), counted(round, reasons));
+        if (located && !syn)
+                EXPECT_EQUAL(all_counted(round), 0);
+        return true;
+}
+
+bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round) {
+        static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
+        static const enum underpass_counter drops[] = {
+                UNDERPASS_COUNTER_DROP_HOP_FOREIGN, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED,
+                UNDERPASS_COUNTER_DROP_HOP_HEADER, UNDERPASS_COUNTER_COUNT,
+        };
+        static const enum underpass_counter sent[] = {
+                UNDERPASS_COUNTER_SENT, UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_URGENT_CLEARED,
+                UNDERPASS_COUNTER_COUNT,
+        };
+        bool foreign = round->context.cb[2] != fuzzer->hop_note.cb[2];
+
+        EXPECT_EQUAL(round->verdict, round->protocol == FRAME_TCP && judge_offset_sound(&round->before) &&
+                                                     !round->context.gso_size && !foreign ?
+                                             BENCH_REDIRECT :
+                                             BENCH_DROP);
+        if (round->verdict == BENCH_DROP) {
+                fuzzer->dropped++;
+                EXPECT_EQUAL(all_counted(round), 1);
+                EXPECT_EQUAL(counted(round, drops), 1);
+                return true;
+        }
+        fuzzer->converted++;
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_SENT], 1);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_URGENT_CLEARED],
+                     !!(round->before.data[round->before.layer4 + 13] & FRAME_URG));
+        EXPECT_EQUAL(all_counted(round), counted(round, sent));
+        return judge_conversion(&round->before, &round->after, true, &limits);
+}
+
+/* An error about a datagram: dropped, as it refuses a SYN, or turned into one about TCP, or none of ours. */
+static bool judge_quoting(struct fuzzer *fuzzer, const struct round *round) {
+        const struct underpass_flow *flow = &round->flow;
+        bool refused = round->quote.refusal && flow->state == UNDERPASS_FLOW_TRYING &&
+                       (flow->flags & UNDERPASS_FLOW_OPENED_HERE);
+        bool other = refused && round->quote.length >= 16 &&
+                     judge_quoted_sequence(&round->before, &round->quote) + 1 != flow->expected;
+        bool dropped = refused && !other && (fuzzer->link.flags & UNDERPASS_LINK_FALLBACK);
+
+        EXPECT_EQUAL(round->verdict, dropped ? BENCH_DROP : BENCH_NEXT);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_ICMP], dropped);
+        if (dropped || other || !in_tunnel(round)) {
+                EXPECT_EQUAL(all_counted(round), dropped);
+                EXPECT(frame_equal(&round->before, &round->after));
+                fuzzer->refused += dropped;
+                return true;
+        }
+        fuzzer->errors++;
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_ICMP_CONVERTED], 1);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_ICMP_SHORT], round->quote.length < 16);
+        EXPECT_EQUAL(all_counted(round), 1 + (round->quote.length < 16));
+        return judge_error(&round->before, &round->after, &round->quote, ntohl(flow->sequence));
+}
+
+bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
+        static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
+        static const enum underpass_counter received[] = {
+                UNDERPASS_COUNTER_RECEIVED, UNDERPASS_COUNTER_FLOWS_ACCEPTED,
+                UNDERPASS_COUNTER_FLOWS_ESTABLISHED, UNDERPASS_COUNTER_MSS_CLAMPED,
+                UNDERPASS_COUNTER_COUNT,
+        };
+        static const enum underpass_counter reasons[] = {
+                UNDERPASS_COUNTER_PASS_NOT_MPTCP, UNDERPASS_COUNTER_PASS_PORT,
+                UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, UNDERPASS_COUNTER_PASS_LENGTH,
+                UNDERPASS_COUNTER_PASS_MERGED, UNDERPASS_COUNTER_PASS_SIGNED,
+                UNDERPASS_COUNTER_COUNT,
+        };
+        bool accepted = round->counted.value[UNDERPASS_COUNTER_FLOWS_ACCEPTED];
+        bool udp = round->protocol == FRAME_UDP;
+        bool convertible = udp && !round->context.gso_size && judge_convertible(&round->before);
+
+        if (round->quotes)
+                return judge_quoting(fuzzer, round);
+        EXPECT_EQUAL(round->verdict, BENCH_NEXT);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED],
+                     convertible && (in_tunnel(round) || accepted));
+        EXPECT(!accepted || !in_tunnel(round));
+        if (round->counted.value[UNDERPASS_COUNTER_RECEIVED]) {
+                fuzzer->converted++;
+                EXPECT_EQUAL(all_counted(round), counted(round, received));
+                return judge_conversion(&round->before, &round->after, false, &limits);
+        }
+        EXPECT(frame_equal(&round->before, &round->after));
+        EXPECT(all_counted(round) <= 1);
+        /* Plain TCP is only looked at, and may tell that options get lost. */
+        EXPECT_EQUAL(all_counted(round), udp ? counted(round, reasons) :
+                                               round->counted.value[UNDERPASS_COUNTER_STRIPPED]);
+        return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One round of fuzz-packets.c: a packet, what is known of its flow, what the programs made of it, and
+ * whether that was right.
+ *
+ * Room: bench.h, fuzz.h.
+ */
+
+#include "bench.h"
+#include "fuzz.h"
+
+enum {
+        ROUND_MSS_IPV4 = 1300, /* limits of the link */
+        ROUND_MSS_IPV6 = 1280,
+};
+
+/* One packet and what became of it. */
+struct round {
+        enum bench_program program;
+        struct frame before;
+        struct frame after;
+        struct __sk_buff context;
+        uint8_t protocol;     /* that was located, or 0 */
+        bool quotes;          /* it is an ICMP error about UDP, see quote */
+        struct judge_quote quote;
+        struct underpass_flow flow; /* known before; state 0: none */
+        __u32 verdict;
+        struct underpass_counters counted; /* by this packet, in both slots */
+};
+
+struct fuzzer {
+        struct bench bench;
+        uint64_t random;
+        struct __sk_buff hop_note;
+        struct underpass_link link;
+        struct underpass_counters counters;
+        unsigned long rounds, converted, dropped, redirected, errors, refused;
+};
+
+/* Each expects that the programs did the right thing and counted it. */
+bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round);
+bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round);
+bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round);
