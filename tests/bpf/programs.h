@@ -16,6 +16,7 @@ int programs_demand(struct bench *bench);
 int programs_icmp(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_plain(struct bench *bench);
+int programs_parts(struct bench *bench);
 
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);

@@ -36,6 +36,7 @@ int main(void) {
         failed += programs_icmp(&bench);
         failed += programs_mtu(&bench);
         failed += programs_plain(&bench);
+        failed += programs_parts(&bench);
         if (placed) {
                 failed += programs_learn(&bench);
                 failed += programs_keepalive(&bench);
