@@ -151,6 +151,8 @@ class Lab:
             "ipv4_addresses": f"{address(interface)}/24",
             "ipv4_gateway": address(interface, router=True),
             "ipv4_route_metric": metric,
+            # Newer NetworkManagers look for a duplicate first; the activation does not wait for the outcome.
+            "ipv4_dad_timeout": 0,
             "ipv6_method": "manual",
             "ipv6_addresses": f"{address(interface, 6)}/64",
             "ipv6_gateway": address(interface, 6, router=True),

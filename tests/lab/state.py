@@ -29,7 +29,7 @@ COMMANDS = {
 NOISE = [
     (re.compile(r"\b(expires|valid_lft|preferred_lft) \d+sec"), r"\1 N"),
     (re.compile(r"\bid \d+ "), "id N "),  # MPTCP endpoints get a new number each time
-    (re.compile(r"\b(\w+_timer) +[0-9.]+"), r"\1 N"),  # of bridges
+    (re.compile(r"\b(\w+_timer|fdb_n_learned) +[0-9.]+"), r"\1 N"),  # of bridges
 ]
 
 
