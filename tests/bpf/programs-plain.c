@@ -91,6 +91,15 @@ static const struct story beside[] = {
           { ACCEPTED(1), ESTABLISHED(1), RECEIVED(2) } },
 };
 
+static const struct story crossing[] = {
+        { "both sides open at once: two SYNs, then two SYN-ACKs", false,
+          { STORY_OUR_SYN(TRYING),
+            { .incoming = true, .flags = FRAME_SYN, .sequence = STORY_PEER_SEQUENCE, .state = TRYING },
+            { .flags = STORY_SYN_ACK, .sequence = STORY_OUR_SEQUENCE, .state = TRYING },
+            STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(2) } },
+};
+
 static const struct story signatures[] = {
         { "TCP-MD5", false, { STORY_SYN(FRAME_OPTIONS_MD5, NOWHERE, .incoming = false) }, { SIGNED(1) } },
         { "TCP-AO", false, { STORY_SYN(FRAME_OPTIONS_AO, NOWHERE, .incoming = false) }, { SIGNED(1) } },
@@ -113,6 +122,10 @@ static bool test_plain_syns(void *context) {
 
 static bool test_beside(void *context) {
         return story_run_all(context, beside, sizeof(beside) / sizeof(beside[0]));
+}
+
+static bool test_crossing(void *context) {
+        return story_run_all(context, crossing, sizeof(crossing) / sizeof(crossing[0]));
 }
 
 static bool test_signatures(void *context) {
@@ -210,6 +223,7 @@ int programs_plain(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "plain: a plain SYN and a tunnelled flow", test_plain_syns },
                 { "plain: a SYN over UDP and a plain connection", test_beside },
+                { "plain: both sides open at once", test_crossing },
                 { "plain: signed SYNs", test_signatures },
                 { "plain: super-packets without a length", test_jumbo },
                 { "plain: no length left", test_no_length_left },
