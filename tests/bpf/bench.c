@@ -1,77 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The loaded programs under test, see bench.h.
+ * What is the same for the programs in the kernel and on the host, see bench.h.
  *
- * Room: libbpf and the skeleton.
+ * Room: the functions of bench.h.
  */
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "bench.h"
-#include "underpass.skel.h"
-
-enum {
-        /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */
-        TEST_SUMMED = 1U << 2,
-        CPUS_MAX = 1024,
-};
 
 #define SILENCE_NS (12 * 1000000000ULL)
-
-bool bench_privileged(void) {
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
-
-        if (syscall(SYS_capget, &header, sets) < 0)
-                return false;
-        return (sets[CAP_TO_INDEX(CAP_BPF)].effective & CAP_TO_MASK(CAP_BPF)) &&
-               (sets[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN));
-}
-
-int bench_open(struct bench *ret) {
-        struct underpass_bpf *object = underpass_bpf__open_and_load();
-        int cpus = libbpf_num_possible_cpus();
-
-        if (!object)
-                return -errno;
-        if (cpus < 0 || cpus > CPUS_MAX) {
-                underpass_bpf__destroy(object);
-                return cpus < 0 ? cpus : -E2BIG;
-        }
-        *ret = (struct bench) {
-                .object = object,
-                .programs = {
-                        [BENCH_EGRESS] = bpf_program__fd(object->progs.underpass_egress_ethernet),
-                        [BENCH_EGRESS_RAW] = bpf_program__fd(object->progs.underpass_egress_raw),
-                        [BENCH_INGRESS] = bpf_program__fd(object->progs.underpass_ingress_ethernet),
-                        [BENCH_INGRESS_RAW] = bpf_program__fd(object->progs.underpass_ingress_raw),
-                        [BENCH_HOP] = bpf_program__fd(object->progs.underpass_hop),
-                },
-                .keepalive = bpf_program__fd(object->progs.underpass_keepalive),
-                .links = bpf_map__fd(object->maps.links),
-                .hop = bpf_map__fd(object->maps.hop),
-                .flows = bpf_map__fd(object->maps.flows),
-                .tries = bpf_map__fd(object->maps.tries),
-                .verdicts = bpf_map__fd(object->maps.verdicts),
-                .counters = bpf_map__fd(object->maps.counters),
-                .cpus = cpus,
-        };
-        return 0;
-}
-
-void bench_close(struct bench *bench) {
-        underpass_bpf__destroy(bench->object);
-        bench->object = NULL;
-}
 
 void bench_default_link(struct underpass_link *ret) {
         *ret = (struct underpass_link) {
@@ -87,20 +28,20 @@ void bench_default_link(struct underpass_link *ret) {
 int bench_set_link(const struct bench *bench, const struct underpass_link *link) {
         __u32 ifindex = BENCH_IFINDEX;
 
-        return bpf_map_update_elem(bench->links, &ifindex, link, BPF_ANY);
+        return bench_map_update(bench->links, &ifindex, link);
 }
 
 int bench_remove_link(const struct bench *bench) {
         __u32 ifindex = BENCH_IFINDEX;
 
-        return bpf_map_delete_elem(bench->links, &ifindex);
+        return bench_map_delete(bench->links, &ifindex);
 }
 
 int bench_set_hop(const struct bench *bench, __u32 ifindex) {
         struct underpass_hop hop = { .ifindex = ifindex };
         __u32 zero = 0;
 
-        return bpf_map_update_elem(bench->hop, &zero, &hop, BPF_ANY);
+        return bench_map_update(bench->hop, &zero, &hop);
 }
 
 __u64 bench_now(void) {
@@ -119,12 +60,12 @@ union any_key {
 static void empty(int map) {
         union any_key key;
 
-        while (bpf_map_get_next_key(map, NULL, &key) == 0 && bpf_map_delete_elem(map, &key) == 0)
+        while (bench_map_next(map, NULL, &key) == 0 && bench_map_delete(map, &key) == 0)
                 ;
 }
 
 int bench_reset(const struct bench *bench) {
-        static const struct underpass_counters zero[CPUS_MAX];
+        static const struct underpass_counters zero[BENCH_CPUS_MAX];
         const __u32 slots[] = { 0, BENCH_SLOT };
         struct underpass_link link;
         int r;
@@ -133,39 +74,13 @@ int bench_reset(const struct bench *bench) {
         empty(bench->tries);
         empty(bench->verdicts);
         for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-                r = bpf_map_update_elem(bench->counters, &slots[i], zero, BPF_ANY);
+                r = bench_map_update(bench->counters, &slots[i], zero);
                 if (r < 0)
                         return r;
         }
         bench_default_link(&link);
         r = bench_set_link(bench, &link);
         return r < 0 ? r : bench_set_hop(bench, BENCH_HOP_IFINDEX);
-}
-
-int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
-              struct __sk_buff *context, __u32 *ret_verdict) {
-        struct frame out = *frame;
-        struct __sk_buff none = {}, context_out = {};
-        LIBBPF_OPTS(bpf_test_run_opts, options,
-                    .data_in = frame->data,
-                    .data_size_in = (__u32) frame->length,
-                    .data_out = out.data,
-                    .data_size_out = sizeof(out.data),
-                    .ctx_in = context ? context : &none,
-                    .ctx_size_in = sizeof(none),
-                    .ctx_out = &context_out,
-                    .ctx_size_out = sizeof(context_out),
-                    .flags = summed ? TEST_SUMMED : 0);
-        int r = bpf_prog_test_run_opts(bench->programs[program], &options);
-
-        if (r < 0)
-                return r;
-        out.length = options.data_size_out;
-        *frame = out;
-        if (context)
-                *context = context_out;
-        *ret_verdict = options.retval;
-        return 0;
 }
 
 int bench_hop_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret) {
@@ -205,11 +120,11 @@ void bench_flow_key(const struct frame *frame, bool outgoing, struct underpass_f
 }
 
 int bench_put_flow(int map, const struct underpass_flow_key *key, const struct underpass_flow *flow) {
-        return bpf_map_update_elem(map, key, flow, BPF_ANY);
+        return bench_map_update(map, key, flow);
 }
 
 int bench_get_flow(int map, const struct underpass_flow_key *key, struct underpass_flow *ret) {
-        return bpf_map_lookup_elem(map, key, ret);
+        return bench_map_lookup(map, key, ret);
 }
 
 void bench_tunnelled(struct underpass_flow *ret) {
@@ -243,14 +158,14 @@ int bench_put_verdict(const struct bench *bench, const struct underpass_flow_key
                       const struct underpass_verdict *verdict) {
         struct underpass_verdict_key of = verdict_key(key, ifindex);
 
-        return bpf_map_update_elem(bench->verdicts, &of, verdict, BPF_ANY);
+        return bench_map_update(bench->verdicts, &of, verdict);
 }
 
 void bench_get_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
                        struct underpass_verdict *ret) {
         struct underpass_verdict_key of = verdict_key(key, ifindex);
 
-        if (bpf_map_lookup_elem(bench->verdicts, &of, ret) < 0)
+        if (bench_map_lookup(bench->verdicts, &of, ret) < 0)
                 *ret = (struct underpass_verdict) {};
 }
 
@@ -258,15 +173,15 @@ unsigned bench_flows_count(int map) {
         struct underpass_flow_key key;
         unsigned count = 0;
 
-        for (int r = bpf_map_get_next_key(map, NULL, &key); r == 0;
-             r = bpf_map_get_next_key(map, &key, &key))
+        for (int r = bench_map_next(map, NULL, &key); r == 0;
+             r = bench_map_next(map, &key, &key))
                 count++;
         return count;
 }
 
 int bench_counters(const struct bench *bench, __u32 slot, struct underpass_counters *ret) {
-        struct underpass_counters each[CPUS_MAX];
-        int r = bpf_map_lookup_elem(bench->counters, &slot, each);
+        struct underpass_counters each[BENCH_CPUS_MAX];
+        int r = bench_map_lookup(bench->counters, &slot, each);
 
         if (r < 0)
                 return r;

@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * The loaded programs, run by the kernel on packets that the tests make (BPF_PROG_TEST_RUN): packet in,
- * verdict and packet out. Nothing is attached and nothing pinned, so no interface and no packet of the
- * machine is touched.
+ * The programs, run on packets that the tests make: packet in, verdict and packet out. Nothing is
+ * attached and nothing pinned, so no interface and no packet of the machine is touched.
  *
- * Room: libbpf, the maps of the object. All functions return negative errno, or bool where they are
- * expectations.
+ * Two twins can run them: bench-kernel.c has loaded them into the kernel (BPF_PROG_TEST_RUN),
+ * bench-host.c has compiled them for the host, where sanitizers and libFuzzer see every step.
+ *
+ * Room: the maps of the object. All functions return negative errno, or bool where they are expectations.
  */
 
 #include <linux/bpf.h>
@@ -31,6 +32,7 @@ enum {
         BENCH_HOP_IFINDEX = 4242,
         BENCH_SLOT = 7,
         BENCH_COUNTS_MAX = 6,
+        BENCH_CPUS_MAX = 1024,
 };
 
 /* What programs return. */
@@ -39,9 +41,9 @@ enum {
 #define BENCH_REDIRECT 7U
 
 struct bench {
-        struct underpass_bpf *object;
+        struct underpass_bpf *object; /* NULL on the host */
         int programs[BENCH_PROGRAM_COUNT];
-        int keepalive; /* cannot be run on a packet */
+        int keepalive; /* cannot be run on a packet, and is not there on the host */
         int links;
         int hop;
         int flows;
@@ -58,7 +60,7 @@ struct bench_count {
         bool anywhere;  /* slot 0 instead of the slot of the link */
 };
 
-/* Whether this process has CAP_BPF and CAP_NET_ADMIN; without them the tests are skipped. */
+/* Whether this process has CAP_BPF and CAP_NET_ADMIN, if they are needed. Else the tests are skipped. */
 bool bench_privileged(void);
 
 /* Loads the object. */
@@ -86,6 +88,12 @@ int bench_set_hop(const struct bench *bench, __u32 ifindex);
  */
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict);
+
+/* The maps, by the numbers that struct bench has. Per-CPU values: all of them, one after the other. */
+int bench_map_update(int map, const void *key, const void *value);
+int bench_map_lookup(int map, const void *key, void *ret);
+int bench_map_delete(int map, const void *key);
+int bench_map_next(int map, const void *key, void *ret_key);
 
 /* The context with which packets arrive at the hop, as the egress program leaves it. */
 int bench_hop_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret);

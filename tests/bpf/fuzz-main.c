@@ -58,6 +58,6 @@ int main(int count, char **arguments) {
         for (int i = 1; i < count; i++)
                 if (!replay(arguments[i]))
                         return EXIT_FAILED;
-        printf("ok    fuzz-rewrite\n");
+        printf("ok    %s\n", arguments[0]);
         return EXIT_PASSED;
 }

@@ -39,6 +39,18 @@ struct fuzzer {
         unsigned long rounds, converted, dropped, redirected, errors, refused;
 };
 
+/* Known flows of both IP versions in every state, and a profile that takes a lot; dice: which one. */
+bool round_set_up(struct fuzzer *fuzzer, uint32_t dice);
+
+/* Which packets a program is for. */
+void round_wish(enum bench_program program, struct fuzz_wish *ret);
+
+/* Runs round->program on round->before with round->context, and judges what came out. */
+bool round_run(struct fuzzer *fuzzer, struct round *round);
+
+/* Prints a round that went wrong. */
+void round_dump(const struct round *round);
+
 /* Each expects that the programs did the right thing and counted it. */
 bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round);
 bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round);

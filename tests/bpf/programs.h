@@ -2,10 +2,14 @@
 #pragma once
 
 /*
- * The groups of test-programs.c. Each runs its tests, prints one line for each and returns how many failed.
+ * The groups of tests of the programs. Each runs its tests, prints one line for each and returns how many
+ * failed.
  */
 
 #include "bench.h"
+
+/* All that need nothing but packets. */
+int programs_packets(struct bench *bench);
 
 int programs_egress(struct bench *bench);
 int programs_hop(struct bench *bench);

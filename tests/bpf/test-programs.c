@@ -27,22 +27,12 @@ int main(void) {
                 fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
                 return EXIT_FAILED;
         }
-        failed = programs_egress(&bench);
-        failed += programs_hop(&bench);
-        failed += programs_ingress(&bench);
-        failed += programs_flows(&bench);
-        failed += programs_fallback(&bench);
-        failed += programs_demand(&bench);
-        failed += programs_icmp(&bench);
-        failed += programs_mtu(&bench);
-        failed += programs_plain(&bench);
-        failed += programs_parts(&bench);
+        failed = programs_packets(&bench);
         if (placed) {
                 failed += programs_learn(&bench);
                 failed += programs_keepalive(&bench);
         } else
                 printf("skip  learn, keepalive: need CAP_SYS_ADMIN for a network namespace\n");
-        failed += programs_loop(&bench);
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;
 }

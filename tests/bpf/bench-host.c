@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The programs on the host, see bench.h. Twin: bench-kernel.c. What the kernel does for programs is done
+ * here, as far as packets go: a packet ends where its memory does, so reading on is a fault.
+ *
+ * Room: the programs themselves, as source. No sockets: no connection is ever found.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "host-map.h"
+#include "underpass.bpf.c"
+
+enum {
+        LINEAR_MAX = 8192, /* bytes that programs can read directly, with what change_head() adds */
+        HINT = 0x20000000, /* where memory below 4 GiB can be had */
+        VERDICT_REDIRECT = 7,
+        OFFSET_MAX = 0xffff,
+};
+
+/* The packet in work. Its linear part ends at a page that cannot be read, the rest is apart. */
+struct host {
+        uint8_t *memory;      /* below 4 GiB, for a context has pointers of 32 bits */
+        size_t page;          /* so many bytes behind LINEAR_MAX, or a multiple of it, cannot be read */
+        uint8_t *end;
+        uint8_t bytes[LINEAR_MAX];
+        size_t length;
+        size_t linear;
+};
+
+/* One packet at a time, as helpers are not told whose it is. */
+static struct host host;
+
+static uint8_t *linear_start(void) {
+        return host.end - host.linear;
+}
+
+/* What programs have written directly is in the linear part. */
+static void gather(void) {
+        memcpy(host.bytes, linear_start(), host.linear);
+}
+
+static void lay_out(struct __sk_buff *skb, size_t linear) {
+        host.linear = linear;
+        memset(host.end - LINEAR_MAX, 0xa5, LINEAR_MAX - linear);
+        memcpy(linear_start(), host.bytes, linear);
+        skb->len = (__u32) host.length;
+        skb->data = (__u32) (uintptr_t) linear_start();
+        skb->data_end = skb->data + (__u32) linear;
+}
+
+static void pull(struct __sk_buff *skb, size_t linear) {
+        gather();
+        lay_out(skb, linear > host.linear ? linear : host.linear);
+}
+
+void *bpf_map_lookup_elem(void *map, const void *key) {
+        return host_map_find(host_map_number(map), key);
+}
+
+long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags) {
+        int number = host_map_number(map);
+
+        if (flags == BPF_NOEXIST && host_map_find(number, key))
+                return -EEXIST;
+        return host_map_put(number, key, value);
+}
+
+long bpf_map_delete_elem(void *map, const void *key) {
+        return host_map_delete(host_map_number(map), key);
+}
+
+int bench_map_update(int map, const void *key, const void *value) {
+        return host_map_put(map, key, value);
+}
+
+int bench_map_lookup(int map, const void *key, void *ret) {
+        return host_map_get(map, key, ret);
+}
+
+int bench_map_delete(int map, const void *key) {
+        return host_map_delete(map, key);
+}
+
+int bench_map_next(int map, const void *key, void *ret_key) {
+        return host_map_next(map, key, ret_key);
+}
+
+__u64 bpf_ktime_get_coarse_ns(void) {
+        return bench_now();
+}
+
+long bpf_redirect(__u32 ifindex, __u64 flags) {
+        return VERDICT_REDIRECT;
+}
+
+long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length) {
+        if (offset > OFFSET_MAX || (size_t) offset + length > host.length) {
+                memset(to, 0, length);
+                return -EFAULT;
+        }
+        gather();
+        memcpy(to, host.bytes + offset, length);
+        return 0;
+}
+
+long bpf_skb_store_bytes(struct __sk_buff *skb, __u32 offset, const void *from, __u32 length, __u64 flags) {
+        if (offset > OFFSET_MAX || (size_t) offset + length > host.length)
+                return -EFAULT;
+        gather();
+        memcpy(host.bytes + offset, from, length);
+        lay_out(skb, offset + length > host.linear ? offset + length : host.linear);
+        return 0;
+}
+
+long bpf_skb_pull_data(struct __sk_buff *skb, __u32 length) {
+        if (length > host.length)
+                return -ENOMEM;
+        pull(skb, length ? length : host.linear);
+        return 0;
+}
+
+long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags) {
+        if (flags != 0 || host.length + length > sizeof(host.bytes))
+                return -EINVAL;
+        gather();
+        memmove(host.bytes + length, host.bytes, host.length);
+        memset(host.bytes, 0, length);
+        host.length += length;
+        lay_out(skb, host.linear + length);
+        return 0;
+}
+
+long bpf_csum_update(struct __sk_buff *skb, __wsum sum) {
+        return -ENOTSUP; /* no card has summed the packet */
+}
+
+void bpf_set_hash_invalid(struct __sk_buff *skb) {
+        skb->hash = 0;
+}
+
+struct bpf_sock *bpf_sk_lookup_tcp(void *context, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
+                                   __u64 flags) {
+        return NULL;
+}
+
+struct bpf_sock *bpf_skc_lookup_tcp(void *context, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
+                                    __u64 flags) {
+        return NULL;
+}
+
+struct bpf_sock *bpf_sk_lookup_udp(void *context, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
+                                   __u64 flags) {
+        return NULL;
+}
+
+struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sock) {
+        return NULL;
+}
+
+long bpf_sk_release(void *sock) {
+        return 0;
+}
+
+__u64 bpf_get_netns_cookie(void *context) {
+        return 0;
+}
+
+long bpf_getsockopt(void *context, int level, int name, void *value, int length) {
+        return -ENOTSUP;
+}
+
+long bpf_setsockopt(void *context, int level, int name, void *value, int length) {
+        return -ENOTSUP;
+}
+
+bool bench_privileged(void) {
+        return true;
+}
+
+#define MAP(name, kind, entries)                                                                            \
+        host_map_add(&(name), HOST_MAP_##kind, sizeof(*(name).key), sizeof(*(name).value), (entries))
+
+static size_t readable(void) {
+        return (LINEAR_MAX + host.page - 1) / host.page * host.page;
+}
+
+static int make_memory(void) {
+        void *memory;
+
+        host.page = (size_t) sysconf(_SC_PAGESIZE);
+        memory = mmap((void *) (uintptr_t) HINT, readable() + host.page, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+                return -errno;
+        host.memory = memory;
+        host.end = host.memory + readable();
+        if ((uintptr_t) host.end <= UINT32_MAX && mprotect(host.end, host.page, PROT_NONE) == 0)
+                return 0;
+        munmap(memory, readable() + host.page);
+        return -ENOMEM;
+}
+
+int bench_open(struct bench *ret) {
+        int r = make_memory();
+
+        if (r < 0)
+                return r;
+        *ret = (struct bench) {
+                .links = MAP(links, HASH, UNDERPASS_LINKS_MAX),
+                .hop = MAP(hop, ARRAY, 1),
+                .flows = MAP(flows, HASH, UNDERPASS_FLOWS_MAX),
+                .tries = MAP(tries, HASH, UNDERPASS_TRIES_MAX),
+                .verdicts = MAP(verdicts, HASH, UNDERPASS_VERDICTS_MAX),
+                .counters = MAP(counters, ARRAY, UNDERPASS_LINKS_MAX + 1),
+                .cpus = 1,
+        };
+        return 0;
+}
+
+void bench_close(struct bench *bench) {
+        host_map_remove_all();
+        munmap(host.memory, readable() + host.page);
+}
+
+static int call(enum bench_program program, struct __sk_buff *skb) {
+        switch (program) {
+        case BENCH_EGRESS:
+                return underpass_egress_ethernet(skb);
+        case BENCH_EGRESS_RAW:
+                return underpass_egress_raw(skb);
+        case BENCH_INGRESS:
+                return underpass_ingress_ethernet(skb);
+        case BENCH_INGRESS_RAW:
+                return underpass_ingress_raw(skb);
+        case BENCH_HOP:
+                return underpass_hop(skb);
+        case BENCH_PROGRAM_COUNT:
+                break;
+        }
+        return VERDICT_DROP;
+}
+
+/* data_end of the context is how long the linear part is, as in kernels that have packets in parts. */
+int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
+              struct __sk_buff *context, __u32 *ret_verdict) {
+        struct __sk_buff skb = context ? *context : (struct __sk_buff) {};
+        size_t linear = skb.data_end ? skb.data_end : frame->length;
+
+        if (summed || frame->length < ETH_HLEN || linear > frame->length)
+                return -EINVAL;
+        host.length = frame->length;
+        memcpy(host.bytes, frame->data, frame->length);
+        skb.ifindex = BENCH_IFINDEX;
+        memcpy(&skb.protocol, frame->data + 12, 2);
+        lay_out(&skb, linear);
+        *ret_verdict = (__u32) call(program, &skb);
+        gather();
+        memcpy(frame->data, host.bytes, host.length);
+        frame->length = host.length;
+        if (context) {
+                skb.data = skb.data_end = 0;
+                *context = skb;
+        }
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The groups of tests that need nothing but packets, see programs.h.
+ */
+
+#include "programs.h"
+
+int programs_packets(struct bench *bench) {
+        int failed = programs_egress(bench);
+
+        failed += programs_hop(bench);
+        failed += programs_ingress(bench);
+        failed += programs_flows(bench);
+        failed += programs_fallback(bench);
+        failed += programs_demand(bench);
+        failed += programs_icmp(bench);
+        failed += programs_mtu(bench);
+        failed += programs_plain(bench);
+        failed += programs_parts(bench);
+        return failed + programs_loop(bench);
+}
