@@ -120,7 +120,8 @@ def run_meson(selected, rung, totals):
     seen = set()
     for line in log.read_text().splitlines() if log.exists() else []:
         result = json.loads(line)
-        name = result["name"].rpartition(" / ")[2]
+        # "project:suite / name", or in newer versions "suite - project:name".
+        name = re.split(r" / |:(?!.* / )", result["name"])[-1]
         seen.add(name)
         verdict = MESON_VERDICTS.get(result["result"], "FAIL")
         text = (result["stdout"] or "") + (result.get("stderr") or "")
