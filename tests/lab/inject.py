@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sends the IP packets that standard input names, one in hexadecimal a line, as they are.
+"""Sends the packets that standard input names, one in hexadecimal a line, as they are: IPv4 and IPv6 by their
+first four bits, all others with an EtherType that no protocol has.
 
 inject.py INTERFACE MAC PAUSE; runs in a host of the lab; may touch: one packet socket.
 """
@@ -9,7 +10,8 @@ import socket
 import sys
 import time
 
-ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD
+KINDS = {4: 0x0800, 6: 0x86DD}
+LOCAL_EXPERIMENT = 0x88B5  # IEEE 802
 
 
 def main():
@@ -22,7 +24,7 @@ def main():
     packets = [bytes.fromhex(line) for line in sys.stdin]
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sender:
         for packet in packets:
-            kind = ETH_P_IP if packet[0] >> 4 == 4 else ETH_P_IPV6
+            kind = KINDS.get(packet[0] >> 4, LOCAL_EXPERIMENT)
             sender.sendto(packet, (interface, kind, 0, 0, hardware_address))
             if pause:
                 time.sleep(pause)
