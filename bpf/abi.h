@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 3
+#define UNDERPASS_ABI_VERSION 4
 
 enum {
         UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
@@ -27,6 +27,9 @@ enum {
         UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
         UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
+        UNDERPASS_HOP_VLAN = 4094,        /* VLAN id by which packets come back from an 8021q device as hop */
+        UNDERPASS_MERGE_LENGTH = 512,     /* datagrams of at least so many bytes are worth merging */
+        UNDERPASS_MERGE_SETTLE_MS = 20,   /* so long after it the smaller ones of the flow go the same way */
 };
 
 /* An inclusive range of ports, host order, first <= last, first >= 1. */
@@ -49,6 +52,14 @@ enum underpass_link_flag {
         UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_… come from the MTU: a smaller path MTU lowers them */
 };
 
+/* Where datagrams become TCP again. */
+enum underpass_ingress {
+        UNDERPASS_INGRESS_AUTO, /* bulk is merged, single packets are not */
+        UNDERPASS_INGRESS_TC,   /* one by one, at once: the lowest latency */
+        UNDERPASS_INGRESS_GRO,  /* everything through the merge pair */
+        UNDERPASS_INGRESS_XDP,  /* in front of the GRO of the driver */
+};
+
 /*
  * Map "links", hash, key __u32 ifindex: what the profile of a link asks for. Read by SYNs only; one update
  * replaces the whole entry at once, so a SYN sees either the old or the new profile.
@@ -65,16 +76,31 @@ struct underpass_link {
         __u16 remote_addresses_count; /* 0: any address */
         __u16 fallback_after;         /* SYNs over UDP without answer before a plain one */
         __u16 keepalive;              /* seconds of silence before a socket sends a keepalive; 0: as it is */
-        __u16 reserved;
+        __u16 ingress;                /* enum underpass_ingress; no program reads it */
         struct underpass_port_range remote_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_port_range local_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_prefix remote_addresses[UNDERPASS_PREFIXES_MAX];
 };
 
-/* Map "hop", array of one: where the segmentation hop is, and who loaded the programs. */
-struct underpass_hop {
-        __u32 ifindex;     /* device that tunnelled packets are redirected to; 0: they are dropped */
+enum underpass_slot_flag {
+        UNDERPASS_SLOT_MERGE_ALL = 1U << 0, /* not only bulk: UNDERPASS_INGRESS_GRO */
+};
+
+/*
+ * Map "slots", array, index slot (see struct underpass_link): what every packet of a link needs, as one
+ * look-up into an array. An entry of 0 is no link.
+ */
+struct underpass_slot {
+        __u32 ifindex;       /* the link */
+        __u32 hop_ifindex;   /* device that its tunnelled packets are redirected to; 0: they are dropped */
+        __u32 merge_ifindex; /* device that what it received is redirected to for GRO; 0: none, not merged */
+        __u32 flags;         /* enum underpass_slot_flag */
+};
+
+/* Map "loader", array of one: who loaded the programs. */
+struct underpass_loader {
         __u32 abi_version; /* UNDERPASS_ABI_VERSION of the loader; no program reads it */
+        __u32 reserved;
         __u64 object_id;   /* hash of the object: a service with another one replaces the programs */
         __u64 namespace_cookie; /* the keepalive program sees sockets of all network namespaces */
 };
@@ -108,6 +134,7 @@ struct underpass_flow {
         __u64 seen_ns;       /* last packet, either way */
         __u64 sent;          /* packets handed over for sending; a super-packet counts once */
         __u64 received;
+        __u64 merged_ns;     /* the last datagram that was merged, 0: none */
         __u32 ifindex;       /* link that the flow was last seen on */
         __u32 slot;
         __u32 expected;      /* host order: the acknowledgment that an answer to our SYN or SYN-ACK has */
@@ -203,5 +230,5 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_verdict_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 56, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 64, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -330,14 +330,13 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
         }
 }
 
-/* A packet of the peer (header still in UDP form): a half-open flow becomes established by a segment that
- * answers ours. */
+/* A packet of the peer (header still in UDP form), which its caller has noted the time of: a half-open flow
+ * becomes established by a segment that answers ours. */
 UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key,
                                     const union underpass_header *udp) {
         struct underpass_flow established;
         __u32 slot = flow->slot;
 
-        flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;

@@ -71,14 +71,14 @@ int underpass_keepalive(struct bpf_sock_ops *socket) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct underpass_link *link;
-        struct underpass_hop *namespace;
+        struct underpass_loader *namespace;
         __u32 zero = 0, ifindex;
         int on = 1, seconds;
 
         if (socket->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
             socket->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
                 return 1;
-        namespace = bpf_map_lookup_elem(&hop, &zero);
+        namespace = bpf_map_lookup_elem(&loader, &zero);
         if (!namespace || bpf_get_netns_cookie(socket) != namespace->namespace_cookie)
                 return 1;
         flow_key_of_socket(socket, &key);

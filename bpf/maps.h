@@ -23,13 +23,21 @@ struct {
         __uint(map_flags, BPF_F_NO_PREALLOC);
 } links SEC(".maps");
 
-/* Where tunnelled packets are segmented; written by the service. */
+/* What every packet of a link needs; written by the service. */
+struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, UNDERPASS_LINKS_MAX + 1);
+        __type(key, __u32);
+        __type(value, struct underpass_slot);
+} slots SEC(".maps");
+
+/* Who loaded the programs; written by the service. */
 struct {
         __uint(type, BPF_MAP_TYPE_ARRAY);
         __uint(max_entries, 1);
         __type(key, __u32);
-        __type(value, struct underpass_hop);
-} hop SEC(".maps");
+        __type(value, struct underpass_loader);
+} loader SEC(".maps");
 
 /* Flows whose handshake went over UDP. A flow that is not in here nor in "tries" is none of ours and
  * stays plain. */

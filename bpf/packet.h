@@ -33,6 +33,7 @@
 enum {
         IPV4_LENGTH = 20,
         IPV6_LENGTH = 40,
+        IPV4_USUAL = 0x45,           /* version 4, a header without options */
         IPV4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
         EXTENSIONS_MAX = 4,          /* IPv6 extension headers that are walked over */
         OPTIONS_MAX = 24,            /* TCP options, NOPs included, that are looked at */
@@ -200,6 +201,72 @@ UNDERPASS_GLOBAL int packet_read(struct __sk_buff *skb, __u32 layer3, __u8 proto
         if (layer3 == ETH_HLEN)
                 return packet_read_at(skb, ETH_HLEN, protocol, packet);
         return packet_read_at(skb, 0, protocol, packet);
+}
+
+/*
+ * The common case in one go, in the packet itself: a segment with its headers at their usual place, no SYN,
+ * no URG, becomes UDP. 0: it is none, and nothing has been written.
+ */
+UNDERPASS_INLINE int packet_usual_to_udp(struct __sk_buff *skb) {
+        void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
+        union underpass_header *header;
+        __u16 length;
+
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP)) {
+                struct iphdr *ip = data + ETH_HLEN;
+
+                header = (void *) ip + IPV4_LENGTH;
+                if ((void *) (header + 1) > end || *(__u8 *) ip != IPV4_USUAL ||
+                    ip->protocol != UNDERPASS_PROTOCOL_TCP ||
+                    (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
+                        return 0;
+                length = UNDERPASS_NET16(ip->tot_len) - IPV4_LENGTH;
+                if ((header->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_URG)) ||
+                    !underpass_tcp_shape(header, length))
+                        return 0;
+                ip->protocol = UNDERPASS_PROTOCOL_UDP;
+                ip->check = underpass_ipv4_check_to_udp(ip->check);
+        } else if (skb->protocol == UNDERPASS_NET16(ETH_P_IPV6)) {
+                struct ipv6hdr *ip = data + ETH_HLEN;
+
+                header = (void *) ip + IPV6_LENGTH;
+                if ((void *) (header + 1) > end || ip->version != 6 || ip->nexthdr != UNDERPASS_PROTOCOL_TCP)
+                        return 0;
+                length = UNDERPASS_NET16(ip->payload_len);
+                if ((header->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_URG)) ||
+                    !underpass_tcp_shape(header, length))
+                        return 0;
+                ip->nexthdr = UNDERPASS_PROTOCOL_UDP;
+        } else
+                return 0;
+        underpass_tcp_to_udp(header, length);
+        return 1;
+}
+
+/* And back, for a packet that packet_read() found to have its headers at their usual place. 0: it does not
+ * any more, and nothing has been written. */
+UNDERPASS_INLINE int packet_usual_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6) {
+        void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
+        union underpass_header *header;
+
+        if (ipv6) {
+                struct ipv6hdr *ip = data + layer3;
+
+                header = (void *) ip + IPV6_LENGTH;
+                if ((void *) (header + 1) > end)
+                        return 0;
+                ip->nexthdr = UNDERPASS_PROTOCOL_TCP;
+        } else {
+                struct iphdr *ip = data + layer3;
+
+                header = (void *) ip + IPV4_LENGTH;
+                if ((void *) (header + 1) > end)
+                        return 0;
+                ip->protocol = UNDERPASS_PROTOCOL_TCP;
+                ip->check = underpass_ipv4_check_to_tcp(ip->check);
+        }
+        underpass_udp_to_tcp(header);
+        return 1;
 }
 
 /* The two conversions of rewrite.h, on packet->header. The first one returns 1 when it has cleared URG. */

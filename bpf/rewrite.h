@@ -4,8 +4,9 @@
 /*
  * The wire format: a TCP header re-arranged in place so that it begins as a UDP header, and back.
  *
- * Room: pure arithmetic on a copy of the first 20 bytes of the layer 4 header; no helper, no map, no packet
- * pointer. Also compiles for the host, where unit tests and fuzzers run it.
+ * Room: pure arithmetic on the first 20 bytes of the layer 4 header, in the packet or a copy of it; no helper,
+ * no map. Also compiles for the host, where unit tests and fuzzers run it. Everything is in variables before
+ * anything is written: the words change places.
  *
  * Interoperates byte for byte with multipath-tcp/tcp-in-udp; layout after draft-cheshire-tcp-over-udp-00:
  *
@@ -107,45 +108,40 @@ UNDERPASS_INLINE __u16 underpass_ipv4_check_to_tcp(__u16 check) {
  * ordinary data, as RFC 6093 advises all to do.
  */
 UNDERPASS_INLINE int underpass_tcp_to_udp(union underpass_header *header, __u16 length) {
-        union underpass_header udp;
+        __u32 sequence = header->word[1], acknowledgment = header->word[2], control = header->word[3];
         __u32 sum = (__u16) ~header->tcp.check;
-        int urgent = 0;
+        int urgent = header->tcp.flags & UNDERPASS_TCP_URG;
 
         sum += UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
         sum += UNDERPASS_NET16(length);
         sum += (__u16) ~header->tcp.urgent;
-        udp.word[2] = header->word[3];
-        if (header->tcp.flags & UNDERPASS_TCP_URG) {
+        if (urgent) {
                 sum += (__u16) ~UNDERPASS_NET16(UNDERPASS_TCP_URG);
-                udp.udp.flags &= (__u8) ~UNDERPASS_TCP_URG;
-                urgent = 1;
+                control &= ~UNDERPASS_NET32((__u32) UNDERPASS_TCP_URG << 16);
         }
         sum = (__u16) ~underpass_fold(sum);
 
-        udp.word[0] = header->word[0];
-        udp.udp.length = UNDERPASS_NET16(length);
-        udp.udp.check = sum ? (__u16) sum : 0xffff; /* 0 would mean "no checksum" (RFC 768) */
-        udp.word[3] = header->word[1];
-        udp.word[4] = header->word[2];
-        *header = udp;
-        return urgent;
+        header->udp.length = UNDERPASS_NET16(length);
+        header->udp.check = sum ? (__u16) sum : 0xffff; /* 0 would mean "no checksum" (RFC 768) */
+        header->word[2] = control;
+        header->word[3] = sequence;
+        header->word[4] = acknowledgment;
+        return urgent != 0;
 }
 
 /* UDP to TCP. The caller has checked the shape and that there is a checksum. */
 UNDERPASS_INLINE void underpass_udp_to_tcp(union underpass_header *header) {
-        union underpass_header tcp;
+        __u32 control = header->word[2], sequence = header->word[3], acknowledgment = header->word[4];
         __u32 sum = (__u16) ~header->udp.check;
 
         sum += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
         sum += (__u16) ~header->udp.length;
 
-        tcp.word[0] = header->word[0];
-        tcp.word[1] = header->word[3];
-        tcp.word[2] = header->word[4];
-        tcp.word[3] = header->word[2];
-        tcp.tcp.check = (__u16) ~underpass_fold(sum);
-        tcp.tcp.urgent = 0;
-        *header = tcp;
+        header->word[1] = sequence;
+        header->word[2] = acknowledgment;
+        header->word[3] = control;
+        header->tcp.check = (__u16) ~underpass_fold(sum);
+        header->tcp.urgent = 0;
 }
 
 /*

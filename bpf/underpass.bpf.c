@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices
- * without link layer header (wwan, ppp, tun, wireguard); hop sits on the receiving end of the segmentation
- * hop.
+ * without link layer header (wwan, ppp, tun, wireguard); hop sits where the segmentation hop has cut packets,
+ * merged on the receiving end of the merge pair.
  *
  *   egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
  *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
  *   ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
+ *   merged   what GRO made of such TCP → back to the link it came by, into the stack
  *   keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
  *
  * Room: the hooks of the kernel; what a header means is in packet.h and flow.h.
@@ -15,29 +16,36 @@
  * only, so CAP_BPF and CAP_NET_ADMIN suffice.
  */
 
+#include "early.h"
 #include "icmp.h"
 #include "keepalive.h"
 #include "learn.h"
 
 enum {
-        VERDICT_NEXT = -1, /* TCX_NEXT and TC_ACT_UNSPEC */
-        VERDICT_DROP = 2,  /* TCX_DROP and TC_ACT_SHOT */
+        VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
+        VERDICT_DROP = 2,  /* TCX_DROP, TC_ACT_SHOT, NETKIT_DROP */
         HOP_MAGIC = 0x756e6470,
+        VLAN_ID_MASK = 0xfff,
 };
 
-/* What egress tells hop in skb->cb, which survives segmentation and the veth pair. */
+/*
+ * What egress tells hop in skb->cb, which survives segmentation and every kind of hop but a bridge. Where it
+ * is lost, skb->tc_index still has the slot: 0 is what a packet has that no program of ours sent.
+ */
 enum hop_note {
-        NOTE_IFINDEX,
-        NOTE_PRIORITY, /* dev_forward_skb() zeroes it */
+        NOTE_PRIORITY, /* zeroed by veth and netkit; a bridge leaves it alone */
         NOTE_MAGIC,
         NOTE_SLOT,
 };
 
-UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u32 slot) {
-        __u32 zero = 0;
-        struct underpass_hop *target = bpf_map_lookup_elem(&hop, &zero);
+UNDERPASS_INLINE struct underpass_slot *slot_of(__u32 slot) {
+        return bpf_map_lookup_elem(&slots, &slot);
+}
 
-        if (!target || target->ifindex == 0) {
+UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+
+        if (!of || of->hop_ifindex == 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_NO_HOP);
                 return VERDICT_DROP;
         }
@@ -51,11 +59,75 @@ UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u3
                         return VERDICT_DROP;
                 }
         }
-        skb->cb[NOTE_IFINDEX] = skb->ifindex;
-        skb->cb[NOTE_PRIORITY] = skb->priority;
+        skb->tc_index = (__u16) slot;
         skb->cb[NOTE_MAGIC] = HOP_MAGIC;
         skb->cb[NOTE_SLOT] = slot;
-        return bpf_redirect(target->ifindex, 0);
+        skb->cb[NOTE_PRIORITY] = skb->priority;
+        return bpf_redirect(of->hop_ifindex, 0);
+}
+
+/* A SYN or SYN-ACK, in TCP form: may ask for no larger segments than link, profile and path allow. */
+UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key,
+                           __u32 ifindex) {
+        struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
+        __u32 mtu = 0;
+
+        if (!link)
+                return 0;
+        if (link->flags & UNDERPASS_LINK_MSS_AUTO)
+                mtu = verdict_mtu(key, ifindex);
+        if (packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6, mtu))
+                count(link->slot, UNDERPASS_COUNTER_MSS_CLAMPED);
+        return 0;
+}
+
+/* One segment of a tunnelled flow, its checksum complete, for the link of the slot. Negative: it may be half
+ * written and has to be dropped. */
+UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+        struct packet packet = {};
+
+        if (packet_usual_to_udp(skb)) {
+                count(slot, UNDERPASS_COUNTER_SENT);
+                return 0;
+        }
+        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
+            !underpass_tcp_shape(&packet.header, packet.length)) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                return -1;
+        }
+        if (packet.header.tcp.flags & UNDERPASS_TCP_SYN) {
+                struct underpass_flow_key key = {};
+
+                flow_key_outgoing(&packet, &key);
+                clamp(skb, &packet, &key, ifindex);
+        }
+        if (packet_to_udp(&packet))
+                count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
+        if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                return -1;
+        }
+        count(slot, UNDERPASS_COUNTER_SENT);
+        return 0;
+}
+
+/* A packet that an 8021q device as hop gave back to its link, segment by segment, with our tag. Somebody
+ * else's packets of that VLAN have no slot. */
+UNDERPASS_GLOBAL int leave_vlan_hop(struct __sk_buff *skb) {
+        struct underpass_slot *of = slot_of(skb->tc_index);
+        __u32 ifindex = skb->ifindex, slot = skb->tc_index;
+
+        if (!of || of->ifindex != ifindex || of->hop_ifindex == 0)
+                return VERDICT_NEXT;
+        if (skb->gso_size) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
+                return VERDICT_DROP;
+        }
+        if (bpf_skb_vlan_pop(skb) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                return VERDICT_DROP;
+        }
+        return to_udp(skb, slot, ifindex) < 0 ? VERDICT_DROP : VERDICT_NEXT;
 }
 
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
@@ -86,29 +158,38 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         return send_to_hop(skb, layer3, flow->slot);
 }
 
-/* A SYN or SYN-ACK, in TCP form: may ask for no larger segments than link, profile and path allow. */
-UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key,
-                           __u32 ifindex) {
-        struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
-        __u32 mtu = 0;
+/*
+ * Where a datagram of an established flow goes on: through the merge pair (its ifindex), or at once (0).
+ * Merging many into one saves the stack most of its work, waiting for it costs microseconds. So bulk is
+ * merged, and what is small goes on at once, unless it could overtake bulk that came just before.
+ */
+UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u16 length, __u8 flags) {
+        struct underpass_slot *of = slot_of(slot);
+        __u64 now = flow->seen_ns;
 
-        if (!link)
+        if (!of || of->merge_ifindex == 0 || flow->state != UNDERPASS_FLOW_TUNNELLED ||
+            (flags & UNDERPASS_TCP_SYN))
                 return 0;
-        if (link->flags & UNDERPASS_LINK_MSS_AUTO)
-                mtu = verdict_mtu(key, ifindex);
-        if (packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6, mtu))
-                count(link->slot, UNDERPASS_COUNTER_MSS_CLAMPED);
-        return 0;
+        if (length >= UNDERPASS_MERGE_LENGTH || (of->flags & UNDERPASS_SLOT_MERGE_ALL))
+                flow->merged_ns = now;
+        else if (now - flow->merged_ns > UNDERPASS_MERGE_SETTLE_MS * MILLISECONDS)
+                return 0;
+        return of->merge_ifindex;
 }
 
 UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
                              struct underpass_flow_key *key, __u32 slot) {
         __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
 
-        packet_to_tcp(packet);
-        if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
-                clamp(skb, packet, key, skb->ifindex);
-        if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
+        if (!packet->usual || (packet->header.udp.flags & UNDERPASS_TCP_SYN)) {
+                packet_to_tcp(packet);
+                if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
+                        clamp(skb, packet, key, skb->ifindex);
+                if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
+                        count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                        return VERDICT_DROP;
+                }
+        } else if (!packet_usual_to_tcp(skb, layer3, packet->ipv6)) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
         }
@@ -128,7 +209,8 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
-        __u32 slot;
+        __u32 slot, merge = 0;
+        int verdict;
 
         if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
@@ -164,13 +246,27 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 count(slot, UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM);
                 return VERDICT_NEXT;
         }
+        flow->seen_ns = bpf_ktime_get_coarse_ns();
+        if (layer3)
+                merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, &packet.header);
-        return receive(skb, layer3, &packet, &key, slot);
+        verdict = receive(skb, layer3, &packet, &key, slot);
+        if (!merge || verdict != VERDICT_NEXT)
+                return verdict;
+        skb->tc_index = (__u16) slot;
+        return bpf_redirect(merge, 0);
+}
+
+/* A stack frame of its own, beside that of leave_vlan_hop(). */
+UNDERPASS_GLOBAL int egress_ethernet(struct __sk_buff *skb) {
+        return egress(skb, ETH_HLEN);
 }
 
 SEC("tc")
 int underpass_egress_ethernet(struct __sk_buff *skb) {
-        return egress(skb, ETH_HLEN);
+        if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK) == UNDERPASS_HOP_VLAN)
+                return leave_vlan_hop(skb);
+        return egress_ethernet(skb);
 }
 
 SEC("tc")
@@ -190,37 +286,40 @@ int underpass_ingress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_hop(struct __sk_buff *skb) {
-        __u32 ifindex = skb->cb[NOTE_IFINDEX], slot = skb->cb[NOTE_SLOT];
-        struct packet packet = {};
+        __u32 noted = skb->cb[NOTE_MAGIC] == HOP_MAGIC, slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
+        struct underpass_slot *of;
+        __u32 ifindex;
 
-        if (skb->cb[NOTE_MAGIC] != HOP_MAGIC) {
+        /* Two loads, not one from a place that varies. */
+        asm volatile("" : "+r"(slot), "+r"(index));
+        if (!noted)
+                slot = index;
+        of = slot_of(slot);
+        if (!of || of->ifindex == 0) {
                 count(0, UNDERPASS_COUNTER_DROP_HOP_FOREIGN);
                 return VERDICT_DROP;
         }
+        ifindex = of->ifindex;
         if (skb->gso_size) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
-            !underpass_tcp_shape(&packet.header, packet.length)) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+        if (to_udp(skb, slot, ifindex) < 0)
                 return VERDICT_DROP;
-        }
-        if (packet.header.tcp.flags & UNDERPASS_TCP_SYN) {
-                struct underpass_flow_key key = {};
-
-                flow_key_outgoing(&packet, &key);
-                clamp(skb, &packet, &key, ifindex);
-        }
-        if (packet_to_udp(&packet))
-                count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
-        if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
-                return VERDICT_DROP;
-        }
-        skb->priority = skb->cb[NOTE_PRIORITY];
-        count(slot, UNDERPASS_COUNTER_SENT);
+        if (noted)
+                skb->priority = skb->cb[NOTE_PRIORITY];
         return bpf_redirect(ifindex, 0);
+}
+
+SEC("tc")
+int underpass_merged(struct __sk_buff *skb) {
+        struct underpass_slot *of = slot_of(skb->tc_index);
+
+        if (!of || of->ifindex == 0) {
+                count(0, UNDERPASS_COUNTER_DROP_HOP_FOREIGN);
+                return VERDICT_DROP;
+        }
+        return bpf_redirect(of->ifindex, BPF_F_INGRESS);
 }
 
 char _license[] SEC("license") = "GPL";

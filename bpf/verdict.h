@@ -11,6 +11,7 @@
 #include "maps.h"
 
 #define NANOSECONDS 1000000000ULL
+#define MILLISECONDS 1000000ULL
 
 /* Returns 0. */
 UNDERPASS_GLOBAL int verdict_key(struct underpass_flow_key *flow, __u32 ifindex,

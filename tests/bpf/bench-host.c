@@ -137,6 +137,13 @@ long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags) {
         return 0;
 }
 
+/* Tags are not in the packets of the tests: where one is, it is in the context. */
+long bpf_skb_vlan_pop(struct __sk_buff *skb) {
+        skb->vlan_present = 0;
+        skb->vlan_tci = 0;
+        return 0;
+}
+
 long bpf_csum_update(struct __sk_buff *skb, __wsum sum) {
         return -ENOTSUP; /* no card has summed the packet */
 }
@@ -214,7 +221,8 @@ int bench_open(struct bench *ret) {
                 return r;
         *ret = (struct bench) {
                 .links = MAP(links, HASH, UNDERPASS_LINKS_MAX),
-                .hop = MAP(hop, ARRAY, 1),
+                .slots = MAP(slots, ARRAY, UNDERPASS_LINKS_MAX + 1),
+                .loader = MAP(loader, ARRAY, 1),
                 .flows = MAP(flows, HASH, UNDERPASS_FLOWS_MAX),
                 .tries = MAP(tries, HASH, UNDERPASS_TRIES_MAX),
                 .verdicts = MAP(verdicts, HASH, UNDERPASS_VERDICTS_MAX),

@@ -38,10 +38,10 @@ int bench_remove_link(const struct bench *bench) {
 }
 
 int bench_set_hop(const struct bench *bench, __u32 ifindex) {
-        struct underpass_hop hop = { .ifindex = ifindex };
-        __u32 zero = 0;
+        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .hop_ifindex = ifindex };
+        __u32 index = BENCH_SLOT;
 
-        return bench_map_update(bench->hop, &zero, &hop);
+        return bench_map_update(bench->slots, &index, &slot);
 }
 
 __u64 bench_now(void) {

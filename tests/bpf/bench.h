@@ -45,7 +45,8 @@ struct bench {
         int programs[BENCH_PROGRAM_COUNT];
         int keepalive; /* cannot be run on a packet, and is not there on the host */
         int links;
-        int hop;
+        int slots;
+        int loader;
         int flows;
         int tries;
         int verdicts;

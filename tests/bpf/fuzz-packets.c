@@ -33,7 +33,7 @@ static bool run_round(struct fuzzer *fuzzer, struct round *round) {
         if (expect_random(&fuzzer->random) % 32 == 0)
                 round->context.gso_size = 1 + expect_random(&fuzzer->random) % FUZZ_MTU;
         if (round->program == BENCH_HOP && expect_random(&fuzzer->random) % 64 == 0)
-                round->context.cb[2] = expect_random(&fuzzer->random);
+                round->context.cb[1] = expect_random(&fuzzer->random);
         return round_run(fuzzer, round);
 }
 

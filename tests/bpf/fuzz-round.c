@@ -90,7 +90,7 @@ bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round) {
                 UNDERPASS_COUNTER_SENT, UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_URGENT_CLEARED,
                 UNDERPASS_COUNTER_COUNT,
         };
-        bool foreign = round->context.cb[2] != fuzzer->hop_note.cb[2];
+        bool foreign = round->context.cb[1] != fuzzer->hop_note.cb[1];
 
         EXPECT_EQUAL(round->verdict, round->protocol == FRAME_TCP && judge_offset_sound(&round->before) &&
                                                      !round->context.gso_size && !foreign ?

@@ -235,9 +235,8 @@ static bool handed_over(const struct frame *before, const struct frame *after, c
         EXPECT(memcmp(after->data + added, before->data, before->length) == 0);
         if (spec->raw)
                 EXPECT_EQUAL(frame_get16(after->data + 12), spec->ipv6 ? 0x86dd : 0x0800);
-        EXPECT_EQUAL(context->cb[0], BENCH_IFINDEX);
-        EXPECT_EQUAL(context->cb[1], PRIORITY);
-        EXPECT_EQUAL(context->cb[3], BENCH_SLOT);
+        EXPECT_EQUAL(context->cb[0], PRIORITY);
+        EXPECT_EQUAL(context->cb[2], BENCH_SLOT);
         EXPECT_EQUAL(context->mark, MARK);
         return true;
 }

@@ -181,10 +181,14 @@ static bool test_foreign(void *context) {
 
         EXPECT(bench_hop_context(context, PRIORITY, &note) == 0);
         EXPECT(dropped(context, none, foreign));
-        none.cb[0] = BENCH_IFINDEX;
-        none.cb[3] = BENCH_SLOT;
+        none.cb[2] = BENCH_SLOT;
         EXPECT(dropped(context, none, foreign));
-        note.cb[2] ^= 1;
+        none = note;
+        none.cb[1] ^= 1;
+        EXPECT(dropped(context, none, foreign));
+        note.cb[2] = BENCH_SLOT + 1;
+        EXPECT(dropped(context, note, foreign));
+        note.cb[2] = UNDERPASS_LINKS_MAX + 1;
         EXPECT(dropped(context, note, foreign));
         return true;
 }
@@ -231,9 +235,7 @@ static bool test_data_offset(void *context) {
         return true;
 }
 
-/*
- * A slot beyond the map and a link without profile: nothing is counted or lowered, the packet goes its way.
- */
+/* A link without profile: nothing is lowered, the packet goes its way. */
 static bool test_unknown_link(void *context) {
         struct frame_spec spec = { SYN_MPTCP };
         struct bench *bench = context;
@@ -242,15 +244,14 @@ static bool test_unknown_link(void *context) {
         __u32 verdict;
 
         EXPECT(bench_hop_context(bench, PRIORITY, &note) == 0);
-        note.cb[0] = 99;
-        note.cb[3] = UNDERPASS_LINKS_MAX + 1;
+        EXPECT(bench_remove_link(bench) == 0);
         frame_build(&spec, &frame);
         expected = frame;
         frame_to_udp(&expected);
         EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &note, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT(frame_equal(&frame, &expected));
-        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {}));
+        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) { { UNDERPASS_COUNTER_SENT, 1 } }));
         return true;
 }
 
@@ -302,7 +303,7 @@ int programs_hop(struct bench *bench) {
                 { "hop: packets that no program sent", test_foreign },
                 { "hop: a super-packet", test_unsegmented },
                 { "hop: a data offset that cannot be", test_data_offset },
-                { "hop: a link that is gone", test_unknown_link },
+                { "hop: a link without profile", test_unknown_link },
                 { "hop: checksums 0 and wrong ones", test_checksums },
         };
 

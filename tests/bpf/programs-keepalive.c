@@ -118,7 +118,7 @@ static bool put_flows(struct bench *bench, const struct keepalive_case *test, bo
 }
 
 static bool prepare(struct bench *bench, const struct keepalive_case *test, bool ipv6) {
-        struct underpass_hop hop = { .ifindex = BENCH_HOP_IFINDEX };
+        struct underpass_loader loader = {};
         struct underpass_link link;
         __u32 zero = 0;
 
@@ -126,9 +126,9 @@ static bool prepare(struct bench *bench, const struct keepalive_case *test, bool
         bench_default_link(&link);
         link.keepalive = test->seconds;
         EXPECT((test->no_link ? bench_remove_link(bench) : bench_set_link(bench, &link)) == 0);
-        EXPECT_EQUAL((unsigned) -place_cookie(&hop.namespace_cookie), 0);
-        hop.namespace_cookie += test->elsewhere;
-        EXPECT(bpf_map_update_elem(bench->hop, &zero, &hop, BPF_ANY) == 0);
+        EXPECT_EQUAL((unsigned) -place_cookie(&loader.namespace_cookie), 0);
+        loader.namespace_cookie += test->elsewhere;
+        EXPECT(bpf_map_update_elem(bench->loader, &zero, &loader, BPF_ANY) == 0);
         return put_flows(bench, test, ipv6);
 }
 
