@@ -123,6 +123,7 @@ UNDERPASS_GLOBAL int leave_vlan_hop(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
+        skb->tc_index = 0;
         if (bpf_skb_vlan_pop(skb) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
                 return VERDICT_DROP;
@@ -201,8 +202,19 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                 difference += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
         bpf_csum_update(skb, difference);
         bpf_set_hash_invalid(skb);
+        skb->tc_index = (__u16) slot;
         count(slot, UNDERPASS_COUNTER_RECEIVED);
         return VERDICT_NEXT;
+}
+
+/*
+ * Whether a packet has been here before: merged, and given back to its link; or converted by the same program
+ * at the other hook, while a link goes from clsact to tcx. It is TCP now, but not what the peer has sent.
+ */
+UNDERPASS_INLINE int is_converted(struct __sk_buff *skb) {
+        struct underpass_slot *of = slot_of(skb->tc_index);
+
+        return of && of->ifindex == skb->ifindex;
 }
 
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
@@ -212,6 +224,8 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         __u32 slot, merge = 0;
         int verdict;
 
+        if (skb->tc_index && is_converted(skb))
+                return VERDICT_NEXT;
         if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
                         learn_from_plain(skb, &packet);
@@ -251,10 +265,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, &packet.header);
         verdict = receive(skb, layer3, &packet, &key, slot);
-        if (!merge || verdict != VERDICT_NEXT)
-                return verdict;
-        skb->tc_index = (__u16) slot;
-        return bpf_redirect(merge, 0);
+        return merge && verdict == VERDICT_NEXT ? (int) bpf_redirect(merge, 0) : verdict;
 }
 
 /* A stack frame of its own, beside that of leave_vlan_hop(). */
@@ -306,6 +317,7 @@ int underpass_hop(struct __sk_buff *skb) {
         }
         if (to_udp(skb, slot, ifindex) < 0)
                 return VERDICT_DROP;
+        skb->tc_index = 0; /* a veth pair would carry it into the slots of another network namespace */
         if (noted)
                 skb->priority = skb->cb[NOTE_PRIORITY];
         return bpf_redirect(ifindex, 0);

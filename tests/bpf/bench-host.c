@@ -249,6 +249,8 @@ static int call(enum bench_program program, struct __sk_buff *skb) {
                 return underpass_ingress_raw(skb);
         case BENCH_HOP:
                 return underpass_hop(skb);
+        case BENCH_MERGED:
+                return underpass_merged(skb);
         case BENCH_PROGRAM_COUNT:
                 break;
         }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 enum {
         /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */
         TEST_SUMMED = 1U << 2,
+        BENCH_LOST = 99, /* verdict when a tail call fails */
 };
 
 bool bench_privileged(void) {
@@ -50,7 +52,9 @@ int bench_open(struct bench *ret) {
                         [BENCH_INGRESS] = bpf_program__fd(object->progs.underpass_ingress_ethernet),
                         [BENCH_INGRESS_RAW] = bpf_program__fd(object->progs.underpass_ingress_raw),
                         [BENCH_HOP] = bpf_program__fd(object->progs.underpass_hop),
+                        [BENCH_MERGED] = bpf_program__fd(object->progs.underpass_merged),
                 },
+                .xdp = bpf_program__fd(object->progs.underpass_xdp),
                 .keepalive = bpf_program__fd(object->progs.underpass_keepalive),
                 .links = bpf_map__fd(object->maps.links),
                 .slots = bpf_map__fd(object->maps.slots),
@@ -69,8 +73,41 @@ void bench_close(struct bench *bench) {
         bench->object = NULL;
 }
 
-int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
-              struct __sk_buff *context, __u32 *ret_verdict) {
+/*
+ * A test run takes a context, but no tc_index in it: a program that takes it from the last word of cb and goes
+ * on to the one that is wanted. Descriptor or negative errno; *ret_array has to stay open as long.
+ */
+static int open_indexed(int program, int *ret_array) {
+        const __s16 last = offsetof(struct __sk_buff, cb[4]), index = offsetof(struct __sk_buff, tc_index);
+        const __u32 zero = 0;
+        int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "test_indexed", sizeof(__u32), sizeof(__u32), 1, NULL);
+        const struct bpf_insn code[] = {
+                { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_1, .off = last },
+                { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = index },
+                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3 },
+                { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_3, .off = last },
+                { .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = array },
+                {},
+                { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call },
+                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = BENCH_LOST },
+                { .code = BPF_JMP | BPF_EXIT },
+        };
+        int r;
+
+        if (array < 0)
+                return array;
+        r = bpf_map_update_elem(array, &zero, &program, BPF_ANY);
+        if (r == 0)
+                r = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "test_indexed", "GPL", code,
+                                  sizeof(code) / sizeof(code[0]), NULL);
+        if (r < 0)
+                close(array);
+        else
+                *ret_array = array;
+        return r;
+}
+
+static int run(int program, bool summed, struct frame *frame, struct __sk_buff *context, __u32 *ret_verdict) {
         struct frame out = *frame;
         struct __sk_buff none = {}, context_out = {};
         LIBBPF_OPTS(bpf_test_run_opts, options,
@@ -83,7 +120,7 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
                     .ctx_out = &context_out,
                     .ctx_size_out = sizeof(context_out),
                     .flags = summed ? TEST_SUMMED : 0);
-        int r = bpf_prog_test_run_opts(bench->programs[program], &options);
+        int r = bpf_prog_test_run_opts(program, &options);
 
         if (r < 0)
                 return r;
@@ -93,6 +130,26 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
                 *context = context_out;
         *ret_verdict = options.retval;
         return 0;
+}
+
+int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
+              struct __sk_buff *context, __u32 *ret_verdict) {
+        struct __sk_buff indexed;
+        int array, fd, r;
+
+        if (!context || context->tc_index == 0)
+                return run(bench->programs[program], summed, frame, context, ret_verdict);
+        fd = open_indexed(bench->programs[program], &array);
+        if (fd < 0)
+                return fd;
+        indexed = *context;
+        indexed.cb[4] = indexed.tc_index;
+        indexed.tc_index = 0;
+        r = run(fd, summed, frame, &indexed, ret_verdict);
+        *context = indexed;
+        close(fd);
+        close(array);
+        return r;
 }
 
 int bench_map_update(int map, const void *key, const void *value) {

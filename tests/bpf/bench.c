@@ -37,11 +37,16 @@ int bench_remove_link(const struct bench *bench) {
         return bench_map_delete(bench->links, &ifindex);
 }
 
-int bench_set_hop(const struct bench *bench, __u32 ifindex) {
-        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .hop_ifindex = ifindex };
+int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot) {
         __u32 index = BENCH_SLOT;
 
-        return bench_map_update(bench->slots, &index, &slot);
+        return bench_map_update(bench->slots, &index, slot);
+}
+
+int bench_set_hop(const struct bench *bench, __u32 ifindex) {
+        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .hop_ifindex = ifindex };
+
+        return bench_set_slot(bench, &slot);
 }
 
 __u64 bench_now(void) {

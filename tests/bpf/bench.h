@@ -24,12 +24,14 @@ enum bench_program {
         BENCH_INGRESS,
         BENCH_INGRESS_RAW,
         BENCH_HOP,
+        BENCH_MERGED, /* looks at no packet, so fuzzers leave it out and those after it */
         BENCH_PROGRAM_COUNT,
 };
 
 enum {
         BENCH_IFINDEX = 1, /* test runs happen on lo, whose link entry is the one of the tests */
         BENCH_HOP_IFINDEX = 4242,
+        BENCH_MERGE_IFINDEX = 4343,
         BENCH_SLOT = 7,
         BENCH_COUNTS_MAX = 6,
         BENCH_CPUS_MAX = 1024,
@@ -44,6 +46,7 @@ struct bench {
         struct underpass_bpf *object; /* NULL on the host */
         int programs[BENCH_PROGRAM_COUNT];
         int keepalive; /* cannot be run on a packet, and is not there on the host */
+        int xdp;       /* neither */
         int links;
         int slots;
         int loader;
@@ -80,12 +83,13 @@ void bench_default_link(struct underpass_link *ret);
 int bench_set_link(const struct bench *bench, const struct underpass_link *link);
 int bench_remove_link(const struct bench *bench);
 int bench_set_hop(const struct bench *bench, __u32 ifindex);
+int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot);
 
 /*
  * Runs a program. The frame is replaced by what comes out, *context too; pass NULL for one that is all
  * zero. Offsets in the frame stay what they were. With summed the packet carries a sum of all its bytes
  * as cards give it (CHECKSUM_COMPLETE), and the kernel answers -EBADMSG when the program leaves a wrong
- * one; -EINVAL when the kernel cannot do that.
+ * one; -EINVAL when the kernel cannot do that. context->tc_index is set for the program, too.
  */
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict);

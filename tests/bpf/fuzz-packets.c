@@ -26,7 +26,7 @@ enum {
 static bool run_round(struct fuzzer *fuzzer, struct round *round) {
         struct fuzz_wish wish;
 
-        round->program = expect_random(&fuzzer->random) % BENCH_PROGRAM_COUNT;
+        round->program = expect_random(&fuzzer->random) % BENCH_MERGED;
         round_wish(round->program, &wish);
         fuzz_make(&fuzzer->random, &wish, &round->before);
         round->context = round->program == BENCH_HOP ? fuzzer->hop_note : (struct __sk_buff) {};

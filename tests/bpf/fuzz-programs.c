@@ -79,7 +79,7 @@ static bool take_round(struct input *input, const struct fuzzer *fuzzer, struct 
         if (!head)
                 return false;
         memset(&ret->before, 0, sizeof(ret->before));
-        ret->program = (head[0] & 0x3f) % BENCH_PROGRAM_COUNT;
+        ret->program = (head[0] & 0x3f) % BENCH_MERGED;
         if (head[0] & WHOLE)
                 take_whole(input, &ret->before);
         else if (!take_changed(input, ret->program, head[1] & CHANGES_MASK, &ret->before))

@@ -18,5 +18,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_mtu(bench);
         failed += programs_plain(bench);
         failed += programs_parts(bench);
+        failed += programs_merge(bench);
         return failed + programs_loop(bench);
 }

@@ -21,8 +21,13 @@ int programs_icmp(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_plain(struct bench *bench);
 int programs_parts(struct bench *bench);
+int programs_merge(struct bench *bench);
+
+int programs_loop(struct bench *bench);
+
+/* Only in the kernel. */
+int programs_early(struct bench *bench);
 
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);
 int programs_keepalive(struct bench *bench);
-int programs_loop(struct bench *bench);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The program in front of the driver's GRO: established flows become TCP, everything else passes as it came.
+ *
+ * Room: bench.h, and test runs of a program that takes no skb.
+ */
+
+
+
+#include <bpf/bpf.h>
+
+#include "programs.h"
+
+enum { PASS = 2 /* XDP_PASS */ };
+
+struct early_case {
+        const char *name;
+        struct frame_spec spec;
+        void (*mangle)(struct frame *frame);
+        enum { ESTABLISHED, HALF_OPEN, SILENT, NO_FLOW } flow;
+        bool converted;
+};
+
+static void no_checksum(struct frame *frame) {
+        frame_put16(frame->data + frame->layer4 + 6, 0);
+}
+
+static void longer(struct frame *frame) {
+        uint8_t *length = frame->data + frame->layer4 + 4;
+
+        frame_put16(length, (uint16_t) (frame_get16(length) + 1));
+}
+
+static void offset_four(struct frame *frame) {
+        frame->data[frame->layer4 + 8] = 0x40;
+}
+
+#define DATA(...) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443,               \
+                    .payload = 700, .sequence = 77, .acknowledgment = 42, __VA_ARGS__ }
+
+static const struct early_case cases[] = {
+        { "data", DATA(.flags = FRAME_ACK), .converted = true },
+        { "data, IPv6", DATA(.flags = FRAME_ACK, .ipv6 = true), .converted = true },
+        { "options", DATA(.flags = FRAME_ACK | FRAME_PSH, .options = FRAME_OPTIONS_TIMESTAMP),
+          .converted = true },
+        { "FIN", DATA(.flags = FRAME_ACK | FRAME_FIN), .converted = true },
+        { "wrong checksum", DATA(.flags = FRAME_ACK, .jumbled_check = true), .converted = true },
+        { "SYN", DATA(.flags = FRAME_SYN) },
+        { "RST", DATA(.flags = FRAME_RST, .ipv6 = true) },
+        { "half-open flow", DATA(.flags = FRAME_ACK), .flow = HALF_OPEN },
+        { "silent flow", DATA(.flags = FRAME_ACK), .flow = SILENT },
+        { "no flow", DATA(.flags = FRAME_ACK), .flow = NO_FLOW },
+        { "TCP", { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443, .flags = FRAME_ACK } },
+        { "no checksum", DATA(.flags = FRAME_ACK), .mangle = no_checksum },
+        { "wrong length", DATA(.flags = FRAME_ACK), .mangle = longer },
+        { "data offset 4", DATA(.flags = FRAME_ACK, .ipv6 = true), .mangle = offset_four },
+        { "IPv4 options", DATA(.flags = FRAME_ACK, .ipv4_options = 8) },
+        { "extension header",
+          DATA(.flags = FRAME_ACK, .ipv6 = true, .extensions = { 60 }, .extensions_count = 1) },
+        { "fragment", DATA(.flags = FRAME_ACK, .fragment = FRAME_MORE_FRAGMENTS) },
+        { "VLAN tag", DATA(.flags = FRAME_ACK, .vlan = true) },
+};
+
+static bool put_flow(struct bench *bench, const struct early_case *test, const struct frame *frame) {
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+
+        EXPECT(bench_reset(bench) == 0);
+        if (test->flow == NO_FLOW)
+                return true;
+        if (test->flow == SILENT)
+                bench_silent(&flow);
+        else
+                bench_tunnelled(&flow);
+        if (test->flow == HALF_OPEN)
+                flow.state = UNDERPASS_FLOW_TRYING;
+        bench_flow_key(frame, false, &key);
+        EXPECT(bench_put_flow(test->flow == HALF_OPEN ? bench->tries : bench->flows, &key, &flow) == 0);
+        return true;
+}
+
+static bool run_case(struct bench *bench, const struct early_case *test) {
+        const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_RECEIVED, test->converted } };
+        struct frame before, expected, after;
+
+        frame_build(&test->spec, &before);
+        if (test->mangle)
+                test->mangle(&before);
+        EXPECT(put_flow(bench, test, &before));
+        after = expected = before;
+        if (test->converted) {
+                uint16_t wrong = frame_layer4_sum(&before);
+                uint8_t *check = expected.data + expected.layer4 + 16;
+
+                frame_to_tcp(&expected);
+                if (wrong != 0xffff)
+                        frame_put16(check, (uint16_t) ~frame_fold((uint32_t) (uint16_t) ~frame_get16(check) +
+                                                                  (uint16_t) ~wrong));
+        }
+        LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = before.data, .data_size_in = (__u32) before.length,
+                    .data_out = after.data, .data_size_out = sizeof(after.data), .repeat = 1);
+        EXPECT(bpf_prog_test_run_opts(bench->xdp, &options) == 0);
+        EXPECT_EQUAL(options.retval, PASS);
+        EXPECT_EQUAL(options.data_size_out, before.length);
+        EXPECT(frame_equal(&after, &expected));
+        return bench_counted(bench, counts);
+}
+
+static bool test_cases(void *context) {
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                if (run_case(context, &cases[i]))
+                        continue;
+                fprintf(stderr, "early: %s\n", cases[i].name);
+                return false;
+        }
+        return true;
+}
+
+int programs_early(struct bench *bench) {
+        static const struct expect_test tests[] = { { "early: what becomes TCP before GRO", test_cases } };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}

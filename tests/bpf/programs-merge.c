@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Which received datagrams go through the merge pair, that what came back from it is not looked at again, that
+ * kinds of hop which lose the note in cb find the slot all the same.
+ *
+ * Room: bench.h.
+ */
+
+#include "programs.h"
+
+enum {
+        /* Before and after UNDERPASS_MERGE_SETTLE_MS; the programs' clock lags by a jiffy, 10 ms at most. */
+        RECENT_NS = 12 * 1000000,
+        LATER_NS = 33 * 1000000,
+};
+
+struct merge_case {
+        const char *name;
+        struct frame_spec spec;
+        uint32_t slot_flags;
+        uint64_t merged_ago;  /* 0: never */
+        bool half_open;
+        bool no_pair;
+        bool merged;          /* expected */
+};
+
+#define DATAGRAM(length) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443,        \
+                           .flags = FRAME_ACK, .payload = (length), .options = FRAME_OPTIONS_TIMESTAMP }
+#define WITH(flag) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .flags = (flag) }
+
+static const struct merge_case cases[] = {
+        { "bulk", DATAGRAM(1400), .merged = true },
+        { "from 512 bytes on", DATAGRAM(512 - 32), .merged = true },
+        { "a byte less", DATAGRAM(511 - 32) },
+        { "small", DATAGRAM(1) },
+        { "acknowledgment", WITH(FRAME_ACK) },
+        { "small right after bulk", DATAGRAM(1), .merged_ago = RECENT_NS, .merged = true },
+        { "FIN right after bulk", WITH(FRAME_ACK | FRAME_FIN), .merged_ago = RECENT_NS, .merged = true },
+        { "RST right after bulk", WITH(FRAME_RST), .merged_ago = RECENT_NS, .merged = true },
+        { "small some time after bulk", DATAGRAM(1), .merged_ago = LATER_NS },
+        { "small, all are merged", DATAGRAM(1), .slot_flags = UNDERPASS_SLOT_MERGE_ALL, .merged = true },
+        { "SYN, all are merged", WITH(FRAME_SYN), .slot_flags = UNDERPASS_SLOT_MERGE_ALL },
+        { "bulk of a half-open flow", DATAGRAM(1400), .half_open = true },
+        { "bulk without merge pair", DATAGRAM(1400), .no_pair = true },
+};
+
+static const struct bench_count received[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_RECEIVED, 1 } };
+
+static bool prepare(struct bench *bench, const struct merge_case *test, const struct frame *frame) {
+        struct underpass_slot slot = {
+                .ifindex = BENCH_IFINDEX,
+                .hop_ifindex = BENCH_HOP_IFINDEX,
+                .merge_ifindex = test->no_pair ? 0 : BENCH_MERGE_IFINDEX,
+                .flags = test->slot_flags,
+        };
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+
+        EXPECT(bench_reset(bench) == 0);
+        EXPECT(bench_set_slot(bench, &slot) == 0);
+        bench_tunnelled(&flow);
+        if (test->half_open)
+                flow.state = UNDERPASS_FLOW_TRYING;
+        if (test->merged_ago)
+                flow.merged_ns = bench_now() - test->merged_ago;
+        bench_flow_key(frame, false, &key);
+        EXPECT(bench_put_flow(test->half_open ? bench->tries : bench->flows, &key, &flow) == 0);
+        return true;
+}
+
+static bool run_case(struct bench *bench, const struct merge_case *test, bool ipv6, bool raw) {
+        struct frame_spec spec = test->spec;
+        struct frame frame, expected;
+        __u32 verdict;
+
+        spec.ipv6 = ipv6;
+        spec.raw = raw;
+        frame_build(&spec, &frame);
+        expected = frame;
+        frame_to_tcp(&expected);
+        EXPECT(prepare(bench, test, &frame));
+        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, test->merged && !raw ? BENCH_REDIRECT : BENCH_NEXT);
+        EXPECT(frame_equal(&frame, &expected));
+        return bench_counted(bench, received);
+}
+
+static bool test_cases(void *context) {
+        for (size_t i = 0; i < 4 * sizeof(cases) / sizeof(cases[0]); i++) {
+                if (run_case(context, &cases[i / 4], i & 1, i & 2))
+                        continue;
+                fprintf(stderr, "merge: %s\n", cases[i / 4].name);
+                return false;
+        }
+        return true;
+}
+
+/* A packet that the merge pair, or a program at another hook, has had: plain TCP, and nothing to learn from. */
+static bool test_converted(void *context) {
+        struct frame_spec spec = { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
+                                   .flags = FRAME_SYN };
+        struct bench *bench = context;
+        struct frame frame, before;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        __u32 verdict;
+
+        for (__u32 index = 0; index < 2; index++) {
+                struct __sk_buff skb = { .tc_index = index ? BENCH_SLOT : 0 };
+
+                frame_build(&spec, &frame);
+                EXPECT(prepare(bench, &cases[0], &frame));
+                before = frame;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_NEXT);
+                EXPECT(frame_equal(&frame, &before));
+                bench_flow_key(&frame, false, &key);
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.flags, index ? 0 : UNDERPASS_FLOW_PLAIN_SYN);
+        }
+        return true;
+}
+
+/* The number of another link, or of none, is nothing that we have written. */
+static bool test_foreign_index(void *context) {
+        static const __u32 foreign[] = { BENCH_SLOT + 1, UNDERPASS_LINKS_MAX + 1, 0xffff };
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+                struct __sk_buff skb = { .tc_index = foreign[i] };
+                struct frame frame, expected;
+                __u32 verdict;
+
+                frame_build(&cases[0].spec, &frame);
+                expected = frame;
+                frame_to_tcp(&expected);
+                EXPECT(prepare(bench, &cases[0], &frame));
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+                EXPECT(frame_equal(&frame, &expected));
+        }
+        return true;
+}
+
+/* The far end of the merge pair: back to the link of the slot, and nobody else's packets. */
+static bool test_back(void *context) {
+        static const struct bench_count none[BENCH_COUNTS_MAX] = {};
+        static const struct bench_count foreign[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_FOREIGN, 1,
+                                                                        true } };
+        static const __u32 indexes[] = { 0, BENCH_SLOT, BENCH_SLOT + 1, 0xffff };
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++) {
+                struct frame_spec spec = { .from = FRAME_REMOTE, .flags = FRAME_ACK, .payload = 1000 };
+                struct __sk_buff skb = { .tc_index = indexes[i] };
+                bool ours = indexes[i] == BENCH_SLOT;
+                struct frame frame, before;
+                __u32 verdict;
+
+                EXPECT(bench_reset(bench) == 0);
+                frame_build(&spec, &frame);
+                before = frame;
+                EXPECT(bench_run(bench, BENCH_MERGED, false, &frame, &skb, &verdict) == 0);
+                EXPECT_EQUAL(verdict, ours ? BENCH_REDIRECT : BENCH_DROP);
+                EXPECT(frame_equal(&frame, &before));
+                EXPECT(bench_counted(bench, ours ? none : foreign));
+        }
+        return true;
+}
+
+/* A bridge writes over cb; the slot in tc_index brings the segment to its link, with its priority. */
+static bool test_hop_by_index(void *context) {
+        static const struct bench_count sent[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_SENT, 1 } };
+        struct frame_spec spec = { .flags = FRAME_ACK, .payload = 1000 };
+        struct __sk_buff skb = { .tc_index = BENCH_SLOT, .priority = 5, .cb = { 1, 2, 3 } };
+        struct bench *bench = context;
+        struct frame frame, expected;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        frame_build(&spec, &frame);
+        expected = frame;
+        frame_to_udp(&expected);
+        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &skb, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        EXPECT_EQUAL(skb.priority, 5);
+        EXPECT(frame_equal(&frame, &expected));
+        return bench_counted(bench, sent);
+}
+
+int programs_merge(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "merge: what goes through the merge pair", test_cases },
+                { "merge: what has come back from it", test_converted },
+                { "merge: numbers that are not ours", test_foreign_index },
+                { "merge: back to the link", test_back },
+                { "merge: a hop that loses the note", test_hop_by_index },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}
