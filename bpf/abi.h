@@ -27,7 +27,7 @@ enum {
         UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
         UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
-        UNDERPASS_HOP_VLAN = 4094,        /* VLAN id by which packets come back from an 8021q device as hop */
+        UNDERPASS_HOP_VLAN = 4094,        /* VLAN id by which packets come back from an 8021q hop */
         UNDERPASS_MERGE_LENGTH = 512,     /* datagrams of at least so many bytes are worth merging */
         UNDERPASS_MERGE_SETTLE_MS = 20,   /* so long after it the smaller ones of the flow go the same way */
 };

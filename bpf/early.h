@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Ingress in front of the driver's GRO (native XDP): established flows become TCP before packets are merged, so
- * the stack sees few large ones. Everything else goes on as it came, to the program in tc.
+ * Ingress in front of the driver's GRO (native XDP): established flows become TCP before packets are merged,
+ * so the stack sees few large ones. Everything else goes on as it came, to the program in tc.
  *
  * Room: BPF only; the first bytes of a frame and the map of flows. There is no skb yet, so no checksum state
  * that would have to hear of the change.
@@ -28,8 +28,8 @@ UNDERPASS_GLOBAL int early_read(struct xdp_md *context, struct early *ret) {
         if (ethernet->h_proto == UNDERPASS_NET16(ETH_P_IP)) {
                 struct iphdr *ip = data + ETH_HLEN;
 
-                if ((void *) ip + IPV4_LENGTH + UNDERPASS_HEADER_LENGTH > end || *(__u8 *) ip != IPV4_USUAL ||
-                    ip->protocol != UNDERPASS_PROTOCOL_UDP ||
+                if ((void *) ip + IPV4_LENGTH + UNDERPASS_HEADER_LENGTH > end ||
+                    *(__u8 *) ip != IPV4_USUAL || ip->protocol != UNDERPASS_PROTOCOL_UDP ||
                     (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
                         return 0;
                 ret->header = *(union underpass_header *) ((void *) ip + IPV4_LENGTH);
@@ -55,7 +55,7 @@ UNDERPASS_GLOBAL int early_read(struct xdp_md *context, struct early *ret) {
         return 1;
 }
 
-/* The compiler would make one of the ends of both branches, at a variable offset, which needs CAP_PERFMON. */
+/* The compiler would make one end of the two branches, at a variable offset, which needs CAP_PERFMON. */
 #define APART(number) asm volatile("" : : "i"(number) : "memory")
 
 UNDERPASS_INLINE void early_convert(struct xdp_md *context, int ipv4) {
@@ -87,7 +87,8 @@ int underpass_xdp(struct xdp_md *context) {
         struct early early = {};
 
         if (!early_read(context, &early) || !underpass_udp_shape(&early.header, (__u16) early.length) ||
-            early.header.udp.check == 0 || (early.header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
+            early.header.udp.check == 0 ||
+            (early.header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
                 return XDP_PASS;
         flow = bpf_map_lookup_elem(&flows, &early.key);
         if (!flow || flow_is_silent(flow))

@@ -8,7 +8,7 @@
  * Room: maps and header copies; does not touch packets except to read options.
  */
 
-#include "packet.h"
+#include "options.h"
 #include "verdict.h"
 
 enum {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices
- * without link layer header (wwan, ppp, tun, wireguard); hop sits where the segmentation hop has cut packets,
- * merged on the receiving end of the merge pair.
+ * without link layer header (wwan, ppp, tun, wireguard); hop sits where the segmentation hop has cut
+ * packets, merged on the receiving end of the merge pair.
  *
  *   egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
  *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
@@ -208,8 +208,9 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
 }
 
 /*
- * Whether a packet has been here before: merged, and given back to its link; or converted by the same program
- * at the other hook, while a link goes from clsact to tcx. It is TCP now, but not what the peer has sent.
+ * Whether a packet has been here before: merged, and given back to its link; or converted by the same
+ * program at the other hook, while a link goes from clsact to tcx. It is TCP now, but not what the peer has
+ * sent.
  */
 UNDERPASS_INLINE int is_converted(struct __sk_buff *skb) {
         struct underpass_slot *of = slot_of(skb->tc_index);

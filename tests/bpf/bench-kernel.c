@@ -22,6 +22,9 @@ enum {
         /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */
         TEST_SUMMED = 1U << 2,
         BENCH_LOST = 99, /* verdict when a tail call fails */
+        READ = BPF_LDX | BPF_MEM | BPF_W,
+        WRITE = BPF_STX | BPF_MEM | BPF_W,
+        MAP_ADDRESS = BPF_LD | BPF_DW | BPF_IMM, /* takes two instructions */
 };
 
 bool bench_privileged(void) {
@@ -74,19 +77,20 @@ void bench_close(struct bench *bench) {
 }
 
 /*
- * A test run takes a context, but no tc_index in it: a program that takes it from the last word of cb and goes
- * on to the one that is wanted. Descriptor or negative errno; *ret_array has to stay open as long.
+ * A test run takes a context, but no tc_index in it: a program that takes it from the last word of cb and
+ * goes on to the one that is wanted. Descriptor or negative errno; *ret_array has to stay open as long.
  */
 static int open_indexed(int program, int *ret_array) {
         const __s16 last = offsetof(struct __sk_buff, cb[4]), index = offsetof(struct __sk_buff, tc_index);
         const __u32 zero = 0;
-        int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "test_indexed", sizeof(__u32), sizeof(__u32), 1, NULL);
+        int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "test_indexed", sizeof(__u32), sizeof(__u32), 1,
+                                   NULL);
         const struct bpf_insn code[] = {
-                { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_1, .off = last },
-                { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = index },
+                { .code = READ, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_1, .off = last },
+                { .code = WRITE, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = index },
                 { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3 },
-                { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_3, .off = last },
-                { .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = array },
+                { .code = WRITE, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_3, .off = last },
+                { .code = MAP_ADDRESS, .dst_reg = BPF_REG_2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = array },
                 {},
                 { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call },
                 { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = BENCH_LOST },
@@ -107,7 +111,8 @@ static int open_indexed(int program, int *ret_array) {
         return r;
 }
 
-static int run(int program, bool summed, struct frame *frame, struct __sk_buff *context, __u32 *ret_verdict) {
+static int run(int program, bool summed, struct frame *frame, struct __sk_buff *context,
+               __u32 *ret_verdict) {
         struct frame out = *frame;
         struct __sk_buff none = {}, context_out = {};
         LIBBPF_OPTS(bpf_test_run_opts, options,

@@ -36,8 +36,9 @@ static void offset_four(struct frame *frame) {
         frame->data[frame->layer4 + 8] = 0x40;
 }
 
-#define DATA(...) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443,               \
-                    .payload = 700, .sequence = 77, .acknowledgment = 42, __VA_ARGS__ }
+#define DATA(...)                                                                                           \
+        { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .payload = 700,        \
+          .sequence = 77, .acknowledgment = 42, __VA_ARGS__ }
 
 static const struct early_case cases[] = {
         { "data", DATA(.flags = FRAME_ACK), .converted = true },
@@ -81,7 +82,9 @@ static bool put_flow(struct bench *bench, const struct early_case *test, const s
 }
 
 static bool run_case(struct bench *bench, const struct early_case *test) {
-        const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_RECEIVED, test->converted } };
+        const struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RECEIVED, test->converted },
+        };
         struct frame before, expected, after;
 
         frame_build(&test->spec, &before);
@@ -98,8 +101,8 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
                         frame_put16(check, (uint16_t) ~frame_fold((uint32_t) (uint16_t) ~frame_get16(check) +
                                                                   (uint16_t) ~wrong));
         }
-        LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = before.data, .data_size_in = (__u32) before.length,
-                    .data_out = after.data, .data_size_out = sizeof(after.data), .repeat = 1);
+        LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = before.data,
+                    .data_size_in = (__u32) before.length, .data_out = after.data, .data_size_out = sizeof(after.data), .repeat = 1);
         EXPECT(bpf_prog_test_run_opts(bench->xdp, &options) == 0);
         EXPECT_EQUAL(options.retval, PASS);
         EXPECT_EQUAL(options.data_size_out, before.length);

@@ -251,7 +251,8 @@ static bool test_unknown_link(void *context) {
         EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &note, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT(frame_equal(&frame, &expected));
-        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) { { UNDERPASS_COUNTER_SENT, 1 } }));
+        EXPECT(bench_counted(bench,
+                             (struct bench_count[BENCH_COUNTS_MAX]) { { UNDERPASS_COUNTER_SENT, 1 } }));
         return true;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which received datagrams go through the merge pair, that what came back from it is not looked at again, that
- * kinds of hop which lose the note in cb find the slot all the same.
+ * Which received datagrams go through the merge pair, that what came back from it is not looked at again,
+ * that kinds of hop which lose the note in cb find the slot all the same.
  *
  * Room: bench.h.
  */
@@ -25,9 +25,10 @@ struct merge_case {
         bool merged;          /* expected */
 };
 
-#define DATAGRAM(length) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443,        \
-                           .flags = FRAME_ACK, .payload = (length), .options = FRAME_OPTIONS_TIMESTAMP }
-#define WITH(flag) { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .flags = (flag) }
+#define PEER .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443
+#define DATAGRAM(length)                                                                                    \
+        { PEER, .flags = FRAME_ACK, .payload = (length), .options = FRAME_OPTIONS_TIMESTAMP }
+#define WITH(flag) { PEER, .flags = (flag) }
 
 static const struct merge_case cases[] = {
         { "bulk", DATAGRAM(1400), .merged = true },
@@ -80,7 +81,8 @@ static bool run_case(struct bench *bench, const struct merge_case *test, bool ip
         expected = frame;
         frame_to_tcp(&expected);
         EXPECT(prepare(bench, test, &frame));
-        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
+               0);
         EXPECT_EQUAL(verdict, test->merged && !raw ? BENCH_REDIRECT : BENCH_NEXT);
         EXPECT(frame_equal(&frame, &expected));
         return bench_counted(bench, received);
@@ -96,7 +98,7 @@ static bool test_cases(void *context) {
         return true;
 }
 
-/* A packet that the merge pair, or a program at another hook, has had: plain TCP, and nothing to learn from. */
+/* A packet that the merge pair, or a program at another hook, has had: plain TCP, nothing to learn from. */
 static bool test_converted(void *context) {
         struct frame_spec spec = { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
                                    .flags = FRAME_SYN };
@@ -146,8 +148,9 @@ static bool test_foreign_index(void *context) {
 /* The far end of the merge pair: back to the link of the slot, and nobody else's packets. */
 static bool test_back(void *context) {
         static const struct bench_count none[BENCH_COUNTS_MAX] = {};
-        static const struct bench_count foreign[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_FOREIGN, 1,
-                                                                        true } };
+        static const struct bench_count foreign[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_DROP_HOP_FOREIGN, 1, true },
+        };
         static const __u32 indexes[] = { 0, BENCH_SLOT, BENCH_SLOT + 1, 0xffff };
         struct bench *bench = context;
 
