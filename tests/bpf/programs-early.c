@@ -102,7 +102,8 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
                                                                   (uint16_t) ~wrong));
         }
         LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = before.data,
-                    .data_size_in = (__u32) before.length, .data_out = after.data, .data_size_out = sizeof(after.data), .repeat = 1);
+                    .data_size_in = (__u32) before.length, .data_out = after.data,
+                    .data_size_out = sizeof(after.data), .repeat = 1);
         EXPECT(bpf_prog_test_run_opts(bench->xdp, &options) == 0);
         EXPECT_EQUAL(options.retval, PASS);
         EXPECT_EQUAL(options.data_size_out, before.length);
