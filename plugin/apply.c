@@ -151,12 +151,15 @@ static int set_mtu(Link *link, uint32_t mtu) {
 
 static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret_error) {
         struct underpass_link settings = plan->link;
+        TunnelPath path;
+        Hop hop = {};
         int r;
 
-        r = manager_ensure_hop(link->manager, ret_stage, ret_error);
+        r = manager_ensure_hop(link->manager, link->ifindex, plan->raw_ip, &hop, ret_stage, ret_error);
         if (r < 0)
                 return r;
-        r = tunnel_attach(link->manager->tunnel, link->ifindex, plan->raw_ip, &settings);
+        path = link_path(link, &hop);
+        r = tunnel_attach(link->manager->tunnel, link->ifindex, plan->raw_ip, &path, &settings);
         if (r < 0) {
                 *ret_stage = STAGE_ATTACH;
                 if (r == -ENODEV)
@@ -172,6 +175,8 @@ static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret
         link->applied.attached = true;
         link->applied.raw_ip = plan->raw_ip;
         link->applied.link = settings;
+        link_take_hop(link, &hop);
+        (void) link_choose_ingress(link);
         return 0;
 }
 
@@ -179,8 +184,10 @@ static int detach(Link *link) {
         int r;
 
         r = tunnel_detach(link->manager->tunnel, link->ifindex);
+        link_leave_path(link);
         link->applied = (Applied) {};
         link->adopted = false;
+        manager_sweep_hops(link->manager);
         manager_release_hop(link->manager);
         return r;
 }
@@ -217,10 +224,14 @@ static void undo(Link *link, const Applied *before) {
         if (!before->attached && link->applied.attached) {
                 (void) detach(link);
         } else if (before->attached) {
+                const TunnelPath path = link_path(link, &link->hop);
                 struct underpass_link settings = before->link;
 
-                if (tunnel_attach(link->manager->tunnel, link->ifindex, before->raw_ip, &settings) >= 0)
+                if (tunnel_attach(link->manager->tunnel, link->ifindex, before->raw_ip, &path, &settings) >=
+                    0) {
                         link->applied.link = settings;
+                        (void) link_choose_ingress(link);
+                }
         }
         manager_release_hop(link->manager);
 }

@@ -268,9 +268,25 @@ static int property_hook(sd_bus *bus, const char *path, const char *interface, c
 static int property_hop(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
-        bool there = manager->hop.send_ifindex != 0;
 
-        return sd_bus_message_append(reply, "(ss)", there ? "veth" : "", there ? HOP_NAME_SEND : "");
+        for (HopKind kind = 0; kind < _HOP_KIND_MAX; kind++)
+                if (manager->hops[kind].ifindex != 0)
+                        return sd_bus_message_append(reply, "(ss)", hop_kind_name(kind),
+                                                     manager->hops[kind].name);
+        return sd_bus_message_append(reply, "(ss)", "", "");
+}
+
+static int property_hops_refused(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                 sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Manager *manager = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        for (HopKind kind = 0; r >= 0 && kind < _HOP_KIND_MAX; kind++)
+                if (manager->hop_refused[kind])
+                        r = sd_bus_message_append(reply, "(ss)", hop_kind_name(kind),
+                                                  manager->hop_refused[kind]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 static int property_sources(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -323,6 +339,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Hook", "s", property_hook, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Hop", "(ss)", property_hop, 0, 0),
+        SD_BUS_PROPERTY("HopsRefused", "a(ss)", property_hops_refused, 0, 0),
         SD_BUS_PROPERTY("Sources", "a(sb)", property_sources, 0, 0),
         SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
         SD_BUS_VTABLE_END,

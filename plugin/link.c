@@ -92,6 +92,7 @@ Link *link_free(Link *link) {
         strings_free(link->announced);
         free(link->reason);
         free(link->last_error);
+        free(link->ingress_trouble);
         free(link->path);
         free(link);
         return NULL;
@@ -254,6 +255,8 @@ static void take_warnings(Link *link, Plan *plan) {
                                       "keep packets from it; `underpassctl deactivate %s` and `activate %s` "
                                       "puts the tunnel first."),
                                     link_name(link), link_name(link), link_name(link));
+        if (link->applied.attached && link->ingress_trouble)
+                (void) strings_add(&plan->warnings, link->ingress_trouble);
         for (size_t i = 0; i < strings_count(plan->warnings); i++) {
                 bool known = false;
 
@@ -307,19 +310,20 @@ static void settle(Link *link) {
                          STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
                 return;
         }
-        take_warnings(link, plan);
         /* What an earlier service attached may be of another build, or half done: give it the settings of
          * now, in any case. */
         if (link->applied.attached && plan->verdict == PLAN_ATTACH &&
             !tunnel_attached(link->manager->tunnel, link->ifindex))
                 link->adopted = true;
         steps = plan_diff(&link->applied, plan, link->facts->mtu);
-        if (link->adopted && plan->verdict == PLAN_ATTACH)
+        /* What stood in the way of the receiving side may be gone. */
+        if ((link->adopted || link->ingress_trouble) && plan->verdict == PLAN_ATTACH)
                 steps |= STEP_SETTINGS;
         if (link->adopted && plan->verdict != PLAN_ATTACH)
                 steps |= STEP_DETACH;
         log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
         r = link_apply(link, plan, steps, &stage, &error);
+        take_warnings(link, plan);
         if (r >= 0)
                 link->adopted = false;
         if (r < 0)
@@ -382,6 +386,7 @@ void link_gone(Link *link) {
         link_remove_endpoints(link);
         if (link->applied.attached || link->adopted)
                 (void) tunnel_detach(link->manager->tunnel, link->ifindex);
+        link_leave_path(link);
         link->applied = (Applied) {};
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
                 if (link->manager->sources[i]->ops->forget)

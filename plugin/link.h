@@ -10,8 +10,10 @@
 #include <systemd/sd-event.h>
 
 #include "facts.h"
+#include "hop.h"
 #include "plan.h"
 #include "profile.h"
+#include "tunnel.h"
 
 typedef struct Manager Manager;
 typedef struct Link Link;
@@ -60,6 +62,9 @@ struct Link {
         LinkFacts *facts;      /* as of the last look; never NULL in the manager's list */
         Profile *profile;
         Applied applied;
+        Hop hop;               /* ifindex 0: not attached, or not known yet */
+        enum underpass_ingress ingress; /* in use, which may be another one than asked for … */
+        char *ingress_trouble; /* … and why; NULL: it is that one */
         bool adopted;          /* found attached at start and not settled since */
         bool held_off;         /* the user said "deactivate" */
 
@@ -107,6 +112,28 @@ const char *link_name(const Link *link);
 /* Does the steps of plan_diff() in order; on failure undoes what this call did, in reverse, and returns
  * negative errno with *ret_stage and *ret_error (translated sentence, caller frees). */
 int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
+
+/* apply-path.c */
+
+/* The devices that the packets of a link pass with this hop, and with the ingress in use. */
+TunnelPath link_path(const Link *link, const Hop *hop);
+
+/* The link redirects to this hop from now on: devices that it was the last to use go. */
+void link_take_hop(Link *link, const Hop *hop);
+
+/* Brings the receiving side of an attached link in line with its settings; what cannot be had is replaced. */
+int link_choose_ingress(Link *link);
+
+/* Why the receiving side is what it is: a translated sentence. */
+const char *link_ingress_reason(const Link *link);
+
+/* A link that an earlier service attached, and that is not settled yet, redirects to a hop that exists. */
+int link_adopt_path(Link *link, LinkStage *ret_stage, char **ret_error);
+
+/* The programs are off: forgets hop and receiving side. */
+void link_leave_path(Link *link);
+
+/* announce.c */
 
 /* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
  * kernel takes its time for it, and nobody has to wait. */

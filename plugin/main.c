@@ -12,6 +12,7 @@
 #include "manager.h"
 
 #define PIN_ROOT "/sys/fs/bpf/underpass"
+#define HOP_VARIABLE "UNDERPASS_HOP"
 
 enum { IDLE_SECONDS_DEFAULT = 30 };
 
@@ -104,6 +105,20 @@ static int parse(int argc, char **argv, Arguments *arguments) {
         return r;
 }
 
+/* For tests and comparisons: one kind of segmentation hop instead of the best one. */
+static int read_environment(ManagerOptions *options) {
+        const char *kind = getenv(HOP_VARIABLE);
+        int r;
+
+        if (!kind || streq(kind, ""))
+                return 0;
+        r = hop_kind_from_name(kind, &options->hop_kind);
+        if (r < 0)
+                fprintf(stderr, _("underpassd: \"%s\" is not a value for %s: netkit, vlan, bridge or veth.\n"),
+                        kind, HOP_VARIABLE);
+        return r;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         Arguments arguments = {
@@ -111,6 +126,7 @@ int main(int argc, char **argv) {
                         .pin_root = PIN_ROOT,
                         .profile_directories = default_directories,
                         .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
+                        .hop_kind = _HOP_KIND_MAX,
                         .fake = streq(program_invocation_short_name, "underpassd-fake"),
                 },
         };
@@ -119,7 +135,7 @@ int main(int argc, char **argv) {
         setlocale(LC_ALL, "");
         bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
         bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-        if (parse(argc, argv, &arguments) < 0)
+        if (parse(argc, argv, &arguments) < 0 || read_environment(&arguments.options) < 0)
                 return 2;
         if (arguments.done)
                 return 0;

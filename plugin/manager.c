@@ -74,9 +74,10 @@ void manager_mark_all(Manager *manager) {
 
 /* Somebody took the hop away under us: tunnelled packets are dropped until it is there again. */
 static void lose_hop(Manager *manager) {
-        manager->hop = (Hop) {};
+        manager_forget_hops(manager);
         for (Link *link = manager->links; link; link = link->next)
                 if (link->applied.attached) {
+                        link->hop = (Hop) {};
                         link->adopted = true;
                         manager_mark(manager, link->ifindex);
                 }
@@ -87,6 +88,15 @@ static bool contains(const uint32_t *ifindexes, size_t count, uint32_t ifindex) 
                 if (ifindexes[i] == ifindex)
                         return true;
         return false;
+}
+
+static bool helpers_exist(const Manager *manager, const uint32_t *ifindexes, size_t count) {
+        if (!contains(ifindexes, count, manager->pair.send_ifindex))
+                return false;
+        for (const Link *link = manager->links; link; link = link->next)
+                if (link->hop.ifindex != 0 && !contains(ifindexes, count, link->hop.ifindex))
+                        return false;
+        return true;
 }
 
 /* Looks at all links there are, and forgets those whose end was not heard. */
@@ -102,8 +112,8 @@ static void enumerate(Manager *manager) {
                 if (!contains(ifindexes, count, link->ifindex))
                         drop_link(manager, link->ifindex);
         }
-        if (manager->hop.send_ifindex != 0 && !manager->options.fake &&
-            !contains(ifindexes, count, manager->hop.send_ifindex))
+        if (!manager->options.fake && manager->pair.send_ifindex != 0 &&
+            !helpers_exist(manager, ifindexes, count))
                 lose_hop(manager);
         for (size_t i = 0; i < count; i++)
                 manager_mark(manager, ifindexes[i]);
@@ -115,12 +125,11 @@ static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
         switch (change) {
         case RTNL_LINK:
         case RTNL_ADDRESS:
-                if (ifindex == manager->hop.send_ifindex || ifindex == manager->hop.receive_ifindex)
-                        return;
-                manager_mark(manager, ifindex);
+                if (!manager_is_helper(manager, ifindex))
+                        manager_mark(manager, ifindex);
                 return;
         case RTNL_LINK_GONE:
-                if (ifindex == manager->hop.send_ifindex || ifindex == manager->hop.receive_ifindex)
+                if (manager_is_helper(manager, ifindex))
                         lose_hop(manager);
                 else
                         drop_link(manager, ifindex);
@@ -242,14 +251,16 @@ static void adopt(Manager *manager) {
                 else
                         (void) tunnel_detach(manager->tunnel, ifindexes[i]);
         }
-        if (count > 0) {
-                LinkStage stage;
+        for (Link *link = manager->links; link; link = link->next) {
                 _cleanup_(freep) char *error = NULL;
+                LinkStage stage = STAGE_NONE;
 
-                if (manager_ensure_hop(manager, &stage, &error) < 0)
-                        log_error("%s", error ?: "The segmentation hop cannot be made.");
-                manager_release_hop(manager);
+                if (link->applied.attached && link_adopt_path(link, &stage, &error) < 0)
+                        log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s",
+                                 error ?: "The segmentation hop cannot be made.");
         }
+        if (count > 0)
+                manager_release_hop(manager);
 }
 
 int manager_new(Manager **ret, const ManagerOptions *options) {
@@ -294,6 +305,7 @@ Manager *manager_free(Manager *manager) {
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
+        manager_forget_hops(manager);
         tunnel_free(manager->tunnel);
         sd_event_unref(manager->event);
         free(manager);

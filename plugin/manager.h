@@ -33,6 +33,7 @@ typedef struct ManagerOptions {
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
         sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
+        HopKind hop_kind;        /* the only one to use; _HOP_KIND_MAX: the best one */
         bool fake;               /* no hop; MTU and endpoints are set for real where privileges allow */
 } ManagerOptions;
 
@@ -45,7 +46,11 @@ struct Manager {
         Rtnl *rtnl;
         MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
         Tunnel *tunnel;
-        Hop hop;                 /* send_ifindex 0: not there */
+        HopPair pair;            /* send_ifindex 0: not there */
+        Hop hops[_HOP_KIND_MAX]; /* made by this service: ifindex 0: not there; HOP_VLAN: the last one */
+        char *hop_refused[_HOP_KIND_MAX]; /* why a kind was passed over, NULL: it was not */
+        bool hop_denied[_HOP_KIND_MAX];   /* this kernel does not have it */
+        bool hops_swept;         /* no devices of an earlier service are left that no link uses */
         Link *links;
         TunnelFeatures features;
         bool leaving;            /* has given the name back and ends soon */
@@ -81,10 +86,24 @@ void manager_touch(Manager *manager);
 
 /* manager-hop.c */
 
-/* The hop exists and its program is attached. 0 or negative errno with a translated sentence. */
-int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error);
+/* Finds or makes merge pair and segmentation hop for a link, with their programs attached. 0 or negative
+ * errno with a translated sentence. */
+int manager_ensure_hop(Manager *manager, uint32_t ifindex, bool raw_ip, Hop *ret, LinkStage *ret_stage,
+                       char **ret_error);
 
-/* Removes hop and pins when no link is attached any more. */
+/* Removes the hops that no link uses. */
+void manager_sweep_hops(Manager *manager);
+
+/* Removes the hop that is this link's own, if it has one. */
+void manager_leave_hop(Manager *manager, uint32_t ifindex);
+
+/* True for a device that packets of tunnelled flows pass. */
+bool manager_is_helper(const Manager *manager, uint32_t ifindex);
+
+/* The devices are gone. */
+void manager_forget_hops(Manager *manager);
+
+/* Removes all of it and the pins when no link is attached any more. */
 void manager_release_hop(Manager *manager);
 
 /* manager-bus.c */

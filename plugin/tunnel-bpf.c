@@ -76,37 +76,6 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
         return NULL;
 }
 
-int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifindex) {
-        _cleanup_(freep) char *pin = NULL;
-        struct underpass_hop hop = {};
-        uint32_t zero = 0;
-        int r;
-
-        tunnel_complain(tunnel, "%s", "");
-        r = tunnel_pins_ensure(tunnel);
-        if (r < 0)
-                return r;
-        pin = tunnel_pins_path(tunnel, 0, DIRECTION_INGRESS);
-        if (!pin)
-                return -ENOMEM;
-        if (tunnel->hook == TUNNEL_HOOK_CLSACT) {
-                r = tunnel_hook_make_clsact(receive_ifindex);
-                if (r < 0 && r != -EEXIST)
-                        return r;
-        }
-        r = tunnel_hook_attach(tunnel, receive_ifindex, DIRECTION_INGRESS, PROGRAM_HOP, pin);
-        if (r < 0)
-                return r;
-        r = bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop);
-        if (r < 0)
-                return r;
-        hop.ifindex = send_ifindex;
-        r = tunnel_pins_keepalive(tunnel);
-        if (r < 0)
-                tunnel_complain(tunnel, "no keepalive: cannot attach to the cgroup tree: %s", strerror(-r));
-        return bpf_map_update_elem(tunnel->maps[MAP_HOP], &zero, &hop, BPF_ANY);
-}
-
 static int compare_indexes(const void *a, const void *b) {
         uint32_t first = *(const uint32_t *) a, second = *(const uint32_t *) b;
 
@@ -196,7 +165,8 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
         return 0;
 }
 
-int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link) {
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link) {
         struct underpass_saved saved = {};
         bool known;
         int r;
@@ -214,6 +184,8 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpas
         saved.flags = (saved.flags & ~UNDERPASS_SAVED_RAW_IP) | (raw_ip ? UNDERPASS_SAVED_RAW_IP : 0);
         link->slot = saved.slot;
         r = tunnel_saved_set(tunnel, ifindex, &saved);
+        if (r == 0)
+                r = tunnel_hop_fill_slot(tunnel, saved.slot, ifindex, path);
         if (r == 0)
                 r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         if (r == 0 && tunnel->hook == TUNNEL_HOOK_CLSACT)
@@ -234,8 +206,9 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpas
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
         struct underpass_saved saved = {};
-        int result = 0, r;
+        int result, r;
 
+        result = tunnel_detach_xdp(tunnel, ifindex);
         for (size_t i = 0; i < ELEMENTS(order); i++) {
                 _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, order[i]);
 
@@ -251,6 +224,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
                 if (r < 0)
                         result = r;
+                /* Last: without it the programs would drop. */
+                (void) tunnel_hop_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
         }
         (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
@@ -280,16 +255,8 @@ unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
 }
 
 int tunnel_release(Tunnel *tunnel) {
-        struct underpass_hop hop = { .abi_version = UNDERPASS_ABI_VERSION };
-        uint32_t zero = 0;
-
         if (!tunnel->loaded)
                 return 0;
-        /* Keep the identity, forget the device. */
-        if (bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop) == 0) {
-                hop.ifindex = 0;
-                (void) bpf_map_update_elem(tunnel->maps[MAP_HOP], &zero, &hop, BPF_ANY);
-        }
         return tunnel->pinned ? tunnel_pins_remove(tunnel) : 0;
 }
 

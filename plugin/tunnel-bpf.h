@@ -2,15 +2,16 @@
 #pragma once
 
 /*
- * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c) and its hooks
- * (tunnel-hook.c). Included by tunnel-*.c only.
+ * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c), its hooks
+ * (tunnel-hook.c) and its helper devices (tunnel-hop.c). Included by tunnel-*.c only.
  */
 
 #include "tunnel.h"
 
 typedef enum TunnelMap {
         MAP_LINKS,
-        MAP_HOP,
+        MAP_SLOTS,
+        MAP_LOADER,
         MAP_FLOWS,
         MAP_TRIES,
         MAP_COUNTERS,
@@ -25,6 +26,8 @@ typedef enum TunnelProgram {
         PROGRAM_INGRESS_ETHERNET,
         PROGRAM_INGRESS_RAW,
         PROGRAM_HOP,
+        PROGRAM_MERGED,
+        PROGRAM_XDP,
         PROGRAM_KEEPALIVE,
         _TUNNEL_PROGRAM_MAX,
 } TunnelProgram;
@@ -62,8 +65,11 @@ int tunnel_pins_ensure(Tunnel *tunnel);
 /* Unpins maps and programs and removes the folder. */
 int tunnel_pins_remove(Tunnel *tunnel);
 
-/* Path of a pin: "FOLDER/IFINDEX-egress", "FOLDER/hop-ingress" for ifindex 0. NULL when out of memory. */
+/* Path of the pin of a link: "FOLDER/IFINDEX-egress". NULL when out of memory. */
 char *tunnel_pins_path(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction);
+
+/* The same for any name. */
+char *tunnel_pins_named(const Tunnel *tunnel, const char *name);
 
 /* Keeps the reason of a failure for tunnel_complaint(). */
 void tunnel_complain(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
@@ -84,6 +90,14 @@ int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection directi
 /* Takes it off, from whichever hook. 0 also when it is not there or the link is gone. */
 int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
+/* The same for a netkit device (egress), and for the native XDP hook of a link (ingress), which have no other
+ * hook. */
+int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
+int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
+
+/* Takes off what is pinned there. */
+int tunnel_hook_unpin(uint32_t ifindex, const char *pin);
+
 bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 
 /* Makes the clsact qdisc of a link. -EEXIST: there is one; -EBUSY: another qdisc is in its place. */
@@ -97,3 +111,11 @@ unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection 
 
 /* Removes the clsact qdisc if the record says that it is ours, unless filters of others are in it by now. */
 int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
+
+/* tunnel-hop.c */
+
+/* Takes the programs off the helper devices; what is no link there may be gone already. */
+void tunnel_hop_remove(Tunnel *tunnel);
+
+/* Fills the slot of a link. */
+int tunnel_hop_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path);

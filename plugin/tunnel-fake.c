@@ -42,11 +42,33 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
         return NULL;
 }
 
-int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifindex) {
+int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
-int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link) {
+int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop) {
+        return 0;
+}
+
+int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop) {
+        return 0;
+}
+
+int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
+        return find(tunnel, ifindex) ? 0 : -ENOENT;
+}
+
+/* There is no driver. */
+int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return -EOPNOTSUPP;
+}
+
+int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link) {
         FakeLink *fake = find(tunnel, ifindex);
 
         if (!fake) {

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
@@ -69,9 +70,9 @@ int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
         return 0;
 }
 
-/* Descriptor of the pinned tcx link if it still sits on this link; a pin outlives its device and then
+/* Descriptor of the pinned link if it still sits on this link; a pin outlives its device and then
  * names ifindex 0. */
-static int tcx_open(uint32_t ifindex, const char *pin) {
+static int link_open(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
         struct bpf_link_info info = {};
         __u32 size = sizeof(info);
@@ -83,36 +84,37 @@ static int tcx_open(uint32_t ifindex, const char *pin) {
         r = bpf_obj_get_info_by_fd(fd, &info, &size);
         if (r < 0)
                 return r;
-        /* The ifindex of a tcx link lies where that of an XDP link does; older headers know only XDP. */
+        /* The ifindex of tcx and netkit links lies where that of an XDP link does; older headers know only
+         * that. */
         if (info.xdp.ifindex != ifindex)
                 return -ENOLINK;
         return TAKE_FD(fd);
 }
 
-static int tcx_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
-                      const char *pin) {
-        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = ATTACH_BEFORE);
+static int link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
+                       const char *pin) {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
 
-        fd = tcx_open(ifindex, pin);
+        fd = link_open(ifindex, pin);
         if (fd >= 0)
                 return bpf_link_update(fd, tunnel->programs[program], NULL);
         if (fd == -ENOLINK && unlink(pin) < 0)
                 return -errno;
 
-        fd = bpf_link_create(tunnel->programs[program], (int) ifindex,
-                             (enum bpf_attach_type) tcx_attach_types[direction], &options);
+        fd = bpf_link_create(tunnel->programs[program], (int) ifindex, (enum bpf_attach_type) type,
+                             &options);
         if (fd < 0)
                 return fd;
         r = bpf_obj_pin(fd, pin);
         return r < 0 ? r : 0; /* without a pin the closing of fd takes the program off again */
 }
 
-static int tcx_detach(uint32_t ifindex, const char *pin) {
+int tunnel_hook_unpin(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
 
-        fd = tcx_open(ifindex, pin);
+        fd = link_open(ifindex, pin);
         if (fd == -ENOENT)
                 return 0;
         if (fd >= 0)
@@ -278,18 +280,29 @@ int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection directi
         int r;
 
         if (tunnel->hook == TUNNEL_HOOK_TCX) {
-                r = tcx_attach(tunnel, ifindex, direction, program, pin);
+                r = link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program, pin);
                 return r < 0 ? r : clsact_detach(ifindex, direction);
         }
         r = clsact_attach(tunnel, ifindex, direction, program);
-        return r < 0 ? r : tcx_detach(ifindex, pin);
+        return r < 0 ? r : tunnel_hook_unpin(ifindex, pin);
+}
+
+int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+        return link_attach(tunnel, ifindex, ATTACH_NETKIT_PRIMARY, ATTACH_BEFORE, program, pin);
+}
+
+/* A program in the generic mode is one, too. */
+int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+        int r = link_attach(tunnel, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE, program, pin);
+
+        return r == -EEXIST ? -EBUSY : r;
 }
 
 int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
         int r, other;
 
         /* Both: an earlier service may have been told to use the other hook. */
-        r = tcx_detach(ifindex, pin);
+        r = tunnel_hook_unpin(ifindex, pin);
         other = clsact_detach(ifindex, direction);
         return r < 0 ? r : other;
 }
@@ -301,7 +314,7 @@ unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection 
 
         if (tunnel->hook != TUNNEL_HOOK_TCX)
                 return 0;
-        fd = tcx_open(ifindex, pin);
+        fd = link_open(ifindex, pin);
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ||
             bpf_prog_query((int) ifindex, (enum bpf_attach_type) tcx_attach_types[direction], 0, NULL, ids,
                            &count) < 0)
@@ -317,6 +330,6 @@ bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection dire
 
         if (tunnel->hook == TUNNEL_HOOK_CLSACT)
                 return clsact_attached(ifindex, direction);
-        fd = tcx_open(ifindex, pin);
+        fd = link_open(ifindex, pin);
         return fd >= 0;
 }

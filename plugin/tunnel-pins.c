@@ -26,7 +26,8 @@ enum { VERIFIER_LOG_SIZE = 64 * 1024 };
 
 static const char *const map_names[_TUNNEL_MAP_MAX] = {
         [MAP_LINKS] = "links",
-        [MAP_HOP] = "hop",
+        [MAP_SLOTS] = "slots",
+        [MAP_LOADER] = "loader",
         [MAP_FLOWS] = "flows",
         [MAP_TRIES] = "tries",
         [MAP_COUNTERS] = "counters",
@@ -40,6 +41,8 @@ static const char *const program_names[_TUNNEL_PROGRAM_MAX] = {
         [PROGRAM_INGRESS_ETHERNET] = "underpass_ingress_ethernet",
         [PROGRAM_INGRESS_RAW] = "underpass_ingress_raw",
         [PROGRAM_HOP] = "underpass_hop",
+        [PROGRAM_MERGED] = "underpass_merged",
+        [PROGRAM_XDP] = "underpass_xdp",
         [PROGRAM_KEEPALIVE] = "underpass_keepalive",
 };
 
@@ -59,12 +62,10 @@ char *tunnel_pins_path(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection d
                 [DIRECTION_EGRESS] = "egress",
         };
 
-        if (ifindex == 0)
-                return string_format("%s/hop-%s", tunnel->folder, suffixes[direction]);
         return string_format("%s/%u-%s", tunnel->folder, ifindex, suffixes[direction]);
 }
 
-static char *named_path(const Tunnel *tunnel, const char *name) {
+char *tunnel_pins_named(const Tunnel *tunnel, const char *name) {
         return string_format("%s/%s", tunnel->folder, name);
 }
 
@@ -142,7 +143,7 @@ static int load(Tunnel *tunnel) {
         _cleanup_(freep) char *log = calloc(1, VERIFIER_LOG_SIZE);
         LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
                     .kernel_log_size = VERIFIER_LOG_SIZE);
-        struct underpass_hop hop = {};
+        struct underpass_loader loader = {};
         uint32_t zero = 0;
         int r;
 
@@ -165,15 +166,14 @@ static int load(Tunnel *tunnel) {
         if (r < 0)
                 return r;
         tunnel->loaded = true;
-        (void) bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop);
-        hop.abi_version = UNDERPASS_ABI_VERSION;
-        hop.object_id = object_id();
-        hop.namespace_cookie = tunnel->cookie;
-        return bpf_map_update_elem(tunnel->maps[MAP_HOP], &zero, &hop, BPF_ANY);
+        loader.abi_version = UNDERPASS_ABI_VERSION;
+        loader.object_id = object_id();
+        loader.namespace_cookie = tunnel->cookie;
+        return bpf_map_update_elem(tunnel->maps[MAP_LOADER], &zero, &loader, BPF_ANY);
 }
 
 static int pin_one(const Tunnel *tunnel, const char *name, int fd) {
-        _cleanup_(freep) char *path = named_path(tunnel, name);
+        _cleanup_(freep) char *path = tunnel_pins_named(tunnel, name);
 
         if (!path)
                 return -ENOMEM;
@@ -237,7 +237,7 @@ static int open_cgroup_root(void) {
 
 int tunnel_pins_keepalive(Tunnel *tunnel) {
         _cleanup_(close_fdp) int cgroup = -EBADF, link = -EBADF;
-        _cleanup_(freep) char *pin = named_path(tunnel, KEEPALIVE_PIN);
+        _cleanup_(freep) char *pin = tunnel_pins_named(tunnel, KEEPALIVE_PIN);
         int r;
 
         if (!pin)
@@ -257,7 +257,7 @@ int tunnel_pins_keepalive(Tunnel *tunnel) {
 
 static void remove_keepalive(Tunnel *tunnel) {
         _cleanup_(close_fdp) int link = -EBADF;
-        _cleanup_(freep) char *pin = named_path(tunnel, KEEPALIVE_PIN);
+        _cleanup_(freep) char *pin = tunnel_pins_named(tunnel, KEEPALIVE_PIN);
 
         if (!pin)
                 return;
@@ -269,17 +269,14 @@ static void remove_keepalive(Tunnel *tunnel) {
 }
 
 int tunnel_pins_remove(Tunnel *tunnel) {
-        _cleanup_(freep) char *hop = tunnel_pins_path(tunnel, 0, DIRECTION_INGRESS);
         const char *const *const tables[] = { map_names, program_names };
         const size_t counts[] = { _TUNNEL_MAP_MAX, _TUNNEL_PROGRAM_MAX };
 
-        if (!hop)
-                return -ENOMEM;
-        (void) unlink(hop);
+        tunnel_hop_remove(tunnel);
         remove_keepalive(tunnel);
         for (size_t t = 0; t < ELEMENTS(tables); t++)
                 for (size_t i = 0; i < counts[t]; i++) {
-                        _cleanup_(freep) char *path = named_path(tunnel, tables[t][i]);
+                        _cleanup_(freep) char *path = tunnel_pins_named(tunnel, tables[t][i]);
 
                         if (!path)
                                 return -ENOMEM;
@@ -298,18 +295,19 @@ int tunnel_pins_remove(Tunnel *tunnel) {
 static bool adopt_maps(Tunnel *tunnel) {
         static const uint32_t value_sizes[_TUNNEL_MAP_MAX] = {
                 [MAP_LINKS] = sizeof(struct underpass_link),
-                [MAP_HOP] = sizeof(struct underpass_hop),
+                [MAP_SLOTS] = sizeof(struct underpass_slot),
+                [MAP_LOADER] = sizeof(struct underpass_loader),
                 [MAP_FLOWS] = sizeof(struct underpass_flow),
                 [MAP_TRIES] = sizeof(struct underpass_flow),
                 [MAP_COUNTERS] = sizeof(struct underpass_counters),
                 [MAP_SAVED] = sizeof(struct underpass_saved),
                 [MAP_VERDICTS] = sizeof(struct underpass_verdict),
         };
-        struct underpass_hop hop = {};
+        struct underpass_loader loader = {};
         uint32_t zero = 0;
 
         for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++) {
-                _cleanup_(freep) char *path = named_path(tunnel, map_names[i]);
+                _cleanup_(freep) char *path = tunnel_pins_named(tunnel, map_names[i]);
                 struct bpf_map_info info = {};
                 __u32 size = sizeof(info);
 
@@ -318,18 +316,19 @@ static bool adopt_maps(Tunnel *tunnel) {
                     info.value_size != value_sizes[i])
                         return false;
         }
-        return bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop) == 0 &&
-               hop.abi_version == UNDERPASS_ABI_VERSION;
+        return bpf_map_lookup_elem(tunnel->maps[MAP_LOADER], &zero, &loader) == 0 &&
+               loader.abi_version == UNDERPASS_ABI_VERSION;
 }
 
 static bool adopt_programs(Tunnel *tunnel) {
-        struct underpass_hop hop = {};
+        struct underpass_loader loader = {};
         uint32_t zero = 0;
 
-        if (bpf_map_lookup_elem(tunnel->maps[MAP_HOP], &zero, &hop) < 0 || hop.object_id != object_id())
+        if (bpf_map_lookup_elem(tunnel->maps[MAP_LOADER], &zero, &loader) < 0 ||
+            loader.object_id != object_id())
                 return false;
         for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
-                _cleanup_(freep) char *path = named_path(tunnel, program_names[i]);
+                _cleanup_(freep) char *path = tunnel_pins_named(tunnel, program_names[i]);
 
                 tunnel->programs[i] = path ? bpf_obj_get(path) : -ENOMEM;
                 if (tunnel->programs[i] < 0)
@@ -338,15 +337,15 @@ static bool adopt_programs(Tunnel *tunnel) {
         return true;
 }
 
-/* What an incompatible release left behind: every pin goes, and with the pinned tcx links the programs
- * leave their links. */
+/* What an incompatible release left behind: every pin goes, and with the pinned links the programs leave
+ * their hooks. */
 static int remove_everything(Tunnel *tunnel) {
         DIR *folder = opendir(tunnel->folder);
 
         if (!folder)
                 return errno == ENOENT ? 0 : -errno;
         for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
-                _cleanup_(freep) char *path = named_path(tunnel, entry->d_name);
+                _cleanup_(freep) char *path = tunnel_pins_named(tunnel, entry->d_name);
 
                 if (path && entry->d_name[0] != '.')
                         (void) unlink(path);

@@ -33,18 +33,63 @@ int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook);
 Tunnel *tunnel_free(Tunnel *tunnel);
 DEFINE_CLEANUP(Tunnel *, tunnel_free);
 
-/* Loads the programs unless they are, and attaches the rewriting one to the receiving end of the hop. */
-int tunnel_set_hop(Tunnel *tunnel, uint32_t send_ifindex, uint32_t receive_ifindex);
+/* Where the rewriting program sits on a hop. */
+typedef enum TunnelPlace {
+        TUNNEL_PLACE_NONE,    /* that of the link does it */
+        TUNNEL_PLACE_INGRESS,
+        TUNNEL_PLACE_EGRESS,
+        TUNNEL_PLACE_NETKIT,
+} TunnelPlace;
+
+typedef struct TunnelHop {
+        uint32_t ifindex;         /* tunnelled packets are redirected here */
+        uint32_t program_ifindex; /* the rewriting program sits here; 0 with TUNNEL_PLACE_NONE */
+        TunnelPlace place;
+} TunnelHop;
+
+/* Which devices the packets of a link pass: part of struct underpass_slot. */
+typedef struct TunnelPath {
+        uint32_t hop_ifindex;
+        uint32_t merge_ifindex;   /* 0: what was received is not merged */
+        bool merge_all;           /* not only bulk */
+} TunnelPath;
+
+/* Loads the programs unless they are, and attaches the one that gives merged packets back to their link to
+ * the end of the merge pair where they come out. */
+int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * Attaches the programs to a link (ingress first) with these settings; link->slot is chosen here. Attached
- * already: only the settings are replaced. Complete or nothing. -ENOSPC: UNDERPASS_LINKS_MAX links are
- * attached.
+ * Attaches the rewriting program to a hop whose devices are up. Takes care that no packet is lost where a hop
+ * of another place used the same devices: links that redirect to the device which now has the program in its
+ * way out are sent to the new hop before that, and one that has it there no more is relieved of it.
  */
-int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, struct underpass_link *link);
+int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop);
+
+/* Takes the rewriting program off a hop that no link uses any more. 0 also when it is not there. */
+int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop);
+
+/*
+ * Attaches the programs to a link (ingress first) with these settings and on this path; link->slot is chosen
+ * here. Attached already: only settings and path are replaced. Complete or nothing. -ENOSPC:
+ * UNDERPASS_LINKS_MAX links are attached.
+ */
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link);
+
+/* Sends the packets of an attached link another path. -ENOENT when it is not attached. */
+int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 
 /* Takes the programs off (egress first) and forgets the link. 0 also when it was not attached or is gone. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
+
+/*
+ * The program in front of the driver's GRO, beside those of tunnel_attach(); native XDP only. -EBUSY: another
+ * XDP program is there, which stays; -EOPNOTSUPP: the driver has no native XDP; others: what the driver says.
+ */
+int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex);
+
+/* Takes it off; tunnel_detach() does so, too. 0 also when it is not there. */
+int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex);
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The segmentation hop: made, found again, repaired, removed, and never taken from somebody else.
+ * The merge pair: made, found again, repaired, removed, and never taken from somebody else.
  * Part of test-world; runs in a network namespace of its own.
  */
 
@@ -54,7 +54,7 @@ static void check_end(Rtnl *rtnl, uint32_t ifindex, const char *name) {
                 check_sysctl(path, "1\n");
 }
 
-static void check_hop(Rtnl *rtnl, const Hop *hop) {
+static void check_hop(Rtnl *rtnl, const HopPair *hop) {
         check_end(rtnl, hop->send_ifindex, HOP_NAME_SEND);
         check_end(rtnl, hop->receive_ifindex, HOP_NAME_RECEIVE);
 
@@ -62,6 +62,8 @@ static void check_hop(Rtnl *rtnl, const Hop *hop) {
         CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GTXCSUM, 0), 0);
         CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GSG, 0), 1);
         CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GGSO, 0), 1);
+        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GGRO, 0), 1);
+        CHECK_EQUAL(feature(HOP_NAME_RECEIVE, ETHTOOL_GTSO, 0), 0);
         CHECK_EQUAL(feature(HOP_NAME_RECEIVE, ETHTOOL_GGRO, 0), 0);
 }
 
@@ -69,27 +71,29 @@ static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
         (*(size_t *) userdata)++;
 }
 
-/* Puts the pair out of order with "ip" (arguments may be NULL) or an ethtool command; hop_ensure() must
- * put it right. */
-static void check_repair(Rtnl *rtnl, const Hop *hop, const char *arguments, const char *name,
+/* Puts the pair out of order with "ip" (arguments may be NULL) or an ethtool command; hop_pair_ensure()
+ * must put it right. */
+static void check_repair(Rtnl *rtnl, const HopPair *hop, const char *arguments, const char *name,
                          uint32_t command, uint32_t value) {
-        Hop again = {};
+        HopPair again = {};
 
         if (arguments)
                 world_ip(arguments);
         else
                 (void) feature(name, command, value);
-        CHECK_EQUAL(hop_ensure(&again), 0);
+        CHECK_EQUAL(hop_pair_ensure(&again), 0);
         CHECK_EQUAL(again.send_ifindex, hop->send_ifindex);
         CHECK_EQUAL(again.receive_ifindex, hop->receive_ifindex);
         check_hop(rtnl, hop);
 }
 
-static void check_repairs(Rtnl *rtnl, const Hop *hop) {
+static void check_repairs(Rtnl *rtnl, const HopPair *hop) {
         check_repair(rtnl, hop, NULL, HOP_NAME_SEND, ETHTOOL_STXCSUM, 1);
         check_repair(rtnl, hop, NULL, HOP_NAME_SEND, ETHTOOL_SGSO, 0);
         check_repair(rtnl, hop, NULL, HOP_NAME_SEND, ETHTOOL_SSG, 0);
+        check_repair(rtnl, hop, NULL, HOP_NAME_SEND, ETHTOOL_SGRO, 0);
         check_repair(rtnl, hop, NULL, HOP_NAME_RECEIVE, ETHTOOL_SGRO, 1);
+        check_repair(rtnl, hop, NULL, HOP_NAME_RECEIVE, ETHTOOL_STSO, 1);
         /* Segmentation is off by itself, not only because it needs checksums. */
         (void) feature(HOP_NAME_SEND, ETHTOOL_STXCSUM, 1);
         CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GTSO, 0), 0);
@@ -102,14 +106,14 @@ static void check_repairs(Rtnl *rtnl, const Hop *hop) {
 }
 
 /* When all is right already nothing is written, so nobody is told of anything. */
-static void check_unchanged(Rtnl *rtnl, const Hop *hop) {
+static void check_unchanged(Rtnl *rtnl, const HopPair *hop) {
         size_t changes = 0;
-        Hop again = {};
+        HopPair again = {};
 
         CHECK_EQUAL(rtnl_process(rtnl, count_change, &changes), 0);
         CHECK(changes > 0);
         changes = 0;
-        CHECK_EQUAL(hop_ensure(&again), 0);
+        CHECK_EQUAL(hop_pair_ensure(&again), 0);
         CHECK_EQUAL(again.send_ifindex, hop->send_ifindex);
         CHECK_EQUAL(again.receive_ifindex, hop->receive_ifindex);
         CHECK_EQUAL(rtnl_process(rtnl, count_change, &changes), 0);
@@ -123,15 +127,15 @@ static void check_is_up(Rtnl *rtnl, uint32_t ifindex) {
                 CHECK(facts->flags & IFF_UP && facts->flags & IFF_RUNNING);
 }
 
-void test_hop(void) {
+void test_hop_pair(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
-        Hop hop = {}, again = {};
+        HopPair hop = {}, again = {};
 
         CHECK(hop_is_name(HOP_NAME_SEND) && hop_is_name(HOP_NAME_RECEIVE));
         CHECK(!hop_is_name("underpass") && !hop_is_name(""));
-        CHECK_EQUAL(hop_remove(), 0);
+        CHECK_EQUAL(hop_pair_remove(), 0);
 
-        if (!CHECK_EQUAL(rtnl_open(&rtnl), 0) || !CHECK_EQUAL(hop_ensure(&hop), 0))
+        if (!CHECK_EQUAL(rtnl_open(&rtnl), 0) || !CHECK_EQUAL(hop_pair_ensure(&hop), 0))
                 return;
         check_hop(rtnl, &hop);
 
@@ -140,7 +144,7 @@ void test_hop(void) {
         check_repairs(rtnl, &hop);
         /* Takes IPv6 off the link; with the old MTU it comes back in its default mode. */
         check_repair(rtnl, &hop, "link set underpass-rx mtu 1000", NULL, 0, 0);
-        CHECK_EQUAL(hop_up(&hop), 0);
+        CHECK_EQUAL(hop_pair_up(&hop), 0);
         check_is_up(rtnl, hop.send_ifindex);
         check_is_up(rtnl, hop.receive_ifindex);
         check_hop(rtnl, &hop);
@@ -152,22 +156,22 @@ void test_hop(void) {
          * anew. */
         world_ip("link set underpass-rx down");
         world_ip("link set underpass-rx name strange");
-        CHECK_EQUAL(hop_ensure(&again), 0);
+        CHECK_EQUAL(hop_pair_ensure(&again), 0);
         CHECK(again.send_ifindex != hop.send_ifindex);
         check_hop(rtnl, &again);
         CHECK_EQUAL(if_nametoindex("strange"), 0);
 
-        CHECK_EQUAL(hop_remove(), 0);
+        CHECK_EQUAL(hop_pair_remove(), 0);
         CHECK_EQUAL(if_nametoindex(HOP_NAME_SEND), 0);
         CHECK_EQUAL(if_nametoindex(HOP_NAME_RECEIVE), 0);
-        CHECK_EQUAL(hop_remove(), 0);
-        CHECK_EQUAL(hop_up(&again), -ENODEV);
+        CHECK_EQUAL(hop_pair_remove(), 0);
+        CHECK_EQUAL(hop_pair_up(&again), -ENODEV);
 }
 
 /* Somebody else's device of that name is neither used nor removed, and nothing is left behind by the
  * attempt. */
 static void check_foreign(const char *create, const char *name) {
-        Hop hop = { .send_ifindex = 4711 };
+        HopPair hop = { .send_ifindex = 4711 };
         char delete[64];
         uint32_t ifindex;
 
@@ -176,9 +180,9 @@ static void check_foreign(const char *create, const char *name) {
                 return;
         }
         ifindex = world_ifindex(name);
-        CHECK_EQUAL(hop_ensure(&hop), -EEXIST);
+        CHECK_EQUAL(hop_pair_ensure(&hop), -EEXIST);
         CHECK_EQUAL(hop.send_ifindex, 4711);
-        CHECK_EQUAL(hop_remove(), 0);
+        CHECK_EQUAL(hop_pair_remove(), 0);
         CHECK_EQUAL(world_ifindex(name), ifindex);
         CHECK_EQUAL(if_nametoindex(HOP_NAME_SEND) + if_nametoindex(HOP_NAME_RECEIVE), ifindex);
         snprintf(delete, sizeof(delete), "link delete %s", name);
@@ -186,7 +190,7 @@ static void check_foreign(const char *create, const char *name) {
 }
 
 void test_hop_foreign(void) {
-        Hop hop = {};
+        HopPair hop = {};
 
         check_foreign("link add underpass-tx type veth peer name other", "underpass-tx");
         check_foreign("link add underpass-rx type veth peer name other", "underpass-rx");
@@ -196,11 +200,11 @@ void test_hop_foreign(void) {
 
         /* A pair that was made but not yet marked when the service was killed is taken over, and removed. */
         world_ip("link add underpass-tx type veth peer name underpass-rx");
-        CHECK_EQUAL(hop_remove(), 0);
+        CHECK_EQUAL(hop_pair_remove(), 0);
         CHECK_EQUAL(if_nametoindex(HOP_NAME_SEND), 0);
         world_ip("link add underpass-tx type veth peer name underpass-rx");
-        CHECK_EQUAL(hop_ensure(&hop), 0);
+        CHECK_EQUAL(hop_pair_ensure(&hop), 0);
         CHECK_EQUAL(hop.send_ifindex, if_nametoindex(HOP_NAME_SEND));
         CHECK_EQUAL(hop.receive_ifindex, if_nametoindex(HOP_NAME_RECEIVE));
-        CHECK_EQUAL(hop_remove(), 0);
+        CHECK_EQUAL(hop_pair_remove(), 0);
 }

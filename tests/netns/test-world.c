@@ -39,7 +39,10 @@ static const struct {
         { "mptcp-pm",           test_mptcp_pm,           false },
         { "sock-diag-udp",      test_sock_diag_udp,      true  },
         { "sock-diag-subflows", test_sock_diag_subflows, true  },
-        { "hop",                test_hop,                false },
+        { "hop-pair",           test_hop_pair,           false },
+        { "hop-bridge",         test_hop_bridge,         false },
+        { "hop-netkit",         test_hop_netkit,         false },
+        { "hop-vlan",           test_hop_vlan,           false },
         { "hop-foreign",        test_hop_foreign,        false },
 };
 
