@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which helper devices the packets of a link pass: the segmentation hop when they are sent, the merge pair or
- * the XDP hook of the driver when they were received.
+ * Which helper devices the packets of a link pass: the segmentation hop when they are sent, the merge pair
+ * or the XDP hook of the driver when they were received.
  * Room L4 (service).
  */
 

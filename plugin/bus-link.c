@@ -104,6 +104,27 @@ static int append_number(sd_bus_message *reply, const char *key, uint32_t value)
         return sd_bus_message_append(reply, "(ss)", key, text);
 }
 
+/* "bridge (underpass-br)" */
+static int append_hop(sd_bus_message *reply, const Hop *hop) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "%s (%s)", hop_kind_name(hop->kind), hop->name);
+        return sd_bus_message_append(reply, "(ss)", "hop", text);
+}
+
+static const char *ingress_name(enum underpass_ingress ingress) {
+        return key_word(key_get(KEY_ID_INGRESS_HOOK), ingress);
+}
+
+/* The way in use, which need not be the one asked for, and why. */
+GETTER(property_ingress) {
+        const Link *link = userdata;
+
+        if (!link->applied.attached)
+                return sd_bus_message_append(reply, "(ss)", "", "");
+        return sd_bus_message_append(reply, "(ss)", ingress_name(link->ingress), link_ingress_reason(link));
+}
+
 GETTER(property_applied) {
         const Link *link = userdata;
         const Applied *applied = &link->applied;
@@ -113,6 +134,10 @@ GETTER(property_applied) {
         if (r >= 0 && applied->attached)
                 r = sd_bus_message_append(reply, "(ss)", "hook",
                                           tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
+        if (r >= 0 && applied->attached && link->hop.ifindex != 0)
+                r = append_hop(reply, &link->hop);
+        if (r >= 0 && applied->attached)
+                r = sd_bus_message_append(reply, "(ss)", "ingress", ingress_name(link->ingress));
         if (r >= 0 && applied->attached)
                 r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
         if (r >= 0 && applied->attached)
@@ -145,6 +170,8 @@ GETTER(property_hooks) {
                 snprintf(program, sizeof(program), "underpass_%s_%s", direction, variant);
                 r = sd_bus_message_append(reply, "(ss)", point, program);
         }
+        if (r >= 0 && link->applied.attached && link->ingress == UNDERPASS_INGRESS_XDP)
+                r = sd_bus_message_append(reply, "(ss)", "xdp", "underpass_xdp");
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -194,6 +221,7 @@ GETTER(property_key) {
                 return -ENOMEM;
         switch (key->type) {
         case KEY_TUNNEL_MODE:
+        case KEY_INGRESS_HOOK:
         case KEY_MARK:
                 return sd_bus_message_append(reply, "s", text);
         case KEY_PORT_SET:
@@ -224,7 +252,7 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
 /* sd-bus keeps a pointer to the vtable, so it lives as long as the process; the part for the keys is
  * filled in once, from their table. */
 static const sd_bus_vtable *link_vtable(void) {
-        static sd_bus_vtable vtable[32] = {
+        static sd_bus_vtable vtable[40] = {
                 SD_BUS_VTABLE_START(0),
                 SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate, 0),
                 SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate,
@@ -239,12 +267,13 @@ static const sd_bus_vtable *link_vtable(void) {
                 SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
                 SD_BUS_PROPERTY("Applied", "a(ss)", property_applied, 0, CHANGES),
                 SD_BUS_PROPERTY("Hooks", "a(ss)", property_hooks, 0, CHANGES),
+                SD_BUS_PROPERTY("Ingress", "(ss)", property_ingress, 0, CHANGES),
                 SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
                 SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
                 SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
                 SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
         };
-        enum { FIRST = 17 };
+        enum { FIRST = 18 };
 
         _Static_assert(FIRST + _KEY_ID_MAX + 1 <= ELEMENTS(vtable), "room for all keys");
         if (vtable[FIRST].type == 0) {
@@ -314,6 +343,9 @@ static int describe(const Link *link, char ***ret) {
                 r = strings_addf(&texts, "%d %d %u %u %u %u", applied->attached, applied->raw_ip,
                                  applied->link.mss_ipv4, applied->link.mss_ipv6, applied->mtu_set,
                                  applied->mtu_original);
+        if (r >= 0)
+                r = strings_addf(&texts, "%s %d %s", link->hop.name, link->ingress,
+                                 link->ingress_trouble ?: "");
         for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
                 const uint32_t *word = applied->endpoints[i].word;
 

@@ -219,6 +219,17 @@ static void print_trouble(GVariant *link) {
         }
 }
 
+/* Which way the link receives, and why. */
+static void print_ingress(GVariant *link) {
+        const char *hook = "", *reason = "";
+
+        g_variant_lookup(link, "Ingress", "(&s&s)", &hook, &reason);
+        if (!hook[0])
+                return;
+        print_title(_("Receiving"));
+        text_line("  %s: %s", hook, reason);
+}
+
 static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
                        const char *advice) {
         const char *id = "", *uuid = "";
@@ -240,6 +251,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         print_rows(ctl, clean, connection, pair_headings);
         print_rows(ctl, _("Applied"), applied, pair_headings);
         print_rows(ctl, _("Programs in use"), hooks, pair_headings);
+        print_ingress(link);
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);
         print_trouble(link);

@@ -90,6 +90,7 @@ static const Member manager_members[] = {
         { "KernelVersion", "s", "kernel_version", {} },
         { "Features", "a{sb}", "features", {} },
         { "Hook", "s", "hook", {} },
+        { "HopsRefused", "a(ss)", "hops_refused", { "kind", "reason" } },
         { "Sources", "a(sb)", "sources", { "name", "available" } },
         { "Counters", "a{st}", "counters", {} },
 };
@@ -128,6 +129,7 @@ static void add_pair(JsonBuilder *builder, GVariant *dictionary, const char *pro
 void json_link(JsonBuilder *builder, GVariant *link) {
         add_members(builder, link, link_members, ELEMENTS(link_members));
         add_pair(builder, link, "Connection", "connection", "id", "uuid");
+        add_pair(builder, link, "Ingress", "ingress", "hook", "reason");
 }
 
 void json_links(JsonBuilder *builder, GPtrArray *links) {

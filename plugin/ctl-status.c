@@ -59,6 +59,20 @@ static GPtrArray *links_to_tell_of(GPtrArray *links) {
         return selected;
 }
 
+/* "netkit: the kernel has none; vlan: …", or nothing. */
+static char *refused_hops(GVariant *manager) {
+        g_autoptr(GVariant) refused = value_array(manager, "HopsRefused", "a(ss)");
+        GString *text = g_string_new(NULL);
+
+        for (size_t i = 0; i < g_variant_n_children(refused); i++) {
+                const char *kind, *reason;
+
+                g_variant_get_child(refused, i, "(&s&s)", &kind, &reason);
+                g_string_append_printf(text, "%s%s: %s", i > 0 ? "; " : "", kind, reason);
+        }
+        return g_string_free(text, FALSE);
+}
+
 static void print_manager(GVariant *manager) {
         const char *kind = "", *interface = "";
         g_variant_lookup(manager, "Hop", "(&s&s)", &kind, &interface);
@@ -68,6 +82,10 @@ static void print_manager(GVariant *manager) {
         text_line(_("Underpass %s, kernel %s, hook %s, segmentation hop %s"),
                   value_string(manager, "Version"), value_string(manager, "KernelVersion"),
                   hook[0] ? hook : _("none"), hop);
+
+        g_autofree char *refused = refused_hops(manager);
+        if (refused[0])
+                text_line(_("Other hops cannot be had: %s"), refused);
 }
 
 static const char *const status_headings[] = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The hop as a bridge with one port, the sending end of the pair. The bridge can neither segment nor sum, so
- * the kernel does both in front of it; it floods each segment to its port at once, where the program waits in
- * the way out. Nothing waits in a queue, and every kernel has bridges.
+ * The hop as a bridge with one port, the sending end of the pair. The bridge can neither segment nor sum,
+ * so the kernel does both in front of it; it floods each segment to its port at once, where the program
+ * waits in the way out. Nothing waits in a queue, and every kernel has bridges.
  * Room L3 (world): rtnetlink and the ethtool ioctl; does not log, does not include its siblings.
  */
 
@@ -28,7 +28,8 @@ static const HopFeature bridge_features[] = {
         { ETHTOOL_GGSO, ETHTOOL_SGSO, 1, true },
 };
 
-/* All off: frames pass as they are, and at once. Kernels without one of them refuse even to switch it off. */
+/* All off: frames pass as they are, and at once. Kernels without one of them refuse even to
+ * switch it off. */
 static const struct {
         uint16_t attribute;
         uint8_t size;

@@ -72,8 +72,9 @@ int hop_link_features(const char *name, const HopFeature *features, size_t count
 
 int hop_link_up(Netlink *netlink, uint32_t ifindex);
 
-/* A pair of devices of a kind whose only attribute is the peer, which has the number 1 (veth, netkit): found,
- * or made after the remains of an earlier one were cleared away, and repaired. -EEXIST: a name is taken. */
+/* A pair of devices of a kind whose only attribute is the peer, which has the number 1 (veth, netkit):
+ * found, or made after the remains of an earlier one were cleared away, and repaired. -EEXIST: a name is
+ * taken. */
 int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], HopLink ret[2],
                          bool *ret_created);
 int hop_link_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]);

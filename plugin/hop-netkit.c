@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The hop as a netkit pair: the transmit routine of its primary end runs the program on each segment and does
- * what it says, so nothing waits in a queue. The other end only has to be there and up.
+ * The hop as a netkit pair: the transmit routine of its primary end runs the program on each segment and
+ * does what it says, so nothing waits in a queue. The other end only has to be there and up.
  * Room L3 (world): rtnetlink and the ethtool ioctl; does not log, does not include its siblings.
  */
 

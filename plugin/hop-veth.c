@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The veth pair: GRO for what was received, and the kind of hop that works on every kernel. What leaves by the
- * sending end is cut into segments and summed on the way, because that end says it can do neither, and arrives
- * on the receiving end packet by packet.
+ * The veth pair: GRO for what was received, and the kind of hop that works on every kernel. What leaves by
+ * the sending end is cut into segments and summed on the way, because that end says it can do neither, and
+ * arrives on the receiving end packet by packet.
  * Room L3 (world): rtnetlink and the ethtool ioctl; does not log, does not include its siblings.
  */
 

@@ -4,9 +4,9 @@
 /*
  * Helper devices that packets of tunnelled flows pass.
  *
- * The segmentation hop: a device that packets to be sent are redirected to because it can neither segment nor
- * checksum in hardware, so the kernel does both in software before the rewriting program sees them. Its kinds,
- * the best first: see HopKind.
+ * The segmentation hop: a device that packets to be sent are redirected to because it can neither segment
+ * nor checksum in hardware, so the kernel does both in software before the rewriting program sees them. Its
+ * kinds, the best first: see HopKind.
  *
  * The merge pair: a veth pair by which what was received goes through GRO once more, as TCP. What enters its
  * receiving end comes out of its sending one. The other way it is part of two kinds of hop.
@@ -62,8 +62,8 @@ typedef struct Hop {
 } Hop;
 
 /*
- * Finds the pair or makes it; repairs one that others changed. -EEXIST when a device of that name exists that
- * is not ours. Both ends stay as they are, up or down.
+ * Finds the pair or makes it; repairs one that others changed. -EEXIST when a device of that name exists
+ * that is not ours. Both ends stay as they are, up or down.
  */
 int hop_pair_ensure(HopPair *ret);
 
@@ -74,9 +74,10 @@ int hop_pair_up(const HopPair *pair);
 int hop_pair_remove(void);
 
 /*
- * The same for the hop of one kind, which for HOP_VLAN is that of the link. On failure *ret_reason is why this
- * kind cannot be had, in English for the journal or in the kernel's own words (caller frees; NULL: no memory),
- * and nothing is left behind. -EOPNOTSUPP: never on this kernel; anything else may be of this link, or of now.
+ * The same for the hop of one kind, which for HOP_VLAN is that of the link. On failure *ret_reason is why
+ * this kind cannot be had, in English for the journal or in the kernel's own words (caller frees; NULL: no
+ * memory), and nothing is left behind. -EOPNOTSUPP: never on this kernel; anything else may be of this
+ * link, or of now.
  */
 int hop_ensure(HopKind kind, const HopPair *pair, uint32_t link_ifindex, Hop *ret, char **ret_reason);
 

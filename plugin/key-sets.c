@@ -324,3 +324,64 @@ static bool prefixes_equal(const void *a, const void *b) {
 
 const ValueType value_type_prefixes = { "as", sizeof(PrefixSet), prefixes_parse, prefixes_format,
                                         prefixes_equal, NULL };
+
+static const struct {
+        const char *word;
+        uint32_t flag;
+} endpoint_words[] = {
+        { "subflow", ENDPOINT_SUBFLOW },
+        { "signal", ENDPOINT_SIGNAL },
+        { "backup", ENDPOINT_BACKUP },
+        { "fullmesh", ENDPOINT_FULLMESH },
+};
+
+static int endpoint_parse(const Key *key, const char *text, void *field, char **ret_reason) {
+        uint32_t flags = 0;
+        bool none = false;
+        Token token;
+
+        for (const char *cursor = text; token_next(&cursor, &token);) {
+                size_t i = 0;
+
+                if (token_equal(token, "none")) {
+                        none = true;
+                        continue;
+                }
+                while (i < ELEMENTS(endpoint_words) && !token_equal(token, endpoint_words[i].word))
+                        i++;
+                if (i == ELEMENTS(endpoint_words))
+                        return refuse_token(ret_reason, -EINVAL, _("“%s” is no flag of an MPTCP endpoint"),
+                                            token);
+                flags |= endpoint_words[i].flag;
+        }
+
+        if (none && flags != 0)
+                return refuse(ret_reason, -EINVAL, _("none cannot be combined with flags"));
+        if ((flags & ENDPOINT_SIGNAL) && (flags & ENDPOINT_FULLMESH))
+                return refuse(ret_reason, -EINVAL, _("the kernel refuses signal together with fullmesh"));
+        *(uint32_t *) field = flags;
+        return 0;
+}
+
+static void endpoint_format(const Key *key, const void *field, char *buffer, size_t size) {
+        const uint32_t flags = *(const uint32_t *) field;
+
+        for (size_t i = 0; i < ELEMENTS(endpoint_words); i++)
+                if (flags & endpoint_words[i].flag)
+                        append(buffer, size, "%s%s", *buffer ? "," : "", endpoint_words[i].word);
+        if (flags == 0)
+                append(buffer, size, "none");
+}
+
+static const char *endpoint_word(const Key *key, size_t number) {
+        if (number == 0)
+                return "none";
+        return number <= ELEMENTS(endpoint_words) ? endpoint_words[number - 1].word : NULL;
+}
+
+static bool endpoint_equal(const void *a, const void *b) {
+        return *(const uint32_t *) a == *(const uint32_t *) b;
+}
+
+const ValueType value_type_endpoint = { "as", sizeof(uint32_t), endpoint_parse, endpoint_format,
+                                        endpoint_equal, endpoint_word };

@@ -30,6 +30,7 @@ typedef struct ValueType {
 
 extern const ValueType value_type_ports;
 extern const ValueType value_type_prefixes;
+extern const ValueType value_type_endpoint;
 
 /* The next word of a list separated by commas and blanks; false at its end. */
 bool token_next(const char **cursor, Token *ret);

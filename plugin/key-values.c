@@ -91,35 +91,65 @@ static Token trimmed(const char *text) {
         return (Token) { text, length };
 }
 
-static const char *const tunnel_words[_TUNNEL_MODE_MAX] = {
+static const char *const tunnel_words[] = {
         [TUNNEL_NO] = "no",
         [TUNNEL_YES] = "yes",
         [TUNNEL_AUTO] = "auto",
         [TUNNEL_ON_DEMAND] = "on-demand",
+        [_TUNNEL_MODE_MAX] = NULL,
 };
 
-static int tunnel_parse(const Key *key, const char *text, void *field, char **ret_reason) {
+static const char *const ingress_words[] = {
+        [UNDERPASS_INGRESS_AUTO] = "auto",
+        [UNDERPASS_INGRESS_TC] = "tc",
+        [UNDERPASS_INGRESS_GRO] = "gro",
+        [UNDERPASS_INGRESS_XDP] = "xdp",
+        [UNDERPASS_INGRESS_XDP + 1] = NULL,
+};
+
+/* One word out of several; the field is an enum that numbers them. */
+static const char *const *choice_words(const Key *key) {
+        return key->type == KEY_TUNNEL_MODE ? tunnel_words : ingress_words;
+}
+
+static int choice_parse(const Key *key, const char *text, void *field, char **ret_reason) {
+        const char *const *words = choice_words(key);
         Token token = trimmed(text);
 
-        for (size_t i = 0; i < ELEMENTS(tunnel_words); i++)
-                if (token_equal(token, tunnel_words[i])) {
-                        *(TunnelMode *) field = (TunnelMode) i;
+        for (uint32_t i = 0; words[i]; i++)
+                if (token_equal(token, words[i])) {
+                        memcpy(field, &i, sizeof(i));
                         return 0;
                 }
-        return refuse_token(ret_reason, -EINVAL, _("“%s” is neither no, yes, auto nor on-demand"), token);
+        return refuse_token(ret_reason, -EINVAL,
+                            key->type == KEY_TUNNEL_MODE ? _("“%s” is neither no, yes, auto nor on-demand")
+                                                         : _("“%s” is neither auto, tc, gro nor xdp"),
+                            token);
 }
 
-static void tunnel_format(const Key *key, const void *field, char *buffer, size_t size) {
-        append(buffer, size, "%s", tunnel_words[*(const TunnelMode *) field]);
+static void choice_format(const Key *key, const void *field, char *buffer, size_t size) {
+        uint32_t i;
+
+        memcpy(&i, field, sizeof(i));
+        append(buffer, size, "%s", choice_words(key)[i]);
 }
 
-static bool tunnel_equal(const void *a, const void *b) {
-        return *(const TunnelMode *) a == *(const TunnelMode *) b;
+static bool choice_equal(const void *a, const void *b) {
+        return memcmp(a, b, sizeof(uint32_t)) == 0;
 }
 
-static const char *tunnel_word(const Key *key, size_t number) {
-        return number < ELEMENTS(tunnel_words) ? tunnel_words[number] : NULL;
+/* The number is not to be trusted. */
+static const char *choice_word(const Key *key, size_t number) {
+        const char *const *words = choice_words(key);
+
+        for (size_t i = 0; words[i]; i++)
+                if (i == number)
+                        return words[i];
+        return NULL;
 }
+
+_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_ingress) == sizeof(uint32_t),
+               "choices are numbers of 32 bits");
 
 static int boolean_parse(const Key *key, const char *text, void *field, char **ret_reason) {
         static const struct {
@@ -271,72 +301,17 @@ static bool mark_equal(const void *a, const void *b) {
         return one->value == other->value && one->mask == other->mask;
 }
 
-static const struct {
-        const char *word;
-        uint32_t flag;
-} endpoint_words[] = {
-        { "subflow", ENDPOINT_SUBFLOW },
-        { "signal", ENDPOINT_SIGNAL },
-        { "backup", ENDPOINT_BACKUP },
-        { "fullmesh", ENDPOINT_FULLMESH },
-};
-
-static int endpoint_parse(const Key *key, const char *text, void *field, char **ret_reason) {
-        uint32_t flags = 0;
-        bool none = false;
-        Token token;
-
-        for (const char *cursor = text; token_next(&cursor, &token);) {
-                size_t i = 0;
-
-                if (token_equal(token, "none")) {
-                        none = true;
-                        continue;
-                }
-                while (i < ELEMENTS(endpoint_words) && !token_equal(token, endpoint_words[i].word))
-                        i++;
-                if (i == ELEMENTS(endpoint_words))
-                        return refuse_token(ret_reason, -EINVAL, _("“%s” is no flag of an MPTCP endpoint"),
-                                            token);
-                flags |= endpoint_words[i].flag;
-        }
-
-        if (none && flags != 0)
-                return refuse(ret_reason, -EINVAL, _("none cannot be combined with flags"));
-        if ((flags & ENDPOINT_SIGNAL) && (flags & ENDPOINT_FULLMESH))
-                return refuse(ret_reason, -EINVAL, _("the kernel refuses signal together with fullmesh"));
-        *(uint32_t *) field = flags;
-        return 0;
-}
-
-static void endpoint_format(const Key *key, const void *field, char *buffer, size_t size) {
-        const uint32_t flags = *(const uint32_t *) field;
-
-        for (size_t i = 0; i < ELEMENTS(endpoint_words); i++)
-                if (flags & endpoint_words[i].flag)
-                        append(buffer, size, "%s%s", *buffer ? "," : "", endpoint_words[i].word);
-        if (flags == 0)
-                append(buffer, size, "none");
-}
-
-static const char *endpoint_word(const Key *key, size_t number) {
-        if (number == 0)
-                return "none";
-        return number <= ELEMENTS(endpoint_words) ? endpoint_words[number - 1].word : NULL;
-}
-
-static const ValueType value_type_tunnel = { "s", sizeof(TunnelMode), tunnel_parse, tunnel_format,
-                                             tunnel_equal, tunnel_word };
+static const ValueType value_type_choice = { "s", sizeof(uint32_t), choice_parse, choice_format,
+                                             choice_equal, choice_word };
 static const ValueType value_type_mark = { "s", sizeof(Mark), mark_parse, mark_format, mark_equal, NULL };
 static const ValueType value_type_boolean = { "b", sizeof(bool), boolean_parse, boolean_format,
                                               boolean_equal, boolean_word };
 static const ValueType value_type_number = { "u", sizeof(uint32_t), number_parse, number_format,
                                              number_equal, number_word };
-static const ValueType value_type_endpoint = { "as", sizeof(uint32_t), endpoint_parse, endpoint_format,
-                                               number_equal, endpoint_word };
 
 static const ValueType *const value_types[_KEY_TYPE_MAX] = {
-        [KEY_TUNNEL_MODE] = &value_type_tunnel,
+        [KEY_TUNNEL_MODE] = &value_type_choice,
+        [KEY_INGRESS_HOOK] = &value_type_choice,
         [KEY_PORT_SET] = &value_type_ports,
         [KEY_PREFIX_SET] = &value_type_prefixes,
         [KEY_MARK] = &value_type_mark,

@@ -164,6 +164,18 @@ static const Key keys[_KEY_ID_MAX] = {
                 .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
                            "that a NAT does not forget it."),
         },
+        [KEY_ID_INGRESS_HOOK] = {
+                .id = KEY_ID_INGRESS_HOOK,
+                .name = "ingress-hook",
+                .section_name = "IngressHook",
+                .type = KEY_INGRESS_HOOK,
+                .offset = offsetof(Settings, ingress_hook),
+                .default_text = "auto",
+                .range_text = N_("auto, tc, gro or xdp"),
+                .help = N_("Where received datagrams become TCP: tc: one by one, at once; gro: merged into "
+                           "large segments behind it; auto: gro for bulk, tc for single packets; xdp: in "
+                           "front of the driver's own GRO, where it has native XDP."),
+        },
 };
 
 const Key *key_get(KeyId id) {

@@ -62,6 +62,7 @@ typedef struct Settings {
         bool fallback;            /* plain TCP where UDP gets no answer */
         uint32_t fallback_after;  /* SYNs over UDP without answer */
         uint32_t keepalive;       /* seconds; 0: leave sockets alone */
+        enum underpass_ingress ingress_hook; /* where datagrams become TCP */
 } Settings;
 
 typedef enum KeyType {
@@ -72,6 +73,7 @@ typedef enum KeyType {
         KEY_BOOLEAN,      /* D-Bus "b" */
         KEY_NUMBER,       /* D-Bus "u"; 0 stands for the word in Key.zero_word */
         KEY_ENDPOINT,     /* D-Bus "as" */
+        KEY_INGRESS_HOOK, /* D-Bus "s" */
         _KEY_TYPE_MAX,
 } KeyType;
 
@@ -88,6 +90,7 @@ typedef enum KeyId {
         KEY_ID_FALLBACK,
         KEY_ID_FALLBACK_AFTER,
         KEY_ID_KEEPALIVE,
+        KEY_ID_INGRESS_HOOK,
         _KEY_ID_MAX,
 } KeyId;
 

@@ -121,7 +121,8 @@ TunnelPath link_path(const Link *link, const Hop *hop);
 /* The link redirects to this hop from now on: devices that it was the last to use go. */
 void link_take_hop(Link *link, const Hop *hop);
 
-/* Brings the receiving side of an attached link in line with its settings; what cannot be had is replaced. */
+/* Brings the receiving side of an attached link in line with its settings; what cannot be had is
+ * replaced. */
 int link_choose_ingress(Link *link);
 
 /* Why the receiving side is what it is: a translated sentence. */

@@ -114,7 +114,8 @@ static int read_environment(ManagerOptions *options) {
                 return 0;
         r = hop_kind_from_name(kind, &options->hop_kind);
         if (r < 0)
-                fprintf(stderr, _("underpassd: \"%s\" is not a value for %s: netkit, vlan, bridge or veth.\n"),
+                fprintf(stderr,
+                        _("underpassd: \"%s\" is not a value for %s: netkit, vlan, bridge or veth.\n"),
                         kind, HOP_VARIABLE);
         return r;
 }

@@ -236,6 +236,7 @@ static void fill_link(const PlanInput *input, struct underpass_link *link) {
                 link->flags |= UNDERPASS_LINK_ON_DEMAND;
         link->fallback_after = (uint16_t) settings->fallback_after;
         link->keepalive = (uint16_t) settings->keepalive;
+        link->ingress = (uint16_t) settings->ingress_hook;
 
         if (settings->mss == 0)
                 link->flags |= UNDERPASS_LINK_MSS_AUTO;

@@ -90,8 +90,8 @@ int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection directi
 /* Takes it off, from whichever hook. 0 also when it is not there or the link is gone. */
 int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
-/* The same for a netkit device (egress), and for the native XDP hook of a link (ingress), which have no other
- * hook. */
+/* The same for a netkit device (egress), and for the native XDP hook of a link (ingress), which have no
+ * other hook. */
 int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
 int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
 

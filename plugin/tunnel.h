@@ -59,9 +59,9 @@ typedef struct TunnelPath {
 int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * Attaches the rewriting program to a hop whose devices are up. Takes care that no packet is lost where a hop
- * of another place used the same devices: links that redirect to the device which now has the program in its
- * way out are sent to the new hop before that, and one that has it there no more is relieved of it.
+ * Attaches the rewriting program to a hop whose devices are up. Takes care that no packet is lost where a
+ * hop of another place used the same devices: links that redirect to the device which now has the program
+ * in its way out are sent to the new hop before that, and one that has it there no more is relieved of it.
  */
 int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop);
 
@@ -83,8 +83,9 @@ int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * The program in front of the driver's GRO, beside those of tunnel_attach(); native XDP only. -EBUSY: another
- * XDP program is there, which stays; -EOPNOTSUPP: the driver has no native XDP; others: what the driver says.
+ * The program in front of the driver's GRO, beside those of tunnel_attach(); native XDP only. -EBUSY:
+ * another XDP program is there, which stays; -EOPNOTSUPP: the driver has no native XDP; others: what the
+ * driver says.
  */
 int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex);
 

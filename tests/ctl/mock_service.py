@@ -140,7 +140,8 @@ MANAGER_PROPERTIES = {
     "KernelVersion": ("s", "6.12.1"),
     "Features": ("a{sb}", {"tcx": True, "netkit": False}),
     "Hook": ("s", "tcx"),
-    "Hop": ("(ss)", ("veth", "underpass-tx")),
+    "Hop": ("(ss)", ("bridge", "underpass-br")),
+    "HopsRefused": ("a(ss)", [("netkit", "the kernel has none"), ("vlan", "lte0 is odd")]),
     "Sources": ("a(sb)", [("file", True), ("NetworkManager", False)]),
     "Counters": ("a{st}", {"pass-port": 4}),
 }

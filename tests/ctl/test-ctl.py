@@ -29,6 +29,7 @@ KEYS = [
     "fallback",
     "fallback-after",
     "keepalive",
+    "ingress-hook",
 ]
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -302,8 +303,10 @@ class Reading(CtlTest):
         self.assertEqual(out, self.ctl()[0])
         lines = out.splitlines()
         self.assertEqual(
-            lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop veth (underpass-tx)"
+            lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop bridge (underpass-br)"
         )
+        self.assertEqual(lines[1], "Other hops cannot be had: netkit: the kernel has none; vlan: lte0 is odd")
+        lines.remove(lines[1])
         self.assertRegex(
             lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$"
         )
@@ -339,7 +342,10 @@ class Reading(CtlTest):
 
     def test_status_json(self):
         document = self.json("status")
-        self.assertEqual(document["manager"]["hop"], {"kind": "veth", "interface": "underpass-tx"})
+        self.assertEqual(document["manager"]["hop"], {"kind": "bridge", "interface": "underpass-br"})
+        self.assertEqual(
+            document["manager"]["hops_refused"][0], {"kind": "netkit", "reason": "the kernel has none"}
+        )
         self.assertEqual(document["manager"]["features"], {"tcx": True, "netkit": False})
         self.assertEqual(document["manager"]["sources"][1], {"name": "NetworkManager", "available": False})
         link = document["links"][1]
@@ -351,6 +357,7 @@ class Reading(CtlTest):
         self.assertEqual(len(link["warnings"]), 1)
         self.assertEqual(
             {
+                "ingress",
                 "interface",
                 "interface_index",
                 "type",

@@ -121,10 +121,31 @@ class Profiles(harness.ServiceTest):
         self.assertIn(("remote-ports", "443,8000-8080", "file", f"{path}:5"), found["Settings"])
         self.assertIn(("local-ports", "", "default", ""), found["Settings"])
         self.assertIn(("hook", "tcx"), found["Applied"])
+        self.assertIn(("hop", "veth (underpass-tx)"), found["Applied"])
+        self.assertIn(("ingress", "auto"), found["Applied"])
+        self.assertEqual((found["IngressHook"], found["Ingress"][0]), ("auto", "auto"))
         self.assertEqual([hook for hook, _ in found["Hooks"]], ["tcx ingress", "tcx egress"])
         self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
         self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("veth", "underpass-tx"))
         self.assertEqual(self.client.link("up0-peer")["State"], "off")
+
+    def test_ingress_hook(self):
+        """What cannot be had is replaced, with a warning; another value takes effect and ends it."""
+        self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", "IngressHook=xdp")
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual((found["IngressHook"], found["Ingress"][0]), ("xdp", "auto"))
+        self.assertIn("up0 has no native XDP", found["Ingress"][1])
+        self.assertEqual(found["Warnings"], [found["Ingress"][1]])
+        for value in ("gro", "tc", "auto"):
+            self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", f"IngressHook={value}")
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual((found["State"], found["Ingress"][0]), ("active", value))
+            self.assertIn(("ingress", value), found["Applied"])
+            self.assertEqual(found["Warnings"], [])
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(self.client.link("up0")["Ingress"], ("", ""))
 
     def test_match_by_type(self):
         self.profile("all", "[Match]\nType=ether\n[X-Underpass]\nTunnel=yes\nLocalPorts=443\n")

@@ -30,6 +30,7 @@ static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_FALLBACK] = { "yes", "no", "on", "0" },
         [KEY_ID_FALLBACK_AFTER] = { "1", "2", "10", " 05 " },
         [KEY_ID_KEEPALIVE] = { "no", "NO", "0", "5", "25", "7200" },
+        [KEY_ID_INGRESS_HOOK] = { "auto", "tc", "gro", "xdp", " XDP " },
 };
 
 static void every_row_is_complete(void) {
@@ -89,6 +90,8 @@ static void misspelt_names_are_recognised(void) {
                 { "mtu-", "mtu" },
                 { "keep-alive", "keepalive" },
                 { "KeepAlives", "keepalive" },
+                { "ingress-hok", "ingress-hook" },
+                { "ingres_hook", "ingress-hook" },
                 { "fall-back", "fallback" },
                 { "fallback_after", "fallback-after" },
                 { "", NULL },
@@ -119,6 +122,7 @@ static void defaults_are_those_of_the_table(void) {
         assert(settings.remote_addresses.count == 0 && !settings.fwmark.set);
         assert(settings.mss == 0 && settings.mtu == 0 && settings.mptcp_endpoint == 0);
         assert(settings.fallback && settings.fallback_after == 2 && settings.keepalive == 25);
+        assert(settings.ingress_hook == UNDERPASS_INGRESS_AUTO);
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 _cleanup_(freep) char *text = key_format(key_get((KeyId) i), &settings);
                 assert_text(text, key_get((KeyId) i)->default_text);
@@ -192,6 +196,7 @@ static void signatures_follow_the_type(void) {
                 { KEY_ID_FALLBACK, "b" },
                 { KEY_ID_FALLBACK_AFTER, "u" },
                 { KEY_ID_KEEPALIVE, "u" },
+                { KEY_ID_INGRESS_HOOK, "s" },
         };
 
         assert(ELEMENTS(cases) == _KEY_ID_MAX);
@@ -216,6 +221,7 @@ static void words_are_those_that_are_taken(void) {
                 { KEY_ID_FALLBACK, "yes no" },
                 { KEY_ID_FALLBACK_AFTER, "" },
                 { KEY_ID_KEEPALIVE, "no" },
+                { KEY_ID_INGRESS_HOOK, "auto tc gro xdp" },
         };
 
         assert(ELEMENTS(cases) == _KEY_ID_MAX);

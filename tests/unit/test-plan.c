@@ -242,14 +242,15 @@ static void the_programs_get_every_setting(void) {
 
 static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
         static const struct {
-                const char *tunnel, *fallback, *after, *keepalive;
+                const char *tunnel, *fallback, *after, *keepalive, *ingress;
                 uint32_t flags;
-                uint16_t after_number, keepalive_number;
+                uint16_t after_number, keepalive_number, ingress_number;
         } cases[] = {
-                { "yes", "yes", "2", "25", UNDERPASS_LINK_FALLBACK, 2, 25 },
-                { "yes", "no", "10", "7200", 0, 10, 7200 },
-                { "on-demand", "yes", "1", "no", UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0 },
-                { "on-demand", "no", "2", "0", UNDERPASS_LINK_ON_DEMAND, 2, 0 },
+                { "yes", "yes", "2", "25", "auto", UNDERPASS_LINK_FALLBACK, 2, 25, UNDERPASS_INGRESS_AUTO },
+                { "yes", "no", "10", "7200", "xdp", 0, 10, 7200, UNDERPASS_INGRESS_XDP },
+                { "on-demand", "yes", "1", "no", "gro",
+                  UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0, UNDERPASS_INGRESS_GRO },
+                { "on-demand", "no", "2", "0", "tc", UNDERPASS_LINK_ON_DEMAND, 2, 0, UNDERPASS_INGRESS_TC },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -260,12 +261,14 @@ static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
                 world_set(&world, KEY_ID_FALLBACK, cases[i].fallback);
                 world_set(&world, KEY_ID_FALLBACK_AFTER, cases[i].after);
                 world_set(&world, KEY_ID_KEEPALIVE, cases[i].keepalive);
+                world_set(&world, KEY_ID_INGRESS_HOOK, cases[i].ingress);
                 assert(world_plan(&world) == 0);
                 assert(world.plan->verdict == PLAN_ATTACH);
                 assert(world.plan->link.flags ==
                        (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_MSS_AUTO | cases[i].flags));
                 assert(world.plan->link.fallback_after == cases[i].after_number);
                 assert(world.plan->link.keepalive == cases[i].keepalive_number);
+                assert(world.plan->link.ingress == cases[i].ingress_number);
         }
 }
 
