@@ -89,6 +89,27 @@ def set_options(host, *options):
     busctl(host, "call", *bus, "ReloadConfig")
 
 
+def set_environment(host, **variables):
+    """The environment variables, and no options, that the service gets when the bus starts it the next
+    time."""
+    words = [f"{name}={value}" for name, value in variables.items()]
+    path = "/usr/share/dbus-1/system-services/org.underpass1.service"
+    text = host.path(path).read_text()
+    daemon = next(word for word in text.replace("=", " ").split() if word.endswith("/underpassd"))
+    lines = [
+        " ".join(["Exec=/usr/bin/env", *words, daemon]) if line.startswith("Exec=") else line
+        for line in text.splitlines()
+    ]
+    host.write(path, "\n".join(lines) + "\n")
+    bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    busctl(host, "call", *bus, "ReloadConfig")
+
+
+def manager_property(host, name):
+    """One property of the manager."""
+    return busctl(host, "get-property", BUS_NAME, MANAGER, BUS_NAME + ".Manager", name)["data"]
+
+
 def pid(host):
     """Process id of the service, 0 when it does not run."""
     return (host.pids("underpassd") or [0])[0]

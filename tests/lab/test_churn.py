@@ -29,7 +29,7 @@ def listed(host, kind):
 
 
 def map_belongs(host, number, cookie):
-    """Whether a map "hop" has this namespace in it."""
+    """Whether a map "loader" has this namespace in it."""
     text = host.run("bpftool", "--json", "map", "dump", "id", number, check=False).stdout
     entries = json.loads(text) if text else []
     if not isinstance(entries, list):  # the map is gone
@@ -39,11 +39,13 @@ def map_belongs(host, number, cookie):
 
 def bpf_objects(host, cookie):
     """(maps, programs, links) in the kernel that belong to this host's service, pinned or not. The lists are
-    those of the machine; a map "hop" tells whose it is, programs tell which maps belong together."""
-    hops = (entry["id"] for entry in listed(host, "map") if entry.get("name") == "hop")
-    maps = {number for number in hops if map_belongs(host, number, cookie)}
+    those of the machine; a map "loader" tells whose it is, programs tell which maps belong together."""
+    loaders = (entry["id"] for entry in listed(host, "map") if entry.get("name") == "loader")
+    maps, known = {number for number in loaders if map_belongs(host, number, cookie)}, set()
     users = {entry["id"]: set(entry.get("map_ids", [])) for entry in listed(host, "prog")}
-    maps = maps.union(*(used for used in users.values() if used & maps))
+    while maps != known:
+        known = maps
+        maps = maps.union(*(used for used in users.values() if used & maps))
     programs = {number for number, used in users.items() if used & maps}
     links = {entry["id"] for entry in listed(host, "link") if entry.get("prog_id") in programs}
     return len(maps), len(programs), len(links)

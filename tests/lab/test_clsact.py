@@ -52,14 +52,20 @@ def ours(host, interface):
 
 
 def assert_hook(host, hook, *interfaces):
-    """Exactly one pair of programs on each interface, and one program on the hop, on this hook and no
+    """Exactly one pair of programs on each interface, and those of merge pair and hop, on this hook and no
     other."""
     for interface in interfaces:
         found = ours(host, interface)
         assert set(found) == {f"{hook} {way}" for way in WAYS}, f"{interface}: {found}"
         assert all(len(names) == 1 for names in found.values()), f"{interface}: {found}"
-    found = [ours(host, end) for end in ("underpass-tx", "underpass-rx")]
-    assert found == [{}, {f"{hook} ingress": ["underpass_hop"]}], f"{found}"
+    pair = {"underpass-tx": {f"{hook} ingress": ["underpass_merge"]}, "underpass-rx": {}}
+    kind = service.manager_property(host, "Hop")[0]
+    if kind == "bridge":
+        pair["underpass-tx"][f"{hook} egress"] = ["underpass_hop"]
+    elif kind == "veth":
+        pair["underpass-rx"][f"{hook} ingress"] = ["underpass_hop"]
+    found = {end: ours(host, end) for end in pair}
+    assert found == pair, f"{kind}: {found}"
 
 
 def transfer(lab, client, family=4):
