@@ -334,7 +334,6 @@ static void settle(Link *link) {
                 conclude(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (r >= 0 && (steps & STEP_ANNOUNCE))
                 link_announce_endpoints(link);
-        manager_settle_soon(link->manager);
         if (r >= 0 && (steps & (STEP_ANNOUNCE | STEP_ENDPOINTS)))
                 link_watch_subflows(link, UINT32_MAX);
 }

@@ -15,7 +15,6 @@
 enum {
         ENDPOINT_POLL_US = 1000 * 1000,
         LEAVE_US = 100 * 1000,
-        SETTLE_US = 250 * 1000, /* after the last activation, when those who waited for it have their answer */
 };
 
 static uint64_t now_us(void) {
@@ -132,30 +131,11 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         return again(source, LEAVE_US);
 }
 
-/* One program at a time, for each of them holds up everything else. */
-static int on_settle(sd_event_source *source, uint64_t usec, void *userdata) {
-        Manager *manager = userdata;
-        int r = tunnel_settle(manager->tunnel);
-
-        if (r < 0)
-                log_warning("A program stays in the clsact qdisc: %s (%s).", strerror(-r),
-                            tunnel_complaint(manager->tunnel));
-        return tunnel_unsettled(manager->tunnel) ? again(source, 0) : 0;
-}
-
-void manager_settle_soon(Manager *manager) {
-        if (manager->settle_event && tunnel_unsettled(manager->tunnel))
-                (void) again(manager->settle_event, SETTLE_US);
-}
-
 int manager_add_timers(Manager *manager) {
         int r;
 
         r = sd_event_add_time_relative(manager->event, &manager->poll_event, CLOCK_MONOTONIC,
                                        ENDPOINT_POLL_US, 0, on_poll, manager);
-        if (r >= 0)
-                r = sd_event_add_time_relative(manager->event, &manager->settle_event, CLOCK_MONOTONIC,
-                                               SETTLE_US, 0, on_settle, manager);
         if (r < 0 || manager->options.idle_us == 0)
                 return r;
         return sd_event_add_time_relative(manager->event, &manager->idle_event, CLOCK_MONOTONIC,

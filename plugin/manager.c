@@ -301,7 +301,6 @@ Manager *manager_free(Manager *manager) {
         sd_event_source_disable_unref(manager->reconcile_event);
         sd_event_source_disable_unref(manager->idle_event);
         sd_event_source_disable_unref(manager->poll_event);
-        sd_event_source_disable_unref(manager->settle_event);
         sd_event_source_disable_unref(manager->exit_event);
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);

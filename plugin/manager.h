@@ -41,8 +41,7 @@ struct Manager {
         ManagerOptions options;
         sd_event *event;
         sd_bus *bus;
-        sd_event_source *bus_retry, *rtnl_event, *reconcile_event, *idle_event, *poll_event, *exit_event,
-                *settle_event;
+        sd_event_source *bus_retry, *rtnl_event, *reconcile_event, *idle_event, *poll_event, *exit_event;
         Source *sources[_MANAGER_SOURCE_MAX];
         Rtnl *rtnl;
         MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
@@ -81,9 +80,6 @@ int manager_add_timers(Manager *manager);
 
 /* A link depends on MPTCP endpoints that others make: looks at such links again when those change. */
 void manager_watch_endpoints(Manager *manager);
-
-/* Has programs moved to their final places a while after the last activation, see tunnel_settle(). */
-void manager_settle_soon(Manager *manager);
 
 /* Keeps the service from leaving for another while. */
 void manager_touch(Manager *manager);

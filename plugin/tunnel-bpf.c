@@ -65,7 +65,6 @@ int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
 Tunnel *tunnel_free(Tunnel *tunnel) {
         if (!tunnel)
                 return NULL;
-        tunnel_late_forget(tunnel, 0);
         for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++)
                 close_fd(tunnel->maps[i]);
         for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
@@ -256,7 +255,6 @@ unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
 }
 
 int tunnel_release(Tunnel *tunnel) {
-        tunnel_late_forget(tunnel, 0);
         if (!tunnel->loaded)
                 return 0;
         return tunnel->pinned ? tunnel_pins_remove(tunnel) : 0;

@@ -38,9 +38,6 @@ typedef enum TunnelDirection {
         _TUNNEL_DIRECTION_MAX,
 } TunnelDirection;
 
-/* tunnel-late.c */
-typedef struct TunnelLate TunnelLate;
-
 struct Tunnel {
         char *root;      /* "/sys/fs/bpf/underpass" */
         char *folder;    /* root and the cookie of the network namespace */
@@ -51,7 +48,6 @@ struct Tunnel {
         int programs[_TUNNEL_PROGRAM_MAX];
         uint64_t cookie; /* of the network namespace */
         char *complaint;
-        TunnelLate *late; /* filters that wait to be moved to tcx */
 };
 
 /* tunnel-pins.c */
@@ -91,10 +87,6 @@ int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit);
 int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
                        const char *pin);
 
-/* As a filter in the clsact qdisc, whatever the hook in use is. */
-int tunnel_hook_attach_filter(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
-                              TunnelProgram program);
-
 /* Takes it off, from whichever hook. 0 also when it is not there or the link is gone. */
 int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
@@ -127,15 +119,3 @@ void tunnel_hop_remove(Tunnel *tunnel);
 
 /* Fills the slot of a link. */
 int tunnel_hop_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path);
-
-/* tunnel-late.c: see there. tunnel_unsettled() and tunnel_settle() are in tunnel.h. */
-
-/* Whether a program may come as a filter first: there is tcx, and it is not attached yet. */
-bool tunnel_late_may(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
-
-/* Attaches it so; the clsact qdisc has to be there. */
-int tunnel_late_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
-                       const char *pin);
-
-/* Those of a device need not be moved any more. ifindex 0: none at all. */
-void tunnel_late_forget(Tunnel *tunnel, uint32_t ifindex);

@@ -85,14 +85,6 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         return 0;
 }
 
-bool tunnel_unsettled(const Tunnel *tunnel) {
-        return false;
-}
-
-int tunnel_settle(Tunnel *tunnel) {
-        return 0;
-}
-
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         FakeLink *fake = find(tunnel, ifindex);
 

@@ -239,8 +239,8 @@ int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass
         return tunnel_saved_set(tunnel, ifindex, saved);
 }
 
-int tunnel_hook_attach_filter(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
-                              TunnelProgram program) {
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
+                         TunnelProgram program) {
         LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
@@ -283,7 +283,7 @@ int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection directi
                 r = link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program, pin);
                 return r < 0 ? r : clsact_detach(ifindex, direction);
         }
-        r = tunnel_hook_attach_filter(tunnel, ifindex, direction, program);
+        r = clsact_attach(tunnel, ifindex, direction, program);
         return r < 0 ? r : tunnel_hook_unpin(ifindex, pin);
 }
 

@@ -23,16 +23,12 @@ static const char *const hop_pins[] = {
 
 static int attach_helper(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
                          TunnelProgram program, const char *pin) {
-        const bool late = tunnel_late_may(tunnel, ifindex, direction, pin);
-
-        if (late || tunnel->hook == TUNNEL_HOOK_CLSACT) {
+        if (tunnel->hook == TUNNEL_HOOK_CLSACT) {
                 int r = tunnel_hook_make_clsact(ifindex);
 
                 if (r < 0 && r != -EEXIST)
                         return r;
         }
-        if (late)
-                return tunnel_late_attach(tunnel, ifindex, direction, program, pin);
         return tunnel_hook_attach(tunnel, ifindex, direction, program, pin);
 }
 
@@ -132,7 +128,6 @@ int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop) {
                 return -ENOMEM;
         if (hop->place == TUNNEL_PLACE_NETKIT)
                 return tunnel_hook_unpin(hop->program_ifindex, pin);
-        tunnel_late_forget(tunnel, hop->program_ifindex);
         return tunnel_hook_detach(hop->program_ifindex,
                                   hop->place == TUNNEL_PLACE_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS,
                                   pin);

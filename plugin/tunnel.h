@@ -76,14 +76,6 @@ int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop);
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link);
 
-/*
- * What is attached anew to helper devices is at work at once, but not in its final place: a tcx link takes
- * the kernel some ten milliseconds. True while something waits to be moved there; tunnel_settle() moves one program, and returns
- * 1 as long as there are more, 0 after the last, or negative errno: that one stays where it is.
- */
-bool tunnel_unsettled(const Tunnel *tunnel);
-int tunnel_settle(Tunnel *tunnel);
-
 /* Sends the packets of an attached link another path. -ENOENT when it is not attached. */
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 
