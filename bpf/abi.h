@@ -197,6 +197,26 @@ struct underpass_saved {
         __u32 reserved;
 };
 
+enum { UNDERPASS_SAVED_SCTP_PORTS = 2 };
+
+/* A sysctl that was changed. */
+struct underpass_saved_sysctl {
+        __u16 changed;         /* 0: not touched */
+        __u16 original;
+        __u16 set;
+        __u16 reserved;
+};
+
+/*
+ * Array of one element, pinned as "sctp" beside the other maps while net.sctp.udp_port or
+ * net.sctp.encap_port is not what it was: the same promise for what belongs to no link. Like a sysctl, it
+ * lives until the host is started anew. No program reads it.
+ */
+struct underpass_saved_sctp {
+        struct underpass_saved_sysctl ports[UNDERPASS_SAVED_SCTP_PORTS];
+};
+
+_Static_assert(sizeof(struct underpass_saved_sctp) == 8 * UNDERPASS_SAVED_SCTP_PORTS, "layout");
 _Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
 _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) ==

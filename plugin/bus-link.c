@@ -104,6 +104,20 @@ static int append_number(sd_bus_message *reply, const char *key, uint32_t value)
         return sd_bus_message_append(reply, "(ss)", key, text);
 }
 
+/* As the sysctl is called, for it belongs to the host, not to the link. */
+static int append_sctp(sd_bus_message *reply, const Link *link, SctpPort port) {
+        char name[32], original_name[48];
+        uint16_t original;
+        int r;
+
+        if (!manager_sctp_applied(link->manager, link, port, &original))
+                return 0;
+        snprintf(name, sizeof(name), "net.sctp.%s", sctp_sysctl(port));
+        snprintf(original_name, sizeof(original_name), "%s-original", name);
+        r = append_number(reply, name, link->sctp_ports[port]);
+        return r < 0 ? r : append_number(reply, original_name, original);
+}
+
 GETTER(property_applied) {
         const Link *link = userdata;
         const Applied *applied = &link->applied;
@@ -127,6 +141,8 @@ GETTER(property_applied) {
                 r = sd_bus_message_append(reply, "(ss)", "endpoint",
                                           address_text(&applied->endpoints[i], text));
         }
+        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++)
+                r = append_sctp(reply, link, port);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -314,6 +330,12 @@ static int describe(const Link *link, char ***ret) {
                 r = strings_addf(&texts, "%d %d %u %u %u %u", applied->attached, applied->raw_ip,
                                  applied->link.mss_ipv4, applied->link.mss_ipv6, applied->mtu_set,
                                  applied->mtu_original);
+        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++) {
+                uint16_t original = 0;
+                bool set = manager_sctp_applied(link->manager, link, port, &original);
+
+                r = strings_addf(&texts, "%d %u %u", set, link->sctp_ports[port], original);
+        }
         for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
                 const uint32_t *word = applied->endpoints[i].word;
 

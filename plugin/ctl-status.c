@@ -11,9 +11,10 @@ static const char *setting(GVariant *link, const char *key) {
 
 static bool has_something_to_tell(GVariant *link) {
         g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
 
         return !streq(value_string(link, "State"), "off") || value_string(link, "LastError")[0] ||
-               g_variant_n_children(warnings) > 0;
+               g_variant_n_children(warnings) > 0 || g_variant_n_children(applied) > 0;
 }
 
 /* The links that were asked for, in the order of their indices. NULL when one of the names is unknown. */

@@ -62,6 +62,8 @@ typedef struct Settings {
         bool fallback;            /* plain TCP where UDP gets no answer */
         uint32_t fallback_after;  /* SYNs over UDP without answer */
         uint32_t keepalive;       /* seconds; 0: leave sockets alone */
+        uint32_t sctp_udp_port;   /* 0: leave SCTP alone */
+        uint32_t sctp_encap_port; /* 0: leave SCTP alone */
 } Settings;
 
 typedef enum KeyType {
@@ -88,6 +90,8 @@ typedef enum KeyId {
         KEY_ID_FALLBACK,
         KEY_ID_FALLBACK_AFTER,
         KEY_ID_KEEPALIVE,
+        KEY_ID_SCTP_UDP_PORT,
+        KEY_ID_SCTP_ENCAP_PORT,
         _KEY_ID_MAX,
 } KeyId;
 

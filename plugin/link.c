@@ -245,7 +245,11 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         return plan_make(&input, ret_plan, ret_error);
 }
 
+/* What comes of SCTP is no more than a warning, so it is brought in line here. */
 static void take_warnings(Link *link, Plan *plan) {
+        memcpy(link->sctp_ports, plan->sctp_ports, sizeof(link->sctp_ports));
+        manager_sctp_update(link->manager, link);
+        (void) manager_sctp_warn(link->manager, link, &plan->warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
                 (void) strings_add(&plan->warnings, link->profile->warnings[i]);
         if (link->applied.attached && tunnel_behind(link->manager->tunnel, link->ifindex) > 0)
@@ -379,6 +383,7 @@ void link_reconcile(Link *link) {
 
 void link_gone(Link *link) {
         link->gone = true;
+        memset(link->sctp_ports, 0, sizeof(link->sctp_ports));
         link_remove_endpoints(link);
         if (link->applied.attached || link->adopted)
                 (void) tunnel_detach(link->manager->tunnel, link->ifindex);

@@ -62,6 +62,7 @@ struct Link {
         Applied applied;
         bool adopted;          /* found attached at start and not settled since */
         bool held_off;         /* the user said "deactivate" */
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
 
         LinkState state;
         char *reason;

@@ -35,6 +35,7 @@ static void drop_link(Manager *manager, uint32_t ifindex) {
                         *position = link->next;
                         link_free(link);
                         manager_release_hop(manager);
+                        manager_sctp_update(manager, NULL);
                         return;
                 }
 }
@@ -291,6 +292,7 @@ Manager *manager_free(Manager *manager) {
         sd_event_source_disable_unref(manager->idle_event);
         sd_event_source_disable_unref(manager->poll_event);
         sd_event_source_disable_unref(manager->exit_event);
+        sd_event_source_disable_unref(manager->sctp.module_event);
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
@@ -304,7 +306,9 @@ int manager_run(Manager *manager) {
         int r;
 
         adopt(manager);
+        manager_sctp_adopt(manager);
         enumerate(manager);
+        manager_sctp_update(manager, NULL);
         r = manager_bus_connect(manager);
         if (r == -ENOENT || r == -ECONNREFUSED) {
                 log_warning("No bus yet (%s): trying again until it is there.", strerror(-r));

@@ -14,6 +14,7 @@
 #include "link.h"
 #include "mptcp-pm.h"
 #include "rtnl.h"
+#include "sctp.h"
 #include "source.h"
 #include "tunnel.h"
 
@@ -31,10 +32,22 @@ typedef struct ManagerOptions {
         TunnelHook hook;
         const char *pin_root;
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
+        const char *sctp_sysctls; /* folder of net.sctp.* */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
         sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
         bool fake;               /* no hop; MTU and endpoints are set for real where privileges allow */
 } ManagerOptions;
+
+/* SCTP over UDP: see manager-sctp.c. */
+typedef struct ManagerSctp {
+        struct underpass_saved_sctp saved;  /* as it is pinned */
+        bool adopted;                       /* left by an earlier service; not all links have spoken yet */
+        uint32_t holders[_SCTP_PORT_MAX];   /* whose value counts, by interface index; 0: nobody's */
+        int errors[_SCTP_PORT_MAX];         /* why it is not in force */
+        bool module_asked;                  /* systemd has been asked to load the module */
+        sd_event_source *module_event;      /* looks whether it has */
+        unsigned module_looks_left;
+} ManagerSctp;
 
 struct Manager {
         ManagerOptions options;
@@ -48,6 +61,7 @@ struct Manager {
         Hop hop;                 /* send_ifindex 0: not there */
         Link *links;
         TunnelFeatures features;
+        ManagerSctp sctp;
         bool leaving;            /* has given the name back and ends soon */
         bool stopping;           /* is being freed: no call is carried out any more */
         uint64_t last_work_us;
@@ -86,6 +100,27 @@ int manager_ensure_hop(Manager *manager, LinkStage *ret_stage, char **ret_error)
 
 /* Removes hop and pins when no link is attached any more. */
 void manager_release_hop(Manager *manager);
+
+/* manager-sctp.c */
+
+/* Takes over what an earlier service has set. */
+void manager_sctp_adopt(Manager *manager);
+
+/* Brings the ports in line with what all links ask for; the other links that this concerns look again. link:
+ * the one whose wishes have just been learnt, or NULL. */
+void manager_sctp_update(Manager *manager, const Link *link);
+
+/* Adds what is to be said to this link about it. 0 or -ENOMEM. */
+int manager_sctp_warn(const Manager *manager, const Link *link, char ***warnings);
+
+/* Whether the value that this link asks for is set; what was there before, too. */
+bool manager_sctp_applied(const Manager *manager, const Link *link, SctpPort port, uint16_t *ret_original);
+
+/* Whether the link asks for a port, in force or not. */
+bool manager_sctp_asked(const Link *link);
+
+/* Whether something is set that has to be taken back one day. */
+bool manager_sctp_busy(const Manager *manager);
 
 /* manager-bus.c */
 

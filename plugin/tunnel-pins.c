@@ -287,7 +287,8 @@ int tunnel_pins_remove(Tunnel *tunnel) {
                                 return -errno;
                 }
         tunnel->pinned = false;
-        if (rmdir(tunnel->folder) < 0 && errno != ENOENT)
+        /* Stays while there is something to remember that belongs to no tunnel. */
+        if (rmdir(tunnel->folder) < 0 && errno != ENOENT && errno != ENOTEMPTY)
                 return -errno;
         /* Stays while another network namespace has pins, and where a sandbox has mounted it. */
         (void) rmdir(tunnel->root);
@@ -339,7 +340,7 @@ static bool adopt_programs(Tunnel *tunnel) {
 }
 
 /* What an incompatible release left behind: every pin goes, and with the pinned tcx links the programs
- * leave their links. */
+ * leave their links. What is remembered of no tunnel has a layout of its own. */
 static int remove_everything(Tunnel *tunnel) {
         DIR *folder = opendir(tunnel->folder);
 
@@ -348,7 +349,7 @@ static int remove_everything(Tunnel *tunnel) {
         for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
                 _cleanup_(freep) char *path = named_path(tunnel, entry->d_name);
 
-                if (path && entry->d_name[0] != '.')
+                if (path && entry->d_name[0] != '.' && !streq(entry->d_name, TUNNEL_PIN_SCTP))
                         (void) unlink(path);
         }
         closedir(folder);

@@ -29,6 +29,8 @@ KEYS = [
     "fallback",
     "fallback-after",
     "keepalive",
+    "sctp-udp-port",
+    "sctp-encap-port",
 ]
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
