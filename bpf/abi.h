@@ -179,6 +179,8 @@ struct underpass_counters {
 enum underpass_saved_flag {
         UNDERPASS_SAVED_CLSACT_CREATED = 1U << 0, /* the clsact qdisc is ours, take it off again */
         UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* programs for devices without Ethernet header */
+        UNDERPASS_SAVED_FROM_FILE = 1U << 2,      /* a profile of this source asked for the tunnel, … */
+        UNDERPASS_SAVED_FROM_NETWORKD = 1U << 3,  /* … without any of these: one of NetworkManager */
 };
 
 /*

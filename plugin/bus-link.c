@@ -85,6 +85,8 @@ GETTER(property_connection_settings) {
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        if (r >= 0 && profile && profile->network_file)
+                r = sd_bus_message_append(reply, "(ss)", "network-file", profile->network_file);
         if (r >= 0 && profile && profile->connection_id) {
                 _cleanup_(freep) char *flags = nm_mptcp_flags_format(profile->connection_mptcp_flags);
                 char mtu[16] = "auto";
@@ -317,9 +319,9 @@ static int describe(const Link *link, char ***ret) {
         for (size_t i = 0; r >= 0 && i < strings_count(link->warnings); i++)
                 r = strings_add(&texts, link->warnings[i]);
         if (r >= 0 && profile)
-                r = strings_addf(&texts, "%s\n%s\n%u\n%u", profile->connection_id ?: "",
+                r = strings_addf(&texts, "%s\n%s\n%u\n%u\n%s", profile->connection_id ?: "",
                                  profile->connection_uuid ?: "", profile->connection_mptcp_flags,
-                                 profile->connection_mtu);
+                                 profile->connection_mtu, profile->network_file ?: "");
         for (KeyId id = 0; r >= 0 && profile && id < _KEY_ID_MAX; id++) {
                 _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
 

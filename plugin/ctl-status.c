@@ -84,6 +84,11 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                 GVariant *link = g_ptr_array_index(links, i);
                 const char *id = "", *uuid = "";
                 g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+                /* systemd-networkd's profile has no name but that of its file. */
+                const char *path = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+                g_autofree char *file = g_path_get_basename(path);
+                if (!id[0] && path[0])
+                        id = file;
 
                 g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "sent"));
                 g_autofree char *received =

@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "manager.h"
+#include "source-networkd.h"
 #include "source-nm.h"
 
 Link *manager_link(Manager *manager, uint32_t ifindex) {
@@ -156,7 +157,7 @@ static int on_reconcile(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void on_nm_changed(uint32_t ifindex, void *userdata) {
+static void on_source_changed(uint32_t ifindex, void *userdata) {
         Manager *manager = userdata;
 
         if (ifindex == 0)
@@ -197,7 +198,9 @@ static int open_world(Manager *manager) {
         (void) tunnel_features(manager->tunnel, &manager->features);
         r = source_file_new(&manager->sources[SOURCE_FILE], manager->options.profile_directories);
         if (r >= 0)
-                r = source_nm_new(&manager->sources[SOURCE_NETWORK_MANAGER], on_nm_changed, manager);
+                r = source_networkd_new(&manager->sources[SOURCE_NETWORKD], on_source_changed, manager);
+        if (r >= 0)
+                r = source_nm_new(&manager->sources[SOURCE_NETWORK_MANAGER], on_source_changed, manager);
         return r;
 }
 

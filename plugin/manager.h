@@ -24,6 +24,7 @@
 
 typedef enum ManagerSource {
         SOURCE_FILE,             /* rising order of precedence */
+        SOURCE_NETWORKD,
         SOURCE_NETWORK_MANAGER,
         _MANAGER_SOURCE_MAX,
 } ManagerSource;

@@ -189,6 +189,10 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
                 return decide(plan, PLAN_OFF,
                               strdup(_("Deactivated by hand; `underpassctl activate` or the next activation "
                                        "of the connection takes that back.")));
+        if (profile->network_down)
+                return decide(plan, PLAN_OFF,
+                              string_format(_("The link is down; the profile in %s counts while it is up."),
+                                            profile->network_file));
         if (profile->error)
                 return reject(ret_error, strdup(profile->error));
         if (profile->settings.tunnel == TUNNEL_NO &&
