@@ -305,9 +305,24 @@ Manager *manager_free(Manager *manager) {
         return NULL;
 }
 
+/* systemd goes on with the boot, and network managers with their links, when those that are there already
+ * have been looked at. */
+static int on_first_look(sd_event_source *source, void *userdata) {
+        Manager *manager = userdata;
+
+        for (Link *link = manager->links; link; link = link->next)
+                if (link->dirty || link->asking > 0)
+                        return 0;
+        sd_notify(false, "READY=1");
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
 int manager_run(Manager *manager) {
         int r;
 
+        r = sd_event_add_post(manager->event, NULL, on_first_look, manager);
+        if (r < 0)
+                return r;
         adopt(manager);
         manager_sctp_adopt(manager);
         enumerate(manager);
@@ -318,6 +333,5 @@ int manager_run(Manager *manager) {
                 manager_bus_retry(manager);
         } else if (r < 0)
                 return r;
-        sd_notify(false, "READY=1");
         return sd_event_loop(manager->event);
 }
