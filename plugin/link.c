@@ -8,7 +8,6 @@
 #include "link-tune.h"
 #include "log.h"
 #include "manager.h"
-#include "nm-user.h"
 #include "sock-diag.h"
 
 enum { RETRY_US = 3 * 1000 * 1000 };

@@ -50,16 +50,19 @@ static int parse(const char *text, size_t length, json_object **ret) {
         return 0;
 }
 
-/* The member as a string without NUL in it; NULL when it is missing or something else. */
-static const char *string_member(json_object *object, const char *name) {
+/* The member as a string, NULL when it is missing; -EBADMSG when it is something else. */
+static int string_member(json_object *object, const char *name, const char **ret) {
         json_object *member = NULL;
 
-        if (!json_object_object_get_ex(object, name, &member) ||
-            !json_object_is_type(member, json_type_string))
-                return NULL;
-        return strlen(json_object_get_string(member)) == (size_t) json_object_get_string_len(member)
-                       ? json_object_get_string(member)
-                       : NULL;
+        if (!json_object_object_get_ex(object, name, &member)) {
+                *ret = NULL;
+                return 0;
+        }
+        if (!json_object_is_type(member, json_type_string) ||
+            strlen(json_object_get_string(member)) != (size_t) json_object_get_string_len(member))
+                return -EBADMSG;
+        *ret = json_object_get_string(member);
+        return 0;
 }
 
 /* Nothing is read but what can be configuration of networkd, whatever it says. */
@@ -87,7 +90,8 @@ static int read_dropins(json_object *object, NetworkdAnswer *answer) {
                 if (!json_object_is_type(element, json_type_string))
                         return -EBADMSG;
                 path = json_object_get_string(element);
-                if (!path_is_plausible(path, ".conf"))
+                if (strlen(path) != (size_t) json_object_get_string_len(element) ||
+                    !path_is_plausible(path, ".conf"))
                         return -EBADMSG;
                 r = strings_add(&answer->dropins, path);
                 if (r < 0)
@@ -117,11 +121,12 @@ int networkd_answer_parse(const char *text, uint32_t ifindex, NetworkdAnswer *re
         if (!json_object_object_get_ex(object, "Index", &index) ||
             !json_object_is_type(index, json_type_int) || json_object_get_int64(index) != ifindex)
                 return -EBADMSG;
-        state = string_member(object, "AdministrativeState") ?: string_member(object, "SetupState");
-        if (!state)
-                return -EBADMSG;
-        path = string_member(object, "NetworkFile");
-        if (path && !path_is_plausible(path, ".network"))
+        r = string_member(object, "AdministrativeState", &state);
+        if (r == 0 && !state)
+                r = string_member(object, "SetupState", &state); /* before systemd 251 */
+        if (r == 0)
+                r = string_member(object, "NetworkFile", &path);
+        if (r < 0 || !state || (path && !path_is_plausible(path, ".network")))
                 return -EBADMSG;
 
         if (streq(state, "unmanaged"))
