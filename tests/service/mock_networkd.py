@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""As much of systemd-networkd as the service talks to, on a private bus: links, the .network files they have,
-their states, and the faults that the tests need. Lives in the process of the test."""
+"""As much of systemd-networkd as the service talks to, on a private bus: links, their .network files, their
+states, and the faults that the tests need. Lives in the process of the test."""
 
 import json
 

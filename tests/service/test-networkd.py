@@ -265,7 +265,7 @@ class Restarts(NetworkdTest):
         self.assertFalse((self.folder / "started").exists())
 
     def test_stays_for_networkd(self):
-        """networkd runs no hooks that would start the service again, so it does not leave before networkd."""
+        """networkd runs no hooks that would start the service again, so it does not leave before it."""
         self.networkd.release_link(self.index)
         self.start("--idle=1")
         began = time.monotonic()
@@ -457,7 +457,7 @@ class BothManagers(NetworkdTest):
             self.assertEqual((found["RemotePorts"], found["Connection"]), ([(443, 443)], ("", "")))
 
     def test_networkmanager_only_watches(self):
-        """A connection that NetworkManager makes up for what it sees does not count against networkd's file."""
+        """A connection that NetworkManager makes up for what it sees does not count here."""
         self.nm.add_device("up0", mock_nm.connection("up0"))
         self.active()
         found = self.client.link("up0")
