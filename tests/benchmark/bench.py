@@ -72,19 +72,31 @@ class Bench:
             stage_project(self.stage)
         for config in selected:
             begin = time.monotonic()
-            rig = self._new_rig(config)
-            self._rigs.append((config, rig))
             try:
-                rig.start()
-                config.setup(rig)
+                rig = self._start_rig(config)
             except configs.NotOffered as reason:
-                rig.stop()
-                self._rigs.pop()
-                self.missing[config.name] = str(reason)
-                say(f"  {config.title}: not offered: {reason}")
+                self.missing[config.name] = str(reason).partition("\n")[0]
+                say(f"  {config.title}: not offered: {self.missing[config.name]}")
                 continue
             hop = f", hop: {rig.notes['hop']}" if "hop" in rig.notes else ""
             say(f"  {config.title}: ready after {time.monotonic() - begin:.1f} s{hop}")
+
+    def _start_rig(self, config):
+        """The rig of a configuration, which is taken down again if it cannot be had."""
+        if config.offered:
+            config.offered(self.stage)
+        rig = self._new_rig(config)
+        self._rigs.append((config, rig))
+        try:
+            rig.start()
+            config.setup(rig)
+            if config.udp:
+                configs.prove_udp(rig)
+        except configs.NotOffered:
+            rig.stop()
+            self._rigs.pop()
+            raise
+        return rig
 
     def _new_rig(self, config, name=None):
         return Rig(config.name, self.folder / (name or config.name), self.stage if config.ours else None)
@@ -208,11 +220,13 @@ def matches(name, pattern):
 
 
 def selected_scenarios(options):
-    """Those of -k; of --quick when there is no -k."""
+    """Those of -k; of --quick when there is no -k; none that takes more CPUs than there are."""
     return [
         scenario
         for scenario in [*ALL, *MORE]
-        if matches(scenario.name, options.k) and (scenario.quick or options.k or not options.quick)
+        if matches(scenario.name, options.k)
+        and (scenario.quick or options.k or not options.quick)
+        and scenario.cpus <= sample.CPUS
     ]
 
 
@@ -229,6 +243,14 @@ def selected_configs(options):
     return found
 
 
+def commit():
+    """What was built, as git calls it; None where there is no git."""
+    if not shutil.which("git"):
+        return None
+    command = ["git", "-C", str(configs.ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout.strip() or None
+
+
 def environment(options):
     """What the numbers depend upon."""
     model = [
@@ -236,18 +258,12 @@ def environment(options):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    commit = subprocess.run(
-        ["git", "-C", str(configs.ROOT), "describe", "--always", "--dirty"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "kernel": os.uname().release,
         "cpu": model[0] if model else os.uname().machine,
         "cpus": os.cpu_count(),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "seconds": options.seconds,
         "rounds": options.rounds,
         "reference": bool(options.reference),

@@ -4,21 +4,31 @@ this machine or this build does not have says so by NotOffered. May touch: the h
 """
 
 import dataclasses
+import functools
+import json
 import pathlib
 import shutil
+import subprocess
 
+import sample
 import service
 from host import CommandError
 from lab import PORT
-from rig import RECEIVE_CPUS, WIRES
-from sample import HELPER
+from rig import RECEIVE_CPUS, WIRES, RigError
 
-HOPS = ("netkit", "vlan", "bridge", "veth")
+# Kinds of the segmentation hop, and what makes such a device.
+HOP_PROBES = {
+    "netkit": ("probe0", "type", "netkit"),
+    "vlan": ("link", "lo", "name", "probe0", "type", "vlan", "id", "2"),
+    "bridge": ("probe0", "type", "bridge"),
+    "veth": ("probe0", "type", "veth", "peer", "name", "probe1"),
+}
 INGRESS = ("tc", "gro", "xdp")
 ENDS = ("c0", "c1", "c2", "s0", "s1")  # devices of the client and the server on the wire
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE_OBJECT = "/run/reference.o"
 VXLAN_PORT, FOU_PORT, WIREGUARD_PORT = 4789, 5555, 51820
+PROOF_PACKETS = 20
 
 
 class NotOffered(Exception):
@@ -33,6 +43,8 @@ class Config:
     title: str
     setup: object
     mode: bool = False  # one of Underpass's modes, not what users get by default
+    udp: bool = False  # nothing but UDP is on the wire
+    offered: object = None  # offered(stage) raises NotOffered before anything is made
 
     @property
     def ours(self):
@@ -84,7 +96,7 @@ def setup_xdp(rig):
     for host in (rig.client, rig.server):
         devices = [device for device in ENDS if host_of(rig, device) is host]
         try:
-            host.run(HELPER, "xdp-pass", *devices)
+            host.run(sample.HELPER, "xdp-pass", *devices)
         except CommandError as error:
             raise NotOffered(f"no native XDP: {error.output.strip()}") from None
 
@@ -169,13 +181,15 @@ def setup_wireguard(rig):
 
 def setup_reference(rig, path):
     """multipath-tcp/tcp-in-udp as its README sets it up, for all ports: one segment at a time, checksums by
-    the firewall where the kernel lacks the action that its README uses."""
+    an action, or by the firewall where the kernel lacks that action."""
     add_endpoint(rig)
     program = pathlib.Path(path).read_bytes()
+    action = rig.client.run("tc", "actions", "add", "action", "csum", "udp", "index", "1", check=False)
     for host in (rig.client, rig.server):
         host.write(REFERENCE_OBJECT, program)
-        rule = ("-p", "tcp", "-j", "CHECKSUM", "--checksum-fill")
-        host.run("iptables", "-t", "mangle", "-A", "POSTROUTING", *rule)
+        if action.returncode != 0:
+            rule = ("-p", "tcp", "-j", "CHECKSUM", "--checksum-fill")
+            host.run("iptables", "-t", "mangle", "-A", "POSTROUTING", *rule)
     for device in ENDS:
         host = host_of(rig, device)
         host.run("ip", "link", "set", "dev", device, "gso_max_segs", "1")
@@ -183,9 +197,30 @@ def setup_reference(rig, path):
         # Without merging a veth device delivers by the CPU that sends, so packets could overtake each other.
         host.write(f"/sys/class/net/{device}/queues/rx-0/rps_cpus", RECEIVE_CPUS)
         host.run("tc", "qdisc", "add", "dev", device, "clsact")
-        for way in ("ingress", "egress"):
-            words = ["protocol", "all", "bpf", "da", "object-file", REFERENCE_OBJECT, "section", "tc"]
-            host.run("tc", "filter", "add", "dev", device, way, *words)
+        load = ["object-file", REFERENCE_OBJECT, "section", "tc"]
+        words = [*load, "action", "csum", "udp"] if action.returncode == 0 else ["da", *load]
+        host.run("tc", "filter", "add", "dev", device, "egress", "protocol", "all", "bpf", *words)
+        host.run("tc", "filter", "add", "dev", device, "ingress", "protocol", "all", "bpf", "da", *load)
+
+
+def prove_udp(rig):
+    """Proves that what is going to be measured is a tunnel: a short transfer, of which the router sees
+    nothing but UDP."""
+    rules = "".join(f"ip protocol {name} counter name seen-{name}\n" for name in ("tcp", "udp"))
+    hook = "type filter hook forward priority 0;"
+    counters = "counter seen-tcp { }\ncounter seen-udp { }\n"
+    text = f"table ip proof {{\n{counters}chain forward {{\n{hook}\n{rules}}}\n}}\n"
+    rig.router.run("nft", "-f", "-", text=text)
+    sample.transfer(rig, "up", "routed", 0.01)
+    answer = json.loads(rig.router.output("nft", "-j", "list", "counters", "table", "ip", "proof"))
+    rig.router.run("nft", "delete", "table", "ip", "proof")
+    counted = {
+        entry["counter"]["name"]: entry["counter"]["packets"]
+        for entry in answer["nftables"]
+        if "counter" in entry
+    }
+    if counted["seen-tcp"] or counted["seen-udp"] < PROOF_PACKETS:
+        raise RigError(f"{rig.name}: no tunnel; the router saw {counted}")
 
 
 # Underpass
@@ -209,15 +244,25 @@ def write_profiles(rig, lines=(), environment=()):
         host.write(path, "".join(f"Exec={words}\n" if "Exec=" in line else line + "\n" for line in lines))
 
 
-def offered_keys(host):
-    """Names of the keys that this build of Underpass knows."""
-    return host.output("underpassctl", "keys")
+def mode_offered(stage, hop, ingress):
+    """NotOffered for a mode that the build or the kernel does not know, before hosts are made for it."""
+    keys = subprocess.run(
+        [pathlib.Path(stage) / "usr/bin/underpassctl", "keys"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    if "ingress-hook" not in keys:
+        raise NotOffered("this build has no key ingress-hook")
+    command = ["unshare", "--net", "ip", "link", "add", *HOP_PROBES[hop]]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if result.returncode != 0:
+        raise NotOffered(f"this kernel has no {hop}: {result.stderr.decode().strip()}")
 
 
 def setup_underpass(rig, hop=None, ingress=None):
     """The service as users run it: a bus, file profiles, and the bus starts it."""
-    if ingress and "ingress-hook" not in offered_keys(rig.client):
-        raise NotOffered("this build has no key ingress-hook")
     lines = [f"IngressHook={ingress}"] if ingress else []
     write_profiles(rig, lines, [f"UNDERPASS_HOP={hop}"] if hop else [])
     for host in (rig.client, rig.server):
@@ -259,21 +304,20 @@ def all_configs(reference=None):
         Config("plain-sum", "plain TCP, software checksums", setup_plain_sum),
         Config("plain-nogso", "plain TCP, GSO off", setup_plain_nogso),
         Config("xdp", "plain TCP, empty XDP program", setup_xdp),
-        Config("vxlan", "VXLAN", setup_vxlan),
-        Config("fou", "IP in UDP (FOU)", setup_fou),
-        Config("wireguard", "WireGuard", setup_wireguard),
+        Config("vxlan", "VXLAN", setup_vxlan, udp=True),
+        Config("fou", "IP in UDP (FOU)", setup_fou, udp=True),
+        Config("wireguard", "WireGuard", setup_wireguard, udp=True),
     ]
     if reference:
         title = "tcp-in-udp, the reference"
-        found.append(Config("reference", title, lambda rig: setup_reference(rig, reference)))
-    found.append(Config("underpass", "Underpass", setup_underpass))
-    for hop in HOPS:
+        setup = functools.partial(setup_reference, path=reference)
+        found.append(Config("reference", title, setup, udp=True))
+    found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
+    for hop in HOP_PROBES:
         for ingress in INGRESS:
-
-            def setup(rig, hop=hop, ingress=ingress):
-                setup_underpass(rig, hop, ingress)
-
-            found.append(
-                Config(f"underpass-{hop}-{ingress}", f"Underpass, {hop} hop, {ingress} ingress", setup, True)
-            )
+            setup = functools.partial(setup_underpass, hop=hop, ingress=ingress)
+            title = f"Underpass, {hop} hop, {ingress} ingress"
+            offered = functools.partial(mode_offered, hop=hop, ingress=ingress)
+            name = f"underpass-{hop}-{ingress}"
+            found.append(Config(name, title, setup, mode=True, udp=True, offered=offered))
     return found

@@ -2,6 +2,7 @@
 """Where the time goes: measurements under perf, and the functions it saw most often. May touch: a file in
 the scratch folder of the run."""
 
+import os
 import re
 import shutil
 import signal
@@ -13,16 +14,18 @@ ROW = re.compile(r"^\s+\d+\.\d+%")
 
 
 def functions(path):
-    """The lines of "perf report" that have a share."""
+    """The lines of "perf report" that have a share, of what the traffic did and softirqs did for it."""
+    names = ["bench-traffic", "swapper", *(f"ksoftirqd/{cpu}" for cpu in range(os.cpu_count()))]
+    options = ["--stdio", "--no-children", "--sort", "symbol", "-g", "none", "--percentage", "relative"]
     result = subprocess.run(
-        ["perf", "report", "--stdio", "--no-children", "--sort", "symbol", "-g", "none", "-i", str(path)],
+        ["perf", "report", *options, "--comms", ",".join(names), "-i", str(path)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
     )
-    rows = [line.rstrip() for line in result.stdout.splitlines() if ROW.match(line)]
+    rows = [line.rstrip(" -") for line in result.stdout.splitlines() if ROW.match(line)]
     return rows[:TOP] or [f"  perf report: {result.stderr.strip() or 'no samples'}"]
 
 

@@ -14,9 +14,16 @@ from rig import RigError
 BUILD = pathlib.Path(
     os.environ.get("UNDERPASS_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build")
 )
-TRAFFIC = str(BUILD / "tests/benchmark/bench-traffic")
-HELPER = str(BUILD / "tests/benchmark/bench-helper")
-COST = str(BUILD / "tests/benchmark/bench-cost")
+
+
+def program(name):
+    """Path of a program of this folder: where the build has it, or in a folder that only has programs."""
+    path = BUILD / "tests/benchmark" / name
+    return str(path if path.exists() else BUILD / name)
+
+
+TRAFFIC, HELPER, COST = (program(f"bench-{name}") for name in ("traffic", "helper", "cost"))
+CPUS = os.cpu_count()
 PATIENCE = 30  # seconds beyond the planned time
 OTHERS_MAX = 0.35  # CPUs used by others: beyond it the measurement is repeated
 
@@ -29,7 +36,7 @@ class Server:
     """bench-traffic as a server; a context manager. cpu: seconds of CPU time, known afterwards."""
 
     def __init__(self, host, port, cpu, mptcp=False, congestion=None):
-        options = [f"--cpu={cpu}"] + (["--mptcp"] if mptcp else [])
+        options = [f"--cpu={min(cpu, CPUS - 1)}"] + (["--mptcp"] if mptcp else [])
         options += [f"--congestion={congestion}"] if congestion else []
         self._process = host.spawn(
             [TRAFFIC, *options, "serve", str(port)],
@@ -79,7 +86,7 @@ def run_client(host, task, target, port, seconds, options):
 
 def client_options(cpu, connections, congestion, mptcp, interface):
     """Options of bench-traffic."""
-    options = [f"--cpu={cpu}", f"--connections={connections}"]
+    options = [f"--cpu={min(cpu, CPUS - 1)}", f"--connections={connections}"]
     options += [f"--congestion={congestion}"] if congestion else []
     options += [f"--interface={interface}"] if interface else []
     return options + (["--mptcp"] if mptcp else [])

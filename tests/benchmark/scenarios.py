@@ -47,6 +47,7 @@ class Scenario:
     subjects: object
     length: float = 1.0
     quick: bool = True  # part of --quick
+    cpus: int = 1  # that it takes
 
 
 # Which configurations take part
@@ -221,6 +222,7 @@ ALL = [
         True,
         by_rig(main_ones, throughput("up", "direct", cpus=TWO_CPUS)),
         quick=False,
+        cpus=2,
     ),
     Scenario(
         "router",
@@ -235,6 +237,7 @@ ALL = [
         RATE,
         True,
         by_rig(everybody, throughput("up", "routed", cpus=TWO_CPUS)),
+        cpus=2,
     ),
     Scenario(
         "download",
@@ -243,6 +246,7 @@ ALL = [
         True,
         by_rig(main_ones, throughput("down", "routed", cpus=TWO_CPUS)),
         quick=False,
+        cpus=2,
     ),
     Scenario(
         "both-ways",
@@ -251,6 +255,7 @@ ALL = [
         True,
         by_rig(main_ones, throughput("both", "routed", cpus=TWO_CPUS)),
         quick=False,
+        cpus=2,
     ),
     Scenario(
         "streams-8",
@@ -259,6 +264,7 @@ ALL = [
         True,
         by_rig(main_ones, throughput("up", "routed", cpus=TWO_CPUS, connections=8)),
         quick=False,
+        cpus=2,
     ),
     Scenario(
         "streams-64",
@@ -266,6 +272,7 @@ ALL = [
         RATE,
         True,
         by_rig(everybody, throughput("up", "routed", cpus=TWO_CPUS, connections=64)),
+        cpus=2,
     ),
     Scenario(
         "bbr",
@@ -288,6 +295,7 @@ ALL = [
         True,
         by_rig(main_ones, small_packets),
         quick=False,
+        cpus=2,
     ),
     Scenario(
         "forward-up",
