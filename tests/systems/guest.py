@@ -52,10 +52,11 @@ def obstacle():
     return None
 
 
-def stage(folder):
-    """What a guest sees as /project: the installed project, the tests, and programs of the build."""
+def stage(folder, programs=PROGRAMS, prepare=None):
+    """What a guest sees as /project: the installed project, the tests, and programs of the build; prepare(folder)
+    adds to it."""
     (folder / "programs").mkdir()
-    for name in PROGRAMS:
+    for name in programs:
         shutil.copy2(BUILD / name, folder / "programs")
     installed = os.environ.get("UNDERPASS_STAGE")
     if installed:
@@ -69,6 +70,8 @@ def stage(folder):
     for name in ("lab", "systems"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TESTS / name, folder / "tests" / name, ignore=ignore)
+    if prepare:
+        prepare(folder)
     # Modules are compiled here, not at each start in a slow machine. The guest sees them under another path.
     command = [
         "/usr/bin/python3",
@@ -85,12 +88,16 @@ def stage(folder):
 
 
 class Guest:
-    """A guest with the kernel of a suite; a context manager."""
+    """A guest with the kernel of a suite; a context manager. programs: more programs of the build; prepare: as
+    for stage(); words: more options of QEMU."""
 
-    def __init__(self, suite, say=print):
+    def __init__(self, suite, say=print, programs=(), prepare=None, words=()):
         self.suite = suite
         self.release = None
         self._say = say
+        self._programs = (*PROGRAMS, *programs)
+        self._prepare = prepare
+        self._words = words
         self._folder = None
         self._process = None
         self._agent = None
@@ -109,11 +116,11 @@ class Guest:
 
     def _start(self):
         kernel = kernels.kernel(self.suite)
-        root = guest_root.image([BUILD / name for name in PROGRAMS])
+        root = guest_root.image([BUILD / name for name in self._programs])
         self.release = (kernel / "release").read_text().strip()
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="underpass-guest-"))
         (self._folder / "project").mkdir(mode=0o755)
-        stage(self._folder / "project")
+        stage(self._folder / "project", self._programs, self._prepare)
         kernels.make_image(self._folder / "project", self._folder / "project.ext4")
         shutil.rmtree(self._folder / "project")
         begin = time.monotonic()
@@ -141,7 +148,7 @@ class Guest:
         command += ["-kernel", kernel / "vmlinuz", "-initrd", kernel / "initrd", "-append", APPEND]
         command += ["-serial", f"file:{self._folder}/console"]
         command += ["-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off"]
-        command += ["-serial", "chardev:agent", *disks]
+        command += ["-serial", "chardev:agent", *disks, *self._words]
         with open(self._folder / "qemu.log", "wb") as log:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
