@@ -272,11 +272,16 @@ def environment(options):
 
 
 def publish(bench, options):
-    """Prints the tables, writes the files."""
+    """Prints the tables and writes the files."""
     results = report.results(bench.scenarios, environment(options), bench.missing)
     say("\n" + report.tables(results))
     results["wanted"] = wanted.judge(results)
     say(wanted.table(results["wanted"]))
+    write(results, options)
+
+
+def write(results, options):
+    """Writes the files."""
     for path, text in (
         (options.json, json.dumps(results, indent=1, ensure_ascii=False) + "\n"),
         (options.svg, chart.draw(results)),
@@ -291,6 +296,7 @@ def parse():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--guest", choices=("bookworm", "trixie", "sid"))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--reference", type=pathlib.Path)
@@ -299,8 +305,9 @@ def parse():
     parser.add_argument("-k", default="")
     parser.add_argument("-c", default="")
     options = parser.parse_args()
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.25 if options.quick else 1.0)
+    if not options.guest:
+        options.rounds = options.rounds or (3 if options.quick else 5)
+        options.seconds = options.seconds or (0.25 if options.quick else 1.0)
     return options
 
 
@@ -329,6 +336,17 @@ def run(options):
     return 130 if interrupted else 1 if failed else 0
 
 
+def run_in_guest(options):
+    """The same in a guest; exit status."""
+    import guest_run  # pylint: disable=import-outside-toplevel  (guests have no guests)
+
+    results = guest_run.run(options, say)
+    if results:
+        results["environment"]["guest"] = options.guest
+        write(results, options)
+    return 0 if results else 1
+
+
 def main():
     """Lists, or runs."""
     options = parse()
@@ -344,7 +362,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.umask(0o022)
     try:
-        return run(options)
+        return run_in_guest(options) if options.guest else run(options)
     except KeyboardInterrupt:
         return 130
 
