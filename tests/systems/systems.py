@@ -136,9 +136,9 @@ class Systems(runner.TestLab):
                     f"Gateway={address(interface, family, router=True)}",
                     f"Metric={metric}",
                 ]
+            # Underpass registers the endpoints without a word there.
+            lines += [line for line in self.section(machine) if not line.startswith("MPTCPEndpoint")]
             machine.write(f"/etc/systemd/network/20-{interface}.network", "\n".join(lines) + "\n")
-            profile = ["[Match]", f"Name={interface}", *self.section(machine)]
-            machine.write(f"/etc/underpass/{interface}.conf", "\n".join(profile) + "\n")
 
     def section(self, machine):
         """The keys of a machine as a section of a file."""
