@@ -6,6 +6,8 @@
  * Room L3 (world): sd-bus; does not log, does not include its siblings.
  */
 
+#include <systemd/sd-event.h>
+
 #include "i18n.h"
 #include "source-networkd-files.h"
 #include "source-networkd.h"
@@ -15,7 +17,11 @@
 #define NETWORKD_MANAGER "org.freedesktop.network1.Manager"
 #define NETWORKD_LINK "org.freedesktop.network1.Link"
 
-enum { CALL_TIMEOUT_US = 1000 * 1000 };
+enum {
+        CALL_TIMEOUT_US = 1000 * 1000,
+        AGAIN_FIRST_US = 2 * 1000 * 1000,
+        AGAIN_LAST_US = 64 * 1000 * 1000,
+};
 
 typedef struct NetworkdLink {
         struct NetworkdLink *next;
@@ -28,6 +34,8 @@ typedef struct NetworkdLink {
         sd_bus_slot *call;         /* question under way */
         SourceDone done;           /* somebody waits for the answer */
         void *done_userdata;
+        sd_event_source *again;    /* the latest question was not answered: it is put once more */
+        uint64_t again_us;
 } NetworkdLink;
 
 typedef struct SourceNetworkd {
@@ -99,10 +107,29 @@ static void link_finish(NetworkdLink *link) {
 
 static void link_free(NetworkdLink *link) {
         link_finish(link);
+        sd_event_source_disable_unref(link->again);
         networkd_sections_done(&link->sections);
         free(link->network_file);
         free(link->complaint);
         free(link);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        NetworkdLink *link = userdata;
+
+        link->again = sd_event_source_disable_unref(link->again);
+        link->owner->changed(link->ifindex, link->owner->userdata);
+        return 0;
+}
+
+/* A networkd that was too busy to answer in time may have no reason for a signal later. The longer it is
+ * silent, the less often it is asked. */
+static void ask_again_later(NetworkdLink *link) {
+        if (link->again)
+                return;
+        link->again_us = link->again_us == 0 ? AGAIN_FIRST_US : MIN_OF(2 * link->again_us, AGAIN_LAST_US);
+        (void) sd_event_add_time_relative(sd_bus_get_event(link->owner->bus), &link->again, CLOCK_MONOTONIC,
+                                          link->again_us, 0, on_again, link);
 }
 
 /* Takes an answer over. Those that do not tell whose the link is leave the last one in force. */
@@ -112,8 +139,12 @@ static int take_answer(NetworkdLink *link, const char *text) {
         int r;
 
         r = networkd_answer_parse(text, link->ifindex, &answer);
-        if (r < 0 || answer.claim == NETWORKD_UNDECIDED)
+        if (r < 0)
                 return r;
+        if (answer.claim == NETWORKD_UNDECIDED) {
+                ask_again_later(link);
+                return 0;
+        }
         r = networkd_sections_read(networkd_folders, &answer, &sections);
         if (r < 0)
                 return r;
@@ -122,6 +153,8 @@ static int take_answer(NetworkdLink *link, const char *text) {
         free(link->network_file);
         link->network_file = TAKE_PTR(answer.network_file);
         link->answered = true;
+        link->again = sd_event_source_disable_unref(link->again);
+        link->again_us = 0;
         return 0;
 }
 
@@ -131,7 +164,9 @@ static int on_description(sd_bus_message *reply, void *userdata, sd_bus_error *e
         int r = 0;
 
         /* An error says nothing about the link: networkd knows all there are, sooner or later. */
-        if (!sd_bus_message_is_method_error(reply, NULL)) {
+        if (sd_bus_message_is_method_error(reply, NULL))
+                ask_again_later(link);
+        else {
                 r = sd_bus_message_read(reply, "s", &text);
                 if (r >= 0)
                         r = take_answer(link, text);

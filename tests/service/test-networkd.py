@@ -306,6 +306,17 @@ class Silence(NetworkdTest):
         self.client.manager("Activate", "up0")
         self.assertEqual(self.client.link("up0")["State"], "active")
 
+    def test_is_asked_again(self):
+        """A networkd that was too busy to answer in time need not have a reason for a signal later."""
+        self.networkd.hold = True
+        self.networkd.manage(self.index, self.network(*TUNNEL))
+        self.start()
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        self.networkd.hold = False
+        self.wait_state("up0", "active")
+
     def test_silent_while_active(self):
         self.active()
         self.networkd.hold = True
