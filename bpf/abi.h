@@ -206,6 +206,8 @@ struct underpass_counters {
 enum underpass_saved_flag {
         UNDERPASS_SAVED_CLSACT_CREATED = 1U << 0, /* the clsact qdisc is ours, take it off again */
         UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* programs for devices without Ethernet header */
+        UNDERPASS_SAVED_FROM_FILE = 1U << 2,      /* a profile of this source asked for the tunnel, … */
+        UNDERPASS_SAVED_FROM_NETWORKD = 1U << 3,  /* … without any of these: one of NetworkManager */
 };
 
 /*
@@ -224,6 +226,26 @@ struct underpass_saved {
         __u32 reserved;
 };
 
+enum { UNDERPASS_SAVED_SCTP_PORTS = 2 };
+
+/* A sysctl that was changed. */
+struct underpass_saved_sysctl {
+        __u16 changed;         /* 0: not touched */
+        __u16 original;
+        __u16 set;
+        __u16 reserved;
+};
+
+/*
+ * Array of one element, pinned as "sctp" beside the other maps while net.sctp.udp_port or
+ * net.sctp.encap_port is not what it was: the same promise for what belongs to no link. Like a sysctl, it
+ * lives until the host is started anew. No program reads it.
+ */
+struct underpass_saved_sctp {
+        struct underpass_saved_sysctl ports[UNDERPASS_SAVED_SCTP_PORTS];
+};
+
+_Static_assert(sizeof(struct underpass_saved_sctp) == 8 * UNDERPASS_SAVED_SCTP_PORTS, "layout");
 _Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
 _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) ==

@@ -5,8 +5,8 @@
  * The wire format: a TCP header re-arranged in place so that it begins as a UDP header, and back.
  *
  * Room: pure arithmetic on the first 20 bytes of the layer 4 header, in the packet or a copy of it; no
- * helper, no map. Also compiles for the host, where unit tests and fuzzers run it. Everything is in variables
- * before anything is written: the words change places.
+ * helper, no map. Also compiles for the host, where unit tests and fuzzers run it. Everything is read before
+ * anything is written: the words change places.
  *
  * Interoperates byte for byte with multipath-tcp/tcp-in-udp; layout after draft-cheshire-tcp-over-udp-00:
  *

@@ -7,17 +7,14 @@
  * Room L4 (service).
  */
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
-#include "bus-util.h"
+#include "bus-applied.h"
 #include "nm-user.h"
 
 #define INTERFACE "org.underpass1.Link"
 
-#define GETTER(name)                                                                                        \
-        static int name(sd_bus *bus, const char *path, const char *interface, const char *property,         \
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
+#define GETTER(name) static GETTER_OF(name)
 
 GETTER(property_ifindex) {
         return sd_bus_message_append(reply, "u", ((const Link *) userdata)->ifindex);
@@ -85,6 +82,8 @@ GETTER(property_connection_settings) {
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        if (r >= 0 && profile && profile->network_file)
+                r = sd_bus_message_append(reply, "(ss)", "network-file", profile->network_file);
         if (r >= 0 && profile && profile->connection_id) {
                 _cleanup_(freep) char *flags = nm_mptcp_flags_format(profile->connection_mptcp_flags);
                 char mtu[16] = "auto";
@@ -94,84 +93,6 @@ GETTER(property_connection_settings) {
                 r = sd_bus_message_append(reply, "(ss)(ss)", "connection.mptcp-flags", flags ?: "", "mtu",
                                           mtu);
         }
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int append_number(sd_bus_message *reply, const char *key, uint32_t value) {
-        char text[16];
-
-        snprintf(text, sizeof(text), "%u", value);
-        return sd_bus_message_append(reply, "(ss)", key, text);
-}
-
-/* "bridge (underpass-br)" */
-static int append_hop(sd_bus_message *reply, const Hop *hop) {
-        char text[64];
-
-        snprintf(text, sizeof(text), "%s (%s)", hop_kind_name(hop->kind), hop->name);
-        return sd_bus_message_append(reply, "(ss)", "hop", text);
-}
-
-static const char *ingress_name(enum underpass_ingress ingress) {
-        return key_word(key_get(KEY_ID_INGRESS_HOOK), ingress);
-}
-
-/* The way in use, which need not be the one asked for, and why. */
-GETTER(property_ingress) {
-        const Link *link = userdata;
-
-        if (!link->applied.attached)
-                return sd_bus_message_append(reply, "(ss)", "", "");
-        return sd_bus_message_append(reply, "(ss)", ingress_name(link->ingress), link_ingress_reason(link));
-}
-
-GETTER(property_applied) {
-        const Link *link = userdata;
-        const Applied *applied = &link->applied;
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        if (r >= 0 && applied->attached)
-                r = sd_bus_message_append(reply, "(ss)", "hook",
-                                          tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
-        if (r >= 0 && applied->attached && link->hop.ifindex != 0)
-                r = append_hop(reply, &link->hop);
-        if (r >= 0 && applied->attached)
-                r = sd_bus_message_append(reply, "(ss)", "ingress", ingress_name(link->ingress));
-        if (r >= 0 && applied->attached)
-                r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
-        if (r >= 0 && applied->attached)
-                r = append_number(reply, "mss-ipv6", applied->link.mss_ipv6);
-        if (r >= 0 && applied->mtu_original != 0)
-                r = append_number(reply, "mtu", applied->mtu_set);
-        if (r >= 0 && applied->mtu_original != 0)
-                r = append_number(reply, "mtu-original", applied->mtu_original);
-        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
-                char text[INET6_ADDRSTRLEN];
-
-                r = sd_bus_message_append(reply, "(ss)", "endpoint",
-                                          address_text(&applied->endpoints[i], text));
-        }
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-GETTER(property_hooks) {
-        const Link *link = userdata;
-        const char *hook = tunnel_hook_name(tunnel_hook(link->manager->tunnel));
-        const char *variant = link->applied.raw_ip ? "raw" : "ethernet";
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        for (size_t i = 0; r >= 0 && link->applied.attached && i < 2; i++) {
-                const char *direction = i == 0 ? "ingress" : "egress";
-                char point[32], program[64];
-
-                snprintf(point, sizeof(point), "%s %s", hook, direction);
-                snprintf(program, sizeof(program), "underpass_%s_%s", direction, variant);
-                r = sd_bus_message_append(reply, "(ss)", point, program);
-        }
-        if (r >= 0 && link->applied.attached && link->ingress == UNDERPASS_INGRESS_XDP)
-                r = sd_bus_message_append(reply, "(ss)", "xdp", "underpass_xdp");
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -265,9 +186,9 @@ static const sd_bus_vtable *link_vtable(void) {
                 SD_BUS_PROPERTY("Settings", "a(ssss)", property_settings, 0, CHANGES),
                 SD_BUS_PROPERTY("Connection", "(ss)", property_connection, 0, CHANGES),
                 SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
-                SD_BUS_PROPERTY("Applied", "a(ss)", property_applied, 0, CHANGES),
-                SD_BUS_PROPERTY("Hooks", "a(ss)", property_hooks, 0, CHANGES),
-                SD_BUS_PROPERTY("Ingress", "(ss)", property_ingress, 0, CHANGES),
+                SD_BUS_PROPERTY("Applied", "a(ss)", bus_link_applied, 0, CHANGES),
+                SD_BUS_PROPERTY("Hooks", "a(ss)", bus_link_hooks, 0, CHANGES),
+                SD_BUS_PROPERTY("Ingress", "(ss)", bus_link_ingress, 0, CHANGES),
                 SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
                 SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
                 SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
@@ -330,9 +251,9 @@ static int describe(const Link *link, char ***ret) {
         for (size_t i = 0; r >= 0 && i < strings_count(link->warnings); i++)
                 r = strings_add(&texts, link->warnings[i]);
         if (r >= 0 && profile)
-                r = strings_addf(&texts, "%s\n%s\n%u\n%u", profile->connection_id ?: "",
+                r = strings_addf(&texts, "%s\n%s\n%u\n%u\n%s", profile->connection_id ?: "",
                                  profile->connection_uuid ?: "", profile->connection_mptcp_flags,
-                                 profile->connection_mtu);
+                                 profile->connection_mtu, profile->network_file ?: "");
         for (KeyId id = 0; r >= 0 && profile && id < _KEY_ID_MAX; id++) {
                 _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
 
@@ -346,6 +267,12 @@ static int describe(const Link *link, char ***ret) {
         if (r >= 0)
                 r = strings_addf(&texts, "%s %d %s", link->hop.name, link->ingress,
                                  link->ingress_trouble ?: "");
+        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++) {
+                uint16_t original = 0;
+                bool set = manager_sctp_applied(link->manager, link, port, &original);
+
+                r = strings_addf(&texts, "%d %u %u", set, link->sctp_ports[port], original);
+        }
         for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
                 const uint32_t *word = applied->endpoints[i].word;
 

@@ -182,7 +182,7 @@ static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus
         if (!round)
                 return -ENOMEM;
         for (Link *link = manager->links; link; link = link->next) {
-                if (!link->applied.attached &&
+                if (!link->applied.attached && !manager_sctp_asked(link) &&
                     (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
                         continue;
                 link->held_off = true;

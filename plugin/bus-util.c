@@ -112,7 +112,7 @@ static int answer_activate(sd_bus_message *message, const Link *link, bool with_
                                                   _("The interface vanished meanwhile."));
         if (link->state == LINK_FAILED)
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED, "%s", link->last_error ?: "");
-        if (link->state == LINK_OFF)
+        if (link->state == LINK_OFF && !manager_sctp_asked(link))
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_NOTHING_TO_DO, "%s",
                                                   link->reason ?: "");
         if (with_path)

@@ -41,7 +41,12 @@ static char *advise_off(GVariant *link, GVariant *destinations) {
         const char *name = value_string(link, "Name");
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        const char *file = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
 
+        if (!streq(setting(link, "tunnel"), "no") && file[0])
+                return g_strdup_printf(_("To put the tunnel on the link, bring it up with `networkctl up "
+                                         "%s`, or, when it is up, run `underpassctl activate %s`."),
+                                       name, name);
         if (!streq(setting(link, "tunnel"), "no"))
                 return g_strdup_printf(_("To put the tunnel on the link, run `underpassctl activate %s`."),
                                        name);
@@ -50,6 +55,11 @@ static char *advise_off(GVariant *link, GVariant *destinations) {
                                 _("To use the tunnel, run `underpassctl profile set uuid %s tunnel=yes "
                                   "remote-ports=443 --reapply`, with the ports of your servers."),
                                 uuid);
+        if (file[0])
+                return g_strdup_printf(_("To use the tunnel, write Tunnel=yes and RemotePorts= in a section "
+                                         "[X-Underpass] of %s or of a drop-in of it, then run `networkctl "
+                                         "reload`."),
+                                       file);
         return g_strdup_printf(_("To use the tunnel, write a file in /etc/underpass with Name=%s in "
                                  "[Match], Tunnel=yes and RemotePorts= in [X-Underpass], then run "
                                  "`underpassctl reload`."),

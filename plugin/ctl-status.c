@@ -11,9 +11,10 @@ static const char *setting(GVariant *link, const char *key) {
 
 static bool has_something_to_tell(GVariant *link) {
         g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
 
         return !streq(value_string(link, "State"), "off") || value_string(link, "LastError")[0] ||
-               g_variant_n_children(warnings) > 0;
+               g_variant_n_children(warnings) > 0 || g_variant_n_children(applied) > 0;
 }
 
 /* The links that were asked for, in the order of their indices. NULL when one of the names is unknown. */
@@ -101,6 +102,11 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                 GVariant *link = g_ptr_array_index(links, i);
                 const char *id = "", *uuid = "";
                 g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+                /* systemd-networkd's profile has no name but that of its file. */
+                const char *path = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+                g_autofree char *file = g_path_get_basename(path);
+                if (!id[0] && path[0])
+                        id = file;
 
                 g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "sent"));
                 g_autofree char *received =

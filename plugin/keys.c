@@ -176,6 +176,34 @@ static const Key keys[_KEY_ID_MAX] = {
                            "large segments behind it; auto: gro for bulk, tc for single packets; xdp: in "
                            "front of the driver's own GRO, where it has native XDP."),
         },
+        [KEY_ID_SCTP_UDP_PORT] = {
+                .id = KEY_ID_SCTP_UDP_PORT,
+                .name = "sctp-udp-port",
+                .section_name = "SCTPUDPPort",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, sctp_udp_port),
+                .minimum = 1,
+                .maximum = 65535,
+                .zero_word = "no",
+                .default_text = "no",
+                .range_text = N_("no or 1 … 65535"),
+                .help = N_("UDP port at which the host takes SCTP (RFC 6951: 9899) while the link is up, "
+                           "with the tunnel or without it; all links of a host share it."),
+        },
+        [KEY_ID_SCTP_ENCAP_PORT] = {
+                .id = KEY_ID_SCTP_ENCAP_PORT,
+                .name = "sctp-encap-port",
+                .section_name = "SCTPEncapPort",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, sctp_encap_port),
+                .minimum = 1,
+                .maximum = 65535,
+                .zero_word = "no",
+                .default_text = "no",
+                .range_text = N_("no or 1 … 65535"),
+                .help = N_("UDP port of peers to which SCTP sockets that are opened from now on send (RFC "
+                           "6951: 9899); needs sctp-udp-port, all links of a host share it."),
+        },
 };
 
 const Key *key_get(KeyId id) {

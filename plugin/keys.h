@@ -63,6 +63,8 @@ typedef struct Settings {
         uint32_t fallback_after;  /* SYNs over UDP without answer */
         uint32_t keepalive;       /* seconds; 0: leave sockets alone */
         enum underpass_ingress ingress_hook; /* where datagrams become TCP */
+        uint32_t sctp_udp_port;   /* 0: leave SCTP alone */
+        uint32_t sctp_encap_port; /* 0: leave SCTP alone */
 } Settings;
 
 typedef enum KeyType {
@@ -91,6 +93,8 @@ typedef enum KeyId {
         KEY_ID_FALLBACK_AFTER,
         KEY_ID_KEEPALIVE,
         KEY_ID_INGRESS_HOOK,
+        KEY_ID_SCTP_UDP_PORT,
+        KEY_ID_SCTP_ENCAP_PORT,
         _KEY_ID_MAX,
 } KeyId;
 

@@ -8,7 +8,6 @@
 #include "link-tune.h"
 #include "log.h"
 #include "manager.h"
-#include "nm-user.h"
 #include "sock-diag.h"
 
 enum { RETRY_US = 3 * 1000 * 1000 };
@@ -121,6 +120,7 @@ void link_adopt(Link *link) {
         if (tunnel_saved_get(tunnel, link->ifindex, &saved) < 0)
                 return;
         link->adopted = true;
+        link->asked_by = saved.flags & (UNDERPASS_SAVED_FROM_FILE | UNDERPASS_SAVED_FROM_NETWORKD);
         link->applied.raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
         link->applied.mtu_original = saved.mtu_original;
         link->applied.mtu_set = saved.mtu_set;
@@ -189,47 +189,6 @@ static void gather(Link *link, PlanInput *input, uint16_t **udp_ports) {
                 input->udp_ports = *udp_ports;
 }
 
-static int build_profile(Link *link, Profile **ret) {
-        _cleanup_(profile_freep) Profile *profile = NULL;
-        bool sysctl_enabled = false;
-        int r;
-
-        r = profile_new(&profile);
-        for (size_t i = 0; r >= 0 && i < _MANAGER_SOURCE_MAX; i++) {
-                Source *source = link->manager->sources[i];
-
-                if (source->ops->identify)
-                        r = source->ops->identify(source, link->facts, profile);
-        }
-        (void) link_tune_mptcp_enabled(&sysctl_enabled);
-        if (r >= 0 && profile->connection_id)
-                profile->connection_endpoints =
-                        nm_mptcp_flags_active(profile->connection_mptcp_flags, sysctl_enabled);
-        for (size_t i = 0; r >= 0 && i < _MANAGER_SOURCE_MAX; i++)
-                r = link->manager->sources[i]->ops->apply(link->manager->sources[i], link->facts, profile);
-        if (r >= 0)
-                r = profile_finish(profile);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(profile);
-        return 0;
-}
-
-/* A source that may have asked an earlier service for this tunnel has not answered yet: what is attached
- * stays as it is. */
-static bool better_wait(const Link *link) {
-        if (!link->applied.attached || !link->adopted || link->held_off ||
-            link->profile->settings.tunnel != TUNNEL_NO)
-                return false;
-        for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++) {
-                Source *source = link->manager->sources[i];
-
-                if (source->ops->uncertain && source->ops->uncertain(source, link->ifindex))
-                        return true;
-        }
-        return false;
-}
-
 static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
         _cleanup_(freep) uint16_t *udp_ports = NULL;
@@ -246,7 +205,11 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         return plan_make(&input, ret_plan, ret_error);
 }
 
+/* What comes of SCTP is no more than a warning, so it is brought in line here. */
 static void take_warnings(Link *link, Plan *plan) {
+        memcpy(link->sctp_ports, plan->sctp_ports, sizeof(link->sctp_ports));
+        manager_sctp_update(link->manager, link);
+        (void) manager_sctp_warn(link->manager, link, &plan->warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
                 (void) strings_add(&plan->warnings, link->profile->warnings[i]);
         if (link->applied.attached && tunnel_behind(link->manager->tunnel, link->ifindex) > 0)
@@ -279,6 +242,16 @@ static LinkState state_of(const Plan *plan) {
         return states[plan->verdict];
 }
 
+static bool kept_as_found(Link *link) {
+        if (!link_better_wait(link))
+                return false;
+        conclude(link, LINK_ACTIVE,
+                 string_format(_("Kept as it was found: the network manager has not said yet which profile "
+                                 "is active.")),
+                 STAGE_NONE, NULL);
+        return true;
+}
+
 /* All sources have answered: plan, compare, apply, publish. */
 static void settle(Link *link) {
         _cleanup_(plan_freep) Plan *plan = NULL;
@@ -288,7 +261,7 @@ static void settle(Link *link) {
         uint32_t steps;
         int r;
 
-        r = build_profile(link, &profile);
+        r = link_build_profile(link, &profile);
         if (r < 0) {
                 conclude(link, LINK_FAILED, NULL, STAGE_FACTS,
                          string_format(_("Cannot read the profiles: %s."), strerror(-r)));
@@ -296,13 +269,11 @@ static void settle(Link *link) {
         }
         profile_free(link->profile);
         link->profile = profile;
-        if (better_wait(link)) {
-                conclude(link, LINK_ACTIVE,
-                         string_format(_("Kept as it was found: NetworkManager has not said yet which "
-                                         "profile is active.")),
-                         STAGE_NONE, NULL);
+        /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
+        if (profile->network_down)
+                link->held_off = false;
+        if (kept_as_found(link))
                 return;
-        }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
                 conclude(link, LINK_FAILED,
@@ -326,6 +297,8 @@ static void settle(Link *link) {
         take_warnings(link, plan);
         if (r >= 0)
                 link->adopted = false;
+        if (r >= 0 && plan->verdict == PLAN_ATTACH)
+                link_record_source(link);
         if (r < 0)
                 conclude(link, LINK_FAILED,
                          string_format(_("It could not be done; what had been done was undone.")), stage,
@@ -383,6 +356,7 @@ void link_reconcile(Link *link) {
 
 void link_gone(Link *link) {
         link->gone = true;
+        memset(link->sctp_ports, 0, sizeof(link->sctp_ports));
         link_remove_endpoints(link);
         if (link->applied.attached || link->adopted)
                 (void) tunnel_detach(link->manager->tunnel, link->ifindex);

@@ -67,6 +67,8 @@ struct Link {
         char *ingress_trouble; /* … and why; NULL: it is that one */
         bool adopted;          /* found attached at start and not settled since */
         bool held_off;         /* the user said "deactivate" */
+        uint32_t asked_by;     /* UNDERPASS_SAVED_FROM_…: whose profile asked for the tunnel, as recorded */
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
 
         LinkState state;
         char *reason;
@@ -106,6 +108,18 @@ void link_gone(Link *link);
 
 /* Link name for messages, also when no facts are known yet. */
 const char *link_name(const Link *link);
+
+/* link-profile.c */
+
+/* What all sources together say, as they answered last. */
+int link_build_profile(const Link *link, Profile **ret);
+
+/* Records whose profile asks for the tunnel that is attached now, for the next service. */
+void link_record_source(Link *link);
+
+/* True when the source that asked an earlier service for this tunnel has not answered yet: what is attached
+ * stays as it is. */
+bool link_better_wait(const Link *link);
 
 /* apply.c */
 

@@ -32,6 +32,8 @@ static void help(void) {
                  "  --profiles=FOLDER       read file profiles here instead of /usr/lib/underpass and "
                  "/etc/underpass\n"
                  "  --pins=FOLDER           pin below this folder of a bpf file system (default %s)\n"
+                 "  --sctp-sysctls=FOLDER   read and write udp_port and encap_port here instead of "
+                 "/proc/sys/net/sctp\n"
                  "  --idle=SECONDS          leave after so long without work, 0: never (default %d)\n"
                  "  --debug                 log every look at a link\n"
                  "  --version               print the version\n"
@@ -53,8 +55,10 @@ static int parse_idle(const char *text, uint64_t *ret) {
 }
 
 static int parse(int argc, char **argv, Arguments *arguments) {
-        enum { OPTION_HOOK = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG, OPTION_VERSION };
+        enum { OPTION_HOOK = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG,
+               OPTION_SCTP, OPTION_VERSION };
         static const struct option options[] = {
+                { "sctp-sysctls", required_argument, NULL, OPTION_SCTP },
                 { "hook", required_argument, NULL, OPTION_HOOK },
                 { "profiles", required_argument, NULL, OPTION_PROFILES },
                 { "pins", required_argument, NULL, OPTION_PINS },
@@ -77,6 +81,9 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                         break;
                 case OPTION_PINS:
                         arguments->options.pin_root = optarg;
+                        break;
+                case OPTION_SCTP:
+                        arguments->options.sctp_sysctls = optarg;
                         break;
                 case OPTION_IDLE:
                         r = parse_idle(optarg, &arguments->options.idle_us);
@@ -126,6 +133,7 @@ int main(int argc, char **argv) {
                 .options = {
                         .pin_root = PIN_ROOT,
                         .profile_directories = default_directories,
+                        .sctp_sysctls = SCTP_SYSCTLS,
                         .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
                         .hop_kind = _HOP_KIND_MAX,
                         .fake = streq(program_invocation_short_name, "underpassd-fake"),

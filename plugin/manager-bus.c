@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "manager.h"
+#include "source-networkd.h"
 #include "source-nm.h"
 
 enum { BUS_RETRY_US = 300 * 1000 };
@@ -40,11 +41,19 @@ static void schedule_retry(Manager *manager) {
                                           0, on_retry, manager);
 }
 
+/* NULL: the bus is gone. */
+static int give_bus_to_sources(Manager *manager, sd_bus *bus) {
+        int r;
+
+        r = source_networkd_set_bus(manager->sources[SOURCE_NETWORKD], bus);
+        return r < 0 ? r : source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], bus);
+}
+
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Manager *manager = userdata;
 
         log_warning("The bus has gone away: tunnels stay, waiting for it to come back.");
-        (void) source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], NULL);
+        (void) give_bus_to_sources(manager, NULL);
         for (Link *link = manager->links; link; link = link->next)
                 link->exported = false;
         manager->bus = sd_bus_close_unref(manager->bus);
@@ -88,13 +97,13 @@ int manager_bus_connect(Manager *manager) {
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
                                               NULL, manager);
         if (r >= 0)
-                r = source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], bus);
+                r = give_bus_to_sources(manager, bus);
         if (r >= 0 && !manager->options.bus)
                 r = sd_bus_request_name(bus, BUS_NAME, 0);
         if (r < 0) {
                 log_error("Cannot serve %s on the bus: %s.", BUS_NAME, strerror(-r));
                 manager->bus = NULL;
-                (void) source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], NULL);
+                (void) give_bus_to_sources(manager, NULL);
                 return r;
         }
         TAKE_PTR(bus); /* the manager has it now */

@@ -89,6 +89,8 @@ static bool is_needed(Manager *manager) {
                     link->state == LINK_FAILED ||
                     (link->profile && link->profile->settings.tunnel != TUNNEL_NO))
                         return true;
+        if (manager_sctp_busy(manager))
+                return true;
         for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
                 if (manager->sources[i]->ops->standing &&
                     manager->sources[i]->ops->standing(manager->sources[i]))

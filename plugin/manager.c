@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "manager.h"
+#include "source-networkd.h"
 #include "source-nm.h"
 
 Link *manager_link(Manager *manager, uint32_t ifindex) {
@@ -35,6 +36,7 @@ static void drop_link(Manager *manager, uint32_t ifindex) {
                         *position = link->next;
                         link_free(link);
                         manager_release_hop(manager);
+                        manager_sctp_update(manager, NULL);
                         return;
                 }
 }
@@ -164,7 +166,7 @@ static int on_reconcile(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void on_nm_changed(uint32_t ifindex, void *userdata) {
+static void on_source_changed(uint32_t ifindex, void *userdata) {
         Manager *manager = userdata;
 
         if (ifindex == 0)
@@ -205,7 +207,9 @@ static int open_world(Manager *manager) {
         (void) tunnel_features(manager->tunnel, &manager->features);
         r = source_file_new(&manager->sources[SOURCE_FILE], manager->options.profile_directories);
         if (r >= 0)
-                r = source_nm_new(&manager->sources[SOURCE_NETWORK_MANAGER], on_nm_changed, manager);
+                r = source_networkd_new(&manager->sources[SOURCE_NETWORKD], on_source_changed, manager);
+        if (r >= 0)
+                r = source_nm_new(&manager->sources[SOURCE_NETWORK_MANAGER], on_source_changed, manager);
         return r;
 }
 
@@ -302,6 +306,7 @@ Manager *manager_free(Manager *manager) {
         sd_event_source_disable_unref(manager->idle_event);
         sd_event_source_disable_unref(manager->poll_event);
         sd_event_source_disable_unref(manager->exit_event);
+        sd_event_source_disable_unref(manager->sctp.module_event);
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
@@ -312,17 +317,33 @@ Manager *manager_free(Manager *manager) {
         return NULL;
 }
 
+/* systemd goes on with the boot, and network managers with their links, when those that are there already
+ * have been looked at. */
+static int on_first_look(sd_event_source *source, void *userdata) {
+        Manager *manager = userdata;
+
+        for (Link *link = manager->links; link; link = link->next)
+                if (link->dirty || link->asking > 0)
+                        return 0;
+        sd_notify(false, "READY=1");
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
 int manager_run(Manager *manager) {
         int r;
 
+        r = sd_event_add_post(manager->event, NULL, on_first_look, manager);
+        if (r < 0)
+                return r;
         adopt(manager);
+        manager_sctp_adopt(manager);
         enumerate(manager);
+        manager_sctp_update(manager, NULL);
         r = manager_bus_connect(manager);
         if (r == -ENOENT || r == -ECONNREFUSED) {
                 log_warning("No bus yet (%s): trying again until it is there.", strerror(-r));
                 manager_bus_retry(manager);
         } else if (r < 0)
                 return r;
-        sd_notify(false, "READY=1");
         return sd_event_loop(manager->event);
 }

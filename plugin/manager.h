@@ -14,6 +14,7 @@
 #include "link.h"
 #include "mptcp-pm.h"
 #include "rtnl.h"
+#include "sctp.h"
 #include "source.h"
 #include "tunnel.h"
 
@@ -23,6 +24,7 @@
 
 typedef enum ManagerSource {
         SOURCE_FILE,             /* rising order of precedence */
+        SOURCE_NETWORKD,
         SOURCE_NETWORK_MANAGER,
         _MANAGER_SOURCE_MAX,
 } ManagerSource;
@@ -31,11 +33,23 @@ typedef struct ManagerOptions {
         TunnelHook hook;
         const char *pin_root;
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
+        const char *sctp_sysctls; /* folder of net.sctp.* */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
         sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
         HopKind hop_kind;        /* the only one to use; _HOP_KIND_MAX: the best one */
         bool fake;               /* no hop; MTU and endpoints are set for real where privileges allow */
 } ManagerOptions;
+
+/* SCTP over UDP: see manager-sctp.c. */
+typedef struct ManagerSctp {
+        struct underpass_saved_sctp saved;  /* as it is pinned */
+        bool adopted;                       /* left by an earlier service; not all links have spoken yet */
+        uint32_t holders[_SCTP_PORT_MAX];   /* whose value counts, by interface index; 0: nobody's */
+        int errors[_SCTP_PORT_MAX];         /* why it is not in force */
+        bool module_asked;                  /* systemd has been asked to load the module */
+        sd_event_source *module_event;      /* looks whether it has */
+        unsigned module_looks_left;
+} ManagerSctp;
 
 struct Manager {
         ManagerOptions options;
@@ -53,6 +67,7 @@ struct Manager {
         bool hops_swept;         /* no devices of an earlier service are left that no link uses */
         Link *links;
         TunnelFeatures features;
+        ManagerSctp sctp;
         bool leaving;            /* has given the name back and ends soon */
         bool stopping;           /* is being freed: no call is carried out any more */
         uint64_t last_work_us;
@@ -105,6 +120,27 @@ void manager_forget_hops(Manager *manager);
 
 /* Removes all of it and the pins when no link is attached any more. */
 void manager_release_hop(Manager *manager);
+
+/* manager-sctp.c */
+
+/* Takes over what an earlier service has set. */
+void manager_sctp_adopt(Manager *manager);
+
+/* Brings the ports in line with what all links ask for; the other links that this concerns look again. link:
+ * the one whose wishes have just been learnt, or NULL. */
+void manager_sctp_update(Manager *manager, const Link *link);
+
+/* Adds what is to be said to this link about it. 0 or -ENOMEM. */
+int manager_sctp_warn(const Manager *manager, const Link *link, char ***warnings);
+
+/* Whether the value that this link asks for is set; what was there before, too. */
+bool manager_sctp_applied(const Manager *manager, const Link *link, SctpPort port, uint16_t *ret_original);
+
+/* Whether the link asks for a port, in force or not. */
+bool manager_sctp_asked(const Link *link);
+
+/* Whether something is set that has to be taken back one day. */
+bool manager_sctp_busy(const Manager *manager);
 
 /* manager-bus.c */
 

@@ -16,10 +16,14 @@ enum {
         NM_MPTCP_LAMINAR = 0x100,
 };
 
+bool nm_user_is_ours(const char *key) {
+        return strncmp(key, PREFIX, strlen(PREFIX)) == 0;
+}
+
 int nm_user_add(Profile *profile, const char *key, const char *value, const char *where) {
         static const char source[] = "NetworkManager";
 
-        if (strncmp(key, PREFIX, strlen(PREFIX)) != 0)
+        if (!nm_user_is_ours(key))
                 return 0;
 
         const Key *row = key_find_user_data(key);

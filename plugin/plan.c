@@ -189,6 +189,10 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
                 return decide(plan, PLAN_OFF,
                               strdup(_("Deactivated by hand; `underpassctl activate` or the next activation "
                                        "of the connection takes that back.")));
+        if (profile->network_down)
+                return decide(plan, PLAN_OFF,
+                              string_format(_("The link is down; the profile in %s counts while it is up."),
+                                            profile->network_file));
         if (profile->error)
                 return reject(ret_error, strdup(profile->error));
         if (profile->settings.tunnel == TUNNEL_NO &&
@@ -269,6 +273,14 @@ static void fill_endpoints(const PlanInput *input, Plan *plan) {
         }
 }
 
+/* Of the host rather than of the link, so the tunnel does not matter; a link that is down says nothing. */
+static void fill_sctp(const PlanInput *input, Plan *plan) {
+        if (input->held_off || !(input->facts->flags & IFF_UP))
+                return;
+        for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
+                plan->sctp_ports[port] = sctp_setting(&input->profile->settings, port);
+}
+
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
         _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(*plan));
 
@@ -278,6 +290,7 @@ int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
         int r = plan_decide(input, plan, ret_error);
         if (r < 0)
                 return r;
+        fill_sctp(input, plan);
         if (plan->verdict == PLAN_ATTACH) {
                 fill_link(input, &plan->link);
                 plan->mtu = input->profile->settings.mtu;

@@ -8,6 +8,7 @@
  */
 
 #include "facts.h"
+#include "plan-sctp.h"
 #include "profile.h"
 
 typedef struct PlanInput {
@@ -38,6 +39,7 @@ typedef struct Plan {
         uint32_t endpoint_flags;          /* flags of the endpoints below */
         Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX]; /* that Underpass has to own on this link */
         size_t endpoints_count;
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what the link asks for, tunnel or not; 0: nothing */
         char **warnings;                  /* translated sentences */
 } Plan;
 

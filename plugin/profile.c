@@ -107,6 +107,7 @@ Profile *profile_free(Profile *profile) {
                 origin_done(&profile->origins[i]);
         free(profile->connection_id);
         free(profile->connection_uuid);
+        free(profile->network_file);
         free(profile->error);
         strings_free(profile->warnings);
         free(profile);

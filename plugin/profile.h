@@ -28,6 +28,10 @@ typedef struct Profile {
         uint32_t connection_mptcp_flags; /* as in the profile, 0: NetworkManager's default */
         uint32_t connection_mtu;      /* 802-3-ethernet.mtu and the like, 0: automatic */
 
+        char *network_file;           /* by which systemd-networkd manages the link; NULL: it does not */
+        bool network_section;         /* there is a profile in it, or in a drop-in, and it counts */
+        bool network_down;            /* ... but the link is administratively down */
+
         /* The first value that could not be taken; the link is left untouched while this is set. */
         char *error;                  /* complete sentence: key, value, source, reason, what to do */
         char **warnings;              /* e.g. unknown keys in files */

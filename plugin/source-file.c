@@ -102,24 +102,6 @@ static int apply_reading(const Reading *reading, Profile *profile) {
         return r;
 }
 
-/* The first line that is not UTF-8: its number, and a safe excerpt. */
-static char *find_bad_line(const char *text, size_t length, unsigned *ret_line) {
-        const char *start = text, *end = text + length;
-
-        for (*ret_line = 1; start < end; (*ret_line)++) {
-                const char *newline = memchr(start, '\n', (size_t) (end - start));
-                size_t line_length = (size_t) ((newline ? newline : end) - start);
-
-                if (!utf8_valid(start, line_length)) {
-                        _cleanup_(freep) char *line = strndup(start, line_length);
-
-                        return line ? value_excerpt(line) : NULL;
-                }
-                start += line_length + 1;
-        }
-        return strdup("");
-}
-
 /* A file that is not UTF-8: with the stray bytes covered its [Match] tells whether this link would have
  * been its business. */
 static int refuse_file(char *text, size_t length, const char *path, const LinkFacts *facts,
@@ -129,12 +111,10 @@ static int refuse_file(char *text, size_t length, const char *path, const LinkFa
         unsigned line;
         int r;
 
-        excerpt = find_bad_line(text, length, &line);
+        excerpt = xsection_bad_line(text, length, &line);
         if (!excerpt)
                 return -ENOMEM;
-        for (size_t i = 0; i < length; i++)
-                if ((unsigned char) text[i] >= 0x80 || text[i] == '\0')
-                        text[i] = '?';
+        xsection_cover(text, length);
         r = xsection_parse(text, length, on_assignment, NULL, &reading);
         if (r < 0)
                 return r;

@@ -137,10 +137,20 @@ static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void
                 device_ask(nm, device);
 }
 
+static bool has_keys(const NmConnection *connection) {
+        for (size_t i = 0; i < strings_count(connection->keys); i++)
+                if (nm_user_is_ours(connection->keys[i]))
+                        return true;
+        return false;
+}
+
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
         const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, facts->ifindex);
 
         if (!device || !device->has_connection)
+                return 0;
+        /* NetworkManager also has connections for devices that it only watches. */
+        if (profile->network_section && !has_keys(&device->connection))
                 return 0;
         profile->connection_mptcp_flags = device->connection.mptcp_flags;
         profile->connection_mtu = device->connection.mtu;

@@ -3,7 +3,7 @@
 
 /*
  * Where profiles come from. The manager has one array of sources in rising order of precedence: files,
- * NetworkManager.
+ * networkd, NetworkManager.
  * Room L3 (world): sources do not log and do not include each other.
  *
  * A link is settled in three rounds: every source is asked (ask), then each says whose link it is

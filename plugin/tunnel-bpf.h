@@ -50,6 +50,9 @@ struct Tunnel {
         char *complaint;
 };
 
+/* The pin that outlives tunnels: tunnel-saved.c. */
+#define TUNNEL_PIN_SCTP "sctp"
+
 /* tunnel-pins.c */
 
 /* Attaches the keepalive program to the root of the cgroup tree, pinned, or replaces the one there.

@@ -18,6 +18,7 @@ struct Tunnel {
         TunnelHook hook;
         size_t count;
         FakeLink links[UNDERPASS_LINKS_MAX];
+        struct underpass_saved_sctp sctp;
 };
 
 static FakeLink *find(Tunnel *tunnel, uint32_t ifindex) {
@@ -128,6 +129,16 @@ int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_sa
 int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count) {
         *ret_ifindexes = NULL;
         *ret_count = 0;
+        return 0;
+}
+
+int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
+        *ret = tunnel->sctp;
+        return 0;
+}
+
+int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved) {
+        tunnel->sctp = *saved;
         return 0;
 }
 

@@ -284,7 +284,8 @@ int tunnel_pins_remove(Tunnel *tunnel) {
                                 return -errno;
                 }
         tunnel->pinned = false;
-        if (rmdir(tunnel->folder) < 0 && errno != ENOENT)
+        /* Stays while there is something to remember that belongs to no tunnel. */
+        if (rmdir(tunnel->folder) < 0 && errno != ENOENT && errno != ENOTEMPTY)
                 return -errno;
         /* Stays while another network namespace has pins, and where a sandbox has mounted it. */
         (void) rmdir(tunnel->root);
@@ -338,7 +339,7 @@ static bool adopt_programs(Tunnel *tunnel) {
 }
 
 /* What an incompatible release left behind: every pin goes, and with the pinned links the programs leave
- * their hooks. */
+ * their hooks. What is remembered of no tunnel has a layout of its own. */
 static int remove_everything(Tunnel *tunnel) {
         DIR *folder = opendir(tunnel->folder);
 
@@ -347,7 +348,7 @@ static int remove_everything(Tunnel *tunnel) {
         for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
                 _cleanup_(freep) char *path = tunnel_pins_named(tunnel, entry->d_name);
 
-                if (path && entry->d_name[0] != '.')
+                if (path && entry->d_name[0] != '.' && !streq(entry->d_name, TUNNEL_PIN_SCTP))
                         (void) unlink(path);
         }
         closedir(folder);

@@ -109,6 +109,10 @@ int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_sa
 /* All links with a record, ascending. Caller frees. */
 int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count);
 
+/* The same about the network namespace as a whole. What has nothing in it any more is forgotten. */
+int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret);
+int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved);
+
 /* Settings in force. -ENOENT when the link is not attached. */
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret);
 

@@ -8,6 +8,7 @@
 #include <fnmatch.h>
 
 #include "i18n.h"
+#include "keys.h"
 #include "util.h"
 #include "xsection.h"
 
@@ -154,6 +155,49 @@ int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSe
                         return r;
         }
         return 0;
+}
+
+char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line) {
+        const char *start = text, *end = text + length;
+
+        for (*ret_line = 1; start < end; (*ret_line)++) {
+                const char *newline = memchr(start, '\n', (size_t) (end - start));
+                size_t line_length = (size_t) ((newline ? newline : end) - start);
+
+                if (!utf8_valid(start, line_length)) {
+                        _cleanup_(freep) char *line = strndup(start, line_length);
+
+                        return line ? value_excerpt(line) : NULL;
+                }
+                start += line_length + 1;
+        }
+        return strdup("");
+}
+
+void xsection_cover(char *text, size_t length) {
+        for (size_t i = 0; i < length; i++)
+                if ((unsigned char) text[i] >= 0x80 || text[i] == '\0')
+                        text[i] = '?';
+}
+
+bool xsection_line_is_in(const char *text, size_t length, unsigned line, const char *section) {
+        const char *end = text + length;
+        bool found = false;
+
+        for (unsigned number = 1; text < end && number <= line; number++) {
+                const char *newline = memchr(text, '\n', (size_t) (end - text));
+                const char *stop = newline ? newline : end, *start = text;
+
+                while (start < stop && strchr(blanks, *start))
+                        start++;
+                while (stop > start && strchr(blanks, stop[-1]))
+                        stop--;
+                if (start < stop && *start == '[')
+                        found = (size_t) (stop - start) == strlen(section) + 2 && stop[-1] == ']' &&
+                                memcmp(start + 1, section, strlen(section)) == 0;
+                text = newline ? newline + 1 : end;
+        }
+        return found;
 }
 
 void xsection_match_done(XSectionMatch *match) {

@@ -10,6 +10,7 @@
  * are written in one line).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -25,6 +26,16 @@ typedef void (*XSectionComplaint)(unsigned line, const char *reason, void *userd
 /* 0; -EILSEQ when text is not UTF-8 or holds NUL bytes; -ENOMEM; what a handler returned. */
 int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint,
                    void *userdata);
+
+/* The first line that is not UTF-8: its number, and a safe excerpt; "" without one. Caller frees; NULL when
+ * out of memory. */
+char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line);
+
+/* Puts "?" in the place of every byte that is not ASCII: such a text can be parsed like any other. */
+void xsection_cover(char *text, size_t length);
+
+/* Whether a line stands in this section. */
+bool xsection_line_is_in(const char *text, size_t length, unsigned line, const char *section);
 
 /* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
  * inverts the list. */

@@ -67,6 +67,7 @@ LIBRARIES = [
     ("gio/*",               ["ctl*"]),
     ("glib*",               ["ctl*"]),
     ("json-glib/*",         ["ctl*"]),
+    ("json-c/*",            ["source-networkd-json.c"]),
 ]
 
 # What a pure file may include of the system: nothing that opens, asks or tells anything.

@@ -30,6 +30,8 @@ KEYS = [
     "fallback-after",
     "keepalive",
     "ingress-hook",
+    "sctp-udp-port",
+    "sctp-encap-port",
 ]
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"

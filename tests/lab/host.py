@@ -62,6 +62,8 @@ def running(pid):
 class Host:
     """A host; start() it, and stop() it in the end."""
 
+    tools = HERE  # where programs of the lab are found inside
+
     def __init__(self, name, folder, stage=None):
         self.name = name
         self.folder = pathlib.Path(folder)

@@ -3,8 +3,9 @@
 """Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the
 options' help.
 
-Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one. May touch:
-logs in the build folder and one scratch folder with the installed project.
+Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one, rung 4 those
+of tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and what
+tests/systems/roots.py says.
 """
 
 import argparse
@@ -19,10 +20,22 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+SYSTEMS = HERE.parent / "systems"
+sys.path.insert(0, str(SYSTEMS))
+
+from roots import RELEASES  # noqa: E402
+
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
 LOG_TAIL = 40
 LINE = re.compile(r"(ok|FAIL|skip) +(\S+) +([0-9.]+)$")
+
+TITLES = {
+    1: "pure code and checks",
+    2: "BPF programs",
+    3: "network namespaces and hosts",
+    4: "whole systems",
+}
 
 # Suites of meson tests by rung; a test of none of them belongs to rung 1.
 SUITE_BPF = "bpf"
@@ -136,9 +149,9 @@ def run_meson(selected, rung, totals):
         totals.show("FAIL", meson_name(suites[name], name), 0, "no result\n" + text)
 
 
-def lab_files(pattern):
-    """Files of the lab that have tests with a name that contains the pattern, and these names."""
-    for file in sorted(HERE.glob("test_*.py")):
+def lab_files(folder, pattern):
+    """Files of a folder that have tests with a name that contains the pattern, and these names."""
+    for file in sorted(folder.glob("test_*.py")):
         names = subprocess.run(
             ["/usr/bin/python3", str(file), "--list", "-k", pattern],
             check=True,
@@ -191,6 +204,20 @@ def install_stage(folder):
     return stage
 
 
+def prepare_systems(scratch, names):
+    """Builds the roots of the releases that these tests have in their names, as far as they are missing, and the
+    project in each. A release that fails is reported by its tests."""
+    stages = pathlib.Path(scratch) / "systems"
+    os.environ["UNDERPASS_SYSTEM_STAGES"] = str(stages)
+    releases = [release for release in RELEASES if any(release in name for name in names)]
+    if releases:
+        subprocess.run(
+            ["/usr/bin/python3", str(SYSTEMS / "roots.py"), str(stages), *releases],
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+
 def run_all(options, totals, scratch):
     """All rungs."""
     tests = [(suites, name) for suites, name in meson_tests() if options.k in meson_name(suites, name)]
@@ -199,31 +226,40 @@ def run_all(options, totals, scratch):
         2: [test for test in tests if SUITE_BPF in test[0]],
         3: [test for test in tests if SUITE_ROOT in test[0] and SUITE_BPF not in test[0]],
     }
-    labs = [] if options.quick else list(lab_files(options.k))
+    folders = {} if options.quick else {3: HERE, 4: SYSTEMS}
+    labs = {rung: list(lab_files(folder, options.k)) for rung, folder in folders.items()}
     if options.quick:
         rungs.pop(3)
-    if options.list:
-        for rung in rungs.values():
-            print(*[meson_name(*test) for test in rung], sep="\n", end="\n" if rung else "")
-        for _, names in labs:
-            print(*names, sep="\n")
-        return
-    titles = {1: "pure code and checks", 2: "BPF programs", 3: "network namespaces and hosts"}
+    else:
+        rungs[4] = []
     for rung, selected in rungs.items():
-        print(f"\nrung {rung}: {titles[rung]}", flush=True)
-        if rung > 1 and os.geteuid() != 0:
-            names = [meson_name(*test) for test in selected]
-            if rung == 3:
-                names += [name for _, each in labs for name in each]
-            for name in names:
-                totals.show("skip", name, 0, "needs root: sudo tests/run")
-            continue
-        if selected:
-            run_meson(selected, rung, totals)
-        if rung == 3 and labs:
-            os.environ["UNDERPASS_STAGE"] = str(install_stage(scratch))
-            for file, names in labs:
-                run_lab(file, names, options, totals)
+        run_rung(rung, selected, labs.get(rung, []), options, totals, scratch)
+
+
+def run_rung(rung, selected, labs, options, totals, scratch):
+    """One rung: its meson tests and its files, or their names only."""
+    names = [name for _, each in labs for name in each]
+    if options.list:
+        print(
+            *[meson_name(*test) for test in selected],
+            *names,
+            sep="\n",
+            end="\n" if selected or names else "",
+        )
+        return
+    print(f"\nrung {rung}: {TITLES[rung]}", flush=True)
+    if rung > 1 and os.geteuid() != 0:
+        for name in [meson_name(*test) for test in selected] + names:
+            totals.show("skip", name, 0, "needs root: sudo tests/run")
+        return
+    if selected:
+        run_meson(selected, rung, totals)
+    if rung == 3 and labs:
+        os.environ["UNDERPASS_STAGE"] = str(install_stage(scratch))
+    if rung == 4 and labs:
+        prepare_systems(scratch, names)
+    for file, each in labs:
+        run_lab(file, each, options, totals)
 
 
 def main():

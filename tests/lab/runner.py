@@ -89,7 +89,7 @@ def main():
     options = parser.parse_args()
     Run.keep = options.keep
 
-    prefix = "lab/" + file.stem.removeprefix("test_")
+    prefix = f"{file.parent.name}/{file.stem.removeprefix('test_')}"
     tests = {
         f"{prefix}/{name.removeprefix('test_')}": function
         for name, function in vars(sys.modules["__main__"]).items()

@@ -5,8 +5,6 @@ import difflib
 import json
 import re
 
-from host import HERE
-
 # What is true of a host at one moment, and the command that tells it. No statistics: they change by
 # themselves.
 COMMANDS = {
@@ -35,7 +33,7 @@ NOISE = [
 
 def query_programs(host, *interfaces):
     """Numbers and names of the programs on the tcx hooks, as JSON."""
-    return host.output("/usr/bin/python3", HERE / "hooks.py", "query", *interfaces)
+    return host.output("/usr/bin/python3", host.tools / "hooks.py", "query", *interfaces)
 
 
 def programs(host, *interfaces):

@@ -10,7 +10,7 @@ import pathlib
 import re
 import subprocess
 
-from host import HERE, wait_until
+from host import wait_until
 from lab import PORT, address
 
 
@@ -25,7 +25,7 @@ class Peer:
         self.host = host
         log = open(host.folder / "log" / "peer.log", "ab")
         self._process = host.spawn(
-            ["/usr/bin/python3", str(HERE / "peer.py")],
+            ["/usr/bin/python3", str(host.tools / "peer.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

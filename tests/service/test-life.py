@@ -120,7 +120,7 @@ class Process(harness.ServiceTest):
     def test_options(self):
         status, out, err = self.run_with("--help")
         self.assertEqual((status, err), (0, ""))
-        for option in ("--hook=", "--profiles=", "--pins=", "--idle=", "--debug", "--version", "--help"):
+        for option in ("--hook=", "--profiles=", "--pins=", "--sctp-sysctls=", "--idle=", "--debug", "--version", "--help"):
             self.assertIn(option, out)
         status, out, err = self.run_with("--version")
         self.assertEqual((status, err), (0, ""))

@@ -40,7 +40,7 @@ class Manager(harness.ServiceTest):
         self.assertEqual(set(found["Features"]), {"bpf", "btf", "tcx", "netkit", "mptcp"})
         self.assertEqual(found["Hook"], "tcx")
         self.assertEqual(found["Hop"], ("", ""))
-        self.assertEqual(found["Sources"], [("file", True), ("NetworkManager", False)])
+        self.assertEqual(found["Sources"], [("file", True), ("networkd", False), ("NetworkManager", False)])
         explained = self.client.manager("ListCounters")[0]
         self.assertEqual(set(found["Counters"]), {name for name, _ in explained})
         self.assertTrue(all(sentence.endswith(".") for _, sentence in explained), explained)

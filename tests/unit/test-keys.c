@@ -31,6 +31,8 @@ static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_FALLBACK_AFTER] = { "1", "2", "10", " 05 " },
         [KEY_ID_KEEPALIVE] = { "no", "NO", "0", "5", "25", "7200" },
         [KEY_ID_INGRESS_HOOK] = { "auto", "tc", "gro", "xdp", " XDP " },
+        [KEY_ID_SCTP_UDP_PORT] = { "no", "9899", "1", "65535", " 09899 " },
+        [KEY_ID_SCTP_ENCAP_PORT] = { "no", "9899", "1", "65535" },
 };
 
 static void every_row_is_complete(void) {
@@ -123,6 +125,7 @@ static void defaults_are_those_of_the_table(void) {
         assert(settings.mss == 0 && settings.mtu == 0 && settings.mptcp_endpoint == 0);
         assert(settings.fallback && settings.fallback_after == 2 && settings.keepalive == 25);
         assert(settings.ingress_hook == UNDERPASS_INGRESS_AUTO);
+        assert(settings.sctp_udp_port == 0 && settings.sctp_encap_port == 0);
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 _cleanup_(freep) char *text = key_format(key_get((KeyId) i), &settings);
                 assert_text(text, key_get((KeyId) i)->default_text);
@@ -197,6 +200,8 @@ static void signatures_follow_the_type(void) {
                 { KEY_ID_FALLBACK_AFTER, "u" },
                 { KEY_ID_KEEPALIVE, "u" },
                 { KEY_ID_INGRESS_HOOK, "s" },
+                { KEY_ID_SCTP_UDP_PORT, "u" },
+                { KEY_ID_SCTP_ENCAP_PORT, "u" },
         };
 
         assert(ELEMENTS(cases) == _KEY_ID_MAX);
@@ -222,6 +227,8 @@ static void words_are_those_that_are_taken(void) {
                 { KEY_ID_FALLBACK_AFTER, "" },
                 { KEY_ID_KEEPALIVE, "no" },
                 { KEY_ID_INGRESS_HOOK, "auto tc gro xdp" },
+                { KEY_ID_SCTP_UDP_PORT, "no" },
+                { KEY_ID_SCTP_ENCAP_PORT, "no" },
         };
 
         assert(ELEMENTS(cases) == _KEY_ID_MAX);

@@ -149,6 +149,31 @@ static void waiting_takes_the_tunnel_off(void) {
         assert(plan_diff(&applied, world.plan, 1500) == STEP_DETACH);
 }
 
+static void a_link_of_networkd_that_goes_down_is_restored(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        world_set(&world, KEY_ID_MTU, "1400");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        world_add_address(&world, "10.0.1.2");
+        assert(string_replace(&world.profile->network_file, "/etc/systemd/network/10-lte.network") == 0);
+        assert(world_plan(&world) == 0);
+        assert(world.plan->verdict == PLAN_ATTACH);
+        applied = applied_of(world.plan);
+
+        world.profile->network_down = true;
+        assert(world_plan(&world) == 0);
+        assert(world.plan->verdict == PLAN_OFF);
+        assert_contains(world.plan->reason, "10-lte.network");
+        assert(plan_diff(&applied, world.plan, 1400) ==
+               (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
+        /* Also when the profile has become bad since. */
+        world_set(&world, KEY_ID_MTU, "1");
+        assert(world_plan(&world) == 0);
+        assert(world.plan->verdict == PLAN_OFF);
+}
+
 static void ephemeral_ports_are_warned_of(void) {
         static const struct {
                 const char *remote, *local;
@@ -242,6 +267,8 @@ int main(void) {
                 { "changed settings take one step", changed_settings_take_one_step },
                 { "what is no longer wanted is restored", what_is_no_longer_wanted_is_restored },
                 { "waiting takes the tunnel off", waiting_takes_the_tunnel_off },
+                { "a link of networkd that goes down is restored",
+                  a_link_of_networkd_that_goes_down_is_restored },
                 { "ephemeral ports are warned of", ephemeral_ports_are_warned_of },
                 { "UDP sockets on local ports are warned of", udp_sockets_on_local_ports_are_warned_of },
                 { "two masters are warned of", two_masters_are_warned_of },

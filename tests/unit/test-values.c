@@ -140,6 +140,8 @@ static const struct {
         { KEY_ID_FALLBACK_AFTER, "no", -EINVAL, "“no” is not a number" },
         { KEY_ID_KEEPALIVE, "4", -ERANGE, "4 is not in 5 … 7200" },
         { KEY_ID_KEEPALIVE, "7201", -ERANGE, "7201 is not in 5 … 7200" },
+        { KEY_ID_SCTP_UDP_PORT, "65536", -ERANGE, "65536 is not in 1 … 65535" },
+        { KEY_ID_SCTP_ENCAP_PORT, "9899-9900", -EINVAL, "9899-9900" },
         { KEY_ID_KEEPALIVE, "4294967296", -ERANGE, "4294967296 is not in 5 … 7200" },
         { KEY_ID_KEEPALIVE, "-0", -EINVAL, "“-0” is not a number" },
         { KEY_ID_KEEPALIVE, "off", -EINVAL, "“off” is not a number" },

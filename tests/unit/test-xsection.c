@@ -170,6 +170,45 @@ static void all_conditions_must_hold(void) {
         }
 }
 
+static void a_bad_line_is_found_and_can_be_covered(void) {
+        static const struct {
+                const char *text;
+                size_t length;
+                unsigned line;
+                const char *excerpt;
+        } cases[] = {
+                { "a=1\nb=\xff!\nc=\xfe\n", 13, 2, "b=\\xff!" },
+                { "\xff", 1, 1, "\\xff" },
+                { "a\n\nb\0c", 6, 3, "b" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *copy = malloc(cases[i].length + 1), *excerpt = NULL, *none = NULL;
+                unsigned line = 0;
+
+                assert(copy);
+                memcpy(copy, cases[i].text, cases[i].length + 1);
+                excerpt = xsection_bad_line(copy, cases[i].length, &line);
+                assert_text(excerpt, cases[i].excerpt);
+                assert(line == cases[i].line);
+                xsection_cover(copy, cases[i].length);
+                none = xsection_bad_line(copy, cases[i].length, &line);
+                assert_text(none, "");
+        }
+}
+
+static void the_section_of_a_line_is_known(void) {
+        static const char text[] = "stray\n[A]\nx\n # y\n[B]\ny\n  [A]  \nz\n[A\nu\n[A]\nend";
+        static const bool in_a[] = { false, true, true, true, false, false, true, true, false, false, true,
+                                     true };
+
+        for (unsigned line = 1; line <= ELEMENTS(in_a); line++) {
+                printf("# line %u\n", line);
+                assert(xsection_line_is_in(text, strlen(text), line, "A") == in_a[line - 1]);
+        }
+        assert(!xsection_line_is_in("", 0, 1, "A"));
+}
+
 static void a_match_is_emptied(void) {
         XSectionMatch match = { strdup("a"), strdup("b"), strdup("c"), strdup("d") };
 
@@ -185,6 +224,8 @@ int main(void) {
                 { "the handler can end the parse", the_handler_can_end_the_parse },
                 { "text needs no end", text_needs_no_end },
                 { "all conditions of a match must hold", all_conditions_must_hold },
+                { "a bad line is found and can be covered", a_bad_line_is_found_and_can_be_covered },
+                { "the section of a line is known", the_section_of_a_line_is_known },
                 { "a match is emptied", a_match_is_emptied },
         };
 

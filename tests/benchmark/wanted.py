@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the project wants to reach, and what this run has reached. Touches nothing."""
+
+import dataclasses
+
+import report
+
+OURS = "underpass"
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """what: for people. reached(lookup): the value of this run, or None. limit: at least that much, or at
+    most when at_most is true."""
+
+    what: str
+    limit: float
+    reached: object
+    at_most: bool = False
+    unit: str = "×"
+
+
+class Lookup:
+    """Finds subjects in results."""
+
+    def __init__(self, results):
+        self._results = results
+
+    def subject(self, scenario, name):
+        """A subject that was measured, or None."""
+        found = report.by_name(self._results["scenarios"], scenario)
+        subject = report.by_name(found["subjects"], name) if found else None
+        return subject if subject and "value" in subject else None
+
+    def ratio(self, scenario, other, field="value", name=OURS):
+        """Underpass by another subject."""
+        return report.ratio(self.subject(scenario, name), self.subject(scenario, other), field)
+
+
+def against(scenario, other, field="value", name=OURS):
+    """reached() of a quotient."""
+    return lambda lookup: lookup.ratio(scenario, other, field, name)
+
+
+def value(scenario, name):
+    """reached() of a median."""
+
+    def reached(lookup):
+        subject = lookup.subject(scenario, name)
+        return subject["value"]["median"] if subject else None
+
+    return reached
+
+
+def trouble(*scenarios):
+    """reached() of what went wrong beyond what plain TCP suffers in the same rounds: packets dropped, sent
+    again or out of order."""
+
+    def count(subject):
+        own = sum(subject["notes"].get("underpass_drops", {}).values())
+        return own + sum(subject[name] for name in ("drops", "retransmits", "out_of_order"))
+
+    def reached(lookup):
+        total = 0
+        for scenario in scenarios:
+            pair = [lookup.subject(scenario, name) for name in (OURS, "plain-sum")]
+            if None in pair:
+                return None
+            total += max(0, count(pair[0]) - count(pair[1]))
+        return total
+
+    return reached
+
+
+GOALS = (
+    Goal("one stream against the reference, same cable", 3.5, against("direct", "reference")),
+    Goal("one stream against the reference, router, 2 CPUs", 4.5, against("router-2cpu", "reference")),
+    Goal("one stream with BBR against the reference", 9, against("bbr", "reference")),
+    Goal("one stream against VXLAN, same cable", 0.9, against("direct", "vxlan")),
+    Goal("one stream against VXLAN, router", 1.0, against("router", "vxlan")),
+    Goal("one stream against VXLAN, router, 2 CPUs", 1.0, against("router-2cpu", "vxlan")),
+    Goal("against plain TCP with software checksums, same cable", 0.75, against("direct", "plain-sum")),
+    Goal("against plain TCP with software checksums, router", 0.85, against("router", "plain-sum")),
+    Goal(
+        "against plain TCP with software checksums, router, 2 CPUs",
+        0.85,
+        against("router-2cpu", "plain-sum"),
+    ),
+    Goal(
+        "CPU seconds per GB against the same, router", 1.15, against("router", "plain-sum", "cpu_s_gb"), True
+    ),
+    Goal(
+        "CPU seconds per GB against the same, router, 2 CPUs",
+        1.15,
+        against("router-2cpu", "plain-sum", "cpu_s_gb"),
+        True,
+    ),
+    Goal(
+        "dropped, sent again, out of order beyond plain TCP, 1 stream",
+        0,
+        trouble("router", "router-2cpu"),
+        True,
+        "packets",
+    ),
+    Goal("the same, 64 streams", 0, trouble("streams-64"), True, "packets"),
+    Goal("queue in front of a shaped link against plain TCP", 1.2, against("queue", "plain"), True),
+    Goal("round trip time behind that queue", 1.2, against("queue", "plain", "rtt_us"), True),
+    Goal("untunnelled traffic on a link with a tunnel", 0.98, against("untunnelled", "plain")),
+    Goal(
+        "one byte there and back, p50, against plain TCP", 1.1, against("latency", "plain", "p50_us"), True
+    ),
+    Goal(
+        "one byte there and back, p99, against plain TCP", 1.25, against("latency", "plain", "p99_us"), True
+    ),
+    Goal(
+        "CPU per byte, 100 000 flows in the table against 1",
+        1.15,
+        against("flows", "flows-1", "cpu_s_gb", "flows-100000"),
+        True,
+    ),
+    Goal(
+        "the program for one packet, 100 000 flows against 1",
+        1.15,
+        against("program", "flows-1", "value", "flows-100000"),
+        True,
+    ),
+    Goal("MPTCP over two shaped links against the sum of both", 0.95, value("mptcp", OURS), unit="×"),
+    Goal(
+        "router with the tunnel on its WAN side against the reference, up",
+        2,
+        against("forward-up", "reference"),
+    ),
+    Goal("the same, down", 3.5, against("forward-down", "reference")),
+    Goal("activation of a link, service warm", 10, value("activation", "warm"), True, "ms"),
+    Goal("activation of a link, service cold", 150, value("activation", "cold"), True, "ms"),
+)
+
+
+def judge(results):
+    """Each goal with what this run has reached."""
+    lookup, found = Lookup(results), []
+    for goal in GOALS:
+        reached = goal.reached(lookup)
+        if reached is None:
+            verdict = "not measured"
+        else:
+            held = reached <= goal.limit if goal.at_most else reached >= goal.limit
+            verdict = "reached" if held else "NOT reached"
+        found.append(
+            {
+                "what": goal.what,
+                "wanted": f"{'≤' if goal.at_most else '≥'} {goal.limit:g} {goal.unit}",
+                "limit": goal.limit,
+                "at_most": goal.at_most,
+                "reached": reached,
+                "unit": goal.unit,
+                "verdict": verdict,
+            }
+        )
+    return found
+
+
+def table(judged):
+    """The goals as text; those that were not measured are only counted."""
+    shown = [each for each in judged if each["reached"] is not None]
+    rows = [["Underpass, as users get it", "wanted", "reached", "verdict"]]
+    for each in shown:
+        reached = f"{report.number(each['reached'])} {each['unit']}"
+        rows.append([each["what"], each["wanted"], reached, each["verdict"]])
+    lines = report.columns(rows)
+    if len(shown) < len(judged):
+        lines.append(f"{len(judged) - len(shown)} more were not measured in this run.")
+    return "\n".join(lines)

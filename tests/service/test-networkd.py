@@ -1,0 +1,503 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The networkd source of the service, with a networkd that has every fault.
+
+Usage: test-networkd.py UNDERPASSD-FAKE [TEST…]
+"""
+
+import signal
+import socket
+import time
+
+from gi.repository import GLib
+
+import harness
+import mock_networkd
+import mock_nm
+from harness import MANAGER, PATIENCE, ROOT, Failure, ip, mtu, wait_until
+
+FAILED = "org.underpass1.Error.Failed"
+CALL_TIMEOUT = 1.0  # of the service's questions
+TUNNEL = ("Tunnel=yes", "RemotePorts=443")
+
+
+class NetworkdTest(harness.ServiceTest):
+    """A link and a networkd that knows it."""
+
+    def setUp(self):
+        super().setUp()
+        self.add_link("up0")
+        self.index = socket.if_nametoindex("up0")
+        self.networkd = mock_networkd.MockNetworkd(self.bus)
+        self.networkd.start()
+        (self.folder / "systemd/network").mkdir(parents=True)
+
+    def network(self, *lines, name="10-up0.network"):
+        """Writes a .network file with these lines in [X-Underpass]; its path."""
+        path = self.folder / "systemd/network" / name
+        path.parent.mkdir(exist_ok=True)
+        section = "\n".join(["[X-Underpass]", *lines, ""]) if lines else ""
+        path.write_text(f"[Match]\nName=up0\n[Network]\nDHCP=yes\n{section}")
+        return path
+
+    def active(self, *lines):
+        """networkd manages the link by a file with a tunnel, and the link is active."""
+        self.networkd.manage(self.index, self.network(*TUNNEL, *lines))
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.client.signals.clear()
+        return found
+
+    def states_heard(self):
+        """All states of the link that PropertiesChanged has told."""
+        return [
+            arguments[1]["State"]
+            for _, _, member, arguments in self.client.signals
+            if member == "PropertiesChanged" and arguments[1].get("Name") == "up0"
+        ]
+
+    def sources(self):
+        """Names of the sources that can be asked."""
+        found = self.client.properties(ROOT, MANAGER)["Sources"]
+        return [name for name, available in found if available]
+
+    def wait_asked(self):
+        """Waits until networkd is asked once more."""
+        count = len(self.networkd.calls)
+        return lambda: wait_until(lambda: len(self.networkd.calls) > count, "networkd is asked")
+
+
+class Profiles(NetworkdTest):
+    """What .network files say."""
+
+    def test_file_and_dropins(self):
+        file = self.network("Tunnel=no", "RemotePorts=80", "MSS=1300")
+        dropin = self.network("Tunnel=yes", "RemotePorts=443", name="10-up0.network.d/a.conf")
+        self.networkd.manage(self.index, file, dropins=[dropin])
+        self.start()
+        found = self.wait_state("up0", "active")
+        settings = {key: (value, source, where) for key, value, source, where in found["Settings"]}
+        self.assertEqual(settings["tunnel"], ("yes", "networkd", f"{dropin}:6"))
+        self.assertEqual(settings["remote-ports"], ("443", "networkd", f"{dropin}:7"))
+        self.assertEqual(settings["mss"], ("1300", "networkd", f"{file}:8"))
+        self.assertEqual(settings["mptcp-endpoint"], ("subflow", "networkd", "default for systemd-networkd"))
+        self.assertEqual(found["MPTCPEndpoint"], ["subflow"])
+        self.assertEqual(found["Connection"], ("", ""))
+        self.assertEqual(found["ConnectionSettings"], [("network-file", str(file))])
+        self.assertEqual(self.sources(), ["file", "networkd"])
+
+    def test_reload(self):
+        """networkctl reload: networkd leads the link through its states, and the files are read anew."""
+        self.active()
+        file = self.network(*TUNNEL, "MSS=1200")
+        self.networkd.manage(self.index, file, state="configuring")
+        self.networkd.signal(self.index)
+        wait_until(lambda: self.client.link("up0")["MSS"] == 1200, "the new value counts")
+        self.network("Tunnel=no")
+        self.networkd.manage(self.index, file)
+        self.networkd.signal(self.index, "OperationalState")
+        self.wait_state("up0", "off")
+
+    def test_passing_states(self):
+        """While networkd has not decided what file the link gets, the last one counts."""
+        self.active()
+        for state in ("pending", "initialized"):
+            self.networkd.release_link(self.index, state)
+            asked = self.wait_asked()
+            self.networkd.signal(self.index)
+            asked()
+            self.client.manager("Reload")
+            self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assertEqual(self.states_heard(), [])
+        self.networkd.release_link(self.index)
+        self.networkd.signal(self.index)
+        self.wait_state("up0", "off")
+
+    def test_unmanaged_and_managed(self):
+        self.networkd.release_link(self.index)
+        self.start()
+        self.wait_state("up0", "off")
+        file = self.network(*TUNNEL)
+        for _ in range(3):
+            self.networkd.manage(self.index, file)
+            self.networkd.signal(self.index)
+            self.wait_state("up0", "active")
+            self.networkd.release_link(self.index)
+            self.networkd.signal(self.index)
+            found = self.wait_state("up0", "off")
+            self.assertEqual((found["ConnectionSettings"], found["Applied"]), ([], []))
+
+    def test_down_and_up(self):
+        """An interface that is down has no active profile, whoever took it down."""
+        self.active("MTU=1400")
+        before = 1500
+        self.assertEqual(mtu("up0"), 1400)
+        for _ in range(2):
+            ip("link", "set", "up0", "down")
+            found = self.wait_state("up0", "off")
+            self.assertIn("10-up0.network", found["Reason"])
+            self.assertEqual(mtu("up0"), before)
+            ip("link", "set", "up0", "up")
+            self.wait_state("up0", "active")
+            self.assertEqual(mtu("up0"), 1400)
+
+    def test_deactivated_until_the_next_activation(self):
+        self.active()
+        self.client.manager("Deactivate", "up0")
+        self.networkd.signal(self.index)
+        self.client.manager("ListLinks")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        ip("link", "set", "up0", "down")
+        wait_until(lambda: "10-up0.network" in self.client.link("up0")["Reason"], "it is noticed")
+        ip("link", "set", "up0", "up")
+        self.wait_state("up0", "active")
+
+    def test_bad_value(self):
+        file = self.network("Tunnel=yes", "RemotePorts=70000")
+        self.networkd.manage(self.index, file)
+        self.start()
+        message = self.assert_fails(FAILED, self.client.manager, "Activate", "up0")
+        for word in ("RemotePorts", "70000", f"{file}:7"):
+            self.assertIn(word, message)
+        self.network(*TUNNEL)
+        self.client.manager("Activate", "up0")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_file_profiles(self):
+        """Files of Underpass itself count for links of networkd, too, and are overruled key by key."""
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=80", "MSS=1200", "MPTCPEndpoint=none")
+        self.networkd.manage(self.index, self.network())
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual((found["RemotePorts"], found["MPTCPEndpoint"]), ([(80, 80)], []))
+        self.network("RemotePorts=443")
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual((found["RemotePorts"], found["MSS"]), ([(443, 443)], 1200))
+        self.assertEqual(found["MPTCPEndpoint"], [])
+
+    def test_other_links(self):
+        """Neither signals about links that do not exist nor odd paths do any harm."""
+        self.active()
+        for ifindex in (1, 4711, 2**31, 2**40):
+            self.networkd.signal(ifindex)
+        for path in ("/link", "/link/_33x", "/link/_2d1", "/link/_33/more"):
+            self.networkd.signal(self.index, path=mock_networkd.PATH + path)
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+
+class Restarts(NetworkdTest):
+    """networkd goes and comes back: tunnels stay."""
+
+    def test_restart_without_signals(self):
+        self.active()
+        for _ in range(3):
+            self.networkd.stop()
+            wait_until(lambda: self.sources() == ["file"], "the service has noticed")
+            self.client.manager("Reload")
+            self.networkd.start()
+            wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
+            self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_changes_while_away(self):
+        """No signal tells of them, and what stands in files counts when networkd is back."""
+        self.active()
+        self.networkd.stop()
+        wait_until(lambda: self.sources() == ["file"], "the service has noticed")
+        self.network("Tunnel=no")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.networkd.start()
+        self.wait_state("up0", "off")
+        self.networkd.stop()
+        self.network(*TUNNEL)
+        self.networkd.start()
+        self.wait_state("up0", "active")
+
+    def test_back_before_it_knows_the_link(self):
+        self.active()
+        self.networkd.stop()
+        for state in ("pending", "initialized"):
+            self.networkd.release_link(self.index, state)
+            asked = self.wait_asked()
+            self.networkd.start()
+            asked()
+            self.client.manager("Reload")
+            self.networkd.stop()
+        self.networkd.links.clear()
+        asked = self.wait_asked()
+        self.networkd.start()
+        asked()
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.networkd.release_link(self.index)
+        self.networkd.signal(self.index)
+        self.wait_state("up0", "off")
+
+    def test_bus_restarts_too(self):
+        self.active()
+        self.bus.stop()
+        self.bus.start()
+        self.client = harness.Client(self.bus.connect())
+        wait_until(self.owner, "the service is back on the bus")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.networkd.start()
+        wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.networkd.release_link(self.index)
+        self.networkd.signal(self.index)
+        self.wait_state("up0", "off")
+
+    def test_is_never_started(self):
+        """The service asks networkd only when it is there."""
+        self.networkd.stop()
+        (self.folder / f"services/{mock_networkd.NAME}.service").write_text(
+            f"[D-BUS Service]\nName={mock_networkd.NAME}\nExec=/usr/bin/touch {self.folder}/started\n"
+        )
+        self.tunnel("up0")
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.manager("Reload")
+        self.assertFalse((self.folder / "started").exists())
+
+    def test_stays_for_networkd(self):
+        """networkd runs no hooks that would start the service again, so it does not leave before it."""
+        self.networkd.release_link(self.index)
+        self.start("--idle=1")
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 2.5, "a while", PATIENCE)
+        self.assertIsNone(self.process.poll())
+        self.networkd.stop()
+        wait_until(lambda: self.process.poll() == 0, "it leaves")
+
+
+class Silence(NetworkdTest):
+    """networkd does not answer, or late."""
+
+    def timed(self, call, *arguments):
+        """Seconds until the call is answered, well or with an error."""
+        begin = time.monotonic()
+        try:
+            call(*arguments)
+        except Failure:
+            pass
+        return time.monotonic() - begin
+
+    def test_silent_from_the_start(self):
+        """File profiles do not wait for longer than a second, calls that ask nothing do not wait at all."""
+        self.networkd.hold = True
+        self.networkd.manage(self.index, self.network(*TUNNEL))
+        self.add_link("up1")
+        self.tunnel("up1")
+        begin = time.monotonic()
+        self.start()
+        self.wait_state("up1", "active")
+        self.assertLess(time.monotonic() - begin, CALL_TIMEOUT + PATIENCE / 10)
+        self.assertLess(self.timed(self.client.manager, "ListLinks"), CALL_TIMEOUT / 2)
+        elapsed = self.timed(self.client.manager, "Reload")
+        self.assertGreater(elapsed, CALL_TIMEOUT / 2, "the mock is silent")
+        self.assertLess(elapsed, 2 * CALL_TIMEOUT + PATIENCE / 10)
+        self.networkd.hold = False
+        self.networkd.release()  # far too late: nobody listens any more
+        self.client.manager("Activate", "up0")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_is_asked_again(self):
+        """A networkd that was too busy to answer in time need not have a reason for a signal later."""
+        self.networkd.hold = True
+        self.networkd.manage(self.index, self.network(*TUNNEL))
+        self.start()
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        self.networkd.hold = False
+        self.wait_state("up0", "active")
+
+    def test_silent_while_active(self):
+        self.active()
+        self.networkd.hold = True
+        self.client.manager("Reload")
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_late_answers(self):
+        """What is asked while an answer is under way is asked anew afterwards."""
+        self.networkd.manage(self.index, self.network())
+        self.start()
+        self.client.manager("Reload")
+        self.networkd.hold = True
+        answers = []
+        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        self.networkd.manage(self.index, self.network(*TUNNEL, name="20-up0.network"))
+        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
+        self.client.manager("ListLinks")  # so Activate has been read
+        self.networkd.hold = False
+        self.networkd.release()
+        wait_until(lambda: len(answers) == 2, "both are answered")
+        self.assertFalse([answer for answer in answers if isinstance(answer, Failure)], answers)
+        self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_restart_while_asking(self):
+        """The question of an answer that never comes is not waited for."""
+        self.active()
+        self.networkd.hold = True
+        answers = []
+        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        self.networkd.stop()
+        self.networkd.hold = False
+        self.networkd.start()
+        wait_until(lambda: answers, "the call is answered")
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+
+    def test_stop_while_asking(self):
+        self.active()
+        self.networkd.hold = True
+        answers = []
+        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        self.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: answers, "the caller is answered")
+        self.assertEqual(self.process.wait(timeout=PATIENCE), 0, self.log.read_text())
+
+    def test_link_vanishes_while_asked_about(self):
+        self.active()
+        self.networkd.hold = True
+        answers = []
+        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
+        wait_until(lambda: self.networkd.held, "networkd is asked")
+        ip("link", "del", "up0")
+        wait_until(lambda: answers, "it is answered")
+        self.assertEqual(answers[0].name, "org.underpass1.Error.NoSuchLink")
+        self.networkd.release()
+        self.assertEqual(self.client.manager("ListLinks"), ([],))
+
+
+class Nonsense(NetworkdTest):
+    """Answers that make no sense: the last good one stands, and the service lives on."""
+
+    def test_malformed_answers(self):
+        self.active()
+        huge = '{"Index":%d,"Routes":[%s0]}' % (self.index, "0," * 10_000_000)
+        for name, answer, told in [
+            ("nothing", GLib.Variant("()", ()), True),
+            ("a number", GLib.Variant("(u)", (7,)), True),
+            ("no JSON", GLib.Variant("(s)", ("not JSON",)), True),
+            ("half of it", GLib.Variant("(s)", ('{"Index":%d,' % self.index,)), True),
+            ("another link", GLib.Variant("(s)", ('{"Index":77,"AdministrativeState":"unmanaged"}',)), True),
+            (
+                "a strange file",
+                GLib.Variant(
+                    "(s)",
+                    (
+                        '{"Index":%d,"AdministrativeState":"configured",'
+                        '"NetworkFile":"/etc/shadow"}' % self.index,
+                    ),
+                ),
+                True,
+            ),
+            ("huge", GLib.Variant("(s)", (huge,)), True),
+            ("an error of the bus", "org.freedesktop.DBus.Error.NoReply", False),
+            ("no such method", "org.freedesktop.DBus.Error.UnknownMethod", False),
+        ]:
+            with self.subTest(name):
+                self.networkd.spoilt = answer
+                self.client.manager("Reload")
+                found = self.client.link("up0")
+                self.assertEqual(found["State"], "active")
+                if told:
+                    self.assertIn("systemd-networkd", " ".join(found["Warnings"]))
+                self.networkd.spoilt = None
+                self.client.manager("Reload")
+                self.assertNotIn("systemd-networkd", " ".join(self.client.link("up0")["Warnings"]))
+        self.assertEqual(set(self.states_heard()), {"active"})
+
+    def test_large_answer(self):
+        """A router with many routes."""
+        self.networkd.manage(self.index, self.network(*TUNNEL))
+        route = {"Family": 2, "Destination": [10, 5, 0, 0], "PreferredSource": [10, 5, 0, 2], "Table": 254}
+        self.networkd.links[self.index]["Routes"] = [route] * 50_000
+        self.start()
+        self.wait_state("up0", "active")
+
+    def test_file_is_gone(self):
+        """Removed, but networkd not told: there is no profile any more."""
+        self.active()
+        (self.folder / "systemd/network/10-up0.network").unlink()
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+
+
+class BothManagers(NetworkdTest):
+    """NetworkManager is there as well."""
+
+    def setUp(self):
+        super().setUp()
+        self.nm = mock_nm.MockNm(self.bus)
+        self.nm.start()
+
+    def test_handed_over(self):
+        """From networkd to NetworkManager and back, twice; without a profile in between."""
+        nm_profile = mock_nm.connection("LTE", {"tunnel": "yes", "remote_ports": "80"})
+        file = self.network(*TUNNEL)
+        self.nm.add_device("up0")
+        self.networkd.manage(self.index, file)
+        self.start()
+        self.wait_state("up0", "active")
+        for _ in range(2):
+            self.networkd.release_link(self.index)
+            self.networkd.signal(self.index)
+            self.wait_state("up0", "off")
+            self.nm.activate("up0", nm_profile)
+            found = self.wait_state("up0", "active")
+            self.assertEqual((found["RemotePorts"], found["MPTCPEndpoint"]), ([(80, 80)], []))
+            self.assertEqual(found["Connection"][0], "LTE")
+            self.nm.deactivate("up0")
+            self.wait_state("up0", "off")
+            self.nm.set_state("up0", mock_nm.UNMANAGED)
+            self.networkd.manage(self.index, file)
+            self.networkd.signal(self.index)
+            found = self.wait_state("up0", "active")
+            self.assertEqual((found["RemotePorts"], found["Connection"]), ([(443, 443)], ("", "")))
+
+    def test_networkmanager_only_watches(self):
+        """A connection that NetworkManager makes up for what it sees does not count here."""
+        self.nm.add_device("up0", mock_nm.connection("up0"))
+        self.active()
+        found = self.client.link("up0")
+        self.assertEqual(found["Connection"], ("", ""))
+        self.assertEqual(found["Warnings"], [])
+        self.networkd.stop()
+        wait_until(lambda: "networkd" not in self.sources(), "the service has noticed")
+        self.client.manager("Reload")
+        self.networkd.start()
+        wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+
+    def test_both_claim_the_link(self):
+        """Two profiles are not mixed: NetworkManager's counts, and somebody is told."""
+        applied = mock_nm.connection("LTE", {"tunnel": "yes", "remote_ports": "80"})
+        self.nm.add_device("up0", applied)
+        self.networkd.manage(self.index, self.network(*TUNNEL, "MSS=1200", "LocalPorts=22"))
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual((found["RemotePorts"], found["LocalPorts"], found["MSS"]), ([(80, 80)], [], 0))
+        self.assertEqual(found["MPTCPEndpoint"], [])
+        warning = " ".join(found["Warnings"])
+        for word in ("LTE", "10-up0.network", "both"):
+            self.assertIn(word, warning)
+        self.nm.deactivate("up0")
+        wait_until(lambda: self.client.link("up0")["RemotePorts"] == [(443, 443)], "networkd's counts")
+        self.assertEqual(self.client.link("up0")["Warnings"], [])
+
+
+if __name__ == "__main__":
+    harness.main()

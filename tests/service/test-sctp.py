@@ -1,0 +1,203 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SCTP over UDP: two sysctls that belong to the host, and links that come and go. The sysctls are files of a
+scratch folder here, so no SCTP is needed.
+
+Usage: test-sctp.py UNDERPASSD-FAKE [TEST…]
+"""
+
+import harness
+from harness import ROOT, MANAGER, ip, wait_until
+
+
+class Sctp(harness.ServiceTest):
+    """The service with the sysctls of a scratch folder."""
+
+    def setUp(self):
+        super().setUp()
+        self.sysctls = self.folder / "sctp"
+
+    def make_sysctls(self, udp=0, encap=0):
+        """What the module sctp brings."""
+        self.sysctls.mkdir()
+        (self.sysctls / "udp_port").write_text(f"{udp}\n")
+        (self.sysctls / "encap_port").write_text(f"{encap}\n")
+
+    def ports(self):
+        """Values of both; a file keeps what a shorter value does not overwrite, a sysctl would not."""
+        return tuple(
+            int((self.sysctls / name).read_text().splitlines()[0] or -1) for name in ("udp_port", "encap_port")
+        )
+
+    def wait_ports(self, *wanted):
+        """Waits until both have these values."""
+        wait_until(lambda: self.ports() == wanted, f"{wanted}, not {self.ports()}")
+
+    def start(self, *options, wait=True):
+        super().start(f"--sctp-sysctls={self.sysctls}", *options, wait=wait)
+
+    def sctp(self, interface, *lines):
+        """A file profile that asks for no tunnel."""
+        return self.tunnel(interface, *(lines or ("SCTPUDPPort=9899", "SCTPEncapPort=9899")))
+
+    def reload(self):
+        """Reads the profiles anew; brought in line when this returns."""
+        self.client.manager("Reload")
+
+    def warnings(self, name):
+        """Warnings of a link."""
+        return self.client.link(name)["Warnings"]
+
+
+class Ports(Sctp):
+    """The values, from the first link to the last."""
+
+    def test_counted_over_links(self):
+        self.make_sysctls(udp=7000, encap=0)
+        self.start()
+        for name in ("up0", "up1"):
+            self.add_link(name)
+            self.sctp(name)
+        self.reload()
+        self.assertEqual(self.ports(), (9899, 9899))
+        link = self.client.link("up1")
+        self.assertEqual((link["State"], link["Warnings"]), ("off", []))
+        self.assertEqual((link["SCTPUDPPort"], link["SCTPEncapPort"]), (9899, 9899))
+        applied = dict(link["Applied"])
+        self.assertEqual(applied["net.sctp.udp_port"], "9899")
+        self.assertEqual(applied["net.sctp.udp_port-original"], "7000")
+        self.assertEqual(applied["net.sctp.encap_port-original"], "0")
+        ip("link", "del", "up0")
+        wait_until(lambda: "up0" not in [row[1] for row in self.client.manager("ListLinks")[0]], "up0 gone")
+        self.assertEqual(self.ports(), (9899, 9899))
+        ip("link", "set", "up1", "down")
+        self.wait_ports(7000, 0)
+        ip("link", "set", "up1", "up")
+        self.wait_ports(9899, 9899)
+        ip("link", "del", "up1")
+        self.wait_ports(7000, 0)
+
+    def test_by_hand_and_by_profile(self):
+        self.make_sysctls(udp=1, encap=2)
+        self.add_link("up0")
+        self.sctp("up0")
+        self.start()
+        self.wait_ports(9899, 9899)
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(self.ports(), (1, 2))
+        self.client.manager("Activate", "up0")
+        self.assertEqual(self.ports(), (9899, 9899))
+        self.assertEqual(self.client.manager("DeactivateAll"), (0,))
+        self.assertEqual(self.ports(), (1, 2))
+        self.client.manager("Activate", "up0")
+        self.sctp("up0", "SCTPUDPPort=9900")
+        self.reload()
+        self.assertEqual(self.ports(), (9900, 2))
+        self.sctp("up0", "SCTPUDPPort=no")
+        self.reload()
+        self.assertEqual(self.ports(), (1, 2))
+
+    def test_with_a_tunnel(self):
+        """Both from one profile; a bad profile changes nothing, a stopped service neither."""
+        self.make_sysctls()
+        self.add_link("up0")
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "SCTPUDPPort=9899")
+        self.start()
+        self.wait_state("up0", "active")
+        self.wait_ports(9899, 0)
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "SCTPUDPPort=70000")
+        self.reload()
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], self.ports()), ("failed", (9899, 0)))
+        self.assertIn("SCTPUDPPort", found["LastError"])
+        self.stop()
+        self.assertEqual(self.ports(), (9899, 0))
+
+    def test_set_by_others(self):
+        """What others have set meanwhile stays."""
+        self.make_sysctls()
+        self.add_link("up0")
+        self.sctp("up0")
+        self.start()
+        self.wait_ports(9899, 9899)
+        (self.sysctls / "udp_port").write_text("5000\n")
+        self.sctp("up0", "SCTPUDPPort=no")
+        self.reload()
+        self.assertEqual(self.ports(), (5000, 0))
+
+    def test_stays_for_it(self):
+        """An idle service does not leave while there is something to give back."""
+        self.make_sysctls()
+        self.add_link("up0")
+        profile = self.sctp("up0")
+        self.start("--idle=1")
+        self.wait_ports(9899, 9899)
+        self.client.manager("Deactivate", "up0")
+        profile.unlink()
+        self.reload()
+        self.assertEqual(self.ports(), (0, 0))
+        self.assertEqual(self.process.wait(timeout=harness.PATIENCE), 0)
+
+
+class Trouble(Sctp):
+    """What does not work is said, and hinders nothing else."""
+
+    def test_no_sctp(self):
+        self.add_link("up0")
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "SCTPUDPPort=9899", "SCTPEncapPort=9899")
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual(len(found["Warnings"]), 1, found["Warnings"])
+        self.assertIn("this kernel has no SCTP over UDP", found["Warnings"][0])
+        self.assertIn(f"SCTPUDPPort=9899 in {self.profiles}/up0.conf:6", found["Warnings"][0])
+        self.assertNotIn("net.sctp.udp_port", dict(found["Applied"]))
+        # The module has been loaded.
+        self.make_sysctls()
+        self.reload()
+        self.assertEqual(self.ports(), (9899, 9899))
+        self.assertEqual(self.warnings("up0"), [])
+
+    def test_conflict(self):
+        """The first one keeps it; who comes later is told, and gets it when the first one is gone."""
+        self.make_sysctls()
+        self.start()
+        self.add_link("up0")
+        self.add_link("up1")
+        self.sctp("up1", "SCTPUDPPort=9899")
+        self.reload()
+        self.assertEqual(self.ports(), (9899, 0))
+        self.sctp("up0", "SCTPUDPPort=9900")
+        self.reload()
+        self.assertEqual(self.ports(), (9899, 0))
+        self.assertEqual(self.warnings("up1"), [])
+        (sentence,) = self.warnings("up0")
+        for part in ("SCTPUDPPort=9900", "up0.conf:4", "on up0", "up1 came first", "SCTPUDPPort=9899"):
+            self.assertIn(part, sentence)
+        ip("link", "del", "up1")
+        self.wait_ports(9900, 0)
+        wait_until(lambda: self.warnings("up0") == [], "the warning is taken back")
+
+    def test_refused(self):
+        """A sysctl that nobody may write; the tunnel is there."""
+        self.make_sysctls()
+        (self.sysctls / "udp_port").unlink()
+        (self.sysctls / "udp_port").symlink_to("/proc/sys/kernel/cap_last_cap")
+        self.add_link("up0")
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "SCTPUDPPort=9899")
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertIn("net.sctp.udp_port cannot be set", found["Warnings"][0])
+
+    def test_deaf(self):
+        self.make_sysctls()
+        self.add_link("up0")
+        self.sctp("up0", "SCTPEncapPort=9899")
+        self.start()
+        self.wait_ports(0, 9899)
+        wait_until(lambda: len(self.warnings("up0")) == 1, "a warning")
+        self.assertIn("set SCTPUDPPort, too", self.warnings("up0")[0])
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hook"], "tcx")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab of tests/lab with whole systems as client and server: see there for how they are connected.
+
+    client  c0 ── mc0 ┐                    ┌ ms0 ── s0  server
+            c1 ── mc1 ┴── middlebox ───────┘
+
+The middlebox is a host of the lab; client and server are machines. May touch: what it made itself.
+"""
+
+import json
+import os
+import pathlib
+import time
+
+import roots
+from machine import Machine
+
+import path
+import runner
+import service
+import traffic
+from host import wait_until
+from lab import LINKS, PORT, Lab, address
+
+UPLINKS = {"first": ("c0", 100), "second": ("c1", 200)}
+WITHIN = 3.0  # seconds from link up to a tunnelled subflow
+RELEASES = roots.RELEASES
+
+
+def disk(release, folder):
+    """Folders of which the disk of a machine is made; skips the test where no root can be had."""
+    stages = os.environ.get("UNDERPASS_SYSTEM_STAGES")
+    try:
+        root, stage = roots.prepare(release, pathlib.Path(stages or folder / "stages"))
+    except roots.RootError as error:
+        raise runner.Skip(f"no root of {release}: {error}") from None
+    return [stage, root]
+
+
+class Systems(runner.TestLab):
+    """Client and server of a release, booted and set up. client, server: the network manager of each. tunnel:
+    whether the profiles ask for the tunnel."""
+
+    def __init__(self, release, client="NetworkManager", server="networkd", tunnel=True):
+        super().__init__(stage=False)
+        self._release = release
+        self._managers = {"client": client, "server": server}
+        self._tunnel = tunnel
+
+    def _start(self):
+        layers = disk(self._release, self.folder)
+        self.client, self.server = (self._machine(name, layers) for name in ("client", "server"))
+        self.middlebox = self._host("middlebox", None)
+        self.middlebox.sysctl("net.ipv4.ip_forward", 1)
+        self.middlebox.sysctl("net.ipv6.conf.all.forwarding", 1)
+        self.strip_mptcp(True)
+        for machine in (self.client, self.server):
+            if self.manager(machine) == "networkd":
+                self._write_network_files(machine)
+            self.plug(machine)
+            machine.boot()
+        for machine in (self.client, self.server):
+            machine.wait_running()
+            if self.manager(machine) == "NetworkManager":
+                self._add_profiles(machine)
+
+    def _machine(self, name, layers):
+        machine = Machine(name, self.folder / name, layers, (self._managers[name],))
+        self.hosts.append(machine)
+        machine.start()
+        return machine
+
+    def manager(self, machine):
+        """Name of the network manager of a machine."""
+        return self._managers[machine.name]
+
+    def interfaces(self, machine):
+        """Interfaces of a machine."""
+        return [name for name in LINKS if name.startswith(machine.name[0])]
+
+    def plug(self, machine):
+        """Connects all interfaces of a machine."""
+        for interface in self.interfaces(machine):
+            addresses = {family: (address(interface, family, router=True),) for family in (4, 6)}
+            self.cable(self.middlebox, LINKS[interface][0], machine, interface, addresses)
+
+    def unplug(self, machine):
+        """Takes the interfaces of a machine away, and with them the other ends of the cables."""
+        for interface in self.interfaces(machine):
+            peer = LINKS[interface][0]
+            self.middlebox.run("ip", "link", "delete", peer, check=False)
+            gone = (
+                lambda name=peer: self.middlebox.run("ip", "link", "show", name, check=False).returncode != 0
+            )
+            wait_until(gone, f"{peer} is gone")
+
+    def reboot(self, machine):
+        """Shuts a machine down and boots it; returns as soon as systemd answers."""
+        machine.power_off()
+        self.unplug(machine)
+        count_plain(self)
+        machine.power_on()
+        self.plug(machine)
+        machine.boot()
+
+    # Profiles
+
+    def keys(self, machine):
+        """Keys of the profiles of a machine, as NetworkManager's user.data has them."""
+        if not self._tunnel:
+            return {}
+        if machine is self.server:
+            return {"tunnel": "yes", "local-ports": PORT}
+        return {"tunnel": "yes", "remote-ports": PORT, "mptcp-endpoint": "subflow"}
+
+    def _add_profiles(self, machine):
+        profiles = UPLINKS if machine is self.client else {"server": ("s0", 100)}
+        for name, (interface, metric) in profiles.items():
+            machine.add_profile(name, interface, **self.profile_properties(interface, metric))
+            machine.run("nmcli", "connection", "modify", name, "connection.mptcp-flags", "disabled")
+            if self._tunnel:
+                pairs = [f"{key}={value}" for key, value in self.keys(machine).items()]
+                service.set_keys(machine, name, *pairs)
+            machine.run("nmcli", "connection", "modify", name, "connection.autoconnect", "yes")
+            machine.up(name)
+
+    def _write_network_files(self, machine):
+        for interface in self.interfaces(machine):
+            metric = 200 if interface == "c1" else 100
+            lines = ["[Match]", f"Name={interface}", "[Network]", "IPv6AcceptRA=no"]
+            for family, length in ((4, 24), (6, 64)):
+                lines.append(f"Address={address(interface, family)}/{length}")
+            for family in (4, 6):
+                lines += [
+                    "[Route]",
+                    f"Gateway={address(interface, family, router=True)}",
+                    f"Metric={metric}",
+                ]
+            # Underpass registers the endpoints without a word there.
+            lines += [line for line in self.section(machine) if not line.startswith("MPTCPEndpoint")]
+            machine.write(f"/etc/systemd/network/20-{interface}.network", "\n".join(lines) + "\n")
+
+    def section(self, machine):
+        """The keys of a machine as a section of a file."""
+        spelled = {"tunnel": "Tunnel", "mptcp-endpoint": "MPTCPEndpoint"}
+        spelled |= {"remote-ports": "RemotePorts", "local-ports": "LocalPorts"}
+        keys = self.keys(machine)
+        return ["[X-Underpass]", *(f"{spelled[key]}={value}" for key, value in keys.items())] if keys else []
+
+    # Links
+
+    def up(self, machine, interface):
+        """The network manager of a machine brings a link up."""
+        if self.manager(machine) == "NetworkManager":
+            profiles = {pair[0]: name for name, pair in UPLINKS.items()} | {"s0": "server"}
+            machine.up(profiles[interface])
+        else:
+            machine.run("networkctl", "up", interface)
+
+    def down(self, machine, interface):
+        """The network manager of a machine takes a link down."""
+        if self.manager(machine) == "NetworkManager":
+            profiles = {pair[0]: name for name, pair in UPLINKS.items()} | {"s0": "server"}
+            machine.down(profiles[interface])
+        else:
+            machine.run("networkctl", "down", interface)
+
+    def tail_of_logs(self):
+        """The lab's logs, and what the journals of the machines say."""
+        parts = [super().tail_of_logs()]
+        for machine in (self.client, self.server):
+            if machine is not None and machine.booted:
+                units = ("underpass", "NetworkManager", "systemd-networkd", "dbus")
+                options = [f"--unit={unit}" for unit in units]
+                parts += [f"--- journal of {machine.name}", machine.journal(*options, "--lines=60")]
+                parts += [machine.run("underpassctl", "status", check=False).stdout]
+        return "\n".join(parts)
+
+
+def count_plain(lab):
+    """From now on, counts the SYNs for PORT that leave as TCP. (Other segments of a tunnelled connection may do so,
+    when the tunnel is gone with its link.)"""
+    chain = [
+        "chain forward { type filter hook forward priority -20; policy accept;",
+        f"tcp dport {PORT} tcp flags & syn == syn counter name plain",
+        "}",
+    ]
+    path.table(lab.middlebox, "systems", "counter plain { }", *chain)
+    lab.strip_mptcp(True)  # its counters begin at 0, too
+
+
+def assert_tunnelled(lab, *uplinks):
+    """All connections since count_plain() were tunnelled, and something was over each of these uplinks."""
+    answer = json.loads(lab.middlebox.output("nft", "-j", "list", "counter", "inet", "systems", "plain"))
+    plain = next(entry["counter"]["packets"] for entry in answer["nftables"] if "counter" in entry)
+    counted = lab.counters()
+    assert plain == 0, f"{plain} SYNs left as TCP; {counted}"
+    for uplink in uplinks:
+        assert counted[f"udp-{LINKS[uplink][0]}"][0] > 0, counted
+
+
+def tunnelled(lab, client, name, uplinks=("c0", "c1")):
+    """Opens a connection and waits until it has a tunnelled subflow over each uplink; the seconds that took."""
+    begin = time.monotonic()
+    count_plain(lab)
+    client.connect(name)
+    client.transfer("echo", name, size=10_000)  # only data makes the kernel open the other subflows
+    traffic.wait_subflows(lab.client, [address(uplink) for uplink in uplinks], seconds=WITHIN)
+    assert_tunnelled(lab, *uplinks)
+    return time.monotonic() - begin
