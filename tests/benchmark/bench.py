@@ -78,8 +78,8 @@ class Bench:
                 self.missing[config.name] = str(reason).partition("\n")[0]
                 say(f"  {config.title}: not offered: {self.missing[config.name]}")
                 continue
-            hop = f", hop: {rig.notes['hop']}" if "hop" in rig.notes else ""
-            say(f"  {config.title}: ready after {time.monotonic() - begin:.1f} s{hop}")
+            notes = "".join(f", {name}: {note}" for name, note in rig.notes.items())
+            say(f"  {config.title}: ready after {time.monotonic() - begin:.1f} s{notes}")
 
     def _start_rig(self, config):
         """The rig of a configuration, which is taken down again if it cannot be had."""

@@ -276,6 +276,11 @@ def setup_underpass(rig, hop=None, ingress=None):
             if hop or ingress:
                 raise NotOffered(f"{device}: {text.strip()}")
             raise RuntimeError(f"{rig.name}: {device} is {text}")
+        # Builds that know only one way to receive have no such property.
+        way, reason = found.get("Ingress", ("", ""))
+        if ingress and way != ingress:
+            raise NotOffered(f"the service receives by {way}: {reason}")
+        rig.notes["ingress"] = way or "tc"
     rig.notes["hop"] = hop_kind(rig.client)
     if hop and rig.notes["hop"] != hop:
         raise NotOffered(f"the service took {rig.notes['hop']} instead")

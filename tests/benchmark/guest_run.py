@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The benchmark in a guest: a Debian kernel under QEMU, with a clock that counts instructions. A second of the
-guest is 10^9 of them, so what is told as Gbit/s says how many instructions a bit takes, and quotients are those of
-instructions: the same on every machine and however busy it is. Copies of memory look cheaper there than they are.
+"""The benchmark in a guest: a Debian kernel under QEMU, with a clock that counts instructions. A second of
+the guest is 10^9 of them, so what is told as Gbit/s says how many instructions a bit takes, and quotients are
+those of instructions: the same on every machine and however busy it is. Copies of memory look cheaper there
+than they are.
 
 May touch: what guest.py of tests/systems says.
 """

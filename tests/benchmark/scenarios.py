@@ -5,49 +5,16 @@ transfer in the rig of a configuration are in scenarios_more.py.
 A scenario makes its subjects, which take turns: most often one for each configuration.
 """
 
-import dataclasses
 import json
 import threading
 import time
 
 import sample
 from lab import PLAIN_PORT
+from subject import Scenario, Subject
 
 ONE_CPU, TWO_CPUS = (0, 0), (0, 1)  # CPU of the client, CPU of the server; softirqs follow the client
 SHAPED = "tbf rate 200mbit burst 64kb limit 10mb"
-
-
-def nothing():
-    """What most subjects need before and after."""
-
-
-@dataclasses.dataclass
-class Subject:
-    """One of the things that take turns. measure(seconds): what sample.transfer() returns, and "value"."""
-
-    name: str
-    title: str
-    measure: object
-    prepare: object = nothing
-    finish: object = nothing
-    samples: list = dataclasses.field(default_factory=list)
-    failures: list = dataclasses.field(default_factory=list)
-    notes: dict = dataclasses.field(default_factory=dict)
-    rig: object = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Scenario:
-    """subjects(bench) makes the subjects. length: how much longer than usual a measurement takes."""
-
-    name: str
-    title: str
-    unit: str
-    higher_is_better: bool
-    subjects: object
-    length: float = 1.0
-    quick: bool = True  # part of --quick
-    cpus: int = 1  # that it takes
 
 
 # Which configurations take part

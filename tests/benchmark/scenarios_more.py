@@ -10,7 +10,8 @@ import subprocess
 import sample
 import service
 from host import wait_until
-from scenarios import ONE_CPU, Scenario, Subject
+from scenarios import ONE_CPU
+from subject import Scenario, Subject
 
 CALLER = pathlib.Path(__file__).resolve().parent / "caller.py"
 FLOWS = (1, 100, 10_000, 100_000)

@@ -18,6 +18,7 @@ class Goal:
     reached: object
     at_most: bool = False
     unit: str = "×"
+    by_cpu: object = None  # the same quotient by CPU time, which a busy machine distorts less
 
 
 class Lookup:
@@ -40,6 +41,17 @@ class Lookup:
 def against(scenario, other, field="value", name=OURS):
     """reached() of a quotient."""
     return lambda lookup: lookup.ratio(scenario, other, field, name)
+
+
+def faster(what, limit, scenario, other):
+    """The goal of a throughput."""
+    cpu = against(scenario, other, "cpu_s_gb")
+    return Goal(
+        what,
+        limit,
+        against(scenario, other),
+        by_cpu=lambda lookup: 1 / found if (found := cpu(lookup)) else None,
+    )
 
 
 def value(scenario, name):
@@ -73,19 +85,15 @@ def trouble(*scenarios):
 
 
 GOALS = (
-    Goal("one stream against the reference, same cable", 3.5, against("direct", "reference")),
-    Goal("one stream against the reference, router, 2 CPUs", 4.5, against("router-2cpu", "reference")),
-    Goal("one stream with BBR against the reference", 9, against("bbr", "reference")),
-    Goal("one stream against VXLAN, same cable", 0.9, against("direct", "vxlan")),
-    Goal("one stream against VXLAN, router", 1.0, against("router", "vxlan")),
-    Goal("one stream against VXLAN, router, 2 CPUs", 1.0, against("router-2cpu", "vxlan")),
-    Goal("against plain TCP with software checksums, same cable", 0.75, against("direct", "plain-sum")),
-    Goal("against plain TCP with software checksums, router", 0.85, against("router", "plain-sum")),
-    Goal(
-        "against plain TCP with software checksums, router, 2 CPUs",
-        0.85,
-        against("router-2cpu", "plain-sum"),
-    ),
+    faster("one stream against the reference, same cable", 3.5, "direct", "reference"),
+    faster("one stream against the reference, router, 2 CPUs", 4.5, "router-2cpu", "reference"),
+    faster("one stream with BBR against the reference", 9, "bbr", "reference"),
+    faster("one stream against VXLAN, same cable", 0.9, "direct", "vxlan"),
+    faster("one stream against VXLAN, router", 1.0, "router", "vxlan"),
+    faster("one stream against VXLAN, router, 2 CPUs", 1.0, "router-2cpu", "vxlan"),
+    faster("against plain TCP with software checksums, same cable", 0.75, "direct", "plain-sum"),
+    faster("against plain TCP with software checksums, router", 0.85, "router", "plain-sum"),
+    faster("against plain TCP with software checksums, router, 2 CPUs", 0.85, "router-2cpu", "plain-sum"),
     Goal(
         "CPU seconds per GB against the same, router", 1.15, against("router", "plain-sum", "cpu_s_gb"), True
     ),
@@ -105,7 +113,7 @@ GOALS = (
     Goal("the same, 64 streams", 0, trouble("streams-64"), True, "packets"),
     Goal("queue in front of a shaped link against plain TCP", 1.2, against("queue", "plain"), True),
     Goal("round trip time behind that queue", 1.2, against("queue", "plain", "rtt_us"), True),
-    Goal("untunnelled traffic on a link with a tunnel", 0.98, against("untunnelled", "plain")),
+    faster("untunnelled traffic on a link with a tunnel", 0.98, "untunnelled", "plain"),
     Goal(
         "one byte there and back, p50, against plain TCP", 1.1, against("latency", "plain", "p50_us"), True
     ),
@@ -125,12 +133,8 @@ GOALS = (
         True,
     ),
     Goal("MPTCP over two shaped links against the sum of both", 0.95, value("mptcp", OURS), unit="×"),
-    Goal(
-        "router with the tunnel on its WAN side against the reference, up",
-        2,
-        against("forward-up", "reference"),
-    ),
-    Goal("the same, down", 3.5, against("forward-down", "reference")),
+    faster("router, tunnel on its WAN side, against the reference, up", 2, "forward-up", "reference"),
+    faster("the same, down", 3.5, "forward-down", "reference"),
     Goal("activation of a link, service warm", 10, value("activation", "warm"), True, "ms"),
     Goal("activation of a link, service cold", 150, value("activation", "cold"), True, "ms"),
 )
@@ -153,6 +157,7 @@ def judge(results):
                 "limit": goal.limit,
                 "at_most": goal.at_most,
                 "reached": reached,
+                "by_cpu": goal.by_cpu(lookup) if goal.by_cpu else None,
                 "unit": goal.unit,
                 "verdict": verdict,
             }
@@ -163,10 +168,11 @@ def judge(results):
 def table(judged):
     """The goals as text; those that were not measured are only counted."""
     shown = [each for each in judged if each["reached"] is not None]
-    rows = [["Underpass, as users get it", "wanted", "reached", "verdict"]]
+    rows = [["Underpass, as users get it", "wanted", "reached", "by CPU time", "verdict"]]
     for each in shown:
         reached = f"{report.number(each['reached'])} {each['unit']}"
-        rows.append([each["what"], each["wanted"], reached, each["verdict"]])
+        by_cpu = f"{report.number(each['by_cpu'])} ×" if each["by_cpu"] else ""
+        rows.append([each["what"], each["wanted"], reached, by_cpu, each["verdict"]])
     lines = report.columns(rows)
     if len(shown) < len(judged):
         lines.append(f"{len(judged) - len(shown)} more were not measured in this run.")
