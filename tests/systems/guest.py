@@ -6,6 +6,7 @@ Without KVM, whatever the machine: the test is about kernels, and nested or part
 the same everywhere. May touch: the cache, a scratch folder, the QEMU that it started.
 """
 
+import base64
 import os
 import pathlib
 import platform
@@ -53,8 +54,8 @@ def obstacle():
 
 
 def stage(folder, programs=PROGRAMS, prepare=None):
-    """What a guest sees as /project: the installed project, the tests, and programs of the build; prepare(folder)
-    adds to it."""
+    """What a guest sees as /project: the installed project, the tests, and programs of the build;
+    prepare(folder) adds to it."""
     (folder / "programs").mkdir()
     for name in programs:
         shutil.copy2(BUILD / name, folder / "programs")
@@ -88,8 +89,8 @@ def stage(folder, programs=PROGRAMS, prepare=None):
 
 
 class Guest:
-    """A guest with the kernel of a suite; a context manager. programs: more programs of the build; prepare: as
-    for stage(); words: more options of QEMU."""
+    """A guest with the kernel of a suite; a context manager. programs: more programs of the build;
+    prepare: as for stage(); words: more options of QEMU."""
 
     def __init__(self, suite, say=print, programs=(), prepare=None, words=()):
         self.suite = suite
@@ -208,7 +209,8 @@ class Guest:
         """Runs a command in the guest, with each line of its output given to say; (exit status, output)."""
         word = secrets.token_hex(8)
         self._agent.settimeout(10)
-        self._agent.sendall(f"{word} {shlex.join(str(part) for part in command)}\n".encode())
+        line = base64.b64encode(shlex.join(str(part) for part in command).encode()).decode()
+        self._agent.sendall(f"{word} {line}\n".encode())
         end, lines = time.monotonic() + seconds, []
         while not (line := self._line(end)).startswith(word + " "):
             if line:
@@ -216,13 +218,14 @@ class Guest:
                 (say or (lambda _: None))(line)
         return int(line.split()[1]), "\n".join(lines)
 
-    def output(self, *command, **arguments):
+    def output(self, *command, seconds=300, say=None):
         """What a command prints, which must succeed."""
-        status, text = self.run(*command, **arguments)
+        status, text = self.run(*command, seconds=seconds, say=say)
         if status != 0:
-            raise GuestError(
-                f"{self.suite}: {shlex.join(map(str, command))}: exit status {status}\n{text[-4000:]}"
-            )
+            # What has been said needs no repetition.
+            tail = "\n".join(text.splitlines()[-1 if say else -60 :])
+            words = shlex.join(str(part) for part in command)
+            raise GuestError(f"{self.suite}: {words}: exit status {status}\n{tail}")
         return text
 
     def close(self):

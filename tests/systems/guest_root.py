@@ -98,7 +98,9 @@ def libraries(programs):
     """Shared libraries that these programs are linked with."""
     found = set()
     for program in programs:
-        text = subprocess.run(["ldd", program], capture_output=True, encoding="utf-8", check=False).stdout
+        text = subprocess.run(
+            ["ldd", program], capture_output=True, encoding="utf-8", check=False
+        ).stdout
         found |= set(re.findall(r"(/\S+) \(0x", text))
     return sorted(found)
 
@@ -171,4 +173,6 @@ def image(programs):
             files |= {settled(path), os.path.realpath(path)}
         build(files, folder)
 
-    return cache.entry("guest-root", key, fill) / "root.ext4"
+    # One for each set of programs, or those who take turns would make it anew each time.
+    libraries_id = hashlib.sha256(" ".join(extra).encode()).hexdigest()[:8]
+    return cache.entry(f"guest-root/{libraries_id}", key, fill) / "root.ext4"

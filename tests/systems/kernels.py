@@ -74,7 +74,9 @@ class Apt:
         for name in ("lists/partial", "archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {archive()} {suite} main\n")
+        (self.folder / "sources.list").write_text(
+            f"deb [signed-by={KEYRING}] {archive()} {suite} main\n"
+        )
         settings = {
             "Dir::Etc::sourcelist": self.folder / "sources.list",
             "Dir::Etc::sourceparts": "/dev/null",
@@ -168,7 +170,18 @@ def make_image(source, target):
     kilobytes = sum(path.lstat().st_size // 4096 * 4 + 5 for path in source.rglob("*"))
     with open(target, "wb") as file:
         file.truncate((kilobytes * 5 // 4 // 1024 + 16) << 20)
-    options = ("-t", "ext4", "-O", "^has_journal", "-m", "0", "-i", "8192", "-E", "root_owner=0:0,nodiscard")
+    options = (
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-m",
+        "0",
+        "-i",
+        "8192",
+        "-E",
+        "root_owner=0:0,nodiscard",
+    )
     run("mke2fs", "-q", *options, "-d", source, target)
 
 
@@ -190,7 +203,11 @@ def build(suite, folder):
     release = modules.name
     image = next(
         path
-        for path in (unpacked / f"boot/vmlinuz-{release}", modules / "vmlinuz", unpacked / "boot/vmlinuz")
+        for path in (
+            unpacked / f"boot/vmlinuz-{release}",
+            modules / "vmlinuz",
+            unpacked / "boot/vmlinuz",
+        )
         if path.exists()
     )
     shutil.copy(image, folder / "vmlinuz")

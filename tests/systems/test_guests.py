@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The data path on the kernels of three Debian releases, in guests: programs load, attach, and carry MPTCP
 through a middlebox that strips its options."""
-import atexit
+
 import functools
 import json
 import pathlib
@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 
 # pylint: disable=wrong-import-position
-import guest
+import ahead
 import runner
 
 INSIDE = "/project/tests/systems/inside_mptcp.py"
@@ -27,54 +27,24 @@ KERNELS = {
 }
 
 
-@functools.cache
-def booted(kernel):
-    """The guest with this kernel; it runs until another one is asked for, or the tests end."""
-    reason = guest.obstacle()
-    if reason:
-        raise runner.Skip(reason)
-    for other in Running.guests:
-        other.close()
-    Running.guests.clear()
-    machine = guest.Guest(KERNELS[kernel][0], say=runner.note)
-    machine.__enter__()
-    Running.guests.append(machine)
-    return machine
-
-
-class Running:
-    """Guests to be switched off in the end."""
-
-    guests = []
-
-
-def switch_off():
-    """Ends what still runs."""
-    for machine in Running.guests:
-        machine.close()
-
-
-def capabilities(kernel):
+def capabilities(_, machine, say):
     """All programs load with CAP_BPF and CAP_NET_ADMIN and nothing more, CAP_PERFMON least of all."""
-    machine = booted(kernel)
-    machine.output("/project/programs/bpf-capabilities")
+    say(machine.output("/project/programs/bpf-capabilities"))
 
 
-def programs(kernel):
+def programs(_, machine, say):
     """What rung 2 asks of the programs on the machine's own kernel, on this one."""
-    machine = booted(kernel)
     text = machine.output("/project/programs/bpf-programs", seconds=PROGRAMS_SECONDS)
     verdicts = [line.split()[0] for line in text.splitlines() if line]
     assert "FAIL" not in verdicts and verdicts.count("ok") > 10, text[-4000:]
-    runner.note(f"{verdicts.count('ok')} groups of packets, {verdicts.count('skip')} skipped")
+    say(f"{verdicts.count('ok')} groups of packets, {verdicts.count('skip')} skipped")
 
 
-def mptcp(kernel):
+def mptcp(kernel, machine, say):
     """Attached by the service, with two capabilities, the programs carry MPTCP through a middlebox that
     strips its options; the status names hook and hop."""
     _, hook, hops = KERNELS[kernel]
-    machine = booted(kernel)
-    text = machine.output("/usr/bin/python3", INSIDE, seconds=STORY_SECONDS, say=runner.note)
+    text = machine.output("/usr/bin/python3", INSIDE, seconds=STORY_SECONDS, say=say)
     found = json.loads(text.splitlines()[-1])
     kind, device = found["hop"]
     assert found["kernel"] == machine.release
@@ -87,10 +57,45 @@ def mptcp(kernel):
     assert all(packets > 0 for packets in [*found["udp"].values(), *found["sent"].values()]), found
 
 
+STEPS = {step.__name__: step for step in (capabilities, programs, mptcp)}
+NAMES = [f"{kernel}_{step}" for kernel in KERNELS for step in STEPS]
+SELECTED = ahead.selected("systems/guests", NAMES)
+
+
+def all_steps(kernel, machine, say):
+    """The steps of this run on one kernel: name -> (what it said, why it failed or None)."""
+    outcome = {}
+    for name, step in STEPS.items():
+        if f"{kernel}_{name}" not in SELECTED:
+            continue
+        said = []
+        try:
+            step(kernel, machine, said.append)
+            outcome[name] = (said, None)
+        except Exception as error:  # pylint: disable=broad-except  (raised again where it belongs)
+            outcome[name] = (said, error)
+    return outcome
+
+
+def tell(kernel, name):
+    """Waits for the guest with this kernel and tells one of its steps."""
+    said, error = GUESTS.result(kernel)[name]
+    for text in said:
+        runner.note(text)
+    if error:
+        raise error
+
+
+GUESTS = ahead.Ahead(
+    {
+        kernel: (suite, functools.partial(all_steps, kernel))
+        for kernel, (suite, *_) in KERNELS.items()
+        if any(name.startswith(f"{kernel}_") for name in SELECTED)
+    }
+)
 for _kernel in KERNELS:
-    for _test in (capabilities, programs, mptcp):
-        globals()[f"test_{_kernel}_{_test.__name__}"] = functools.partial(_test, _kernel)
+    for _name in STEPS:
+        globals()[f"test_{_kernel}_{_name}"] = functools.partial(tell, _kernel, _name)
 
 if __name__ == "__main__":
-    atexit.register(switch_off)
-    runner.main()
+    GUESTS.main()

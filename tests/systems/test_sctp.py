@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SCTP over UDP, switched by profiles, in guests: kernels of Debian have SCTP, the one of this machine
+may not. The stories are told in inside_sctp.py, where the hosts are.
+"""
+
+import functools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+
+# pylint: disable=wrong-import-position
+import ahead
+
+INSIDE = "/project/tests/systems/inside_sctp.py"
+SECONDS = 600
+STORIES = {
+    "6_1": ("bookworm", ("dropped", "one_side")),
+    "newest": ("sid", ("dropped", "one_side", "crash", "taken")),
+}
+
+
+def run(stories, machine, say):
+    """Runs these stories in a guest; all that they say."""
+    return machine.output("/usr/bin/python3", INSIDE, *stories, seconds=SECONDS, say=say)
+
+
+def tell(kernel):
+    """All stories came to their end on this kernel."""
+    text = GUESTS.result(kernel)
+    for story in STORIES[kernel][1]:
+        assert f"\n{story}: as it should be" in "\n" + text, f"{story} was not told to its end"
+
+
+GUESTS = ahead.Ahead(
+    {
+        kernel: (STORIES[kernel][0], functools.partial(run, STORIES[kernel][1]))
+        for kernel in ahead.selected("systems/sctp", STORIES)
+    }
+)
+
+
+def test_6_1():
+    """The association comes up over UDP where plain SCTP is dropped, peers answer as they are asked, and in
+    the end the sysctls are what they were."""
+    tell("6_1")
+
+
+def test_newest():
+    """The same; and a service that is killed, and a port that another program has."""
+    tell("newest")
+
+
+if __name__ == "__main__":
+    GUESTS.main()
