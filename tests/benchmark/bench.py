@@ -26,16 +26,15 @@ import profiling
 import report
 import sample
 import wanted
-from host import CommandError
 from lab import stage_project
-from rig import Rig, RigError
+from rig import Rig
 from scenarios import ALL
 from scenarios_more import MORE
 
 QUICK_CONFIGS = ("plain", "plain-sum", "vxlan", "reference", "underpass")
 OVERHEAD = 0.35  # seconds that a measurement takes beside its traffic
 REPEATS = 2  # of a disturbed measurement
-FAILURES = (sample.MeasureError, RigError, CommandError, TimeoutError, AssertionError, OSError)
+FAILURES = (RuntimeError, TimeoutError, AssertionError, subprocess.SubprocessError)
 
 
 def say(text=""):
@@ -51,6 +50,7 @@ class Bench:
         self.folder = pathlib.Path(folder)
         self.stage = None
         self.missing = {}  # configuration -> why it is not there
+        self.broken = False  # one that should be there is not
         self.scenarios = []  # (scenario, subjects)
         self._rigs = []
         self._extra = {}
@@ -78,6 +78,11 @@ class Bench:
                 self.missing[config.name] = str(reason).partition("\n")[0]
                 say(f"  {config.title}: not offered: {self.missing[config.name]}")
                 continue
+            except FAILURES as error:
+                self.missing[config.name] = f"failed: {error}"
+                self.broken = True
+                say(f"  {config.title}: FAILED: {error}")
+                continue
             notes = "".join(f", {name}: {note}" for name, note in rig.notes.items())
             say(f"  {config.title}: ready after {time.monotonic() - begin:.1f} s{notes}")
 
@@ -92,7 +97,7 @@ class Bench:
             config.setup(rig)
             if config.udp:
                 configs.prove_udp(rig)
-        except configs.NotOffered:
+        except (configs.NotOffered, *FAILURES):
             rig.stop()
             self._rigs.pop()
             raise
@@ -332,7 +337,7 @@ def run(options):
     finally:
         bench.close()
         shutil.rmtree(folder, ignore_errors=True)
-    failed = any(subject.failures for _, subjects in bench.scenarios for subject in subjects)
+    failed = bench.broken or any(subject.failures for _, subjects in bench.scenarios for subject in subjects)
     return 130 if interrupted else 1 if failed else 0
 
 

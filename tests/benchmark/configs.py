@@ -16,12 +16,13 @@ from host import CommandError
 from lab import PORT
 from rig import RECEIVE_CPUS, WIRES, RigError
 
+PAIR = "ip link add probe0 type veth peer name probe1"
 # Kinds of the segmentation hop, and what makes such a device.
 HOP_PROBES = {
-    "netkit": ("probe0", "type", "netkit"),
-    "vlan": ("link", "lo", "name", "probe0", "type", "vlan", "id", "2"),
-    "bridge": ("probe0", "type", "bridge"),
-    "veth": ("probe0", "type", "veth", "peer", "name", "probe1"),
+    "netkit": "ip link add probe0 type netkit",
+    "vlan": f"{PAIR} && ip link add link probe0 name probe2 type vlan id 2",
+    "bridge": "ip link add probe0 type bridge",
+    "veth": PAIR,
 }
 INGRESS = ("tc", "gro", "xdp")
 ENDS = ("c0", "c1", "c2", "s0", "s1")  # devices of the client and the server on the wire
@@ -255,7 +256,7 @@ def mode_offered(stage, hop, ingress):
     ).stdout
     if "ingress-hook" not in keys:
         raise NotOffered("this build has no key ingress-hook")
-    command = ["unshare", "--net", "ip", "link", "add", *HOP_PROBES[hop]]
+    command = ["unshare", "--net", "sh", "-c", HOP_PROBES[hop]]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if result.returncode != 0:
         raise NotOffered(f"this kernel has no {hop}: {result.stderr.decode().strip()}")

@@ -2,6 +2,7 @@
 """What the project wants to reach, and what this run has reached. Touches nothing."""
 
 import dataclasses
+import statistics
 
 import report
 
@@ -33,33 +34,31 @@ class Lookup:
         subject = report.by_name(found["subjects"], name) if found else None
         return subject if subject and "value" in subject else None
 
-    def ratio(self, scenario, other, field="value", name=OURS):
-        """Underpass by another subject."""
-        return report.ratio(self.subject(scenario, name), self.subject(scenario, other), field)
+    def ratios(self, scenario, other, field="value", name=OURS):
+        """Underpass by another subject, round by round."""
+        pair = self.subject(scenario, name), self.subject(scenario, other)
+        return report.ratios(*pair, field) if None not in pair else []
 
 
 def against(scenario, other, field="value", name=OURS):
     """reached() of a quotient."""
-    return lambda lookup: lookup.ratio(scenario, other, field, name)
+    return lambda lookup: lookup.ratios(scenario, other, field, name)
 
 
 def faster(what, limit, scenario, other):
     """The goal of a throughput."""
     cpu = against(scenario, other, "cpu_s_gb")
     return Goal(
-        what,
-        limit,
-        against(scenario, other),
-        by_cpu=lambda lookup: 1 / found if (found := cpu(lookup)) else None,
+        what, limit, against(scenario, other), by_cpu=lambda lookup: [1 / each for each in cpu(lookup)]
     )
 
 
 def value(scenario, name):
-    """reached() of a median."""
+    """reached() of a value."""
 
     def reached(lookup):
         subject = lookup.subject(scenario, name)
-        return subject["value"]["median"] if subject else None
+        return [each["value"] for each in subject["samples"]] if subject else []
 
     return reached
 
@@ -77,9 +76,9 @@ def trouble(*scenarios):
         for scenario in scenarios:
             pair = [lookup.subject(scenario, name) for name in (OURS, "plain-sum")]
             if None in pair:
-                return None
+                return []
             total += max(0, count(pair[0]) - count(pair[1]))
-        return total
+        return [total]
 
     return reached
 
@@ -140,11 +139,17 @@ GOALS = (
 )
 
 
+def median(values):
+    """Of what was measured; None when nothing was."""
+    return statistics.median(values) if values else None
+
+
 def judge(results):
     """Each goal with what this run has reached."""
     lookup, found = Lookup(results), []
     for goal in GOALS:
-        reached = goal.reached(lookup)
+        values = goal.reached(lookup)
+        reached = median(values)
         if reached is None:
             verdict = "not measured"
         else:
@@ -157,7 +162,8 @@ def judge(results):
                 "limit": goal.limit,
                 "at_most": goal.at_most,
                 "reached": reached,
-                "by_cpu": goal.by_cpu(lookup) if goal.by_cpu else None,
+                "rounds": values,
+                "by_cpu": median(goal.by_cpu(lookup)) if goal.by_cpu else None,
                 "unit": goal.unit,
                 "verdict": verdict,
             }
@@ -168,11 +174,12 @@ def judge(results):
 def table(judged):
     """The goals as text; those that were not measured are only counted."""
     shown = [each for each in judged if each["reached"] is not None]
-    rows = [["Underpass, as users get it", "wanted", "reached", "by CPU time", "verdict"]]
+    rows = [["Underpass, as users get it", "wanted", "reached", "rounds", "by CPU time", "verdict"]]
     for each in shown:
         reached = f"{report.number(each['reached'])} {each['unit']}"
+        ends = "–".join(report.number(end(each["rounds"])) for end in (min, max))
         by_cpu = f"{report.number(each['by_cpu'])} ×" if each["by_cpu"] else ""
-        rows.append([each["what"], each["wanted"], reached, by_cpu, each["verdict"]])
+        rows.append([each["what"], each["wanted"], reached, ends, by_cpu, each["verdict"]])
     lines = report.columns(rows)
     if len(shown) < len(judged):
         lines.append(f"{len(judged) - len(shown)} more were not measured in this run.")
