@@ -15,6 +15,7 @@ import time
 import unittest
 
 LIMIT = 1.0  # seconds that an activation may lose to a hook
+SLACK = 2.0  # that a busy machine may take to start it and to let us run again
 NAME = "org.underpass1"
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -141,7 +142,7 @@ class HookTest(unittest.TestCase):
         self.seconds = time.monotonic() - begin
         self.assertEqual(result.returncode, expect, result.stderr)
         self.assertEqual(result.stdout, "")
-        self.assertLess(self.seconds, LIMIT)
+        self.assertLess(self.seconds, LIMIT + SLACK)
         self.assertLessEqual(result.stderr.count("\n"), 1, result.stderr)
         return result.stderr
 
@@ -251,7 +252,7 @@ class HookTest(unittest.TestCase):
         process = self.spawn(self.hook, "up0", "pre-up", env={"DBUS_SYSTEM_BUS_ADDRESS": self.address},
                              stderr=subprocess.PIPE)
         bus.accept()[0].close()
-        self.assertIn(b"underpass-hook: up0: ", process.communicate(timeout=LIMIT)[1])
+        self.assertIn(b"underpass-hook: up0: ", process.communicate(timeout=LIMIT + SLACK)[1])
         self.assertEqual(process.returncode, 0)
 
     def test_service_that_never_answers(self):

@@ -138,6 +138,18 @@ static int run_part(size_t part) {
         return part_skipped ? EXIT_SKIP : EXIT_SUCCESS;
 }
 
+/* By the arguments: the name of a part, or names of those that are left out, each behind a "-". */
+static bool is_wanted(int count, char *const arguments[], const char *name) {
+        bool without = true;
+
+        for (int i = 1; i < count; i++) {
+                if (arguments[i][0] != '-')
+                        return streq(arguments[i], name);
+                without &= !streq(arguments[i] + 1, name);
+        }
+        return without;
+}
+
 int main(int argc, char *argv[]) {
         size_t failed = 0, skipped = 0, run = 0;
 
@@ -150,7 +162,7 @@ int main(int argc, char *argv[]) {
                 int status = 0;
                 pid_t pid;
 
-                if (argc > 1 && !streq(argv[1], parts[i].name))
+                if (!is_wanted(argc, argv, parts[i].name))
                         continue;
 
                 run++;
