@@ -81,6 +81,24 @@ void link_remove_endpoints(Link *link) {
         (void) remove_endpoints(link, NULL, 0);
 }
 
+void link_adopt_endpoints(Link *link, const struct underpass_saved *saved) {
+        _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
+        Applied *applied = &link->applied;
+        size_t count = 0;
+
+        if (link->manager->mptcp_pm)
+                (void) mptcp_pm_dump(link->manager->mptcp_pm, &endpoints, &count);
+        applied->endpoints_count = MIN_OF(saved->endpoints_count, ELEMENTS(applied->endpoints));
+        for (size_t i = 0; i < applied->endpoints_count; i++) {
+                const MptcpEndpoint *endpoint;
+
+                memcpy(applied->endpoints[i].word, saved->endpoints[i], sizeof(saved->endpoints[i]));
+                endpoint = find_endpoint(endpoints, count, link->ifindex, &applied->endpoints[i]);
+                if (endpoint)
+                        applied->endpoint_flags = endpoint->flags;
+        }
+}
+
 static int add_endpoints(Link *link, const Plan *plan) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
         MptcpPm *pm = link->manager->mptcp_pm;

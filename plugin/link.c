@@ -124,9 +124,7 @@ void link_adopt(Link *link) {
         link->applied.raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
         link->applied.mtu_original = saved.mtu_original;
         link->applied.mtu_set = saved.mtu_set;
-        link->applied.endpoints_count = MIN_OF(saved.endpoints_count, ELEMENTS(link->applied.endpoints));
-        for (size_t i = 0; i < link->applied.endpoints_count; i++)
-                memcpy(link->applied.endpoints[i].word, saved.endpoints[i], sizeof(saved.endpoints[i]));
+        link_adopt_endpoints(link, &saved);
         /* A record without attachment is what a service leaves that was killed in between: undone or
          * completed by the next plan. */
         link->applied.attached = tunnel_link(tunnel, link->ifindex, &link->applied.link) == 0;

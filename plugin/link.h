@@ -127,6 +127,10 @@ bool link_better_wait(const Link *link);
  * negative errno with *ret_stage and *ret_error (translated sentence, caller frees). */
 int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 
+/* Takes over the MPTCP endpoints of a record, with the flags that they have in the kernel: to register one
+ * anew costs its subflows. */
+void link_adopt_endpoints(Link *link, const struct underpass_saved *saved);
+
 /* apply-path.c */
 
 /* The devices that the packets of a link pass with this hop, and with the ingress in use. */
@@ -149,7 +153,6 @@ int link_adopt_path(Link *link, LinkStage *ret_stage, char **ret_error);
 void link_leave_path(Link *link);
 
 /* announce.c */
-
 /* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
  * kernel takes its time for it, and nobody has to wait. */
 void link_announce_endpoints(Link *link);
