@@ -61,6 +61,19 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         return 0;
 }
 
+/* The host has slept, perhaps to wake up in another place, and no link need have noticed: what failed before gets
+ * another try. */
+static int on_prepare_for_sleep(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        Manager *manager = userdata;
+        int begins;
+
+        if (sd_bus_message_read(message, "b", &begins) < 0 || begins)
+                return 0;
+        log_info("Resumed from sleep: looking at all links.");
+        manager_mark_all(manager);
+        return 0;
+}
+
 void manager_bus_retry(Manager *manager) {
         schedule_retry(manager);
 }
@@ -96,6 +109,10 @@ int manager_bus_connect(Manager *manager) {
                 r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
                                               NULL, manager);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.login1", "/org/freedesktop/login1",
+                                              "org.freedesktop.login1.Manager", "PrepareForSleep",
+                                              on_prepare_for_sleep, NULL, manager);
         if (r >= 0)
                 r = give_bus_to_sources(manager, bus);
         if (r >= 0 && !manager->options.bus)

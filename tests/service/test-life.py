@@ -12,7 +12,10 @@ import socket
 import subprocess
 
 import harness
+from gi.repository import Gio, GLib
 from harness import MANAGER, PATIENCE, ROOT, ip, wait_until
+
+LOGIN = "org.freedesktop.login1"
 
 
 class Bus(harness.ServiceTest):
@@ -80,6 +83,38 @@ class Bus(harness.ServiceTest):
         self.client.manager("ListLinks")
 
 
+class Sleep(harness.ServiceTest):
+    """The host is suspended and resumed."""
+
+    def prepare_for_sleep(self, connection, begins):
+        """What systemd-logind says before and after."""
+        path, member = "/org/freedesktop/login1", "PrepareForSleep"
+        arguments = GLib.Variant("(b)", (begins,))
+        connection.emit_signal(None, path, LOGIN + ".Manager", member, arguments)
+        connection.flush_sync()
+
+    def test_resume(self):
+        """All links are looked at after it, as logind says; not before, and not when somebody else says so."""
+        self.add_link("up0")
+        self.add_link("up1")
+        self.tunnel("up1")
+        self.start()
+        self.wait_state("up1", "active")
+        self.tunnel("up0")  # nobody tells the service
+        stranger, login = self.bus.connect(), self.bus.connect()
+        bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+        name = GLib.Variant("(su)", (LOGIN, 0))
+        login.call_sync(*bus, "RequestName", name, None, Gio.DBusCallFlags.NONE, -1, None)
+        self.prepare_for_sleep(stranger, False)
+        self.prepare_for_sleep(login, True)
+        peer = (harness.NAME, ROOT, "org.freedesktop.DBus.Peer")
+        login.call_sync(*peer, "Ping", None, None, Gio.DBusCallFlags.NONE, -1, None)
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        self.prepare_for_sleep(login, False)
+        self.wait_state("up0", "active")
+        self.assertEqual(self.log.read_text().count("Resumed from sleep"), 1)
+
+
 class Process(harness.ServiceTest):
     """Signals, options, the word to systemd."""
 
@@ -120,7 +155,16 @@ class Process(harness.ServiceTest):
     def test_options(self):
         status, out, err = self.run_with("--help")
         self.assertEqual((status, err), (0, ""))
-        for option in ("--hook=", "--profiles=", "--pins=", "--sctp-sysctls=", "--idle=", "--debug", "--version", "--help"):
+        for option in (
+            "--hook=",
+            "--profiles=",
+            "--pins=",
+            "--sctp-sysctls=",
+            "--idle=",
+            "--debug",
+            "--version",
+            "--help",
+        ):
             self.assertIn(option, out)
         status, out, err = self.run_with("--version")
         self.assertEqual((status, err), (0, ""))
