@@ -25,6 +25,7 @@ MPTCP_INFO_FLAG_FALLBACK = 1
 TCP_TOTAL_RETRANSMISSIONS = 100  # offset of tcpi_total_retrans in struct tcp_info
 
 CHUNK = 1 << 18
+PIECE = 1_000_000  # of an upload without end
 NOISE = os.urandom(1 << 20)
 
 
@@ -160,6 +161,7 @@ class Peer:
         self._accepted = []
         self._tasks = {}
         self._progress = {}
+        self._finishing = set()
 
     def listen(self, port, protocol="mptcp"):
         """Serves on a port of all addresses, IPv4 and IPv6."""
@@ -237,10 +239,14 @@ class Peer:
             raise RuntimeError(task["error"])
         return {key: value for key, value in task.items() if key != "thread"}
 
+    def finish(self, name):
+        """Lets an upload without end come to its end; wait() for it."""
+        self._finishing.add(name)
+
     # Transfers
 
-    def _note(self, name):
-        return lambda count: self._progress.__setitem__(name, count)
+    def _note(self, name, before=0):
+        return lambda count: self._progress.__setitem__(name, before + count)
 
     def _echo(self, name, size):
         stream, begin = self._streams[name], time.monotonic()
@@ -269,12 +275,20 @@ class Peer:
         digest = receive_blocks(stream.blocks(size), None, self._note(name))
         return {"status": status, "sha256": digest, "bytes": size}
 
-    def _upload(self, name, size, rate=None):
+    def _upload(self, name, size, rate=None, before=0):
         stream, begin = self._streams[name], time.monotonic()
         stream.write(f"PUT {size}\n".encode())
-        here = send_blocks(stream, noise(size), rate, self._note(name))
+        here = send_blocks(stream, noise(size), rate, self._note(name, before))
         there = stream.line()
         return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin}
+
+    def _uploads(self, name, rate):
+        equal, size = True, 0
+        while name not in self._finishing:
+            equal = self._upload(name, PIECE, rate, size)["equal"] and equal
+            size += PIECE
+        self._finishing.discard(name)
+        return {"equal": equal, "bytes": size}
 
     def _download(self, name, size=None, file=None, target=None):
         stream, begin = self._streams[name], time.monotonic()

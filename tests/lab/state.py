@@ -46,6 +46,12 @@ def programs(host, *interfaces):
     }
 
 
+def tunnel_state(host):
+    """What a tunnel is made of in the kernel, by topic."""
+    topics = ("links", "programs on links", "pins", "MPTCP endpoints")
+    return normalised({topic: host.run(*COMMANDS[topic]).stdout for topic in topics})
+
+
 def host_state(host):
     """The state by topic."""
     state = {}
@@ -59,6 +65,11 @@ def host_state(host):
             text = host.run("tc", "filter", "show", "dev", interface, parent, check=False).stdout
             state[f"filters of {interface} {parent}"] = text
         state[f"offloads of {interface}"] = host.run("ethtool", "-k", interface, check=False).stdout
+    return normalised(state)
+
+
+def normalised(state):
+    """The same state without what differs although nothing changed."""
     for topic, text in state.items():
         for pattern, replacement in NOISE:
             text = pattern.sub(replacement, text)

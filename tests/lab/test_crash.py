@@ -2,51 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tunnel outlives what made it: the service killed or stopped, NetworkManager and the bus restarted."""
 
-import contextlib
 import signal
 
 import runner
 import service
 import state
-import traffic
 from host import wait_until
-from lab import address
-
-RATE = 10_000_000
-SIZE = 40_000_000
-
-
-def tunnelled(lab, counter):
-    """Segments by a counter: those of the client's uplinks together, and those of the server."""
-    client = sum(service.counters(lab.client, uplink)[counter] for uplink in ("c0", "c1"))
-    server = service.counters(lab.server, "s0")[counter]
-    return (client, server) if counter == "sent" else (server, client)
-
-
-@contextlib.contextmanager
-def transfer_under_way(lab):
-    """A tunnelled upload over both uplinks around the block: it must end well, without losing a packet: what
-    one side sent through the tunnel the other one received, to the last segment."""
-    _, client = traffic.pair(lab)
-    client.connect("a")
-    client.transfer("echo", "a", size=10_000)
-    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
-    client.start("upload", "a", size=SIZE, rate=RATE)
-    wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
-    yield client
-    assert client.progress("a")["running"], "the transfer ended too early to show anything"
-    assert client.wait("a")["equal"]
-    wait_until(lambda: tunnelled(lab, "sent") == tunnelled(lab, "received"), "every segment sent arrives")
-    counted = lab.counters()
-    assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted
-    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
-
-
-def tunnel_state(host):
-    """What the service has built in the kernel."""
-    whole = state.host_state(host)
-    return {topic: whole[topic] for topic in ("links", "programs on links", "pins", "MPTCP endpoints")}
-
+from state import tunnel_state
+from steady import transfer_under_way
 
 def killed(number):
     """The service is ended on both hosts in the middle of a transfer; the next start adopts it all."""

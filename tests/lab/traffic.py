@@ -73,12 +73,16 @@ class Peer:
         return self.call("info", name=name)
 
     def start(self, task, name, **arguments):
-        """Begins "echo", "upload" or "download" in the background."""
+        """Begins "echo", "upload", "download" or, until finish(), "uploads" in the background."""
         self.call("start", task=task, name=name, **arguments)
 
     def progress(self, name):
         """Bytes moved so far."""
         return self.call("progress", name=name)
+
+    def finish(self, name):
+        """Ends "uploads"; wait() for the result."""
+        self.call("finish", name=name)
 
     def wait(self, name, timeout=120):
         """Waits for the transfer in the background."""
