@@ -153,6 +153,7 @@ int link_adopt_path(Link *link, LinkStage *ret_stage, char **ret_error);
 void link_leave_path(Link *link);
 
 /* announce.c */
+
 /* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
  * kernel takes its time for it, and nobody has to wait. */
 void link_announce_endpoints(Link *link);

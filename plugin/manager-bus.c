@@ -61,8 +61,8 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         return 0;
 }
 
-/* The host has slept, perhaps to wake up in another place, and no link need have noticed: what failed before gets
- * another try. */
+/* The host has slept, perhaps to wake up in another place, and no link need have noticed: what failed before
+ * gets another try. */
 static int on_prepare_for_sleep(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Manager *manager = userdata;
         int begins;
