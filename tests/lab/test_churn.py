@@ -122,7 +122,7 @@ def test_attached_and_detached_100_times():
         load = Load(lab, client, (PORT, PLAIN_PORT))
         before = state.host_state(lab.client), pins(lab.client), bpf_objects(lab.client, cookie)
         descriptors = service.descriptors(lab.client)
-        assert before[2] == (6, 6, 4), before[2]
+        assert before[2] == (7, 8, 5), before[2]
         again, begin = sent_again(lab), time.monotonic()
 
         beside = switch(lab, load, TIMES // 2, pin)
@@ -140,7 +140,7 @@ def test_attached_and_detached_100_times():
         assert pins(lab.client) == [], pins(lab.client)
         # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after
         # their last user is gone.
-        wait_until(lambda: bpf_objects(lab.client, cookie) == (6, 6, 0), "no BPF link is left", 5)
+        wait_until(lambda: bpf_objects(lab.client, cookie) == (7, 8, 0), "no BPF link is left", 5)
         assert service.descriptors(lab.client) <= descriptors
         service.kill(lab.client, signal.SIGTERM)
         wait_until(lambda: bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
