@@ -13,7 +13,9 @@ import sample
 from lab import PLAIN_PORT
 from subject import Scenario, Subject
 
-ONE_CPU, TWO_CPUS = (0, 0), (0, 1)  # CPU of the client, CPU of the server; softirqs follow the client
+# CPU of the client, CPU of the server. The router works on CPU 0. So should who sends: a sender with a CPU of
+# its own is faster than the router and fills its backlog until it overflows, with a tunnel and without.
+ONE_CPU, TWO_CPUS, SERVER_FIRST = (0, 0), (0, 1), (1, 0)
 SHAPED = "tbf rate 200mbit burst 64kb limit 10mb"
 
 
@@ -211,18 +213,17 @@ ALL = [
         "One stream from the server, router, two CPUs",
         RATE,
         True,
-        by_rig(main_ones, throughput("down", "routed", cpus=TWO_CPUS)),
+        by_rig(main_ones, throughput("down", "routed", cpus=SERVER_FIRST)),
         quick=False,
         cpus=2,
     ),
     Scenario(
         "both-ways",
-        "One connection that sends both ways, router, two CPUs; sum",
+        "One connection that sends both ways, router, one CPU; sum",
         RATE,
         True,
-        by_rig(main_ones, throughput("both", "routed", cpus=TWO_CPUS)),
+        by_rig(main_ones, throughput("both", "routed", cpus=ONE_CPU)),
         quick=False,
-        cpus=2,
     ),
     Scenario(
         "streams-8",

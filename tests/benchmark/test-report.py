@@ -92,7 +92,7 @@ class Goals(unittest.TestCase):
         ours, plain = subject(OURS, [1], retransmits=3, drops=3), subject(
             PLAIN_SUM, [1], retransmits=2, drops=2
         )
-        what = "the same, 64 streams"
+        what = "dropped, sent again, out of order beyond plain TCP, 64 streams"
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 2)
         ours.notes["underpass_drops"] = {"drop-no-hop": 5}
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 7)
