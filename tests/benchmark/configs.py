@@ -322,7 +322,7 @@ def all_configs(reference=None):
     for hop in HOP_PROBES:
         for ingress in INGRESS:
             setup = functools.partial(setup_underpass, hop=hop, ingress=ingress)
-            title = f"Underpass, {hop} hop, {ingress} ingress"
+            title = f"Underpass: {hop} hop, {ingress}"
             offered = functools.partial(mode_offered, hop=hop, ingress=ingress)
             name = f"underpass-{hop}-{ingress}"
             found.append(Config(name, title, setup, mode=True, udp=True, offered=offered))

@@ -159,10 +159,10 @@ def two_links(rig, seconds):
     """MPTCP over two shaped links, as part of what plain TCP gets over each of them."""
     options = {"cpus": TWO_CPUS, "port": PLAIN_PORT}
     alone = [
-        sample.transfer(rig, "up", "second", seconds / 2, interface=device, **options)["gbit_s"]
+        sample.transfer(rig, "up", "second", seconds / 4, interface=device, **options)["gbit_s"]
         for device in ("c1", "c2")
     ]
-    result = sample.transfer(rig, "up", "routed", seconds, cpus=TWO_CPUS, mptcp=True)
+    result = sample.transfer(rig, "up", "routed", seconds / 2, cpus=TWO_CPUS, mptcp=True)
     if result["subflows"] < 2:
         raise sample.MeasureError(f"MPTCP used {result['subflows'] or 'no'} subflow")
     return {**result, "alone": alone, "value": result["gbit_s"] / sum(alone)}
@@ -313,6 +313,6 @@ ALL = [
         "of the sum",
         True,
         by_rig(only("plain", "reference", "underpass"), two_links, both_shaped(shape), both_shaped(unshape)),
-        length=4.0,
+        length=8.0,
     ),
 ]
