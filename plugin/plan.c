@@ -275,7 +275,7 @@ static void fill_endpoints(const PlanInput *input, Plan *plan) {
 
 /* Of the host rather than of the link, so the tunnel does not matter; a link that is down says nothing. */
 static void fill_sctp(const PlanInput *input, Plan *plan) {
-        if (input->held_off || !(input->facts->flags & IFF_UP))
+        if (input->held_off || input->profile->network_down || !(input->facts->flags & IFF_UP))
                 return;
         for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
                 plan->sctp_ports[port] = sctp_setting(&input->profile->settings, port);

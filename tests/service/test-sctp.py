@@ -6,8 +6,34 @@ scratch folder here, so no SCTP is needed.
 Usage: test-sctp.py UNDERPASSD-FAKE [TEST…]
 """
 
+from gi.repository import Gio, GLib
+
 import harness
 from harness import ROOT, MANAGER, ip, wait_until
+
+
+SYSTEMD = """<node><interface name="org.freedesktop.systemd1.Manager"><method name="StartUnit">
+<arg type="s" direction="in"/><arg type="s" direction="in"/><arg type="o" direction="out"/>
+</method></interface></node>"""
+
+
+class Systemd:
+    """What the service wants of systemd: a unit is started, which does the work."""
+
+    def __init__(self, connection, work):
+        self.connection = connection
+        self.started = []
+        self._work = work
+        interface = Gio.DBusNodeInfo.new_for_xml(SYSTEMD).interfaces[0]
+        connection.register_object("/org/freedesktop/systemd1", interface, self._call, None, None)
+        Gio.bus_own_name_on_connection(
+            connection, "org.freedesktop.systemd1", Gio.BusNameOwnerFlags.NONE, None, None
+        )
+
+    def _call(self, _connection, _sender, _path, _interface, _member, arguments, invocation):
+        self.started.append(arguments.unpack())
+        invocation.return_value(GLib.Variant("(o)", ("/org/freedesktop/systemd1/job/1",)))
+        self._work()
 
 
 class Sctp(harness.ServiceTest):
@@ -156,6 +182,18 @@ class Trouble(Sctp):
         self.reload()
         self.assertEqual(self.ports(), (9899, 9899))
         self.assertEqual(self.warnings("up0"), [])
+
+    def test_module(self):
+        """A module that nobody has needed yet: systemd is asked for it, and then it is all there."""
+        systemd = Systemd(self.bus.connect(), self.make_sysctls)
+        self.add_link("up0")
+        self.sctp("up0")
+        self.start()
+        wait_until(self.sysctls.exists, "systemd is asked")
+        self.wait_ports(9899, 9899)
+        wait_until(lambda: self.warnings("up0") == [], "the warning is taken back")
+        self.reload()
+        self.assertEqual(systemd.started, [("modprobe@sctp.service", "fail")])
 
     def test_conflict(self):
         """The first one keeps it; who comes later is told, and gets it when the first one is gone."""

@@ -24,16 +24,17 @@ static void a_link_asks_while_it_is_up(void) {
         static const struct {
                 const char *tunnel, *udp, *encap;
                 uint32_t flags;
-                bool held_off;
+                bool held_off, network_down;
                 uint16_t udp_port, encap_port;
         } cases[] = {
-                { "yes", "9899", "9899", IFF_UP, false, 9899, 9899 },
-                { "no", "9899", "no", IFF_UP, false, 9899, 0 },
-                { "no", "no", "65535", IFF_UP, false, 0, 65535 },
-                { "auto", "1", "2", IFF_UP, false, 1, 2 },
-                { "yes", "no", "no", IFF_UP, false, 0, 0 },
-                { "yes", "9899", "9899", 0, false, 0, 0 },
-                { "no", "9899", "9899", IFF_UP, true, 0, 0 },
+                { "yes", "9899", "9899", IFF_UP, false, false, 9899, 9899 },
+                { "no", "9899", "no", IFF_UP, false, false, 9899, 0 },
+                { "no", "no", "65535", IFF_UP, false, false, 0, 65535 },
+                { "auto", "1", "2", IFF_UP, false, false, 1, 2 },
+                { "yes", "no", "no", IFF_UP, false, false, 0, 0 },
+                { "yes", "9899", "9899", 0, false, false, 0, 0 },
+                { "no", "9899", "9899", IFF_UP, true, false, 0, 0 },
+                { "no", "9899", "9899", IFF_UP, false, true, 0, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -45,6 +46,7 @@ static void a_link_asks_while_it_is_up(void) {
                 world_set(&world, KEY_ID_SCTP_ENCAP_PORT, cases[i].encap);
                 world.facts.flags = cases[i].flags;
                 world.input.held_off = cases[i].held_off;
+                world.profile->network_down = cases[i].network_down;
                 assert(world_plan(&world) == 0);
                 assert(world.plan->sctp_ports[SCTP_PORT_UDP] == cases[i].udp_port);
                 assert(world.plan->sctp_ports[SCTP_PORT_ENCAP] == cases[i].encap_port);
