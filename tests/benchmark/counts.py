@@ -37,6 +37,7 @@ def softirq_threads():
     for entry in pathlib.Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and (entry / "comm").read_text().startswith("ksoftirqd/"):
+                (entry / "schedstat").read_text()  # not every kernel has it
                 found.append(int(entry.name))
         except OSError:
             continue

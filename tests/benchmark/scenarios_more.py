@@ -49,21 +49,7 @@ def with_flows(rig, count, seconds):
     return {**result, "flows": min(held), "value": result["gbit_s"]}
 
 
-def flow_subjects(bench):
-    """One for each size of the table."""
-    rig = ours(bench)
-    return [
-        Subject(
-            f"flows-{count}",
-            f"{number(count)} flows in the table",
-            lambda seconds, count=count: with_flows(rig, count, seconds),
-            rig=rig,
-        )
-        for count in (FLOWS if rig else ())
-    ]
-
-
-def program_cost(count, _):
+def program_cost(_rig, count, _seconds):
     """What the program costs for a packet of one and the same flow; more by name."""
     result = subprocess.run(
         [sample.COST, str(count)],
@@ -78,16 +64,26 @@ def program_cost(count, _):
     return {**found, "value": found["same"]}
 
 
-def program_subjects(bench):
-    """The same sizes, for the program alone."""
-    return [
-        Subject(
-            f"flows-{count}",
-            f"{number(count)} flows in the table",
-            lambda seconds, count=count: program_cost(count, seconds),
-        )
-        for count in (FLOWS if ours(bench) else ())
-    ]
+def by_flows(measure):
+    """subjects(): one for each size of the table; measure(rig, count, seconds)."""
+
+    def subjects(bench):
+        rig, found = ours(bench), []
+        for count in FLOWS if rig else ():
+            subject = Subject(f"flows-{count}", f"{number(count)} flows in the table", None)
+
+            def sized(seconds, subject=subject, count=count):
+                result = measure(rig, count, seconds)
+                # The table forgets the least recently used ones.
+                if result["flows"] < count:
+                    subject.notes["flows_that_the_table_held"] = result["flows"]
+                return result
+
+            subject.measure = sized
+            found.append(subject)
+        return found
+
+    return subjects
 
 
 # Links
@@ -229,14 +225,14 @@ MORE = [
         "One stream of Underpass beside other flows in the table",
         "Gbit/s",
         True,
-        flow_subjects,
+        by_flows(with_flows),
     ),
     Scenario(
         "program",
         "The sending program of Underpass, one packet",
         "ns",
         False,
-        program_subjects,
+        by_flows(program_cost),
     ),
     Scenario(
         "links",
