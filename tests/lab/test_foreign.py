@@ -59,6 +59,14 @@ def tunnelled(lab, client, family=4):
     return not fallback
 
 
+def assert_all_seen(counted, size):
+    """Programs behind ours, in the order of WAYS, have seen a transfer: what comes in as TCP, perhaps merged
+    into packets of up to 64 KiB; what goes out, behind the hop, packet by packet as UDP."""
+    incoming, outgoing = counted[::2], counted[1::2]
+    assert min(incoming) * 65536 > size, f"{counted}"
+    assert min(outgoing) * 1500 > size, f"{counted}"
+
+
 def test_programs_that_were_there_first():
     """Ours is put before them; they go on counting, and are the only ones left afterwards."""
     with runner.TestLab() as lab:
@@ -77,8 +85,7 @@ def test_programs_that_were_there_first():
             return seen if seen[:2] == seen[2:] else None
 
         seen = wait_until(same, "the two in a row have seen the same packets")
-        # What comes in is seen packet by packet, as TCP; what goes out, behind the hop, as UDP.
-        assert min(seen) * 1500 > 2 * SIZE, f"{seen}"
+        assert_all_seen(seen, 2 * SIZE)
         runner.note(f"seen by programs of others: ingress {seen[0]}, egress {seen[1]}")
         lab.client.run("underpassctl", "deactivate", "c0")
         state.assert_same(before, state.host_state(lab.client), "deactivated")
@@ -93,7 +100,7 @@ def test_programs_that_come_later():
         assert on_hook(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
         assert tunnelled(lab, client)
         counted = [packets(lab.client, pin) for pin in pins]
-        assert min(counted) * 1500 > SIZE, f"{counted}"
+        assert_all_seen(counted, SIZE)
         pins += [attach(lab.client, way, "first", NEXT, f"{way}-head") for way in WAYS]
         assert on_hook(lab) == {way: ["foreign", OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
         assert tunnelled(lab, client)
