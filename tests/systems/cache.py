@@ -16,6 +16,7 @@ import tempfile
 import time
 
 RECORD = "record.json"
+PATIENCE = 5  # seconds without a word; who finds the entry complete has it for less
 
 
 def folder():
@@ -36,11 +37,17 @@ def locked(name):
     """Nobody else builds this entry at the same time."""
     path = folder() / (name.replace("/", "-") + ".lock")
     with open(path, "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"{name}: another run is at it, waiting")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    progress(f"{name}: another run is at it, waiting")
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    break
+                time.sleep(0.05)
         yield
 
 

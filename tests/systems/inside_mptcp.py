@@ -129,6 +129,7 @@ def settled(lab):
         "status": status[0],
         "hook": properties["Hook"]["data"],
         "hop": properties["Hop"]["data"],
+        "refused": properties["HopsRefused"]["data"],
         "features": properties["Features"]["data"],
         "capabilities": capabilities(lab.client),
         "sent": {uplink: service.counters(lab.client, uplink)["sent"] for uplink in UPLINKS},
