@@ -63,8 +63,10 @@ void link_record_source(Link *link) {
 }
 
 bool link_better_wait(const Link *link) {
-        /* One manager says that the link is its own: another one that is not there has nothing to add. */
-        const bool claimed = link->profile->network_file || link->profile->connection_id;
+        const char *tunnel_from = link->profile->origins[KEY_ID_TUNNEL].source;
+        /* One manager speaks for the link: another one that is not there has nothing to add. NetworkManager
+         * also has connections for links that it only watches, so there it takes a key. */
+        const bool claimed = link->profile->network_file || streq(tunnel_from, "NetworkManager");
 
         if (!link->applied.attached || !link->adopted || link->held_off ||
             link->profile->settings.tunnel != TUNNEL_NO)

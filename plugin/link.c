@@ -85,6 +85,7 @@ Link *link_free(Link *link) {
         wake_waiters(link, true);
         sd_event_source_disable_unref(link->retry);
         sd_event_source_disable_unref(link->check);
+        sd_event_source_disable_unref(link->spare);
         link_facts_free(link->facts);
         profile_free(link->profile);
         strings_free(link->warnings);
@@ -284,7 +285,7 @@ static void settle(Link *link) {
         if (link->applied.attached && plan->verdict == PLAN_ATTACH &&
             !tunnel_attached(link->manager->tunnel, link->ifindex))
                 link->adopted = true;
-        steps = plan_diff(&link->applied, plan, link->facts->mtu);
+        steps = link_spare_endpoints(link, plan, plan_diff(&link->applied, plan, link->facts->mtu));
         /* What stood in the way of the receiving side may be gone. */
         if ((link->adopted || link->ingress_trouble) && plan->verdict == PLAN_ATTACH)
                 steps |= STEP_SETTINGS;

@@ -83,6 +83,8 @@ struct Link {
         sd_event_source *retry;
         sd_event_source *check; /* of the subflows, see announce.c */
         unsigned checks_left;
+        sd_event_source *spare; /* of endpoints whose addresses have gone, see spare.c */
+        bool spared;           /* they have been given their time */
         LinkWaiter *waiters;
 };
 
@@ -161,6 +163,10 @@ void link_announce_endpoints(Link *link);
 /* Looks a few times, in a while, whether the endpoints of the link have got their subflows, and announces
  * those anew that have not; 0 checks: not any more. */
 void link_watch_subflows(Link *link, unsigned checks);
+
+/* The steps of a plan without the removal of endpoints whose addresses may come back in a moment; the link
+ * is looked at again when that is over. */
+uint32_t link_spare_endpoints(Link *link, const Plan *plan, uint32_t steps);
 
 /* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or
  * link go. */

@@ -12,7 +12,8 @@ import state
 import traffic
 from host import wait_until
 from lab import PORT, address
-from test_crash import transfer_under_way, tunnel_state
+from state import tunnel_state
+from steady import transfer_under_way
 
 BOTH = [address("c0"), address("c1")]
 
@@ -67,7 +68,7 @@ def test_networkmanager_watches():
         devices = ("nmcli", "-t", "-f", "device,state", "device")
         wait_until(lambda: "c0:connected (externally)" in lab.client.output(*devices), "it watches", 10)
         service.manager_call(lab.client, "Reload")
-        built = tunnel_state(lab.client)
+        built = networkd.built(lab.client)
         del built[
             "links"
         ]  # a NetworkManager that ends changes details of all devices, also of those of others
@@ -78,6 +79,13 @@ def test_networkmanager_watches():
             lab.client.stop_daemon("manager", signal.SIGTERM)
             service.manager_call(lab.client, "Reload")
             lab.client.start_manager()
+            # The worst case: nobody is left who knows, and NetworkManager has a connection of its own.
+            networkd.stop(lab.client, signal.SIGKILL)
+            service.kill(lab.client)
+            service.manager_call(lab.client, "Reload")
+            for uplink in networkd.UPLINKS:
+                assert service.link(lab.client, uplink)["State"] == service.ACTIVE
+            networkd.start(lab.client)
             for uplink in networkd.UPLINKS:
                 service.wait_state(lab.client, uplink, service.ACTIVE)
         state.assert_same(built, {topic: tunnel_state(lab.client)[topic] for topic in built}, "afterwards")
@@ -104,6 +112,12 @@ def test_file_profiles():
         client.connect("a")
         client.transfer("echo", "a", size=10_000)
         traffic.wait_subflows(lab.client, BOTH)
+        # A file can go while the service is dead; no manager has to be asked about that.
+        service.kill(lab.client)
+        lab.client.run("rm", "/etc/underpass/both.conf")
+        service.manager_call(lab.client, "Reload")
+        for uplink in networkd.UPLINKS:
+            service.wait_state(lab.client, uplink, "off")
 
 
 def mixed(client_is_networkd):

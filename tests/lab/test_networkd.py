@@ -15,7 +15,8 @@ import state
 import traffic
 from host import wait_until
 from lab import LINKS, address
-from test_crash import transfer_under_way, tunnel_state
+from state import tunnel_state
+from steady import transfer_under_way
 
 RUNS = 10
 LIMIT = 3.0  # seconds from "networkctl up" to the subflow
@@ -184,7 +185,7 @@ def test_bad_value():
 def test_reconfigure_during_transfer():
     """networkctl reconfigure makes all of the link's configuration anew; the tunnel does not even blink."""
     with networkd.lab() as lab:
-        built = tunnel_state(lab.client)
+        built = networkd.built(lab.client)
         with transfer_under_way(lab):
             for _ in range(3):
                 lab.client.run("networkctl", "reconfigure", "c1")
@@ -196,7 +197,7 @@ def test_reconfigure_during_transfer():
 def networkd_restarted(number):
     """networkd ends and starts again on both hosts in the middle of a transfer."""
     with networkd.lab() as lab:
-        built = {host: tunnel_state(host) for host in (lab.client, lab.server)}
+        built = {host: networkd.built(host) for host in (lab.client, lab.server)}
         with transfer_under_way(lab):
             for host, interfaces in ((lab.client, networkd.UPLINKS), (lab.server, ("s0",))):
                 networkd.stop(host, number)
@@ -237,10 +238,15 @@ def test_change_while_networkd_is_away():
         )
 
 
+def is_told(host, interface):
+    """Whether the profile of a link is known to be networkd's."""
+    return networkd.settings(host, interface)["tunnel"][1] == "networkd"
+
+
 def test_service_and_networkd_killed():
     """Both at once: the next service waits for networkd before it touches what it finds."""
     with networkd.lab() as lab:
-        built = tunnel_state(lab.client)
+        built = networkd.built(lab.client)
         with transfer_under_way(lab):
             networkd.stop(lab.client, signal.SIGKILL)
             service.kill(lab.client)
@@ -250,9 +256,7 @@ def test_service_and_networkd_killed():
             state.assert_same(built, tunnel_state(lab.client), "while networkd is away")
             networkd.start(lab.client)
             for uplink in networkd.UPLINKS:
-                wait_setting(
-                    lab.client, uplink, "remote-ports", networkd.settings(lab.client, uplink)["remote-ports"]
-                )
+                wait_until(lambda name=uplink: is_told(lab.client, name), "networkd has told", 5)
                 service.wait_state(lab.client, uplink, service.ACTIVE)
         state.assert_same(built, tunnel_state(lab.client), "afterwards")
 
