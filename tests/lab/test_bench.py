@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The benchmark works, ends well and can be interrupted. How fast anything was does not matter here."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,9 +18,10 @@ BENCH = HERE.parent / "benchmark/bench.py"
 TINY = ("--rounds", "2", "--seconds", "0.05")
 
 
+@contextlib.contextmanager
 def bench(folder, *options):
-    """Starts the benchmark with its scratch folder below folder."""
-    return subprocess.Popen(
+    """The benchmark, started with its scratch folder below folder."""
+    with subprocess.Popen(
         ["/usr/bin/python3", str(BENCH), *TINY, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -27,7 +29,12 @@ def bench(folder, *options):
         encoding="utf-8",
         start_new_session=True,
         env=dict(os.environ, TMPDIR=folder),
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            # Nothing happens if it has ended; else it takes its hosts down.
+            process.terminate()
 
 
 def judge_numbers(path):
@@ -60,8 +67,9 @@ def test_results():
         os.chmod(folder, 0o755)
         numbers, drawing = pathlib.Path(results) / "numbers.json", pathlib.Path(results) / "chart.svg"
         files = ("--json", str(numbers), "--svg", str(drawing))
-        process = bench(folder, "-k", "=direct,activation", "-c", "=plain-sum,=underpass", *files)
-        text, _ = process.communicate(timeout=180)
+        options = ("-k", "=direct,activation", "-c", "=plain-sum,=underpass", *files)
+        with bench(folder, *options) as process:
+            text, _ = process.communicate(timeout=300)
         assert process.returncode == 0, text
         assert "activation of a link, service warm" in text and "× plain-sum" in text, text
         judge_numbers(numbers)
@@ -75,8 +83,9 @@ def test_what_is_not_offered():
         os.chmod(folder, 0o755)
         numbers = pathlib.Path(results) / "numbers.json"
         files = ("--json", str(numbers), "--svg", str(numbers.with_suffix(".svg")))
-        process = bench(folder, "-k", "=latency", "-c", "=plain,=wireguard,=fou,=vxlan", *files)
-        text, _ = process.communicate(timeout=180)
+        options = ("-k", "=latency", "-c", "=plain,=wireguard,=fou,=vxlan", *files)
+        with bench(folder, *options) as process:
+            text, _ = process.communicate(timeout=300)
         assert process.returncode == 0, text
         found = json.loads(numbers.read_text())
         measured = {each["name"] for each in found["scenarios"][0]["subjects"]}
@@ -91,12 +100,13 @@ def test_interrupted():
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
             files = ("--json", "/dev/null", "--svg", "/dev/null")
-            process = bench(folder, "--rounds", "500", "-k", "=direct", "-c", "=plain,=underpass", *files)
-            lines = iter(process.stdout.readline, "")
-            assert any("2/500" in line for line in lines), "the benchmark ended early"
-            os.killpg(process.pid, number)
-            process.stdout.read()
-            assert process.wait(timeout=60) in (128 + number, -number), process.returncode
+            options = ("--rounds", "500", "-k", "=direct", "-c", "=plain,=underpass", *files)
+            with bench(folder, *options) as process:
+                lines = iter(process.stdout.readline, "")
+                assert any("2/500" in line for line in lines), "the benchmark ended early"
+                os.killpg(process.pid, number)
+                process.stdout.read()
+                assert process.wait(timeout=60) in (128 + number, -number), process.returncode
             wait_until(lambda where=folder: os.listdir(where) == [], "the scratch folder is gone", 5)
 
 
