@@ -122,7 +122,10 @@ def test_attached_and_detached_100_times():
         load = Load(lab, client, (PORT, PLAIN_PORT))
         before = state.host_state(lab.client), pins(lab.client), bpf_objects(lab.client, cookie)
         descriptors = service.descriptors(lab.client)
-        assert before[2] == (7, 8, 5), before[2]
+        # Two on the interface, one each for what was merged and for keepalive, and one on the hop, unless that
+        # is a device whose packets the interface's own program rewrites.
+        links = 4 if service.manager_property(lab.client, "Hop")[0] == "vlan" else 5
+        assert before[2] == (7, 8, links), before[2]
         again, begin = sent_again(lab), time.monotonic()
 
         beside = switch(lab, load, TIMES // 2, pin)
