@@ -194,10 +194,6 @@ int networkd_sections_read(const char *const *folders, const NetworkdAnswer *ans
 int networkd_sections_apply(const NetworkdSections *sections, Profile *profile) {
         int r = 0;
 
-        /* networkd registers no MPTCP endpoints, so somebody has to. */
-        if (sections->keys && streq(profile->origins[KEY_ID_MPTCP_ENDPOINT].source, "default"))
-                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow", SOURCE,
-                                "default for systemd-networkd");
         for (size_t i = 0; r == 0 && i < strings_count(sections->keys); i++) {
                 const Key *key = key_find_section(sections->keys[i]);
 
@@ -206,6 +202,12 @@ int networkd_sections_apply(const NetworkdSections *sections, Profile *profile) 
                 else
                         r = profile_unknown_key(profile, sections->keys[i], SOURCE, sections->origins[i]);
         }
+        /* networkd registers no MPTCP endpoints, so somebody has to. Servers need none: it is the client
+         * that builds subflows, and the kernel has room for eight endpoints only. */
+        if (r == 0 && sections->keys && profile->settings.remote_ports.count > 0 &&
+            streq(profile->origins[KEY_ID_MPTCP_ENDPOINT].source, "default"))
+                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow", SOURCE,
+                                "default for systemd-networkd");
         for (size_t i = 0; r == 0 && i < strings_count(sections->warnings); i++)
                 r = strings_add(&profile->warnings, sections->warnings[i]);
         if (r == 0 && sections->error && !profile->error)

@@ -139,6 +139,19 @@ def test_explain():
             assert lab.client.output("ip", "-o", "address", "show", "dev", device) == ""
 
 
+def test_endpoints_follow_addresses():
+    """Endpoints go with addresses that do not come back, and come with new ones; a server gets none."""
+    with networkd.lab() as lab:
+        assert lab.server.output("ip", "mptcp", "endpoint") == ""
+        gone, text = address("c1", 6), ("ip", "mptcp", "endpoint")
+        wait_until(lambda: gone in lab.client.output(*text), "it is there")
+        lab.client.run("ip", "address", "del", f"{gone}/64", "dev", "c1")
+        wait_until(lambda: gone not in lab.client.output(*text), "it goes")
+        assert address("c1") in lab.client.output(*text)
+        lab.client.run("ip", "address", "add", f"{gone}/64", "dev", "c1", "nodad")
+        wait_until(lambda: gone in lab.client.output(*text), "it comes back")
+
+
 def test_reload():
     """networkctl reload: changed files, and drop-ins by the rule of systemd; under a transfer."""
     with networkd.lab() as lab, transfer_under_way(lab):

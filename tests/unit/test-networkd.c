@@ -308,8 +308,10 @@ static void endpoints_are_ours_by_default(void) {
         } cases[] = {
                 { "[Match]\nName=*\n", true, 0, "" },
                 { "[X-Underpass]\n", true, 0, "" },
-                { "[X-Underpass]\nTunnel=yes\n", true, ENDPOINT_SUBFLOW, "default for systemd-networkd" },
-                { "[X-Underpass]\nTunnel=yes\n", false, ENDPOINT_BACKUP, "f:1" },
+                { "[X-Underpass]\nRemotePorts=443\n", true, ENDPOINT_SUBFLOW,
+                  "default for systemd-networkd" },
+                { "[X-Underpass]\nRemotePorts=443\n", false, ENDPOINT_BACKUP, "f:1" },
+                { "[X-Underpass]\nLocalPorts=443\n", true, 0, "" },
                 { "[X-Underpass]\nMPTCPEndpoint=none\n", true, 0, ".network:2" },
                 { "[X-Underpass]\nMPTCPEndpoint=signal\n", false, ENDPOINT_SIGNAL, ".network:2" },
         };
