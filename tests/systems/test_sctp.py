@@ -26,6 +26,11 @@ def run(stories, machine, say):
     return machine.output("/usr/bin/python3", INSIDE, *stories, seconds=SECONDS, say=say)
 
 
+def run_unit(machine, say):
+    """The service by its unit, in a guest that has not needed SCTP yet."""
+    return machine.output("/project/tests/systems/inside-unit", say=say)
+
+
 def tell(kernel):
     """All stories came to their end on this kernel."""
     text = GUESTS.result(kernel)
@@ -33,12 +38,9 @@ def tell(kernel):
         assert f"\n{story}: as it should be" in "\n" + text, f"{story} was not told to its end"
 
 
-GUESTS = ahead.Ahead(
-    {
-        kernel: (STORIES[kernel][0], functools.partial(run, STORIES[kernel][1]))
-        for kernel in ahead.selected("systems/sctp", STORIES)
-    }
-)
+JOBS = {kernel: (suite, functools.partial(run, stories)) for kernel, (suite, stories) in STORIES.items()}
+JOBS["unit"] = ("trixie", run_unit)
+GUESTS = ahead.Ahead({name: JOBS[name] for name in ahead.selected("systems/sctp", JOBS)})
 
 
 def test_6_1():
@@ -50,6 +52,11 @@ def test_6_1():
 def test_newest():
     """The same; and a service that is killed, and a port that another program has."""
     tell("newest")
+
+
+def test_unit():
+    """In the sandbox of its unit, under systemd, the service has the module loaded and sets the ports."""
+    assert "the sandboxed service has SCTP loaded and its ports set" in GUESTS.result("unit")
 
 
 if __name__ == "__main__":
