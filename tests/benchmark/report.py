@@ -9,9 +9,11 @@ BASES = ("plain", "plain-sum", "reference")  # configurations that others are co
 
 
 def number(value):
-    """Three significant digits, and all digits of what is larger."""
+    """Three significant digits, and all digits of what is larger; of whole numbers nothing but these."""
     if value is None:
         return "–"
+    if isinstance(value, int):
+        return str(value)
     magnitude = abs(value)
     digits = 2 if magnitude < 10 else 1 if magnitude < 100 else 0
     return f"{value:.{digits}f}"
