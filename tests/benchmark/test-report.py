@@ -107,7 +107,7 @@ class Output(unittest.TestCase):
     def setUp(self):
         failed = Subject(VXLAN, "title of VXLAN", None, failures=["no route\nat all"])
         self.found = results(
-            (Shape("direct"), [subject(OURS, [1, 2, 3]), subject(PLAIN_SUM, [2, 2, 2]), failed])
+            (Shape("direct"), [subject(OURS, [1.0, 2.0, 3.0]), subject(PLAIN_SUM, [2, 2, 2]), failed])
         )
 
     def test_tables(self):
