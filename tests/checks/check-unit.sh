@@ -7,7 +7,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-exposure_max=17  # tenths; 15 with systemd 252
+exposure_max=15  # tenths
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/underpass-unit-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
