@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many links at once, and one that goes up and down all the time: each costs the same, and nothing leaks."""
+
+import os
+import re
+import time
+
+import runner
+import service
+import state
+from host import wait_until
+from test_churn import bpf_objects, pins
+
+LINKS = 500
+FEW = 40
+ROUNDS = 4
+GROUP = 77  # of the links: the kernel takes all of a group away at once
+DESCRIPTORS = 40  # that the service may have open without a tunnel
+FLAPS = 1000
+STEP = 100  # links, or flaps, that are looked at together
+PROFILE = "/etc/underpass/many.conf"
+TEXT = "[Match]\nName=many*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n"
+ROOM = 1024  # kilobytes by which the memory of the service may differ between two times when it has the same to do
+
+
+def batch(host, lines):
+    """Runs many commands of ip."""
+    host.run("ip", "-batch", "-", text="\n".join(lines) + "\n", timeout=300)
+
+
+def attached(host):
+    """How many links have the tunnel."""
+    folders = host.path("/sys/fs/bpf/underpass").glob("*")
+    return sum(bool(re.fullmatch(r"\d+-egress", name)) for folder in folders for name in os.listdir(folder))
+
+
+def reach(host, count):
+    """Waits until so many links have the tunnel, or none has; the time of each further STEP of them."""
+    times, begin = [], time.monotonic()
+    for number in range(STEP, count + 1, STEP) if count else [0]:
+        done = (lambda: attached(host) >= number) if count else (lambda: attached(host) == 0)
+        wait_until(done, f"{number} links have the tunnel", 120)
+        times.append(time.monotonic() - begin)
+        begin = time.monotonic()
+    return times
+
+
+def start(lab):
+    """A bus and the service on the client."""
+    lab.client.start_bus()
+    service.manager_call(lab.client, "ListLinks")
+    return lab.client
+
+
+def add_links(client, count):
+    """Makes so many links."""
+    batch(client, [f"link add many{i} group {GROUP} type veth peer name end{i}" for i in range(count)])
+
+
+def remove_links(client, cookie):
+    """Removes them all, and waits until nothing of their tunnels is left; the memory of the service."""
+    client.run("ip", "link", "delete", "group", GROUP)
+    wait_until(lambda: pins(client) == [], "no pin is left", 60)
+    wait_until(lambda: bpf_objects(client, cookie)[2] == 0, "no BPF link is left", 20)
+    service.manager_call(client, "Reload")
+    assert "underpass-" not in client.output("ip", "link"), "the hop is left"
+    return service.resident_kilobytes(client)
+
+
+def test_500_links_at_once():
+    """Attached by one profile that is written after them. Then a few come and go, again and again."""
+    with runner.TestLab(manager=False) as lab:
+        client = start(lab)
+        add_links(client, LINKS)
+        service.manager_call(client, "Reload")
+        before = service.resident_kilobytes(client)
+        client.write(PROFILE, TEXT)
+        begin = time.monotonic()
+        reload = client.spawn(["underpassctl", "reload"], stdout=-1)
+        times = reach(client, LINKS)
+        seconds = time.monotonic() - begin
+        assert reload.communicate(timeout=60) and reload.returncode == 0
+        assert service.wait_state(client, f"many{LINKS - 1}", service.ACTIVE)
+        assert attached(client) == LINKS
+        cookie = int(next(client.path("/sys/fs/bpf/underpass").iterdir()).name)
+        objects = bpf_objects(client, cookie)
+        assert objects[2] > 2 * LINKS, objects
+        steps = ", ".join(f"{1000 * each / STEP:.1f}" for each in times)
+        grown = service.resident_kilobytes(client) - before
+        runner.note(f"{LINKS} links in {seconds:.2f} s, {grown} kB more; each {STEP}: {steps} ms a link")
+
+        kilobytes = [remove_links(client, cookie)]
+        for _ in range(ROUNDS):
+            add_links(client, FEW)
+            service.manager_call(client, "Reload")
+            wait_until(lambda: attached(client) == FEW, f"{FEW} links have the tunnel", 60)
+            kilobytes.append(remove_links(client, cookie))
+            assert bpf_objects(client, cookie)[:2] == objects[:2]
+            assert service.descriptors(client) <= DESCRIPTORS
+        assert kilobytes[-1] < kilobytes[0] + ROOM, kilobytes
+        runner.note(
+            f"memory afterwards {kilobytes[0]} kB; {ROUNDS} times {FEW} links later {kilobytes[-1]} kB"
+        )
+
+
+def test_1000_flaps():
+    """A link goes down and up under its tunnel."""
+    with runner.TestLab(manager=False) as lab:
+        client = start(lab)
+        client.write(PROFILE, TEXT)
+        flap = ["link set many0 down", "link set many0 up"]
+        batch(client, ["link add many0 type veth peer name end0", "link set end0 up", *flap])
+        service.manager_call(client, "Reload")
+        service.wait_state(client, "many0", service.ACTIVE)
+        wait_until(lambda: "NO-CARRIER" not in client.output("ip", "link"), "the helper devices are up")
+        cookie = int(next(client.path("/sys/fs/bpf/underpass").iterdir()).name)
+
+        def all_there_is():
+            return state.tunnel_state(client), bpf_objects(client, cookie), service.descriptors(client)
+
+        before, kilobytes, begin = all_there_is(), [], time.monotonic()
+        for _ in range(0, FLAPS, STEP):
+            batch(client, flap * STEP)
+            service.manager_call(client, "Reload")
+            kilobytes.append(service.resident_kilobytes(client))
+        seconds = time.monotonic() - begin
+        after = all_there_is()
+        state.assert_same(before[0], after[0], f"{FLAPS} flaps")
+        assert after[1:] == before[1:], (before[1:], after[1:])
+        assert kilobytes[-1] < kilobytes[0] + ROOM, kilobytes
+        runner.note(f"{FLAPS} flaps in {seconds:.1f} s; memory {kilobytes[0]} kB, then {kilobytes[-1]} kB")
+
+
+if __name__ == "__main__":
+    runner.main()
