@@ -98,9 +98,7 @@ def libraries(programs):
     """Shared libraries that these programs are linked with."""
     found = set()
     for program in programs:
-        text = subprocess.run(
-            ["ldd", program], capture_output=True, encoding="utf-8", check=False
-        ).stdout
+        text = subprocess.run(["ldd", program], capture_output=True, encoding="utf-8", check=False).stdout
         found |= set(re.findall(r"(/\S+) \(0x", text))
     return sorted(found)
 

@@ -153,9 +153,7 @@ def main():
         found["udp"] = {name: packets for name, (packets, _) in lab.counters().items() if "udp" in name}
         for host in (lab.client, lab.server):
             host.run("underpassctl", "deactivate", "--all")
-            left = [
-                name for name in os.listdir(host.path("/sys/class/net")) if name.startswith("underpass")
-            ]
+            left = [name for name in os.listdir(host.path("/sys/class/net")) if name.startswith("underpass")]
             assert not left, f"{host.name}: {left} stayed"
     print(json.dumps(found), flush=True)
 

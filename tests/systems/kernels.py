@@ -74,9 +74,7 @@ class Apt:
         for name in ("lists/partial", "archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "sources.list").write_text(
-            f"deb [signed-by={KEYRING}] {archive()} {suite} main\n"
-        )
+        (self.folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {archive()} {suite} main\n")
         settings = {
             "Dir::Etc::sourcelist": self.folder / "sources.list",
             "Dir::Etc::sourceparts": "/dev/null",

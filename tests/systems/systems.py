@@ -22,7 +22,8 @@ import traffic
 from host import wait_until
 from lab import LINKS, PORT, Lab, address
 
-UPLINKS = {"first": ("c0", 100), "second": ("c1", 200)}
+# Interface -> (profile of NetworkManager, metric of its routes)
+PROFILES = {"c0": ("first", 100), "c1": ("second", 200), "s0": ("server", 100)}
 WITHIN = 3.0  # seconds from link up to a tunnelled subflow
 RELEASES = roots.RELEASES
 
@@ -37,42 +38,69 @@ def disk(release, folder):
     return [stage, root]
 
 
-class Systems(runner.TestLab):
-    """Client and server of a release, booted and set up. client, server: the network manager of each. tunnel:
-    whether the profiles ask for the tunnel."""
+class Machines(runner.TestLab):
+    """Machines of a release; the lab of Systems, or another."""
 
-    def __init__(self, release, client="NetworkManager", server="networkd", tunnel=True):
+    def __init__(self, release):
         super().__init__(stage=False)
         self._release = release
-        self._managers = {"client": client, "server": server}
+        self._layers = None
+
+    def _start(self):
+        """The machines are made one by one."""
+
+    def machine(self, name, managers):
+        """A machine that is off."""
+        self._layers = self._layers or disk(self._release, self.folder)
+        machine = Machine(name, self.folder / name, self._layers, managers)
+        self.hosts.append(machine)
+        machine.start()
+        return machine
+
+    def tail_of_logs(self):
+        """The lab's logs, and what the journals of the machines say."""
+        parts = [super().tail_of_logs()]
+        for machine in self.hosts:
+            if isinstance(machine, Machine) and machine.booted:
+                units = ("underpass", "NetworkManager", "systemd-networkd", "dbus")
+                options = [f"--unit={unit}" for unit in units]
+                parts += [f"--- journal of {machine.name}", machine.journal(*options, "--lines=60")]
+                parts += [machine.run("underpassctl", "status", check=False).stdout]
+        return "\n".join(parts)
+
+
+class Systems(Machines):
+    """Client and server of a release, booted and set up. client, server: the network manager of each, or two for
+    the client: one for each uplink. tunnel: whether the profiles ask for the tunnel."""
+
+    def __init__(self, release, client="NetworkManager", server="networkd", tunnel=True):
+        super().__init__(release)
+        uplinks = (client, client) if isinstance(client, str) else client
+        self._managers = dict(zip(("c0", "c1", "s0"), (*uplinks, server)))
         self._tunnel = tunnel
 
     def _start(self):
-        layers = disk(self._release, self.folder)
-        self.client, self.server = (self._machine(name, layers) for name in ("client", "server"))
+        self.client = self.machine("client", {self._managers["c0"], self._managers["c1"]})
+        self.server = self.machine("server", {self._managers["s0"]})
         self.middlebox = self._host("middlebox", None)
         self.middlebox.sysctl("net.ipv4.ip_forward", 1)
         self.middlebox.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.strip_mptcp(True)
         for machine in (self.client, self.server):
-            if self.manager(machine) == "networkd":
-                self._write_network_files(machine)
+            self._write_network_files(machine)
             self.plug(machine)
             machine.boot()
         for machine in (self.client, self.server):
             machine.wait_running()
-            if self.manager(machine) == "NetworkManager":
-                self._add_profiles(machine)
+            self._add_profiles(machine)
 
-    def _machine(self, name, layers):
-        machine = Machine(name, self.folder / name, layers, (self._managers[name],))
-        self.hosts.append(machine)
-        machine.start()
-        return machine
+    def manager(self, machine, interface=None):
+        """Name of the network manager of an interface, or of the first one of a machine."""
+        return self._managers[interface or self.interfaces(machine)[0]]
 
-    def manager(self, machine):
-        """Name of the network manager of a machine."""
-        return self._managers[machine.name]
+    def managed(self, machine, manager):
+        """Interfaces of a machine that a network manager is there for."""
+        return [name for name in self.interfaces(machine) if self._managers[name] == manager]
 
     def interfaces(self, machine):
         """Interfaces of a machine."""
@@ -114,8 +142,8 @@ class Systems(runner.TestLab):
         return {"tunnel": "yes", "remote-ports": PORT, "mptcp-endpoint": "subflow"}
 
     def _add_profiles(self, machine):
-        profiles = UPLINKS if machine is self.client else {"server": ("s0", 100)}
-        for name, (interface, metric) in profiles.items():
+        for interface in self.managed(machine, "NetworkManager"):
+            name, metric = PROFILES[interface]
             machine.add_profile(name, interface, **self.profile_properties(interface, metric))
             machine.run("nmcli", "connection", "modify", name, "connection.mptcp-flags", "disabled")
             if self._tunnel:
@@ -125,7 +153,12 @@ class Systems(runner.TestLab):
             machine.up(name)
 
     def _write_network_files(self, machine):
-        for interface in self.interfaces(machine):
+        mine = self.managed(machine, "networkd")
+        if len(machine.managers) > 1:
+            others = "".join(f"interface-name:{interface};" for interface in mine)
+            text = f"[device-of-networkd]\nmatch-device={others}\nmanaged=0\n"
+            machine.write("/etc/NetworkManager/conf.d/networkd.conf", text)
+        for interface in mine:
             metric = 200 if interface == "c1" else 100
             lines = ["[Match]", f"Name={interface}", "[Network]", "IPv6AcceptRA=no"]
             for family, length in ((4, 24), (6, 64)):
@@ -151,30 +184,17 @@ class Systems(runner.TestLab):
 
     def up(self, machine, interface):
         """The network manager of a machine brings a link up."""
-        if self.manager(machine) == "NetworkManager":
-            profiles = {pair[0]: name for name, pair in UPLINKS.items()} | {"s0": "server"}
-            machine.up(profiles[interface])
+        if self.manager(machine, interface) == "NetworkManager":
+            machine.up(PROFILES[interface][0])
         else:
             machine.run("networkctl", "up", interface)
 
     def down(self, machine, interface):
         """The network manager of a machine takes a link down."""
-        if self.manager(machine) == "NetworkManager":
-            profiles = {pair[0]: name for name, pair in UPLINKS.items()} | {"s0": "server"}
-            machine.down(profiles[interface])
+        if self.manager(machine, interface) == "NetworkManager":
+            machine.down(PROFILES[interface][0])
         else:
             machine.run("networkctl", "down", interface)
-
-    def tail_of_logs(self):
-        """The lab's logs, and what the journals of the machines say."""
-        parts = [super().tail_of_logs()]
-        for machine in (self.client, self.server):
-            if machine is not None and machine.booted:
-                units = ("underpass", "NetworkManager", "systemd-networkd", "dbus")
-                options = [f"--unit={unit}" for unit in units]
-                parts += [f"--- journal of {machine.name}", machine.journal(*options, "--lines=60")]
-                parts += [machine.run("underpassctl", "status", check=False).stdout]
-        return "\n".join(parts)
 
 
 def count_plain(lab):

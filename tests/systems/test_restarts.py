@@ -50,7 +50,7 @@ def revive(machine, unit):
 def settle(lab, machine):
     """Waits until the network manager and the service of a machine have found their way again."""
     if lab.manager(machine) == "NetworkManager":
-        profiles = set(systems.UPLINKS)
+        profiles = {systems.PROFILES[interface][0] for interface in lab.interfaces(machine)}
 
         def active():
             answer = machine.run("nmcli", "-g", "name,state", "connection", "show", "--active", check=False)
