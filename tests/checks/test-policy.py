@@ -13,6 +13,7 @@ import unittest
 import xml.etree.ElementTree
 
 NAME = "org.underpass1"
+SIGNAL = "org.example.Signals"
 PATH = "/org/underpass1"
 NOBODY = 65534
 SKIPPED = 77
@@ -67,12 +68,15 @@ def mock(address):
     bus = dbus.bus.BusConnection(address)
 
     def on_message(_, message):
+        if message.get_interface() == SIGNAL:
+            print("heard", message.get_member(), flush=True)
         if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL:
             return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
         bus.send_message(dbus.lowlevel.MethodReturnMessage(message))
         return dbus.lowlevel.HANDLER_RESULT_HANDLED
 
     bus.add_message_filter(on_message)
+    bus.add_match_string(f"type='signal',interface='{SIGNAL}'")
     bus.request_name(NAME)
     print("ready", flush=True)
     GLib.MainLoop().run()
@@ -92,6 +96,7 @@ class PolicyTest(unittest.TestCase):
 
         cls.addClassCleanup(end)
         assert process.stdout.readline()
+        return process
 
     @classmethod
     def setUpClass(cls):
@@ -102,7 +107,7 @@ class PolicyTest(unittest.TestCase):
         with open(f"{folder.name}/bus.conf", "w", encoding="utf-8") as file:
             file.write(BUS_CONFIG.format(folder=folder.name, policy=cls.policy))
         cls.spawn("dbus-daemon", f"--config-file={folder.name}/bus.conf", "--nofork", "--print-address")
-        cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address)
+        cls.mock = cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address)
 
     def call(self, user, destination, path, method, *arguments):
         """Standard error of dbus-send: empty when the call got through."""
@@ -131,6 +136,15 @@ class PolicyTest(unittest.TestCase):
                     self.assertEqual(error, "")
                 else:
                     self.assertIn("AccessDenied", error)
+
+    def test_signals_of_others_arrive(self):
+        """systemd-networkd is a user of its own, and what it tells must reach the service. What root says after that
+        ends the wait when it does not."""
+        for user, member in ((NOBODY, "Others"), (0, "Root")):
+            subprocess.run(["dbus-send", f"--bus={self.address}", "--type=signal", PATH, f"{SIGNAL}.{member}"],
+                           user=user, group=user, extra_groups=[], stdin=subprocess.DEVNULL, timeout=30, check=True)
+        self.assertEqual(self.mock.stdout.readline(), b"heard Others\n")
+        self.assertEqual(self.mock.stdout.readline(), b"heard Root\n")
 
     def test_others_may_not_take_the_name(self):
         request = ("org.freedesktop.DBus", "/", "org.freedesktop.DBus.RequestName", f"string:{NAME}", "uint32:0")

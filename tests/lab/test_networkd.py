@@ -171,6 +171,16 @@ def test_reload():
         service.wait_state(lab.client, "c1", service.ACTIVE)
 
 
+def test_signals_are_enough():
+    """A reload that changes nothing but the profile of a link without addresses: netlink has nothing to tell."""
+    head = "[Match]\nName=c1\n[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    with networkd.lab() as lab:
+        for lines, expected in ((networkd.CLIENT, service.ACTIVE), ((), "off")) * 3:
+            lab.client.write(networkd.file_of("c1"), head + networkd.section(lines))
+            networkd.reload(lab.client)
+            service.wait_state(lab.client, "c1", expected)
+
+
 def test_reload_takes_profiles_away_and_back():
     """A section that is written or removed counts from networkctl reload on."""
     with networkd.lab("MTU=1400") as lab:
