@@ -61,8 +61,9 @@ class Ahead:
             else:
                 self._said[name].append(text)
 
-    def result(self, name):
-        """What the job returns, once it has; everything it had to say has been said then."""
+    def result(self, name, part=None):
+        """What the job returns, once it has; part: a future that the job completes on its way, of which the
+        result is wanted. Everything that the job has had to say has been said then."""
         reason = guest.obstacle()
         if reason:
             raise runner.Skip(reason)
@@ -74,6 +75,11 @@ class Ahead:
                 runner.note(text)
             self._said[name].clear()
         try:
+            if part:
+                both = (part, self._futures[name])
+                concurrent.futures.wait(both, return_when=concurrent.futures.FIRST_COMPLETED)
+                if part.done():
+                    return part.result()
             return self._futures[name].result()
         finally:
             with self._lock:

@@ -4,7 +4,7 @@
 files, the service has CAP_BPF and CAP_NET_ADMIN and nothing more, and MPTCP goes through a middlebox
 that strips its options.
 
-The last line tells in JSON what was found. May touch: the guest.
+The last line, which begins with "found: ", tells in JSON what was found. May touch: the guest.
 """
 
 import json
@@ -22,6 +22,7 @@ import traffic
 from lab import LINKS, PORT, address
 
 SIZE = 1_000_000
+RESULT = "found: "
 UPLINKS = {"c0": 100, "c1": 200}
 PATIENCE = 60.0  # a guest is slow
 PROFILE = """[Match]
@@ -153,9 +154,11 @@ def main():
         found["udp"] = {name: packets for name, (packets, _) in lab.counters().items() if "udp" in name}
         for host in (lab.client, lab.server):
             host.run("underpassctl", "deactivate", "--all")
-            left = [name for name in os.listdir(host.path("/sys/class/net")) if name.startswith("underpass")]
+            left = [
+                name for name in os.listdir(host.path("/sys/class/net")) if name.startswith("underpass")
+            ]
             assert not left, f"{host.name}: {left} stayed"
-    print(json.dumps(found), flush=True)
+    print(RESULT + json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

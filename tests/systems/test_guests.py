@@ -3,6 +3,7 @@
 """The data path on the kernels of three Debian releases, in guests: programs load, attach, and carry MPTCP
 through a middlebox that strips its options."""
 
+import concurrent.futures
 import functools
 import json
 import pathlib
@@ -14,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 import ahead
 import runner
 
+RESULT = "found: "
 INSIDE = "/project/tests/systems/inside_mptcp.py"
 CAP_BPF_AND_NET_ADMIN = (1 << 39) | (1 << 12)
 PROGRAMS_SECONDS = 400
@@ -44,10 +46,12 @@ def mptcp(kernel, machine, say):
     """Attached by the service, with two capabilities, the programs carry MPTCP through a middlebox that
     strips its options; the status names hook and hop."""
     _, hook, hop = KERNELS[kernel]
-    text = machine.output("/usr/bin/python3", INSIDE, seconds=STORY_SECONDS)
-    for line in text.splitlines()[:-1]:
-        say(line)
-    found = json.loads(text.splitlines()[-1])
+    text = machine.output(
+        *("/usr/bin/python3", INSIDE),
+        seconds=STORY_SECONDS,
+        say=lambda line: line.startswith(RESULT) or say(line),
+    )
+    found = json.loads(text.splitlines()[-1].removeprefix(RESULT))
     kind, device = found["hop"]
     assert found["kernel"] == machine.release
     assert found["hook"] == hook and found["features"]["tcx"] == (hook == "tcx"), found
@@ -62,38 +66,31 @@ def mptcp(kernel, machine, say):
 
 STEPS = {step.__name__: step for step in (capabilities, programs, mptcp)}
 NAMES = [f"{kernel}_{step}" for kernel in KERNELS for step in STEPS]
-SELECTED = ahead.selected("systems/guests", NAMES)
+OUTCOMES = {name: concurrent.futures.Future() for name in ahead.selected("systems/guests", NAMES)}
 
 
 def all_steps(kernel, machine, say):
-    """The steps of this run on one kernel: name -> (what it said, why it failed or None)."""
-    outcome = {}
+    """The steps of this run on one kernel."""
     for name, step in STEPS.items():
-        if f"{kernel}_{name}" not in SELECTED:
+        outcome = OUTCOMES.get(f"{kernel}_{name}")
+        if outcome is None:
             continue
-        said = []
         try:
-            step(kernel, machine, said.append)
-            outcome[name] = (said, None)
+            outcome.set_result(step(kernel, machine, say))
         except Exception as error:  # pylint: disable=broad-except  (raised again where it belongs)
-            outcome[name] = (said, error)
-    return outcome
+            outcome.set_exception(error)
 
 
 def tell(kernel, name):
-    """Waits for the guest with this kernel and tells one of its steps."""
-    said, error = GUESTS.result(kernel)[name]
-    for text in said:
-        runner.note(text)
-    if error:
-        raise error
+    """Waits for one of the steps in the guest with this kernel."""
+    GUESTS.result(kernel, OUTCOMES[f"{kernel}_{name}"])
 
 
 GUESTS = ahead.Ahead(
     {
         kernel: (suite, functools.partial(all_steps, kernel))
         for kernel, (suite, *_) in KERNELS.items()
-        if any(name.startswith(f"{kernel}_") for name in SELECTED)
+        if any(name.startswith(f"{kernel}_") for name in OUTCOMES)
     }
 )
 for _kernel in KERNELS:
