@@ -10,7 +10,6 @@ import runner
 import service
 from host import CommandError, wait_until
 from lab import PORT, address
-from state import tunnel_state
 
 FOLDER = "/etc/systemd/network"
 PROGRAM = "/lib/systemd/systemd-networkd"
@@ -142,11 +141,3 @@ def lab(*more):
 def settings(host, interface):
     """Settings of a link: key -> (value, source, origin)."""
     return {key: tuple(rest) for key, *rest in service.link(host, interface)["Settings"]}
-
-
-def built(host):
-    """What the service has built in the kernel, as soon as the helper devices have come to rest."""
-    wait_until(
-        lambda: "NO-CARRIER" not in tunnel_state(host)["links"], f"{host.name}: all have their carrier"
-    )
-    return tunnel_state(host)

@@ -5,6 +5,8 @@ import difflib
 import json
 import re
 
+from host import wait_until
+
 # What is true of a host at one moment, and the command that tells it. No statistics: they change by
 # themselves.
 COMMANDS = {
@@ -46,8 +48,16 @@ def programs(host, *interfaces):
     }
 
 
+# The kernel gives a bridge its carrier a moment after its ports have theirs.
+UNSETTLED = re.compile(r"\bunderpass-\S+: <[^>]*NO-CARRIER")
+
+
 def tunnel_state(host):
-    """What a tunnel is made of in the kernel, by topic."""
+    """What a tunnel is made of in the kernel, by topic, as soon as its helper devices have come to rest."""
+    wait_until(
+        lambda: not UNSETTLED.search(host.output(*COMMANDS["links"])),
+        f"{host.name}: the helper devices have their carrier",
+    )
     topics = ("links", "programs on links", "pins", "MPTCP endpoints")
     return normalised({topic: host.run(*COMMANDS[topic]).stdout for topic in topics})
 

@@ -68,7 +68,7 @@ def test_networkmanager_watches():
         devices = ("nmcli", "-t", "-f", "device,state", "device")
         wait_until(lambda: "c0:connected (externally)" in lab.client.output(*devices), "it watches", 10)
         service.manager_call(lab.client, "Reload")
-        built = networkd.built(lab.client)
+        built = tunnel_state(lab.client)
         del built[
             "links"
         ]  # a NetworkManager that ends changes details of all devices, also of those of others

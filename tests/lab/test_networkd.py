@@ -208,7 +208,7 @@ def test_bad_value():
 def test_reconfigure_during_transfer():
     """networkctl reconfigure makes all of the link's configuration anew; the tunnel does not even blink."""
     with networkd.lab() as lab:
-        built = networkd.built(lab.client)
+        built = tunnel_state(lab.client)
         with transfer_under_way(lab):
             for _ in range(3):
                 lab.client.run("networkctl", "reconfigure", "c1")
@@ -220,7 +220,7 @@ def test_reconfigure_during_transfer():
 def networkd_restarted(number):
     """networkd ends and starts again on both hosts in the middle of a transfer."""
     with networkd.lab() as lab:
-        built = {host: networkd.built(host) for host in (lab.client, lab.server)}
+        built = {host: tunnel_state(host) for host in (lab.client, lab.server)}
         with transfer_under_way(lab):
             for host, interfaces in ((lab.client, networkd.UPLINKS), (lab.server, ("s0",))):
                 networkd.stop(host, number)
@@ -269,7 +269,7 @@ def is_told(host, interface):
 def test_service_and_networkd_killed():
     """Both at once: the next service waits for networkd before it touches what it finds."""
     with networkd.lab() as lab:
-        built = networkd.built(lab.client)
+        built = tunnel_state(lab.client)
         with transfer_under_way(lab):
             networkd.stop(lab.client, signal.SIGKILL)
             service.kill(lab.client)
