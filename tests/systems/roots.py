@@ -12,8 +12,6 @@ these two folders and FOLDER. Packages come from the archive that this machine's
 """
 
 import concurrent.futures
-import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -24,10 +22,11 @@ import subprocess
 import sys
 import time
 
+import cache
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "underpass-tests"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASES = ("bookworm", "trixie", "sid")
 LAYOUT = "1"  # of the cache; another number makes everything anew
@@ -43,11 +42,6 @@ DPKG_OPTIONS = (
 
 class RootError(RuntimeError):
     """A root cannot be made on this machine, most often because the archive cannot be reached."""
-
-
-def say(text):
-    """A line of progress."""
-    print(f"      | {text}", flush=True)
 
 
 def packages(path, section=None):
@@ -109,15 +103,6 @@ def proxy_options():
             yield f'{name} "{value}"'
 
 
-@contextlib.contextmanager
-def locked(name):
-    """Two runs on one machine take turns with what is called so."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / f"{name}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def run_quietly(command, what, log, **arguments):
     """Runs a command whose output nobody wants to see unless it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -157,22 +142,26 @@ def made(folder, release, name, make):
 def make_root(release, target):
     """Makes a root by mmdebstrap."""
     begin = time.monotonic()
-    say(f"{release}: making a root with {len(system_packages())} packages and what they depend on")
+    cache.progress(
+        f"{release}: making a root with {len(system_packages())} packages and what they depend on"
+    )
     command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(system_packages())}"]
     command += [f"--aptopt={option}" for option in (*APT_OPTIONS, *proxy_options())]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     # Each machine gets a name and an identity of its own when it boots.
     command += ['--customize-hook=rm -f "$1"/etc/hostname; : >"$1"/etc/machine-id']
     source = f"deb [signed-by={KEYRING}] {archive()} {release} main"
-    run_quietly([*command, release, target, source], f"mmdebstrap {release}", CACHE / f"{release}-root.log")
-    say(f"{release}: root made in {time.monotonic() - begin:.0f} s")
+    run_quietly(
+        [*command, release, target, source], f"mmdebstrap {release}", cache.folder() / f"{release}-root.log"
+    )
+    cache.progress(f"{release}: root made in {time.monotonic() - begin:.0f} s")
 
 
 def root(release):
     """The root of a release, made when it is missing."""
-    with locked(release):
+    with cache.locked(release):
         name = key(release, system_packages())
-        return made(CACHE / "roots", release, name, lambda partial: make_root(release, partial))
+        return made(cache.folder() / "roots", release, name, lambda partial: make_root(release, partial))
 
 
 def in_layers(upper, lower, script, what, log, binds=()):
@@ -208,30 +197,33 @@ def in_layers(upper, lower, script, what, log, binds=()):
 def make_compilers(release, lower, target):
     """Makes the layer with the compilers."""
     begin = time.monotonic()
-    say(f"{release}: adding {len(build_packages())} packages for building")
+    cache.progress(f"{release}: adding {len(build_packages())} packages for building")
     script = (
         "apt-get -q update\n"
         f"apt-get -q -y install --no-install-recommends {' '.join(build_packages())}\n"
         "apt-get clean\nrm -rf /var/lib/apt/lists/*"
     )
     in_layers(
-        target, lower, script, f"installing compilers in {release}", CACHE / f"{release}-compilers.log"
+        target,
+        lower,
+        script,
+        f"installing compilers in {release}",
+        cache.folder() / f"{release}-compilers.log",
     )
-    say(f"{release}: compilers added in {time.monotonic() - begin:.0f} s")
+    cache.progress(f"{release}: compilers added in {time.monotonic() - begin:.0f} s")
 
 
 def compilers(release, lower):
     """The layer with the compilers, made when it is missing."""
-    with locked(release):
+    with cache.locked(release):
         name = key(release, system_packages(), build_packages())
         make = lambda partial: make_compilers(release, lower, partial)  # noqa: E731
-        return made(CACHE / "compilers", release, name, make)
+        return made(cache.folder() / "compilers", release, name, make)
 
 
 # Only what gets installed is built: the tests of the project run on the machine itself.
 BUILD_SCRIPT = """
 if [ ! -e /build/build.ninja ]; then
-        rm -rf /build/* /build/.[!.]*
         meson setup --prefix=/usr /build /source
 fi
 targets=$(meson introspect --targets /build | /usr/bin/python3 -c '
@@ -252,14 +244,14 @@ def build_project(release, stage):
     tools = compilers(release, lower)
     build = BUILD / "systems" / release
     begin = time.monotonic()
-    with locked(f"{release}-{hashlib.sha256(str(build).encode()).hexdigest()[:12]}"):
+    with cache.locked(f"{release}-{hashlib.sha256(str(build).encode()).hexdigest()[:12]}"):
         build.mkdir(parents=True, exist_ok=True)
-        mark = build / ".made-in"
+        mark = build.with_name(f"{release}.made-in")  # the compilers
         if not mark.exists() or mark.read_text() != tools.name:
             shutil.rmtree(build)
             build.mkdir()
             mark.write_text(tools.name)
-            say(f"{release}: building the project")
+            cache.progress(f"{release}: building the project")
         scratch = stage.with_name(stage.name + ".build")
         scratch.mkdir(parents=True)
         stage.mkdir(parents=True)
@@ -273,7 +265,7 @@ def build_project(release, stage):
             raise AssertionError(str(error)) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    say(f"{release}: project built and installed in {time.monotonic() - begin:.0f} s")
+    cache.progress(f"{release}: project built and installed in {time.monotonic() - begin:.0f} s")
     return lower
 
 
