@@ -177,7 +177,7 @@ class Demo:
         say("\n(d) Down")
         self.bring("down")
         for name, then in before.items():
-            text = state.difference(then, state.host_state(getattr(self.lab, name)))
+            text = state.difference(then, state.settled(getattr(self.lab, name), then))
             claim(
                 f"{name}: links, addresses, tc, BPF, sysctls, MPTCP endpoints and pins are as before",
                 not text,

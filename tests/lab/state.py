@@ -4,6 +4,7 @@
 import difflib
 import json
 import re
+import time
 
 from host import wait_until
 
@@ -107,3 +108,12 @@ def assert_same(before, after, what):
     """AssertionError with the diff unless both states are equal."""
     text = difference(before, after)
     assert not text, f"{what}: the state of the host differs\n{text}"
+
+
+def settled(host, expected, seconds=10):
+    """The state of a host, given it some time to become the expected one: signals may reach the service after
+    nmcli has ended, and helper devices go after the last link."""
+    end = time.monotonic() + seconds
+    while difference(expected, found := host_state(host)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found

@@ -73,6 +73,8 @@ def test_udp_dropped():
         )
         counted(lab, fallback_silence=2, plain_blocked=1, flows_opened=4, flows_established=0)
         service.set_keys(lab.client, "first", "fallback-after=1", options=("--reapply",))
+        # NetworkManager tells the service of it after it has answered.
+        wait_until(lambda: service.link(lab.client, "c0")["FallbackAfter"] == 1, "the new value is in force")
         server.listen(PORT + 2)
         sooner = timed_connect(client, "sooner", SYN_INTERVAL - 0.2, SYN_INTERVAL + 0.9, port=PORT + 2)
         counted(lab, fallback_silence=3, flows_opened=5)

@@ -148,7 +148,7 @@ def kind_works(kind):
         judged(lab, client)
         assert not drops(lab), f"{drops(lab)}"
         take_down(lab)
-        state.assert_same(before, state.host_state(lab.client), "down")
+        state.assert_same(before, state.settled(lab.client, before), "down")
 
 
 def test_netkit():
@@ -282,7 +282,7 @@ def ingress_works(value, merges):
         assert all(number > 0 for number in found) if merges else found == [0, 0], f"{found}"
         assert not drops(lab), f"{drops(lab)}"
         take_down(lab)
-        state.assert_same(before, state.host_state(lab.client), "down")
+        state.assert_same(before, state.settled(lab.client, before), "down")
 
 
 def test_ingress_auto():

@@ -3,7 +3,6 @@
 """systemd-networkd in NetworkManager's place: subflows come as quickly, files and drop-ins count as they do
 for networkd itself, restarts cost no packet, and what is taken down is as it was."""
 
-import contextlib
 import signal
 import statistics
 import time
@@ -39,9 +38,7 @@ def wait_setting(host, interface, key, expected):
 
 def wait_same(before, host, what):
     """Waits until the state of a host is the same again."""
-    with contextlib.suppress(TimeoutError):
-        wait_until(lambda: not state.difference(before, state.host_state(host)), what, 5)
-    state.assert_same(before, state.host_state(host), what)
+    state.assert_same(before, state.settled(host, before), what)
 
 
 def timed_subflows(lab, client, family, connect, disconnect):

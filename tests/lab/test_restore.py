@@ -6,7 +6,6 @@ import runner
 import service
 import state
 import traffic
-from host import wait_until
 from lab import address
 
 
@@ -46,23 +45,8 @@ def restored(*pairs, endpoints="NetworkManager"):
             lab.client.down(profile)
         lab.server.down("server")
         for host in (lab.client, lab.server):
-            state.assert_same(before[host.name], settled(host, before[host.name]), f"{host.name} after down")
-
-
-def settled(host, expected):
-    """The state of a host, given it up to 3 s to become the expected one: signals may reach the service
-    after nmcli ends."""
-    found = {}
-
-    def same():
-        found["state"] = state.host_state(host)
-        return not state.difference(expected, found["state"])
-
-    try:
-        wait_until(same, "as before", 3)
-    except TimeoutError:
-        pass
-    return found["state"]
+            then = before[host.name]
+            state.assert_same(then, state.settled(host, then), f"{host.name} after down")
 
 
 def test_down_restores():
@@ -95,7 +79,7 @@ def test_deactivate_restores_the_running_link():
             assert "mtu 1400" in lab.client.output("ip", "link", "show", "c0")
             lab.client.run("underpassctl", *words)
             service.wait_state(lab.client, "c0", "off")
-            state.assert_same(before, settled(lab.client, before), " ".join(words))
+            state.assert_same(before, state.settled(lab.client, before), " ".join(words))
             lab.client.run("underpassctl", "activate", "c0")
 
 

@@ -63,7 +63,7 @@ def works(lab):
     lab.client.path("/etc/underpass/upper.conf").unlink()
     lab.client.run("underpassctl", "reload")
     service.wait_state(lab.client, UPPER, "off")
-    state.assert_same(before, state.host_state(lab.client), "the file is gone")
+    state.assert_same(before, state.settled(lab.client, before), "the file is gone")
 
 
 def test_bridge():
