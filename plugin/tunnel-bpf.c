@@ -186,12 +186,14 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         r = tunnel_saved_set(tunnel, ifindex, &saved);
         if (r == 0)
                 r = tunnel_hop_fill_slot(tunnel, saved.slot, ifindex, path);
-        if (r == 0)
-                r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         if (r == 0 && tunnel->hook == TUNNEL_HOOK_CLSACT)
                 r = tunnel_hook_own_clsact(tunnel, ifindex, &saved);
         if (r == 0)
                 r = attach_directions(tunnel, ifindex, raw_ip);
+        /* Without it no flow begins: a SYN that is taken while only one program is there would be answered in
+         * the other form. */
+        if (r == 0)
+                r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         /* An earlier service that used clsact may have left its qdisc. */
         if (r == 0 && tunnel->hook == TUNNEL_HOOK_TCX)
                 r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
@@ -208,6 +210,9 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         struct underpass_saved saved = {};
         int result, r;
 
+        /* First, for the same reason as last in tunnel_attach(). */
+        if (tunnel->loaded)
+                (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
         result = tunnel_detach_xdp(tunnel, ifindex);
         for (size_t i = 0; i < ELEMENTS(order); i++) {
                 _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, order[i]);
@@ -227,7 +232,6 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 /* Last: without it the programs would drop. */
                 (void) tunnel_hop_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
         }
-        (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
         return result;
 }

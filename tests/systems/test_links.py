@@ -91,6 +91,9 @@ def test_trixie_two_managers():
     """networkd has one uplink and NetworkManager the other; then NetworkManager has both; then the host sleeps."""
     with systems.Systems("trixie", ("networkd", "NetworkManager")) as lab:
         _, client = traffic.pair(lab)
+        for machine in (lab.client, lab.server):
+            for interface in lab.interfaces(machine):
+                service.wait_state(machine, interface, service.ACTIVE)
         systems.tunnelled(lab, client, "each its own")
         client.close("each its own")
         hand_over(lab, client)
