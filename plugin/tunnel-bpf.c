@@ -190,8 +190,8 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 r = tunnel_hook_own_clsact(tunnel, ifindex, &saved);
         if (r == 0)
                 r = attach_directions(tunnel, ifindex, raw_ip);
-        /* Without it no flow begins: a SYN that is taken while only one program is there would be answered in
-         * the other form. */
+        /* Without it no flow begins: a SYN that is taken while only one program is there would be answered
+         * in the other form. */
         if (r == 0)
                 r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         /* An earlier service that used clsact may have left its qdisc. */

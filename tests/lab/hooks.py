@@ -129,13 +129,17 @@ def programs(interface, hook):
 
 
 def query(*interfaces):
-    """Prints who sits on the tcx hooks; null where the kernel has none."""
-    try:
-        found = {link: {hook: programs(link, hook) for hook in ("ingress", "egress")} for link in interfaces}
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        found = None
+    """Prints who sits on the tcx hooks; null where the kernel has none. What vanishes meanwhile is left out."""
+    found = {}
+    for link in interfaces:
+        try:
+            found[link] = {hook: programs(link, hook) for hook in ("ingress", "egress")}
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                found = None
+                break
+            if error.errno not in (errno.ENODEV, None):  # None: if_nametoindex() knows no other error
+                raise
     print(json.dumps(found))
 
 
