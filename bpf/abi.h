@@ -4,7 +4,7 @@
 /*
  * What the BPF programs and the service agree upon: the layout of every map, the limits and the counters.
  *
- * Room: fixed-width structs, enums and limits, nothing else. Compiled by clang for BPF and by gcc or clang
+ * Compiled by clang for BPF and by gcc or clang
  * for the host, so no pointer, no padding that is not named, no type whose width depends on the machine. Any
  * change of a layout bumps UNDERPASS_ABI_VERSION: the service then loads afresh instead of adopting old
  * pins.
@@ -208,6 +208,7 @@ enum underpass_saved_flag {
         UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* programs for devices without Ethernet header */
         UNDERPASS_SAVED_FROM_FILE = 1U << 2,      /* a profile of this source asked for the tunnel, … */
         UNDERPASS_SAVED_FROM_NETWORKD = 1U << 3,  /* … without any of these: one of NetworkManager */
+        UNDERPASS_SAVED_FROM = UNDERPASS_SAVED_FROM_FILE | UNDERPASS_SAVED_FROM_NETWORKD,
 };
 
 /*

@@ -5,7 +5,7 @@
  * Ingress in front of the driver's GRO (native XDP): established flows become TCP before packets are merged,
  * so the stack sees few large ones. Everything else goes on as it came, to the program in tc.
  *
- * Room: BPF only; the first bytes of a frame and the map of flows. There is no skb yet, so no checksum state
+ * There is no skb yet, so no checksum state
  * that would have to hear of the change.
  */
 

@@ -4,8 +4,6 @@
 /*
  * Flows: decided once, by their SYN, and remembered. Which SYNs of ours leave in the tunnel, which SYNs that
  * come in UDP are taken, and when a handshake counts as answered.
- *
- * Room: maps and header copies; does not touch packets except to read options.
  */
 
 #include "options.h"

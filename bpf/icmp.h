@@ -4,8 +4,6 @@
 /*
  * ICMP and ICMPv6 errors that quote one of our datagrams: turned into errors about the TCP segment, so that
  * path MTU discovery and "connection refused" work. Rare packets, so everything goes by helper calls.
- *
- * Room: BPF only; maps and packets.
  */
 
 #include "flow.h"

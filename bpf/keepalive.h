@@ -5,8 +5,6 @@
  * NATs forget a UDP mapping after some 30 s of silence, while applications rely on hours (RFC 5382). So the
  * sockets of tunnelled flows get TCP keepalive without their application's help: a sockops program on the
  * root of the cgroup tree, which sees every TCP connection being established, subflows of MPTCP included.
- *
- * Room: BPF only; maps and socket options.
  */
 
 #include "flow.h"

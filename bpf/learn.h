@@ -4,8 +4,6 @@
 /*
  * What else a packet of the peer tells about a flow: a plain SYN ends a tunnelled one, a plain answer shows
  * whether MPTCP options got through, and a datagram of a flow that was forgotten brings it back.
- *
- * Room: BPF only; maps, header copies and the sockets of this host.
  */
 
 #include "flow.h"

@@ -4,7 +4,7 @@
 /*
  * The maps of the object (layouts: abi.h) and the counters.
  *
- * Room: BPF only. All maps are pinned by the service, one set per network namespace.
+ * All maps are pinned by the service, one set per network namespace.
  */
 
 #include <linux/bpf.h>

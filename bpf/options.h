@@ -3,8 +3,6 @@
 
 /*
  * TCP options: what a SYN or SYN-ACK says in them, and the MSS that it may ask for.
- *
- * Room: packets only, no maps; global functions for the reasons that packet.h gives.
  */
 
 #include "packet.h"

@@ -4,7 +4,7 @@
 /*
  * Reading and writing packets: where the layer 4 header is, a copy of it, and the way back into the packet.
  *
- * Room: packets only, no maps. Headers at their usual place (IPv4 without options, IPv6 without extension
+ * Headers at their usual place (IPv4 without options, IPv6 without extension
  * headers) are read and written directly, at constant offsets: variable ones would need CAP_PERFMON. All
  * others go through bpf_skb_load_bytes() and bpf_skb_store_bytes(), which take any offset.
  *

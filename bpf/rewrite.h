@@ -4,14 +4,13 @@
 /*
  * The wire format: a TCP header re-arranged in place so that it begins as a UDP header, and back.
  *
- * Room: pure arithmetic on the first 20 bytes of the layer 4 header, in the packet or a copy of it; no
- * helper, no map. Also compiles for the host, where unit tests and fuzzers run it. Everything is read before
+ * Also compiles for the host, where unit tests and fuzzers run it. Everything is read before
  * anything is written: the words change places.
  *
  * Interoperates byte for byte with multipath-tcp/tcp-in-udp; layout after draft-cheshire-tcp-over-udp-00:
  *
- *   TCP   source dest | sequence | acknowledgment | offset flags window | checksum urgent-pointer
- *   UDP   source dest | length checksum | offset flags window | sequence | acknowledgment
+ * TCP   source dest | sequence | acknowledgment | offset flags window | checksum urgent-pointer
+ * UDP   source dest | length checksum | offset flags window | sequence | acknowledgment
  *
  * The length takes the place of the urgent pointer, so no byte is added. All fields are in network order.
  */

@@ -4,13 +4,13 @@
  * without link layer header (wwan, ppp, tun, wireguard); hop sits where the segmentation hop has cut
  * packets, merged on the receiving end of the merge pair.
  *
- *   egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
- *   hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
- *   ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
- *   merged   what GRO made of such TCP → back to the link it came by, into the stack
- *   keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
+ * egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
+ * hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
+ * ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
+ * merged   what GRO made of such TCP → back to the link it came by, into the stack
+ * keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
  *
- * Room: the hooks of the kernel; what a header means is in packet.h and flow.h.
+ *
  *
  * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets
  * only, so CAP_BPF and CAP_NET_ADMIN suffice.

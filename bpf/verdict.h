@@ -5,7 +5,7 @@
  * What is known about the way to a destination: does UDP get there, do MPTCP options. Kept for each link and
  * remembered for a while, then found out anew.
  *
- * Room: BPF only; one map, no packets. Global functions: see packet.h.
+ * Global functions: see packet.h.
  */
 
 #include "maps.h"

@@ -3,13 +3,13 @@
 /*
  * Prints the table of keys for people who read: as a section of the manual page, and as the table of
  * README.md.
- * Room: a tool of the build, on top of L2. The text stays in English, as the manual is.
+ * The text stays in English, as the manual is.
  */
 
 #include <stdio.h>
 
-#include "keys.h"
-#include "util.h"
+#include "base/util.h"
+#include "profile/keys.h"
 
 #define MARKER ".. keys\n"
 

@@ -4,7 +4,7 @@
  * Hook for the dispatchers of NetworkManager and systemd-networkd: tells the service that something
  * happened to a link.
  *
- * Room: a program of its own that uses L1 and sd-bus, nothing else. It reads argv and the environment and
+ * It reads argv and the environment and
  * makes one call of org.underpass1.Manager.Dispatch. It never calls NetworkManager, which may be waiting for
  * this very hook.
  *
@@ -20,7 +20,7 @@
 #include <systemd/sd-bus.h>
 #include <time.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
 #define TIME_LIMIT_USEC UINT64_C(800000)

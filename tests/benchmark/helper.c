@@ -18,7 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "abi.h"
+#include "bpf/abi.h"
 
 enum {
         STRANGERS_NETWORK = 0x64400000, /* 100.64.0.0/10 */

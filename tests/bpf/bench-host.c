@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "bpf/underpass.bpf.c"
 #include "host-map.h"
-#include "underpass.bpf.c"
 
 enum {
         LINEAR_MAX = 8192, /* bytes that programs can read directly, with what change_head() adds */

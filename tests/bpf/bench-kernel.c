@@ -16,7 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "bench.h"
-#include "underpass.skel.h"
+#include "bpf/underpass.skel.h"
 
 enum {
         /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */

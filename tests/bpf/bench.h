@@ -13,7 +13,7 @@
 
 #include <linux/bpf.h>
 
-#include "abi.h"
+#include "bpf/abi.h"
 #include "frame.h"
 
 struct underpass_bpf;

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/rewrite.h"
 #include "fuzz.h"
-#include "rewrite.h"
 
 enum {
         PAYLOAD_MAX = 1460,

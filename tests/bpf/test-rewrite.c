@@ -10,8 +10,8 @@
 
 #include <string.h>
 
+#include "bpf/rewrite.h"
 #include "frame.h"
-#include "rewrite.h"
 
 enum {
         RANDOM_ROUNDS = 24000,

@@ -10,8 +10,8 @@
 
 #include <string.h>
 
+#include "bpf/rewrite.h"
 #include "frame.h"
-#include "rewrite.h"
 
 enum {
         UDP_HEADER_LENGTH = 8,

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps the documents true: the table of keys in README.md, the maps of files in plugin/README.md, links to files, and the
-keys in data/examples.
+"""Keeps the documents true: the table of keys in README.md, the rooms in plugin/README.md, links to files, and the keys in
+data/examples.
 
 Usage: check-docs.py ROOT GEN-KEYS
        check-docs.py --update ROOT GEN-KEYS       writes the table of keys into README.md
@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 BEGIN, END = "<!-- keys: made by check-docs.py --update -->\n", "<!-- end of keys -->"
-MAP_ROW = re.compile(r"^\| `((?:bpf/)?[^`/]+\.[ch])` \|", re.M)
+ROOM_ROW = re.compile(r"^\| \[`([a-z]+)/`\]", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|\.ci)/[A-Za-z0-9_./-]*)`")
 
@@ -24,15 +24,15 @@ def check_keys(readme, table):
     if BEGIN not in readme or END not in readme:
         return ["README.md: the marks around the table of keys are gone"]
     if readme.partition(BEGIN)[2].partition(END)[0] != table:
-        return ["README.md: the table of keys is not that of plugin/keys.c; run tests/checks/check-docs.py --update"]
+        return ["README.md: the table of keys is not that of plugin/profile/keys.c; run tests/checks/check-docs.py --update"]
     return []
 
 
-def check_map(text, sources):
-    rows = MAP_ROW.findall(text)
-    lines = [f"plugin/README.md: no row for {name}" for name in sorted(sources - set(rows))]
-    lines += [f"plugin/README.md: {name} does not exist" for name in sorted(set(rows) - sources)]
-    lines += [f"plugin/README.md: {name} has several rows" for name in sorted(set(rows)) if rows.count(name) > 1]
+def check_rooms(text, rooms):
+    rows = ROOM_ROW.findall(text)
+    lines = [f"plugin/README.md: no row for {name}/" for name in sorted(rooms - set(rows))]
+    lines += [f"plugin/README.md: there is no room {name}/" for name in sorted(set(rows) - rooms)]
+    lines += [f"plugin/README.md: {name}/ has several rows" for name in sorted(set(rows)) if rows.count(name) > 1]
     return lines
 
 
@@ -53,9 +53,8 @@ def check_links(root, name, text):
 
 
 def check(root, table, documents):
-    sources = {path.name for path in (root / "plugin").glob("*.[ch]")}
-    sources |= {f"bpf/{path.name}" for path in (root / "bpf").glob("*.[ch]")}
-    lines = check_keys(documents["README.md"], table) + check_map(documents["plugin/README.md"], sources)
+    rooms = {path.name for path in (root / "plugin").glob("*") if path.is_dir()}
+    lines = check_keys(documents["README.md"], table) + check_rooms(documents["plugin/README.md"], rooms)
     examples = [name for name in documents if name.endswith(".conf")]
     lines += [] if examples else ["data/examples: there are none"]
     for name in examples:
@@ -71,11 +70,9 @@ def self_test(root, table, documents):
         ("README.md", lambda text: text.replace(END, "")),
         ("README.md", lambda text: text + "\nSee [that](no/such/file.md).\n"),
         ("README.md", lambda text: text + "\nSee `tests/no-such-file`.\n"),
-        ("plugin/README.md", lambda text: re.sub(r"^\| `util\.c` .*\n", "", text, flags=re.M)),
-        ("plugin/README.md", lambda text: re.sub(r"^\| `bpf/flow\.h` .*\n", "", text, flags=re.M)),
-        ("plugin/README.md", lambda text: text + "| `gone.c` | gone |\n"),
-        ("plugin/README.md", lambda text: text + "| `bpf/gone.h` | gone |\n"),
-        ("plugin/README.md", lambda text: text + "| `util.c` | again |\n"),
+        ("plugin/README.md", lambda text: re.sub(r"^\| \[`plan/`\].*\n", "", text, flags=re.M)),
+        ("plugin/README.md", lambda text: text + "| [`gone/`](.) | gone |\n"),
+        ("plugin/README.md", lambda text: text + "| [`plan/`](plan) | again |\n"),
     ]
     for name in (name for name in documents if name.endswith(".conf")):
         spoilt.append((name, lambda text: text.replace("Tunnel=", "Tunel=")))

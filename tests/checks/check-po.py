@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 FOLDERS = ["plugin", "dispatcher", "data"]
-NO_TEXTS = {"plugin/i18n.h"}  # the definitions of the markers
+NO_TEXTS = {"plugin/base/i18n.h"}  # the definitions of the markers
 MARKER = re.compile(r"\b(?:_|N_|P_)\(\s*\"")
 # A text that goes on with a macro is cut short by xgettext, so its translation is never found.
 CUT_SHORT = re.compile(r'\b(?:_|N_|P_)\(\s*(?:"(?:\\.|[^"\\])*"\s*)+(?!PRI)[A-Za-z_]')
@@ -23,7 +23,7 @@ XGETTEXT = ["xgettext", "--from-code=UTF-8", "--language=C", "--keyword=_", "--k
 
 
 def files_with_texts(root):
-    return sorted(str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).glob("*.[ch]")
+    return sorted(str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).rglob("*.[ch]")
                   if MARKER.search(COMMENT.sub("", path.read_text(encoding="utf-8")))
                   and str(path.relative_to(root)) not in NO_TEXTS)
 
@@ -84,9 +84,9 @@ def replace(path, pattern, text):
 
 
 SPOILERS = {
-    "a text with a macro": lambda root: replace(root / "plugin/keys.c", r'N_\("yes or no"\)', 'N_("yes or no" G_GUINT64_FORMAT)'),
-    "a new text": lambda root: replace(root / "plugin/keys.c", r"\Z", '\nconst char *more = N_("Brand new.");\n'),
-    "a file with texts": lambda root: (root / "plugin/more.c").write_text('const char *more = N_("no, yes or auto");\n'),
+    "a text with a macro": lambda root: replace(root / "plugin/profile/keys.c", r'N_\("yes or no"\)', 'N_("yes or no" G_GUINT64_FORMAT)'),
+    "a new text": lambda root: replace(root / "plugin/profile/keys.c", r"\Z", '\nconst char *more = N_("Brand new.");\n'),
+    "a file with texts": lambda root: (root / "plugin/plan/more.c").write_text('const char *more = N_("no, yes or auto");\n'),
     "a file that is gone": lambda root: replace(root / "po/POTFILES", r"\Z", "plugin/zzz.c\n"),
     "a missing translation": lambda root: replace(root / "po/ru.po", r'^(msgid "[^"]+"\nmsgstr ).*?\n\n', r'\1""\n\n'),
     "a fuzzy translation": lambda root: replace(root / "po/ru.po", r'\n\n(#:[^\n]*\n)(msgid "[^"])', r"\n\n\1#, fuzzy\n\2"),

@@ -6,24 +6,10 @@
  */
 
 #include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-#include "hop.h"
-#include "rtnl.h"
+#include "kernel/rtnl.h"
+#include "segment/segment.h"
 #include "test-world.h"
-
-static uint32_t feature(const char *name, uint32_t command, uint32_t value) {
-        struct ethtool_value request = { .cmd = command, .data = value };
-        _cleanup_(close_fdp) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct ifreq interface = {};
-
-        snprintf(interface.ifr_name, sizeof(interface.ifr_name), "%s", name);
-        interface.ifr_data = (char *) &request;
-        CHECK_EQUAL(ioctl(fd, SIOCETHTOOL, &interface), 0);
-        return request.data;
-}
 
 static void check_sysctl(const char *path, const char *wanted) {
         _cleanup_(freep) char *text = NULL;
@@ -58,13 +44,13 @@ static void check_hop(Rtnl *rtnl, const HopPair *hop) {
         check_end(rtnl, hop->send_ifindex, HOP_NAME_SEND);
         check_end(rtnl, hop->receive_ifindex, HOP_NAME_RECEIVE);
 
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GTSO, 0), 0);
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GTXCSUM, 0), 0);
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GSG, 0), 1);
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GGSO, 0), 1);
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GGRO, 0), 1);
-        CHECK_EQUAL(feature(HOP_NAME_RECEIVE, ETHTOOL_GTSO, 0), 0);
-        CHECK_EQUAL(feature(HOP_NAME_RECEIVE, ETHTOOL_GGRO, 0), 0);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GTSO, 0), 0);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GTXCSUM, 0), 0);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GSG, 0), 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GGSO, 0), 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GGRO, 0), 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_RECEIVE, ETHTOOL_GTSO, 0), 0);
+        CHECK_EQUAL(world_feature(HOP_NAME_RECEIVE, ETHTOOL_GGRO, 0), 0);
 }
 
 static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
@@ -80,7 +66,7 @@ static void check_repair(Rtnl *rtnl, const HopPair *hop, const char *arguments, 
         if (arguments)
                 world_ip(arguments);
         else
-                (void) feature(name, command, value);
+                (void) world_feature(name, command, value);
         CHECK_EQUAL(hop_pair_ensure(&again), 0);
         CHECK_EQUAL(again.send_ifindex, hop->send_ifindex);
         CHECK_EQUAL(again.receive_ifindex, hop->receive_ifindex);
@@ -95,8 +81,8 @@ static void check_repairs(Rtnl *rtnl, const HopPair *hop) {
         check_repair(rtnl, hop, NULL, HOP_NAME_RECEIVE, ETHTOOL_SGRO, 1);
         check_repair(rtnl, hop, NULL, HOP_NAME_RECEIVE, ETHTOOL_STSO, 1);
         /* Segmentation is off by itself, not only because it needs checksums. */
-        (void) feature(HOP_NAME_SEND, ETHTOOL_STXCSUM, 1);
-        CHECK_EQUAL(feature(HOP_NAME_SEND, ETHTOOL_GTSO, 0), 0);
+        (void) world_feature(HOP_NAME_SEND, ETHTOOL_STXCSUM, 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_SEND, ETHTOOL_GTSO, 0), 0);
         check_repair(rtnl, hop, NULL, HOP_NAME_SEND, ETHTOOL_STSO, 1);
         check_repair(rtnl, hop, "link set underpass-tx mtu 1500", NULL, 0, 0);
         check_repair(rtnl, hop, "link set underpass-rx arp on", NULL, 0, 0);

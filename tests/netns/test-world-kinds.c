@@ -7,24 +7,10 @@
  */
 
 #include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-#include "hop.h"
-#include "rtnl.h"
+#include "kernel/rtnl.h"
+#include "segment/segment.h"
 #include "test-world.h"
-
-static uint32_t feature(const char *name, uint32_t command, uint32_t value) {
-        struct ethtool_value request = { .cmd = command, .data = value };
-        _cleanup_(close_fdp) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct ifreq interface = {};
-
-        snprintf(interface.ifr_name, sizeof(interface.ifr_name), "%s", name);
-        interface.ifr_data = (char *) &request;
-        CHECK_EQUAL(ioctl(fd, SIOCETHTOOL, &interface), 0);
-        return request.data;
-}
 
 static void check_device(Rtnl *rtnl, const Hop *hop, const char *kind) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
@@ -36,8 +22,8 @@ static void check_device(Rtnl *rtnl, const Hop *hop, const char *kind) {
         CHECK(streq(facts->kind, kind));
         CHECK(facts->flags & IFF_NOARP);
         CHECK_EQUAL(facts->addresses_count, 0);
-        CHECK_EQUAL(feature(hop->name, ETHTOOL_GTSO, 0), 0);
-        CHECK_EQUAL(feature(hop->name, ETHTOOL_GTXCSUM, 0), 0);
+        CHECK_EQUAL(world_feature(hop->name, ETHTOOL_GTSO, 0), 0);
+        CHECK_EQUAL(world_feature(hop->name, ETHTOOL_GTXCSUM, 0), 0);
 }
 
 static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
@@ -130,15 +116,15 @@ void test_hop_bridge(void) {
         CHECK_EQUAL(hop.place, HOP_PLACE_EGRESS);
         CHECK(streq(hop.name, HOP_NAME_BRIDGE));
         check_device(rtnl, &hop, "bridge");
-        CHECK_EQUAL(feature(HOP_NAME_BRIDGE, ETHTOOL_GSG, 0), 1);
-        CHECK_EQUAL(feature(HOP_NAME_BRIDGE, ETHTOOL_GGSO, 0), 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_BRIDGE, ETHTOOL_GSG, 0), 1);
+        CHECK_EQUAL(world_feature(HOP_NAME_BRIDGE, ETHTOOL_GGSO, 0), 1);
         check_unchanged(rtnl, &pair, &hop, 0);
         CHECK_EQUAL(hop_up(&hop), 0);
         CHECK(is_up(rtnl, hop.ifindex));
         CHECK_EQUAL(hop_up(&hop), 0);
 
-        (void) feature(HOP_NAME_BRIDGE, ETHTOOL_STXCSUM, 1);
-        (void) feature(HOP_NAME_BRIDGE, ETHTOOL_STSO, 1);
+        (void) world_feature(HOP_NAME_BRIDGE, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(HOP_NAME_BRIDGE, ETHTOOL_STSO, 1);
         check_again(rtnl, &pair, &hop, 0);
         world_ip("link set underpass-br mtu 1500 alias mine");
         check_again(rtnl, &pair, &hop, 0);
@@ -172,8 +158,8 @@ void test_hop_netkit(void) {
         CHECK_EQUAL(hop_up(&hop), 0);
         CHECK(is_up(rtnl, hop.ifindex) && is_up(rtnl, world_ifindex(HOP_NAME_NETKIT_PEER)));
         check_unchanged(rtnl, &pair, &hop, 0);
-        (void) feature(HOP_NAME_NETKIT, ETHTOOL_STXCSUM, 1);
-        (void) feature(HOP_NAME_NETKIT, ETHTOOL_STSO, 1);
+        (void) world_feature(HOP_NAME_NETKIT, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(HOP_NAME_NETKIT, ETHTOOL_STSO, 1);
         check_again(rtnl, &pair, &hop, 0);
         CHECK_EQUAL(hop_remove(HOP_NETKIT, 0), 0);
         CHECK_EQUAL(if_nametoindex(HOP_NAME_NETKIT_PEER), 0);
@@ -207,8 +193,8 @@ void test_hop_vlan(void) {
         world_ip("link set one up");
         world_ip("link set one down");
         CHECK(is_up(rtnl, hop.ifindex));
-        (void) feature(hop.name, ETHTOOL_STXCSUM, 1);
-        (void) feature(hop.name, ETHTOOL_STSO, 1);
+        (void) world_feature(hop.name, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(hop.name, ETHTOOL_STSO, 1);
         check_again(rtnl, &pair, &hop, link);
         CHECK_EQUAL(hop_remove(HOP_VLAN, link), 0);
 

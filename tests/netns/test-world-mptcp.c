@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "keys.h"
-#include "mptcp-pm.h"
-#include "sock-diag.h"
+#include "kernel/mptcp-pm.h"
+#include "kernel/sock-diag.h"
+#include "profile/keys.h"
 #include "test-world.h"
 
 #ifndef IPPROTO_MPTCP

@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "link-tune.h"
-#include "netlink.h"
-#include "rtnl.h"
+#include "base/netlink.h"
+#include "kernel/link-tune.h"
+#include "kernel/rtnl.h"
 #include "test-world.h"
 
 enum {

@@ -8,9 +8,9 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-#include "link-tune.h"
-#include "rtnl.h"
-#include "sock-diag.h"
+#include "kernel/link-tune.h"
+#include "kernel/rtnl.h"
+#include "kernel/sock-diag.h"
 #include "test-world.h"
 
 static void check_mtu(Rtnl *rtnl, uint32_t ifindex, uint32_t wanted) {

@@ -7,15 +7,20 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "test-world.h"
-#include "util.h"
 
 extern char **environ;
 
@@ -119,6 +124,17 @@ Address world_address(const char *text) {
 
 bool world_sysctl(const char *path, const char *value) {
         return CHECK_EQUAL(file_write(path, value), 0);
+}
+
+uint32_t world_feature(const char *name, uint32_t command, uint32_t value) {
+        struct ethtool_value request = { .cmd = command, .data = value };
+        _cleanup_(close_fdp) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq interface = {};
+
+        snprintf(interface.ifr_name, sizeof(interface.ifr_name), "%s", name);
+        interface.ifr_data = (char *) &request;
+        CHECK_EQUAL(ioctl(fd, SIOCETHTOOL, &interface), 0);
+        return request.data;
 }
 
 /* The process that runs one part: 0 when all checks held, EXIT_SKIP when the machine forbids namespaces. */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "facts.h"
+#include "plan/facts.h"
 
 /* Counts a failure and says where; evaluates to the condition, so that a test can stop where going on
  * makes no sense. */
@@ -39,6 +39,9 @@ Address world_address(const char *text);
 
 /* Writes a sysctl; false when that failed. */
 bool world_sysctl(const char *path, const char *value);
+
+/* Reads or writes a feature of a link by an ethtool command (ETHTOOL_GTSO, ETHTOOL_STSO …); its value. */
+uint32_t world_feature(const char *name, uint32_t command, uint32_t value);
 
 /* The parts, each in an empty network namespace whose loopback is up. */
 void test_netlink(void);

@@ -8,8 +8,8 @@
 #include "unit.h"
 
 #include "fuzz.h"
-#include "nm-user.h"
-#include "profile.h"
+#include "profile/nm-user.h"
+#include "profile/profile.h"
 
 /* No byte that steers a terminal or breaks a line of the journal, and valid UTF-8 as D-Bus demands. */
 static void assert_safe(const char *text) {

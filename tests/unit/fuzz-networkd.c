@@ -7,7 +7,7 @@
 #include "unit.h"
 
 #include "fuzz.h"
-#include "source-networkd-files.h"
+#include "source/networkd-files.h"
 
 static void check_path(const char *path, const char *suffix) {
         const size_t length = strlen(path);

@@ -8,7 +8,7 @@
 #include "unit.h"
 
 #include "fuzz.h"
-#include "xsection.h"
+#include "profile/ini.h"
 
 typedef struct Seen {
         unsigned line;   /* of the last assignment or complaint */

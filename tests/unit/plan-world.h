@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <net/if_arp.h>
 
-#include "plan.h"
+#include "plan/plan.h"
 
 enum {
         WORLD_ADDRESSES_MAX = 20,

@@ -9,8 +9,8 @@
 
 #include <ctype.h>
 
-#include "counters.h"
-#include "keys.h"
+#include "plan/counters.h"
+#include "profile/keys.h"
 
 static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_TUNNEL] = { "no", "yes", "auto", " AUTO\n", "on-demand", "On-Demand" },

@@ -10,7 +10,7 @@
 #include <ftw.h>
 #include <sys/stat.h>
 
-#include "source-networkd-files.h"
+#include "source/networkd-files.h"
 
 #define FILE_NAME "/etc/systemd/network/10-lte.network"
 #define NAME "\"Index\":3,\"Name\":\"c0\",\"Kind\":\"veth\",\"Type\":\"ether\",\"Flags\":69699,"

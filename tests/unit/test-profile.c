@@ -7,8 +7,8 @@
 
 #include "unit.h"
 
-#include "nm-user.h"
-#include "profile.h"
+#include "profile/nm-user.h"
+#include "profile/profile.h"
 
 #define NM "NetworkManager"
 #define LTE "LTE (6f0c)"

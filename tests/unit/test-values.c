@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <time.h>
 
-#include "keys.h"
+#include "profile/keys.h"
 
 static void values_have_one_canonical_form(void) {
         static const struct {

@@ -6,7 +6,7 @@
 
 #include "unit.h"
 
-#include "xsection.h"
+#include "profile/ini.h"
 
 /* What the parser told, as one text: "section|key|value|line" for assignments, "!line reason" for
  * complaints. */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 typedef struct Test {
         const char *name;  /* a sentence that is true when the test passes */

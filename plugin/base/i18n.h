@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Translation of text that people read. Log lines stay in English.
+ */
+
+#include <libintl.h>
+
+#include "config.h"
+
+#define _(text) dgettext(GETTEXT_PACKAGE, text)
+#define P_(one, many, count) dngettext(GETTEXT_PACKAGE, one, many, count)
+#define N_(text) (text)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the administrator reads: one line per change or failure, with journal fields for link and stage.
+ */
+
+#include <syslog.h>
+
+#include "base/util.h"
+
+/* Lines above this level (LOG_ERR … LOG_DEBUG) are left out; LOG_INFO unless changed. Returns the level
+ * in force before. */
+int log_set_level(int level);
+
+/* To the journal with INTERFACE= and UNDERPASS_STAGE= when stderr is connected to it, else to stderr.
+ * interface and stage may be NULL. Lines are cut at 2 KiB. */
+void log_line(int level, const char *interface, const char *stage, const char *format, ...) _printf_(4, 5);
+
+#define log_error(...) log_line(LOG_ERR, NULL, NULL, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, NULL, NULL, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, NULL, NULL, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, NULL, NULL, __VA_ARGS__)

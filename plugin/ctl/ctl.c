@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * underpassctl: the command line. One table of verbs drives parsing, help and the check of arguments; what a
+ * verb does is in the file named after it.
+ */
+
+#include <locale.h>
+#include <stdio.h>
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+/* Options of single verbs. */
+enum {
+        OPTION_ALL = 1U << 0,
+        OPTION_NAMES = 1U << 1,
+        OPTION_REAPPLY = 1U << 2,
+        OPTION_VALUES = 1U << 3,
+};
+
+enum { ARGUMENTS_ANY = G_MAXUINT };
+
+typedef struct Verb {
+        const char *name; /* one word or two */
+        const char *arguments;
+        const char *help; /* for the list of verbs */
+        unsigned options;
+        unsigned arguments_min;
+        unsigned arguments_max;
+        bool (*run)(Ctl *ctl, char **arguments, GError **error);
+} Verb;
+
+static const Verb verbs[] = {
+        { "status", N_("[INTERFACE...]"),
+          N_("Show which links have a tunnel, and their warnings and errors"), OPTION_ALL, 0, ARGUMENTS_ANY,
+          verb_status },
+        { "explain", N_("INTERFACE"),
+          N_("Tell everything about one link: why it is as it is, and what to do next"), 0, 1, 1,
+          verb_explain },
+        { "flows", N_("[INTERFACE]"),
+          N_("List the connections of the tunnels, and what is known of destinations"), 0, 0, 1,
+          verb_flows },
+        { "keys", N_("[KEY]"), N_("List the keys that a profile can have, with range, default and help"),
+          OPTION_NAMES | OPTION_VALUES, 0, 1, verb_keys },
+        { "activate", N_("INTERFACE..."), N_("Read the profile anew and put the tunnel on the link"), 0, 1,
+          ARGUMENTS_ANY, verb_activate },
+        { "deactivate", N_("INTERFACE...|--all"),
+          N_("Take the tunnel off the link until it is activated again"), OPTION_ALL, 0, ARGUMENTS_ANY,
+          verb_deactivate },
+        { "reload", "", N_("Read all profiles anew and bring every link in line"), 0, 0, 0, verb_reload },
+        { "profile show", N_("[id|uuid|path|filename] PROFILE"),
+          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, verb_profile_show },
+        { "profile set", N_("[id|uuid|path|filename] PROFILE KEY=VALUE..."),
+          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, verb_profile_set },
+        { "profile unset", N_("[id|uuid|path|filename] PROFILE KEY..."),
+          N_("Remove keys from a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY,
+          verb_profile_unset },
+};
+
+static const char *const exit_texts[_CTL_EXIT_MAX] = {
+        [CTL_OK] = N_("success"),
+        [CTL_FAILED] = N_("the operation failed"),
+        [CTL_USAGE] = N_("wrong use of the command line"),
+        [CTL_UNREACHABLE] = N_("the service or NetworkManager cannot be reached"),
+        [CTL_NOT_FOUND] = N_("no such link or profile, or several profiles of that name"),
+        [CTL_BAD_VALUE] = N_("bad key or value"),
+};
+
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 4 };
+
+/* Entries of the options that the verb takes; ends with an empty entry. */
+static void option_entries(Ctl *ctl, const Verb *verb,
+                           GOptionEntry entries[GLOBAL_OPTIONS + VERB_OPTIONS + 1]) {
+        const struct {
+                unsigned option;
+                const char *name;
+                gboolean *target;
+                const char *help;
+        } options[GLOBAL_OPTIONS + VERB_OPTIONS] = {
+                { 0, "json", &ctl->json, N_("Print one JSON document instead of text") },
+                { 0, "no-legend", &ctl->no_legend, N_("Leave out headings and hints") },
+                { 0, "version", &ctl->version, N_("Print the version") },
+                { OPTION_ALL, "all", &ctl->all, N_("All links") },
+                { OPTION_NAMES, "names", &ctl->names, N_("Only the names, one a line") },
+                { OPTION_VALUES, "values", &ctl->values,
+                  N_("Only the words that the value of KEY can be made of, one a line") },
+                { OPTION_REAPPLY, "reapply", &ctl->reapply,
+                  N_("Apply the profile at once where it is active") },
+        };
+        size_t count = 0;
+
+        for (size_t i = 0; i < ELEMENTS(options); i++)
+                if (options[i].option == 0 || (verb && (verb->options & options[i].option)))
+                        entries[count++] = (GOptionEntry){
+                                .long_name = options[i].name,
+                                .arg = G_OPTION_ARG_NONE,
+                                .arg_data = options[i].target,
+                                .description = _(options[i].help),
+                        };
+
+        entries[count] = (GOptionEntry){};
+}
+
+static void add_verb_list(GString *text, const char *prefix) {
+        size_t width = 0;
+
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                width = MAX_OF(width, text_width(verbs[i].name));
+
+        g_string_append_printf(text, "%s\n", _("Verbs:"));
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (!prefix || g_str_has_prefix(verbs[i].name, prefix))
+                        g_string_append_printf(text, "  %-*s  %s\n", (int) width, verbs[i].name,
+                                               _(verbs[i].help));
+        g_string_append_printf(
+                        text, "\n%s",
+                        _("`underpassctl VERB --help` tells what a verb takes. Without a verb: status."));
+}
+
+static char *exit_code_list(void) {
+        GString *text = g_string_new(_("Exit status:"));
+
+        for (int code = 0; code < _CTL_EXIT_MAX; code++)
+                g_string_append_printf(text, "\n  %d  %s", code, _(exit_texts[code]));
+
+        return g_string_free(text, FALSE);
+}
+
+/* The context has everything that --help prints. prefix: first word of verbs of two words, or NULL. */
+static GOptionContext *option_context(Ctl *ctl, const Verb *verb, const char *prefix) {
+        g_autofree char *usage = verb ? g_strdup_printf("%s %s", verb->name,
+                                                        verb->arguments[0] ? _(verb->arguments) : "")
+                                      : g_strdup_printf("%s %s", prefix ?: "", _("VERB [ARGUMENT...]"));
+        GOptionEntry entries[GLOBAL_OPTIONS + VERB_OPTIONS + 1];
+        GOptionContext *context = g_option_context_new(g_strstrip(usage));
+        GString *summary = g_string_new(NULL);
+
+        if (verb)
+                g_string_append_printf(summary, "%s.", _(verb->help));
+        else
+                add_verb_list(summary, prefix);
+
+        option_entries(ctl, verb, entries);
+        g_option_context_add_main_entries(context, entries, NULL);
+        g_option_context_set_summary(context, summary->str);
+        g_string_free(summary, TRUE);
+
+        g_autofree char *codes = exit_code_list();
+        g_option_context_set_description(context, codes);
+        return context;
+}
+
+/* The verb that the first one or two words name; *words is how many. NULL: none. */
+static const Verb *verb_find(const char *first, const char *second, unsigned *ret_words) {
+        g_autofree char *both = g_strdup_printf("%s %s", first, second ?: "");
+
+        for (size_t i = 0; i < ELEMENTS(verbs); i++) {
+                bool two_words = strchr(verbs[i].name, ' ');
+
+                if (streq(verbs[i].name, two_words ? both : first)) {
+                        *ret_words = two_words ? 2 : 1;
+                        return &verbs[i];
+                }
+        }
+
+        return NULL;
+}
+
+/* The first word itself when there are verbs of two words that begin with it. */
+static const char *verb_prefix(const char *first) {
+        g_autofree char *prefix = g_strdup_printf("%s ", first);
+
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (g_str_has_prefix(verbs[i].name, prefix))
+                        return first;
+
+        return NULL;
+}
+
+static bool arguments_fit(const Verb *verb, char **arguments, GError **error) {
+        unsigned count = g_strv_length(arguments);
+
+        if (count < verb->arguments_min)
+                ctl_error_add(error, CTL_USAGE, _("Too few arguments; usage: underpassctl %s %s"),
+                              verb->name, _(verb->arguments));
+        else if (count > verb->arguments_max)
+                ctl_error_add(error, CTL_USAGE, _("Too many arguments; usage: underpassctl %s %s"),
+                              verb->name, verb->arguments[0] ? _(verb->arguments) : "");
+        else
+                return true;
+
+        return false;
+}
+
+/*
+ * Words that are no option, as many as are there, up to two: what names the verb. No option takes a value.
+ */
+static void leading_words(char **arguments, const char *ret_words[2]) {
+        size_t count = 0;
+
+        ret_words[0] = ret_words[1] = NULL;
+        for (char **word = arguments + 1; arguments[0] && *word && count < 2; word++)
+                if ((*word)[0] != '-')
+                        ret_words[count++] = *word;
+}
+
+static void unknown_verb(const char *const words[2], const char *prefix, GError **error) {
+        if (prefix && words[1])
+                ctl_error_add(error, CTL_USAGE,
+                              _("There is no verb “%s %s”; `underpassctl %s --help` lists those there are."),
+                              words[0], words[1], words[0]);
+        else if (prefix)
+                ctl_error_add(error, CTL_USAGE,
+                              _("“%s” needs one more word; `underpassctl %s --help` lists those there are."),
+                              words[0], words[0]);
+        else
+                ctl_error_add(error, CTL_USAGE,
+                              _("There is no verb “%s”; `underpassctl --help` lists the verbs."), words[0]);
+}
+
+static bool run(Ctl *ctl, char ***arguments, GError **error) {
+        const char *leading[2];
+        leading_words(*arguments, leading);
+
+        unsigned words = 0;
+        const Verb *verb = leading[0] ? verb_find(leading[0], leading[1], &words)
+                                      : verb_find("status", NULL, &words);
+        const char *prefix = verb || !leading[0] ? NULL : verb_prefix(leading[0]);
+
+        /* --help without a verb is help for all of them, though the verb would be "status". */
+        g_autoptr(GOptionContext) context = option_context(ctl, leading[0] ? verb : NULL, prefix);
+        if (!leading[0])
+                words = 0;
+
+        if (!g_option_context_parse_strv(context, arguments, error))
+                return false;
+
+        if (ctl->version) {
+                g_print("underpassctl %s\n", PACKAGE_VERSION);
+                return true;
+        }
+
+        if (!verb) {
+                unknown_verb(leading, prefix, error);
+                return false;
+        }
+
+        char **rest = *arguments + 1 + words;
+        if (rest[0] && streq(rest[0], "--"))
+                rest++;
+
+        return arguments_fit(verb, rest, error) && verb->run(ctl, rest, error);
+}
+
+static bool wants_color(void) {
+        const char *terminal = g_getenv("TERM");
+
+        return isatty(STDOUT_FILENO) && !g_getenv("NO_COLOR") && terminal && !streq(terminal, "dumb");
+}
+
+int main(int argc, char **argv) {
+        setlocale(LC_ALL, "");
+        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
+        bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+        textdomain(GETTEXT_PACKAGE);
+        g_set_prgname("underpassctl");
+
+        g_auto(GStrv) arguments = g_strdupv(argv);
+        g_autoptr(GError) error = NULL;
+        Ctl ctl = { .color = wants_color() };
+        bool good = run(&ctl, &arguments, &error);
+
+        if (good && (fflush(stdout) != 0 || ferror(stdout))) {
+                ctl_error_add(&error, CTL_FAILED, _("The output could not be written: %s."),
+                              g_strerror(errno));
+                good = false;
+        }
+
+        /* GOption takes back what it had read when the command line is wrong. */
+        if (!good)
+                ctl.json = ctl.json || g_strv_contains((const char *const *) argv, "--json");
+
+        g_clear_object(&ctl.bus);
+        return good ? CTL_OK : ctl_error_print(&ctl, error);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What the tunnels remember about destinations, in words: for "flows" and "explain".
+ */
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+#define DESTINATIONS_TYPE "(a(usqsu))"
+
+/* Verdicts of ListDestinations. %s: how long it still holds. */
+static const struct {
+        const char *verdict;
+        const char *sentence;
+} verdicts[] = {
+        { "blocked", N_("UDP blocked, plain TCP for %s") },
+        { "stripped", N_("MPTCP stripped, tunnelled for %s") },
+};
+
+GVariant *destinations_get(Ctl *ctl, GError **error) {
+        g_autoptr(GVariant) reply = bus_call(ctl, "ListDestinations", NULL, DESTINATIONS_TYPE,
+                                             CTL_READ_TIMEOUT_MS, NULL, error);
+
+        return reply ? g_variant_get_child_value(reply, 0) : NULL;
+}
+
+void destination_read(GVariant *destinations, size_t row, Destination *ret) {
+        g_variant_get_child(destinations, row, "(u&sq&su)", &ret->ifindex, &ret->remote, &ret->remote_port,
+                            &ret->verdict, &ret->seconds_left);
+}
+
+unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *verdict) {
+        unsigned count = 0;
+
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+
+                destination_read(destinations, i, &destination);
+                count += destination.ifindex == ifindex && streq(destination.verdict, verdict);
+        }
+
+        return count;
+}
+
+char *destination_sentence(const Destination *destination) {
+        g_autofree char *left = text_duration((uint64_t) destination->seconds_left * 1000);
+
+        for (size_t i = 0; i < ELEMENTS(verdicts); i++)
+                if (streq(verdicts[i].verdict, destination->verdict))
+                        return g_strdup_printf(_(verdicts[i].sentence), left);
+
+        /* The service is newer than this command. */
+        return g_strdup_printf("%s, %s", destination->verdict, left);
+}
+
+void json_destination(JsonBuilder *builder, const Destination *destination, const char *link) {
+        json_builder_begin_object(builder);
+        json_member_string(builder, "interface", link);
+        json_member_number(builder, "interface_index", destination->ifindex);
+        json_member_string(builder, "remote_address", destination->remote);
+        json_member_number(builder, "remote_port", destination->remote_port);
+        json_member_string(builder, "verdict", destination->verdict);
+        json_member_number(builder, "seconds_left", destination->seconds_left);
+        json_builder_end_object(builder);
+}

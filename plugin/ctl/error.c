@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Errors of underpassctl: what the bus says becomes a sentence that names the object, the reason and what to
+ * do, and an exit code.
+ */
+
+#include <stdio.h>
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+#include "profile/keys.h"
+
+G_DEFINE_QUARK(underpassctl-error, ctl_error)
+
+void ctl_error_add(GError **error, CtlExit code, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        g_autofree char *text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+
+        if (!*error) {
+                *error = g_error_new_literal(CTL_ERROR, code, text);
+                return;
+        }
+
+        char *joined = g_strconcat((*error)->message, "\n", text, NULL);
+        g_free((*error)->message);
+        (*error)->message = joined;
+}
+
+void ctl_error_unknown_key(GError **error, const char *name) {
+        const Key *meant = key_suggest(name);
+        _cleanup_(freep) char *excerpt = value_excerpt(name);
+
+        if (meant)
+                ctl_error_add(error, CTL_BAD_VALUE, _("There is no key “%s”; did you mean “%s”?"), excerpt,
+                              meant->name);
+        else
+                ctl_error_add(error, CTL_BAD_VALUE,
+                              _("There is no key “%s”; `underpassctl keys` lists the keys."), excerpt);
+}
+
+void ctl_error_take(GError **error, GError *more) {
+        if (!*error) {
+                *error = more;
+                return;
+        }
+
+        ctl_error_add(error, (CtlExit) more->code, "%s", more->message);
+        g_error_free(more);
+}
+
+/*
+ * What a D-Bus error name means. A sentence has at most two %s: the service, and what the error itself says.
+ */
+typedef struct BusError {
+        const char *name;
+        CtlExit code;
+        const char *sentence;
+} BusError;
+
+static const BusError bus_errors[] = {
+        { "org.freedesktop.DBus.Error.ServiceUnknown", CTL_UNREACHABLE,
+          N_("%s is not running and the bus cannot start it; check that its package is installed "
+             "completely.") },
+        { "org.freedesktop.DBus.Error.NameHasNoOwner", CTL_UNREACHABLE,
+          N_("%s is not running; start its service and try again.") },
+        { "org.freedesktop.DBus.Error.NoReply", CTL_UNREACHABLE,
+          N_("%s did not answer (%s); its journal tells why.") },
+        { "org.freedesktop.DBus.Error.Timeout", CTL_UNREACHABLE,
+          N_("%s did not answer in time (%s); its journal tells why.") },
+        { "org.freedesktop.DBus.Error.TimedOut", CTL_UNREACHABLE,
+          N_("%s could not be started in time (%s); its journal tells why.") },
+        { "org.freedesktop.DBus.Error.Disconnected", CTL_UNREACHABLE,
+          N_("The bus closed the connection before %s answered (%s); try again.") },
+        { "org.freedesktop.systemd1.NoSuchUnit", CTL_UNREACHABLE,
+          N_("%s is not installed as a service (%s).") },
+        { "org.freedesktop.systemd1.UnitMasked", CTL_UNREACHABLE,
+          N_("The service of %s is masked (%s); `systemctl unmask` takes that back.") },
+        { "org.freedesktop.DBus.Error.AccessDenied", CTL_FAILED,
+          N_("%s lets only root do that; run the command as root.") },
+        { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", CTL_FAILED,
+          N_("%s lets only root do that; run the command as root.") },
+        { "org.freedesktop.DBus.Error.UnknownMethod", CTL_FAILED,
+          N_("%s does not know this request; command and service are of different versions (%s).") },
+        { "org.freedesktop.NetworkManager.Settings.PermissionDenied", CTL_FAILED,
+          N_("%s lets only root or an authorized user do that; run the command as root. (%s)") },
+};
+
+static const BusError *bus_error_find(const char *name) {
+        for (size_t i = 0; name && i < ELEMENTS(bus_errors); i++)
+                if (streq(bus_errors[i].name, name))
+                        return &bus_errors[i];
+
+        return NULL;
+}
+
+/* Errors that GDBus makes itself, without a message from the other side. */
+static const char *local_error_name(const GError *error) {
+        if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+                return "org.freedesktop.DBus.Error.Timeout";
+        if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+                return "org.freedesktop.DBus.Error.Disconnected";
+        return NULL;
+}
+
+void ctl_error_take_bus(GError **error, GError *more, const char *service, const char *subject) {
+        g_autofree char *name = g_dbus_error_get_remote_error(more);
+        if (!name)
+                name = g_strdup(local_error_name(more));
+        g_dbus_error_strip_remote_error(more);
+
+        const BusError *known = bus_error_find(name);
+        if (known) {
+                ctl_error_add(error, known->code, _(known->sentence), service, more->message);
+        } else if (name && streq(name, "org.underpass1.Error.NoSuchLink")) {
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("There is no link “%s”; `underpassctl status --all` lists the links."),
+                              subject ?: "");
+        } else if (name && g_str_has_prefix(name, "org.freedesktop.DBus.Error.Spawn")) {
+                ctl_error_add(error, CTL_UNREACHABLE, _("The bus cannot start %s: %s"), service,
+                              more->message);
+        } else if (subject) {
+                ctl_error_add(error, CTL_FAILED, "%s: %s", subject, more->message);
+        } else {
+                ctl_error_add(error, CTL_FAILED, "%s", more->message);
+        }
+
+        g_error_free(more);
+}
+
+int ctl_error_print(const Ctl *ctl, const GError *error) {
+        /* Errors of other domains come from the command line only: GOption. */
+        int code = error->domain == CTL_ERROR ? error->code : CTL_USAGE;
+
+        if (ctl->json) {
+                g_autoptr(JsonBuilder) builder = json_builder_new();
+                json_builder_begin_object(builder);
+                json_member_string(builder, "error", error->message);
+                json_member_number(builder, "code", (uint64_t) code);
+                json_builder_end_object(builder);
+
+                g_autofree char *line = json_line(builder);
+                fprintf(stderr, "%s\n", line);
+                return code;
+        }
+
+        g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
+        for (char **line = lines; *line; line++) {
+                g_autofree char *clean = text_clean(*line);
+                g_printerr("%s%s\n", clean[0] == ' ' ? "" : "underpassctl: ", clean);
+        }
+
+        return code;
+}

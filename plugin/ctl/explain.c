@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* "underpassctl explain": everything about one link, ending with what to do next. */
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+/* What to do when an apply step failed, by the stage that LastStage names. %s: interface. */
+static const struct {
+        const char *stage;
+        const char *advice;
+} stage_advice[] = {
+        { "profile", N_("Correct the value that the error names, then run `underpassctl activate %s`.") },
+        { "facts", N_("Check with `ip link show %s` that the interface exists.") },
+        { "load", N_("The kernel refused the programs: the journal of underpassd has its reason. Then run "
+                     "`underpassctl activate %s`.") },
+        { "hop", N_("Check with `ip link` that nobody else made an interface whose name begins with "
+                    "“underpass-”, then run `underpassctl activate %s`.") },
+        { "attach", N_("Check with `bpftool net show dev %s` what else is attached to the interface.") },
+        { "mtu", N_("Choose an MTU that the interface takes: `ip -d link show %s` tells its range.") },
+        { "endpoint",
+          N_("Check with `ip mptcp endpoint show` that no other endpoint has an address of %s.") },
+};
+
+static const char *setting(GVariant *link, const char *key) {
+        return value_row(link, "Settings", "a(ssss)", key);
+}
+
+static char *advise_failed(GVariant *link, GVariant *destinations) {
+        const char *name = value_string(link, "Name");
+        const char *stage = value_string(link, "LastStage");
+
+        for (size_t i = 0; i < ELEMENTS(stage_advice); i++)
+                if (streq(stage_advice[i].stage, stage))
+                        return g_strdup_printf(_(stage_advice[i].advice), name);
+
+        return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), name);
+}
+
+static char *advise_off(GVariant *link, GVariant *destinations) {
+        const char *name = value_string(link, "Name");
+        const char *id = "", *uuid = "";
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        const char *file = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+
+        if (!streq(setting(link, "tunnel"), "no") && file[0])
+                return g_strdup_printf(_("To put the tunnel on the link, bring it up with `networkctl up "
+                                         "%s`, or, when it is up, run `underpassctl activate %s`."),
+                                       name, name);
+        if (!streq(setting(link, "tunnel"), "no"))
+                return g_strdup_printf(_("To put the tunnel on the link, run `underpassctl activate %s`."),
+                                       name);
+        if (uuid[0])
+                return g_strdup_printf(
+                                _("To use the tunnel, run `underpassctl profile set uuid %s tunnel=yes "
+                                  "remote-ports=443 --reapply`, with the ports of your servers."),
+                                uuid);
+        if (file[0])
+                return g_strdup_printf(_("To use the tunnel, write Tunnel=yes and RemotePorts= in a section "
+                                         "[X-Underpass] of %s or of a drop-in of it, then run `networkctl "
+                                         "reload`."),
+                                       file);
+        return g_strdup_printf(_("To use the tunnel, write a file in /etc/underpass with Name=%s in "
+                                 "[Match], Tunnel=yes and RemotePorts= in [X-Underpass], then run "
+                                 "`underpassctl reload`."),
+                               name);
+}
+
+static char *advise_waiting(GVariant *link, GVariant *destinations) {
+        return g_strdup_printf(
+                        _("Give %s an MPTCP endpoint (`ip mptcp endpoint` shows them), or set "
+                          "mptcp-endpoint=subflow so that Underpass adds one, or tunnel=yes to have the "
+                          "tunnel in any case."),
+                        value_string(link, "Name"));
+}
+
+/* An on-demand link that has had nothing to do but to watch. */
+static bool stays_plain(GVariant *link) {
+        return streq(setting(link, "tunnel"), "on-demand") && value_counter(link, "plain-on-demand") > 0 &&
+               value_counter(link, "stripped") == 0;
+}
+
+static char *advise_active(GVariant *link, GVariant *destinations) {
+        const char *name = value_string(link, "Name");
+        uint64_t opened = value_counter(link, "flows-opened"),
+                 accepted = value_counter(link, "flows-accepted");
+        unsigned blocked = destinations_count(destinations, value_number(link, "InterfaceIndex"), "blocked");
+
+        if (blocked > 0)
+                return g_strdup_printf(
+                                P_("UDP gets no answer from %u destination of %s, so connections to it are "
+                                   "plain TCP for the time being: check that the other side has the tunnel "
+                                   "on this port too (its key local-ports) and that no firewall drops UDP. "
+                                   "It is tried again when the time above is over.",
+                                   "UDP gets no answer from %u destinations of %s, so connections to them "
+                                   "are plain TCP for the time being: check that the other sides have the "
+                                   "tunnel on these ports too (their key local-ports) and that no firewall "
+                                   "drops UDP. They are tried again when the times above are over.",
+                                   blocked),
+                                blocked, name);
+        if (opened + accepted == 0 && stays_plain(link))
+                return g_strdup_printf(_("Nothing: MPTCP options have got through on %s so far, so its "
+                                         "connections stay plain TCP."),
+                                       name);
+        if (opened + accepted == 0)
+                return g_strdup_printf(_("No connection has used the tunnel of %s yet: open one that fits "
+                                         "the settings above."),
+                                       name);
+        if (value_counter(link, "flows-established") == 0)
+                return g_strdup_printf(
+                                _("No handshake through the tunnel of %s was completed: check that the "
+                                  "other side has the tunnel on these ports too and that UDP gets through "
+                                  "on the way."),
+                                name);
+        return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), name);
+}
+
+static const struct {
+        const char *state;
+        char *(*advise)(GVariant *link, GVariant *destinations);
+} state_advice[] = {
+        { "active", advise_active },
+        { "failed", advise_failed },
+        { "off", advise_off },
+        { "waiting", advise_waiting },
+};
+
+static char *advise(GVariant *link, GVariant *destinations) {
+        const char *state = value_string(link, "State");
+
+        for (size_t i = 0; i < ELEMENTS(state_advice); i++)
+                if (streq(state_advice[i].state, state))
+                        return state_advice[i].advise(link, destinations);
+
+        return g_strdup_printf(_("This command does not know the state “%s”; it is older than the service."),
+                               state);
+}
+
+static void print_title(const char *title) {
+        g_print("\n%s\n", title);
+}
+
+/* Rows of a(s…) as a table of as many columns as there are headings; nothing without rows. */
+static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const char *const *headings) {
+        g_autoptr(Table) table = table_new(headings, 0);
+
+        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
+                g_autoptr(GVariant) row = g_variant_get_child_value(rows, i);
+                const char *cells[4] = { "", "", "", "" };
+
+                for (size_t column = 0; column < MIN_OF(g_variant_n_children(row), ELEMENTS(cells));
+                     column++)
+                        g_variant_get_child(row, column, "&s", &cells[column]);
+                table_add(table, cells[0], cells[1], cells[2], cells[3]);
+        }
+
+        if (g_variant_n_children(rows) == 0)
+                return;
+        print_title(title);
+        table_print(table, ctl, 2, headings[0][0] && !ctl->no_legend);
+}
+
+static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), N_("ORIGIN"), NULL };
+static const char *const pair_headings[] = { "", "", NULL };
+static const char *const counter_headings[] = { "", "", "", NULL };
+
+static void print_counters(const Ctl *ctl, GVariant *link, GVariant *explanations) {
+        g_autoptr(Table) table = table_new(counter_headings, TABLE_COLUMN(1));
+        bool any = false;
+
+        for (size_t i = 0; i < g_variant_n_children(explanations); i++) {
+                const char *name, *sentence;
+                g_variant_get_child(explanations, i, "(&s&s)", &name, &sentence);
+
+                uint64_t value = value_counter(link, name);
+                if (value == 0)
+                        continue;
+
+                g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, value);
+                table_add(table, name, number, _(sentence));
+                any = true;
+        }
+
+        print_title(_("Packets"));
+        if (any)
+                table_print(table, ctl, 2, false);
+        else
+                g_print("  %s\n", _("None so far."));
+}
+
+static void print_destinations(const Ctl *ctl, GVariant *link, GVariant *destinations) {
+        g_autoptr(Table) table = table_new(pair_headings, 0);
+        bool any = false;
+
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+                destination_read(destinations, i, &destination);
+                if (destination.ifindex != value_number(link, "InterfaceIndex"))
+                        continue;
+
+                g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
+                g_autofree char *sentence = destination_sentence(&destination);
+                table_add(table, remote, sentence);
+                any = true;
+        }
+
+        if (!any)
+                return;
+        print_title(_("Destinations"));
+        table_print(table, ctl, 2, false);
+}
+
+static void print_trouble(GVariant *link) {
+        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+        const char *stage = value_string(link, "LastStage");
+        const char *last_error = value_string(link, "LastError");
+
+        if (g_variant_n_children(warnings) > 0)
+                print_title(_("Warnings"));
+        for (size_t i = 0; i < g_variant_n_children(warnings); i++) {
+                const char *warning;
+                g_variant_get_child(warnings, i, "&s", &warning);
+                text_line("  %s", warning);
+        }
+
+        if (last_error[0]) {
+                print_title(_("Last error"));
+                text_line(stage[0] ? _("  %s (stage: %s)") : "  %s", last_error, stage);
+        }
+}
+
+/* Which way the link receives, and why. */
+static void print_ingress(GVariant *link) {
+        const char *hook = "", *reason = "";
+
+        g_variant_lookup(link, "Ingress", "(&s&s)", &hook, &reason);
+        if (!hook[0])
+                return;
+        print_title(_("Receiving"));
+        text_line("  %s: %s", hook, reason);
+}
+
+static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
+                       const char *advice) {
+        const char *id = "", *uuid = "";
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        g_autoptr(GVariant) settings = value_array(link, "Settings", "a(ssss)");
+        g_autoptr(GVariant) connection = value_array(link, "ConnectionSettings", "a(ss)");
+        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
+        g_autoptr(GVariant) hooks = value_array(link, "Hooks", "a(ss)");
+        g_autofree char *title =
+                        id[0] || uuid[0] ? g_strdup_printf(_("Profile %s (%s) says itself"), id, uuid)
+                                         : g_strdup(_("The network manager says"));
+        g_autofree char *clean = text_clean(title);
+
+        text_line(_("%s (type %s, index %u): %s"), value_string(link, "Name"), value_string(link, "Type"),
+                  value_number(link, "InterfaceIndex"), value_string(link, "State"));
+        text_line("%s", value_string(link, "Reason"));
+
+        print_rows(ctl, _("Settings"), settings, setting_headings);
+        print_rows(ctl, clean, connection, pair_headings);
+        print_rows(ctl, _("Applied"), applied, pair_headings);
+        print_rows(ctl, _("Programs in use"), hooks, pair_headings);
+        print_ingress(link);
+        print_counters(ctl, link, explanations);
+        print_destinations(ctl, link, destinations);
+        print_trouble(link);
+
+        print_title(_("What to do next"));
+        text_line("  %s", advice);
+}
+
+static void print_json(GVariant *link, GVariant *explanations, GVariant *destinations, const char *advice) {
+        static const char *const names[] = { "name", "help", NULL };
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_builder_set_member_name(builder, "link");
+        json_builder_begin_object(builder);
+        json_link(builder, link);
+        json_builder_end_object(builder);
+        json_member_rows(builder, "counter_help", explanations, names);
+
+        json_builder_set_member_name(builder, "destinations");
+        json_builder_begin_array(builder);
+        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
+                Destination destination;
+                destination_read(destinations, i, &destination);
+                if (destination.ifindex == value_number(link, "InterfaceIndex"))
+                        json_destination(builder, &destination, value_string(link, "Name"));
+        }
+        json_builder_end_array(builder);
+
+        json_member_string(builder, "next", advice);
+        json_builder_end_object(builder);
+
+        json_print(builder);
+}
+
+bool verb_explain(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GVariant) link = bus_link(ctl, arguments[0], error);
+        if (!link)
+                return false;
+
+        g_autoptr(GVariant) reply =
+                        bus_call(ctl, "ListCounters", NULL, "(a(ss))", CTL_READ_TIMEOUT_MS, NULL, error);
+        if (!reply)
+                return false;
+
+        g_autoptr(GVariant) explanations = g_variant_get_child_value(reply, 0);
+        g_autoptr(GVariant) destinations = destinations_get(ctl, error);
+        if (!destinations)
+                return false;
+
+        g_autofree char *advice = advise(link, destinations);
+        if (ctl->json)
+                print_json(link, explanations, destinations, advice);
+        else
+                print_text(ctl, link, explanations, destinations, advice);
+        return true;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* "underpassctl activate", "deactivate" and "reload": the verbs that change links. */
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+/* Tells what became of a link. Warnings belong to it: they are what the user can act upon. */
+static void print_link(GVariant *link) {
+        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+        const char *name = value_string(link, "Name");
+
+        text_line(_("%s: %s. %s"), name, value_string(link, "State"), value_string(link, "Reason"));
+        for (size_t i = 0; i < g_variant_n_children(warnings); i++) {
+                const char *warning;
+                g_variant_get_child(warnings, i, "&s", &warning);
+                text_line(_("%s: warning: %s"), name, warning);
+        }
+}
+
+static void print_json(GPtrArray *links) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_links(builder, links);
+        json_builder_end_object(builder);
+
+        json_print(builder);
+}
+
+/* Activate or Deactivate. Returns the link's properties as they are afterwards. */
+static GVariant *change_link(Ctl *ctl, const char *method, const char *interface, const char *reply_type,
+                             GError **error) {
+        if (!g_utf8_validate(interface, -1, NULL))
+                return bus_link(ctl, interface, error);
+
+        g_autoptr(GVariant) reply = bus_call(ctl, method, g_variant_new("(s)", interface), reply_type,
+                                             CTL_CHANGE_TIMEOUT_MS, interface, error);
+
+        return reply ? bus_link(ctl, interface, error) : NULL;
+}
+
+/* Every link is tried, so that one bad name does not keep the others from being changed. */
+static bool change_links(Ctl *ctl, const char *method, const char *reply_type, char **interfaces,
+                         GError **error) {
+        g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+        g_autoptr(GError) problems = NULL;
+
+        for (char **interface = interfaces; *interface; interface++) {
+                GVariant *link = change_link(ctl, method, *interface, reply_type, &problems);
+                if (!link)
+                        continue;
+
+                g_ptr_array_add(links, link);
+                if (!ctl->json)
+                        print_link(link);
+        }
+
+        if (ctl->json)
+                print_json(links);
+
+        if (problems)
+                ctl_error_take(error, g_steal_pointer(&problems));
+        return !*error;
+}
+
+bool verb_activate(Ctl *ctl, char **arguments, GError **error) {
+        return change_links(ctl, "Activate", "(o)", arguments, error);
+}
+
+static bool deactivate_all(Ctl *ctl, GError **error) {
+        g_autoptr(GVariant) reply =
+                        bus_call(ctl, "DeactivateAll", NULL, "(u)", CTL_CHANGE_TIMEOUT_MS, NULL, error);
+        if (!reply)
+                return false;
+
+        uint32_t count;
+        g_variant_get(reply, "(u)", &count);
+
+        if (ctl->json) {
+                g_autoptr(JsonBuilder) builder = json_builder_new();
+                json_builder_begin_object(builder);
+                json_member_number(builder, "deactivated", count);
+                json_builder_end_object(builder);
+                json_print(builder);
+        } else {
+                text_line(P_("The tunnel of %u link was taken off.",
+                             "The tunnels of %u links were taken off.", count),
+                          count);
+        }
+
+        return true;
+}
+
+bool verb_deactivate(Ctl *ctl, char **arguments, GError **error) {
+        if (ctl->all && !arguments[0])
+                return deactivate_all(ctl, error);
+
+        if (ctl->all || !arguments[0]) {
+                ctl_error_add(error, CTL_USAGE,
+                              _("Name the interfaces or say --all; one of them, not both."));
+                return false;
+        }
+
+        return change_links(ctl, "Deactivate", "()", arguments, error);
+}
+
+bool verb_reload(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GVariant) reply = bus_call(ctl, "Reload", NULL, "()", CTL_CHANGE_TIMEOUT_MS, NULL, error);
+        if (!reply)
+                return false;
+
+        g_autoptr(GPtrArray) links = bus_links(ctl, error);
+        if (!links)
+                return false;
+
+        if (ctl->json) {
+                print_json(links);
+                return true;
+        }
+
+        guint active = 0, failed = 0;
+        for (guint i = 0; i < links->len; i++) {
+                const char *state = value_string(g_ptr_array_index(links, i), "State");
+                active += streq(state, "active");
+                failed += streq(state, "failed");
+        }
+
+        text_line(_("All profiles were read anew; links with a tunnel: %u, failed: %u."), active, failed);
+        return true;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * "underpassctl profile show", "set" and "unset": reads and writes user.data of NetworkManager profiles,
+ * which no nmcli release can do.
+ *
+ * Secrets are never fetched: NetworkManager keeps those of a profile when an update brings none at all.
+ */
+
+#include <NetworkManager.h>
+
+#include "base/i18n.h"
+#include "ctl/edit.h"
+
+#define PREFIX "underpass."
+#define SERVICE_NAME "NetworkManager"
+
+static NMClient *client_open(GError **error) {
+        GError *local = NULL;
+        g_autoptr(NMClient) client = nm_client_new(NULL, &local);
+
+        if (!client) {
+                ctl_error_add(error, CTL_UNREACHABLE, _("NetworkManager cannot be reached: %s."),
+                              local->message);
+                g_error_free(local);
+                return NULL;
+        }
+
+        if (!nm_client_get_nm_running(client)) {
+                ctl_error_add(error, CTL_UNREACHABLE,
+                              _("NetworkManager is not running; start its service and try again."));
+                return NULL;
+        }
+
+        return g_steal_pointer(&client);
+}
+
+static bool matches_one(NMRemoteConnection *remote, Selector selector, const char *text) {
+        const char *file = nm_remote_connection_get_filename(remote);
+
+        switch (selector) {
+
+        case SELECT_ID:
+                return g_strcmp0(nm_connection_get_id(NM_CONNECTION(remote)), text) == 0;
+
+        case SELECT_UUID:
+                return g_strcmp0(nm_connection_get_uuid(NM_CONNECTION(remote)), text) == 0;
+
+        case SELECT_PATH:
+                return g_strcmp0(nm_connection_get_path(NM_CONNECTION(remote)), text) == 0;
+
+        case SELECT_FILE: {
+                g_autofree char *name = file ? g_path_get_basename(file) : NULL;
+                return file && (streq(file, text) || streq(name, text));
+        }
+
+        case SELECT_ANY:
+                break;
+        }
+
+        return false;
+}
+
+static bool matches(NMRemoteConnection *remote, Selector selector, const char *text) {
+        if (selector != SELECT_ANY)
+                return matches_one(remote, selector, text);
+
+        for (int one = 0; one < _SELECTOR_MAX; one++)
+                if (matches_one(remote, (Selector) one, text))
+                        return true;
+        return false;
+}
+
+static NMRemoteConnection *find_profile(NMClient *client, const char *text, Selector selector,
+                                        GError **error) {
+        const GPtrArray *all = nm_client_get_connections(client);
+        g_autoptr(GString) uuids = g_string_new(NULL);
+        NMRemoteConnection *found = NULL;
+        unsigned count = 0;
+
+        for (guint i = 0; i < all->len; i++) {
+                NMRemoteConnection *remote = g_ptr_array_index(all, i);
+                if (!matches(remote, selector, text))
+                        continue;
+
+                found = remote;
+                g_string_append_printf(uuids, "%s%s", count++ > 0 ? ", " : "",
+                                       nm_connection_get_uuid(NM_CONNECTION(remote)) ?: "?");
+        }
+
+        if (count > 1)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("“%s” names several profiles; say which one by its uuid: %s."), text,
+                              uuids->str);
+        else if (count == 0)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("There is no profile “%s”; `nmcli connection show` lists the profiles."),
+                              text);
+        else if (!nm_remote_connection_get_visible(found))
+                ctl_error_add(error, CTL_FAILED,
+                              _("NetworkManager does not show the profile “%s” to this user; run the "
+                                "command as root."),
+                              text);
+        else
+                return found;
+
+        return NULL;
+}
+
+static GPtrArray *read_mtus(NMConnection *connection) {
+        GPtrArray *mtus = g_ptr_array_new_with_free_func((GDestroyNotify) g_strfreev);
+        guint count = 0;
+        g_autofree NMSetting **settings = nm_connection_get_settings(connection, &count);
+
+        for (guint i = 0; i < count; i++) {
+                GParamSpec *property = g_object_class_find_property(G_OBJECT_GET_CLASS(settings[i]), "mtu");
+                if (!property || property->value_type != G_TYPE_UINT)
+                        continue;
+
+                guint mtu = 0;
+                g_object_get(settings[i], "mtu", &mtu, NULL);
+
+                char **pair = g_new0(char *, 3);
+                pair[0] = g_strdup_printf("%s.mtu", nm_setting_get_name(settings[i]));
+                pair[1] = mtu > 0 ? g_strdup_printf("%u", mtu) : g_strdup("auto");
+                g_ptr_array_add(mtus, pair);
+        }
+
+        return mtus;
+}
+
+static GHashTable *read_data(NMConnection *connection) {
+        GHashTable *data = data_new();
+        NMSettingUser *user = NM_SETTING_USER(nm_connection_get_setting(connection, NM_TYPE_SETTING_USER));
+        guint count = 0;
+        const char *const *names = user ? nm_setting_user_get_keys(user, &count) : NULL;
+
+        for (guint i = 0; i < count; i++)
+                if (g_str_has_prefix(names[i], PREFIX))
+                        g_hash_table_insert(data, g_strdup(names[i]),
+                                            g_strdup(nm_setting_user_get_data(user, names[i])));
+
+        return data;
+}
+
+/* The devices on which the profile is active; the devices belong to the client. */
+static GPtrArray *active_devices(NMClient *client, NMRemoteConnection *remote) {
+        const GPtrArray *all = nm_client_get_active_connections(client);
+        GPtrArray *devices = g_ptr_array_new();
+
+        for (guint i = 0; i < all->len; i++) {
+                NMActiveConnection *active = g_ptr_array_index(all, i);
+                if (nm_active_connection_get_connection(active) != remote)
+                        continue;
+
+                const GPtrArray *its = nm_active_connection_get_devices(active);
+                for (guint j = 0; j < its->len; j++)
+                        g_ptr_array_add(devices, g_ptr_array_index(its, j));
+        }
+
+        return devices;
+}
+
+/* Modems carry IP on another interface than the one that the profile is activated on. */
+static const char *device_name(NMDevice *device) {
+        const char *ip = nm_device_get_ip_iface(device);
+
+        return ip && *ip ? ip : nm_device_get_iface(device);
+}
+
+static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
+        NMConnection *connection = NM_CONNECTION(remote);
+        NMSettingConnection *setting = nm_connection_get_setting_connection(connection);
+        const GPtrArray *all = nm_client_get_connections(client);
+        g_autoptr(GPtrArray) devices = active_devices(client, remote);
+        ProfileView *view = g_new0(ProfileView, 1);
+
+        view->id = g_strdup(nm_connection_get_id(connection) ?: "");
+        view->uuid = g_strdup(nm_connection_get_uuid(connection) ?: "");
+        view->path = g_strdup(nm_connection_get_path(connection));
+        view->file = g_strdup(nm_remote_connection_get_filename(remote) ?: "");
+        view->unsaved = nm_remote_connection_get_flags(remote) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
+        view->mptcp_flags = setting ? (uint32_t) nm_setting_connection_get_mptcp_flags(setting) : 0;
+        view->mtus = read_mtus(connection);
+        view->data = read_data(connection);
+
+        view->id_unique = true;
+        for (guint i = 0; i < all->len; i++)
+                if (g_ptr_array_index(all, i) != remote &&
+                    matches(g_ptr_array_index(all, i), SELECT_ID, view->id))
+                        view->id_unique = false;
+
+        view->devices = g_new0(char *, devices->len + 1);
+        for (guint i = 0; i < devices->len; i++)
+                view->devices[i] = g_strdup(device_name(g_ptr_array_index(devices, i)) ?: "?");
+
+        return view;
+}
+
+bool verb_profile_show(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(NMClient) client = client_open(error);
+        if (!client)
+                return false;
+
+        Selector selector;
+        const char *name = profile_take(&arguments, 0, &selector);
+        if (arguments[0]) {
+                ctl_error_add(error, CTL_USAGE,
+                              _("Name one profile; before it may stand: id, uuid, path, filename."));
+                return false;
+        }
+
+        NMRemoteConnection *remote = find_profile(client, name, selector, error);
+        if (!remote)
+                return false;
+
+        g_autoptr(ProfileView) view = read_view(client, remote);
+        profile_view_print(ctl, view);
+        return true;
+}
+
+/* One request under way; the main loop runs until it is answered. */
+typedef struct Request {
+        GMainLoop *loop;
+        GError *error;
+} Request;
+
+static void update_done(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Request *request = userdata;
+        g_autoptr(GVariant) reply = nm_remote_connection_update2_finish(NM_REMOTE_CONNECTION(source), result,
+                                                                        &request->error);
+
+        (void) reply;
+        g_main_loop_quit(request->loop);
+}
+
+static NMConnection *edited_clone(NMRemoteConnection *remote, GHashTable *edits, GError **error) {
+        g_autoptr(NMConnection) clone = nm_simple_connection_new_clone(NM_CONNECTION(remote));
+        NMSettingUser *user = NM_SETTING_USER(nm_connection_get_setting(clone, NM_TYPE_SETTING_USER));
+        GHashTableIter iterator;
+        gpointer name, value;
+        guint count = 0;
+
+        if (!user) {
+                user = NM_SETTING_USER(nm_setting_user_new());
+                nm_connection_add_setting(clone, NM_SETTING(user));
+        }
+
+        g_hash_table_iter_init(&iterator, edits);
+        while (g_hash_table_iter_next(&iterator, &name, &value)) {
+                GError *local = NULL;
+                if (!nm_setting_user_set_data(user, name, value, &local)) {
+                        ctl_error_add(error, CTL_BAD_VALUE, _("NetworkManager does not take %s: %s."),
+                                      (const char *) name, local->message);
+                        g_error_free(local);
+                        return NULL;
+                }
+        }
+
+        (void) nm_setting_user_get_keys(user, &count);
+        if (count == 0)
+                nm_connection_remove_setting(clone, NM_TYPE_SETTING_USER);
+        return g_steal_pointer(&clone);
+}
+
+/* A profile that lives in memory stays there: saving it would be a decision that nobody asked for. */
+static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, GHashTable *edits,
+                          GError **error) {
+        NMSettingsConnectionFlags flags = nm_remote_connection_get_flags(remote);
+        NMSettingsUpdate2Flags update = NM_SETTINGS_UPDATE2_FLAG_NO_REAPPLY;
+
+        if (flags & (NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED | NM_SETTINGS_CONNECTION_FLAG_EXTERNAL)) {
+                ctl_error_add(error, CTL_FAILED,
+                              _("The profile “%s” only mirrors what others configured, and "
+                                "NetworkManager does not keep it. Write a file in /etc/underpass that "
+                                "matches the name of the interface instead."),
+                              view->id);
+                return false;
+        }
+        if (!view->unsaved)
+                update |= NM_SETTINGS_UPDATE2_FLAG_TO_DISK;
+
+        g_autoptr(NMConnection) clone = edited_clone(remote, edits, error);
+        if (!clone)
+                return false;
+
+        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+        Request request = { .loop = loop };
+        nm_remote_connection_update2(remote, nm_connection_to_dbus(clone, NM_CONNECTION_SERIALIZE_ALL),
+                                     update, NULL, NULL, update_done, &request);
+        g_main_loop_run(loop);
+
+        if (request.error)
+                ctl_error_take_bus(error, request.error, SERVICE_NAME, view->id);
+        return !request.error;
+}
+
+static void reapply_done(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Request *request = userdata;
+
+        nm_device_reapply_finish(NM_DEVICE(source), result, &request->error);
+        g_main_loop_quit(request->loop);
+}
+
+static bool reapply(NMClient *client, NMRemoteConnection *remote, const ProfileView *view,
+                    ProfileOutcome *outcome, GError **error) {
+        g_autoptr(GPtrArray) devices = active_devices(client, remote);
+        g_autoptr(GPtrArray) done = g_ptr_array_new_with_free_func(g_free);
+        g_autofree char *profile = profile_argument(view);
+        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+
+        for (guint i = 0; i < devices->len; i++) {
+                NMDevice *device = g_ptr_array_index(devices, i);
+                Request request = { .loop = loop };
+
+                /*
+                 * Without a connection NetworkManager takes the profile as it stores it, secrets included.
+                 */
+                nm_device_reapply_async(device, NULL, 0, 0, NULL, reapply_done, &request);
+                g_main_loop_run(loop);
+
+                if (request.error) {
+                        g_dbus_error_strip_remote_error(request.error);
+                        ctl_error_add(error, CTL_FAILED,
+                                      _("The profile “%s” is written, but cannot be applied to %s "
+                                        "while it is active: %s Run `nmcli connection up %s`."),
+                                      view->id, device_name(device), request.error->message, profile);
+                        g_error_free(request.error);
+                } else {
+                        g_ptr_array_add(done, g_strdup(device_name(device)));
+                }
+        }
+
+        bool good = done->len == devices->len;
+        g_ptr_array_add(done, NULL);
+        outcome->reapplied = (char **) g_ptr_array_free(g_steal_pointer(&done), FALSE);
+        return good;
+}
+
+/* From the checked edits to the outcome. */
+static bool change(Ctl *ctl, NMClient *client, NMRemoteConnection *remote, ProfileView *view,
+                   ProfileOutcome *outcome, GError **error) {
+        g_autoptr(GHashTable) wanted = edits_apply(view->data, outcome->edits);
+
+        outcome->written = edits_change(view->data, outcome->edits);
+        if (outcome->written && (!write_profile(remote, view, outcome->edits, error) ||
+                                 !profile_verify(nm_client_get_dbus_connection(client), view, wanted,
+                                                 outcome->edits, error)))
+                return false;
+
+        profile_outcome_advise(outcome, view);
+        bool good = !ctl->reapply || reapply(client, remote, view, outcome, error);
+        if (!outcome->reapplied || !outcome->reapplied[0])
+                profile_outcome_advise_activation(outcome, view);
+
+        profile_outcome_print(ctl, outcome, view);
+        return good;
+}
+
+static bool edit(Ctl *ctl, char **arguments, bool unset, GError **error) {
+        g_autoptr(NMClient) client = client_open(error);
+        if (!client)
+                return false;
+
+        Selector selector;
+        const char *name = profile_take(&arguments, 1, &selector);
+        NMRemoteConnection *remote = find_profile(client, name, selector, error);
+        if (!remote)
+                return false;
+
+        g_autoptr(ProfileView) view = read_view(client, remote);
+        g_auto(ProfileOutcome) outcome = {};
+        outcome.edits = unset ? edits_for_unset(arguments, view, error) : edits_for_set(arguments, error);
+
+        return outcome.edits && edits_check(view, outcome.edits, &outcome.warnings, error) &&
+               change(ctl, client, remote, view, &outcome, error);
+}
+
+bool verb_profile_set(Ctl *ctl, char **arguments, GError **error) {
+        return edit(ctl, arguments, false, error);
+}
+
+bool verb_profile_unset(Ctl *ctl, char **arguments, GError **error) {
+        return edit(ctl, arguments, true, error);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* "underpassctl status": all links in one table. */
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+static const char *setting(GVariant *link, const char *key) {
+        return value_row(link, "Settings", "a(ssss)", key);
+}
+
+static bool has_something_to_tell(GVariant *link) {
+        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
+
+        return !streq(value_string(link, "State"), "off") || value_string(link, "LastError")[0] ||
+               g_variant_n_children(warnings) > 0 || g_variant_n_children(applied) > 0;
+}
+
+/* The links that were asked for, in the order of their indices. NULL when one of the names is unknown. */
+static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
+        bool known = true;
+
+        for (char **name = names; *name; name++) {
+                bool found = false;
+
+                for (guint i = 0; i < links->len && !found; i++)
+                        found = streq(value_string(g_ptr_array_index(links, i), "Name"), *name);
+                if (!found) {
+                        ctl_error_add(error, CTL_NOT_FOUND,
+                                      _("There is no link “%s”; `underpassctl status --all` lists the "
+                                        "links."),
+                                      *name);
+                        known = false;
+                }
+        }
+
+        if (!known)
+                return NULL;
+
+        GPtrArray *selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                if (g_strv_contains((const char *const *) names, value_string(link, "Name")))
+                        g_ptr_array_add(selected, g_variant_ref(link));
+        }
+
+        return selected;
+}
+
+static GPtrArray *links_to_tell_of(GPtrArray *links) {
+        GPtrArray *selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                if (has_something_to_tell(link))
+                        g_ptr_array_add(selected, g_variant_ref(link));
+        }
+
+        return selected;
+}
+
+/* "netkit: the kernel has none; vlan: …", or nothing. */
+static char *refused_hops(GVariant *manager) {
+        g_autoptr(GVariant) refused = value_array(manager, "HopsRefused", "a(ss)");
+        GString *text = g_string_new(NULL);
+
+        for (size_t i = 0; i < g_variant_n_children(refused); i++) {
+                const char *kind, *reason;
+
+                g_variant_get_child(refused, i, "(&s&s)", &kind, &reason);
+                g_string_append_printf(text, "%s%s: %s", i > 0 ? "; " : "", kind, reason);
+        }
+        return g_string_free(text, FALSE);
+}
+
+static void print_manager(GVariant *manager) {
+        const char *kind = "", *interface = "";
+        g_variant_lookup(manager, "Hop", "(&s&s)", &kind, &interface);
+        const char *hook = value_string(manager, "Hook");
+
+        g_autofree char *hop = kind[0] ? g_strdup_printf("%s (%s)", kind, interface) : g_strdup(_("none"));
+        text_line(_("Underpass %s, kernel %s, hook %s, segmentation hop %s"),
+                  value_string(manager, "Version"), value_string(manager, "KernelVersion"),
+                  hook[0] ? hook : _("none"), hop);
+
+        g_autofree char *refused = refused_hops(manager);
+        if (refused[0])
+                text_line(_("Other hops cannot be had: %s"), refused);
+}
+
+static const char *const status_headings[] = {
+        N_("LINK"),        N_("STATE"), N_("PROFILE"), N_("TUNNEL"),    N_("REMOTE PORTS"),
+        N_("LOCAL PORTS"), N_("HOOK"),  N_("SENT"),   N_("RECEIVED"), NULL,
+};
+
+static void print_links(const Ctl *ctl, GPtrArray *links) {
+        g_autoptr(Table) table = table_new(status_headings, TABLE_COLUMN(7) | TABLE_COLUMN(8));
+        table_color_states(table, 1);
+
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                const char *id = "", *uuid = "";
+                g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+                /* systemd-networkd's profile has no name but that of its file. */
+                const char *path = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+                g_autofree char *file = g_path_get_basename(path);
+                if (!id[0] && path[0])
+                        id = file;
+
+                g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "sent"));
+                g_autofree char *received =
+                                g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "received"));
+                table_add(table, value_string(link, "Name"), value_string(link, "State"), id,
+                          setting(link, "tunnel"), setting(link, "remote-ports"),
+                          setting(link, "local-ports"), value_row(link, "Applied", "a(ss)", "hook"), sent,
+                          received);
+        }
+
+        table_print(table, ctl, 0, !ctl->no_legend);
+}
+
+static void print_complaints(GPtrArray *links) {
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                const char *name = value_string(link, "Name");
+                const char *stage = value_string(link, "LastStage");
+                const char *last_error = value_string(link, "LastError");
+                g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+
+                for (size_t j = 0; j < g_variant_n_children(warnings); j++) {
+                        const char *warning;
+                        g_variant_get_child(warnings, j, "&s", &warning);
+                        text_line(_("%s: warning: %s"), name, warning);
+                }
+
+                if (last_error[0])
+                        text_line(_("%s: error (%s): %s"), name, stage[0] ? stage : "-", last_error);
+        }
+}
+
+static void print_json(GVariant *manager, GPtrArray *links) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_builder_set_member_name(builder, "manager");
+        json_builder_begin_object(builder);
+        json_manager(builder, manager);
+        json_builder_end_object(builder);
+
+        json_links(builder, links);
+        json_builder_end_object(builder);
+
+        json_print(builder);
+}
+
+static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, guint hidden) {
+        if (!ctl->no_legend) {
+                print_manager(manager);
+                if (links->len > 0)
+                        g_print("\n");
+        }
+
+        print_links(ctl, links);
+        print_complaints(links);
+
+        if (ctl->no_legend)
+                return;
+        if (hidden > 0) {
+                g_print("\n");
+                text_line(P_("%u link without a tunnel is not shown; `underpassctl status --all` shows it.",
+                             "%u links without a tunnel are not shown; `underpassctl status --all` shows "
+                             "them.",
+                             hidden),
+                          hidden);
+        } else if (links->len == 0) {
+                g_print("\n%s\n", _("There are no links."));
+        }
+}
+
+bool verb_status(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GVariant) manager = bus_manager(ctl, error);
+        if (!manager)
+                return false;
+
+        g_autoptr(GPtrArray) links = bus_links(ctl, error);
+        if (!links)
+                return false;
+
+        g_autoptr(GPtrArray) selected = NULL;
+        if (arguments[0])
+                selected = select_links(links, arguments, error);
+        else
+                selected = ctl->all ? g_ptr_array_ref(links) : links_to_tell_of(links);
+        if (!selected)
+                return false;
+
+        if (ctl->json)
+                print_json(manager, selected);
+        else
+                print_text(ctl, manager, selected, arguments[0] ? 0 : links->len - selected->len);
+
+        return true;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Text and aligned tables for people. Text comes from profiles, files and the bus, so it is made safe for
+ * the terminal first.
+ */
+
+#include "base/i18n.h"
+#include "ctl/ctl.h"
+
+enum { COLUMNS_MAX = 12, COLUMN_GAP = 2 };
+
+#define COLOR_HEADING "\033[1m"
+#define COLOR_OFF "\033[0m"
+
+struct Table {
+        size_t columns;
+        const char *headings[COLUMNS_MAX];
+        bool flush_right[COLUMNS_MAX];
+        size_t state_column; /* COLUMNS_MAX: none */
+        GPtrArray *rows;     /* of char *[columns + 1] */
+};
+
+static const struct {
+        const char *state;
+        const char *color;
+} state_colors[] = {
+        { "active", "\033[32m" }, { "tunnelled", "\033[32m" }, { "waiting", "\033[33m" },
+        { "trying", "\033[33m" }, { "failed", "\033[31m" },
+};
+
+static bool changes_terminal(gunichar character) {
+        switch (g_unichar_type(character)) {
+
+        case G_UNICODE_CONTROL:
+        case G_UNICODE_LINE_SEPARATOR:
+        case G_UNICODE_PARAGRAPH_SEPARATOR:
+                return true;
+
+        default:
+                /*
+                 * The marks that embed, override or isolate a direction could make one name look like
+                 * another.
+                 */
+                return (character >= 0x202a && character <= 0x202e) ||
+                       (character >= 0x2066 && character <= 0x2069);
+        }
+}
+
+char *text_clean(const char *text) {
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        GString *clean = g_string_new(NULL);
+
+        for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+                gunichar character = g_utf8_get_char(p);
+
+                if (!changes_terminal(character))
+                        g_string_append_unichar(clean, character);
+                else if (character < 0x100)
+                        g_string_append_printf(clean, "\\x%02x", character);
+                else
+                        g_string_append_printf(clean, "\\u{%x}", character);
+        }
+
+        return g_string_free(clean, FALSE);
+}
+
+void text_line(const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        g_autofree char *text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+
+        g_autofree char *clean = text_clean(text);
+        g_print("%s\n", clean);
+}
+
+size_t text_width(const char *text) {
+        size_t width = 0;
+
+        for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+                gunichar character = g_utf8_get_char(p);
+
+                if (!g_unichar_iszerowidth(character))
+                        width += g_unichar_iswide(character) ? 2 : 1;
+        }
+
+        return width;
+}
+
+char *text_endpoint(const char *address, uint16_t port) {
+        return g_strdup_printf(strchr(address, ':') ? "[%s]:%u" : "%s:%u", address, port);
+}
+
+char *text_duration(uint64_t milliseconds) {
+        if (milliseconds < 1000)
+                return g_strdup_printf(_("%u ms"), (unsigned) milliseconds);
+        if (milliseconds < 120 * 1000)
+                return g_strdup_printf(_("%u s"), (unsigned) (milliseconds / 1000));
+        if (milliseconds < 120 * 60 * 1000)
+                return g_strdup_printf(_("%u min"), (unsigned) (milliseconds / 60 / 1000));
+        return g_strdup_printf(_("%u h"), (unsigned) (milliseconds / 3600 / 1000));
+}
+
+Table *table_new(const char *const *headings, unsigned flush_right) {
+        Table *table = g_new0(Table, 1);
+
+        table->state_column = COLUMNS_MAX;
+        table->rows = g_ptr_array_new_with_free_func((GDestroyNotify) g_strfreev);
+
+        for (; headings[table->columns]; table->columns++) {
+                g_assert(table->columns < COLUMNS_MAX);
+                table->headings[table->columns] = headings[table->columns];
+                table->flush_right[table->columns] = flush_right & TABLE_COLUMN(table->columns);
+        }
+
+        return table;
+}
+
+void table_free(Table *table) {
+        g_ptr_array_unref(table->rows);
+        g_free(table);
+}
+
+void table_add(Table *table, ...) {
+        char **row = g_new0(char *, table->columns + 1);
+        va_list cells;
+
+        va_start(cells, table);
+        for (size_t i = 0; i < table->columns; i++) {
+                const char *cell = va_arg(cells, const char *);
+                row[i] = text_clean(cell && *cell ? cell : "-");
+        }
+        va_end(cells);
+
+        g_ptr_array_add(table->rows, row);
+}
+
+void table_color_states(Table *table, size_t column) {
+        table->state_column = column;
+}
+
+static const char *state_color(const char *state) {
+        for (size_t i = 0; i < ELEMENTS(state_colors); i++)
+                if (streq(state_colors[i].state, state))
+                        return state_colors[i].color;
+
+        return NULL;
+}
+
+static void print_blanks(size_t count) {
+        for (size_t i = 0; i < count; i++)
+                g_print(" ");
+}
+
+static void print_cell(const Table *table, size_t column, const char *text, size_t width,
+                       const char *color) {
+        size_t padding = width - text_width(text);
+        bool last = column + 1 == table->columns;
+
+        if (table->flush_right[column])
+                print_blanks(padding);
+        g_print("%s%s%s", color ?: "", text, color ? COLOR_OFF : "");
+        if (!table->flush_right[column] && !last)
+                print_blanks(padding);
+        if (last)
+                g_print("\n");
+        else
+                print_blanks(COLUMN_GAP);
+}
+
+static void measure(const Table *table, bool headings, size_t *widths) {
+        for (size_t column = 0; column < table->columns; column++) {
+                widths[column] = headings ? text_width(_(table->headings[column])) : 0;
+
+                for (guint i = 0; i < table->rows->len; i++) {
+                        char **row = g_ptr_array_index(table->rows, i);
+                        widths[column] = MAX_OF(widths[column], text_width(row[column]));
+                }
+        }
+}
+
+void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headings) {
+        if (table->rows->len == 0)
+                return;
+
+        size_t widths[COLUMNS_MAX];
+        measure(table, headings, widths);
+
+        if (headings) {
+                print_blanks(indent);
+                for (size_t column = 0; column < table->columns; column++)
+                        print_cell(table, column, _(table->headings[column]), widths[column],
+                                   ctl->color ? COLOR_HEADING : NULL);
+        }
+
+        for (guint i = 0; i < table->rows->len; i++) {
+                char **row = g_ptr_array_index(table->rows, i);
+
+                print_blanks(indent);
+                for (size_t column = 0; column < table->columns; column++)
+                        print_cell(table, column, row[column], widths[column],
+                                   ctl->color && column == table->state_column ? state_color(row[column])
+                                                                               : NULL);
+        }
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The MTU of a link, and the sysctls that explain what a link or the host does.
+ */
+
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdalign.h>
+#include <stdio.h>
+
+#include "base/netlink.h"
+#include "kernel/link-tune.h"
+
+enum {
+        REQUEST_SIZE = 128,
+        SYSCTL_LIMIT = 64,
+};
+
+int link_tune_set_mtu(uint32_t ifindex, uint32_t mtu) {
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct ifinfomsg *link;
+        int r;
+
+        /* The kernel calls a request for no link at all invalid. */
+        if (ifindex == 0 || ifindex > INT32_MAX)
+                return -ENODEV;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+
+        message->nlmsg_type = RTM_SETLINK;
+        link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
+        link->ifi_index = (int) ifindex;
+        mnl_attr_put_u32(message, IFLA_MTU, mtu);
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+/* Reads the decimal number at *text and moves behind it. */
+static int read_number(const char **text, long minimum, long maximum, long *ret) {
+        long number;
+        char *end;
+
+        errno = 0;
+        number = strtol(*text, &end, 10);
+        if (errno > 0)
+                return -errno;
+        if (end == *text)
+                return -EBADMSG;
+        if (number < minimum || number > maximum)
+                return -ERANGE;
+
+        *text = end;
+        *ret = number;
+        return 0;
+}
+
+/* Reads a sysctl that is 0 or not. A file that is missing belongs to something the kernel or the link
+ * does not have. */
+static int read_switch(const char *path, bool missing, bool *ret) {
+        _cleanup_(freep) char *text = NULL;
+        const char *position;
+        size_t length;
+        long number = 0;
+        int r;
+
+        r = file_read(path, SYSCTL_LIMIT, &text, &length);
+        if (r == -ENOENT) {
+                *ret = missing;
+                return 0;
+        }
+        if (r < 0)
+                return r;
+
+        position = text;
+        r = read_number(&position, INT32_MIN, INT32_MAX, &number);
+        if (r < 0)
+                return r;
+
+        *ret = number != 0;
+        return 0;
+}
+
+int link_tune_ipv6_enabled(const char *name, bool *ret) {
+        char path[sizeof("/proc/sys/net/ipv6/conf//disable_ipv6") + IF_NAMESIZE];
+        bool disabled;
+        int length, r;
+
+        length = snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+        if (length < 0 || (size_t) length >= sizeof(path))
+                return -ENAMETOOLONG;
+
+        r = read_switch(path, true, &disabled);
+        if (r < 0)
+                return r;
+
+        *ret = !disabled;
+        return 0;
+}
+
+int link_tune_ephemeral_ports(struct underpass_port_range *ret) {
+        _cleanup_(freep) char *text = NULL;
+        const char *position;
+        size_t length;
+        long first = 0, last = 0;
+        int r;
+
+        r = file_read("/proc/sys/net/ipv4/ip_local_port_range", SYSCTL_LIMIT, &text, &length);
+        if (r < 0)
+                return r;
+
+        position = text;
+        r = read_number(&position, 1, UINT16_MAX, &first);
+        if (r < 0)
+                return r;
+        r = read_number(&position, first, UINT16_MAX, &last);
+        if (r < 0)
+                return r;
+
+        *ret = (struct underpass_port_range) { .first = (uint16_t) first, .last = (uint16_t) last };
+        return 0;
+}
+
+int link_tune_mptcp_enabled(bool *ret) {
+        return read_switch("/proc/sys/net/mptcp/enabled", false, ret);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The monitor of links and addresses, and the list of all links.
+ */
+
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdalign.h>
+#include <sys/socket.h>
+
+#include "base/netlink.h"
+#include "kernel/rtnl-facts.h"
+#include "kernel/rtnl.h"
+
+enum {
+        REQUEST_SIZE = 256,
+        NOTIFICATION_SIZE = 32 * 1024,
+        MONITOR_BUFFER = 1024 * 1024, /* a burst of a thousand links and addresses fits */
+        DUMP_ATTEMPTS = 8,            /* of a dump that changes disturb while it is read */
+};
+
+struct Rtnl {
+        Netlink *request;
+        struct mnl_socket *monitor;
+};
+
+typedef struct IndexList {
+        uint32_t *indexes;
+        size_t count;
+        size_t allocated;
+} IndexList;
+
+Rtnl *rtnl_free(Rtnl *rtnl) {
+        if (!rtnl)
+                return NULL;
+
+        netlink_free(rtnl->request);
+        if (rtnl->monitor)
+                mnl_socket_close(rtnl->monitor);
+        free(rtnl);
+        return NULL;
+}
+
+int rtnl_open(Rtnl **ret) {
+        _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
+        int buffer_size = MONITOR_BUFFER, fd, r;
+
+        rtnl = calloc(1, sizeof(*rtnl));
+        if (!rtnl)
+                return -ENOMEM;
+
+        r = netlink_open(&rtnl->request, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+
+        rtnl->monitor = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (!rtnl->monitor)
+                return -errno;
+
+        /* Best effort: what overflows the buffer comes back as RTNL_LOST. The first way needs
+         * CAP_NET_ADMIN. */
+        fd = mnl_socket_get_fd(rtnl->monitor);
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_size, sizeof(buffer_size)) < 0)
+                (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_size, sizeof(buffer_size));
+
+        if (mnl_socket_bind(rtnl->monitor, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+                            MNL_SOCKET_AUTOPID) < 0)
+                return -errno;
+
+        *ret = TAKE_PTR(rtnl);
+        return 0;
+}
+
+int rtnl_monitor_fd(Rtnl *rtnl) {
+        return mnl_socket_get_fd(rtnl->monitor);
+}
+
+/* Events of a wireless driver (scan results and the like) arrive as RTM_NEWLINK, too; nothing of the link
+ * has changed. */
+static bool is_wireless_event(const struct nlmsghdr *message) {
+        const struct nlattr *attribute;
+
+        mnl_attr_for_each(attribute, message, sizeof(struct ifinfomsg))
+                if (mnl_attr_get_type(attribute) == IFLA_WIRELESS)
+                        return true;
+        return false;
+}
+
+static void notify_link(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
+        const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*link) || link->ifi_index <= 0)
+                return;
+
+        /* A DELLINK of another family, such as AF_BRIDGE, says that the link left a bridge, not that it
+         * is gone. */
+        if (message->nlmsg_type == RTM_DELLINK && link->ifi_family == AF_UNSPEC)
+                handler(RTNL_LINK_GONE, (uint32_t) link->ifi_index, userdata);
+        else if (!is_wireless_event(message))
+                handler(RTNL_LINK, (uint32_t) link->ifi_index, userdata);
+}
+
+static void notify_address(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
+        const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*address) || address->ifa_index == 0)
+                return;
+
+        handler(RTNL_ADDRESS, address->ifa_index, userdata);
+}
+
+static void notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
+        const struct nlmsghdr *message = datagram;
+        int left = (int) length;
+
+        for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+                switch (message->nlmsg_type) {
+                case RTM_NEWLINK:
+                case RTM_DELLINK:
+                        notify_link(message, handler, userdata);
+                        break;
+                case RTM_NEWADDR:
+                case RTM_DELADDR:
+                        notify_address(message, handler, userdata);
+                        break;
+                default:
+                        break;
+                }
+}
+
+int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata) {
+        alignas(struct nlmsghdr) uint8_t datagram[NOTIFICATION_SIZE];
+        int fd = mnl_socket_get_fd(rtnl->monitor);
+
+        for (;;) {
+                struct sockaddr_nl sender = {};
+                socklen_t sender_length = sizeof(sender);
+                ssize_t length;
+
+                length = recvfrom(fd, datagram, sizeof(datagram), MSG_DONTWAIT | MSG_TRUNC,
+                                  (struct sockaddr *) &sender, &sender_length);
+                if (length < 0) {
+                        if (errno == EAGAIN)
+                                return 0;
+                        if (errno == EINTR)
+                                continue;
+                        if (errno != ENOBUFS)
+                                return -errno;
+                        handler(RTNL_LOST, 0, userdata);
+                        continue;
+                }
+
+                /* Only the kernel is port 0. */
+                if (sender.nl_pid != 0)
+                        continue;
+                if ((size_t) length > sizeof(datagram))
+                        handler(RTNL_LOST, 0, userdata);
+                else
+                        notify(datagram, (size_t) length, handler, userdata);
+        }
+}
+
+int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret) {
+        return rtnl_read_link(rtnl->request, ifindex, ret);
+}
+
+static int read_index(const struct nlmsghdr *message, void *userdata) {
+        const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+        IndexList *list = userdata;
+
+        if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*link))
+                return MNL_CB_OK;
+
+        if (list->count == list->allocated) {
+                size_t more = list->allocated > 0 ? list->allocated * 2 : 16;
+                uint32_t *larger;
+
+                larger = reallocarray(list->indexes, more, sizeof(*larger));
+                if (!larger) {
+                        errno = ENOMEM;
+                        return MNL_CB_ERROR;
+                }
+                list->indexes = larger;
+                list->allocated = more;
+        }
+        list->indexes[list->count++] = (uint32_t) link->ifi_index;
+        return MNL_CB_OK;
+}
+
+static int compare_indexes(const void *a, const void *b) {
+        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+        return (x > y) - (x < y);
+}
+
+int rtnl_links(Rtnl *rtnl, uint32_t **ret_ifindexes, size_t *ret_count) {
+        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+        IndexList list = {};
+        int r = -EINTR;
+
+        for (size_t attempt = 0; attempt < DUMP_ATTEMPTS && r == -EINTR; attempt++) {
+                struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+
+                message->nlmsg_type = RTM_GETLINK;
+                message->nlmsg_flags = NLM_F_DUMP;
+                (void) mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+                mnl_attr_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+
+                list.count = 0;
+                r = netlink_call(rtnl->request, message, read_index, &list);
+        }
+        if (r < 0) {
+                free(list.indexes);
+                return r;
+        }
+
+        if (list.count > 0)
+                qsort(list.indexes, list.count, sizeof(*list.indexes), compare_indexes);
+        *ret_ifindexes = list.indexes;
+        *ret_count = list.count;
+        return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Links and addresses by rtnetlink: a monitor that says which link changed, and a snapshot of one link or
+ * all.
+ */
+
+#include "base/util.h"
+#include "plan/facts.h"
+
+typedef struct Rtnl Rtnl;
+
+/* Opens the request socket and the monitor (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR). */
+int rtnl_open(Rtnl **ret);
+Rtnl *rtnl_free(Rtnl *rtnl);
+DEFINE_CLEANUP(Rtnl *, rtnl_free);
+
+/* Descriptor of the monitor, to be polled for reading. */
+int rtnl_monitor_fd(Rtnl *rtnl);
+
+typedef enum RtnlChange {
+        RTNL_LINK,      /* new or changed */
+        RTNL_LINK_GONE,
+        RTNL_ADDRESS,   /* added, changed or removed */
+        RTNL_LOST,      /* messages were lost (ENOBUFS): everything may have changed, ifindex is 0 */
+} RtnlChange;
+
+typedef void (*RtnlHandler)(RtnlChange change, uint32_t ifindex, void *userdata);
+
+/* Reads all that is pending without blocking. 0 or negative errno. */
+int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata);
+
+/* Facts of one link, addresses included. -ENODEV when it is gone. */
+int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret);
+LinkFacts *link_facts_free(LinkFacts *facts);
+DEFINE_CLEANUP(LinkFacts *, link_facts_free);
+
+/* ifindex of all links, ascending. Caller frees. */
+int rtnl_links(Rtnl *rtnl, uint32_t **ret_ifindexes, size_t *ret_count);
+
+/* ARPHRD_* and kind as a word for [Match] Type= and for people: "ether", "wwan" (rawip), "ppp", "tun",
+ * "wireguard", "loopback", "other". Static string. */
+const char *link_type_name(const LinkFacts *facts);

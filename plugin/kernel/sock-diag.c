@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Which UDP ports are taken, and how many subflows an address carries.
+ */
+
+#include <linux/inet_diag.h>
+#include <linux/mptcp.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdalign.h>
+#include <sys/socket.h>
+
+#include "base/netlink.h"
+#include "kernel/sock-diag.h"
+
+enum {
+        REQUEST_SIZE = 256,
+        DUMP_ATTEMPTS = 8, /* of a dump that changes disturb while it is read */
+        PORT_COUNT = 65536,
+        ALL_STATES = -1,
+};
+
+/* One bit per port: sorts, and drops what several sockets share. */
+typedef struct PortBits {
+        uint64_t word[PORT_COUNT / 64];
+} PortBits;
+
+typedef struct SubflowCount {
+        const Address *local;
+        size_t count;
+} SubflowCount;
+
+static struct nlmsghdr *put_request(void *buffer, uint8_t family, uint8_t protocol, int states,
+                                    uint8_t extensions) {
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct inet_diag_req_v2 *request;
+
+        message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+        message->nlmsg_flags = NLM_F_DUMP;
+        request = mnl_nlmsg_put_extra_header(message, sizeof(*request));
+        request->sdiag_family = family;
+        request->sdiag_protocol = protocol;
+        request->idiag_states = (uint32_t) states;
+        request->idiag_ext = extensions;
+        return message;
+}
+
+static int read_udp_port(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        PortBits *ports = userdata;
+        uint16_t port;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket))
+                return MNL_CB_OK;
+
+        port = ntohs(socket->id.idiag_sport);
+        if (port != 0)
+                ports->word[port / 64] |= UINT64_C(1) << (port % 64);
+        return MNL_CB_OK;
+}
+
+static int list_ports(const PortBits *ports, uint16_t **ret_ports, size_t *ret_count) {
+        uint16_t *list;
+        size_t count = 0;
+
+        for (size_t i = 0; i < ELEMENTS(ports->word); i++)
+                count += (size_t) __builtin_popcountll(ports->word[i]);
+
+        list = calloc(MAX_OF(count, (size_t) 1), sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+
+        count = 0;
+        for (size_t port = 0; port < PORT_COUNT; port++)
+                if (ports->word[port / 64] & (UINT64_C(1) << (port % 64)))
+                        list[count++] = (uint16_t) port;
+
+        *ret_ports = list;
+        *ret_count = count;
+        return 0;
+}
+
+int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
+        static const uint8_t families[] = { AF_INET, AF_INET6 };
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        _cleanup_(freep) PortBits *ports = NULL;
+        int r;
+
+        ports = calloc(1, sizeof(*ports));
+        if (!ports)
+                return -ENOMEM;
+
+        r = netlink_open(&netlink, NETLINK_SOCK_DIAG);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < ELEMENTS(families); i++) {
+                r = -EINTR;
+                /* A port seen in an interrupted dump was bound then, so what is found is kept. */
+                for (size_t attempt = 0; attempt < DUMP_ATTEMPTS && r == -EINTR; attempt++) {
+                        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+                        struct nlmsghdr *message;
+
+                        message = put_request(buffer, families[i], IPPROTO_UDP, ALL_STATES, 0);
+                        r = netlink_call(netlink, message, read_udp_port, ports);
+                }
+                if (r < 0)
+                        return r;
+        }
+
+        return list_ports(ports, ret_ports, ret_count);
+}
+
+static const struct nlattr *find_nested(const struct nlattr *nest, uint16_t type) {
+        const struct nlattr *attribute;
+
+        mnl_attr_for_each_nested(attribute, nest)
+                if (mnl_attr_get_type(attribute) == type)
+                        return attribute;
+        return NULL;
+}
+
+/* The upper layer protocol of a TCP socket is MPTCP and the peer agreed: a connection that fell back
+ * keeps the former. */
+static bool is_subflow(const struct nlattr *upper_layer) {
+        const uint32_t agreed = MPTCP_SUBFLOW_FLAG_MCAP_REM | MPTCP_SUBFLOW_FLAG_JOIN_REM;
+        const struct nlattr *mptcp, *flags;
+
+        mptcp = find_nested(upper_layer, INET_ULP_INFO_MPTCP);
+        if (!mptcp)
+                return false;
+
+        flags = find_nested(mptcp, MPTCP_SUBFLOW_ATTR_FLAGS);
+        return flags && mnl_attr_validate(flags, MNL_TYPE_U32) >= 0 && (mnl_attr_get_u32(flags) & agreed);
+}
+
+static int count_subflow(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        SubflowCount *subflows = userdata;
+        const struct nlattr *attribute;
+        Address local;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket))
+                return MNL_CB_OK;
+
+        if (socket->idiag_family == AF_INET)
+                local = address_from_ipv4(socket->id.idiag_src[0]);
+        else
+                memcpy(local.word, socket->id.idiag_src, sizeof(local.word));
+        if (!address_equal(&local, subflows->local))
+                return MNL_CB_OK;
+
+        mnl_attr_for_each(attribute, message, sizeof(*socket))
+                if (mnl_attr_get_type(attribute) == INET_DIAG_ULP_INFO && is_subflow(attribute))
+                        subflows->count++;
+        return MNL_CB_OK;
+}
+
+/*
+ * Lets the kernel pick the sockets of one local address, so a server with a hundred thousand connections
+ * stays quick: a program of one instruction, which compares the address, in the byte code of inet_diag.
+ */
+static void put_local_address(struct nlmsghdr *message, const Address *local) {
+        struct inet_diag_bc_op operation = { .code = INET_DIAG_BC_S_COND };
+        struct inet_diag_hostcond condition = { .port = -1 };
+        uint8_t program[sizeof(operation) + sizeof(condition) + sizeof(local->word)];
+        const uint32_t *address;
+        size_t length;
+
+        /* An IPv4 condition also matches the mapped addresses of IPv6 sockets. */
+        if (address_is_ipv4(local)) {
+                condition.family = AF_INET;
+                address = &local->word[3];
+                length = sizeof(local->word[3]);
+        } else {
+                condition.family = AF_INET6;
+                address = local->word;
+                length = sizeof(local->word);
+        }
+
+        condition.prefix_len = (uint8_t) (length * 8);
+        memcpy(program + sizeof(operation) + sizeof(condition), address, length);
+        length += sizeof(operation) + sizeof(condition);
+
+        /* Where to go on: at the end to accept, 4 behind it to reject. */
+        operation.yes = (uint8_t) length;
+        operation.no = (uint16_t) (length + 4);
+        memcpy(program, &operation, sizeof(operation));
+        memcpy(program + sizeof(operation), &condition, sizeof(condition));
+        mnl_attr_put(message, INET_DIAG_REQ_BYTECODE, length, program);
+}
+
+int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
+        static const uint8_t families[] = { AF_INET6, AF_INET };
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        size_t total = 0;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_SOCK_DIAG);
+        if (r < 0)
+                return r;
+
+        /* IPv4 connections live in sockets of both families. */
+        for (size_t i = 0; i < (address_is_ipv4(local) ? 2 : 1); i++) {
+                SubflowCount subflows = { .local = local };
+
+                r = -EINTR;
+                for (size_t attempt = 0; attempt < DUMP_ATTEMPTS && r == -EINTR; attempt++) {
+                        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+                        struct nlmsghdr *message;
+
+                        subflows.count = 0;
+                        message = put_request(buffer, families[i], IPPROTO_TCP, 1 << TCP_ESTABLISHED,
+                                              1 << (INET_DIAG_INFO - 1));
+                        put_local_address(message, local);
+                        r = netlink_call(netlink, message, count_subflow, &subflows);
+                }
+                if (r < 0)
+                        return r;
+                total += subflows.count;
+        }
+
+        *ret_count = total;
+        return 0;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Decides what shall be true of a link, and which steps lead there.
+ * The same input always gives the same plan.
+ */
+
+#include <arpa/inet.h>
+#include <net/if_arp.h>
+
+#include "base/i18n.h"
+#include "plan/plan.h"
+#include "plan/warnings.h"
+
+#ifndef ARPHRD_RAWIP
+#define ARPHRD_RAWIP 519
+#endif
+#ifndef ARPHRD_NONE
+#define ARPHRD_NONE 0xfffe
+#endif
+
+enum {
+        IPV6_MTU_MIN = 1280,       /* RFC 8200 */
+        IPV4_AND_TCP_BYTES = 40,
+        IPV6_AND_TCP_BYTES = 60,
+        MSS_MAX = 65535,
+};
+
+/* Takes the sentence. -EINVAL, or -ENOMEM when there is none. */
+static int reject(char **ret_error, char *sentence) {
+        if (!sentence)
+                return -ENOMEM;
+        *ret_error = sentence;
+        return -EINVAL;
+}
+
+/* Takes the sentence. */
+static int decide(Plan *plan, PlanVerdict verdict, char *sentence) {
+        if (!sentence)
+                return -ENOMEM;
+        plan->verdict = verdict;
+        plan->reason = sentence;
+        return 0;
+}
+
+static bool address_in(const Address *addresses, size_t count, const Address *address) {
+        for (size_t i = 0; i < count; i++)
+                if (address_equal(&addresses[i], address))
+                        return true;
+        return false;
+}
+
+static const MptcpEndpoint *endpoint_on_link(const PlanInput *input) {
+        const LinkFacts *facts = input->facts;
+
+        for (size_t i = 0; i < input->endpoints_count; i++) {
+                const MptcpEndpoint *endpoint = &input->endpoints[i];
+
+                if (endpoint->ifindex == facts->ifindex)
+                        return endpoint;
+                for (size_t k = 0; k < facts->addresses_count; k++)
+                        if (address_equal(&endpoint->address, &facts->addresses[k].address))
+                                return endpoint;
+        }
+        return NULL;
+}
+
+/* The programs know packets that begin with an Ethernet or with an IP header. */
+static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error) {
+        static const struct {
+                uint16_t type;
+                bool raw_ip;
+        } types[] = {
+                { ARPHRD_ETHER, false },
+                { ARPHRD_NONE, true },
+                { ARPHRD_PPP, true },
+                { ARPHRD_RAWIP, true },
+        };
+        const LinkFacts *facts = input->facts;
+        _cleanup_(freep) char *name = value_excerpt(facts->name);
+
+        if (!name)
+                return -ENOMEM;
+        /* A loopback device calls itself Ethernet in some guises, so the flag decides first. */
+        if ((facts->flags & IFF_LOOPBACK) || facts->type == ARPHRD_LOOPBACK)
+                return reject(ret_error, string_format(_("%s is a loopback device: its packets never meet a "
+                                                         "middlebox; take the key tunnel out of its "
+                                                         "profile."),
+                                                       name));
+
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                if (types[i].type == facts->type) {
+                        *ret_raw_ip = types[i].raw_ip;
+                        return 0;
+                }
+        return reject(ret_error, string_format(_("%s has type %u; Underpass works on Ethernet and raw-IP "
+                                                 "devices."),
+                                               name, (unsigned) facts->type));
+}
+
+static int check_mtu(const PlanInput *input, char **ret_error) {
+        const uint32_t mtu = input->profile->settings.mtu;
+        const LinkFacts *facts = input->facts;
+        const bool below = facts->minimum_mtu != 0 && mtu < facts->minimum_mtu;
+        const bool above = facts->maximum_mtu != 0 && mtu > facts->maximum_mtu;
+
+        if (mtu == 0)
+                return 0;
+
+        _cleanup_(freep) char *key = profile_key_name(key_get(KEY_ID_MTU),
+                                                      input->profile->origins[KEY_ID_MTU].source);
+        _cleanup_(freep) char *name = value_excerpt(facts->name);
+        if (!key || !name)
+                return -ENOMEM;
+
+        if (mtu < IPV6_MTU_MIN && input->ipv6_enabled)
+                return reject(ret_error, string_format(_("%s=%u on %s: IPv6 is enabled there and needs at "
+                                                         "least %d; choose %d or more, or disable IPv6 on "
+                                                         "the connection."),
+                                                       key, mtu, name, IPV6_MTU_MIN, IPV6_MTU_MIN));
+        if ((below || above) && facts->maximum_mtu != 0)
+                return reject(ret_error,
+                              string_format(_("%s=%u on %s: the device takes %u … %u; choose a value in "
+                                              "this range, or auto."),
+                                            key, mtu, name, facts->minimum_mtu, facts->maximum_mtu));
+        if (below)
+                return reject(ret_error, string_format(_("%s=%u on %s: the device takes %u or more; choose "
+                                                         "such a value, or auto."),
+                                                       key, mtu, name, facts->minimum_mtu));
+        return 0;
+}
+
+/* tunnel=auto: there must be an endpoint that the kernel builds subflows from. */
+static int decide_auto(const PlanInput *input, Plan *plan, const char *tunnel) {
+        _cleanup_(freep) char *name = value_excerpt(input->facts->name);
+        const MptcpEndpoint *endpoint = endpoint_on_link(input);
+        char address[INET6_ADDRSTRLEN];
+
+        if (!name)
+                return -ENOMEM;
+        if (!endpoint)
+                return decide(plan, PLAN_WAIT,
+                              string_format(_("%s, and %s carries no MPTCP endpoint yet."), tunnel, name));
+        return decide(plan, PLAN_ATTACH,
+                      string_format(_("%s, and %s carries the MPTCP endpoint %s."), tunnel, name,
+                                    address_text(&endpoint->address, address)));
+}
+
+static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
+        const Profile *profile = input->profile;
+
+        /* Before the profile's errors: a tunnel that is there must come off also when the profile has become
+         * bad. */
+        if (input->held_off)
+                return decide(plan, PLAN_OFF,
+                              strdup(_("Deactivated by hand; `underpassctl activate` or the next activation "
+                                       "of the connection takes that back.")));
+        if (profile->network_down)
+                return decide(plan, PLAN_OFF,
+                              string_format(_("The link is down; the profile in %s counts while it is up."),
+                                            profile->network_file));
+        if (profile->error)
+                return reject(ret_error, strdup(profile->error));
+        if (profile->settings.tunnel == TUNNEL_NO &&
+            streq(profile->origins[KEY_ID_TUNNEL].source, "default"))
+                return decide(plan, PLAN_OFF, strdup(_("No profile asks for a tunnel.")));
+
+        _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
+        if (!tunnel)
+                return -ENOMEM;
+        if (profile->settings.tunnel == TUNNEL_NO)
+                return decide(plan, PLAN_OFF, string_format("%s.", tunnel));
+
+        int r = check_type(input, &plan->raw_ip, ret_error);
+        if (r < 0)
+                return r;
+        r = check_mtu(input, ret_error);
+        if (r < 0)
+                return r;
+
+        /* An endpoint of our own comes after the tunnel, so there is nothing to wait for. */
+        if (profile->settings.tunnel == TUNNEL_AUTO && profile->settings.mptcp_endpoint == 0)
+                return decide_auto(input, plan, tunnel);
+        return decide(plan, PLAN_ATTACH, string_format("%s.", tunnel));
+}
+
+static uint16_t mss_for(uint32_t mtu, uint32_t headers) {
+        return (uint16_t) (mtu > headers ? MIN_OF(mtu - headers, (uint32_t) MSS_MAX) : 0);
+}
+
+static void fill_link(const PlanInput *input, struct underpass_link *link) {
+        const Settings *settings = &input->profile->settings;
+        const uint32_t mtu = settings->mtu != 0 ? settings->mtu : input->facts->mtu;
+
+        if (settings->mptcp_only)
+                link->flags |= UNDERPASS_LINK_MPTCP_ONLY;
+        if (settings->fwmark.set) {
+                link->flags |= UNDERPASS_LINK_FWMARK;
+                link->mark = settings->fwmark.value;
+                link->mark_mask = settings->fwmark.mask;
+        }
+
+        if (settings->fallback)
+                link->flags |= UNDERPASS_LINK_FALLBACK;
+        if (settings->tunnel == TUNNEL_ON_DEMAND)
+                link->flags |= UNDERPASS_LINK_ON_DEMAND;
+        link->fallback_after = (uint16_t) settings->fallback_after;
+        link->keepalive = (uint16_t) settings->keepalive;
+        link->ingress = (uint16_t) settings->ingress_hook;
+
+        if (settings->mss == 0)
+                link->flags |= UNDERPASS_LINK_MSS_AUTO;
+        link->mss_ipv4 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV4_AND_TCP_BYTES);
+        link->mss_ipv6 = settings->mss != 0 ? (uint16_t) settings->mss : mss_for(mtu, IPV6_AND_TCP_BYTES);
+
+        link->remote_ports_count = (uint16_t) settings->remote_ports.count;
+        link->local_ports_count = (uint16_t) settings->local_ports.count;
+        link->remote_addresses_count = (uint16_t) settings->remote_addresses.count;
+        memcpy(link->remote_ports, settings->remote_ports.ranges, sizeof(link->remote_ports));
+        memcpy(link->local_ports, settings->local_ports.ranges, sizeof(link->local_ports));
+        memcpy(link->remote_addresses, settings->remote_addresses.prefixes, sizeof(link->remote_addresses));
+}
+
+static void fill_endpoints(const PlanInput *input, Plan *plan) {
+        const LinkFacts *facts = input->facts;
+
+        if (input->profile->settings.mptcp_endpoint == 0 || !(facts->flags & IFF_UP))
+                return;
+
+        plan->endpoint_flags = input->profile->settings.mptcp_endpoint;
+        for (size_t i = 0; i < facts->addresses_count && plan->endpoints_count < ELEMENTS(plan->endpoints);
+             i++) {
+                const Address *address = &facts->addresses[i].address;
+
+                /* One address can be there with several prefix lengths. */
+                if (endpoint_address_suitable(&facts->addresses[i]) &&
+                    !address_in(plan->endpoints, plan->endpoints_count, address))
+                        plan->endpoints[plan->endpoints_count++] = *address;
+        }
+}
+
+/* Of the host rather than of the link, so the tunnel does not matter; a link that is down says nothing. */
+static void fill_sctp(const PlanInput *input, Plan *plan) {
+        if (input->held_off || input->profile->network_down || !(input->facts->flags & IFF_UP))
+                return;
+        for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
+                plan->sctp_ports[port] = sctp_setting(&input->profile->settings, port);
+}
+
+int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
+        _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(*plan));
+
+        if (!plan)
+                return -ENOMEM;
+
+        int r = plan_decide(input, plan, ret_error);
+        if (r < 0)
+                return r;
+        fill_sctp(input, plan);
+        if (plan->verdict == PLAN_ATTACH) {
+                fill_link(input, &plan->link);
+                plan->mtu = input->profile->settings.mtu;
+                fill_endpoints(input, plan);
+        }
+        if (plan->verdict != PLAN_OFF) {
+                r = plan_warn(input, plan);
+                if (r < 0)
+                        return r;
+        }
+        *ret_plan = TAKE_PTR(plan);
+        return 0;
+}
+
+Plan *plan_free(Plan *plan) {
+        if (!plan)
+                return NULL;
+
+        free(plan->reason);
+        strings_free(plan->warnings);
+        free(plan);
+        return NULL;
+}
+
+/* True when each of these addresses is among those. */
+static bool all_in(const Address *these, size_t these_count, const Address *those, size_t those_count) {
+        for (size_t i = 0; i < these_count; i++)
+                if (!address_in(those, those_count, &these[i]))
+                        return false;
+        return true;
+}
+
+static uint32_t diff_endpoints(const Applied *applied, const Plan *plan) {
+        const bool other_flags = applied->endpoints_count > 0 && plan->endpoints_count > 0 &&
+                                 applied->endpoint_flags != plan->endpoint_flags;
+        uint32_t steps = 0;
+
+        if (other_flags ||
+            !all_in(applied->endpoints, applied->endpoints_count, plan->endpoints, plan->endpoints_count))
+                steps |= STEP_RESTORE_ENDPOINTS;
+        if (other_flags ||
+            !all_in(plan->endpoints, plan->endpoints_count, applied->endpoints, applied->endpoints_count))
+                steps |= STEP_ENDPOINTS;
+        return steps;
+}
+
+static bool same_settings(const struct underpass_link *a, const struct underpass_link *b) {
+        struct underpass_link copy = *a;
+
+        copy.slot = b->slot;
+        return memcmp(&copy, b, sizeof(copy)) == 0;
+}
+
+uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu) {
+        if (plan->verdict != PLAN_ATTACH)
+                return (applied->endpoints_count > 0 ? STEP_RESTORE_ENDPOINTS : 0U) |
+                       (applied->mtu_original != 0 ? STEP_RESTORE_MTU : 0U) |
+                       (applied->attached ? STEP_DETACH : 0U);
+
+        uint32_t steps = diff_endpoints(applied, plan);
+        if (plan->mtu != 0 && current_mtu != plan->mtu)
+                steps |= STEP_MTU;
+        if (plan->mtu == 0 && applied->mtu_original != 0)
+                steps |= STEP_RESTORE_MTU;
+
+        if (!applied->attached)
+                steps |= STEP_ATTACH;
+        else if (applied->raw_ip != plan->raw_ip)
+                steps |= STEP_DETACH | STEP_ATTACH;
+        else if (!same_settings(&applied->link, &plan->link))
+                steps |= STEP_SETTINGS;
+
+        /* An on-demand link sends first SYNs as plain TCP anyway. */
+        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 &&
+            !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
+                steps |= STEP_ANNOUNCE;
+        return steps;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * From facts and a profile to what shall be true of a link, and from there to the steps that make it so.
+ *
+ * The same input always gives the same plan.
+ */
+
+#include "plan/facts.h"
+#include "plan/sctp.h"
+#include "profile/profile.h"
+
+typedef struct PlanInput {
+        const Profile *profile;
+        const LinkFacts *facts;
+        const MptcpEndpoint *endpoints;   /* of the whole network namespace */
+        size_t endpoints_count;
+        bool held_off;                    /* the user said "deactivate" */
+        bool ipv6_enabled;                /* on this link (net.ipv6.conf.IFACE.disable_ipv6 = 0) */
+        struct underpass_port_range ephemeral_ports; /* net.ipv4.ip_local_port_range; first 0: unknown */
+        const uint16_t *udp_ports;        /* local ports of bound UDP sockets, host order */
+        size_t udp_ports_count;
+} PlanInput;
+
+typedef enum PlanVerdict {
+        PLAN_OFF,      /* nothing asks for a tunnel, or the user said no */
+        PLAN_WAIT,     /* tunnel=auto and no MPTCP endpoint on the link yet */
+        PLAN_ATTACH,
+        _PLAN_VERDICT_MAX,
+} PlanVerdict;
+
+typedef struct Plan {
+        PlanVerdict verdict;
+        char *reason;                     /* one translated sentence: why this verdict */
+        bool raw_ip;                      /* programs for devices without Ethernet header */
+        struct underpass_link link;       /* settings for the programs; slot is 0 here */
+        uint32_t mtu;                     /* 0: leave alone */
+        uint32_t endpoint_flags;          /* flags of the endpoints below */
+        Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX]; /* that Underpass has to own on this link */
+        size_t endpoints_count;
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what the link asks for, tunnel or not; 0: nothing */
+        char **warnings;                  /* translated sentences */
+} Plan;
+
+/* What the service has done to a link so far. */
+typedef struct Applied {
+        bool attached;
+        bool raw_ip;
+        struct underpass_link link;       /* as given to the programs, slot included */
+        uint32_t mtu_original;            /* 0: MTU not touched */
+        uint32_t mtu_set;
+        uint32_t endpoint_flags;
+        Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX];
+        size_t endpoints_count;
+} Applied;
+
+/*
+ * Computes the plan. 0; -EINVAL when the profile cannot be applied to this link: *ret_error is then a
+ * translated sentence (profile->error, a link of a type that carries no IP packets of its own, an MTU below
+ * 1280 with IPv6 …) and *ret_plan is untouched; -ENOMEM.
+ */
+int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error);
+Plan *plan_free(Plan *plan);
+DEFINE_CLEANUP(Plan *, plan_free);
+
+typedef enum PlanStep {
+        STEP_RESTORE_ENDPOINTS = 1U << 0,  /* remove endpoints of ours that the plan does not want */
+        STEP_RESTORE_MTU = 1U << 1,
+        STEP_DETACH = 1U << 2,
+        STEP_ATTACH = 1U << 3,
+        STEP_SETTINGS = 1U << 4,           /* attached already: other settings for the programs */
+        STEP_MTU = 1U << 5,
+        STEP_ENDPOINTS = 1U << 6,          /* add the endpoints that are missing */
+        STEP_ANNOUNCE = 1U << 7,           /* announce endpoints anew that were there before the tunnel */
+} PlanStep;
+
+/*
+ * The steps from what is applied to what is wanted; 0: nothing to do. current_mtu is the link's MTU now: a
+ * changed MTU is set again. STEP_ANNOUNCE comes with STEP_ATTACH only, and only when the plan owns no
+ * endpoints itself.
+ */
+uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu);

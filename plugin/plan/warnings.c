@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Words what works, but perhaps not as its author thought.
+ */
+
+#include "base/i18n.h"
+#include "plan/warnings.h"
+
+enum {
+        PORTS_NAMED_MAX = 8,   /* in one sentence */
+};
+
+static char *key_name(const PlanInput *input, KeyId id) {
+        return profile_key_name(key_get(id), input->profile->origins[id].source);
+}
+
+/* A port that the kernel hands out may be somebody else's tomorrow. sentence takes key and ranges. */
+static int warn_ephemeral(const PlanInput *input, Plan *plan, KeyId id, const PortSet *set,
+                          const char *sentence) {
+        const struct underpass_port_range *ephemeral = &input->ephemeral_ports, *range;
+
+        if (ephemeral->first == 0)
+                return 0;
+        range = port_set_overlap(set, ephemeral->first, ephemeral->last);
+        if (!range)
+                return 0;
+
+        _cleanup_(freep) char *key = key_name(input, id);
+        if (!key)
+                return -ENOMEM;
+        return strings_addf(&plan->warnings, sentence, key, range->first, range->last, ephemeral->first,
+                            ephemeral->last);
+}
+
+static int warn_udp_sockets(const PlanInput *input, Plan *plan) {
+        const Settings *settings = &input->profile->settings;
+        _cleanup_(freep) char *key = key_name(input, KEY_ID_LOCAL_PORTS);
+        _cleanup_(freep) char *ports = strdup("");
+        size_t count = 0;
+
+        if (!key || !ports)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < input->udp_ports_count; i++) {
+                if (!port_set_contains(&settings->local_ports, input->udp_ports[i]))
+                        continue;
+                if (count++ >= PORTS_NAMED_MAX)
+                        continue;
+
+                char *longer = string_format("%s%s%u", ports, *ports ? ", " : "", input->udp_ports[i]);
+                if (!longer)
+                        return -ENOMEM;
+                free(ports);
+                ports = longer;
+        }
+        if (count == 0)
+                return 0;
+
+        /* The ellipsis says that the list is not complete. */
+        return strings_addf(&plan->warnings,
+                            settings->mptcp_only ? P_("%s: a UDP socket holds port %s%s as well; datagrams "
+                                                      "there that look like the first packet of an MPTCP "
+                                                      "connection or belong to a tunnelled flow are taken "
+                                                      "as TCP, everything else still reaches the socket.",
+                                                      "%s: UDP sockets hold the ports %s%s as well; "
+                                                      "datagrams there that look like the first packet of "
+                                                      "an MPTCP connection or belong to a tunnelled flow "
+                                                      "are taken as TCP, everything else still reaches the "
+                                                      "sockets.",
+                                                      count)
+                                                 : P_("%s: a UDP socket holds port %s%s as well; datagrams "
+                                                      "there that look like the first packet of a TCP "
+                                                      "connection or belong to a tunnelled flow are taken "
+                                                      "as TCP, everything else still reaches the socket.",
+                                                      "%s: UDP sockets hold the ports %s%s as well; "
+                                                      "datagrams there that look like the first packet of a "
+                                                      "TCP connection or belong to a tunnelled flow are "
+                                                      "taken as TCP, everything else still reaches the "
+                                                      "sockets.",
+                                                      count),
+                            key, ports, count > PORTS_NAMED_MAX ? " …" : "");
+}
+
+static int warn_endpoints(const PlanInput *input, Plan *plan) {
+        const Profile *profile = input->profile;
+        size_t suitable = 0;
+
+        if (profile->settings.mptcp_endpoint == 0)
+                return 0;
+
+        _cleanup_(freep) char *key = profile_describe(profile, KEY_ID_MPTCP_ENDPOINT);
+        if (!key)
+                return -ENOMEM;
+
+        if (profile->connection_endpoints) {
+                int r = strings_addf(&plan->warnings,
+                                     _("%s: NetworkManager registers MPTCP endpoints for this connection as "
+                                       "well, and does so before the tunnel is there; set "
+                                       "connection.mptcp-flags=disabled."),
+                                     key);
+                if (r < 0)
+                        return r;
+        }
+
+        for (size_t i = 0; i < input->facts->addresses_count; i++)
+                suitable += endpoint_address_suitable(&input->facts->addresses[i]);
+        if (suitable > UNDERPASS_SAVED_ENDPOINTS_MAX)
+                return strings_addf(&plan->warnings,
+                                    _("%s: the link has %zu suitable addresses; only the first %d become "
+                                      "MPTCP endpoints."),
+                                    key, suitable, UNDERPASS_SAVED_ENDPOINTS_MAX);
+        return 0;
+}
+
+/* NetworkManager sets its own MTU again at each reapply, and the two would take turns. */
+static int warn_mtu(const PlanInput *input, Plan *plan) {
+        const Profile *profile = input->profile;
+
+        if (profile->settings.mtu == 0 || profile->connection_mtu == 0 ||
+            profile->settings.mtu == profile->connection_mtu)
+                return 0;
+
+        _cleanup_(freep) char *key = profile_describe(profile, KEY_ID_MTU);
+        if (!key)
+                return -ENOMEM;
+        return strings_addf(&plan->warnings,
+                            _("%s: the connection itself sets an MTU of %u, which NetworkManager restores "
+                              "at each reapply; set only one of them."),
+                            key, profile->connection_mtu);
+}
+
+int plan_warn(const PlanInput *input, Plan *plan) {
+        const Settings *settings = &input->profile->settings;
+
+        int r = warn_ephemeral(input, plan, KEY_ID_LOCAL_PORTS, &settings->local_ports,
+                               _("%s: %u-%u overlaps net.ipv4.ip_local_port_range (%u-%u), so the kernel "
+                                 "may give such a port to another program; choose ports outside of it, or "
+                                 "keep them out of it with net.ipv4.ip_local_reserved_ports."));
+        if (r < 0)
+                return r;
+        r = warn_ephemeral(input, plan, KEY_ID_REMOTE_PORTS, &settings->remote_ports,
+                           _("%s: %u-%u overlaps the ports that kernels give to outgoing connections (here "
+                             "%u-%u, net.ipv4.ip_local_port_range), so on the peer another program may have "
+                             "such a port; choose ports outside of it, or keep them out of it there with "
+                             "net.ipv4.ip_local_reserved_ports."));
+        if (r < 0)
+                return r;
+        r = warn_udp_sockets(input, plan);
+        if (r < 0)
+                return r;
+        r = warn_endpoints(input, plan);
+        return r < 0 ? r : warn_mtu(input, plan);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Reads the ini dialect of systemd as far as Underpass needs it: [X-Underpass] and [Match] of
+ * /etc/underpass/NAME.conf and of .network files.
+ *
+ * Dialect: "[Section]", "Key=Value", blanks around key and value dropped, "#" and ";" start a comment line,
+ * a backslash at the end of a line joins it with the next one, repeated keys: the last one wins (list keys
+ * are written in one line).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Called for each assignment; line counts from 1 and is the line on which the assignment starts. section is
+ * "" before the first section. A non-zero return ends the parse and is returned by xsection_parse().
+ */
+typedef int (*XSectionHandler)(const char *section, const char *key, const char *value, unsigned line,
+                               void *userdata);
+
+/* Called with a translated reason for a line that is no section, assignment or comment; NULL to ignore. */
+typedef void (*XSectionComplaint)(unsigned line, const char *reason, void *userdata);
+
+/* 0; -EILSEQ when text is not UTF-8 or holds NUL bytes; -ENOMEM; what a handler returned. */
+int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint,
+                   void *userdata);
+
+/* The first line that is not UTF-8: its number, and a safe excerpt; "" without one. Caller frees; NULL when
+ * out of memory. */
+char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line);
+
+/* Puts "?" in the place of every byte that is not ASCII: such a text can be parsed like any other. */
+void xsection_cover(char *text, size_t length);
+
+/* Whether a line stands in this section. */
+bool xsection_line_is_in(const char *text, size_t length, unsigned line, const char *section);
+
+/* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
+ * inverts the list. */
+typedef struct XSectionMatch {
+        char *name;        /* globs (fnmatch) of interface names */
+        char *type;        /* "ether", "wwan", "ppp", … as link_type_name() says */
+        char *connection;  /* NetworkManager connection.id, one value, compared literally */
+        char *uuid;        /* NetworkManager connection.uuid */
+} XSectionMatch;
+
+void xsection_match_done(XSectionMatch *match);
+
+/* All given conditions must hold; a match without any condition holds for no link. Any argument but name
+ * may be NULL. */
+int xsection_match(const XSectionMatch *match, const char *name, const char *type, const char *connection,
+                   const char *uuid);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The table of keys and the ways to find a row of it. How values of each type are read and printed is in
+ * key-values.c.
+ */
+
+#include <assert.h>
+#include <ctype.h>
+
+#include "base/i18n.h"
+#include "base/util.h"
+#include "profile/keys.h"
+
+#define USER_DATA_PREFIX "underpass."
+
+enum {
+        NAME_LENGTH_MAX = 40,   /* nothing longer can be a misspelt key */
+};
+
+static const Key keys[_KEY_ID_MAX] = {
+        [KEY_ID_TUNNEL] = {
+                .id = KEY_ID_TUNNEL,
+                .name = "tunnel",
+                .section_name = "Tunnel",
+                .type = KEY_TUNNEL_MODE,
+                .offset = offsetof(Settings, tunnel),
+                .default_text = "no",
+                .range_text = N_("no, yes, auto or on-demand"),
+                .help = N_("Whether the link gets the tunnel; auto: while it carries an MPTCP endpoint; "
+                           "on-demand: only for destinations on whose way MPTCP options get lost."),
+        },
+        [KEY_ID_REMOTE_PORTS] = {
+                .id = KEY_ID_REMOTE_PORTS,
+                .name = "remote-ports",
+                .section_name = "RemotePorts",
+                .type = KEY_PORT_SET,
+                .offset = offsetof(Settings, remote_ports),
+                .default_text = "",
+                .range_text = N_("ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most "
+                                 "32 ranges, or empty for none"),
+                .help = N_("Ports of servers that connections of this host reach through the tunnel."),
+        },
+        [KEY_ID_LOCAL_PORTS] = {
+                .id = KEY_ID_LOCAL_PORTS,
+                .name = "local-ports",
+                .section_name = "LocalPorts",
+                .type = KEY_PORT_SET,
+                .offset = offsetof(Settings, local_ports),
+                .default_text = "",
+                .range_text = N_("ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most "
+                                 "32 ranges, or empty for none"),
+                .help = N_("Ports of this host at which connections are accepted through the tunnel as "
+                           "well as without it."),
+        },
+        [KEY_ID_REMOTE_ADDRESSES] = {
+                .id = KEY_ID_REMOTE_ADDRESSES,
+                .name = "remote-addresses",
+                .section_name = "RemoteAddresses",
+                .type = KEY_PREFIX_SET,
+                .offset = offsetof(Settings, remote_addresses),
+                .default_text = "",
+                .range_text = N_("IPv4 and IPv6 addresses and prefixes such as "
+                                 "192.0.2.0/24,2001:db8::/32, at most 16, or empty for any"),
+                .help = N_("Addresses of peers that the tunnel is used with."),
+        },
+        [KEY_ID_FWMARK] = {
+                .id = KEY_ID_FWMARK,
+                .name = "fwmark",
+                .section_name = "FirewallMark",
+                .type = KEY_MARK,
+                .offset = offsetof(Settings, fwmark),
+                .default_text = "",
+                .range_text = N_("a mark such as 0x10 or 16, a mark with mask such as 0x10/0xff, or "
+                                 "empty for any"),
+                .help = N_("Firewall mark that a connection of this host must carry to be sent through "
+                           "the tunnel."),
+        },
+        [KEY_ID_MPTCP_ONLY] = {
+                .id = KEY_ID_MPTCP_ONLY,
+                .name = "mptcp-only",
+                .section_name = "MPTCPOnly",
+                .type = KEY_BOOLEAN,
+                .offset = offsetof(Settings, mptcp_only),
+                .default_text = "yes",
+                .range_text = N_("yes or no"),
+                .help = N_("Whether only connections whose SYN carries an MPTCP option use the tunnel."),
+        },
+        [KEY_ID_MSS] = {
+                .id = KEY_ID_MSS,
+                .name = "mss",
+                .section_name = "MSS",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, mss),
+                .minimum = 536,
+                .maximum = 9216,
+                .zero_word = "auto",
+                .default_text = "auto",
+                .range_text = N_("auto or 536 … 9216"),
+                .help = N_("Largest TCP segment that SYN and SYN-ACK may ask for, in bytes; auto: what "
+                           "fits the MTU of the link and, where ICMP has told it, of the path."),
+        },
+        [KEY_ID_MTU] = {
+                .id = KEY_ID_MTU,
+                .name = "mtu",
+                .section_name = "MTU",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, mtu),
+                .minimum = 576,
+                .maximum = 65535,
+                .zero_word = "auto",
+                .default_text = "auto",
+                .range_text = N_("auto or 576 … 65535"),
+                .help = N_("MTU of the link while the tunnel is attached, in bytes; auto: it is left "
+                           "alone."),
+        },
+        [KEY_ID_MPTCP_ENDPOINT] = {
+                .id = KEY_ID_MPTCP_ENDPOINT,
+                .name = "mptcp-endpoint",
+                .section_name = "MPTCPEndpoint",
+                .type = KEY_ENDPOINT,
+                .offset = offsetof(Settings, mptcp_endpoint),
+                .default_text = "none",
+                .range_text = N_("none, or a list of subflow, signal, backup and fullmesh without signal "
+                                 "and fullmesh together"),
+                .help = N_("Flags of the MPTCP endpoints that are registered for the link once the "
+                           "tunnel is there; none: that is left to others."),
+        },
+        [KEY_ID_FALLBACK] = {
+                .id = KEY_ID_FALLBACK,
+                .name = "fallback",
+                .section_name = "Fallback",
+                .type = KEY_BOOLEAN,
+                .offset = offsetof(Settings, fallback),
+                .default_text = "yes",
+                .range_text = N_("yes or no"),
+                .help = N_("Whether connections whose SYN gets no answer over UDP go on as plain TCP; no: "
+                           "they never leave the tunnel."),
+        },
+        [KEY_ID_FALLBACK_AFTER] = {
+                .id = KEY_ID_FALLBACK_AFTER,
+                .name = "fallback-after",
+                .section_name = "FallbackAfter",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, fallback_after),
+                .minimum = 1,
+                .maximum = 10,
+                .default_text = "2",
+                .range_text = N_("1 … 10"),
+                .help = N_("How many SYNs without answer are sent over UDP before the next one leaves as "
+                           "plain TCP."),
+        },
+        [KEY_ID_KEEPALIVE] = {
+                .id = KEY_ID_KEEPALIVE,
+                .name = "keepalive",
+                .section_name = "KeepAlive",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, keepalive),
+                .minimum = 5,
+                .maximum = 7200,
+                .zero_word = "no",
+                .default_text = "25",
+                .range_text = N_("no or 5 … 7200"),
+                .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
+                           "that a NAT does not forget it."),
+        },
+        [KEY_ID_INGRESS_HOOK] = {
+                .id = KEY_ID_INGRESS_HOOK,
+                .name = "ingress-hook",
+                .section_name = "IngressHook",
+                .type = KEY_INGRESS_HOOK,
+                .offset = offsetof(Settings, ingress_hook),
+                .default_text = "auto",
+                .range_text = N_("auto, tc, gro or xdp"),
+                .help = N_("Where received datagrams become TCP: tc: one by one, at once; gro: merged into "
+                           "large segments behind it; auto: gro for bulk, tc for single packets; xdp: in "
+                           "front of the driver's own GRO, where it has native XDP."),
+        },
+        [KEY_ID_SCTP_UDP_PORT] = {
+                .id = KEY_ID_SCTP_UDP_PORT,
+                .name = "sctp-udp-port",
+                .section_name = "SCTPUDPPort",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, sctp_udp_port),
+                .minimum = 1,
+                .maximum = 65535,
+                .zero_word = "no",
+                .default_text = "no",
+                .range_text = N_("no or 1 … 65535"),
+                .help = N_("UDP port at which the host takes SCTP (RFC 6951: 9899) while the link is up, "
+                           "with the tunnel or without it; all links of a host share it."),
+        },
+        [KEY_ID_SCTP_ENCAP_PORT] = {
+                .id = KEY_ID_SCTP_ENCAP_PORT,
+                .name = "sctp-encap-port",
+                .section_name = "SCTPEncapPort",
+                .type = KEY_NUMBER,
+                .offset = offsetof(Settings, sctp_encap_port),
+                .minimum = 1,
+                .maximum = 65535,
+                .zero_word = "no",
+                .default_text = "no",
+                .range_text = N_("no or 1 … 65535"),
+                .help = N_("UDP port of peers to which SCTP sockets that are opened from now on send (RFC "
+                           "6951: 9899); needs sctp-udp-port, all links of a host share it."),
+        },
+};
+
+const Key *key_get(KeyId id) {
+        return &keys[id];
+}
+
+const Key *key_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                if (streq(keys[i].name, name))
+                        return &keys[i];
+        return NULL;
+}
+
+const Key *key_find_user_data(const char *name) {
+        const size_t prefix = strlen(USER_DATA_PREFIX);
+
+        return strncmp(name, USER_DATA_PREFIX, prefix) == 0 ? key_find(name + prefix) : NULL;
+}
+
+const Key *key_find_section(const char *name) {
+        for (size_t i = 0; i < ELEMENTS(keys); i++)
+                if (streq(keys[i].section_name, name))
+                        return &keys[i];
+        return NULL;
+}
+
+static int fold(char c) {
+        return c == '_' ? '-' : tolower((unsigned char) c);
+}
+
+/* Optimal string alignment distance: how many characters were lost, added, mistaken or swapped with their
+ * neighbour. */
+static size_t edit_distance(const char *a, const char *b) {
+        size_t rows[3][NAME_LENGTH_MAX + 1];
+        const size_t length_a = strlen(a), length_b = strlen(b);
+
+        assert(length_b <= NAME_LENGTH_MAX);
+        for (size_t k = 0; k <= length_b; k++)
+                rows[0][k] = k;
+
+        for (size_t i = 1; i <= length_a; i++) {
+                size_t *row = rows[i % 3];
+                const size_t *above = rows[(i + 2) % 3], *twice_above = rows[(i + 1) % 3];
+
+                row[0] = i;
+                for (size_t k = 1; k <= length_b; k++) {
+                        bool same = fold(a[i - 1]) == fold(b[k - 1]);
+                        size_t best = above[k - 1] + (same ? 0 : 1);
+
+                        best = MIN_OF(best, above[k] + 1);
+                        best = MIN_OF(best, row[k - 1] + 1);
+                        if (i > 1 && k > 1 && fold(a[i - 1]) == fold(b[k - 2]) &&
+                            fold(a[i - 2]) == fold(b[k - 1]))
+                                best = MIN_OF(best, twice_above[k - 2] + 1);
+                        row[k] = best;
+                }
+        }
+        return rows[length_a % 3][length_b];
+}
+
+const Key *key_suggest(const char *name) {
+        const size_t prefix = strlen(USER_DATA_PREFIX);
+        const Key *best = NULL;
+
+        if (strncasecmp(name, USER_DATA_PREFIX, prefix) == 0)
+                name += prefix;
+
+        const size_t length = strnlen(name, NAME_LENGTH_MAX + 1);
+        if (length < 2 || length > NAME_LENGTH_MAX)
+                return NULL;
+
+        /* A third of the name wrong is a slip, more is another word. */
+        size_t best_distance = length / 3 + 1;
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                size_t distance = MIN_OF(edit_distance(name, keys[i].name),
+                                         edit_distance(name, keys[i].section_name));
+
+                if (distance < best_distance) {
+                        best_distance = distance;
+                        best = &keys[i];
+                }
+        }
+        return best;
+}
+
+void settings_init(Settings *settings) {
+        *settings = (Settings) { 0 };
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                _cleanup_(freep) char *reason = NULL;
+                int r = key_parse(&keys[i], keys[i].default_text, settings, &reason);
+
+                /* Defaults are rows of this file, and a value that is right needs no memory. */
+                assert(r == 0);
+                (void) r;
+        }
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Gathers what the sources say about one link, remembers who said what, and words the refusal of a bad
+ * value.
+ */
+
+#include "base/i18n.h"
+#include "profile/profile.h"
+
+#define SOURCE_DEFAULT "default"
+
+enum {
+        WHERE_CHARACTERS = 320,  /* a connection.id may be long, a path even longer */
+        IPV4_AND_TCP_BYTES = 40,
+};
+
+/* How a source spells the names of keys. */
+typedef struct Spelling {
+        const char *source;
+        const char *prefix;
+        bool section;
+} Spelling;
+
+static const Spelling spellings[] = {
+        { "NetworkManager", "underpass.", false },
+        { "networkd", "", true },
+        { "file", "", true },
+};
+
+char *profile_key_name(const Key *key, const char *source) {
+        for (size_t i = 0; i < ELEMENTS(spellings); i++)
+                if (streq(spellings[i].source, source))
+                        return string_format("%s%s", spellings[i].prefix,
+                                             spellings[i].section ? key->section_name : key->name);
+        return strdup(key->name);
+}
+
+static char *where_excerpt(const char *where) {
+        return string_excerpt(where, strlen(where), WHERE_CHARACTERS);
+}
+
+char *profile_describe(const Profile *profile, KeyId id) {
+        const ProfileOrigin *origin = &profile->origins[id];
+        _cleanup_(freep) char *name = profile_key_name(key_get(id), origin->source);
+        _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
+        _cleanup_(freep) char *where = where_excerpt(origin->where);
+
+        if (!name || !value || !where)
+                return NULL;
+        return *where ? string_format(_("%s=%s in %s"), name, value, where)
+                      : string_format("%s=%s", name, value);
+}
+
+static void origin_done(ProfileOrigin *origin) {
+        free(origin->source);
+        free(origin->where);
+        free(origin->text);
+        *origin = (ProfileOrigin) { 0 };
+}
+
+static int origin_set(ProfileOrigin *origin, const char *source, const char *where, const char *text) {
+        ProfileOrigin fresh = { strdup(source), strdup(where), strdup(text) };
+
+        if (!fresh.source || !fresh.where || !fresh.text) {
+                origin_done(&fresh);
+                return -ENOMEM;
+        }
+        origin_done(origin);
+        *origin = fresh;
+        return 0;
+}
+
+/* Takes the sentence; the first error is the one that is kept. */
+static int error_consume(Profile *profile, char *sentence) {
+        if (!sentence)
+                return -ENOMEM;
+        if (profile->error)
+                free(sentence);
+        else
+                profile->error = sentence;
+        return 0;
+}
+
+int profile_new(Profile **ret) {
+        _cleanup_(profile_freep) Profile *profile = calloc(1, sizeof(*profile));
+
+        if (!profile)
+                return -ENOMEM;
+
+        settings_init(&profile->settings);
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                int r = origin_set(&profile->origins[i], SOURCE_DEFAULT, "",
+                                   key_get((KeyId) i)->default_text);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(profile);
+        return 0;
+}
+
+Profile *profile_free(Profile *profile) {
+        if (!profile)
+                return NULL;
+
+        for (size_t i = 0; i < _KEY_ID_MAX; i++)
+                origin_done(&profile->origins[i]);
+        free(profile->connection_id);
+        free(profile->connection_uuid);
+        free(profile->network_file);
+        free(profile->error);
+        strings_free(profile->warnings);
+        free(profile);
+        return NULL;
+}
+
+static int bad_value(Profile *profile, const Key *key, const char *text, const char *source,
+                     const char *where, const char *reason) {
+        _cleanup_(freep) char *name = profile_key_name(key, source);
+        _cleanup_(freep) char *value = value_excerpt(text);
+        _cleanup_(freep) char *place = where_excerpt(where);
+
+        if (!name || !value || !place)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s=%s in %s: %s; allowed: %s."), name, value, place,
+                                                    reason, _(key->range_text)));
+}
+
+int profile_set(Profile *profile, const Key *key, const char *text, const char *source, const char *where) {
+        _cleanup_(freep) char *reason = NULL;
+        Settings settings = profile->settings;
+
+        int r = key_parse(key, text, &settings, &reason);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return bad_value(profile, key, text, source, where, reason);
+
+        r = origin_set(&profile->origins[key->id], source, where, text);
+        if (r < 0)
+                return r;
+        profile->settings = settings;
+        return 0;
+}
+
+int profile_unknown_key(Profile *profile, const char *name, const char *source, const char *where) {
+        const Key *key = key_suggest(name);
+        _cleanup_(freep) char *shown = value_excerpt(name);
+        _cleanup_(freep) char *place = where_excerpt(where);
+
+        if (!shown || !place)
+                return -ENOMEM;
+        if (!key)
+                return error_consume(profile, string_format(_("%s in %s: no such key; `underpassctl keys` "
+                                                              "lists all."),
+                                                            shown, place));
+
+        _cleanup_(freep) char *meant = profile_key_name(key, source);
+        if (!meant)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s in %s: no such key; did you mean %s? "
+                                                      "`underpassctl keys` lists all."),
+                                                    shown, place, meant));
+}
+
+static int ports_missing(Profile *profile) {
+        const char *source = profile->origins[KEY_ID_TUNNEL].source;
+        _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
+        _cleanup_(freep) char *remote = profile_key_name(key_get(KEY_ID_REMOTE_PORTS), source);
+        _cleanup_(freep) char *local = profile_key_name(key_get(KEY_ID_LOCAL_PORTS), source);
+
+        if (!tunnel || !remote || !local)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s: it is not said which connections use the tunnel; "
+                                                      "set %s (ports of servers, for example 443) or, on a "
+                                                      "server, %s."),
+                                                    tunnel, remote, local));
+}
+
+static int segment_too_large(Profile *profile) {
+        const Settings *settings = &profile->settings;
+        _cleanup_(freep) char *mss = profile_describe(profile, KEY_ID_MSS);
+        _cleanup_(freep) char *mtu = profile_describe(profile, KEY_ID_MTU);
+
+        if (!mss || !mtu)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s: such a segment does not fit %s; choose at most "
+                                                      "%u, or auto."),
+                                                    mss, mtu, settings->mtu - IPV4_AND_TCP_BYTES));
+}
+
+static int nothing_to_look_at(Profile *profile) {
+        _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
+        _cleanup_(freep) char *mptcp_only = profile_describe(profile, KEY_ID_MPTCP_ONLY);
+
+        if (!tunnel || !mptcp_only)
+                return -ENOMEM;
+        return error_consume(profile, string_format(_("%s: lost MPTCP options tell where this tunnel is "
+                                                      "needed, so it cannot be combined with %s; choose "
+                                                      "tunnel=yes, or mptcp-only=yes."),
+                                                    tunnel, mptcp_only));
+}
+
+int profile_finish(Profile *profile) {
+        const Settings *settings = &profile->settings;
+
+        if (profile->error)
+                return 0;
+        if (settings->tunnel != TUNNEL_NO && settings->remote_ports.count == 0 &&
+            settings->local_ports.count == 0)
+                return ports_missing(profile);
+        if (settings->tunnel == TUNNEL_ON_DEMAND && !settings->mptcp_only)
+                return nothing_to_look_at(profile);
+        if (settings->mss != 0 && settings->mtu != 0 && settings->mss > settings->mtu - IPV4_AND_TCP_BYTES)
+                return segment_too_large(profile);
+        return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The hop as a bridge with one port, the sending end of the pair. The bridge can neither segment nor sum,
+ * so the kernel does both in front of it; it floods each segment to its port at once, where the program
+ * waits in the way out. Nothing waits in a queue, and every kernel has bridges.
+ */
+
+#include <linux/ethtool.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <time.h>
+
+#include "segment/device.h"
+
+#define BRIDGE_KIND "bridge"
+
+enum {
+        SETTLE_TRIES = 1000,
+        SETTLE_NS = 1000 * 1000,
+};
+
+static const HopFeature bridge_features[] = {
+        { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
+        { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
+        { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
+        { ETHTOOL_GGSO, ETHTOOL_SGSO, 1, true },
+};
+
+/* All off: frames pass as they are, and at once. Kernels without one of them refuse even to
+ * switch it off. */
+static const struct {
+        uint16_t attribute;
+        uint8_t size;
+} bridge_options[] = {
+        { IFLA_BR_STP_STATE, sizeof(uint32_t) },
+        { IFLA_BR_VLAN_FILTERING, sizeof(uint8_t) },
+        { IFLA_BR_MCAST_SNOOPING, sizeof(uint8_t) },
+        { IFLA_BR_NF_CALL_IPTABLES, sizeof(uint8_t) },
+        { IFLA_BR_NF_CALL_IP6TABLES, sizeof(uint8_t) },
+        { IFLA_BR_NF_CALL_ARPTABLES, sizeof(uint8_t) },
+};
+
+/* What only a bridge and its port have. */
+typedef struct BridgeState {
+        uint32_t on;     /* a bit for each option of the table above */
+        uint8_t port;    /* BR_STATE_*; of a port */
+} BridgeState;
+
+static void read_options(const struct nlattr *data, BridgeState *state) {
+        const struct nlattr *attribute;
+
+        mnl_attr_for_each_nested(attribute, data)
+                for (size_t i = 0; i < ELEMENTS(bridge_options); i++) {
+                        uint32_t value = 0;
+
+                        if (mnl_attr_get_type(attribute) != bridge_options[i].attribute ||
+                            mnl_attr_get_payload_len(attribute) != bridge_options[i].size)
+                                continue;
+                        memcpy(&value, mnl_attr_get_payload(attribute), bridge_options[i].size);
+                        if (value != 0)
+                                state->on |= 1U << i;
+                }
+}
+
+static int read_state(const struct nlmsghdr *message, void *userdata) {
+        const struct nlattr *attribute, *nested, *data;
+        BridgeState *state = userdata;
+
+        if (message->nlmsg_type != RTM_NEWLINK)
+                return MNL_CB_OK;
+        mnl_attr_for_each(attribute, message, sizeof(struct ifinfomsg)) {
+                if (mnl_attr_get_type(attribute) != IFLA_LINKINFO)
+                        continue;
+                mnl_attr_for_each_nested(nested, attribute) {
+                        if (mnl_attr_get_type(nested) == IFLA_INFO_DATA)
+                                read_options(nested, state);
+                        if (mnl_attr_get_type(nested) != IFLA_INFO_SLAVE_DATA)
+                                continue;
+                        mnl_attr_for_each_nested(data, nested)
+                                if (mnl_attr_get_type(data) == IFLA_BRPORT_STATE &&
+                                    mnl_attr_validate(data, MNL_TYPE_U8) >= 0)
+                                        state->port = mnl_attr_get_u8(data);
+                }
+        }
+        return MNL_CB_OK;
+}
+
+static int bridge_state(Netlink *netlink, uint32_t ifindex, BridgeState *ret) {
+        HOP_REQUEST(buffer);
+
+        return netlink_call(netlink, hop_link_request(buffer, RTM_GETLINK, 0, ifindex), read_state, ret);
+}
+
+static int bridge_create(Netlink *netlink) {
+        HOP_REQUEST(buffer);
+        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+        struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
+        struct nlattr *information;
+
+        header->ifi_flags = header->ifi_change = IFF_NOARP;
+        mnl_attr_put_strz(message, IFLA_IFNAME, HOP_NAME_BRIDGE);
+        information = mnl_attr_nest_start(message, IFLA_LINKINFO);
+        mnl_attr_put_strz(message, IFLA_INFO_KIND, BRIDGE_KIND);
+        mnl_attr_nest_end(message, information);
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+static int clear_options(Netlink *netlink, uint32_t ifindex, uint32_t on) {
+        const uint32_t zero = 0;
+        HOP_REQUEST(buffer);
+        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, 0, ifindex);
+        struct nlattr *information, *data;
+
+        information = mnl_attr_nest_start(message, IFLA_LINKINFO);
+        mnl_attr_put_strz(message, IFLA_INFO_KIND, BRIDGE_KIND);
+        data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+        for (size_t i = 0; i < ELEMENTS(bridge_options); i++)
+                if (on & (1U << i))
+                        mnl_attr_put(message, bridge_options[i].attribute, bridge_options[i].size, &zero);
+        mnl_attr_nest_end(message, data);
+        mnl_attr_nest_end(message, information);
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+static int enslave(Netlink *netlink, uint32_t port, uint32_t master) {
+        HOP_REQUEST(buffer);
+        struct nlmsghdr *message = hop_link_request(buffer, RTM_SETLINK, 0, port);
+
+        mnl_attr_put_u32(message, IFLA_MASTER, master);
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+static bool is_ours(const HopLink *bridge, const HopLink *port) {
+        return streq(bridge->kind, BRIDGE_KIND) && (bridge->has_alias || port->master == bridge->ifindex);
+}
+
+static int bridge_find_or_create(Netlink *netlink, const HopLink *port, HopLink *ret) {
+        int r;
+
+        r = hop_link_find(netlink, HOP_NAME_BRIDGE, ret);
+        if (r < 0)
+                return r;
+        if (ret->ifindex == 0) {
+                r = bridge_create(netlink);
+                return r < 0 ? r : hop_link_find(netlink, HOP_NAME_BRIDGE, ret);
+        }
+        return is_ours(ret, port) ? 0 : -EEXIST;
+}
+
+/* The port comes before the MTU and the features: the bridge follows it in both. */
+static int bridge_repair(Netlink *netlink, const HopLink *port, HopLink *bridge) {
+        BridgeState state = {};
+        int r;
+
+        r = bridge_state(netlink, bridge->ifindex, &state);
+        if (r >= 0 && state.on != 0)
+                r = clear_options(netlink, bridge->ifindex, state.on);
+        if (r < 0)
+                return r;
+        if (port->master != bridge->ifindex) {
+                r = enslave(netlink, port->ifindex, bridge->ifindex);
+                if (r >= 0)
+                        r = hop_link_find(netlink, HOP_NAME_BRIDGE, bridge);
+                if (r < 0)
+                        return r;
+        }
+        r = hop_link_repair(netlink, bridge, HOP_MTU);
+        if (r < 0)
+                return r;
+        return hop_link_features(HOP_NAME_BRIDGE, bridge_features, ELEMENTS(bridge_features));
+}
+
+static int bridge_ensure(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
+                         char **ret_reason) {
+        HopLink port = {}, bridge = {};
+        int r;
+
+        r = hop_link_find(netlink, HOP_NAME_SEND, &port);
+        if (r >= 0)
+                r = bridge_find_or_create(netlink, &port, &bridge);
+        if (r < 0)
+                return r;
+        r = bridge_repair(netlink, &port, &bridge);
+        if (r < 0) {
+                *ret_reason = hop_link_reason(netlink, r);
+                (void) hop_link_delete(netlink, bridge.ifindex);
+                return r;
+        }
+        *ret = (Hop) {
+                .kind = HOP_BRIDGE,
+                .ifindex = bridge.ifindex,
+                .program_ifindex = pair->send_ifindex,
+                .place = HOP_PLACE_EGRESS,
+                .name = HOP_NAME_BRIDGE,
+        };
+        return 0;
+}
+
+/* The kernel takes a moment until the port forwards, and before that all packets are lost. */
+static int bridge_up(Netlink *netlink, const Hop *hop) {
+        const struct timespec moment = { .tv_nsec = SETTLE_NS };
+        int r;
+
+        r = hop_link_up(netlink, hop->ifindex);
+        for (size_t i = 0; r >= 0 && i < SETTLE_TRIES; i++) {
+                BridgeState state = {};
+
+                r = bridge_state(netlink, hop->program_ifindex, &state);
+                if (r >= 0 && state.port == BR_STATE_FORWARDING)
+                        return 0;
+                (void) nanosleep(&moment, NULL);
+        }
+        return r < 0 ? r : -ETIMEDOUT;
+}
+
+static int bridge_remove(Netlink *netlink, uint32_t link_ifindex) {
+        HopLink port = {}, bridge = {};
+        int r;
+
+        r = hop_link_find(netlink, HOP_NAME_SEND, &port);
+        if (r >= 0)
+                r = hop_link_find(netlink, HOP_NAME_BRIDGE, &bridge);
+        if (r < 0 || bridge.ifindex == 0 || !is_ours(&bridge, &port))
+                return r;
+        return hop_link_delete(netlink, bridge.ifindex);
+}
+
+const HopType hop_type_bridge = { BRIDGE_KIND, bridge_ensure, bridge_up, bridge_remove };

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the kinds of hop share: one helper device as the kernel tells of it, and how it is made, repaired and
+ * removed. Included by hop*.c only.
+ */
+
+#include <linux/rtnetlink.h>
+#include <stdalign.h>
+
+#include "base/netlink.h"
+#include "segment/segment.h"
+
+enum {
+        HOP_REQUEST_SIZE = 512,
+        HOP_MTU = 65535, /* the largest there is; a super-packet of IPv4 is not larger */
+};
+
+/* A zeroed buffer for hop_link_request(). */
+#define HOP_REQUEST(name) alignas(struct nlmsghdr) uint8_t name[HOP_REQUEST_SIZE] = {}
+
+typedef struct HopLink {
+        uint32_t ifindex;    /* 0: no such device */
+        uint32_t other;      /* ifindex of the other end, or of the device below; 0: in another namespace */
+        uint32_t master;     /* ifindex of the bridge that it is a port of */
+        uint32_t flags;
+        uint32_t mtu;
+        uint16_t vlan;       /* id of an 8021q device */
+        char kind[IF_NAMESIZE];
+        bool has_alias;      /* ours */
+        bool has_ipv6;
+        uint8_t address_mode;
+} HopLink;
+
+/* An offload that has to be on or off. */
+typedef struct HopFeature {
+        uint32_t get;
+        uint32_t set;
+        uint32_t value;
+        bool optional;       /* what the device cannot do is no failure */
+} HopFeature;
+
+/* One kind of hop: the functions of hop.h. ret_reason may stay NULL, then the errno says it. */
+typedef struct HopType {
+        const char *name;
+        int (*ensure)(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
+                      char **ret_reason);
+        int (*up)(Netlink *netlink, const Hop *hop);
+        int (*remove)(Netlink *netlink, uint32_t link_ifindex);
+} HopType;
+
+extern const HopType hop_type_netkit;
+extern const HopType hop_type_vlan;
+extern const HopType hop_type_bridge;
+extern const HopType hop_type_veth;
+
+/* Begins a request about a device of this number; 0: named by an attribute. */
+struct nlmsghdr *hop_link_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex);
+
+/* Finds a device by name; 0 also when there is none. */
+int hop_link_find(Netlink *netlink, const char *name, HopLink *ret);
+
+/* Removes it. 0 also when it is gone. */
+int hop_link_delete(Netlink *netlink, uint32_t ifindex);
+
+/* NOARP, alias, no IPv6 addresses, and the MTU unless it is 0: what is right is not touched. */
+int hop_link_repair(Netlink *netlink, const HopLink *link, uint32_t mtu);
+
+/* Sets offloads in the order of the table. -EOPNOTSUPP: the device took it and yet does otherwise. */
+int hop_link_features(const char *name, const HopFeature *features, size_t count);
+
+int hop_link_up(Netlink *netlink, uint32_t ifindex);
+
+/* A pair of devices of a kind whose only attribute is the peer, which has the number 1 (veth, netkit):
+ * found, or made after the remains of an earlier one were cleared away, and repaired. -EEXIST: a name is
+ * taken. */
+int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], HopLink ret[2],
+                         bool *ret_created);
+int hop_link_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]);
+
+/* Why a request failed: the kernel's own words, or those of the errno. Caller frees. */
+char *hop_link_reason(const Netlink *netlink, int error);

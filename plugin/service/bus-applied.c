@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What org.underpass1.Link says of what was done to a link: values in force, programs, the way of received
+ * packets.
+ */
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "service/bus-applied.h"
+
+static int append_number(sd_bus_message *reply, const char *key, uint32_t value) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "%u", value);
+        return sd_bus_message_append(reply, "(ss)", key, text);
+}
+
+/* "bridge (underpass-br)" */
+static int append_hop(sd_bus_message *reply, const Hop *hop) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "%s (%s)", hop_kind_name(hop->kind), hop->name);
+        return sd_bus_message_append(reply, "(ss)", "hop", text);
+}
+
+static const char *ingress_name(enum underpass_ingress ingress) {
+        return key_word(key_get(KEY_ID_INGRESS_HOOK), ingress);
+}
+
+GETTER_OF(bus_link_ingress) {
+        const Link *link = userdata;
+
+        if (!link->applied.attached)
+                return sd_bus_message_append(reply, "(ss)", "", "");
+        return sd_bus_message_append(reply, "(ss)", ingress_name(link->ingress), link_ingress_reason(link));
+}
+
+/* As the sysctl is called, for it belongs to the host, not to the link. */
+static int append_sctp(sd_bus_message *reply, const Link *link, SctpPort port) {
+        char name[32], original_name[48];
+        uint16_t original;
+        int r;
+
+        if (!manager_sctp_applied(link->manager, link, port, &original))
+                return 0;
+        snprintf(name, sizeof(name), "net.sctp.%s", sctp_sysctl(port));
+        snprintf(original_name, sizeof(original_name), "%s-original", name);
+        r = append_number(reply, name, link->sctp_ports[port]);
+        return r < 0 ? r : append_number(reply, original_name, original);
+}
+
+GETTER_OF(bus_link_applied) {
+        const Link *link = userdata;
+        const Applied *applied = &link->applied;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        if (r >= 0 && applied->attached)
+                r = sd_bus_message_append(reply, "(ss)", "hook",
+                                          tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
+        if (r >= 0 && applied->attached && link->hop.ifindex != 0)
+                r = append_hop(reply, &link->hop);
+        if (r >= 0 && applied->attached)
+                r = sd_bus_message_append(reply, "(ss)", "ingress", ingress_name(link->ingress));
+        if (r >= 0 && applied->attached)
+                r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
+        if (r >= 0 && applied->attached)
+                r = append_number(reply, "mss-ipv6", applied->link.mss_ipv6);
+        if (r >= 0 && applied->mtu_original != 0)
+                r = append_number(reply, "mtu", applied->mtu_set);
+        if (r >= 0 && applied->mtu_original != 0)
+                r = append_number(reply, "mtu-original", applied->mtu_original);
+        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
+                char text[INET6_ADDRSTRLEN];
+
+                r = sd_bus_message_append(reply, "(ss)", "endpoint",
+                                          address_text(&applied->endpoints[i], text));
+        }
+        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++)
+                r = append_sctp(reply, link, port);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+GETTER_OF(bus_link_hooks) {
+        const Link *link = userdata;
+        const char *hook = tunnel_hook_name(tunnel_hook(link->manager->tunnel));
+        const char *variant = link->applied.raw_ip ? "raw" : "ethernet";
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        for (size_t i = 0; r >= 0 && link->applied.attached && i < 2; i++) {
+                const char *direction = i == 0 ? "ingress" : "egress";
+                char point[32], program[64];
+
+                snprintf(point, sizeof(point), "%s %s", hook, direction);
+                snprintf(program, sizeof(program), "underpass_%s_%s", direction, variant);
+                r = sd_bus_message_append(reply, "(ss)", point, program);
+        }
+        if (r >= 0 && link->applied.attached && link->ingress == UNDERPASS_INGRESS_XDP)
+                r = sd_bus_message_append(reply, "(ss)", "xdp", "underpass_xdp");
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}

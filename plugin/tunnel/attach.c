@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The two ways to sit on a link: tcx links (kernel 6.6 and newer), pinned, at the head of the list; filters
+ * in a clsact qdisc elsewhere. Neither touches what others attached.
+ *
+ * Part of the tunnel room (L3): libbpf, and netlink for the qdisc, because libbpf's own way to remove a
+ * clsact qdisc throws away everybody's filters with it.
+ */
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include "base/netlink.h"
+#include "tunnel/bpf.h"
+
+/* Newer than the kernel headers of the oldest system that Underpass builds on. */
+enum {
+        ATTACH_TCX_INGRESS = 46,     /* kernel 6.6 */
+        ATTACH_TCX_EGRESS = 47,
+        ATTACH_NETKIT_PRIMARY = 54,  /* kernel 6.7 */
+        ATTACH_BEFORE = 1U << 3,     /* BPF_F_BEFORE without a relative program: the head of the list */
+        NO_SUCH_IFINDEX = 0x7fffffff,
+        PROGRAMS_MAX = 64,           /* of one tcx hook: BPF_MPROG_MAX */
+};
+
+/* Our own filters are known by these. */
+enum {
+        FILTER_PRIORITY = 9,
+        FILTER_HANDLE = 0x756e6470,
+};
+
+static const int tcx_attach_types[_TUNNEL_DIRECTION_MAX] = {
+        [DIRECTION_INGRESS] = ATTACH_TCX_INGRESS,
+        [DIRECTION_EGRESS] = ATTACH_TCX_EGRESS,
+};
+
+static const enum bpf_tc_attach_point clsact_attach_points[_TUNNEL_DIRECTION_MAX] = {
+        [DIRECTION_INGRESS] = BPF_TC_INGRESS,
+        [DIRECTION_EGRESS] = BPF_TC_EGRESS,
+};
+
+/* Attaching to a link that cannot exist tells "no such hook" (EINVAL) from "no such link" (ENODEV). */
+static bool attach_type_known(int program, int type) {
+        int fd = bpf_link_create(program, NO_SUCH_IFINDEX, (enum bpf_attach_type) type, NULL);
+
+        if (fd >= 0)
+                close_fd(fd);
+        return fd == -ENODEV;
+}
+
+int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
+        const struct bpf_insn next[] = {
+                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1 },
+                { .code = BPF_JMP | BPF_EXIT },
+        };
+        _cleanup_(close_fdp) int program = -EBADF;
+
+        program =
+                bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "underpass_probe", "GPL", next, ELEMENTS(next), NULL);
+        if (program < 0)
+                return program;
+        *ret_tcx = attach_type_known(program, ATTACH_TCX_EGRESS);
+        *ret_netkit = attach_type_known(program, ATTACH_NETKIT_PRIMARY);
+        return 0;
+}
+
+/* Descriptor of the pinned link if it still sits on this link; a pin outlives its device and then
+ * names ifindex 0. */
+static int link_open(uint32_t ifindex, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct bpf_link_info info = {};
+        __u32 size = sizeof(info);
+        int r;
+
+        fd = bpf_obj_get(pin);
+        if (fd < 0)
+                return fd;
+        r = bpf_obj_get_info_by_fd(fd, &info, &size);
+        if (r < 0)
+                return r;
+        /* The ifindex of tcx and netkit links lies where that of an XDP link does; older headers know only
+         * that. */
+        if (info.xdp.ifindex != ifindex)
+                return -ENOLINK;
+        return TAKE_FD(fd);
+}
+
+static int link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
+                       const char *pin) {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+        _cleanup_(close_fdp) int fd = -EBADF;
+        int r;
+
+        fd = link_open(ifindex, pin);
+        if (fd >= 0)
+                return bpf_link_update(fd, tunnel->programs[program], NULL);
+        if (fd == -ENOLINK && unlink(pin) < 0)
+                return -errno;
+
+        fd = bpf_link_create(tunnel->programs[program], (int) ifindex, (enum bpf_attach_type) type,
+                             &options);
+        if (fd < 0)
+                return fd;
+        r = bpf_obj_pin(fd, pin);
+        return r < 0 ? r : 0; /* without a pin the closing of fd takes the program off again */
+}
+
+int tunnel_hook_unpin(uint32_t ifindex, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        fd = link_open(ifindex, pin);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd >= 0)
+                /* At once: when only the last reference goes, the kernel detaches some time later. */
+                (void) bpf_link_detach(fd);
+        return unlink(pin) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int clsact_request(uint32_t ifindex, uint16_t type, uint16_t flags) {
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        char buffer[512] __attribute__((aligned(4))) = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *tc;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+        message->nlmsg_type = type;
+        message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        tc = mnl_nlmsg_put_extra_header(message, sizeof(*tc));
+        tc->tcm_family = AF_UNSPEC;
+        tc->tcm_ifindex = (int) ifindex;
+        tc->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+        tc->tcm_parent = TC_H_CLSACT;
+        mnl_attr_put_strz(message, TCA_KIND, "clsact");
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+static int count_filter(const struct nlmsghdr *message, void *userdata) {
+        size_t *count = userdata;
+
+        (*count)++;
+        return MNL_CB_OK;
+}
+
+/* Filters of everybody at one side of the clsact qdisc. */
+static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        char buffer[512] __attribute__((aligned(4))) = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *tc;
+        size_t count = 0;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r < 0)
+                return r;
+        message->nlmsg_type = RTM_GETTFILTER;
+        message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        tc = mnl_nlmsg_put_extra_header(message, sizeof(*tc));
+        tc->tcm_family = AF_UNSPEC;
+        tc->tcm_ifindex = (int) ifindex;
+        tc->tcm_parent = parent;
+        r = netlink_call(netlink, message, count_filter, &count);
+        if (r < 0)
+                return r;
+        *ret = count;
+        return 0;
+}
+
+static int remove_empty_clsact(uint32_t ifindex) {
+        const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                                     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(parents); i++) {
+                size_t count = 0;
+
+                r = clsact_filters(ifindex, parents[i], &count);
+                if (r == -ENODEV)
+                        return 0;
+                if (r < 0)
+                        return r;
+                if (count > 0)
+                        return 0; /* others have moved in: theirs now */
+        }
+        r = clsact_request(ifindex, RTM_DELQDISC, 0);
+        return r == -ENODEV || r == -EINVAL || r == -ENOENT ? 0 : r;
+}
+
+/* An ingress qdisc sits at the same place and takes filters for both directions, but runs them all on what
+ * comes in: asking for a clsact qdisc by its kind tells the two apart. */
+int tunnel_hook_make_clsact(uint32_t ifindex) {
+        int r;
+
+        r = clsact_request(ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+        if (r != -EEXIST)
+                return r;
+        r = clsact_request(ifindex, RTM_GETQDISC, 0);
+        return r == 0 ? -EEXIST : r == -EINVAL ? -EBUSY : r;
+}
+
+/* The record says that the qdisc is ours before it is: a kill in between must not leave one that nobody
+ * knows of. */
+int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+        const uint32_t flags = saved->flags;
+        int r;
+
+        saved->flags |= UNDERPASS_SAVED_CLSACT_CREATED;
+        r = tunnel_saved_set(tunnel, ifindex, saved);
+        if (r == 0)
+                r = tunnel_hook_make_clsact(ifindex);
+        if (r == 0)
+                return 0;
+        if (r == -EBUSY)
+                tunnel_complain(tunnel, "an ingress qdisc is in the place of the clsact qdisc");
+        saved->flags = flags;
+        (void) tunnel_saved_set(tunnel, ifindex, saved);
+        return r == -EEXIST ? 0 : r;
+}
+
+int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+        int r;
+
+        if (!(saved->flags & UNDERPASS_SAVED_CLSACT_CREATED))
+                return 0;
+        r = remove_empty_clsact(ifindex);
+        if (r < 0)
+                return r;
+        saved->flags &= ~(uint32_t) UNDERPASS_SAVED_CLSACT_CREATED;
+        return tunnel_saved_set(tunnel, ifindex, saved);
+}
+
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
+                         TunnelProgram program) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+                    .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
+        int r;
+
+        r = bpf_tc_attach(&hook, &options);
+        if (r == -EINVAL)
+                tunnel_complain(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
+                                FILTER_PRIORITY);
+        return r;
+}
+
+static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+        int r;
+
+        r = bpf_tc_detach(&hook, &options);
+        /* EINVAL: there is no clsact qdisc (any more). */
+        return r == -ENOENT || r == -ENODEV || r == -EINVAL ? 0 : r;
+}
+
+static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+                    .attach_point = clsact_attach_points[direction]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+
+        return bpf_tc_query(&hook, &options) == 0;
+}
+
+/* In this order: for a moment both run, and what the one has rewritten the other leaves alone, whereas
+ * between the one and the other packets would pass as they are. */
+int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+                       const char *pin) {
+        int r;
+
+        if (tunnel->hook == TUNNEL_HOOK_TCX) {
+                r = link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program, pin);
+                return r < 0 ? r : clsact_detach(ifindex, direction);
+        }
+        r = clsact_attach(tunnel, ifindex, direction, program);
+        return r < 0 ? r : tunnel_hook_unpin(ifindex, pin);
+}
+
+int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+        return link_attach(tunnel, ifindex, ATTACH_NETKIT_PRIMARY, ATTACH_BEFORE, program, pin);
+}
+
+/* A program in the generic mode is one, too. */
+int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+        int r = link_attach(tunnel, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE, program, pin);
+
+        return r == -EEXIST ? -EBUSY : r;
+}
+
+int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        int r, other;
+
+        /* Both: an earlier service may have been told to use the other hook. */
+        r = tunnel_hook_unpin(ifindex, pin);
+        other = clsact_detach(ifindex, direction);
+        return r < 0 ? r : other;
+}
+
+unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct bpf_link_info info = {};
+        __u32 size = sizeof(info), ids[PROGRAMS_MAX] = {}, count = ELEMENTS(ids);
+
+        if (tunnel->hook != TUNNEL_HOOK_TCX)
+                return 0;
+        fd = link_open(ifindex, pin);
+        if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ||
+            bpf_prog_query((int) ifindex, (enum bpf_attach_type) tcx_attach_types[direction], 0, NULL, ids,
+                           &count) < 0)
+                return 0;
+        for (unsigned position = 0; position < MIN_OF(count, ELEMENTS(ids)); position++)
+                if (ids[position] == info.prog_id)
+                        return position;
+        return 0;
+}
+
+bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        if (tunnel->hook == TUNNEL_HOOK_CLSACT)
+                return clsact_attached(ifindex, direction);
+        fd = link_open(ifindex, pin);
+        return fd >= 0;
+}

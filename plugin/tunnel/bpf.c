@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The tunnel of the kernel: attaching links, their settings and records, counters and flows. See tunnel.h.
+ * Its twin is tunnel-fake.c.
+ */
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <linux/bpf.h>
+#include <sys/socket.h>
+
+#include "tunnel/bpf.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* kernel 5.14 */
+#endif
+
+static int network_namespace_cookie(uint64_t *ret) {
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        uint64_t cookie;
+        socklen_t size = sizeof(cookie);
+
+        if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+                return -errno;
+        *ret = cookie;
+        return 0;
+}
+
+/* After an upgrade tunnel_set_hop() replaces the hop's program, and tunnel_attach() those of the links. */
+int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
+        _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
+        bool tcx = false, netkit = false;
+        int r;
+
+        if (!tunnel)
+                return -ENOMEM;
+        for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++)
+                tunnel->maps[i] = -EBADF;
+        for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                tunnel->programs[i] = -EBADF;
+        libbpf_set_print(NULL);
+
+        r = network_namespace_cookie(&tunnel->cookie);
+        if (r < 0)
+                return r;
+        tunnel->root = strdup(root);
+        tunnel->folder = string_format("%s/%llu", root, (unsigned long long) tunnel->cookie);
+        if (!tunnel->root || !tunnel->folder)
+                return -ENOMEM;
+        r = tunnel_hook_probe(&tcx, &netkit);
+        if (r < 0)
+                return r;
+        if (hook == TUNNEL_HOOK_TCX && !tcx)
+                return -EOPNOTSUPP;
+        tunnel->hook = hook != TUNNEL_HOOK_AUTO ? hook : tcx ? TUNNEL_HOOK_TCX : TUNNEL_HOOK_CLSACT;
+        r = tunnel_pins_adopt(tunnel);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(tunnel);
+        return 0;
+}
+
+Tunnel *tunnel_free(Tunnel *tunnel) {
+        if (!tunnel)
+                return NULL;
+        for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++)
+                close_fd(tunnel->maps[i]);
+        for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                close_fd(tunnel->programs[i]);
+        free(tunnel->root);
+        free(tunnel->folder);
+        free(tunnel->complaint);
+        free(tunnel);
+        return NULL;
+}
+
+static int compare_indexes(const void *a, const void *b) {
+        uint32_t first = *(const uint32_t *) a, second = *(const uint32_t *) b;
+
+        return first < second ? -1 : first > second;
+}
+
+int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count) {
+        _cleanup_(freep) uint32_t *indexes = calloc(UNDERPASS_LINKS_MAX, sizeof(uint32_t));
+        uint32_t ifindex = 0;
+        size_t count = 0;
+
+        if (!indexes)
+                return -ENOMEM;
+        if (tunnel->loaded)
+                for (int r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], NULL, &ifindex);
+                     r == 0 && count < UNDERPASS_LINKS_MAX;
+                     r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], &ifindex, &ifindex))
+                        indexes[count++] = ifindex;
+        qsort(indexes, count, sizeof(uint32_t), compare_indexes);
+        *ret_ifindexes = TAKE_PTR(indexes);
+        *ret_count = count;
+        return 0;
+}
+
+int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        if (!tunnel->loaded)
+                return -ENOENT;
+        return bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, ret);
+}
+
+int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        if (!tunnel->loaded)
+                return -ENOENT;
+        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, saved, BPF_ANY);
+}
+
+/* The lowest slot that no record uses, its counters cleared. */
+static int choose_slot(Tunnel *tunnel, uint32_t *ret) {
+        _cleanup_(freep) uint32_t *indexes = NULL;
+        _cleanup_(freep) struct underpass_counters *zero = NULL;
+        _cleanup_(freep) bool *used = calloc(UNDERPASS_LINKS_MAX + 2, sizeof(bool));
+        size_t count;
+        uint32_t slot = 1;
+        int cpus = libbpf_num_possible_cpus(), r;
+
+        if (cpus < 0)
+                return cpus;
+        zero = calloc((size_t) cpus, sizeof(*zero));
+        if (!used || !zero)
+                return -ENOMEM;
+        r = tunnel_saved_links(tunnel, &indexes, &count);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < count; i++) {
+                struct underpass_saved saved;
+
+                if (tunnel_saved_get(tunnel, indexes[i], &saved) == 0 && saved.slot <= UNDERPASS_LINKS_MAX)
+                        used[saved.slot] = true;
+        }
+        while (used[slot])
+                slot++;
+        if (slot > UNDERPASS_LINKS_MAX)
+                return -ENOSPC;
+        r = bpf_map_update_elem(tunnel->maps[MAP_COUNTERS], &slot, zero, BPF_ANY);
+        if (r < 0)
+                return r;
+        *ret = slot;
+        return 0;
+}
+
+static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
+        const TunnelProgram programs[_TUNNEL_DIRECTION_MAX] = {
+                [DIRECTION_INGRESS] = raw_ip ? PROGRAM_INGRESS_RAW : PROGRAM_INGRESS_ETHERNET,
+                [DIRECTION_EGRESS] = raw_ip ? PROGRAM_EGRESS_RAW : PROGRAM_EGRESS_ETHERNET,
+        };
+
+        for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
+                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+                int r;
+
+                if (!pin)
+                        return -ENOMEM;
+                r = tunnel_hook_attach(tunnel, ifindex, direction, programs[direction], pin);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link) {
+        struct underpass_saved saved = {};
+        bool known;
+        int r;
+
+        tunnel_complain(tunnel, "%s", "");
+        r = tunnel_pins_ensure(tunnel);
+        if (r < 0)
+                return r;
+        known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
+        if (!known) {
+                r = choose_slot(tunnel, &saved.slot);
+                if (r < 0)
+                        return r;
+        }
+        saved.flags = (saved.flags & ~UNDERPASS_SAVED_RAW_IP) | (raw_ip ? UNDERPASS_SAVED_RAW_IP : 0);
+        link->slot = saved.slot;
+        r = tunnel_saved_set(tunnel, ifindex, &saved);
+        if (r == 0)
+                r = tunnel_hop_fill_slot(tunnel, saved.slot, ifindex, path);
+        if (r == 0 && tunnel->hook == TUNNEL_HOOK_CLSACT)
+                r = tunnel_hook_own_clsact(tunnel, ifindex, &saved);
+        if (r == 0)
+                r = attach_directions(tunnel, ifindex, raw_ip);
+        /* Without it no flow begins: a SYN that is taken while only one program is there would be answered
+         * in the other form. */
+        if (r == 0)
+                r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
+        /* An earlier service that used clsact may have left its qdisc. */
+        if (r == 0 && tunnel->hook == TUNNEL_HOOK_TCX)
+                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
+        if (r < 0) {
+                if (streq(tunnel_complaint(tunnel), ""))
+                        tunnel_complain(tunnel, "%s", strerror(-r));
+                (void) tunnel_detach(tunnel, ifindex);
+        }
+        return r;
+}
+
+int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
+        const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
+        struct underpass_saved saved = {};
+        int result, r;
+
+        /* First, for the same reason as last in tunnel_attach(). */
+        if (tunnel->loaded)
+                (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
+        result = tunnel_detach_xdp(tunnel, ifindex);
+        for (size_t i = 0; i < ELEMENTS(order); i++) {
+                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, order[i]);
+
+                if (!pin)
+                        return -ENOMEM;
+                r = tunnel_hook_detach(ifindex, order[i], pin);
+                if (r < 0)
+                        result = r;
+        }
+        if (!tunnel->loaded)
+                return result;
+        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
+                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
+                if (r < 0)
+                        result = r;
+                /* Last: without it the programs would drop. */
+                (void) tunnel_hop_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
+        }
+        (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
+        return result;
+}
+
+bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
+        for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
+                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+
+                if (!pin || !tunnel_hook_attached(tunnel, ifindex, direction, pin))
+                        return false;
+        }
+        return true;
+}
+
+unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+        unsigned most = 0;
+
+        for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
+                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+
+                if (pin)
+                        most = MAX_OF(most, tunnel_hook_position(tunnel, ifindex, direction, pin));
+        }
+        return most;
+}
+
+int tunnel_release(Tunnel *tunnel) {
+        if (!tunnel->loaded)
+                return 0;
+        return tunnel->pinned ? tunnel_pins_remove(tunnel) : 0;
+}
+
+int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
+        if (!tunnel->loaded)
+                return -ENOENT;
+        return bpf_map_lookup_elem(tunnel->maps[MAP_LINKS], &ifindex, ret);
+}
+
+int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters *ret) {
+        _cleanup_(freep) struct underpass_counters *values = NULL;
+        struct underpass_counters sum = {};
+        struct underpass_saved saved = {};
+        int cpus = libbpf_num_possible_cpus(), r;
+
+        if (cpus < 0)
+                return cpus;
+        if (!tunnel->loaded)
+                return -ENOENT;
+        if (ifindex != 0) {
+                r = tunnel_saved_get(tunnel, ifindex, &saved);
+                if (r < 0)
+                        return r;
+        }
+        values = calloc((size_t) cpus, sizeof(*values));
+        if (!values)
+                return -ENOMEM;
+        r = bpf_map_lookup_elem(tunnel->maps[MAP_COUNTERS], &saved.slot, values);
+        if (r < 0)
+                return r;
+        for (int cpu = 0; cpu < cpus; cpu++)
+                for (size_t i = 0; i < UNDERPASS_COUNTER_COUNT; i++)
+                        sum.value[i] += values[cpu].value[i];
+        *ret = sum;
+        return 0;
+}
+
+int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
+        struct underpass_verdict_key key = {};
+        struct underpass_verdict verdict;
+        int map = tunnel->maps[MAP_VERDICTS], r;
+
+        if (!tunnel->loaded)
+                return 0;
+        r = bpf_map_get_next_key(map, NULL, &key);
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_VERDICTS_MAX; i++) {
+                if (bpf_map_lookup_elem(map, &key, &verdict) == 0) {
+                        r = handler(&key, &verdict, userdata);
+                        if (r != 0)
+                                return r;
+                }
+                r = bpf_map_get_next_key(map, &key, &key);
+        }
+        return 0;
+}
+
+static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow flow;
+
+        /* Flows come and go meanwhile: the bound ends a walk that the map restarts. */
+        int r = bpf_map_get_next_key(map, NULL, &key);
+
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_FLOWS_MAX; i++) {
+                if (bpf_map_lookup_elem(map, &key, &flow) == 0) {
+                        r = handler(&key, &flow, userdata);
+                        if (r != 0)
+                                return r;
+                }
+                r = bpf_map_get_next_key(map, &key, &key);
+        }
+        return 0;
+}
+
+int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
+        int r;
+
+        if (!tunnel->loaded)
+                return 0;
+        r = walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata);
+        return r != 0 ? r : walk_flows(tunnel->maps[MAP_TRIES], handler, userdata);
+}
+
+TunnelHook tunnel_hook(Tunnel *tunnel) {
+        return tunnel->hook;
+}
+
+const char *tunnel_complaint(Tunnel *tunnel) {
+        return tunnel->complaint ? tunnel->complaint : "";
+}
+
+int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret) {
+        TunnelFeatures features = {};
+        int r;
+
+        (void) tunnel;
+        r = tunnel_hook_probe(&features.tcx, &features.netkit);
+        features.bpf = r >= 0;
+        features.btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+        *ret = features;
+        return 0;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The tunnel that only remembers: the same functions as tunnel-bpf.c, in memory, for underpassd-fake and for
+ * tests without privileges.
+ */
+
+#include "tunnel/tunnel.h"
+
+typedef struct FakeLink {
+        uint32_t ifindex;
+        bool attached;
+        struct underpass_link link;
+        struct underpass_saved saved;
+} FakeLink;
+
+struct Tunnel {
+        TunnelHook hook;
+        size_t count;
+        FakeLink links[UNDERPASS_LINKS_MAX];
+        struct underpass_saved_sctp sctp;
+};
+
+static FakeLink *find(Tunnel *tunnel, uint32_t ifindex) {
+        for (size_t i = 0; i < tunnel->count; i++)
+                if (tunnel->links[i].ifindex == ifindex)
+                        return &tunnel->links[i];
+        return NULL;
+}
+
+int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
+        Tunnel *tunnel = calloc(1, sizeof(*tunnel));
+
+        if (!tunnel)
+                return -ENOMEM;
+        tunnel->hook = hook == TUNNEL_HOOK_AUTO ? TUNNEL_HOOK_TCX : hook;
+        *ret = tunnel;
+        return 0;
+}
+
+Tunnel *tunnel_free(Tunnel *tunnel) {
+        free(tunnel);
+        return NULL;
+}
+
+int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
+int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop) {
+        return 0;
+}
+
+int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop) {
+        return 0;
+}
+
+int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
+        return find(tunnel, ifindex) ? 0 : -ENOENT;
+}
+
+/* There is no driver. */
+int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return -EOPNOTSUPP;
+}
+
+int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        if (!fake) {
+                if (tunnel->count == UNDERPASS_LINKS_MAX)
+                        return -ENOSPC;
+                fake = &tunnel->links[tunnel->count++];
+                *fake = (FakeLink) { .ifindex = ifindex };
+        }
+        fake->attached = true;
+        fake->saved.slot = (uint32_t) (fake - tunnel->links) + 1;
+        fake->saved.flags = raw_ip ? UNDERPASS_SAVED_RAW_IP : 0;
+        link->slot = fake->saved.slot;
+        fake->link = *link;
+        return 0;
+}
+
+int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        if (fake)
+                *fake = tunnel->links[--tunnel->count];
+        return 0;
+}
+
+bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        return fake && fake->attached;
+}
+
+unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
+int tunnel_release(Tunnel *tunnel) {
+        return 0;
+}
+
+int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        if (!fake)
+                return -ENOENT;
+        *ret = fake->saved;
+        return 0;
+}
+
+int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        if (!fake)
+                return -ENOENT;
+        fake->saved = *saved;
+        return 0;
+}
+
+int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count) {
+        *ret_ifindexes = NULL;
+        *ret_count = 0;
+        return 0;
+}
+
+int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
+        *ret = tunnel->sctp;
+        return 0;
+}
+
+int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved) {
+        tunnel->sctp = *saved;
+        return 0;
+}
+
+int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
+        FakeLink *fake = find(tunnel, ifindex);
+
+        if (!fake)
+                return -ENOENT;
+        *ret = fake->link;
+        return 0;
+}
+
+int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters *ret) {
+        if (ifindex != 0 && !find(tunnel, ifindex))
+                return -ENOENT;
+        *ret = (struct underpass_counters) {};
+        return 0;
+}
+
+int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
+        return 0;
+}
+
+int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
+        return 0;
+}
+
+TunnelHook tunnel_hook(Tunnel *tunnel) {
+        return tunnel->hook;
+}
+
+const char *tunnel_complaint(Tunnel *tunnel) {
+        return "";
+}
+
+int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret) {
+        *ret = (TunnelFeatures) { .bpf = true, .tcx = true };
+        return 0;
+}
