@@ -14,22 +14,23 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 4
+#define UNDERPASS_ABI_VERSION 5
 
 enum {
-        UNDERPASS_LINKS_MAX = 1024,       /* links that can be attached at a time in one network namespace */
-        UNDERPASS_FLOWS_MAX = 65536,      /* flows remembered; beyond it the least recently used one goes */
-        UNDERPASS_TRIES_MAX = 16384,      /* flows whose handshake is not finished */
-        UNDERPASS_VERDICTS_MAX = 8192,    /* destinations whose behaviour is remembered */
-        UNDERPASS_BLOCKED_SECONDS = 600,  /* a destination without answer over UDP is left in peace */
+        UNDERPASS_LINKS_MAX = 1024, /* links that can be attached at a time in one network namespace */
+        UNDERPASS_FLOWS_MAX = 65536, /* flows remembered; beyond it the least recently used one goes */
+        UNDERPASS_HALF_OPEN_MAX = 16384, /* flows whose handshake is not finished */
+        UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
+        UNDERPASS_BLOCKED_SECONDS = 600, /* a destination without answer over UDP is left in peace */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
-        UNDERPASS_PORT_RANGES_MAX = 32,   /* ranges of one port set */
-        UNDERPASS_PREFIXES_MAX = 16,      /* prefixes of remote-addresses */
+        UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
+        UNDERPASS_PREFIXES_MAX = 16, /* prefixes of remote-addresses */
         UNDERPASS_SAVED_ENDPOINTS_MAX = 16,
-        UNDERPASS_HOP_VLAN = 4094,        /* VLAN id by which packets come back from an 8021q hop */
-        UNDERPASS_MERGE_LENGTH = 512,     /* datagrams of at least so many bytes are worth merging */
-        UNDERPASS_MERGE_SETTLE_MS = 20,   /* so long after it the smaller ones of the flow go the same way */
+        UNDERPASS_SEGMENT_VLAN =
+                4094, /* VLAN id by which packets come back from an 8021q segmentation device */
+        UNDERPASS_GRO_LENGTH = 512, /* datagrams of at least so many bytes are worth merging */
+        UNDERPASS_GRO_LINGER_MS = 20, /* so long after it the smaller ones of the flow go the same way */
 };
 
 /* An inclusive range of ports, host order, first <= last, first >= 1. */
@@ -53,11 +54,11 @@ enum underpass_link_flag {
 };
 
 /* Where datagrams become TCP again. */
-enum underpass_ingress {
-        UNDERPASS_INGRESS_AUTO, /* bulk is merged, single packets are not */
-        UNDERPASS_INGRESS_TC,   /* one by one, at once: the lowest latency */
-        UNDERPASS_INGRESS_GRO,  /* everything through the merge pair */
-        UNDERPASS_INGRESS_XDP,  /* in front of the GRO of the driver */
+enum underpass_receive {
+        UNDERPASS_RECEIVE_AUTO, /* bulk is merged, single packets are not */
+        UNDERPASS_RECEIVE_TC,   /* one by one, at once: the lowest latency */
+        UNDERPASS_RECEIVE_GRO,  /* everything through the GRO pair */
+        UNDERPASS_RECEIVE_XDP,  /* in front of the GRO of the driver */
 };
 
 /*
@@ -76,14 +77,14 @@ struct underpass_link {
         __u16 remote_addresses_count; /* 0: any address */
         __u16 fallback_after;         /* SYNs over UDP without answer before a plain one */
         __u16 keepalive;              /* seconds of silence before a socket sends a keepalive; 0: as it is */
-        __u16 ingress;                /* enum underpass_ingress; no program reads it */
+        __u16 receive;                /* enum underpass_receive; no program reads it */
         struct underpass_port_range remote_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_port_range local_ports[UNDERPASS_PORT_RANGES_MAX];
         struct underpass_prefix remote_addresses[UNDERPASS_PREFIXES_MAX];
 };
 
 enum underpass_slot_flag {
-        UNDERPASS_SLOT_MERGE_ALL = 1U << 0, /* not only bulk: UNDERPASS_INGRESS_GRO */
+        UNDERPASS_SLOT_GRO_ALL = 1U << 0, /* not only bulk: UNDERPASS_RECEIVE_GRO */
 };
 
 /*
@@ -92,8 +93,8 @@ enum underpass_slot_flag {
  */
 struct underpass_slot {
         __u32 ifindex;       /* the link */
-        __u32 hop_ifindex;   /* device that its tunnelled packets are redirected to; 0: they are dropped */
-        __u32 merge_ifindex; /* device that what it received is redirected to for GRO; 0: none, not merged */
+        __u32 device_ifindex; /* device that its tunnelled packets are redirected to; 0: they are dropped */
+        __u32 gro_ifindex; /* device that what it received is redirected to for GRO; 0: none, not merged */
         __u32 flags;         /* enum underpass_slot_flag */
 };
 
@@ -105,7 +106,7 @@ struct underpass_loader {
         __u64 namespace_cookie; /* the keepalive program sees sockets of all network namespaces */
 };
 
-/* Key of the maps "flows" and "tries": the flow as this host sees it, whichever way the packet goes. */
+/* Key of the maps "flows" and "half_open": the flow as this host sees it, whichever way the packet goes. */
 struct underpass_flow_key {
         __u32 local[4];        /* network order; IPv4 as ::ffff:a.b.c.d */
         __u32 remote[4];
@@ -114,9 +115,9 @@ struct underpass_flow_key {
 };
 
 enum underpass_flow_state {
-        UNDERPASS_FLOW_TRYING = 1,    /* SYN seen, not answered yet; lives in "tries" */
+        UNDERPASS_FLOW_HALF_OPEN = 1,    /* SYN seen, not answered yet; lives in "half_open" */
         UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
-        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, not answered yet; in "tries" */
+        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, not answered yet; in "half_open" */
 };
 
 enum underpass_flow_flag {
@@ -127,7 +128,7 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
 };
 
-/* Value of "flows" and "tries", both LRU hashes. The counters are not atomic: they may miss a packet,
+/* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
  * never a flow. */
 struct underpass_flow {
         __u64 opened_ns;     /* CLOCK_MONOTONIC */
@@ -146,16 +147,16 @@ struct underpass_flow {
         __u32 reserved2;
 };
 
-/* Key and value of map "verdicts", LRU hash: what is known about the way to a destination. Times are
+/* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are
  * CLOCK_MONOTONIC, 0: never. */
-struct underpass_verdict_key {
+struct underpass_destination_key {
         __u32 ifindex;
         __u32 remote[4];     /* network order; IPv4 mapped */
         __u16 remote_port;   /* network order */
         __u16 reserved;
 };
 
-struct underpass_verdict {
+struct underpass_destination {
         __u64 blocked_until_ns;  /* until then no SYN is tried over UDP */
         __u64 stripped_until_ns; /* until then an on-demand link tunnels */
         __u64 mtu_until_ns;      /* until then mtu is believed */
@@ -169,33 +170,33 @@ struct underpass_verdict {
  * plugin/counters.c.
  */
 enum underpass_counter {
-        UNDERPASS_COUNTER_SENT,              /* segments that left as UDP */
-        UNDERPASS_COUNTER_RECEIVED,          /* datagrams turned into TCP */
-        UNDERPASS_COUNTER_FLOWS_OPENED,      /* SYNs of ours in the tunnel (retransmissions count) */
-        UNDERPASS_COUNTER_FLOWS_ACCEPTED,    /* SYNs that came in UDP and were taken */
+        UNDERPASS_COUNTER_SENT, /* segments that left as UDP */
+        UNDERPASS_COUNTER_RECEIVED, /* datagrams turned into TCP */
+        UNDERPASS_COUNTER_FLOWS_OPENED, /* SYNs of ours in the tunnel (retransmissions count) */
+        UNDERPASS_COUNTER_FLOWS_ACCEPTED, /* SYNs that came in UDP and were taken */
         UNDERPASS_COUNTER_FLOWS_ESTABLISHED, /* handshakes completed over UDP */
-        UNDERPASS_COUNTER_MSS_CLAMPED,       /* SYN and SYN-ACK whose MSS was lowered */
-        UNDERPASS_COUNTER_URGENT_CLEARED,    /* segments that lost URG and the urgent pointer */
-        UNDERPASS_COUNTER_PASS_NOT_MPTCP,    /* SYN in UDP without MPTCP option, left alone */
-        UNDERPASS_COUNTER_PASS_PORT,         /* SYN in UDP to a port not in local-ports, left alone */
-        UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM,/* datagram of a flow without UDP checksum, left alone */
-        UNDERPASS_COUNTER_PASS_LENGTH,       /* datagram of a flow with contradicting lengths, left alone */
-        UNDERPASS_COUNTER_PASS_MERGED,       /* datagram of a flow merged by UDP GRO, left alone */
-        UNDERPASS_COUNTER_PASS_FRAGMENT,     /* outgoing TCP fragment: has no UDP form, left alone */
-        UNDERPASS_COUNTER_PASS_SIGNED,       /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385), left alone */
-        UNDERPASS_COUNTER_FALLBACK_SILENCE,  /* flows plain for want of an answer over UDP */
-        UNDERPASS_COUNTER_FALLBACK_REFUSED,  /* flows that went on as plain TCP because ICMP refused UDP */
-        UNDERPASS_COUNTER_PLAIN_BLOCKED,     /* SYNs sent as plain TCP because UDP was blocked a while ago */
-        UNDERPASS_COUNTER_PLAIN_ON_DEMAND,   /* SYNs plain because nothing has stripped MPTCP so far */
-        UNDERPASS_COUNTER_STRIPPED,          /* answers to plain SYNs that had lost the MPTCP option */
-        UNDERPASS_COUNTER_RELEARNT,          /* forgotten flows learnt again from a datagram of the peer */
-        UNDERPASS_COUNTER_ICMP_CONVERTED,    /* ICMP errors turned into errors about TCP */
-        UNDERPASS_COUNTER_ICMP_SHORT,        /* of these: quote too short, number taken from the flow */
-        UNDERPASS_COUNTER_DROP_ICMP,         /* ICMP refusals of a SYN that the fallback deals with */
-        UNDERPASS_COUNTER_DROP_NO_HOP,       /* no segmentation hop */
-        UNDERPASS_COUNTER_DROP_HOP_FOREIGN,  /* packet at the hop that no program sent there */
-        UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, /* super-packet that the hop did not segment */
-        UNDERPASS_COUNTER_DROP_HOP_HEADER,   /* header at the hop that could not be read or written */
+        UNDERPASS_COUNTER_MSS_CLAMPED, /* SYN and SYN-ACK whose MSS was lowered */
+        UNDERPASS_COUNTER_URGENT_CLEARED, /* segments that lost URG and the urgent pointer */
+        UNDERPASS_COUNTER_PASS_NOT_MPTCP, /* SYN in UDP without MPTCP option, left alone */
+        UNDERPASS_COUNTER_PASS_PORT, /* SYN in UDP to a port not in local-ports, left alone */
+        UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, /* datagram of a flow without UDP checksum, left alone */
+        UNDERPASS_COUNTER_PASS_LENGTH, /* datagram of a flow with contradicting lengths, left alone */
+        UNDERPASS_COUNTER_PASS_MERGED, /* datagram of a flow merged by UDP GRO, left alone */
+        UNDERPASS_COUNTER_PASS_FRAGMENT, /* outgoing TCP fragment: has no UDP form, left alone */
+        UNDERPASS_COUNTER_PASS_SIGNED, /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385), left alone */
+        UNDERPASS_COUNTER_FALLBACK_SILENCE, /* flows plain for want of an answer over UDP */
+        UNDERPASS_COUNTER_FALLBACK_REFUSED, /* flows that went on as plain TCP because ICMP refused UDP */
+        UNDERPASS_COUNTER_PLAIN_BLOCKED, /* SYNs sent as plain TCP because UDP was blocked a while ago */
+        UNDERPASS_COUNTER_PLAIN_ON_DEMAND, /* SYNs plain because nothing has stripped MPTCP so far */
+        UNDERPASS_COUNTER_STRIPPED, /* answers to plain SYNs that had lost the MPTCP option */
+        UNDERPASS_COUNTER_RELEARNT, /* forgotten flows learnt again from a datagram of the peer */
+        UNDERPASS_COUNTER_ICMP_CONVERTED, /* ICMP errors turned into errors about TCP */
+        UNDERPASS_COUNTER_ICMP_SHORT, /* of these: quote too short, number taken from the flow */
+        UNDERPASS_COUNTER_DROP_ICMP, /* ICMP refusals of a SYN that the fallback deals with */
+        UNDERPASS_COUNTER_DROP_NO_DEVICE, /* no segmentation device */
+        UNDERPASS_COUNTER_DROP_FOREIGN, /* packet at the segmentation device that no program sent there */
+        UNDERPASS_COUNTER_DROP_UNSEGMENTED, /* super-packet that the segmentation device did not segment */
+        UNDERPASS_COUNTER_DROP_HEADER, /* header that could not be read or written */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -252,6 +253,6 @@ _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
-_Static_assert(sizeof(struct underpass_verdict_key) == 24, "layout");
+_Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 64, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -7,7 +7,7 @@
  */
 
 #include "options.h"
-#include "verdict.h"
+#include "destination.h"
 
 enum {
         FLOW_SILENCE_SECONDS = 10,
@@ -44,7 +44,7 @@ UNDERPASS_GLOBAL int flow_key_copy(struct underpass_flow_key *from, struct under
 UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_key *key) {
         struct underpass_flow *flow = bpf_map_lookup_elem(&flows, key);
 
-        return flow ? flow : bpf_map_lookup_elem(&tries, key);
+        return flow ? flow : bpf_map_lookup_elem(&half_open, key);
 }
 
 /*
@@ -143,15 +143,15 @@ UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *of, __u32 ifindex, __
         flow_describe(&flow, ifindex, slot, kind, expected);
         if ((kind & 0xff) == UNDERPASS_FLOW_TUNNELLED)
                 return bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
-        return bpf_map_update_elem(&tries, &key, &flow, BPF_ANY);
+        return bpf_map_update_elem(&half_open, &key, &flow, BPF_ANY);
 }
 
 /* A new SYN for the same addresses and ports: whatever was remembered is over. */
 UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
         if (bpf_map_lookup_elem(&flows, key))
                 bpf_map_delete_elem(&flows, key);
-        if (bpf_map_lookup_elem(&tries, key))
-                bpf_map_delete_elem(&tries, key);
+        if (bpf_map_lookup_elem(&half_open, key))
+                bpf_map_delete_elem(&half_open, key);
 }
 
 /*
@@ -167,7 +167,7 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
         if (!of || !link)
                 return 0;
         flow_key_copy(of, &key);
-        flow = bpf_map_lookup_elem(&tries, &key);
+        flow = bpf_map_lookup_elem(&half_open, &key);
         if (!flow)
                 return 0;
         refused = flow->flags & UNDERPASS_FLOW_REFUSED;
@@ -181,8 +181,8 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_REFUSED);
         else
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_SILENCE);
-        bpf_map_delete_elem(&tries, &key);
-        verdict_block(&key, ifindex);
+        bpf_map_delete_elem(&half_open, &key);
+        destination_block(&key, ifindex);
         return 0;
 }
 
@@ -195,7 +195,7 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
         if (!of || !link)
                 return 0;
         flow_key_copy(of, &key);
-        known = bpf_map_lookup_elem(&tries, &key);
+        known = bpf_map_lookup_elem(&half_open, &key);
         if (!known || known->expected != expected) {
                 count(link->slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
                 flow_start(&key, ifindex, link->slot, kind, expected);
@@ -206,15 +206,15 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
         /* Some middleboxes drop what they do not know, option and SYN together. */
         if (known->syns == link->fallback_after + 1) {
                 count(link->slot, UNDERPASS_COUNTER_STRIPPED);
-                verdict_strip(&key, ifindex);
+                destination_strip(&key, ifindex);
         }
         return 0;
 }
 
-/* What is known about a SYN that is sent: a retransmission of one that is in "tries"? Returns its state,
+/* What is known about a SYN that is sent: a retransmission of one that is in "half_open"? Returns its state,
  * 0 when it is a new one. */
 UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 expected) {
-        struct underpass_flow *known = bpf_map_lookup_elem(&tries, key);
+        struct underpass_flow *known = bpf_map_lookup_elem(&half_open, key);
 
         if (!known || !(known->flags & UNDERPASS_FLOW_OPENED_HERE) || known->expected != expected)
                 return 0;
@@ -222,7 +222,7 @@ UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 exp
 }
 
 /*
- * Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "tries"; 0: plain.
+ * Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "half_open"; 0: plain.
  *
  * A retransmission keeps the form of the first SYN, also when the kernel has meanwhile dropped the MPTCP
  * option from it (net.mptcp.syn_retrans_before_tcp_fallback, kernel 6.13), unless the fallback says
@@ -247,7 +247,7 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         slot = link->slot;
         expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
         known = flow_known(&key, expected);
-        if (known == UNDERPASS_FLOW_TRYING)
+        if (known == UNDERPASS_FLOW_HALF_OPEN)
                 return flow_try_again(&key, skb->ifindex);
 
         packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
@@ -261,14 +261,15 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         kind = UNDERPASS_FLOW_OPENED_HERE << 8;
         if (options.mptcp == 2)
                 kind |= UNDERPASS_FLOW_JOIN << 8;
-        if ((link_flags & UNDERPASS_LINK_FALLBACK) && verdict_is_blocked(&key, skb->ifindex)) {
+        if ((link_flags & UNDERPASS_LINK_FALLBACK) && destination_is_blocked(&key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_BLOCKED);
-                bpf_map_delete_elem(&tries, &key);
+                bpf_map_delete_elem(&half_open, &key);
                 return 0;
         }
-        if (known || ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !verdict_is_stripped(&key, skb->ifindex)))
+        if (known ||
+            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
                 return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
-        flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_TRYING, expected);
+        flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
 }
@@ -276,7 +277,7 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
 /*
  * Decides about a datagram that belongs to no flow: only one that has exactly the shape of a SYN, to a port
  * of local-ports, opens one. Everything else is the business of UDP sockets, and a client takes no SYN at
- * all. 1: taken, a record is in "tries"; 0: not ours.
+ * all. 1: taken, a record is in "half_open"; 0: not ours.
  */
 UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
                                  struct underpass_flow_key *of) {
@@ -309,7 +310,7 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         }
         bpf_map_delete_elem(&flows, &key); /* of an earlier connection, see flow_is_over() */
-        flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TRYING, 0);
+        flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_HALF_OPEN, 0);
         count(link->slot, UNDERPASS_COUNTER_FLOWS_ACCEPTED);
         return 1;
 }
@@ -319,7 +320,7 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->sent++;
         flow->sequence = tcp->tcp.sequence;
-        if (flow->state != UNDERPASS_FLOW_TRYING || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
+        if (flow->state != UNDERPASS_FLOW_HALF_OPEN || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return;
         if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
             (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
@@ -338,7 +339,7 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
         flow->received++;
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
-        if (flow->state != UNDERPASS_FLOW_TRYING || !(udp->udp.flags & UNDERPASS_TCP_ACK) ||
+        if (flow->state != UNDERPASS_FLOW_HALF_OPEN || !(udp->udp.flags & UNDERPASS_TCP_ACK) ||
             (udp->udp.flags & UNDERPASS_TCP_RST))
                 return;
         if (!(flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
@@ -348,9 +349,9 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
         established = *flow;
         established.state = UNDERPASS_FLOW_TUNNELLED;
         if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
-                return; /* still half-open, so still tunnelled; the next packet tries again */
+                return; /* still half-open, so still tunnelled; the next packet half_open again */
         if (established.flags & UNDERPASS_FLOW_OPENED_HERE)
-                verdict_open(key, established.ifindex);
-        bpf_map_delete_elem(&tries, key);
+                destination_open(key, established.ifindex);
+        bpf_map_delete_elem(&half_open, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
 }

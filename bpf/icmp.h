@@ -222,7 +222,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 return 0;
         slot = flow->slot;
         sequence = flow->sequence;
-        if (quote.refusal && flow->state == UNDERPASS_FLOW_TRYING &&
+        if (quote.refusal && flow->state == UNDERPASS_FLOW_HALF_OPEN &&
             (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) {
                 if (quote.length >= 16 && UNDERPASS_NET32(quote.header.udp.sequence) + 1 != flow->expected)
                         return 0; /* not about our SYN */
@@ -234,9 +234,9 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 }
         }
         if (quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4) && quotes_recent(&quote, sequence))
-                verdict_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
+                destination_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
         if (icmp_rewrite(skb, &quote, sequence) < 0) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return 1;
         }
         count(slot, UNDERPASS_COUNTER_ICMP_CONVERTED);

@@ -23,11 +23,11 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
                 return;
         if (!refused)
                 packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
-        bpf_map_delete_elem(&tries, key);
+        bpf_map_delete_elem(&half_open, key);
         /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing
          * of the connection: its MP_CAPABLE has been stripped. */
         if (refused ? join : !options.mptcp) {
-                verdict_strip(key, ifindex);
+                destination_strip(key, ifindex);
                 count(slot, UNDERPASS_COUNTER_STRIPPED);
         }
 }
@@ -45,13 +45,13 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
         if (!(flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
                 return 0;
         flow_key_incoming(packet, &key);
-        flow = bpf_map_lookup_elem(&tries, &key);
+        flow = bpf_map_lookup_elem(&half_open, &key);
         if (flow) {
                 if (flow->state == UNDERPASS_FLOW_WATCHED && (flags & UNDERPASS_TCP_ACK))
                         learn_from_answer(skb, packet, flow, &key);
                 /* The peer has given up UDP, and is answered as it asks. */
                 else if (flags == UNDERPASS_TCP_SYN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
-                        bpf_map_delete_elem(&tries, &key);
+                        bpf_map_delete_elem(&half_open, &key);
                 return 0;
         }
         if (flags != UNDERPASS_TCP_SYN)
@@ -179,7 +179,7 @@ UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         if (flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TUNNELLED, 0) < 0)
                 return 0;
-        bpf_map_delete_elem(&tries, &key);
+        bpf_map_delete_elem(&half_open, &key);
         count(link->slot, UNDERPASS_COUNTER_RELEARNT);
         return 1;
 }

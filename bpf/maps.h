@@ -39,7 +39,7 @@ struct {
         __type(value, struct underpass_loader);
 } loader SEC(".maps");
 
-/* Flows whose handshake went over UDP. A flow that is not in here nor in "tries" is none of ours and
+/* Flows whose handshake went over UDP. A flow that is not in here nor in "half_open" is none of ours and
  * stays plain. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -52,18 +52,18 @@ struct {
  * established flows. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
-        __uint(max_entries, UNDERPASS_TRIES_MAX);
+        __uint(max_entries, UNDERPASS_HALF_OPEN_MAX);
         __type(key, struct underpass_flow_key);
         __type(value, struct underpass_flow);
-} tries SEC(".maps");
+} half_open SEC(".maps");
 
 /* What is known about the way to a destination: UDP blocked, MPTCP options stripped. */
 struct {
         __uint(type, BPF_MAP_TYPE_LRU_HASH);
-        __uint(max_entries, UNDERPASS_VERDICTS_MAX);
-        __type(key, struct underpass_verdict_key);
-        __type(value, struct underpass_verdict);
-} verdicts SEC(".maps");
+        __uint(max_entries, UNDERPASS_DESTINATIONS_MAX);
+        __type(key, struct underpass_destination_key);
+        __type(value, struct underpass_destination);
+} destinations SEC(".maps");
 
 /* Packets by reason; index: slot of the link. */
 struct {

@@ -69,8 +69,8 @@ UNDERPASS_GLOBAL int packet_walk_extensions(struct __sk_buff *skb, struct packet
 
         if (!packet)
                 return PACKET_OTHER;
-        /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the hop, whose length nobody
-         * needs. */
+        /* 0 stands for more than 64 KiB (BIG TCP): a super-packet on its way to the segmentation device,
+         * whose length nobody needs. */
         jumbo = packet->length == 0;
         for (int i = 0; i < EXTENSIONS_MAX; i++) {
                 __u8 extension[2];
@@ -190,7 +190,7 @@ UNDERPASS_GLOBAL int packet_read(struct __sk_buff *skb, __u32 layer3, __u8 proto
  * The common case in one go, in the packet itself: a segment with its headers at their usual place, no SYN,
  * no URG, becomes UDP. 0: it is none, and nothing has been written.
  */
-UNDERPASS_INLINE int packet_usual_to_udp(struct __sk_buff *skb) {
+UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         union underpass_header *header;
         __u16 length;
@@ -228,7 +228,7 @@ UNDERPASS_INLINE int packet_usual_to_udp(struct __sk_buff *skb) {
 
 /* And back, for a packet that packet_read() found to have its headers at their usual place. 0: it does not
  * any more, and nothing has been written. */
-UNDERPASS_INLINE int packet_usual_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6) {
+UNDERPASS_INLINE int packet_fast_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         union underpass_header *header;
 

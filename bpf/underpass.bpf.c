@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for devices
- * without link layer header (wwan, ppp, tun, wireguard); hop sits where the segmentation hop has cut
- * packets, merged on the receiving end of the merge pair.
+ * The programs. egress and ingress sit on each tunnelled link, in a variant for Ethernet and one for
+ * devices without link layer header (wwan, ppp, tun, wireguard); segment sits where the segmentation device
+ * has cut packets, merged on the receiving end of the GRO pair.
  *
- * egress   TCP of a tunnelled flow → redirected to the hop as it is: super-packet, checksum not done yet
- * hop      one segment at a time, checksum complete → UDP form, out of the link it was meant for
+ * egress   TCP of a tunnelled flow → redirected to the segmentation device as it is: super-packet, checksum
+ *          not done yet
+ * segment  one segment at a time, checksum complete → UDP form, out of the link it was meant for
  * ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
  * merged   what GRO made of such TCP → back to the link it came by, into the stack
  * keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
- *
- *
  *
  * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets
  * only, so CAP_BPF and CAP_NET_ADMIN suffice.
  */
 
-#include "early.h"
+#include "xdp.h"
 #include "icmp.h"
 #include "keepalive.h"
 #include "learn.h"
@@ -24,15 +23,16 @@
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
         VERDICT_DROP = 2,  /* TCX_DROP, TC_ACT_SHOT, NETKIT_DROP */
-        HOP_MAGIC = 0x756e6470,
+        SEGMENT_MAGIC = 0x756e6470,
         VLAN_ID_MASK = 0xfff,
 };
 
 /*
- * What egress tells hop in skb->cb, which survives segmentation and every kind of hop but a bridge. Where it
- * is lost, skb->tc_index still has the slot: 0 is what a packet has that no program of ours sent.
+ * What egress tells segmentation device in skb->cb, which survives segmentation and every kind of
+ * segmentation device but a bridge. Where it is lost, skb->tc_index still has the slot: 0 is what a packet
+ * has that no program of ours sent.
  */
-enum hop_note {
+enum segment_note {
         NOTE_PRIORITY, /* zeroed by veth and netkit; a bridge leaves it alone */
         NOTE_MAGIC,
         NOTE_SLOT,
@@ -42,28 +42,29 @@ UNDERPASS_INLINE struct underpass_slot *slot_of(__u32 slot) {
         return bpf_map_lookup_elem(&slots, &slot);
 }
 
-UNDERPASS_INLINE int send_to_hop(struct __sk_buff *skb, const __u32 layer3, __u32 slot) {
+UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, __u32 slot) {
         struct underpass_slot *of = slot_of(slot);
 
-        if (!of || of->hop_ifindex == 0) {
-                count(slot, UNDERPASS_COUNTER_DROP_NO_HOP);
+        if (!of || of->device_ifindex == 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_NO_DEVICE);
                 return VERDICT_DROP;
         }
         if (layer3 == 0) {
-                /* The hop speaks Ethernet: give the packet a header, which goes again at the raw device. */
+                /* The segmentation device speaks Ethernet: give the packet a header, which goes again at
+                 * the raw device. */
                 struct ethhdr header = { .h_proto = (__be16) skb->protocol };
 
                 if (bpf_skb_change_head(skb, ETH_HLEN, 0) < 0 ||
                     bpf_skb_store_bytes(skb, 0, &header, sizeof(header), 0) < 0) {
-                        count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                        count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                         return VERDICT_DROP;
                 }
         }
         skb->tc_index = (__u16) slot;
-        skb->cb[NOTE_MAGIC] = HOP_MAGIC;
+        skb->cb[NOTE_MAGIC] = SEGMENT_MAGIC;
         skb->cb[NOTE_SLOT] = slot;
         skb->cb[NOTE_PRIORITY] = skb->priority;
-        return bpf_redirect(of->hop_ifindex, 0);
+        return bpf_redirect(of->device_ifindex, 0);
 }
 
 /* A SYN or SYN-ACK, in TCP form: may ask for no larger segments than link, profile and path allow. */
@@ -75,7 +76,7 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
         if (!link)
                 return 0;
         if (link->flags & UNDERPASS_LINK_MSS_AUTO)
-                mtu = verdict_mtu(key, ifindex);
+                mtu = destination_mtu(key, ifindex);
         if (packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6, mtu))
                 count(link->slot, UNDERPASS_COUNTER_MSS_CLAMPED);
         return 0;
@@ -86,13 +87,13 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
 UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
         struct packet packet = {};
 
-        if (packet_usual_to_udp(skb)) {
+        if (packet_fast_to_udp(skb)) {
                 count(slot, UNDERPASS_COUNTER_SENT);
                 return 0;
         }
         if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
             !underpass_tcp_shape(&packet.header, packet.length)) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return -1;
         }
         if (packet.header.tcp.flags & UNDERPASS_TCP_SYN) {
@@ -104,28 +105,28 @@ UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
         if (packet_to_udp(&packet))
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
         if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return -1;
         }
         count(slot, UNDERPASS_COUNTER_SENT);
         return 0;
 }
 
-/* A packet that an 8021q device as hop gave back to its link, segment by segment, with our tag. Somebody
- * else's packets of that VLAN have no slot. */
-UNDERPASS_GLOBAL int leave_vlan_hop(struct __sk_buff *skb) {
+/* A packet that an 8021q segmentation device gave back to its link, segment by segment, with our tag.
+ * Somebody else's packets of that VLAN have no slot. */
+UNDERPASS_GLOBAL int leave_vlan_segment(struct __sk_buff *skb) {
         struct underpass_slot *of = slot_of(skb->tc_index);
         __u32 ifindex = skb->ifindex, slot = skb->tc_index;
 
-        if (!of || of->ifindex != ifindex || of->hop_ifindex == 0)
+        if (!of || of->ifindex != ifindex || of->device_ifindex == 0)
                 return VERDICT_NEXT;
         if (skb->gso_size) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
+                count(slot, UNDERPASS_COUNTER_DROP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
         skb->tc_index = 0;
         if (bpf_skb_vlan_pop(skb) < 0) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
         return to_udp(skb, slot, ifindex) < 0 ? VERDICT_DROP : VERDICT_NEXT;
@@ -156,11 +157,11 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, &key))
                 return VERDICT_NEXT;
         flow_sent(flow, &packet.header);
-        return send_to_hop(skb, layer3, flow->slot);
+        return send_to_segment(skb, layer3, flow->slot);
 }
 
 /*
- * Where a datagram of an established flow goes on: through the merge pair (its ifindex), or at once (0).
+ * Where a datagram of an established flow goes on: through the GRO pair (its ifindex), or at once (0).
  * Merging many into one saves the stack most of its work, waiting for it costs microseconds. So bulk is
  * merged, and what is small goes on at once, unless it could overtake bulk that came just before.
  */
@@ -168,14 +169,14 @@ UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u
         struct underpass_slot *of = slot_of(slot);
         __u64 now = flow->seen_ns;
 
-        if (!of || of->merge_ifindex == 0 || flow->state != UNDERPASS_FLOW_TUNNELLED ||
+        if (!of || of->gro_ifindex == 0 || flow->state != UNDERPASS_FLOW_TUNNELLED ||
             (flags & UNDERPASS_TCP_SYN))
                 return 0;
-        if (length >= UNDERPASS_MERGE_LENGTH || (of->flags & UNDERPASS_SLOT_MERGE_ALL))
+        if (length >= UNDERPASS_GRO_LENGTH || (of->flags & UNDERPASS_SLOT_GRO_ALL))
                 flow->merged_ns = now;
-        else if (now - flow->merged_ns > UNDERPASS_MERGE_SETTLE_MS * MILLISECONDS)
+        else if (now - flow->merged_ns > UNDERPASS_GRO_LINGER_MS * MILLISECONDS)
                 return 0;
-        return of->merge_ifindex;
+        return of->gro_ifindex;
 }
 
 UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
@@ -187,11 +188,11 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                 if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
                         clamp(skb, packet, key, skb->ifindex);
                 if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
-                        count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+                        count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                         return VERDICT_DROP;
                 }
-        } else if (!packet_usual_to_tcp(skb, layer3, packet->ipv6)) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_HEADER);
+        } else if (!packet_fast_to_tcp(skb, layer3, packet->ipv6)) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
         /* A card that summed the whole packet (CHECKSUM_COMPLETE) must hear how the sum changed: the
@@ -223,7 +224,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow *flow;
         struct packet packet = {};
         __u32 slot, merge = 0;
-        int verdict;
+        int destination;
 
         if (skb->tc_index && is_converted(skb))
                 return VERDICT_NEXT;
@@ -265,19 +266,19 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         if (layer3)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, &packet.header);
-        verdict = receive(skb, layer3, &packet, &key, slot);
-        return merge && verdict == VERDICT_NEXT ? (int) bpf_redirect(merge, 0) : verdict;
+        destination = receive(skb, layer3, &packet, &key, slot);
+        return merge && destination == VERDICT_NEXT ? (int) bpf_redirect(merge, 0) : destination;
 }
 
-/* A stack frame of its own, beside that of leave_vlan_hop(). */
+/* A stack frame of its own, beside that of leave_vlan_segment(). */
 UNDERPASS_GLOBAL int egress_ethernet(struct __sk_buff *skb) {
         return egress(skb, ETH_HLEN);
 }
 
 SEC("tc")
 int underpass_egress_ethernet(struct __sk_buff *skb) {
-        if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK) == UNDERPASS_HOP_VLAN)
-                return leave_vlan_hop(skb);
+        if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK) == UNDERPASS_SEGMENT_VLAN)
+                return leave_vlan_segment(skb);
         return egress_ethernet(skb);
 }
 
@@ -297,8 +298,8 @@ int underpass_ingress_raw(struct __sk_buff *skb) {
 }
 
 SEC("tc")
-int underpass_hop(struct __sk_buff *skb) {
-        __u32 noted = skb->cb[NOTE_MAGIC] == HOP_MAGIC, slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
+int underpass_segment(struct __sk_buff *skb) {
+        __u32 noted = skb->cb[NOTE_MAGIC] == SEGMENT_MAGIC, slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
         struct underpass_slot *of;
         __u32 ifindex;
 
@@ -308,12 +309,12 @@ int underpass_hop(struct __sk_buff *skb) {
                 slot = index;
         of = slot_of(slot);
         if (!of || of->ifindex == 0) {
-                count(0, UNDERPASS_COUNTER_DROP_HOP_FOREIGN);
+                count(0, UNDERPASS_COUNTER_DROP_FOREIGN);
                 return VERDICT_DROP;
         }
         ifindex = of->ifindex;
         if (skb->gso_size) {
-                count(slot, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED);
+                count(slot, UNDERPASS_COUNTER_DROP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
         if (to_udp(skb, slot, ifindex) < 0)
@@ -329,7 +330,7 @@ int underpass_merged(struct __sk_buff *skb) {
         struct underpass_slot *of = slot_of(skb->tc_index);
 
         if (!of || of->ifindex == 0) {
-                count(0, UNDERPASS_COUNTER_DROP_HOP_FOREIGN);
+                count(0, UNDERPASS_COUNTER_DROP_FOREIGN);
                 return VERDICT_DROP;
         }
         return bpf_redirect(of->ifindex, BPF_F_INGRESS);

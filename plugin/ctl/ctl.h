@@ -153,7 +153,7 @@ typedef struct Destination {
         uint32_t ifindex;
         const char *remote;
         uint16_t remote_port;
-        const char *verdict;   /* "blocked", "stripped" */
+        const char *state;   /* "blocked", "stripped" */
         uint32_t seconds_left; /* until it is found out anew */
 } Destination;
 
@@ -164,7 +164,7 @@ GVariant *destinations_get(Ctl *ctl, GError **error);
 void destination_read(GVariant *destinations, size_t row, Destination *ret);
 
 /* How many destinations of a link have this verdict. */
-unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *verdict);
+unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *state);
 
 /* "UDP blocked, plain TCP for 9 min". Caller frees. */
 char *destination_sentence(const Destination *destination);

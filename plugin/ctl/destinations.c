@@ -11,9 +11,9 @@
 
 /* Verdicts of ListDestinations. %s: how long it still holds. */
 static const struct {
-        const char *verdict;
+        const char *state;
         const char *sentence;
-} verdicts[] = {
+} states[] = {
         { "blocked", N_("UDP blocked, plain TCP for %s") },
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
 };
@@ -27,17 +27,17 @@ GVariant *destinations_get(Ctl *ctl, GError **error) {
 
 void destination_read(GVariant *destinations, size_t row, Destination *ret) {
         g_variant_get_child(destinations, row, "(u&sq&su)", &ret->ifindex, &ret->remote, &ret->remote_port,
-                            &ret->verdict, &ret->seconds_left);
+                            &ret->state, &ret->seconds_left);
 }
 
-unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *verdict) {
+unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *state) {
         unsigned count = 0;
 
         for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
                 Destination destination;
 
                 destination_read(destinations, i, &destination);
-                count += destination.ifindex == ifindex && streq(destination.verdict, verdict);
+                count += destination.ifindex == ifindex && streq(destination.state, state);
         }
 
         return count;
@@ -46,12 +46,12 @@ unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char
 char *destination_sentence(const Destination *destination) {
         g_autofree char *left = text_duration((uint64_t) destination->seconds_left * 1000);
 
-        for (size_t i = 0; i < ELEMENTS(verdicts); i++)
-                if (streq(verdicts[i].verdict, destination->verdict))
-                        return g_strdup_printf(_(verdicts[i].sentence), left);
+        for (size_t i = 0; i < ELEMENTS(states); i++)
+                if (streq(states[i].state, destination->state))
+                        return g_strdup_printf(_(states[i].sentence), left);
 
         /* The service is newer than this command. */
-        return g_strdup_printf("%s, %s", destination->verdict, left);
+        return g_strdup_printf("%s, %s", destination->state, left);
 }
 
 void json_destination(JsonBuilder *builder, const Destination *destination, const char *link) {
@@ -60,7 +60,7 @@ void json_destination(JsonBuilder *builder, const Destination *destination, cons
         json_member_number(builder, "interface_index", destination->ifindex);
         json_member_string(builder, "remote_address", destination->remote);
         json_member_number(builder, "remote_port", destination->remote_port);
-        json_member_string(builder, "verdict", destination->verdict);
+        json_member_string(builder, "state", destination->state);
         json_member_number(builder, "seconds_left", destination->seconds_left);
         json_builder_end_object(builder);
 }

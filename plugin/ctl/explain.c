@@ -14,8 +14,9 @@ static const struct {
         { "facts", N_("Check with `ip link show %s` that the interface exists.") },
         { "load", N_("The kernel refused the programs: the journal of underpassd has its reason. Then run "
                      "`underpassctl activate %s`.") },
-        { "hop", N_("Check with `ip link` that nobody else made an interface whose name begins with "
-                    "“underpass-”, then run `underpassctl activate %s`.") },
+        { "segmentation",
+          N_("Check with `ip link` that nobody else made an interface whose name begins with "
+             "“underpass-”, then run `underpassctl activate %s`.") },
         { "attach", N_("Check with `bpftool net show dev %s` what else is attached to the interface.") },
         { "mtu", N_("Choose an MTU that the interface takes: `ip -d link show %s` tells its range.") },
         { "endpoint",
@@ -231,13 +232,13 @@ static void print_trouble(GVariant *link) {
 
 /* Which way the link receives, and why. */
 static void print_ingress(GVariant *link) {
-        const char *hook = "", *reason = "";
+        const char *mode = "", *reason = "";
 
-        g_variant_lookup(link, "Ingress", "(&s&s)", &hook, &reason);
-        if (!hook[0])
+        g_variant_lookup(link, "ReceiveMode", "(&s&s)", &mode, &reason);
+        if (!mode[0])
                 return;
         print_title(_("Receiving"));
-        text_line("  %s: %s", hook, reason);
+        text_line("  %s: %s", mode, reason);
 }
 
 static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
@@ -247,7 +248,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         g_autoptr(GVariant) settings = value_array(link, "Settings", "a(ssss)");
         g_autoptr(GVariant) connection = value_array(link, "ConnectionSettings", "a(ss)");
         g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
-        g_autoptr(GVariant) hooks = value_array(link, "Hooks", "a(ss)");
+        g_autoptr(GVariant) programs = value_array(link, "Programs", "a(ss)");
         g_autofree char *title =
                         id[0] || uuid[0] ? g_strdup_printf(_("Profile %s (%s) says itself"), id, uuid)
                                          : g_strdup(_("The network manager says"));
@@ -260,7 +261,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         print_rows(ctl, _("Settings"), settings, setting_headings);
         print_rows(ctl, clean, connection, pair_headings);
         print_rows(ctl, _("Applied"), applied, pair_headings);
-        print_rows(ctl, _("Programs in use"), hooks, pair_headings);
+        print_rows(ctl, _("Programs in use"), programs, pair_headings);
         print_ingress(link);
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);

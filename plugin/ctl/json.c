@@ -78,7 +78,7 @@ static const Member link_members[] = {
         { "Settings", "a(ssss)", "settings", { "key", "value", "source", "origin" } },
         { "ConnectionSettings", "a(ss)", "connection_settings", { "key", "value" } },
         { "Applied", "a(ss)", "applied", { "key", "value" } },
-        { "Hooks", "a(ss)", "hooks", { "hook", "program" } },
+        { "Programs", "a(ss)", "programs", { "attach_point", "program" } },
         { "Warnings", "as", "warnings", {} },
         { "LastError", "s", "last_error", {} },
         { "LastStage", "s", "last_stage", {} },
@@ -89,8 +89,8 @@ static const Member manager_members[] = {
         { "Version", "s", "version", {} },
         { "KernelVersion", "s", "kernel_version", {} },
         { "Features", "a{sb}", "features", {} },
-        { "Hook", "s", "hook", {} },
-        { "HopsRefused", "a(ss)", "hops_refused", { "kind", "reason" } },
+        { "AttachPoint", "s", "attach_point", {} },
+        { "SegmentationDevicesSkipped", "a(ss)", "segmentation_devices_skipped", { "kind", "reason" } },
         { "Sources", "a(sb)", "sources", { "name", "available" } },
         { "Counters", "a{st}", "counters", {} },
 };
@@ -129,7 +129,7 @@ static void add_pair(JsonBuilder *builder, GVariant *dictionary, const char *pro
 void json_link(JsonBuilder *builder, GVariant *link) {
         add_members(builder, link, link_members, ELEMENTS(link_members));
         add_pair(builder, link, "Connection", "connection", "id", "uuid");
-        add_pair(builder, link, "Ingress", "ingress", "hook", "reason");
+        add_pair(builder, link, "ReceiveMode", "receive_mode", "mode", "reason");
 }
 
 void json_links(JsonBuilder *builder, GPtrArray *links) {
@@ -145,7 +145,7 @@ void json_links(JsonBuilder *builder, GPtrArray *links) {
 
 void json_manager(JsonBuilder *builder, GVariant *manager) {
         add_members(builder, manager, manager_members, ELEMENTS(manager_members));
-        add_pair(builder, manager, "Hop", "hop", "kind", "interface");
+        add_pair(builder, manager, "SegmentationDevice", "segmentation_device", "kind", "interface");
 }
 
 static char *generate(JsonBuilder *builder, bool pretty) {

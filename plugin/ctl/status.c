@@ -61,8 +61,8 @@ static GPtrArray *links_to_tell_of(GPtrArray *links) {
 }
 
 /* "netkit: the kernel has none; vlan: …", or nothing. */
-static char *refused_hops(GVariant *manager) {
-        g_autoptr(GVariant) refused = value_array(manager, "HopsRefused", "a(ss)");
+static char *refused_segments(GVariant *manager) {
+        g_autoptr(GVariant) refused = value_array(manager, "SegmentationDevicesSkipped", "a(ss)");
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < g_variant_n_children(refused); i++) {
@@ -76,17 +76,18 @@ static char *refused_hops(GVariant *manager) {
 
 static void print_manager(GVariant *manager) {
         const char *kind = "", *interface = "";
-        g_variant_lookup(manager, "Hop", "(&s&s)", &kind, &interface);
-        const char *hook = value_string(manager, "Hook");
+        g_variant_lookup(manager, "SegmentationDevice", "(&s&s)", &kind, &interface);
+        const char *attach_point = value_string(manager, "AttachPoint");
 
-        g_autofree char *hop = kind[0] ? g_strdup_printf("%s (%s)", kind, interface) : g_strdup(_("none"));
-        text_line(_("Underpass %s, kernel %s, hook %s, segmentation hop %s"),
+        g_autofree char *device =
+                kind[0] ? g_strdup_printf("%s (%s)", kind, interface) : g_strdup(_("none"));
+        text_line(_("Underpass %s, kernel %s, attach point %s, segmentation device %s"),
                   value_string(manager, "Version"), value_string(manager, "KernelVersion"),
-                  hook[0] ? hook : _("none"), hop);
+                  attach_point[0] ? attach_point : _("none"), device);
 
-        g_autofree char *refused = refused_hops(manager);
+        g_autofree char *refused = refused_segments(manager);
         if (refused[0])
-                text_line(_("Other hops cannot be had: %s"), refused);
+                text_line(_("Unavailable segmentation devices: %s"), refused);
 }
 
 static const char *const status_headings[] = {
@@ -113,8 +114,8 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                                 g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "received"));
                 table_add(table, value_string(link, "Name"), value_string(link, "State"), id,
                           setting(link, "tunnel"), setting(link, "remote-ports"),
-                          setting(link, "local-ports"), value_row(link, "Applied", "a(ss)", "hook"), sent,
-                          received);
+                          setting(link, "local-ports"), value_row(link, "Applied", "a(ss)", "attach-point"),
+                          sent, received);
         }
 
         table_print(table, ctl, 0, !ctl->no_legend);

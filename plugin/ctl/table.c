@@ -26,7 +26,7 @@ static const struct {
         const char *color;
 } state_colors[] = {
         { "active", "\033[32m" }, { "tunnelled", "\033[32m" }, { "waiting", "\033[33m" },
-        { "trying", "\033[33m" }, { "failed", "\033[31m" },
+        { "half-open", "\033[33m" }, { "failed", "\033[31m" },
 };
 
 static bool changes_terminal(gunichar character) {

@@ -100,21 +100,21 @@ static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
                 "drop-icmp",
                 N_("ICMP refusals of a SYN over UDP that were dropped because plain TCP is tried next."),
         },
-        [UNDERPASS_COUNTER_DROP_NO_HOP] = {
-                "drop-no-hop",
-                N_("Packets dropped because the segmentation hop was missing."),
+        [UNDERPASS_COUNTER_DROP_NO_DEVICE] = {
+                "drop-no-device",
+                N_("Packets dropped because there was no segmentation device."),
         },
-        [UNDERPASS_COUNTER_DROP_HOP_FOREIGN] = {
-                "drop-hop-foreign",
-                N_("Packets dropped at the segmentation hop that no program had sent there."),
+        [UNDERPASS_COUNTER_DROP_FOREIGN] = {
+                "drop-foreign",
+                N_("Packets dropped at a segmentation device that no program had sent there."),
         },
-        [UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED] = {
-                "drop-hop-unsegmented",
-                N_("Packets dropped because the segmentation hop had not segmented them."),
+        [UNDERPASS_COUNTER_DROP_UNSEGMENTED] = {
+                "drop-unsegmented",
+                N_("Packets dropped because the segmentation device had not segmented them."),
         },
-        [UNDERPASS_COUNTER_DROP_HOP_HEADER] = {
-                "drop-hop-header",
-                N_("Packets dropped because their header could not be read or written at the hop."),
+        [UNDERPASS_COUNTER_DROP_HEADER] = {
+                "drop-header",
+                N_("Packets dropped because their header could not be read or written."),
         },
 };
 

@@ -35,10 +35,10 @@ static int reject(char **ret_error, char *sentence) {
 }
 
 /* Takes the sentence. */
-static int decide(Plan *plan, PlanVerdict verdict, char *sentence) {
+static int decide(Plan *plan, PlanDecision decision, char *sentence) {
         if (!sentence)
                 return -ENOMEM;
-        plan->verdict = verdict;
+        plan->decision = decision;
         plan->reason = sentence;
         return 0;
 }
@@ -206,7 +206,7 @@ static void fill_link(const PlanInput *input, struct underpass_link *link) {
                 link->flags |= UNDERPASS_LINK_ON_DEMAND;
         link->fallback_after = (uint16_t) settings->fallback_after;
         link->keepalive = (uint16_t) settings->keepalive;
-        link->ingress = (uint16_t) settings->ingress_hook;
+        link->receive = (uint16_t) settings->receive;
 
         if (settings->mss == 0)
                 link->flags |= UNDERPASS_LINK_MSS_AUTO;
@@ -257,12 +257,12 @@ int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
         if (r < 0)
                 return r;
         fill_sctp(input, plan);
-        if (plan->verdict == PLAN_ATTACH) {
+        if (plan->decision == PLAN_ATTACH) {
                 fill_link(input, &plan->link);
                 plan->mtu = input->profile->settings.mtu;
                 fill_endpoints(input, plan);
         }
-        if (plan->verdict != PLAN_OFF) {
+        if (plan->decision != PLAN_OFF) {
                 r = plan_warn(input, plan);
                 if (r < 0)
                         return r;
@@ -311,7 +311,7 @@ static bool same_settings(const struct underpass_link *a, const struct underpass
 }
 
 uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu) {
-        if (plan->verdict != PLAN_ATTACH)
+        if (plan->decision != PLAN_ATTACH)
                 return (applied->endpoints_count > 0 ? STEP_RESTORE_ENDPOINTS : 0U) |
                        (applied->mtu_original != 0 ? STEP_RESTORE_MTU : 0U) |
                        (applied->attached ? STEP_DETACH : 0U);

@@ -23,16 +23,16 @@ typedef struct PlanInput {
         size_t udp_ports_count;
 } PlanInput;
 
-typedef enum PlanVerdict {
+typedef enum PlanDecision {
         PLAN_OFF,      /* nothing asks for a tunnel, or the user said no */
         PLAN_WAIT,     /* tunnel=auto and no MPTCP endpoint on the link yet */
         PLAN_ATTACH,
-        _PLAN_VERDICT_MAX,
-} PlanVerdict;
+        _PLAN_DECISION_MAX,
+} PlanDecision;
 
 typedef struct Plan {
-        PlanVerdict verdict;
-        char *reason;                     /* one translated sentence: why this verdict */
+        PlanDecision decision;
+        char *reason;                     /* one translated sentence: why this decision */
         bool raw_ip;                      /* programs for devices without Ethernet header */
         struct underpass_link link;       /* settings for the programs; slot is 0 here */
         uint32_t mtu;                     /* 0: leave alone */

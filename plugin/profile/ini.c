@@ -21,8 +21,8 @@ typedef struct Parser {
         unsigned line;          /* of the next physical line */
         char *joined;           /* the logical line, room for the whole text */
         char *section;
-        XSectionHandler handler;
-        XSectionComplaint complaint;
+        IniHandler handler;
+        IniErrorHandler complaint;
         void *userdata;
 } Parser;
 
@@ -126,7 +126,7 @@ static int parse_line(Parser *parser, char *text, unsigned line) {
         return parser->handler(parser->section, key, value, line, parser->userdata);
 }
 
-int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint,
+int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler complaint,
                    void *userdata) {
         if (!utf8_valid(text, length))
                 return -EILSEQ;
@@ -156,7 +156,7 @@ int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSe
         return 0;
 }
 
-char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line) {
+char *ini_bad_line(const char *text, size_t length, unsigned *ret_line) {
         const char *start = text, *end = text + length;
 
         for (*ret_line = 1; start < end; (*ret_line)++) {
@@ -173,13 +173,13 @@ char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line) {
         return strdup("");
 }
 
-void xsection_cover(char *text, size_t length) {
+void ini_mask(char *text, size_t length) {
         for (size_t i = 0; i < length; i++)
                 if ((unsigned char) text[i] >= 0x80 || text[i] == '\0')
                         text[i] = '?';
 }
 
-bool xsection_line_is_in(const char *text, size_t length, unsigned line, const char *section) {
+bool ini_line_is_in(const char *text, size_t length, unsigned line, const char *section) {
         const char *end = text + length;
         bool found = false;
 
@@ -199,12 +199,12 @@ bool xsection_line_is_in(const char *text, size_t length, unsigned line, const c
         return found;
 }
 
-void xsection_match_done(XSectionMatch *match) {
+void ini_match_done(IniMatch *match) {
         free(match->name);
         free(match->type);
         free(match->connection);
         free(match->uuid);
-        *match = (XSectionMatch) { 0 };
+        *match = (IniMatch) { 0 };
 }
 
 static bool is_given(const char *condition) {
@@ -232,7 +232,7 @@ static int list_match(const char *list, const char *value) {
         return inverted ? !found : found;
 }
 
-int xsection_match(const XSectionMatch *match, const char *name, const char *type, const char *connection,
+int ini_match(const IniMatch *match, const char *name, const char *type, const char *connection,
                    const char *uuid) {
         int r;
 

@@ -15,40 +15,40 @@
 
 /*
  * Called for each assignment; line counts from 1 and is the line on which the assignment starts. section is
- * "" before the first section. A non-zero return ends the parse and is returned by xsection_parse().
+ * "" before the first section. A non-zero return ends the parse and is returned by ini_parse().
  */
-typedef int (*XSectionHandler)(const char *section, const char *key, const char *value, unsigned line,
+typedef int (*IniHandler)(const char *section, const char *key, const char *value, unsigned line,
                                void *userdata);
 
 /* Called with a translated reason for a line that is no section, assignment or comment; NULL to ignore. */
-typedef void (*XSectionComplaint)(unsigned line, const char *reason, void *userdata);
+typedef void (*IniErrorHandler)(unsigned line, const char *reason, void *userdata);
 
 /* 0; -EILSEQ when text is not UTF-8 or holds NUL bytes; -ENOMEM; what a handler returned. */
-int xsection_parse(const char *text, size_t length, XSectionHandler handler, XSectionComplaint complaint,
+int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler complaint,
                    void *userdata);
 
 /* The first line that is not UTF-8: its number, and a safe excerpt; "" without one. Caller frees; NULL when
  * out of memory. */
-char *xsection_bad_line(const char *text, size_t length, unsigned *ret_line);
+char *ini_bad_line(const char *text, size_t length, unsigned *ret_line);
 
 /* Puts "?" in the place of every byte that is not ASCII: such a text can be parsed like any other. */
-void xsection_cover(char *text, size_t length);
+void ini_mask(char *text, size_t length);
 
 /* Whether a line stands in this section. */
-bool xsection_line_is_in(const char *text, size_t length, unsigned line, const char *section);
+bool ini_line_is_in(const char *text, size_t length, unsigned line, const char *section);
 
 /* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
  * inverts the list. */
-typedef struct XSectionMatch {
+typedef struct IniMatch {
         char *name;        /* globs (fnmatch) of interface names */
         char *type;        /* "ether", "wwan", "ppp", … as link_type_name() says */
         char *connection;  /* NetworkManager connection.id, one value, compared literally */
         char *uuid;        /* NetworkManager connection.uuid */
-} XSectionMatch;
+} IniMatch;
 
-void xsection_match_done(XSectionMatch *match);
+void ini_match_done(IniMatch *match);
 
 /* All given conditions must hold; a match without any condition holds for no link. Any argument but name
  * may be NULL. */
-int xsection_match(const XSectionMatch *match, const char *name, const char *type, const char *connection,
+int ini_match(const IniMatch *match, const char *name, const char *type, const char *connection,
                    const char *uuid);

@@ -99,11 +99,11 @@ static const char *const tunnel_words[] = {
 };
 
 static const char *const ingress_words[] = {
-        [UNDERPASS_INGRESS_AUTO] = "auto",
-        [UNDERPASS_INGRESS_TC] = "tc",
-        [UNDERPASS_INGRESS_GRO] = "gro",
-        [UNDERPASS_INGRESS_XDP] = "xdp",
-        [UNDERPASS_INGRESS_XDP + 1] = NULL,
+        [UNDERPASS_RECEIVE_AUTO] = "auto",
+        [UNDERPASS_RECEIVE_TC] = "tc",
+        [UNDERPASS_RECEIVE_GRO] = "gro",
+        [UNDERPASS_RECEIVE_XDP] = "xdp",
+        [UNDERPASS_RECEIVE_XDP + 1] = NULL,
 };
 
 /* One word out of several; the field is an enum that numbers them. */
@@ -147,7 +147,7 @@ static const char *choice_word(const Key *key, size_t number) {
         return NULL;
 }
 
-_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_ingress) == sizeof(uint32_t),
+_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_receive) == sizeof(uint32_t),
                "choices are numbers of 32 bits");
 
 static int boolean_parse(const Key *key, const char *text, void *field, char **ret_reason) {
@@ -310,7 +310,7 @@ static const ValueType value_type_number = { "u", sizeof(uint32_t), number_parse
 
 static const ValueType *const value_types[_KEY_TYPE_MAX] = {
         [KEY_TUNNEL_MODE] = &value_type_choice,
-        [KEY_INGRESS_HOOK] = &value_type_choice,
+        [KEY_RECEIVE_MODE] = &value_type_choice,
         [KEY_PORT_SET] = &value_type_ports,
         [KEY_PREFIX_SET] = &value_type_prefixes,
         [KEY_MARK] = &value_type_mark,

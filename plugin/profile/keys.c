@@ -164,12 +164,12 @@ static const Key keys[_KEY_ID_MAX] = {
                 .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
                            "that a NAT does not forget it."),
         },
-        [KEY_ID_INGRESS_HOOK] = {
-                .id = KEY_ID_INGRESS_HOOK,
-                .name = "ingress-hook",
-                .section_name = "IngressHook",
-                .type = KEY_INGRESS_HOOK,
-                .offset = offsetof(Settings, ingress_hook),
+        [KEY_ID_RECEIVE] = {
+                .id = KEY_ID_RECEIVE,
+                .name = "receive",
+                .section_name = "Receive",
+                .type = KEY_RECEIVE_MODE,
+                .offset = offsetof(Settings, receive),
                 .default_text = "auto",
                 .range_text = N_("auto, tc, gro or xdp"),
                 .help = N_("Where received datagrams become TCP: tc: one by one, at once; gro: merged into "

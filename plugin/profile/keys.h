@@ -60,7 +60,7 @@ typedef struct Settings {
         bool fallback;            /* plain TCP where UDP gets no answer */
         uint32_t fallback_after;  /* SYNs over UDP without answer */
         uint32_t keepalive;       /* seconds; 0: leave sockets alone */
-        enum underpass_ingress ingress_hook; /* where datagrams become TCP */
+        enum underpass_receive receive; /* where datagrams become TCP */
         uint32_t sctp_udp_port;   /* 0: leave SCTP alone */
         uint32_t sctp_encap_port; /* 0: leave SCTP alone */
 } Settings;
@@ -73,7 +73,7 @@ typedef enum KeyType {
         KEY_BOOLEAN,      /* D-Bus "b" */
         KEY_NUMBER,       /* D-Bus "u"; 0 stands for the word in Key.zero_word */
         KEY_ENDPOINT,     /* D-Bus "as" */
-        KEY_INGRESS_HOOK, /* D-Bus "s" */
+        KEY_RECEIVE_MODE, /* D-Bus "s" */
         _KEY_TYPE_MAX,
 } KeyType;
 
@@ -90,7 +90,7 @@ typedef enum KeyId {
         KEY_ID_FALLBACK,
         KEY_ID_FALLBACK_AFTER,
         KEY_ID_KEEPALIVE,
-        KEY_ID_INGRESS_HOOK,
+        KEY_ID_RECEIVE,
         KEY_ID_SCTP_UDP_PORT,
         KEY_ID_SCTP_ENCAP_PORT,
         _KEY_ID_MAX,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The hop as a bridge with one port, the sending end of the pair. The bridge can neither segment nor sum,
- * so the kernel does both in front of it; it floods each segment to its port at once, where the program
- * waits in the way out. Nothing waits in a queue, and every kernel has bridges.
+ * The segmentation device as a bridge with one port, the sending end of the pair. The bridge can neither
+ * segment nor sum, so the kernel does both in front of it; it floods each segment to its port at once,
+ * where the program waits in the way out. Nothing waits in a queue, and every kernel has bridges.
  */
 
 #include <linux/ethtool.h>
@@ -20,7 +20,7 @@ enum {
         SETTLE_NS = 1000 * 1000,
 };
 
-static const HopFeature bridge_features[] = {
+static const DeviceFeature bridge_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -87,19 +87,19 @@ static int read_state(const struct nlmsghdr *message, void *userdata) {
 }
 
 static int bridge_state(Netlink *netlink, uint32_t ifindex, BridgeState *ret) {
-        HOP_REQUEST(buffer);
+        DEVICE_REQUEST(buffer);
 
-        return netlink_call(netlink, hop_link_request(buffer, RTM_GETLINK, 0, ifindex), read_state, ret);
+        return netlink_call(netlink, device_request(buffer, RTM_GETLINK, 0, ifindex), read_state, ret);
 }
 
 static int bridge_create(Netlink *netlink) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
         struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
         struct nlattr *information;
 
         header->ifi_flags = header->ifi_change = IFF_NOARP;
-        mnl_attr_put_strz(message, IFLA_IFNAME, HOP_NAME_BRIDGE);
+        mnl_attr_put_strz(message, IFLA_IFNAME, SEGMENT_NAME_BRIDGE);
         information = mnl_attr_nest_start(message, IFLA_LINKINFO);
         mnl_attr_put_strz(message, IFLA_INFO_KIND, BRIDGE_KIND);
         mnl_attr_nest_end(message, information);
@@ -108,8 +108,8 @@ static int bridge_create(Netlink *netlink) {
 
 static int clear_options(Netlink *netlink, uint32_t ifindex, uint32_t on) {
         const uint32_t zero = 0;
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, 0, ifindex);
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_NEWLINK, 0, ifindex);
         struct nlattr *information, *data;
 
         information = mnl_attr_nest_start(message, IFLA_LINKINFO);
@@ -124,32 +124,32 @@ static int clear_options(Netlink *netlink, uint32_t ifindex, uint32_t on) {
 }
 
 static int enslave(Netlink *netlink, uint32_t port, uint32_t master) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_SETLINK, 0, port);
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_SETLINK, 0, port);
 
         mnl_attr_put_u32(message, IFLA_MASTER, master);
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static bool is_ours(const HopLink *bridge, const HopLink *port) {
+static bool is_ours(const Device *bridge, const Device *port) {
         return streq(bridge->kind, BRIDGE_KIND) && (bridge->has_alias || port->master == bridge->ifindex);
 }
 
-static int bridge_find_or_create(Netlink *netlink, const HopLink *port, HopLink *ret) {
+static int bridge_find_or_create(Netlink *netlink, const Device *port, Device *ret) {
         int r;
 
-        r = hop_link_find(netlink, HOP_NAME_BRIDGE, ret);
+        r = device_find(netlink, SEGMENT_NAME_BRIDGE, ret);
         if (r < 0)
                 return r;
         if (ret->ifindex == 0) {
                 r = bridge_create(netlink);
-                return r < 0 ? r : hop_link_find(netlink, HOP_NAME_BRIDGE, ret);
+                return r < 0 ? r : device_find(netlink, SEGMENT_NAME_BRIDGE, ret);
         }
         return is_ours(ret, port) ? 0 : -EEXIST;
 }
 
 /* The port comes before the MTU and the features: the bridge follows it in both. */
-static int bridge_repair(Netlink *netlink, const HopLink *port, HopLink *bridge) {
+static int bridge_repair(Netlink *netlink, const Device *port, Device *bridge) {
         BridgeState state = {};
         int r;
 
@@ -161,52 +161,52 @@ static int bridge_repair(Netlink *netlink, const HopLink *port, HopLink *bridge)
         if (port->master != bridge->ifindex) {
                 r = enslave(netlink, port->ifindex, bridge->ifindex);
                 if (r >= 0)
-                        r = hop_link_find(netlink, HOP_NAME_BRIDGE, bridge);
+                        r = device_find(netlink, SEGMENT_NAME_BRIDGE, bridge);
                 if (r < 0)
                         return r;
         }
-        r = hop_link_repair(netlink, bridge, HOP_MTU);
+        r = device_repair(netlink, bridge, DEVICE_MTU);
         if (r < 0)
                 return r;
-        return hop_link_features(HOP_NAME_BRIDGE, bridge_features, ELEMENTS(bridge_features));
+        return device_set_features(SEGMENT_NAME_BRIDGE, bridge_features, ELEMENTS(bridge_features));
 }
 
-static int bridge_ensure(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
-                         char **ret_reason) {
-        HopLink port = {}, bridge = {};
+static int bridge_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex,
+                         SegmentationDevice *ret, char **ret_reason) {
+        Device port = {}, bridge = {};
         int r;
 
-        r = hop_link_find(netlink, HOP_NAME_SEND, &port);
+        r = device_find(netlink, SEGMENT_NAME_SEND, &port);
         if (r >= 0)
                 r = bridge_find_or_create(netlink, &port, &bridge);
         if (r < 0)
                 return r;
         r = bridge_repair(netlink, &port, &bridge);
         if (r < 0) {
-                *ret_reason = hop_link_reason(netlink, r);
-                (void) hop_link_delete(netlink, bridge.ifindex);
+                *ret_reason = device_reason(netlink, r);
+                (void) device_delete(netlink, bridge.ifindex);
                 return r;
         }
-        *ret = (Hop) {
-                .kind = HOP_BRIDGE,
+        *ret = (SegmentationDevice) {
+                .kind = SEGMENT_BRIDGE,
                 .ifindex = bridge.ifindex,
                 .program_ifindex = pair->send_ifindex,
-                .place = HOP_PLACE_EGRESS,
-                .name = HOP_NAME_BRIDGE,
+                .place = SEGMENT_PLACE_EGRESS,
+                .name = SEGMENT_NAME_BRIDGE,
         };
         return 0;
 }
 
 /* The kernel takes a moment until the port forwards, and before that all packets are lost. */
-static int bridge_up(Netlink *netlink, const Hop *hop) {
+static int bridge_up(Netlink *netlink, const SegmentationDevice *segment) {
         const struct timespec moment = { .tv_nsec = SETTLE_NS };
         int r;
 
-        r = hop_link_up(netlink, hop->ifindex);
+        r = device_up(netlink, segment->ifindex);
         for (size_t i = 0; r >= 0 && i < SETTLE_TRIES; i++) {
                 BridgeState state = {};
 
-                r = bridge_state(netlink, hop->program_ifindex, &state);
+                r = bridge_state(netlink, segment->program_ifindex, &state);
                 if (r >= 0 && state.port == BR_STATE_FORWARDING)
                         return 0;
                 (void) nanosleep(&moment, NULL);
@@ -215,15 +215,15 @@ static int bridge_up(Netlink *netlink, const Hop *hop) {
 }
 
 static int bridge_remove(Netlink *netlink, uint32_t link_ifindex) {
-        HopLink port = {}, bridge = {};
+        Device port = {}, bridge = {};
         int r;
 
-        r = hop_link_find(netlink, HOP_NAME_SEND, &port);
+        r = device_find(netlink, SEGMENT_NAME_SEND, &port);
         if (r >= 0)
-                r = hop_link_find(netlink, HOP_NAME_BRIDGE, &bridge);
+                r = device_find(netlink, SEGMENT_NAME_BRIDGE, &bridge);
         if (r < 0 || bridge.ifindex == 0 || !is_ours(&bridge, &port))
                 return r;
-        return hop_link_delete(netlink, bridge.ifindex);
+        return device_delete(netlink, bridge.ifindex);
 }
 
-const HopType hop_type_bridge = { BRIDGE_KIND, bridge_ensure, bridge_up, bridge_remove };
+const SegmentType segment_type_bridge = { BRIDGE_KIND, bridge_ensure, bridge_up, bridge_remove };

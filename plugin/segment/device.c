@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See hop-link.h. */
+/* See segmentation device-link.h. */
 
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -12,11 +12,11 @@
 
 #include "segment/device.h"
 
-#define HOP_ALIAS "Underpass segmentation hop, made by underpassd: leave it alone"
+#define DEVICE_ALIAS "Underpass segmentation segment, made by underpassd: leave it alone"
 
 enum { ADDRESS_MODE_NONE = 1 /* IN6_ADDR_GEN_MODE_NONE */ };
 
-struct nlmsghdr *hop_link_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex) {
+struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex) {
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct ifinfomsg *link;
 
@@ -33,7 +33,7 @@ static bool attribute_is(const struct nlattr *attribute, const char *text) {
         return length == strlen(text) && memcmp(mnl_attr_get_payload(attribute), text, length) == 0;
 }
 
-static void read_address_mode(const struct nlattr *families, HopLink *link) {
+static void read_address_mode(const struct nlattr *families, Device *link) {
         const struct nlattr *family, *attribute;
 
         mnl_attr_for_each_nested(family, families) {
@@ -49,7 +49,7 @@ static void read_address_mode(const struct nlattr *families, HopLink *link) {
 }
 
 /* The data of an 8021q device come behind its kind. */
-static void read_kind(const struct nlattr *information, HopLink *link) {
+static void read_kind(const struct nlattr *information, Device *link) {
         const struct nlattr *attribute, *data;
 
         mnl_attr_for_each_nested(attribute, information) {
@@ -74,7 +74,7 @@ static int read_link(const struct nlmsghdr *message, void *userdata) {
         const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
         const struct nlattr *attribute;
         bool elsewhere = false;
-        HopLink *link = userdata;
+        Device *link = userdata;
 
         if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*header))
                 return MNL_CB_OK;
@@ -96,7 +96,7 @@ static int read_link(const struct nlmsghdr *message, void *userdata) {
                         elsewhere = true;
                         break;
                 case IFLA_IFALIAS:
-                        link->has_alias = attribute_is(attribute, HOP_ALIAS);
+                        link->has_alias = attribute_is(attribute, DEVICE_ALIAS);
                         break;
                 case IFLA_LINKINFO:
                         read_kind(attribute, link);
@@ -115,10 +115,10 @@ static int read_link(const struct nlmsghdr *message, void *userdata) {
 }
 
 /* RTEXT_FILTER_SKIP_STATS would leave out the address mode, too. */
-int hop_link_find(Netlink *netlink, const char *name, HopLink *ret) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_GETLINK, 0, 0);
-        HopLink link = {};
+int device_find(Netlink *netlink, const char *name, Device *ret) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_GETLINK, 0, 0);
+        Device link = {};
         int r;
 
         mnl_attr_put_strz(message, IFLA_IFNAME, name);
@@ -130,17 +130,17 @@ int hop_link_find(Netlink *netlink, const char *name, HopLink *ret) {
         return 0;
 }
 
-int hop_link_delete(Netlink *netlink, uint32_t ifindex) {
-        HOP_REQUEST(buffer);
+int device_delete(Netlink *netlink, uint32_t ifindex) {
+        DEVICE_REQUEST(buffer);
         int r;
 
-        r = netlink_call(netlink, hop_link_request(buffer, RTM_DELLINK, 0, ifindex), NULL, NULL);
+        r = netlink_call(netlink, device_request(buffer, RTM_DELLINK, 0, ifindex), NULL, NULL);
         return r == -ENODEV ? 0 : r;
 }
 
-static int repair_flags(Netlink *netlink, const HopLink *link, uint32_t mtu) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_SETLINK, 0, link->ifindex);
+static int repair_flags(Netlink *netlink, const Device *link, uint32_t mtu) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_SETLINK, 0, link->ifindex);
         struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
         if ((mtu == 0 || link->mtu == mtu) && link->has_alias && (link->flags & IFF_NOARP))
@@ -149,13 +149,13 @@ static int repair_flags(Netlink *netlink, const HopLink *link, uint32_t mtu) {
         header->ifi_flags = header->ifi_change = IFF_NOARP;
         if (mtu != 0)
                 mnl_attr_put_u32(message, IFLA_MTU, mtu);
-        mnl_attr_put_strz(message, IFLA_IFALIAS, HOP_ALIAS);
+        mnl_attr_put_strz(message, IFLA_IFALIAS, DEVICE_ALIAS);
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static int repair_address_mode(Netlink *netlink, const HopLink *link) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_SETLINK, 0, link->ifindex);
+static int repair_address_mode(Netlink *netlink, const Device *link) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_SETLINK, 0, link->ifindex);
         struct nlattr *families, *family;
         int r;
 
@@ -174,7 +174,7 @@ static int repair_address_mode(Netlink *netlink, const HopLink *link) {
 }
 
 /* In this order: below an MTU of 1280 a link has no IPv6 whose mode could be set. */
-int hop_link_repair(Netlink *netlink, const HopLink *link, uint32_t mtu) {
+int device_repair(Netlink *netlink, const Device *link, uint32_t mtu) {
         int r;
 
         r = repair_flags(netlink, link, mtu);
@@ -194,7 +194,7 @@ static int feature_call(int fd, const char *name, uint32_t command, uint32_t *va
         return 0;
 }
 
-static int repair_feature(int fd, const char *name, const HopFeature *feature) {
+static int repair_feature(int fd, const char *name, const DeviceFeature *feature) {
         uint32_t now = 0, wanted = feature->value;
         int r;
 
@@ -211,7 +211,7 @@ static int repair_feature(int fd, const char *name, const HopFeature *feature) {
         return !now == !feature->value ? 0 : -EOPNOTSUPP;
 }
 
-int hop_link_features(const char *name, const HopFeature *features, size_t count) {
+int device_set_features(const char *name, const DeviceFeature *features, size_t count) {
         _cleanup_(close_fdp) int fd = -EBADF;
 
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -227,37 +227,37 @@ int hop_link_features(const char *name, const HopFeature *features, size_t count
         return 0;
 }
 
-int hop_link_up(Netlink *netlink, uint32_t ifindex) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_SETLINK, 0, ifindex);
+int device_up(Netlink *netlink, uint32_t ifindex) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_SETLINK, 0, ifindex);
         struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
 
         link->ifi_flags = link->ifi_change = IFF_UP;
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static bool is_pair(const HopLink ends[2], const char *kind) {
+static bool is_pair(const Device ends[2], const char *kind) {
         return ends[0].ifindex > 0 && ends[1].ifindex > 0 && streq(ends[0].kind, kind) &&
                streq(ends[1].kind, kind) && ends[0].other == ends[1].ifindex &&
                ends[1].other == ends[0].ifindex;
 }
 
-static int find_pair(Netlink *netlink, const char *const names[2], HopLink ends[2]) {
+static int find_pair(Netlink *netlink, const char *const names[2], Device ends[2]) {
         int r;
 
-        r = hop_link_find(netlink, names[0], &ends[0]);
-        return r < 0 ? r : hop_link_find(netlink, names[1], &ends[1]);
+        r = device_find(netlink, names[0], &ends[0]);
+        return r < 0 ? r : device_find(netlink, names[1], &ends[1]);
 }
 
 static void put_end(struct nlmsghdr *message, struct ifinfomsg *header, const char *name) {
         header->ifi_flags = header->ifi_change = IFF_NOARP;
         mnl_attr_put_strz(message, IFLA_IFNAME, name);
-        mnl_attr_put_u32(message, IFLA_MTU, HOP_MTU);
+        mnl_attr_put_u32(message, IFLA_MTU, DEVICE_MTU);
 }
 
 static int create_pair(Netlink *netlink, const char *kind, const char *const names[2]) {
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
         struct nlattr *information, *data, *peer;
 
         put_end(message, mnl_nlmsg_get_payload(message), names[0]);
@@ -274,13 +274,13 @@ static int create_pair(Netlink *netlink, const char *kind, const char *const nam
 }
 
 /* Clears the way for a new pair: what is left of ours goes, what is not ours stays and is an error. */
-static int remove_remains(Netlink *netlink, const char *kind, const HopLink ends[2]) {
+static int remove_remains(Netlink *netlink, const char *kind, const Device ends[2]) {
         for (size_t i = 0; i < 2; i++)
                 if (ends[i].ifindex > 0 && !(streq(ends[i].kind, kind) && ends[i].has_alias))
                         return -EEXIST;
 
         for (size_t i = 0; i < 2; i++) {
-                int r = ends[i].ifindex > 0 ? hop_link_delete(netlink, ends[i].ifindex) : 0;
+                int r = ends[i].ifindex > 0 ? device_delete(netlink, ends[i].ifindex) : 0;
 
                 if (r < 0)
                         return r;
@@ -288,9 +288,9 @@ static int remove_remains(Netlink *netlink, const char *kind, const HopLink ends
         return 0;
 }
 
-int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], HopLink ret[2],
+int device_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], Device ret[2],
                          bool *ret_created) {
-        HopLink ends[2];
+        Device ends[2];
         bool created = false;
         int r;
 
@@ -311,10 +311,10 @@ int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const n
         }
 
         for (size_t i = 0; i < 2; i++) {
-                r = hop_link_repair(netlink, &ends[i], HOP_MTU);
+                r = device_repair(netlink, &ends[i], DEVICE_MTU);
                 if (r < 0) {
                         if (created)
-                                (void) hop_link_delete(netlink, ends[0].ifindex);
+                                (void) device_delete(netlink, ends[0].ifindex);
                         return r;
                 }
         }
@@ -323,8 +323,8 @@ int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const n
         return 0;
 }
 
-int hop_link_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]) {
-        HopLink ends[2];
+int device_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]) {
+        Device ends[2];
         int r;
 
         r = find_pair(netlink, names, ends);
@@ -333,16 +333,16 @@ int hop_link_remove_pair(Netlink *netlink, const char *kind, const char *const n
 
         /* One end takes the other along. An end that lost its peer's name is ours only when it says so. */
         if (is_pair(ends, kind) || (streq(ends[0].kind, kind) && ends[0].has_alias)) {
-                r = hop_link_delete(netlink, ends[0].ifindex);
+                r = device_delete(netlink, ends[0].ifindex);
                 if (r < 0)
                         return r;
         }
         if (streq(ends[1].kind, kind) && ends[1].has_alias)
-                return hop_link_delete(netlink, ends[1].ifindex);
+                return device_delete(netlink, ends[1].ifindex);
         return 0;
 }
 
-char *hop_link_reason(const Netlink *netlink, int error) {
+char *device_reason(const Netlink *netlink, int error) {
         const char *words = netlink_error(netlink);
 
         return strdup(*words ? words : strerror(-error));

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the kinds of hop share: one helper device as the kernel tells of it, and how it is made, repaired and
- * removed. Included by hop*.c only.
+ * What the kinds of segmentation device share: one helper device as the kernel tells of it, and how it is
+ * made, repaired and removed. Included by segmentation device*.c only.
  */
 
 #include <linux/rtnetlink.h>
@@ -13,14 +13,14 @@
 #include "segment/segment.h"
 
 enum {
-        HOP_REQUEST_SIZE = 512,
-        HOP_MTU = 65535, /* the largest there is; a super-packet of IPv4 is not larger */
+        DEVICE_REQUEST_SIZE = 512,
+        DEVICE_MTU = 65535, /* the largest there is; a super-packet of IPv4 is not larger */
 };
 
-/* A zeroed buffer for hop_link_request(). */
-#define HOP_REQUEST(name) alignas(struct nlmsghdr) uint8_t name[HOP_REQUEST_SIZE] = {}
+/* A zeroed buffer for device_request(). */
+#define DEVICE_REQUEST(name) alignas(struct nlmsghdr) uint8_t name[DEVICE_REQUEST_SIZE] = {}
 
-typedef struct HopLink {
+typedef struct Device {
         uint32_t ifindex;    /* 0: no such device */
         uint32_t other;      /* ifindex of the other end, or of the device below; 0: in another namespace */
         uint32_t master;     /* ifindex of the bridge that it is a port of */
@@ -31,53 +31,54 @@ typedef struct HopLink {
         bool has_alias;      /* ours */
         bool has_ipv6;
         uint8_t address_mode;
-} HopLink;
+} Device;
 
 /* An offload that has to be on or off. */
-typedef struct HopFeature {
+typedef struct DeviceFeature {
         uint32_t get;
         uint32_t set;
         uint32_t value;
         bool optional;       /* what the device cannot do is no failure */
-} HopFeature;
+} DeviceFeature;
 
-/* One kind of hop: the functions of hop.h. ret_reason may stay NULL, then the errno says it. */
-typedef struct HopType {
+/* One kind of segmentation device: the functions of segment.h. ret_reason may stay NULL, then the errno
+ * says it. */
+typedef struct SegmentType {
         const char *name;
-        int (*ensure)(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
+        int (*ensure)(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                       char **ret_reason);
-        int (*up)(Netlink *netlink, const Hop *hop);
+        int (*up)(Netlink *netlink, const SegmentationDevice *segment);
         int (*remove)(Netlink *netlink, uint32_t link_ifindex);
-} HopType;
+} SegmentType;
 
-extern const HopType hop_type_netkit;
-extern const HopType hop_type_vlan;
-extern const HopType hop_type_bridge;
-extern const HopType hop_type_veth;
+extern const SegmentType segment_type_netkit;
+extern const SegmentType segment_type_vlan;
+extern const SegmentType segment_type_bridge;
+extern const SegmentType segment_type_veth;
 
 /* Begins a request about a device of this number; 0: named by an attribute. */
-struct nlmsghdr *hop_link_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex);
+struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex);
 
 /* Finds a device by name; 0 also when there is none. */
-int hop_link_find(Netlink *netlink, const char *name, HopLink *ret);
+int device_find(Netlink *netlink, const char *name, Device *ret);
 
 /* Removes it. 0 also when it is gone. */
-int hop_link_delete(Netlink *netlink, uint32_t ifindex);
+int device_delete(Netlink *netlink, uint32_t ifindex);
 
 /* NOARP, alias, no IPv6 addresses, and the MTU unless it is 0: what is right is not touched. */
-int hop_link_repair(Netlink *netlink, const HopLink *link, uint32_t mtu);
+int device_repair(Netlink *netlink, const Device *link, uint32_t mtu);
 
 /* Sets offloads in the order of the table. -EOPNOTSUPP: the device took it and yet does otherwise. */
-int hop_link_features(const char *name, const HopFeature *features, size_t count);
+int device_set_features(const char *name, const DeviceFeature *features, size_t count);
 
-int hop_link_up(Netlink *netlink, uint32_t ifindex);
+int device_up(Netlink *netlink, uint32_t ifindex);
 
 /* A pair of devices of a kind whose only attribute is the peer, which has the number 1 (veth, netkit):
  * found, or made after the remains of an earlier one were cleared away, and repaired. -EEXIST: a name is
  * taken. */
-int hop_link_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], HopLink ret[2],
+int device_ensure_pair(Netlink *netlink, const char *kind, const char *const names[2], Device ret[2],
                          bool *ret_created);
-int hop_link_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]);
+int device_remove_pair(Netlink *netlink, const char *kind, const char *const names[2]);
 
 /* Why a request failed: the kernel's own words, or those of the errno. Caller frees. */
-char *hop_link_reason(const Netlink *netlink, int error);
+char *device_reason(const Netlink *netlink, int error);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The hop as a netkit pair: the transmit routine of its primary end runs the program on each segment and
- * does what it says, so nothing waits in a queue. The other end only has to be there and up.
+ * The segmentation device as a netkit pair: the transmit routine of its primary end runs the program on
+ * each segment and does what it says, so nothing waits in a queue. The other end only has to be there and
+ * up.
  */
 
 #include <linux/ethtool.h>
@@ -11,9 +12,9 @@
 
 #define NETKIT_KIND "netkit"
 
-static const char *const netkit_names[2] = { HOP_NAME_NETKIT, HOP_NAME_NETKIT_PEER };
+static const char *const netkit_names[2] = { SEGMENT_NAME_NETKIT, SEGMENT_NAME_NETKIT_PEER };
 
-static const HopFeature netkit_features[] = {
+static const DeviceFeature netkit_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -22,45 +23,45 @@ static const HopFeature netkit_features[] = {
 
 /* The kernel's defaults are right: the number of the peer attribute is that of veth, and what no program
  * decides on goes to the other end, where nobody is. */
-static int netkit_ensure(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
-                         char **ret_reason) {
-        HopLink ends[2];
+static int netkit_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex,
+                         SegmentationDevice *ret, char **ret_reason) {
+        Device ends[2];
         bool created;
         int r;
 
-        r = hop_link_ensure_pair(netlink, NETKIT_KIND, netkit_names, ends, &created);
+        r = device_ensure_pair(netlink, NETKIT_KIND, netkit_names, ends, &created);
         if (r < 0)
                 return r;
-        r = hop_link_features(HOP_NAME_NETKIT, netkit_features, ELEMENTS(netkit_features));
+        r = device_set_features(SEGMENT_NAME_NETKIT, netkit_features, ELEMENTS(netkit_features));
         if (r < 0) {
                 if (created)
-                        (void) hop_link_delete(netlink, ends[0].ifindex);
+                        (void) device_delete(netlink, ends[0].ifindex);
                 *ret_reason = strdup("segmentation or checksums cannot be switched off");
                 return r;
         }
-        *ret = (Hop) {
-                .kind = HOP_NETKIT,
+        *ret = (SegmentationDevice) {
+                .kind = SEGMENT_NETKIT,
                 .ifindex = ends[0].ifindex,
                 .program_ifindex = ends[0].ifindex,
-                .place = HOP_PLACE_NETKIT,
-                .name = HOP_NAME_NETKIT,
+                .place = SEGMENT_PLACE_NETKIT,
+                .name = SEGMENT_NAME_NETKIT,
         };
         return 0;
 }
 
 /* The other end first: without it the primary one drops. */
-static int netkit_up(Netlink *netlink, const Hop *hop) {
-        HopLink peer;
+static int netkit_up(Netlink *netlink, const SegmentationDevice *segment) {
+        Device peer;
         int r;
 
-        r = hop_link_find(netlink, HOP_NAME_NETKIT_PEER, &peer);
+        r = device_find(netlink, SEGMENT_NAME_NETKIT_PEER, &peer);
         if (r >= 0)
-                r = hop_link_up(netlink, peer.ifindex);
-        return r < 0 ? r : hop_link_up(netlink, hop->ifindex);
+                r = device_up(netlink, peer.ifindex);
+        return r < 0 ? r : device_up(netlink, segment->ifindex);
 }
 
 static int netkit_remove(Netlink *netlink, uint32_t link_ifindex) {
-        return hop_link_remove_pair(netlink, NETKIT_KIND, netkit_names);
+        return device_remove_pair(netlink, NETKIT_KIND, netkit_names);
 }
 
-const HopType hop_type_netkit = { NETKIT_KIND, netkit_ensure, netkit_up, netkit_remove };
+const SegmentType segment_type_netkit = { NETKIT_KIND, netkit_ensure, netkit_up, netkit_remove };

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The kinds of hop in one table. See hop.h. */
+/* The kinds of segmentation device in one table. See segment.h. */
 
 #include <ctype.h>
 
 #include "segment/device.h"
 
-static const HopType *const types[_HOP_KIND_MAX] = {
-        [HOP_NETKIT] = &hop_type_netkit,
-        [HOP_VLAN] = &hop_type_vlan,
-        [HOP_BRIDGE] = &hop_type_bridge,
-        [HOP_VETH] = &hop_type_veth,
+static const SegmentType *const types[_SEGMENT_KIND_MAX] = {
+        [SEGMENT_NETKIT] = &segment_type_netkit,
+        [SEGMENT_VLAN] = &segment_type_vlan,
+        [SEGMENT_BRIDGE] = &segment_type_bridge,
+        [SEGMENT_VETH] = &segment_type_veth,
 };
 
-const char *hop_kind_name(HopKind kind) {
+const char *segment_kind_name(SegmentKind kind) {
         return types[kind]->name;
 }
 
-int hop_kind_from_name(const char *name, HopKind *ret) {
-        for (HopKind kind = 0; kind < _HOP_KIND_MAX; kind++)
+int segment_kind_from_name(const char *name, SegmentKind *ret) {
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
                 if (streq(types[kind]->name, name)) {
                         *ret = kind;
                         return 0;
@@ -34,16 +34,17 @@ static bool all_digits(const char *text) {
         return count > 0 && text[count] == '\0';
 }
 
-bool hop_is_name(const char *name) {
+bool segment_is_name(const char *name) {
         static const char *const names[] = {
-                HOP_NAME_SEND, HOP_NAME_RECEIVE, HOP_NAME_BRIDGE, HOP_NAME_NETKIT, HOP_NAME_NETKIT_PEER,
+                SEGMENT_NAME_SEND,   SEGMENT_NAME_RECEIVE,     SEGMENT_NAME_BRIDGE,
+                SEGMENT_NAME_NETKIT, SEGMENT_NAME_NETKIT_PEER,
         };
-        const size_t prefix = strlen(HOP_NAME_VLAN);
+        const size_t prefix = strlen(SEGMENT_NAME_VLAN);
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 if (streq(names[i], name))
                         return true;
-        return strncmp(name, HOP_NAME_VLAN, prefix) == 0 && all_digits(name + prefix);
+        return strncmp(name, SEGMENT_NAME_VLAN, prefix) == 0 && all_digits(name + prefix);
 }
 
 /* Some kernels and modules are not there at all. */
@@ -57,10 +58,11 @@ static char *explain(const Netlink *netlink, int error) {
                 return strdup("a device of its name, or of its VLAN id, is not ours");
         if (kernel_has_none(netlink, error))
                 return strdup("the kernel has none");
-        return hop_link_reason(netlink, error);
+        return device_reason(netlink, error);
 }
 
-int hop_ensure(HopKind kind, const HopPair *pair, uint32_t link_ifindex, Hop *ret, char **ret_reason) {
+int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
+                   char **ret_reason) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         _cleanup_(freep) char *reason = NULL;
         int r;
@@ -78,15 +80,15 @@ int hop_ensure(HopKind kind, const HopPair *pair, uint32_t link_ifindex, Hop *re
         return r == -EOPNOTSUPP && !kernel_has_none(netlink, r) ? -EINVAL : r;
 }
 
-int hop_up(const Hop *hop) {
+int segment_up(const SegmentationDevice *segment) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         int r;
 
         r = netlink_open(&netlink, NETLINK_ROUTE);
-        return r < 0 ? r : types[hop->kind]->up(netlink, hop);
+        return r < 0 ? r : types[segment->kind]->up(netlink, segment);
 }
 
-int hop_remove(HopKind kind, uint32_t link_ifindex) {
+int segment_remove(SegmentKind kind, uint32_t link_ifindex) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         int r;
 

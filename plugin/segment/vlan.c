@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The hop as an 8021q device on top of the link: its transmit routine marks each segment with a VLAN id and
- * hands it to the link at once, where the egress program takes the mark off and rewrites. No other frame of
- * the link changes; nothing with that id ever reaches the wire.
+ * The segmentation device as an 8021q device on top of the link: its transmit routine marks each segment
+ * with a VLAN id and hands it to the link at once, where the egress program takes the mark off and
+ * rewrites. No other frame of the link changes; nothing with that id ever reaches the wire.
  */
 
 #include <linux/ethtool.h>
@@ -17,7 +17,7 @@
 #define VLAN_KIND "vlan"
 
 /* What the link cannot do, a device on top of it cannot either. */
-static const HopFeature vlan_features[] = {
+static const DeviceFeature vlan_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -25,7 +25,7 @@ static const HopFeature vlan_features[] = {
 };
 
 static int vlan_name(uint32_t link_ifindex, char name[IF_NAMESIZE]) {
-        int length = snprintf(name, IF_NAMESIZE, HOP_NAME_VLAN "%u", link_ifindex);
+        int length = snprintf(name, IF_NAMESIZE, SEGMENT_NAME_VLAN "%u", link_ifindex);
 
         return length < IF_NAMESIZE ? 0 : -ENAMETOOLONG;
 }
@@ -36,8 +36,8 @@ static int vlan_create(Netlink *netlink, uint32_t link_ifindex, const char *name
                 .flags = VLAN_FLAG_REORDER_HDR | VLAN_FLAG_LOOSE_BINDING,
                 .mask = VLAN_FLAG_REORDER_HDR | VLAN_FLAG_LOOSE_BINDING,
         };
-        HOP_REQUEST(buffer);
-        struct nlmsghdr *message = hop_link_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
         struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
         struct nlattr *information, *data;
 
@@ -47,53 +47,53 @@ static int vlan_create(Netlink *netlink, uint32_t link_ifindex, const char *name
         information = mnl_attr_nest_start(message, IFLA_LINKINFO);
         mnl_attr_put_strz(message, IFLA_INFO_KIND, VLAN_KIND);
         data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
-        mnl_attr_put_u16(message, IFLA_VLAN_ID, UNDERPASS_HOP_VLAN);
+        mnl_attr_put_u16(message, IFLA_VLAN_ID, UNDERPASS_SEGMENT_VLAN);
         mnl_attr_put(message, IFLA_VLAN_FLAGS, sizeof(loose), &loose);
         mnl_attr_nest_end(message, data);
         mnl_attr_nest_end(message, information);
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static bool is_ours(const HopLink *link, uint32_t link_ifindex) {
+static bool is_ours(const Device *link, uint32_t link_ifindex) {
         return streq(link->kind, VLAN_KIND) && link->other == link_ifindex &&
-               link->vlan == UNDERPASS_HOP_VLAN;
+               link->vlan == UNDERPASS_SEGMENT_VLAN;
 }
 
 /* Finds it or makes it. What is left of a link that had the number before, and of ours, gives way. */
-static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const char *name, HopLink *ret) {
+static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const char *name, Device *ret) {
         int r;
 
-        r = hop_link_find(netlink, name, ret);
+        r = device_find(netlink, name, ret);
         if (r < 0 || is_ours(ret, link_ifindex))
                 return r;
         if (ret->ifindex != 0) {
                 if (!streq(ret->kind, VLAN_KIND) || !ret->has_alias)
                         return -EEXIST;
-                r = hop_link_delete(netlink, ret->ifindex);
+                r = device_delete(netlink, ret->ifindex);
                 if (r < 0)
                         return r;
         }
         r = vlan_create(netlink, link_ifindex, name);
         if (r >= 0)
-                r = hop_link_find(netlink, name, ret);
+                r = device_find(netlink, name, ret);
         if (r < 0)
                 return r;
         return is_ours(ret, link_ifindex) ? 0 : -ENODEV;
 }
 
-static int vlan_ensure(Netlink *netlink, const HopPair *pair, uint32_t link_ifindex, Hop *ret,
+static int vlan_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                        char **ret_reason) {
         char name[IF_NAMESIZE];
-        HopLink link = {};
+        Device link = {};
         int r;
 
         r = vlan_name(link_ifindex, name);
         if (r >= 0)
                 r = vlan_find_or_create(netlink, link_ifindex, name, &link);
         if (r >= 0)
-                r = hop_link_repair(netlink, &link, 0);
+                r = device_repair(netlink, &link, 0);
         if (r >= 0) {
-                r = hop_link_features(name, vlan_features, ELEMENTS(vlan_features));
+                r = device_set_features(name, vlan_features, ELEMENTS(vlan_features));
                 if (r < 0) {
                         *ret_reason = strdup("segmentation or checksums cannot be switched off");
                         r = -EINVAL; /* of this link, not of the kernel */
@@ -101,30 +101,32 @@ static int vlan_ensure(Netlink *netlink, const HopPair *pair, uint32_t link_ifin
         }
         if (r < 0) {
                 if (is_ours(&link, link_ifindex))
-                        (void) hop_link_delete(netlink, link.ifindex);
+                        (void) device_delete(netlink, link.ifindex);
                 return r;
         }
-        *ret = (Hop) { .kind = HOP_VLAN, .ifindex = link.ifindex, .place = HOP_PLACE_NONE };
+        *ret = (SegmentationDevice){ .kind = SEGMENT_VLAN,
+                                     .ifindex = link.ifindex,
+                                     .place = SEGMENT_PLACE_NONE };
         memcpy(ret->name, name, sizeof(name));
         return 0;
 }
 
-static int vlan_up(Netlink *netlink, const Hop *hop) {
-        return hop_link_up(netlink, hop->ifindex);
+static int vlan_up(Netlink *netlink, const SegmentationDevice *segment) {
+        return device_up(netlink, segment->ifindex);
 }
 
 static int vlan_remove(Netlink *netlink, uint32_t link_ifindex) {
         char name[IF_NAMESIZE];
-        HopLink link = {};
+        Device link = {};
         int r;
 
         if (vlan_name(link_ifindex, name) < 0)
                 return 0;
-        r = hop_link_find(netlink, name, &link);
+        r = device_find(netlink, name, &link);
         if (r < 0 || !streq(link.kind, VLAN_KIND) ||
             !(link.has_alias || is_ours(&link, link_ifindex)))
                 return r;
-        return hop_link_delete(netlink, link.ifindex);
+        return device_delete(netlink, link.ifindex);
 }
 
-const HopType hop_type_vlan = { VLAN_KIND, vlan_ensure, vlan_up, vlan_remove };
+const SegmentType segment_type_vlan = { VLAN_KIND, vlan_ensure, vlan_up, vlan_remove };

@@ -169,13 +169,14 @@ static int set_mtu(Link *link, uint32_t mtu) {
 static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret_error) {
         struct underpass_link settings = plan->link;
         TunnelPath path;
-        Hop hop = {};
+        SegmentationDevice device = {};
         int r;
 
-        r = manager_ensure_hop(link->manager, link->ifindex, plan->raw_ip, &hop, ret_stage, ret_error);
+        r = manager_ensure_segment(link->manager, link->ifindex, plan->raw_ip, &device, ret_stage,
+                                   ret_error);
         if (r < 0)
                 return r;
-        path = link_path(link, &hop);
+        path = link_path(link, &device);
         r = tunnel_attach(link->manager->tunnel, link->ifindex, plan->raw_ip, &path, &settings);
         if (r < 0) {
                 *ret_stage = STAGE_ATTACH;
@@ -186,14 +187,14 @@ static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret
                         *ret_error = string_format(_("The tunnel cannot be attached to %s: %s (%s). "
                                                      "`underpassctl status` shows what the kernel can do."),
                                                    link_name(link), strerror(-r),
-                                                   tunnel_complaint(link->manager->tunnel));
+                                                   tunnel_error(link->manager->tunnel));
                 return r;
         }
         link->applied.attached = true;
         link->applied.raw_ip = plan->raw_ip;
         link->applied.link = settings;
-        link_take_hop(link, &hop);
-        (void) link_choose_ingress(link);
+        link_take_segment(link, &device);
+        (void) link_choose_receive(link);
         return 0;
 }
 
@@ -204,8 +205,8 @@ static int detach(Link *link) {
         link_leave_path(link);
         link->applied = (Applied) {};
         link->adopted = false;
-        manager_sweep_hops(link->manager);
-        manager_release_hop(link->manager);
+        manager_sweep_segments(link->manager);
+        manager_release_segment(link->manager);
         return r;
 }
 
@@ -226,7 +227,7 @@ static char *describe(LinkStage stage, const Link *link, const Plan *plan, int r
         case STAGE_FACTS:
         case STAGE_PROFILE:
         case STAGE_LOAD:
-        case STAGE_HOP:
+        case STAGE_SEGMENTATION:
         case _LINK_STAGE_MAX:
                 break;
         }
@@ -241,16 +242,16 @@ static void undo(Link *link, const Applied *before) {
         if (!before->attached && link->applied.attached) {
                 (void) detach(link);
         } else if (before->attached) {
-                const TunnelPath path = link_path(link, &link->hop);
+                const TunnelPath path = link_path(link, &link->device);
                 struct underpass_link settings = before->link;
 
                 if (tunnel_attach(link->manager->tunnel, link->ifindex, before->raw_ip, &path, &settings) >=
                     0) {
                         link->applied.link = settings;
-                        (void) link_choose_ingress(link);
+                        (void) link_choose_receive(link);
                 }
         }
-        manager_release_hop(link->manager);
+        manager_release_segment(link->manager);
 }
 
 static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_stage, char **ret_error) {

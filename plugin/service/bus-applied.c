@@ -18,23 +18,23 @@ static int append_number(sd_bus_message *reply, const char *key, uint32_t value)
 }
 
 /* "bridge (underpass-br)" */
-static int append_hop(sd_bus_message *reply, const Hop *hop) {
+static int append_segment(sd_bus_message *reply, const SegmentationDevice *device) {
         char text[64];
 
-        snprintf(text, sizeof(text), "%s (%s)", hop_kind_name(hop->kind), hop->name);
-        return sd_bus_message_append(reply, "(ss)", "hop", text);
+        snprintf(text, sizeof(text), "%s (%s)", segment_kind_name(device->kind), device->name);
+        return sd_bus_message_append(reply, "(ss)", "segmentation-device", text);
 }
 
-static const char *ingress_name(enum underpass_ingress ingress) {
-        return key_word(key_get(KEY_ID_INGRESS_HOOK), ingress);
+static const char *receive_name(enum underpass_receive mode) {
+        return key_word(key_get(KEY_ID_RECEIVE), mode);
 }
 
-GETTER_OF(bus_link_ingress) {
+GETTER_OF(bus_link_receive_mode) {
         const Link *link = userdata;
 
         if (!link->applied.attached)
                 return sd_bus_message_append(reply, "(ss)", "", "");
-        return sd_bus_message_append(reply, "(ss)", ingress_name(link->ingress), link_ingress_reason(link));
+        return sd_bus_message_append(reply, "(ss)", receive_name(link->receive), link_receive_reason(link));
 }
 
 /* As the sysctl is called, for it belongs to the host, not to the link. */
@@ -58,12 +58,12 @@ GETTER_OF(bus_link_applied) {
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
         if (r >= 0 && applied->attached)
-                r = sd_bus_message_append(reply, "(ss)", "hook",
-                                          tunnel_hook_name(tunnel_hook(link->manager->tunnel)));
-        if (r >= 0 && applied->attached && link->hop.ifindex != 0)
-                r = append_hop(reply, &link->hop);
+                r = sd_bus_message_append(reply, "(ss)", "attach-point",
+                                          attach_point_name(tunnel_attach_point(link->manager->tunnel)));
+        if (r >= 0 && applied->attached && link->device.ifindex != 0)
+                r = append_segment(reply, &link->device);
         if (r >= 0 && applied->attached)
-                r = sd_bus_message_append(reply, "(ss)", "ingress", ingress_name(link->ingress));
+                r = sd_bus_message_append(reply, "(ss)", "receive", receive_name(link->receive));
         if (r >= 0 && applied->attached)
                 r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
         if (r >= 0 && applied->attached)
@@ -83,9 +83,9 @@ GETTER_OF(bus_link_applied) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-GETTER_OF(bus_link_hooks) {
+GETTER_OF(bus_link_programs) {
         const Link *link = userdata;
-        const char *hook = tunnel_hook_name(tunnel_hook(link->manager->tunnel));
+        const char *attach_point = attach_point_name(tunnel_attach_point(link->manager->tunnel));
         const char *variant = link->applied.raw_ip ? "raw" : "ethernet";
         int r;
 
@@ -94,11 +94,11 @@ GETTER_OF(bus_link_hooks) {
                 const char *direction = i == 0 ? "ingress" : "egress";
                 char point[32], program[64];
 
-                snprintf(point, sizeof(point), "%s %s", hook, direction);
+                snprintf(point, sizeof(point), "%s %s", attach_point, direction);
                 snprintf(program, sizeof(program), "underpass_%s_%s", direction, variant);
                 r = sd_bus_message_append(reply, "(ss)", point, program);
         }
-        if (r >= 0 && link->applied.attached && link->ingress == UNDERPASS_INGRESS_XDP)
+        if (r >= 0 && link->applied.attached && link->receive == UNDERPASS_RECEIVE_XDP)
                 r = sd_bus_message_append(reply, "(ss)", "xdp", "underpass_xdp");
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

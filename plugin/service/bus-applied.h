@@ -12,7 +12,7 @@
                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
 /* Where datagrams become TCP, which need not be what was asked for, and why there. */
-GETTER_OF(bus_link_ingress);
+GETTER_OF(bus_link_receive_mode);
 
 GETTER_OF(bus_link_applied);
-GETTER_OF(bus_link_hooks);
+GETTER_OF(bus_link_programs);

@@ -141,7 +141,7 @@ GETTER(property_key) {
                 return -ENOMEM;
         switch (key->type) {
         case KEY_TUNNEL_MODE:
-        case KEY_INGRESS_HOOK:
+        case KEY_RECEIVE_MODE:
         case KEY_MARK:
                 return sd_bus_message_append(reply, "s", text);
         case KEY_PORT_SET:
@@ -186,8 +186,8 @@ static const sd_bus_vtable *link_vtable(void) {
                 SD_BUS_PROPERTY("Connection", "(ss)", property_connection, 0, CHANGES),
                 SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
                 SD_BUS_PROPERTY("Applied", "a(ss)", bus_link_applied, 0, CHANGES),
-                SD_BUS_PROPERTY("Hooks", "a(ss)", bus_link_hooks, 0, CHANGES),
-                SD_BUS_PROPERTY("Ingress", "(ss)", bus_link_ingress, 0, CHANGES),
+                SD_BUS_PROPERTY("Programs", "a(ss)", bus_link_programs, 0, CHANGES),
+                SD_BUS_PROPERTY("ReceiveMode", "(ss)", bus_link_receive_mode, 0, CHANGES),
                 SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
                 SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
                 SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
@@ -264,8 +264,8 @@ static int describe(const Link *link, char ***ret) {
                                  applied->link.mss_ipv4, applied->link.mss_ipv6, applied->mtu_set,
                                  applied->mtu_original);
         if (r >= 0)
-                r = strings_addf(&texts, "%s %d %s", link->hop.name, link->ingress,
-                                 link->ingress_trouble ?: "");
+                r = strings_addf(&texts, "%s %d %s", link->device.name, link->receive,
+                                 link->receive_reason ?: "");
         for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++) {
                 uint16_t original = 0;
                 bool set = manager_sctp_applied(link->manager, link, port, &original);

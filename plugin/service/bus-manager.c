@@ -23,7 +23,7 @@ static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error
         Link *link;
         int r;
 
-        manager_touch(manager);
+        manager_reset_idle(manager);
         r = bus_read_link(manager, message, &link, error);
         return r < 0 ? r : sd_bus_reply_method_return(message, "o", link->path);
 }
@@ -33,7 +33,7 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
         Manager *manager = userdata;
         int r;
 
-        manager_touch(manager);
+        manager_reset_idle(manager);
         r = bus_list_begin(message, "(usso)", &reply);
         for (Link *link = manager->links; r >= 0 && link; link = link->next)
                 if (link->facts)
@@ -51,7 +51,7 @@ static const char *format_address(const uint32_t words[4], char buffer[INET6_ADD
 
 static const char *flow_state_name(uint8_t state) {
         static const char *const names[] = {
-                [UNDERPASS_FLOW_TRYING] = "trying",
+                [UNDERPASS_FLOW_HALF_OPEN] = "half-open",
                 [UNDERPASS_FLOW_TUNNELLED] = "tunnelled",
                 [UNDERPASS_FLOW_WATCHED] = "plain",
         };
@@ -87,7 +87,7 @@ static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_err
         Manager *manager = userdata;
         int r;
 
-        manager_touch(manager);
+        manager_reset_idle(manager);
         r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
         if (r >= 0)
                 r = tunnel_flows(manager->tunnel, append_flow, reply);
@@ -99,8 +99,8 @@ typedef struct DestinationsReply {
         sd_bus_message *message;
 } DestinationsReply;
 
-static int append_destination(const struct underpass_verdict_key *key,
-                              const struct underpass_verdict *verdict, void *userdata) {
+static int append_destination(const struct underpass_destination_key *key,
+                              const struct underpass_destination *verdict, void *userdata) {
         const DestinationsReply *reply = userdata;
         const Link *link = manager_link(reply->manager, key->ifindex);
         const uint32_t flags = link && link->applied.attached ? link->applied.link.flags : 0;
@@ -130,11 +130,11 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
         DestinationsReply destinations = { .manager = userdata };
         int r;
 
-        manager_touch(destinations.manager);
+        manager_reset_idle(destinations.manager);
         r = bus_list_begin(message, "(usqsu)", &reply);
         destinations.message = reply;
         if (r >= 0)
-                r = tunnel_verdicts(destinations.manager->tunnel, append_destination, &destinations);
+                r = tunnel_destinations(destinations.manager->tunnel, append_destination, &destinations);
         return r < 0 ? r : bus_list_send(reply);
 }
 
@@ -172,12 +172,12 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
 static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Manager *manager = userdata;
         uint32_t count = 0;
-        Round *round;
+        PendingReply *round;
 
-        manager_touch(manager);
+        manager_reset_idle(manager);
         for (Link *link = manager->links; link; link = link->next)
                 count += link->applied.attached;
-        round = round_new(message, count);
+        round = pending_reply_new(message, count);
         if (!round)
                 return -ENOMEM;
         for (Link *link = manager->links; link; link = link->next) {
@@ -185,32 +185,32 @@ static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus
                     (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
                         continue;
                 link->held_off = true;
-                round_add(round, link);
+                pending_reply_add(round, link);
         }
-        return round_start(round);
+        return pending_reply_start(round);
 }
 
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Manager *manager = userdata;
-        Round *round;
+        PendingReply *round;
 
-        manager_touch(manager);
-        round = round_new(message, 0);
+        manager_reset_idle(manager);
+        round = pending_reply_new(message, 0);
         if (!round)
                 return -ENOMEM;
         for (Link *link = manager->links; link; link = link->next)
-                round_add(round, link);
-        return round_start(round);
+                pending_reply_add(round, link);
+        return pending_reply_start(round);
 }
 
 static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const char *interface, *action, *uuid;
         Manager *manager = userdata;
-        Round *round;
+        PendingReply *round;
         Link *link;
         int r;
 
-        manager_touch(manager);
+        manager_reset_idle(manager);
         r = sd_bus_message_read(message, "sss", &interface, &action, &uuid);
         if (r < 0)
                 return r;
@@ -218,7 +218,7 @@ static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error
         if (!link)
                 return sd_bus_reply_method_return(message, "");
         log_line(LOG_DEBUG, interface, NULL, "Hook: %s.", action);
-        source_nm_hook(manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex, action);
+        source_nm_dispatched(manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex, action);
         /* An activation of the connection ends what "deactivate" said before it. */
         if (streq(action, "pre-up"))
                 link->held_off = false;
@@ -227,11 +227,11 @@ static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error
                         manager_mark(manager, link->ifindex);
                 return sd_bus_reply_method_return(message, "");
         }
-        round = round_new(message, 0);
+        round = pending_reply_new(message, 0);
         if (!round)
                 return -ENOMEM;
-        round_add(round, link);
-        return round_start(round);
+        pending_reply_add(round, link);
+        return pending_reply_start(round);
 }
 
 static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -257,34 +257,36 @@ static int property_features(sd_bus *bus, const char *path, const char *interfac
                                      manager->features.netkit, "mptcp", manager->mptcp_pm != NULL);
 }
 
-static int property_hook(sd_bus *bus, const char *path, const char *interface, const char *property,
+static int property_attach_point(sd_bus *bus, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Manager *manager = userdata;
 
-        return sd_bus_message_append(reply, "s", tunnel_hook_name(tunnel_hook(manager->tunnel)));
+        return sd_bus_message_append(reply, "s", attach_point_name(tunnel_attach_point(manager->tunnel)));
 }
 
-static int property_hop(sd_bus *bus, const char *path, const char *interface, const char *property,
-                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int property_segmentation_device(sd_bus *bus, const char *path, const char *interface,
+                                        const char *property, sd_bus_message *reply, void *userdata,
+                                        sd_bus_error *error) {
         const Manager *manager = userdata;
 
-        for (HopKind kind = 0; kind < _HOP_KIND_MAX; kind++)
-                if (manager->hops[kind].ifindex != 0)
-                        return sd_bus_message_append(reply, "(ss)", hop_kind_name(kind),
-                                                     manager->hops[kind].name);
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+                if (manager->devices[kind].ifindex != 0)
+                        return sd_bus_message_append(reply, "(ss)", segment_kind_name(kind),
+                                                     manager->devices[kind].name);
         return sd_bus_message_append(reply, "(ss)", "", "");
 }
 
-static int property_hops_refused(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                 sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int property_segmentation_devices_skipped(sd_bus *bus, const char *path, const char *interface,
+                                                 const char *property, sd_bus_message *reply, void *userdata,
+                                                 sd_bus_error *error) {
         const Manager *manager = userdata;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        for (HopKind kind = 0; r >= 0 && kind < _HOP_KIND_MAX; kind++)
-                if (manager->hop_refused[kind])
-                        r = sd_bus_message_append(reply, "(ss)", hop_kind_name(kind),
-                                                  manager->hop_refused[kind]);
+        for (SegmentKind kind = 0; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++)
+                if (manager->segment_refused[kind])
+                        r = sd_bus_message_append(reply, "(ss)", segment_kind_name(kind),
+                                                  manager->segment_refused[kind]);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -336,9 +338,9 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("KernelVersion", "s", property_kernel, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Hook", "s", property_hook, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Hop", "(ss)", property_hop, 0, 0),
-        SD_BUS_PROPERTY("HopsRefused", "a(ss)", property_hops_refused, 0, 0),
+        SD_BUS_PROPERTY("AttachPoint", "s", property_attach_point, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("SegmentationDevice", "(ss)", property_segmentation_device, 0, 0),
+        SD_BUS_PROPERTY("SegmentationDevicesSkipped", "a(ss)", property_segmentation_devices_skipped, 0, 0),
         SD_BUS_PROPERTY("Sources", "a(sb)", property_sources, 0, 0),
         SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
         SD_BUS_VTABLE_END,

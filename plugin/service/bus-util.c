@@ -44,20 +44,20 @@ int bus_read_link(Manager *manager, sd_bus_message *message, Link **ret, sd_bus_
         return 0;
 }
 
-struct Round {
+struct PendingReply {
         sd_bus_message *message;
         uint32_t count;
         size_t waiting;
         bool interrupted; /* the service ends before all is done */
 };
 
-Round *round_new(sd_bus_message *message, uint32_t count) {
-        Round *round = calloc(1, sizeof(*round));
+PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count) {
+        PendingReply *round = calloc(1, sizeof(*round));
 
         if (!round)
                 return NULL;
         /* One more than there are links, so that the answer does not leave while links are being added. */
-        *round = (Round) { .message = sd_bus_message_ref(message), .count = count, .waiting = 1 };
+        *round = (PendingReply) { .message = sd_bus_message_ref(message), .count = count, .waiting = 1 };
         return round;
 }
 
@@ -66,7 +66,7 @@ static int answer_interrupted(sd_bus_message *message) {
                                           _("The service is being stopped; call again."));
 }
 
-static void round_step(Round *round) {
+static void pending_reply_step(PendingReply *round) {
         if (--round->waiting > 0)
                 return;
         if (round->interrupted)
@@ -80,21 +80,21 @@ static void round_step(Round *round) {
 }
 
 static void on_settled(const Link *link, void *userdata) {
-        Round *round = userdata;
+        PendingReply *round = userdata;
 
         round->interrupted = round->interrupted || link->manager->stopping;
-        round_step(round);
+        pending_reply_step(round);
 }
 
-void round_add(Round *round, Link *link) {
+void pending_reply_add(PendingReply *round, Link *link) {
         if (link_wait(link, on_settled, round) < 0)
                 return;
         round->waiting++;
         manager_mark(link->manager, link->ifindex);
 }
 
-int round_start(Round *round) {
-        round_step(round);
+int pending_reply_start(PendingReply *round) {
+        pending_reply_step(round);
         return 1;
 }
 
@@ -131,7 +131,7 @@ static void on_activated(const Link *link, void *userdata) {
 int bus_activate(Link *link, sd_bus_message *message, bool with_path) {
         Waiting *waiting = calloc(1, sizeof(*waiting));
 
-        manager_touch(link->manager);
+        manager_reset_idle(link->manager);
         if (!waiting)
                 return -ENOMEM;
         *waiting = (Waiting) { .message = sd_bus_message_ref(message), .with_path = with_path };
@@ -146,14 +146,14 @@ int bus_activate(Link *link, sd_bus_message *message, bool with_path) {
 }
 
 int bus_deactivate(Link *link, sd_bus_message *message) {
-        Round *round = round_new(message, 0);
+        PendingReply *round = pending_reply_new(message, 0);
 
-        manager_touch(link->manager);
+        manager_reset_idle(link->manager);
         if (!round)
                 return -ENOMEM;
         link->held_off = true;
-        round_add(round, link);
-        return round_start(round);
+        pending_reply_add(round, link);
+        return pending_reply_start(round);
 }
 
 int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex) {

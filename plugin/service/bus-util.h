@@ -30,9 +30,9 @@ int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex)
  * A method call that is answered when all links added to it have been settled. The answer carries count as
  * "u" when the method returns that, else nothing.
  */
-typedef struct Round Round;
+typedef struct PendingReply PendingReply;
 
-Round *round_new(sd_bus_message *message, uint32_t count);
-void round_add(Round *round, Link *link);
+PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count);
+void pending_reply_add(PendingReply *round, Link *link);
 /* No more links are added; the answer may go out now. */
-int round_start(Round *round);
+int pending_reply_start(PendingReply *round);

@@ -23,7 +23,7 @@ static uint64_t now_us(void) {
         return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
 }
 
-void manager_touch(Manager *manager) {
+void manager_reset_idle(Manager *manager) {
         manager->last_work_us = now_us();
 }
 
@@ -117,7 +117,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         if (manager->leaving)
                 return on_leaving(manager, source);
         if (is_needed(manager))
-                manager_touch(manager);
+                manager_reset_idle(manager);
         quiet = now_us() - manager->last_work_us;
         if (quiet < manager->options.idle_us)
                 return again(source, manager->options.idle_us - quiet + 1000);

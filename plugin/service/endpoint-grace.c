@@ -21,7 +21,7 @@ static int on_over(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* Whether nothing but addresses has gone: the link is up, and the profile asks for the same as before. */
 static bool only_addresses_are_missing(const Link *link, const Plan *plan, uint32_t steps) {
-        return (steps & STEP_RESTORE_ENDPOINTS) && plan->verdict == PLAN_ATTACH &&
+        return (steps & STEP_RESTORE_ENDPOINTS) && plan->decision == PLAN_ATTACH &&
                (link->facts->flags & IFF_UP) && plan->endpoint_flags == link->applied.endpoint_flags;
 }
 

@@ -29,7 +29,7 @@ const char *link_stage_name(LinkStage stage) {
                 [STAGE_FACTS] = "facts",
                 [STAGE_PROFILE] = "profile",
                 [STAGE_LOAD] = "load",
-                [STAGE_HOP] = "hop",
+                [STAGE_SEGMENTATION] = "segmentation",
                 [STAGE_ATTACH] = "attach",
                 [STAGE_MTU] = "mtu",
                 [STAGE_ENDPOINT] = "endpoint",
@@ -92,7 +92,7 @@ Link *link_free(Link *link) {
         strings_free(link->announced);
         free(link->reason);
         free(link->last_error);
-        free(link->ingress_trouble);
+        free(link->receive_reason);
         free(link->path);
         free(link);
         return NULL;
@@ -211,14 +211,14 @@ static void take_warnings(Link *link, Plan *plan) {
         (void) manager_sctp_warn(link->manager, link, &plan->warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
                 (void) strings_add(&plan->warnings, link->profile->warnings[i]);
-        if (link->applied.attached && tunnel_behind(link->manager->tunnel, link->ifindex) > 0)
+        if (link->applied.attached && tunnel_programs_before(link->manager->tunnel, link->ifindex) > 0)
                 (void) strings_addf(&plan->warnings,
                                     _("A program of others was put in front of the tunnel on %s and may "
                                       "keep packets from it; `underpassctl deactivate %s` and `activate %s` "
                                       "puts the tunnel first."),
                                     link_name(link), link_name(link), link_name(link));
-        if (link->applied.attached && link->ingress_trouble)
-                (void) strings_add(&plan->warnings, link->ingress_trouble);
+        if (link->applied.attached && link->receive_reason)
+                (void) strings_add(&plan->warnings, link->receive_reason);
         for (size_t i = 0; i < strings_count(plan->warnings); i++) {
                 bool known = false;
 
@@ -232,13 +232,13 @@ static void take_warnings(Link *link, Plan *plan) {
 }
 
 static LinkState state_of(const Plan *plan) {
-        static const LinkState states[_PLAN_VERDICT_MAX] = {
+        static const LinkState states[_PLAN_DECISION_MAX] = {
                 [PLAN_OFF] = LINK_OFF,
                 [PLAN_WAIT] = LINK_WAITING,
                 [PLAN_ATTACH] = LINK_ACTIVE,
         };
 
-        return states[plan->verdict];
+        return states[plan->decision];
 }
 
 static bool kept_as_found(Link *link) {
@@ -282,21 +282,21 @@ static void settle(Link *link) {
         }
         /* What an earlier service attached may be of another build, or half done: give it the settings of
          * now, in any case. */
-        if (link->applied.attached && plan->verdict == PLAN_ATTACH &&
+        if (link->applied.attached && plan->decision == PLAN_ATTACH &&
             !tunnel_attached(link->manager->tunnel, link->ifindex))
                 link->adopted = true;
         steps = link_spare_endpoints(link, plan, plan_diff(&link->applied, plan, link->facts->mtu));
         /* What stood in the way of the receiving side may be gone. */
-        if ((link->adopted || link->ingress_trouble) && plan->verdict == PLAN_ATTACH)
+        if ((link->adopted || link->receive_reason) && plan->decision == PLAN_ATTACH)
                 steps |= STEP_SETTINGS;
-        if (link->adopted && plan->verdict != PLAN_ATTACH)
+        if (link->adopted && plan->decision != PLAN_ATTACH)
                 steps |= STEP_DETACH;
         log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
         r = link_apply(link, plan, steps, &stage, &error);
         take_warnings(link, plan);
         if (r >= 0)
                 link->adopted = false;
-        if (r >= 0 && plan->verdict == PLAN_ATTACH)
+        if (r >= 0 && plan->decision == PLAN_ATTACH)
                 link_record_source(link);
         if (r < 0)
                 conclude(link, LINK_FAILED,

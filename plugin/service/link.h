@@ -30,7 +30,7 @@ typedef enum LinkStage {
         STAGE_FACTS,
         STAGE_PROFILE,
         STAGE_LOAD,
-        STAGE_HOP,
+        STAGE_SEGMENTATION,
         STAGE_ATTACH,
         STAGE_MTU,
         STAGE_ENDPOINT,
@@ -61,9 +61,9 @@ struct Link {
         LinkFacts *facts;      /* as of the last look; never NULL in the manager's list */
         Profile *profile;
         Applied applied;
-        Hop hop;               /* ifindex 0: not attached, or not known yet */
-        enum underpass_ingress ingress; /* in use, which may be another one than asked for … */
-        char *ingress_trouble; /* … and why; NULL: it is that one */
+        SegmentationDevice device;               /* ifindex 0: not attached, or not known yet */
+        enum underpass_receive receive; /* in use, which may be another one than asked for … */
+        char *receive_reason; /* … and why; NULL: it is that one */
         bool adopted;          /* found attached at start and not settled since */
         bool held_off;         /* the user said "deactivate" */
         uint32_t asked_by;     /* UNDERPASS_SAVED_FROM_…: whose profile asked for the tunnel, as recorded */
@@ -134,23 +134,24 @@ void link_adopt_endpoints(Link *link, const struct underpass_saved *saved);
 
 /* apply-path.c */
 
-/* The devices that the packets of a link pass with this hop, and with the ingress in use. */
-TunnelPath link_path(const Link *link, const Hop *hop);
+/* The devices that the packets of a link pass with this device, and with the ingress in use. */
+TunnelPath link_path(const Link *link, const SegmentationDevice *device);
 
-/* The link redirects to this hop from now on: devices that it was the last to use go. */
-void link_take_hop(Link *link, const Hop *hop);
+/* The link redirects to this segmentation device from now on: devices that it was the last to use go. */
+void link_take_segment(Link *link, const SegmentationDevice *device);
 
 /* Brings the receiving side of an attached link in line with its settings; what cannot be had is
  * replaced. */
-int link_choose_ingress(Link *link);
+int link_choose_receive(Link *link);
 
 /* Why the receiving side is what it is: a translated sentence. */
-const char *link_ingress_reason(const Link *link);
+const char *link_receive_reason(const Link *link);
 
-/* A link that an earlier service attached, and that is not settled yet, redirects to a hop that exists. */
+/* A link that an earlier service attached, and that is not settled yet, redirects to a segmentation
+ * device that exists. */
 int link_adopt_path(Link *link, LinkStage *ret_stage, char **ret_error);
 
-/* The programs are off: forgets hop and receiving side. */
+/* The programs are off: forgets segmentation device and receiving side. */
 void link_leave_path(Link *link);
 
 /* announce.c */

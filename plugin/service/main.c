@@ -12,7 +12,7 @@
 #include "service/manager.h"
 
 #define PIN_ROOT "/sys/fs/bpf/underpass"
-#define HOP_VARIABLE "UNDERPASS_HOP"
+#define SEGMENTATION_VARIABLE "UNDERPASS_SEGMENTATION"
 
 enum { IDLE_SECONDS_DEFAULT = 30 };
 
@@ -27,8 +27,7 @@ typedef struct Arguments {
 static void help(void) {
         printf(_("Usage: underpassd [OPTION…]\n"
                  "Carries TCP inside UDP on the interfaces whose connection profile asks for it.\n\n"
-                 "  --hook=auto|tcx|clsact  where to attach (default auto: tcx, or clsact before kernel "
-                 "6.6)\n"
+                 "  --attach-point=POINT    auto (default), tcx or clsact; auto: tcx since kernel 6.6\n"
                  "  --profiles=FOLDER       read file profiles here instead of /usr/lib/underpass and "
                  "/etc/underpass\n"
                  "  --pins=FOLDER           pin below this folder of a bpf file system (default %s)\n"
@@ -55,11 +54,11 @@ static int parse_idle(const char *text, uint64_t *ret) {
 }
 
 static int parse(int argc, char **argv, Arguments *arguments) {
-        enum { OPTION_HOOK = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG,
+        enum { OPTION_ATTACH_POINT = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG,
                OPTION_SCTP, OPTION_VERSION };
         static const struct option options[] = {
                 { "sctp-sysctls", required_argument, NULL, OPTION_SCTP },
-                { "hook", required_argument, NULL, OPTION_HOOK },
+                { "attach-point", required_argument, NULL, OPTION_ATTACH_POINT },
                 { "profiles", required_argument, NULL, OPTION_PROFILES },
                 { "pins", required_argument, NULL, OPTION_PINS },
                 { "idle", required_argument, NULL, OPTION_IDLE },
@@ -72,8 +71,8 @@ static int parse(int argc, char **argv, Arguments *arguments) {
 
         while (r >= 0 && (option = getopt_long(argc, argv, "h", options, &index)) >= 0)
                 switch (option) {
-                case OPTION_HOOK:
-                        r = tunnel_hook_from_name(optarg, &arguments->options.hook);
+                case OPTION_ATTACH_POINT:
+                        r = attach_point_from_name(optarg, &arguments->options.attach_point);
                         break;
                 case OPTION_PROFILES:
                         arguments->directories[0] = optarg;
@@ -112,18 +111,18 @@ static int parse(int argc, char **argv, Arguments *arguments) {
         return r;
 }
 
-/* For tests and comparisons: one kind of segmentation hop instead of the best one. */
+/* For tests and comparisons: one kind of segmentation device instead of the best one. */
 static int read_environment(ManagerOptions *options) {
-        const char *kind = getenv(HOP_VARIABLE);
+        const char *kind = getenv(SEGMENTATION_VARIABLE);
         int r;
 
         if (!kind || streq(kind, ""))
                 return 0;
-        r = hop_kind_from_name(kind, &options->hop_kind);
+        r = segment_kind_from_name(kind, &options->segment_kind);
         if (r < 0)
                 fprintf(stderr,
                         _("underpassd: \"%s\" is not a value for %s: netkit, vlan, bridge or veth.\n"),
-                        kind, HOP_VARIABLE);
+                        kind, SEGMENTATION_VARIABLE);
         return r;
 }
 
@@ -135,7 +134,7 @@ int main(int argc, char **argv) {
                         .profile_directories = default_directories,
                         .sctp_sysctls = SCTP_SYSCTLS,
                         .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
-                        .hop_kind = _HOP_KIND_MAX,
+                        .segment_kind = _SEGMENT_KIND_MAX,
                         .fake = streq(program_invocation_short_name, "underpassd-fake"),
                 },
         };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See manager.h.  Bus connection: manager-bus.c; timers: manager-clock.c; hop:
- * manager-hop.c. */
+/* See manager.h.  Bus connection: manager-bus.c; timers: manager-clock.c; segmentation device:
+ * manager-segmentation device.c. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -35,20 +35,20 @@ static void drop_link(Manager *manager, uint32_t ifindex) {
                         link_gone(link); /* still in the list: the bus is told which interfaces go */
                         *position = link->next;
                         link_free(link);
-                        manager_release_hop(manager);
+                        manager_release_segment(manager);
                         manager_sctp_update(manager, NULL);
                         return;
                 }
 }
 
 /* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback
- * and the hop are no links in this sense. */
+ * and the segmentation device are no links in this sense. */
 static Link *add_link(Manager *manager, uint32_t ifindex) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
         Link *link;
 
         if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) ||
-            hop_is_name(facts->name) || link_new(&link, manager, ifindex) < 0)
+            segment_is_name(facts->name) || link_new(&link, manager, ifindex) < 0)
                 return NULL;
         link->facts = TAKE_PTR(facts);
         link->next = manager->links;
@@ -74,12 +74,13 @@ void manager_mark_all(Manager *manager) {
         (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
 }
 
-/* Somebody took the hop away under us: tunnelled packets are dropped until it is there again. */
-static void lose_hop(Manager *manager) {
-        manager_forget_hops(manager);
+/* Somebody took the segmentation device away under us: tunnelled packets are dropped until it is there
+ * again. */
+static void lose_segment(Manager *manager) {
+        manager_forget_segments(manager);
         for (Link *link = manager->links; link; link = link->next)
                 if (link->applied.attached) {
-                        link->hop = (Hop) {};
+                        link->device = (SegmentationDevice) {};
                         link->adopted = true;
                         manager_mark(manager, link->ifindex);
                 }
@@ -96,7 +97,7 @@ static bool helpers_exist(const Manager *manager, const uint32_t *ifindexes, siz
         if (!contains(ifindexes, count, manager->pair.send_ifindex))
                 return false;
         for (const Link *link = manager->links; link; link = link->next)
-                if (link->hop.ifindex != 0 && !contains(ifindexes, count, link->hop.ifindex))
+                if (link->device.ifindex != 0 && !contains(ifindexes, count, link->device.ifindex))
                         return false;
         return true;
 }
@@ -116,7 +117,7 @@ static void enumerate(Manager *manager) {
         }
         if (!manager->options.fake && manager->pair.send_ifindex != 0 &&
             !helpers_exist(manager, ifindexes, count))
-                lose_hop(manager);
+                lose_segment(manager);
         for (size_t i = 0; i < count; i++)
                 manager_mark(manager, ifindexes[i]);
 }
@@ -132,7 +133,7 @@ static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
                 return;
         case RTNL_LINK_GONE:
                 if (manager_is_helper(manager, ifindex))
-                        lose_hop(manager);
+                        lose_segment(manager);
                 else
                         drop_link(manager, ifindex);
                 return;
@@ -197,7 +198,7 @@ static int open_world(Manager *manager) {
         if (r < 0)
                 log_warning("No MPTCP path manager in this kernel (%s): endpoints are left alone.",
                             strerror(-r));
-        r = tunnel_open(&manager->tunnel, manager->options.pin_root, manager->options.hook);
+        r = tunnel_open(&manager->tunnel, manager->options.pin_root, manager->options.attach_point);
         if (r < 0) {
                 log_error("Cannot use BPF at %s: %s. Needed are a mounted bpf file system, CAP_BPF and "
                           "CAP_NET_ADMIN.",
@@ -264,7 +265,7 @@ static void adopt(Manager *manager) {
                                  error ?: "The segmentation hop cannot be made.");
         }
         if (count > 0)
-                manager_release_hop(manager);
+                manager_release_segment(manager);
 }
 
 int manager_new(Manager **ret, const ManagerOptions *options) {
@@ -274,7 +275,7 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
         if (!manager)
                 return -ENOMEM;
         manager->options = *options;
-        manager_touch(manager);
+        manager_reset_idle(manager);
         r = sd_event_default(&manager->event);
         if (r >= 0)
                 r = open_world(manager);
@@ -310,7 +311,7 @@ Manager *manager_free(Manager *manager) {
         sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
-        manager_forget_hops(manager);
+        manager_forget_segments(manager);
         tunnel_free(manager->tunnel);
         sd_event_unref(manager->event);
         free(manager);

@@ -29,14 +29,14 @@ typedef enum ManagerSource {
 } ManagerSource;
 
 typedef struct ManagerOptions {
-        TunnelHook hook;
+        AttachPoint attach_point;
         const char *pin_root;
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
         const char *sctp_sysctls; /* folder of net.sctp.* */
         uint64_t idle_us;        /* leave after so long without work; 0: never */
         sd_bus *bus;             /* a connection to serve instead of the system bus; NULL: system bus */
-        HopKind hop_kind;        /* the only one to use; _HOP_KIND_MAX: the best one */
-        bool fake;               /* no hop; MTU and endpoints are set for real where privileges allow */
+        SegmentKind segment_kind;        /* the only one to use; _SEGMENT_KIND_MAX: the best one */
+        bool fake;               /* no device; MTU and endpoints are set for real where privileges allow */
 } ManagerOptions;
 
 /* SCTP over UDP: see manager-sctp.c. */
@@ -59,11 +59,12 @@ struct Manager {
         Rtnl *rtnl;
         MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
         Tunnel *tunnel;
-        HopPair pair;            /* send_ifindex 0: not there */
-        Hop hops[_HOP_KIND_MAX]; /* made by this service: ifindex 0: not there; HOP_VLAN: the last one */
-        char *hop_refused[_HOP_KIND_MAX]; /* why a kind was passed over, NULL: it was not */
-        bool hop_denied[_HOP_KIND_MAX];   /* this kernel does not have it */
-        bool hops_swept;         /* no devices of an earlier service are left that no link uses */
+        GroPair pair;            /* send_ifindex 0: not there */
+        /* Made by this service; ifindex 0: not there. SEGMENT_VLAN: the last one. */
+        SegmentationDevice devices[_SEGMENT_KIND_MAX];
+        char *segment_refused[_SEGMENT_KIND_MAX]; /* why a kind was passed over, NULL: it was not */
+        bool segment_denied[_SEGMENT_KIND_MAX];   /* this kernel does not have it */
+        bool segments_swept;         /* no devices of an earlier service are left that no link uses */
         Link *links;
         TunnelFeatures features;
         ManagerSctp sctp;
@@ -96,29 +97,29 @@ int manager_add_timers(Manager *manager);
 void manager_watch_endpoints(Manager *manager);
 
 /* Keeps the service from leaving for another while. */
-void manager_touch(Manager *manager);
+void manager_reset_idle(Manager *manager);
 
-/* manager-hop.c */
+/* manager-segmentation device.c */
 
-/* Finds or makes merge pair and segmentation hop for a link, with their programs attached. 0 or negative
+/* Finds or makes GRO pair and segmentation device for a link, with their programs attached. 0 or negative
  * errno with a translated sentence. */
-int manager_ensure_hop(Manager *manager, uint32_t ifindex, bool raw_ip, Hop *ret, LinkStage *ret_stage,
-                       char **ret_error);
+int manager_ensure_segment(Manager *manager, uint32_t ifindex, bool raw_ip, SegmentationDevice *ret,
+                           LinkStage *ret_stage, char **ret_error);
 
-/* Removes the hops that no link uses. */
-void manager_sweep_hops(Manager *manager);
+/* Removes the segmentation devices that no link uses. */
+void manager_sweep_segments(Manager *manager);
 
-/* Removes the hop that is this link's own, if it has one. */
-void manager_leave_hop(Manager *manager, uint32_t ifindex);
+/* Removes the segmentation device that is this link's own, if it has one. */
+void manager_leave_segment(Manager *manager, uint32_t ifindex);
 
 /* True for a device that packets of tunnelled flows pass. */
 bool manager_is_helper(const Manager *manager, uint32_t ifindex);
 
 /* The devices are gone. */
-void manager_forget_hops(Manager *manager);
+void manager_forget_segments(Manager *manager);
 
 /* Removes all of it and the pins when no link is attached any more. */
-void manager_release_hop(Manager *manager);
+void manager_release_segment(Manager *manager);
 
 /* manager-sctp.c */
 

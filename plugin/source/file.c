@@ -25,7 +25,7 @@ typedef struct SourceFile {
 /* One file while it is read: the match comes first or last, so values are kept until the end. */
 typedef struct Reading {
         const char *path;
-        XSectionMatch match;
+        IniMatch match;
         char **keys;
         char **values;
         char **origins;
@@ -33,7 +33,7 @@ typedef struct Reading {
 } Reading;
 
 static void reading_done(Reading *reading) {
-        xsection_match_done(&reading->match);
+        ini_match_done(&reading->match);
         strings_free(reading->keys);
         strings_free(reading->values);
         strings_free(reading->origins);
@@ -111,14 +111,14 @@ static int refuse_file(char *text, size_t length, const char *path, const LinkFa
         unsigned line;
         int r;
 
-        excerpt = xsection_bad_line(text, length, &line);
+        excerpt = ini_bad_line(text, length, &line);
         if (!excerpt)
                 return -ENOMEM;
-        xsection_cover(text, length);
-        r = xsection_parse(text, length, on_assignment, NULL, &reading);
+        ini_mask(text, length);
+        r = ini_parse(text, length, on_assignment, NULL, &reading);
         if (r < 0)
                 return r;
-        if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
+        if (ini_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
                            profile->connection_uuid) <= 0 || profile->error)
                 return 0;
         profile->error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path,
@@ -138,12 +138,12 @@ static int apply_file(const char *path, const LinkFacts *facts, Profile *profile
         if (r < 0)
                 return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path,
                                     strerror(-r));
-        r = xsection_parse(text, length, on_assignment, on_complaint, &reading);
+        r = ini_parse(text, length, on_assignment, on_complaint, &reading);
         if (r == -EILSEQ)
                 return refuse_file(text, length, path, facts, profile);
         if (r < 0)
                 return r;
-        if (xsection_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
+        if (ini_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
                            profile->connection_uuid) <= 0)
                 return 0;
         return apply_reading(&reading, profile);

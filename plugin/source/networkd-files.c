@@ -125,7 +125,7 @@ static int on_assignment(const char *section, const char *key, const char *value
 static void on_complaint(unsigned line, const char *reason, void *userdata) {
         const Reading *reading = userdata;
 
-        if (xsection_line_is_in(reading->text, reading->length, line, SECTION))
+        if (ini_line_is_in(reading->text, reading->length, line, SECTION))
                 (void) strings_addf(&reading->sections->warnings, "%s:%u: %s", reading->path, line, reason);
 }
 
@@ -136,11 +136,11 @@ static int refuse_file(const Reading *reading, char *text) {
         unsigned line;
         int r;
 
-        excerpt = xsection_bad_line(text, reading->length, &line);
+        excerpt = ini_bad_line(text, reading->length, &line);
         if (!excerpt)
                 return -ENOMEM;
-        xsection_cover(text, reading->length);
-        r = xsection_parse(text, reading->length, on_assignment, NULL, (void *) reading);
+        ini_mask(text, reading->length);
+        r = ini_parse(text, reading->length, on_assignment, NULL, (void *) reading);
         if (r < 0 || strings_count(reading->sections->keys) == count || reading->sections->error)
                 return r;
         reading->sections->error =
@@ -161,7 +161,7 @@ static int read_file(const char *path, NetworkdSections *sections) {
                 return strings_addf(&sections->warnings, _("%s cannot be read and is ignored: %s."), path,
                                     strerror(-r));
         reading.text = text;
-        r = xsection_parse(text, reading.length, on_assignment, on_complaint, &reading);
+        r = ini_parse(text, reading.length, on_assignment, on_complaint, &reading);
         return r == -EILSEQ ? refuse_file(&reading, text) : r;
 }
 

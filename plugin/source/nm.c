@@ -330,7 +330,7 @@ int source_nm_set_bus(Source *source, sd_bus *bus) {
         return r < 0 ? r : ask_presence(nm);
 }
 
-void source_nm_hook(Source *source, uint32_t ifindex, const char *action) {
+void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) {
         SourceNm *nm = (SourceNm *) source;
         NmDevice *device = nm_device_get(&nm->devices, nm, ifindex);
         bool coming_up;

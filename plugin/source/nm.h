@@ -22,11 +22,11 @@ int source_nm_new(Source **ret, SourceNmChanged changed, void *userdata);
 int source_nm_set_bus(Source *source, sd_bus *bus);
 
 /*
- * What a dispatcher hook reports. "down" takes the profile away unless NetworkManager's own signals say that
- * the device is being activated again already; everything that comes up means: ask. Never calls
+ * What a dispatcher script reports. "down" takes the profile away unless NetworkManager's own signals say
+ * that the device is being activated again already; everything that comes up means: ask. Never calls
  * NetworkManager.
  */
-void source_nm_hook(Source *source, uint32_t ifindex, const char *action);
+void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action);
 
 /* True while the device is on its way up: endpoints that exist now have been made a moment ago. */
 bool source_nm_activating(Source *source, uint32_t ifindex);

@@ -26,7 +26,7 @@ enum {
         ATTACH_NETKIT_PRIMARY = 54,  /* kernel 6.7 */
         ATTACH_BEFORE = 1U << 3,     /* BPF_F_BEFORE without a relative program: the head of the list */
         NO_SUCH_IFINDEX = 0x7fffffff,
-        PROGRAMS_MAX = 64,           /* of one tcx hook: BPF_MPROG_MAX */
+        PROGRAMS_MAX = 64,           /* of one tcx attach point: BPF_MPROG_MAX */
 };
 
 /* Our own filters are known by these. */
@@ -54,7 +54,7 @@ static bool attach_type_known(int program, int type) {
         return fd == -ENODEV;
 }
 
-int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit) {
+int attach_point_probe(bool *ret_tcx, bool *ret_netkit) {
         const struct bpf_insn next[] = {
                 { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1 },
                 { .code = BPF_JMP | BPF_EXIT },
@@ -111,7 +111,7 @@ static int link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flag
         return r < 0 ? r : 0; /* without a pin the closing of fd takes the program off again */
 }
 
-int tunnel_hook_unpin(uint32_t ifindex, const char *pin) {
+int attach_point_unpin(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
 
         fd = link_open(ifindex, pin);
@@ -198,7 +198,7 @@ static int remove_empty_clsact(uint32_t ifindex) {
 
 /* An ingress qdisc sits at the same place and takes filters for both directions, but runs them all on what
  * comes in: asking for a clsact qdisc by its kind tells the two apart. */
-int tunnel_hook_make_clsact(uint32_t ifindex) {
+int attach_point_make_clsact(uint32_t ifindex) {
         int r;
 
         r = clsact_request(ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
@@ -210,24 +210,24 @@ int tunnel_hook_make_clsact(uint32_t ifindex) {
 
 /* The record says that the qdisc is ours before it is: a kill in between must not leave one that nobody
  * knows of. */
-int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+int attach_point_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
         const uint32_t flags = saved->flags;
         int r;
 
         saved->flags |= UNDERPASS_SAVED_CLSACT_CREATED;
         r = tunnel_saved_set(tunnel, ifindex, saved);
         if (r == 0)
-                r = tunnel_hook_make_clsact(ifindex);
+                r = attach_point_make_clsact(ifindex);
         if (r == 0)
                 return 0;
         if (r == -EBUSY)
-                tunnel_complain(tunnel, "an ingress qdisc is in the place of the clsact qdisc");
+                tunnel_set_error(tunnel, "an ingress qdisc is in the place of the clsact qdisc");
         saved->flags = flags;
         (void) tunnel_saved_set(tunnel, ifindex, saved);
         return r == -EEXIST ? 0 : r;
 }
 
-int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
+int attach_point_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved) {
         int r;
 
         if (!(saved->flags & UNDERPASS_SAVED_CLSACT_CREATED))
@@ -249,7 +249,7 @@ static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direc
 
         r = bpf_tc_attach(&hook, &options);
         if (r == -EINVAL)
-                tunnel_complain(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
+                tunnel_set_error(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
                                 FILTER_PRIORITY);
         return r;
 }
@@ -275,44 +275,45 @@ static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
 
 /* In this order: for a moment both run, and what the one has rewritten the other leaves alone, whereas
  * between the one and the other packets would pass as they are. */
-int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
                        const char *pin) {
         int r;
 
-        if (tunnel->hook == TUNNEL_HOOK_TCX) {
+        if (tunnel->attach_point == ATTACH_POINT_TCX) {
                 r = link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program, pin);
                 return r < 0 ? r : clsact_detach(ifindex, direction);
         }
         r = clsact_attach(tunnel, ifindex, direction, program);
-        return r < 0 ? r : tunnel_hook_unpin(ifindex, pin);
+        return r < 0 ? r : attach_point_unpin(ifindex, pin);
 }
 
-int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
         return link_attach(tunnel, ifindex, ATTACH_NETKIT_PRIMARY, ATTACH_BEFORE, program, pin);
 }
 
 /* A program in the generic mode is one, too. */
-int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
+int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
         int r = link_attach(tunnel, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE, program, pin);
 
         return r == -EEXIST ? -EBUSY : r;
 }
 
-int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
+int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
         int r, other;
 
         /* Both: an earlier service may have been told to use the other hook. */
-        r = tunnel_hook_unpin(ifindex, pin);
+        r = attach_point_unpin(ifindex, pin);
         other = clsact_detach(ifindex, direction);
         return r < 0 ? r : other;
 }
 
-unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+unsigned attach_point_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
+                               const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
         struct bpf_link_info info = {};
         __u32 size = sizeof(info), ids[PROGRAMS_MAX] = {}, count = ELEMENTS(ids);
 
-        if (tunnel->hook != TUNNEL_HOOK_TCX)
+        if (tunnel->attach_point != ATTACH_POINT_TCX)
                 return 0;
         fd = link_open(ifindex, pin);
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ||
@@ -325,10 +326,10 @@ unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection 
         return 0;
 }
 
-bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
+bool attach_point_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
 
-        if (tunnel->hook == TUNNEL_HOOK_CLSACT)
+        if (tunnel->attach_point == ATTACH_POINT_CLSACT)
                 return clsact_attached(ifindex, direction);
         fd = link_open(ifindex, pin);
         return fd >= 0;

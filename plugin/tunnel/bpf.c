@@ -28,8 +28,9 @@ static int network_namespace_cookie(uint64_t *ret) {
         return 0;
 }
 
-/* After an upgrade tunnel_set_hop() replaces the hop's program, and tunnel_attach() those of the links. */
-int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
+/* After an upgrade tunnel_set_device() replaces the segmentation device's program, and tunnel_attach()
+ * those of the links. */
+int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
         bool tcx = false, netkit = false;
         int r;
@@ -49,12 +50,14 @@ int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
         tunnel->folder = string_format("%s/%llu", root, (unsigned long long) tunnel->cookie);
         if (!tunnel->root || !tunnel->folder)
                 return -ENOMEM;
-        r = tunnel_hook_probe(&tcx, &netkit);
+        r = attach_point_probe(&tcx, &netkit);
         if (r < 0)
                 return r;
-        if (hook == TUNNEL_HOOK_TCX && !tcx)
+        if (attach_point == ATTACH_POINT_TCX && !tcx)
                 return -EOPNOTSUPP;
-        tunnel->hook = hook != TUNNEL_HOOK_AUTO ? hook : tcx ? TUNNEL_HOOK_TCX : TUNNEL_HOOK_CLSACT;
+        tunnel->attach_point = attach_point != ATTACH_POINT_AUTO ? attach_point :
+                               tcx                               ? ATTACH_POINT_TCX :
+                                                                   ATTACH_POINT_CLSACT;
         r = tunnel_pins_adopt(tunnel);
         if (r < 0)
                 return r;
@@ -158,7 +161,7 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
 
                 if (!pin)
                         return -ENOMEM;
-                r = tunnel_hook_attach(tunnel, ifindex, direction, programs[direction], pin);
+                r = attach_point_attach(tunnel, ifindex, direction, programs[direction], pin);
                 if (r < 0)
                         return r;
         }
@@ -171,7 +174,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         bool known;
         int r;
 
-        tunnel_complain(tunnel, "%s", "");
+        tunnel_set_error(tunnel, "%s", "");
         r = tunnel_pins_ensure(tunnel);
         if (r < 0)
                 return r;
@@ -185,9 +188,9 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         link->slot = saved.slot;
         r = tunnel_saved_set(tunnel, ifindex, &saved);
         if (r == 0)
-                r = tunnel_hop_fill_slot(tunnel, saved.slot, ifindex, path);
-        if (r == 0 && tunnel->hook == TUNNEL_HOOK_CLSACT)
-                r = tunnel_hook_own_clsact(tunnel, ifindex, &saved);
+                r = tunnel_devices_fill_slot(tunnel, saved.slot, ifindex, path);
+        if (r == 0 && tunnel->attach_point == ATTACH_POINT_CLSACT)
+                r = attach_point_own_clsact(tunnel, ifindex, &saved);
         if (r == 0)
                 r = attach_directions(tunnel, ifindex, raw_ip);
         /* Without it no flow begins: a SYN that is taken while only one program is there would be answered
@@ -195,11 +198,11 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         if (r == 0)
                 r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         /* An earlier service that used clsact may have left its qdisc. */
-        if (r == 0 && tunnel->hook == TUNNEL_HOOK_TCX)
-                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
+        if (r == 0 && tunnel->attach_point == ATTACH_POINT_TCX)
+                r = attach_point_disown_clsact(tunnel, ifindex, &saved);
         if (r < 0) {
-                if (streq(tunnel_complaint(tunnel), ""))
-                        tunnel_complain(tunnel, "%s", strerror(-r));
+                if (streq(tunnel_error(tunnel), ""))
+                        tunnel_set_error(tunnel, "%s", strerror(-r));
                 (void) tunnel_detach(tunnel, ifindex);
         }
         return r;
@@ -219,18 +222,18 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 
                 if (!pin)
                         return -ENOMEM;
-                r = tunnel_hook_detach(ifindex, order[i], pin);
+                r = attach_point_detach(ifindex, order[i], pin);
                 if (r < 0)
                         result = r;
         }
         if (!tunnel->loaded)
                 return result;
         if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
-                r = tunnel_hook_disown_clsact(tunnel, ifindex, &saved);
+                r = attach_point_disown_clsact(tunnel, ifindex, &saved);
                 if (r < 0)
                         result = r;
                 /* Last: without it the programs would drop. */
-                (void) tunnel_hop_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
+                (void) tunnel_devices_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
         }
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
         return result;
@@ -240,20 +243,20 @@ bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
                 _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
 
-                if (!pin || !tunnel_hook_attached(tunnel, ifindex, direction, pin))
+                if (!pin || !attach_point_attached(tunnel, ifindex, direction, pin))
                         return false;
         }
         return true;
 }
 
-unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {
         unsigned most = 0;
 
         for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
                 _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
 
                 if (pin)
-                        most = MAX_OF(most, tunnel_hook_position(tunnel, ifindex, direction, pin));
+                        most = MAX_OF(most, attach_point_position(tunnel, ifindex, direction, pin));
         }
         return most;
 }
@@ -298,17 +301,17 @@ int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters 
         return 0;
 }
 
-int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
-        struct underpass_verdict_key key = {};
-        struct underpass_verdict verdict;
-        int map = tunnel->maps[MAP_VERDICTS], r;
+int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata) {
+        struct underpass_destination_key key = {};
+        struct underpass_destination destination;
+        int map = tunnel->maps[MAP_DESTINATIONS], r;
 
         if (!tunnel->loaded)
                 return 0;
         r = bpf_map_get_next_key(map, NULL, &key);
-        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_VERDICTS_MAX; i++) {
-                if (bpf_map_lookup_elem(map, &key, &verdict) == 0) {
-                        r = handler(&key, &verdict, userdata);
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_DESTINATIONS_MAX; i++) {
+                if (bpf_map_lookup_elem(map, &key, &destination) == 0) {
+                        r = handler(&key, &destination, userdata);
                         if (r != 0)
                                 return r;
                 }
@@ -341,14 +344,14 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         if (!tunnel->loaded)
                 return 0;
         r = walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata);
-        return r != 0 ? r : walk_flows(tunnel->maps[MAP_TRIES], handler, userdata);
+        return r != 0 ? r : walk_flows(tunnel->maps[MAP_HALF_OPEN], handler, userdata);
 }
 
-TunnelHook tunnel_hook(Tunnel *tunnel) {
-        return tunnel->hook;
+AttachPoint tunnel_attach_point(Tunnel *tunnel) {
+        return tunnel->attach_point;
 }
 
-const char *tunnel_complaint(Tunnel *tunnel) {
+const char *tunnel_error(Tunnel *tunnel) {
         return tunnel->complaint ? tunnel->complaint : "";
 }
 
@@ -357,7 +360,7 @@ int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret) {
         int r;
 
         (void) tunnel;
-        r = tunnel_hook_probe(&features.tcx, &features.netkit);
+        r = attach_point_probe(&features.tcx, &features.netkit);
         features.bpf = r >= 0;
         features.btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
         *ret = features;

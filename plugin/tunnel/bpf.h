@@ -3,7 +3,7 @@
 
 /*
  * What the files of the tunnel room share: the Tunnel itself, its pins (tunnel-pins.c), its hooks
- * (tunnel-hook.c) and its helper devices (tunnel-hop.c). Included by tunnel-*.c only.
+ * (tunnel-hook.c) and its helper devices (tunnel-segmentation device.c). Included by tunnel-*.c only.
  */
 
 #include "tunnel/tunnel.h"
@@ -13,10 +13,10 @@ typedef enum TunnelMap {
         MAP_SLOTS,
         MAP_LOADER,
         MAP_FLOWS,
-        MAP_TRIES,
+        MAP_HALF_OPEN,
         MAP_COUNTERS,
         MAP_SAVED,
-        MAP_VERDICTS,
+        MAP_DESTINATIONS,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 
@@ -25,7 +25,7 @@ typedef enum TunnelProgram {
         PROGRAM_EGRESS_RAW,
         PROGRAM_INGRESS_ETHERNET,
         PROGRAM_INGRESS_RAW,
-        PROGRAM_HOP,
+        PROGRAM_SEGMENT,
         PROGRAM_MERGED,
         PROGRAM_XDP,
         PROGRAM_KEEPALIVE,
@@ -41,7 +41,7 @@ typedef enum TunnelDirection {
 struct Tunnel {
         char *root;      /* "/sys/fs/bpf/underpass" */
         char *folder;    /* root and the cookie of the network namespace */
-        TunnelHook hook; /* never TUNNEL_HOOK_AUTO */
+        AttachPoint attach_point; /* never ATTACH_POINT_AUTO */
         bool loaded;     /* all descriptors below are valid */
         bool pinned;
         int maps[_TUNNEL_MAP_MAX];
@@ -74,51 +74,51 @@ char *tunnel_pins_path(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection d
 /* The same for any name. */
 char *tunnel_pins_named(const Tunnel *tunnel, const char *name);
 
-/* Keeps the reason of a failure for tunnel_complaint(). */
-void tunnel_complain(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
+/* Keeps the reason of a failure for tunnel_error(). */
+void tunnel_set_error(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
 
 /* tunnel-hook.c */
 
 /* Finds out what the kernel has. Negative errno when not even a trivial program can be loaded. */
-int tunnel_hook_probe(bool *ret_tcx, bool *ret_netkit);
+int attach_point_probe(bool *ret_tcx, bool *ret_netkit);
 
 /*
  * Attaches a program at the head of the hook, pinned (tcx), or as a filter of our own priority and handle
  * (clsact, the qdisc must be there); a program of ours that is there already is replaced without a gap, one
  * that an earlier service attached to the other hook is taken off.
  */
-int tunnel_hook_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
+int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
                        const char *pin);
 
 /* Takes it off, from whichever hook. 0 also when it is not there or the link is gone. */
-int tunnel_hook_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
+int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
-/* The same for a netkit device (egress), and for the native XDP hook of a link (ingress), which have no
- * other hook. */
-int tunnel_hook_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
-int tunnel_hook_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
+/* The same for a netkit device (egress), and for the native XDP attach point of a link (ingress), which
+ * have no other hook. */
+int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
+int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
 
 /* Takes off what is pinned there. */
-int tunnel_hook_unpin(uint32_t ifindex, const char *pin);
+int attach_point_unpin(uint32_t ifindex, const char *pin);
 
-bool tunnel_hook_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+bool attach_point_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 
 /* Makes the clsact qdisc of a link. -EEXIST: there is one; -EBUSY: another qdisc is in its place. */
-int tunnel_hook_make_clsact(uint32_t ifindex);
+int attach_point_make_clsact(uint32_t ifindex);
 
 /* The same for a link with a record, which then says whether the qdisc is ours. 0 also when there is one. */
-int tunnel_hook_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
+int attach_point_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
 
 /* Position of our program in the list of the hook, from 0; 0 also when it cannot be told. */
-unsigned tunnel_hook_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
+unsigned attach_point_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 
 /* Removes the clsact qdisc if the record says that it is ours, unless filters of others are in it by now. */
-int tunnel_hook_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
+int attach_point_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *saved);
 
-/* tunnel-hop.c */
+/* tunnel-segmentation device.c */
 
 /* Takes the programs off the helper devices; what is no link there may be gone already. */
-void tunnel_hop_remove(Tunnel *tunnel);
+void tunnel_devices_remove(Tunnel *tunnel);
 
 /* Fills the slot of a link. */
-int tunnel_hop_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path);
+int tunnel_devices_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path);

@@ -15,7 +15,7 @@ typedef struct FakeLink {
 } FakeLink;
 
 struct Tunnel {
-        TunnelHook hook;
+        AttachPoint attach_point;
         size_t count;
         FakeLink links[UNDERPASS_LINKS_MAX];
         struct underpass_saved_sctp sctp;
@@ -28,12 +28,12 @@ static FakeLink *find(Tunnel *tunnel, uint32_t ifindex) {
         return NULL;
 }
 
-int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook) {
+int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         Tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
         if (!tunnel)
                 return -ENOMEM;
-        tunnel->hook = hook == TUNNEL_HOOK_AUTO ? TUNNEL_HOOK_TCX : hook;
+        tunnel->attach_point = attach_point == ATTACH_POINT_AUTO ? ATTACH_POINT_TCX : attach_point;
         *ret = tunnel;
         return 0;
 }
@@ -43,15 +43,15 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
         return NULL;
 }
 
-int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex) {
+int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
-int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop) {
+int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device) {
         return 0;
 }
 
-int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop) {
+int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
         return 0;
 }
 
@@ -100,7 +100,7 @@ bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         return fake && fake->attached;
 }
 
-unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex) {
+unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
@@ -162,15 +162,15 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         return 0;
 }
 
-int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata) {
+int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata) {
         return 0;
 }
 
-TunnelHook tunnel_hook(Tunnel *tunnel) {
-        return tunnel->hook;
+AttachPoint tunnel_attach_point(Tunnel *tunnel) {
+        return tunnel->attach_point;
 }
 
-const char *tunnel_complaint(Tunnel *tunnel) {
+const char *tunnel_error(Tunnel *tunnel) {
         return "";
 }
 

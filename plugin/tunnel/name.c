@@ -4,20 +4,20 @@
 
 #include "tunnel/tunnel.h"
 
-static const char *const hook_names[_TUNNEL_HOOK_MAX] = {
-        [TUNNEL_HOOK_AUTO] = "auto",
-        [TUNNEL_HOOK_TCX] = "tcx",
-        [TUNNEL_HOOK_CLSACT] = "clsact",
+static const char *const attach_point_names[_ATTACH_POINT_MAX] = {
+        [ATTACH_POINT_AUTO] = "auto",
+        [ATTACH_POINT_TCX] = "tcx",
+        [ATTACH_POINT_CLSACT] = "clsact",
 };
 
-const char *tunnel_hook_name(TunnelHook hook) {
-        return hook_names[hook];
+const char *attach_point_name(AttachPoint attach_point) {
+        return attach_point_names[attach_point];
 }
 
-int tunnel_hook_from_name(const char *name, TunnelHook *ret) {
-        for (TunnelHook hook = 0; hook < _TUNNEL_HOOK_MAX; hook++)
-                if (streq(name, hook_names[hook])) {
-                        *ret = hook;
+int attach_point_from_name(const char *name, AttachPoint *ret) {
+        for (AttachPoint attach_point = 0; attach_point < _ATTACH_POINT_MAX; attach_point++)
+                if (streq(name, attach_point_names[attach_point])) {
+                        *ret = attach_point;
                         return 0;
                 }
         return -EINVAL;

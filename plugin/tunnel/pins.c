@@ -29,10 +29,10 @@ static const char *const map_names[_TUNNEL_MAP_MAX] = {
         [MAP_SLOTS] = "slots",
         [MAP_LOADER] = "loader",
         [MAP_FLOWS] = "flows",
-        [MAP_TRIES] = "tries",
+        [MAP_HALF_OPEN] = "half_open",
         [MAP_COUNTERS] = "counters",
         [MAP_SAVED] = "saved",
-        [MAP_VERDICTS] = "verdicts",
+        [MAP_DESTINATIONS] = "destinations",
 };
 
 static const char *const program_names[_TUNNEL_PROGRAM_MAX] = {
@@ -40,13 +40,13 @@ static const char *const program_names[_TUNNEL_PROGRAM_MAX] = {
         [PROGRAM_EGRESS_RAW] = "underpass_egress_raw",
         [PROGRAM_INGRESS_ETHERNET] = "underpass_ingress_ethernet",
         [PROGRAM_INGRESS_RAW] = "underpass_ingress_raw",
-        [PROGRAM_HOP] = "underpass_hop",
+        [PROGRAM_SEGMENT] = "underpass_segment",
         [PROGRAM_MERGED] = "underpass_merged",
         [PROGRAM_XDP] = "underpass_xdp",
         [PROGRAM_KEEPALIVE] = "underpass_keepalive",
 };
 
-void tunnel_complain(Tunnel *tunnel, const char *format, ...) {
+void tunnel_set_error(Tunnel *tunnel, const char *format, ...) {
         char text[1024];
         va_list arguments;
 
@@ -158,7 +158,7 @@ static int load(Tunnel *tunnel) {
                 return r;
         r = underpass_bpf__load(skeleton);
         if (r < 0) {
-                tunnel_complain(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r),
+                tunnel_set_error(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r),
                                 last_lines(log));
                 return r;
         }
@@ -197,7 +197,7 @@ static int pin_all(Tunnel *tunnel) {
         for (size_t i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
                 r = pin_one(tunnel, program_names[i], tunnel->programs[i]);
         if (r < 0) {
-                tunnel_complain(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?",
+                tunnel_set_error(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?",
                                 tunnel->root, strerror(-r));
                 (void) tunnel_pins_remove(tunnel);
                 return r;
@@ -272,7 +272,7 @@ int tunnel_pins_remove(Tunnel *tunnel) {
         const char *const *const tables[] = { map_names, program_names };
         const size_t counts[] = { _TUNNEL_MAP_MAX, _TUNNEL_PROGRAM_MAX };
 
-        tunnel_hop_remove(tunnel);
+        tunnel_devices_remove(tunnel);
         remove_keepalive(tunnel);
         for (size_t t = 0; t < ELEMENTS(tables); t++)
                 for (size_t i = 0; i < counts[t]; i++) {
@@ -299,10 +299,10 @@ static bool adopt_maps(Tunnel *tunnel) {
                 [MAP_SLOTS] = sizeof(struct underpass_slot),
                 [MAP_LOADER] = sizeof(struct underpass_loader),
                 [MAP_FLOWS] = sizeof(struct underpass_flow),
-                [MAP_TRIES] = sizeof(struct underpass_flow),
+                [MAP_HALF_OPEN] = sizeof(struct underpass_flow),
                 [MAP_COUNTERS] = sizeof(struct underpass_counters),
                 [MAP_SAVED] = sizeof(struct underpass_saved),
-                [MAP_VERDICTS] = sizeof(struct underpass_verdict),
+                [MAP_DESTINATIONS] = sizeof(struct underpass_destination),
         };
         struct underpass_loader loader = {};
         uint32_t zero = 0;

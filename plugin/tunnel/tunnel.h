@@ -8,64 +8,53 @@
 
 #include "base/util.h"
 #include "bpf/abi.h"
+#include "segment/segment.h"
 
 typedef struct Tunnel Tunnel;
 
-typedef enum TunnelHook {
-        TUNNEL_HOOK_AUTO,     /* tcx, or clsact where the kernel has no tcx (before 6.6) */
-        TUNNEL_HOOK_TCX,
-        TUNNEL_HOOK_CLSACT,
-        _TUNNEL_HOOK_MAX,
-} TunnelHook;
+typedef enum AttachPoint {
+        ATTACH_POINT_AUTO,     /* tcx, or clsact where the kernel has no tcx (before 6.6) */
+        ATTACH_POINT_TCX,
+        ATTACH_POINT_CLSACT,
+        _ATTACH_POINT_MAX,
+} AttachPoint;
 
-const char *tunnel_hook_name(TunnelHook hook);
-int tunnel_hook_from_name(const char *name, TunnelHook *ret);
+const char *attach_point_name(AttachPoint attach_point);
+int attach_point_from_name(const char *name, AttachPoint *ret);
 
 /*
  * Prepares the tunnel of the current network namespace: mounts nothing, loads nothing yet, but adopts what
  * an earlier service left pinned below root ("/sys/fs/bpf/underpass") and removes what cannot be adopted.
  * -ENOENT: no bpffs there.
  */
-int tunnel_open(Tunnel **ret, const char *root, TunnelHook hook);
+int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point);
 
 /* Closes descriptors; everything attached stays attached. */
 Tunnel *tunnel_free(Tunnel *tunnel);
 DEFINE_CLEANUP(Tunnel *, tunnel_free);
 
-/* Where the rewriting program sits on a hop. */
-typedef enum TunnelPlace {
-        TUNNEL_PLACE_NONE,    /* that of the link does it */
-        TUNNEL_PLACE_INGRESS,
-        TUNNEL_PLACE_EGRESS,
-        TUNNEL_PLACE_NETKIT,
-} TunnelPlace;
-
-typedef struct TunnelHop {
-        uint32_t ifindex;         /* tunnelled packets are redirected here */
-        uint32_t program_ifindex; /* the rewriting program sits here; 0 with TUNNEL_PLACE_NONE */
-        TunnelPlace place;
-} TunnelHop;
-
 /* Which devices the packets of a link pass: part of struct underpass_slot. */
 typedef struct TunnelPath {
-        uint32_t hop_ifindex;
-        uint32_t merge_ifindex;   /* 0: what was received is not merged */
-        bool merge_all;           /* not only bulk */
+        uint32_t device_ifindex;
+        uint32_t gro_ifindex;   /* 0: what was received is not merged */
+        bool gro_all;           /* not only bulk */
 } TunnelPath;
 
 /* Loads the programs unless they are, and attaches the one that gives merged packets back to their link to
- * the end of the merge pair where they come out. */
-int tunnel_set_merge(Tunnel *tunnel, uint32_t ifindex);
+ * the end of the GRO pair where they come out. */
+int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * Attaches the rewriting program to a hop whose devices are up. Takes care that no packet is lost where a
- * hop of another place used the same devices: links that redirect to the device which now has the program
- * in its way out are sent to the new hop before that, and one that has it there no more is relieved of it.
+ * Attaches the rewriting program to a segmentation device whose devices are up. Takes care that no packet
+ * is lost where a segmentation device of another place used the same devices: links that redirect to the
+ * device which now has the program in its way out are sent to the new segmentation device before that, and
+ * one that has it there no more is relieved of it.
  */
-int tunnel_set_hop(Tunnel *tunnel, const TunnelHop *hop);
+int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device);
 
-/* Takes the rewriting program off a hop that no link uses any more. 0 also when it is not there. */
-int tunnel_clear_hop(Tunnel *tunnel, const TunnelHop *hop);
+/* Takes the rewriting program off a segmentation device that no link uses any more. 0 also when it is
+ * not there. */
+int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device);
 
 /*
  * Attaches the programs to a link (ingress first) with these settings and on this path; link->slot is chosen
@@ -95,7 +84,7 @@ bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
 
 /* How many programs of others run before ours, the larger number of both directions; each of them can keep
  * packets from ours. 0: none, or it cannot be told (clsact). */
-unsigned tunnel_behind(Tunnel *tunnel, uint32_t ifindex);
+unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex);
 
 /* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at
  * hand in this process, so the next tunnel_attach() is quick. */
@@ -124,16 +113,16 @@ typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const str
 /* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
 
-typedef int (*TunnelVerdictHandler)(const struct underpass_verdict_key *key,
-                                    const struct underpass_verdict *verdict, void *userdata);
+typedef int (*TunnelDestinationHandler)(const struct underpass_destination_key *key,
+                                    const struct underpass_destination *destination, void *userdata);
 
 /* The same for what is remembered about destinations. */
-int tunnel_verdicts(Tunnel *tunnel, TunnelVerdictHandler handler, void *userdata);
+int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata);
 
 /* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the
  * verifier's last words. */
-TunnelHook tunnel_hook(Tunnel *tunnel);
-const char *tunnel_complaint(Tunnel *tunnel);
+AttachPoint tunnel_attach_point(Tunnel *tunnel);
+const char *tunnel_error(Tunnel *tunnel);
 
 /* What the kernel can do: each is probed once. */
 typedef struct TunnelFeatures {

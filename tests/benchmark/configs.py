@@ -17,14 +17,14 @@ from lab import PORT
 from rig import RECEIVE_CPUS, WIRES, RigError
 
 PAIR = "ip link add probe0 type veth peer name probe1"
-# Kinds of the segmentation hop, and what makes such a device.
-HOP_PROBES = {
+# Kinds of the segmentation device, and what makes such a device.
+SEGMENT_PROBES = {
     "netkit": "ip link add probe0 type netkit",
     "vlan": f"{PAIR} && ip link add link probe0 name probe2 type vlan id 2",
     "bridge": "ip link add probe0 type bridge",
     "veth": PAIR,
 }
-INGRESS = ("tc", "gro", "xdp")
+RECEIVE = ("tc", "gro", "xdp")
 ENDS = ("c0", "c1", "c2", "s0", "s1")  # devices of the client and the server on the wire
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE_OBJECT = "/run/reference.o"
@@ -245,7 +245,7 @@ def write_profiles(rig, lines=(), environment=()):
         host.write(path, "".join(f"Exec={words}\n" if "Exec=" in line else line + "\n" for line in lines))
 
 
-def mode_offered(stage, hop, ingress):
+def mode_offered(stage, kind, receive):
     """NotOffered for a mode that the build or the kernel does not know, before hosts are made for it."""
     keys = subprocess.run(
         [pathlib.Path(stage) / "usr/bin/underpassctl", "keys"],
@@ -254,18 +254,18 @@ def mode_offered(stage, hop, ingress):
         encoding="utf-8",
         check=True,
     ).stdout
-    if "ingress-hook" not in keys:
-        raise NotOffered("this build has no key ingress-hook")
-    command = ["unshare", "--net", "sh", "-c", HOP_PROBES[hop]]
+    if "receive" not in keys:
+        raise NotOffered("this build has no key receive")
+    command = ["unshare", "--net", "sh", "-c", SEGMENT_PROBES[kind]]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if result.returncode != 0:
-        raise NotOffered(f"this kernel has no {hop}: {result.stderr.decode().strip()}")
+        raise NotOffered(f"this kernel has no {kind}: {result.stderr.decode().strip()}")
 
 
-def setup_underpass(rig, hop=None, ingress=None):
+def setup_underpass(rig, kind=None, receive=None):
     """The service as users run it: a bus, file profiles, and the bus starts it."""
-    lines = [f"IngressHook={ingress}"] if ingress else []
-    write_profiles(rig, lines, [f"UNDERPASS_HOP={hop}"] if hop else [])
+    lines = [f"Receive={receive}"] if receive else []
+    write_profiles(rig, lines, [f"UNDERPASS_SEGMENTATION={kind}"] if kind else [])
     for host in (rig.client, rig.server):
         host.start_bus()
         host.run("underpassctl", "reload")
@@ -274,22 +274,22 @@ def setup_underpass(rig, hop=None, ingress=None):
         found = service.link(host, device)
         if found["State"] != service.ACTIVE:
             text = f"{found['State']}: {found['Reason']} {found['LastError']}"
-            if hop or ingress:
+            if kind or receive:
                 raise NotOffered(f"{device}: {text.strip()}")
             raise RuntimeError(f"{rig.name}: {device} is {text}")
         # Builds that know only one way to receive have no such property.
-        way, reason = found.get("Ingress", ("", ""))
-        if ingress and way != ingress:
+        way, reason = found.get("ReceiveMode", ("", ""))
+        if receive and way != receive:
             raise NotOffered(f"the service receives by {way}: {reason}")
-        rig.notes["ingress"] = way or "tc"
-    rig.notes["hop"] = hop_kind(rig.client)
-    if hop and rig.notes["hop"] != hop:
-        raise NotOffered(f"the service took {rig.notes['hop']} instead")
+        rig.notes["receive"] = way or "tc"
+    rig.notes["segmentation_device"] = segment_kind(rig.client)
+    if kind and rig.notes["segmentation_device"] != kind:
+        raise NotOffered(f"the service took {rig.notes['segmentation_device']} instead")
 
 
-def hop_kind(host):
-    """Kind of the segmentation hop that the service has chosen."""
-    words = ["get-property", service.BUS_NAME, service.MANAGER, service.BUS_NAME + ".Manager", "Hop"]
+def segment_kind(host):
+    """Kind of the segmentation device that the service has chosen."""
+    words = ["get-property", service.BUS_NAME, service.MANAGER, service.BUS_NAME + ".Manager", "SegmentationDevice"]
     return service.busctl(host, *words)["data"][0]
 
 
@@ -319,11 +319,11 @@ def all_configs(reference=None):
         setup = functools.partial(setup_reference, path=reference)
         found.append(Config("reference", title, setup, udp=True))
     found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
-    for hop in HOP_PROBES:
-        for ingress in INGRESS:
-            setup = functools.partial(setup_underpass, hop=hop, ingress=ingress)
-            title = f"Underpass: {hop} hop, {ingress}"
-            offered = functools.partial(mode_offered, hop=hop, ingress=ingress)
-            name = f"underpass-{hop}-{ingress}"
+    for kind in SEGMENT_PROBES:
+        for receive in RECEIVE:
+            setup = functools.partial(setup_underpass, kind=kind, receive=receive)
+            title = f"Underpass: {kind} device, {receive}"
+            offered = functools.partial(mode_offered, kind=kind, receive=receive)
+            name = f"underpass-{kind}-{receive}"
             found.append(Config(name, title, setup, mode=True, udp=True, offered=offered))
     return found

@@ -94,7 +94,7 @@ class Goals(unittest.TestCase):
         )
         what = "dropped, sent again, out of order beyond plain TCP, 64 streams"
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 2)
-        ours.notes["underpass_drops"] = {"drop-no-hop": 5}
+        ours.notes["underpass_drops"] = {"drop-no-device": 5}
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 7)
         self.assertEqual(
             goal(results((Shape("streams-64"), [plain, plain])), what)["verdict"], "not measured"

@@ -224,8 +224,8 @@ int bench_open(struct bench *ret) {
                 .slots = MAP(slots, ARRAY, UNDERPASS_LINKS_MAX + 1),
                 .loader = MAP(loader, ARRAY, 1),
                 .flows = MAP(flows, HASH, UNDERPASS_FLOWS_MAX),
-                .tries = MAP(tries, HASH, UNDERPASS_TRIES_MAX),
-                .verdicts = MAP(verdicts, HASH, UNDERPASS_VERDICTS_MAX),
+                .half_open = MAP(half_open, HASH, UNDERPASS_HALF_OPEN_MAX),
+                .destinations = MAP(destinations, HASH, UNDERPASS_DESTINATIONS_MAX),
                 .counters = MAP(counters, ARRAY, UNDERPASS_LINKS_MAX + 1),
                 .cpus = 1,
         };
@@ -247,8 +247,8 @@ static int call(enum bench_program program, struct __sk_buff *skb) {
                 return underpass_ingress_ethernet(skb);
         case BENCH_INGRESS_RAW:
                 return underpass_ingress_raw(skb);
-        case BENCH_HOP:
-                return underpass_hop(skb);
+        case BENCH_SEGMENT:
+                return underpass_segment(skb);
         case BENCH_MERGED:
                 return underpass_merged(skb);
         case BENCH_PROGRAM_COUNT:

@@ -43,8 +43,8 @@ int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot)
         return bench_map_update(bench->slots, &index, slot);
 }
 
-int bench_set_hop(const struct bench *bench, __u32 ifindex) {
-        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .hop_ifindex = ifindex };
+int bench_set_segment(const struct bench *bench, __u32 ifindex) {
+        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .device_ifindex = ifindex };
 
         return bench_set_slot(bench, &slot);
 }
@@ -59,7 +59,7 @@ __u64 bench_now(void) {
 /* Large enough for the key of any map. */
 union any_key {
         struct underpass_flow_key flow;
-        struct underpass_verdict_key verdict;
+        struct underpass_destination_key destination;
 };
 
 static void empty(int map) {
@@ -76,8 +76,8 @@ int bench_reset(const struct bench *bench) {
         int r;
 
         empty(bench->flows);
-        empty(bench->tries);
-        empty(bench->verdicts);
+        empty(bench->half_open);
+        empty(bench->destinations);
         for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
                 r = bench_map_update(bench->counters, &slots[i], zero);
                 if (r < 0)
@@ -85,10 +85,10 @@ int bench_reset(const struct bench *bench) {
         }
         bench_default_link(&link);
         r = bench_set_link(bench, &link);
-        return r < 0 ? r : bench_set_hop(bench, BENCH_HOP_IFINDEX);
+        return r < 0 ? r : bench_set_segment(bench, BENCH_SEGMENT_IFINDEX);
 }
 
-int bench_hop_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret) {
+int bench_segment_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret) {
         struct frame_spec spec = { .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP };
         struct __sk_buff context = { .priority = priority };
         struct frame frame;
@@ -152,26 +152,26 @@ void bench_silent(struct underpass_flow *ret) {
         ret->opened_ns = ret->seen_ns = bench_now() - SILENCE_NS;
 }
 
-static struct underpass_verdict_key verdict_key(const struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_verdict_key key = { .ifindex = ifindex, .remote_port = flow->remote_port };
+static struct underpass_destination_key verdict_key(const struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination_key key = { .ifindex = ifindex, .remote_port = flow->remote_port };
 
         memcpy(key.remote, flow->remote, sizeof(key.remote));
         return key;
 }
 
-int bench_put_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
-                      const struct underpass_verdict *verdict) {
-        struct underpass_verdict_key of = verdict_key(key, ifindex);
+int bench_put_destination(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                      const struct underpass_destination *destination) {
+        struct underpass_destination_key of = verdict_key(key, ifindex);
 
-        return bench_map_update(bench->verdicts, &of, verdict);
+        return bench_map_update(bench->destinations, &of, destination);
 }
 
-void bench_get_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
-                       struct underpass_verdict *ret) {
-        struct underpass_verdict_key of = verdict_key(key, ifindex);
+void bench_get_destination(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                       struct underpass_destination *ret) {
+        struct underpass_destination_key of = verdict_key(key, ifindex);
 
-        if (bench_map_lookup(bench->verdicts, &of, ret) < 0)
-                *ret = (struct underpass_verdict) {};
+        if (bench_map_lookup(bench->destinations, &of, ret) < 0)
+                *ret = (struct underpass_destination) {};
 }
 
 unsigned bench_flows_count(int map) {

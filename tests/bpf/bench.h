@@ -23,15 +23,15 @@ enum bench_program {
         BENCH_EGRESS_RAW,
         BENCH_INGRESS,
         BENCH_INGRESS_RAW,
-        BENCH_HOP,
+        BENCH_SEGMENT,
         BENCH_MERGED, /* looks at no packet, so fuzzers leave it out and those after it */
         BENCH_PROGRAM_COUNT,
 };
 
 enum {
         BENCH_IFINDEX = 1, /* test runs happen on lo, whose link entry is the one of the tests */
-        BENCH_HOP_IFINDEX = 4242,
-        BENCH_MERGE_IFINDEX = 4343,
+        BENCH_SEGMENT_IFINDEX = 4242,
+        BENCH_GRO_IFINDEX = 4343,
         BENCH_SLOT = 7,
         BENCH_COUNTS_MAX = 6,
         BENCH_CPUS_MAX = 1024,
@@ -51,8 +51,8 @@ struct bench {
         int slots;
         int loader;
         int flows;
-        int tries;
-        int verdicts;
+        int half_open;
+        int destinations;
         int counters;
         int cpus;
 };
@@ -75,14 +75,14 @@ void bench_close(struct bench *bench);
 __u64 bench_now(void);
 
 /*
- * Forgets all flows and verdicts, puts all counters to 0, sets the hop, and the link to: slot BENCH_SLOT,
- * mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
+ * Forgets all flows and destinations, puts all counters to 0, sets the segment, and the link to: slot
+ * BENCH_SLOT, mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
  */
 int bench_reset(const struct bench *bench);
 void bench_default_link(struct underpass_link *ret);
 int bench_set_link(const struct bench *bench, const struct underpass_link *link);
 int bench_remove_link(const struct bench *bench);
-int bench_set_hop(const struct bench *bench, __u32 ifindex);
+int bench_set_segment(const struct bench *bench, __u32 ifindex);
 int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot);
 
 /*
@@ -100,8 +100,8 @@ int bench_map_lookup(int map, const void *key, void *ret);
 int bench_map_delete(int map, const void *key);
 int bench_map_next(int map, const void *key, void *ret_key);
 
-/* The context with which packets arrive at the hop, as the egress program leaves it. */
-int bench_hop_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret);
+/* The context with which packets arrive at the segment, as the egress program leaves it. */
+int bench_segment_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret);
 
 /* The flow of a packet as the side sees it that sends it (outgoing) or gets it. */
 void bench_flow_key(const struct frame *frame, bool outgoing, struct underpass_flow_key *ret);
@@ -119,12 +119,12 @@ void bench_tunnelled(struct underpass_flow *ret);
 void bench_silent(struct underpass_flow *ret);
 
 /* What is known about the far end of a flow, on this interface. */
-int bench_put_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
-                      const struct underpass_verdict *verdict);
+int bench_put_destination(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                      const struct underpass_destination *destination);
 
 /* The same; all 0 when nothing is known. */
-void bench_get_verdict(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
-                       struct underpass_verdict *ret);
+void bench_get_destination(const struct bench *bench, const struct underpass_flow_key *key, __u32 ifindex,
+                       struct underpass_destination *ret);
 
 /* How many records a map of flows holds. */
 unsigned bench_flows_count(int map);

@@ -2,7 +2,7 @@
 
 /*
  * Random and mutated packets through the loaded programs. Whatever goes in: it comes out byte for byte as
- * it was, or it is a correct conversion, or (at the hop, or as an ICMP refusal) it is dropped; and the
+ * it was, or it is a correct conversion, or (at the segment, or as an ICMP refusal) it is dropped; and the
  * counters say which.
  *
  *   fuzz-packets [--seconds N] [--seed N]
@@ -29,10 +29,10 @@ static bool run_round(struct fuzzer *fuzzer, struct round *round) {
         round->program = expect_random(&fuzzer->random) % BENCH_MERGED;
         round_wish(round->program, &wish);
         fuzz_make(&fuzzer->random, &wish, &round->before);
-        round->context = round->program == BENCH_HOP ? fuzzer->hop_note : (struct __sk_buff) {};
+        round->context = round->program == BENCH_SEGMENT ? fuzzer->segment_note : (struct __sk_buff) {};
         if (expect_random(&fuzzer->random) % 32 == 0)
                 round->context.gso_size = 1 + expect_random(&fuzzer->random) % FUZZ_MTU;
-        if (round->program == BENCH_HOP && expect_random(&fuzzer->random) % 64 == 0)
+        if (round->program == BENCH_SEGMENT && expect_random(&fuzzer->random) % 64 == 0)
                 round->context.cb[1] = expect_random(&fuzzer->random);
         return round_run(fuzzer, round);
 }
@@ -43,7 +43,7 @@ static bool fuzz(struct fuzzer *fuzzer, unsigned long seconds) {
 
         clock_gettime(CLOCK_MONOTONIC, &end);
         end.tv_sec += (time_t) seconds;
-        EXPECT(bench_hop_context(&fuzzer->bench, 1, &fuzzer->hop_note) == 0);
+        EXPECT(bench_segment_context(&fuzzer->bench, 1, &fuzzer->segment_note) == 0);
         for (;; fuzzer->rounds++) {
                 clock_gettime(CLOCK_MONOTONIC, &now);
                 if (seconds == 0 ? fuzzer->rounds == ROUNDS : now.tv_sec >= end.tv_sec)

@@ -27,7 +27,7 @@ enum {
         CHANGES_MAX = 4,
         PACKETS_MAX = 8,
         WHOLE = 0x80,      /* in the first byte of a packet */
-        FOREIGN = 0x40,    /* no program sent it to the hop */
+        FOREIGN = 0x40,    /* no program sent it to the segmentation device */
         CHANGES_MASK = 3,  /* in the second byte: how many follow, less one */
         MINIMUM = 14,      /* that a packet needs */
 };
@@ -84,7 +84,7 @@ static bool take_round(struct input *input, const struct fuzzer *fuzzer, struct 
                 take_whole(input, &ret->before);
         else if (!take_changed(input, ret->program, head[1] & CHANGES_MASK, &ret->before))
                 return false;
-        ret->context = ret->program == BENCH_HOP && !(head[0] & FOREIGN) ? fuzzer->hop_note :
+        ret->context = ret->program == BENCH_SEGMENT && !(head[0] & FOREIGN) ? fuzzer->segment_note :
                                                                            (struct __sk_buff) {};
         ret->context.gso_size = head[2] == 0xff ? head[3] : 0;
         if (head[4] >= MINIMUM && head[4] < ret->before.length)
@@ -96,7 +96,7 @@ static bool open_once(struct fuzzer *fuzzer) {
         if (fuzzer->bench.cpus != 0)
                 return true;
         return bench_open(&fuzzer->bench) == 0 &&
-               bench_hop_context(&fuzzer->bench, 1, &fuzzer->hop_note) == 0;
+               bench_segment_context(&fuzzer->bench, 1, &fuzzer->segment_note) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

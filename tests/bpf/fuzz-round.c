@@ -31,7 +31,8 @@ static uint64_t counted(const struct round *round, const enum underpass_counter 
 }
 
 static bool in_tunnel(const struct round *round) {
-        return round->flow.state == UNDERPASS_FLOW_TRYING || round->flow.state == UNDERPASS_FLOW_TUNNELLED;
+        return round->flow.state == UNDERPASS_FLOW_HALF_OPEN ||
+               round->flow.state == UNDERPASS_FLOW_TUNNELLED;
 }
 
 /* A packet of ours that is not a first SYN: whether what is known takes it into the tunnel. */
@@ -80,17 +81,17 @@ bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
         return true;
 }
 
-bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round) {
+bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round) {
         static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
         static const enum underpass_counter drops[] = {
-                UNDERPASS_COUNTER_DROP_HOP_FOREIGN, UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED,
-                UNDERPASS_COUNTER_DROP_HOP_HEADER, UNDERPASS_COUNTER_COUNT,
+                UNDERPASS_COUNTER_DROP_FOREIGN, UNDERPASS_COUNTER_DROP_UNSEGMENTED,
+                UNDERPASS_COUNTER_DROP_HEADER, UNDERPASS_COUNTER_COUNT,
         };
         static const enum underpass_counter sent[] = {
                 UNDERPASS_COUNTER_SENT, UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_URGENT_CLEARED,
                 UNDERPASS_COUNTER_COUNT,
         };
-        bool foreign = round->context.cb[1] != fuzzer->hop_note.cb[1];
+        bool foreign = round->context.cb[1] != fuzzer->segment_note.cb[1];
 
         EXPECT_EQUAL(round->verdict, round->protocol == FRAME_TCP && judge_offset_sound(&round->before) &&
                                                      !round->context.gso_size && !foreign ?
@@ -113,7 +114,7 @@ bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round) {
 /* An error about a datagram: dropped, as it refuses a SYN, or turned into one about TCP, or none of ours. */
 static bool judge_quoting(struct fuzzer *fuzzer, const struct round *round) {
         const struct underpass_flow *flow = &round->flow;
-        bool refused = round->quote.refusal && flow->state == UNDERPASS_FLOW_TRYING &&
+        bool refused = round->quote.refusal && flow->state == UNDERPASS_FLOW_HALF_OPEN &&
                        (flow->flags & UNDERPASS_FLOW_OPENED_HERE);
         bool other = refused && round->quote.length >= 16 &&
                      judge_quoted_sequence(&round->before, &round->quote) + 1 != flow->expected;

@@ -33,7 +33,7 @@ struct round {
 struct fuzzer {
         struct bench bench;
         uint64_t random;
-        struct __sk_buff hop_note;
+        struct __sk_buff segment_note;
         struct underpass_link link;
         struct underpass_counters counters;
         unsigned long rounds, converted, dropped, redirected, errors, refused;
@@ -53,5 +53,5 @@ void round_dump(const struct round *round);
 
 /* Each expects that the programs did the right thing and counted it. */
 bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round);
-bool round_judge_hop(struct fuzzer *fuzzer, const struct round *round);
+bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round);
 bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round);

@@ -29,9 +29,9 @@ static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
         static const struct underpass_flow kinds[FUZZ_FLOWS] = {
                 { .state = UNDERPASS_FLOW_TUNNELLED },
                 { .state = UNDERPASS_FLOW_TUNNELLED, .flags = UNDERPASS_FLOW_PLAIN_SYN },
-                { .state = UNDERPASS_FLOW_TRYING, .flags = UNDERPASS_FLOW_OPENED_HERE },
-                { .state = UNDERPASS_FLOW_TRYING },
-                { .state = UNDERPASS_FLOW_TRYING, .flags = UNDERPASS_FLOW_ANSWERED },
+                { .state = UNDERPASS_FLOW_HALF_OPEN, .flags = UNDERPASS_FLOW_OPENED_HERE },
+                { .state = UNDERPASS_FLOW_HALF_OPEN },
+                { .state = UNDERPASS_FLOW_HALF_OPEN, .flags = UNDERPASS_FLOW_ANSWERED },
                 { .state = UNDERPASS_FLOW_WATCHED,
                   .flags = UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_JOIN },
         };
@@ -51,7 +51,7 @@ static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
                 flow.expected = FUZZ_SEQUENCE + 1;
                 flow.sequence = htonl(FUZZ_SEQUENCE);
                 EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? fuzzer->bench.flows :
-                                                                               fuzzer->bench.tries,
+                                                                               fuzzer->bench.half_open,
                                       &key, &flow) == 0);
         }
         return true;
@@ -103,7 +103,7 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
         } else
                 return;
         if (bench_get_flow(fuzzer->bench.flows, &key, &round->flow) < 0 &&
-            bench_get_flow(fuzzer->bench.tries, &key, &round->flow) < 0)
+            bench_get_flow(fuzzer->bench.half_open, &key, &round->flow) < 0)
                 round->flow.state = 0;
 }
 
@@ -124,8 +124,8 @@ void round_wish(enum bench_program program, struct fuzz_wish *ret) {
 }
 
 static bool judge(struct fuzzer *fuzzer, const struct round *round) {
-        if (round->program == BENCH_HOP)
-                return round_judge_hop(fuzzer, round);
+        if (round->program == BENCH_SEGMENT)
+                return round_judge_segment(fuzzer, round);
         return is_ingress(round->program) ? round_judge_ingress(fuzzer, round) :
                                             round_judge_egress(fuzzer, round);
 }

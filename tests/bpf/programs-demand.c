@@ -16,7 +16,7 @@ enum {
 };
 
 #define WATCHED UNDERPASS_FLOW_WATCHED
-#define TRYING UNDERPASS_FLOW_TRYING
+#define HALF_OPEN UNDERPASS_FLOW_HALF_OPEN
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
 #define NOWHERE STORY_NOWHERE
 #define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
@@ -55,15 +55,15 @@ static const struct story answers[] = {
           { WATCHES(2) }, on_demand },
         { "it does not come back: the next connection is tunnelled", false,
           { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE },
-            SYN_FROM(AGAIN, TRYING) },
-          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+            SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "the connection that told of it stays plain", false,
           { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), { .flags = FRAME_ACK | FRAME_PSH },
             STORY_PLAIN(FRAME_ACK, 5, FRAME_OPTIONS_NONE, NOWHERE) },
-          { WATCHES(1), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+          { WATCHES(1), STRIPPED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "another port of that host is another destination", false,
           { SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), STORY_SYN(MPTCP, WATCHED, .their_port = OTHER_PORT) },
-          { WATCHES(2), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+          { WATCHES(2), STRIPPED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "an answer to something else", false,
           { SYN, STORY_PLAIN(STORY_SYN_ACK, STORY_OUR_SEQUENCE, STRIPPED_OPTIONS, WATCHED),
             STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE + 0x10000, STRIPPED_OPTIONS, WATCHED),
@@ -73,12 +73,12 @@ static const struct story answers[] = {
         { "an additional subflow, the option comes back", false, { JOIN_SYN, ANSWER(JOIN, NOWHERE) },
           { WATCHES(1) }, on_demand },
         { "an additional subflow, it does not", false, { JOIN_SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE) },
-          { WATCHES(1), STRIPPED(1) }, on_demand, .verdict = STORY_STRIPPED },
+          { WATCHES(1), STRIPPED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "a refused connection is refused", false, { SYN, RESET(NOWHERE), SYN_FROM(AGAIN, WATCHED) },
           { WATCHES(2) }, on_demand },
         { "a refused subflow: the peer has seen no MPTCP", false,
-          { JOIN_SYN, RESET(NOWHERE), STORY_SYN(JOIN, TRYING, .our_port = AGAIN) },
-          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+          { JOIN_SYN, RESET(NOWHERE), STORY_SYN(JOIN, HALF_OPEN, .our_port = AGAIN) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "a forged refusal", false,
           { JOIN_SYN, STORY_PLAIN(FRAME_RST | FRAME_ACK, STORY_OUR_SEQUENCE, FRAME_OPTIONS_NONE, WATCHED),
             STORY_PLAIN(FRAME_RST, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, WATCHED) },
@@ -86,12 +86,12 @@ static const struct story answers[] = {
 };
 
 static const struct story silence[] = {
-        { "SYNs with the option are swallowed", false, { SYN, SYN, SYN, SYN, SYN_FROM(AGAIN, TRYING) },
-          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .verdict = STORY_STRIPPED },
+        { "SYNs with the option are swallowed", false, { SYN, SYN, SYN, SYN, SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "two of them prove nothing", false, { SYN, SYN, SYN_FROM(AGAIN, WATCHED) }, { WATCHES(2) },
           on_demand },
         { "of a subflow", false, { JOIN_SYN, JOIN_SYN, JOIN_SYN }, { WATCHES(1), STRIPPED(1) }, on_demand,
-          .verdict = STORY_STRIPPED },
+          .destination = STORY_STRIPPED },
         { "the kernel takes the option out by itself", false,
           { SYN, SYN, STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false),
             ANSWER(STRIPPED_OPTIONS, NOWHERE) },
@@ -102,32 +102,32 @@ static const struct story silence[] = {
           { WATCHES(2) }, on_demand },
         { "always, from now on: this one stays plain", false,
           { SYN, STORY_SYN(MPTCP, WATCHED, .tweak = always),
-            STORY_SYN(MPTCP, TRYING, .our_port = AGAIN, .tweak = always) },
+            STORY_SYN(MPTCP, HALF_OPEN, .our_port = AGAIN, .tweak = always) },
           { WATCHES(1), OPENED(1) }, on_demand },
 };
 
 static const struct story known[] = {
         { "known as stripped", false,
-          { STORY_OUR_SYN(TRYING), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { STORY_OUR_SYN(HALF_OPEN), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { OPENED(1), { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, 1 }, { UNDERPASS_COUNTER_RECEIVED, 1 } },
-          on_demand, .stripped_seconds = 60, .verdict = STORY_STRIPPED },
+          on_demand, .stripped_seconds = 60, .destination = STORY_STRIPPED },
         { "not any more: found out again", false, { SYN }, { WATCHES(1) }, on_demand,
           .stripped_seconds = -1 },
         { "of another interface", false, { SYN }, { WATCHES(1) }, on_demand, .stripped_seconds = 60,
           .elsewhere = true },
         { "stripped, and no UDP either", false,
-          { STORY_OUR_SYN(TRYING), STORY_OUR_SYN(TRYING), STORY_OUR_SYN(NOWHERE),
+          { STORY_OUR_SYN(HALF_OPEN), STORY_OUR_SYN(HALF_OPEN), STORY_OUR_SYN(NOWHERE),
             SYN_FROM(AGAIN, NOWHERE) },
           { OPENED(2), { UNDERPASS_COUNTER_FALLBACK_SILENCE, 1 }, { UNDERPASS_COUNTER_PLAIN_BLOCKED, 1 } },
-          on_demand, .stripped_seconds = 60, .verdict = STORY_STRIPPED | STORY_BLOCKED },
+          on_demand, .stripped_seconds = 60, .destination = STORY_STRIPPED | STORY_BLOCKED },
         { "stripped, and known that there is no UDP", false, { STORY_OUR_SYN(NOWHERE) },
           { { UNDERPASS_COUNTER_PLAIN_BLOCKED, 1 } }, on_demand, .stripped_seconds = 60,
-          .blocked_seconds = 60, .verdict = STORY_STRIPPED | STORY_BLOCKED },
+          .blocked_seconds = 60, .destination = STORY_STRIPPED | STORY_BLOCKED },
         { "a SYN without the option", false,
           { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand },
         { "the same, to where it is stripped", false,
           { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand,
-          .stripped_seconds = 60, .verdict = STORY_STRIPPED },
+          .stripped_seconds = 60, .destination = STORY_STRIPPED },
 };
 
 static const struct story watched[] = {
@@ -139,7 +139,7 @@ static const struct story watched[] = {
           { SYN, UNTOUCHED(STORY_SYN_ACK, NEXT_SEQUENCE), UNTOUCHED(FRAME_ACK, NEXT_SEQUENCE),
             UNTOUCHED(FRAME_SYN, 0), UNTOUCHED(FRAME_RST, 0), ANSWER(STRIPPED_OPTIONS, NOWHERE) },
           { WATCHES(1), STRIPPED(1), { UNDERPASS_COUNTER_PASS_PORT, 1 } }, on_demand,
-          .verdict = STORY_STRIPPED },
+          .destination = STORY_STRIPPED },
         { "ICMP errors about datagrams neither", false,
           { SYN, STORY_ERROR(STORY_REFUSED, STORY_UNTOUCHED, WATCHED),
             STORY_ERROR(STORY_TOO_BIG, STORY_UNTOUCHED, WATCHED),

@@ -2,7 +2,7 @@
 
 /*
  * The egress programs: which SYNs leave in the tunnel, what stays plain, and that a packet is never changed
- * on its way to the hop.
+ * on its way to the segmentation device.
  *
  * Room: bench.h. Every case runs with and without Ethernet header.
  */
@@ -30,15 +30,15 @@ struct egress_case {
         void (*tweak)(struct underpass_link *link);
         struct bench_count counts[BENCH_COUNTS_MAX];
         __u32 verdict;
-        unsigned tries; /* records afterwards */
+        unsigned half_open; /* records afterwards */
         bool no_link;
-        bool no_hop;
+        bool no_segment;
 };
 
 #define SYN_MPTCP .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP
 #define EXTENSIONS(...)                                                                                     \
         .ipv6 = true, .extensions = { __VA_ARGS__ }, .extensions_count = sizeof((uint8_t[]){ __VA_ARGS__ })
-#define TAKEN .verdict = BENCH_REDIRECT, .tries = 1, .counts = { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 } }
+#define TAKEN .verdict = BENCH_REDIRECT, .half_open = 1, .counts = { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 } }
 #define PLAIN .verdict = BENCH_NEXT
 #define FRAGMENT .verdict = BENCH_NEXT, .counts = { { UNDERPASS_COUNTER_PASS_FRAGMENT, 1 } }
 
@@ -181,10 +181,10 @@ static const struct egress_case cases[] = {
         { "link without profile", { SYN_MPTCP }, PLAIN, .no_link = true },
         { "no hop",
           { SYN_MPTCP },
-          .no_hop = true,
+          .no_segment = true,
           .verdict = BENCH_DROP,
-          .tries = 1,
-          .counts = { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, { UNDERPASS_COUNTER_DROP_NO_HOP, 1 } } },
+          .half_open = 1,
+          .counts = { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, { UNDERPASS_COUNTER_DROP_NO_DEVICE, 1 } } },
         { "ACK of no flow", { .flags = FRAME_ACK, .payload = 1000 }, PLAIN },
         { "SYN-ACK of no flow", { .flags = FRAME_SYN | FRAME_ACK, .options = FRAME_OPTIONS_MPTCP }, PLAIN },
         { "UDP to the port", { .udp = true, SYN_MPTCP }, PLAIN },
@@ -224,8 +224,8 @@ static const struct egress_case cases[] = {
 };
 
 /*
- * Behind the hop's Ethernet header, if it had to be given one, the packet is what it was, and the note tells
- * where it belongs.
+ * Behind the segmentation device's Ethernet header, if it had to be given one, the packet is what it was,
+ * and the note tells where it belongs.
  */
 static bool handed_over(const struct frame *before, const struct frame *after, const struct frame_spec *spec,
                         const struct __sk_buff *context) {
@@ -253,8 +253,8 @@ static bool run_case(struct bench *bench, const struct egress_case *test, bool r
         if (test->tweak)
                 test->tweak(&link);
         EXPECT((test->no_link ? bench_remove_link(bench) : bench_set_link(bench, &link)) == 0);
-        if (test->no_hop)
-                EXPECT(bench_set_hop(bench, 0) == 0);
+        if (test->no_segment)
+                EXPECT(bench_set_segment(bench, 0) == 0);
         spec.raw = raw;
         frame_build(&spec, &before);
         after = before;
@@ -262,7 +262,7 @@ static bool run_case(struct bench *bench, const struct egress_case *test, bool r
                0);
         EXPECT_EQUAL(verdict, test->verdict);
         EXPECT(bench_counted(bench, test->counts));
-        EXPECT_EQUAL(bench_flows_count(bench->tries), test->tries);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), test->half_open);
         EXPECT_EQUAL(bench_flows_count(bench->flows), 0);
         if (verdict == BENCH_REDIRECT)
                 return handed_over(&before, &after, &spec, &context);

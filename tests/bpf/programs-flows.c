@@ -18,10 +18,10 @@
 #define OUR_SEQUENCE STORY_OUR_SEQUENCE
 #define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
 #define NOWHERE STORY_NOWHERE
-#define TRYING UNDERPASS_FLOW_TRYING
+#define HALF_OPEN UNDERPASS_FLOW_HALF_OPEN
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
-#define OUR_SYN STORY_OUR_SYN(TRYING)
-#define OUR_SYN_ACK STORY_OUR_SYN_ACK(TRYING)
+#define OUR_SYN STORY_OUR_SYN(HALF_OPEN)
+#define OUR_SYN_ACK STORY_OUR_SYN_ACK(HALF_OPEN)
 #define PEER_SYN STORY_PEER_SYN
 #define PEER STORY_PEER
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
@@ -37,21 +37,22 @@ static const struct story stories[] = {
           { OPENED(1), ESTABLISHED(1), RECEIVED(1) } },
         { "client: acknowledgments beside it",
           false,
-          { OUR_SYN, PEER(SYN_ACK, OUR_SEQUENCE, TRYING), PEER(SYN_ACK, NEXT_SEQUENCE + 0x10000, TRYING),
-            PEER(FRAME_ACK, 0x80000000, TRYING), PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { OUR_SYN, PEER(SYN_ACK, OUR_SEQUENCE, HALF_OPEN),
+            PEER(SYN_ACK, NEXT_SEQUENCE + 0x10000, HALF_OPEN), PEER(FRAME_ACK, 0x80000000, HALF_OPEN),
+            PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { OPENED(1), ESTABLISHED(1), RECEIVED(4) } },
         { "client: RST proves nothing",
           false,
-          { OUR_SYN, PEER(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, TRYING),
-            PEER(FRAME_RST, NEXT_SEQUENCE, TRYING) },
+          { OUR_SYN, PEER(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, HALF_OPEN),
+            PEER(FRAME_RST, NEXT_SEQUENCE, HALF_OPEN) },
           { OPENED(1), RECEIVED(2) } },
         { "client: a SYN without ACK proves nothing",
           false,
-          { OUR_SYN, PEER(FRAME_SYN, NEXT_SEQUENCE, TRYING) },
+          { OUR_SYN, PEER(FRAME_SYN, NEXT_SEQUENCE, HALF_OPEN) },
           { OPENED(1), RECEIVED(1) } },
         { "client: our own ACK proves nothing",
           false,
-          { OUR_SYN, { .flags = FRAME_ACK, .acknowledgment = NEXT_SEQUENCE, .state = TRYING } },
+          { OUR_SYN, { .flags = FRAME_ACK, .acknowledgment = NEXT_SEQUENCE, .state = HALF_OPEN } },
           { OPENED(1) } },
         { "client: SYN repeated",
           false,
@@ -59,7 +60,7 @@ static const struct story stories[] = {
           { OPENED(3), ESTABLISHED(1), RECEIVED(1) } },
         { "client: plain SYN-ACK changes nothing",
           false,
-          { OUR_SYN, PLAIN(SYN_ACK, TRYING) },
+          { OUR_SYN, PLAIN(SYN_ACK, HALF_OPEN) },
           { OPENED(1) } },
         { "client: ports used again, tunnelled",
           false,
@@ -84,23 +85,23 @@ static const struct story stories[] = {
           { ACCEPTED(1), ESTABLISHED(1), RECEIVED(3) } },
         { "server: ACK before our SYN-ACK",
           true,
-          { PEER_SYN, PEER(FRAME_ACK, NEXT_SEQUENCE, TRYING), PEER(FRAME_ACK, 0, TRYING),
-            PEER(FRAME_ACK, 1, TRYING) },
+          { PEER_SYN, PEER(FRAME_ACK, NEXT_SEQUENCE, HALF_OPEN), PEER(FRAME_ACK, 0, HALF_OPEN),
+            PEER(FRAME_ACK, 1, HALF_OPEN) },
           { ACCEPTED(1), RECEIVED(4) } },
         { "server: wrong ACK, then the right one",
           true,
-          { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_ACK, OUR_SEQUENCE, TRYING),
+          { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_ACK, OUR_SEQUENCE, HALF_OPEN),
             PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { ACCEPTED(1), ESTABLISHED(1), RECEIVED(3) } },
         { "server: RST proves nothing",
           true,
-          { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, TRYING) },
+          { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, HALF_OPEN) },
           { ACCEPTED(1), RECEIVED(2) } },
         { "server: our RST is no SYN-ACK",
           true,
           { PEER_SYN,
-            { .flags = FRAME_RST | FRAME_ACK, .state = TRYING },
-            PEER(FRAME_ACK, NEXT_SEQUENCE, TRYING) },
+            { .flags = FRAME_RST | FRAME_ACK, .state = HALF_OPEN },
+            PEER(FRAME_ACK, NEXT_SEQUENCE, HALF_OPEN) },
           { ACCEPTED(1), RECEIVED(2) } },
         { "server: plain SYN ends a half-open flow",
           true,
@@ -108,8 +109,8 @@ static const struct story stories[] = {
           { ACCEPTED(1), RECEIVED(1) } },
         { "server: half-open, plain ACK and RST",
           true,
-          { PEER_SYN, OUR_SYN_ACK, PLAIN(FRAME_ACK, TRYING), PLAIN(FRAME_RST, TRYING),
-            PLAIN(SYN_ACK, TRYING) },
+          { PEER_SYN, OUR_SYN_ACK, PLAIN(FRAME_ACK, HALF_OPEN), PLAIN(FRAME_RST, HALF_OPEN),
+            PLAIN(SYN_ACK, HALF_OPEN) },
           { ACCEPTED(1), RECEIVED(1) } },
         { "server: plain SYN leaves an established flow",
           true,
@@ -150,14 +151,14 @@ static bool test_record(void *context) {
         story_build(&story, &steps[0], false, false, &frame);
         bench_flow_key(&frame, false, &key);
         EXPECT(story_run_step(bench, &story, &steps[0], false, false));
-        EXPECT(story_state(bench, &key, &flow) == TRYING);
+        EXPECT(story_state(bench, &key, &flow) == HALF_OPEN);
         EXPECT_EQUAL(flow.flags, 0);
         EXPECT_EQUAL(flow.slot, BENCH_SLOT);
         EXPECT_EQUAL(flow.ifindex, BENCH_IFINDEX);
         EXPECT_EQUAL(flow.received, 1);
         EXPECT(flow.opened_ns > 0 && flow.seen_ns >= flow.opened_ns);
         EXPECT(story_run_step(bench, &story, &steps[1], false, false));
-        EXPECT(story_state(bench, &key, &flow) == TRYING);
+        EXPECT(story_state(bench, &key, &flow) == HALF_OPEN);
         EXPECT_EQUAL(flow.flags, UNDERPASS_FLOW_ANSWERED);
         EXPECT_EQUAL(flow.expected, NEXT_SEQUENCE);
         EXPECT_EQUAL(flow.sent, 1);
@@ -183,7 +184,7 @@ static bool test_flood(void *context) {
         EXPECT(story_run(bench, established, false, false));
         story_build(established, &established->steps[0], false, false, &frame);
         bench_flow_key(&frame, true, &key);
-        for (unsigned i = 0; i < 2 * UNDERPASS_TRIES_MAX; i++) {
+        for (unsigned i = 0; i < 2 * UNDERPASS_HALF_OPEN_MAX; i++) {
                 struct frame_spec spec = {
                         .from = FRAME_REMOTE,
                         .udp = true,
@@ -200,7 +201,7 @@ static bool test_flood(void *context) {
                 EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
                 EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
         }
-        EXPECT(bench_flows_count(bench->tries) <= UNDERPASS_TRIES_MAX);
+        EXPECT(bench_flows_count(bench->half_open) <= UNDERPASS_HALF_OPEN_MAX);
         EXPECT_EQUAL(bench_flows_count(bench->flows), 1);
         EXPECT_EQUAL(story_state(bench, &key, &flow), TUNNELLED);
         return true;

@@ -51,7 +51,7 @@ static bool prepare(struct bench *bench, const struct error_case *test, const st
         if (test->flow)
                 test->flow(&flow);
         bench_flow_key(about, true, &key);
-        EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->tries, &key,
+        EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open, &key,
                               &flow) == 0);
         return true;
 }

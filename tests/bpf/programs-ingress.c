@@ -263,7 +263,7 @@ static bool run_case(struct bench *bench, const struct ingress_case *test, bool 
                 return false;
         }
         EXPECT_EQUAL(bench_flows_count(bench->flows), test->flow);
-        EXPECT_EQUAL(bench_flows_count(bench->tries), test->converted && !test->flow);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), test->converted && !test->flow);
         return true;
 }
 
@@ -308,7 +308,7 @@ static bool test_foreign(void *context) {
                 EXPECT_EQUAL(verdict, BENCH_NEXT);
                 EXPECT(frame_equal(&before, &after));
         }
-        EXPECT_EQUAL(bench_flows_count(bench->tries), 0);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), 0);
         return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {});
 }
 
@@ -334,7 +334,7 @@ static bool test_cut_off(void *context) {
                         EXPECT(bench_run(bench, BENCH_INGRESS, false, &after, NULL, &verdict) == 0);
                         EXPECT_EQUAL(verdict, BENCH_NEXT);
                         EXPECT(frame_equal(&before, &after));
-                        EXPECT_EQUAL(bench_flows_count(bench->tries), 0);
+                        EXPECT_EQUAL(bench_flows_count(bench->half_open), 0);
                 }
         }
         return true;

@@ -68,7 +68,7 @@ static void could_speak(int socket) {
 
 static const struct keepalive_case cases[] = {
         { "tunnelled", UNDERPASS_FLOW_TUNNELLED, SECONDS, .idle = SECONDS, .interval = SECONDS },
-        { "half-open", UNDERPASS_FLOW_TRYING, SECONDS, .idle = SECONDS, .interval = SECONDS },
+        { "half-open", UNDERPASS_FLOW_HALF_OPEN, SECONDS, .idle = SECONDS, .interval = SECONDS },
         { "watched", UNDERPASS_FLOW_WATCHED, SECONDS, .idle = UNTOUCHED },
         { "none of ours", 0, SECONDS, .idle = UNTOUCHED },
         { "switched off", UNDERPASS_FLOW_TUNNELLED, 0, .idle = UNTOUCHED },
@@ -111,7 +111,8 @@ static bool put_flows(struct bench *bench, const struct keepalive_case *test, bo
                 bench_flow_key(&frame, true, &key);
                 bench_tunnelled(&flow);
                 flow.state = test->state;
-                EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->tries,
+                EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows :
+                                                                                bench->half_open,
                                       &key, &flow) == 0);
         }
         return true;

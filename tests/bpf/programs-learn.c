@@ -108,7 +108,7 @@ static bool put_watched(struct bench *bench, const struct underpass_flow_key *ke
         bench_tunnelled(&flow);
         flow.state = UNDERPASS_FLOW_WATCHED;
         flow.flags = UNDERPASS_FLOW_OPENED_HERE;
-        EXPECT(bench_put_flow(bench->tries, key, &flow) == 0);
+        EXPECT(bench_put_flow(bench->half_open, key, &flow) == 0);
         return true;
 }
 
@@ -160,7 +160,7 @@ static bool run_case(struct bench *bench, const struct connection *connection, c
         EXPECT_EQUAL(verdict, BENCH_NEXT);
         EXPECT(bench_counted(bench, counts));
         EXPECT_EQUAL(bench_flows_count(bench->flows), test->learnt);
-        EXPECT_EQUAL(bench_flows_count(bench->tries), test->watched && !test->learnt);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), test->watched && !test->learnt);
         if (!test->learnt) {
                 EXPECT(frame_equal(&frame, &before));
                 return true;
@@ -300,7 +300,7 @@ static bool run_silent(struct bench *bench, const struct silent_case *test, bool
         EXPECT_EQUAL(frame.data[frame.protocol], test->converted ? FRAME_TCP : FRAME_UDP);
         if (!test->converted)
                 EXPECT(frame_equal(&frame, &before));
-        EXPECT_EQUAL(bench_flows_count(bench->tries), test->accepted);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), test->accepted);
         EXPECT_EQUAL(bench_flows_count(bench->flows), !test->accepted);
         return bench_counted(bench, counts);
 }

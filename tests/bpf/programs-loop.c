@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The whole way: what one side sends goes through egress and hop, and through ingress on the other side.
+ * The whole way: what one side sends goes through egress and segment, and through ingress on the other side.
  * What comes out must be the TCP packet that went in. Both sides share the maps here; their records differ
  * by what is local and what is remote.
  *
@@ -27,7 +27,7 @@ static bool cross(struct bench *bench, const struct frame *sent, struct frame *r
         EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT(frame_equal(&frame, sent));
-        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &context, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &context, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         *ret_wire = frame;
         EXPECT_EQUAL(frame.data[frame.protocol], FRAME_UDP);
@@ -115,7 +115,7 @@ static bool test_connections(void *context) {
         for (unsigned i = 0; i < CONNECTIONS; i++)
                 EXPECT(run_connection(bench, &random, (uint16_t) (30000 + i), &urgent));
         EXPECT(urgent > 0);
-        EXPECT_EQUAL(bench_flows_count(bench->tries), 0);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), 0);
         EXPECT_EQUAL(bench_flows_count(bench->flows), 2 * CONNECTIONS);
         struct underpass_counters counters, expected = {
                 .value = {

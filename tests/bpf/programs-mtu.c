@@ -93,7 +93,7 @@ static bool tell(struct bench *bench, const struct mtu_case *test) {
         return true;
 }
 
-/* Our SYN at the hop, and the peer's SYN-ACK. */
+/* Our SYN at the segment, and the peer's SYN-ACK. */
 static bool syns_say(struct bench *bench, bool ipv6, uint16_t mss) {
         struct frame_spec ours = { .ipv6 = ipv6, .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP };
         struct frame_spec theirs = { .ipv6 = ipv6, .udp = true, .from = FRAME_REMOTE,
@@ -104,7 +104,7 @@ static bool syns_say(struct bench *bench, bool ipv6, uint16_t mss) {
 
         frame_build(&ours, &frame);
         EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
-        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &context, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &context, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT_EQUAL(frame_get16(frame.data + frame.layer4 + MSS_AT), mss);
         EXPECT_EQUAL(frame_layer4_sum(&frame), 0xffff);
@@ -118,11 +118,11 @@ static bool syns_say(struct bench *bench, bool ipv6, uint16_t mss) {
 
 static bool run_case(struct bench *bench, const struct mtu_case *test) {
         struct underpass_flow_key key;
-        struct underpass_verdict known;
+        struct underpass_destination known;
 
         EXPECT(prepare(bench, test, &key));
         EXPECT(tell(bench, test));
-        bench_get_verdict(bench, &key, BENCH_IFINDEX, &known);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         EXPECT_EQUAL(known.mtu, test->known ? test->mtu & (test->ipv6 ? ~0U : 0xffff) : 0);
         EXPECT_EQUAL(known.mtu_until_ns > bench_now(), test->known);
         EXPECT(known.mtu_until_ns <= bench_now() + UNDERPASS_PATH_MTU_SECONDS * 1000000000ULL);
@@ -146,7 +146,7 @@ static bool test_time(void *context) {
         struct mtu_case test = { NULL, false, 1400, SEQUENCE, WHOLE, 1440, false, 1360, true };
         struct bench *bench = context;
         struct underpass_flow_key key;
-        struct underpass_verdict known;
+        struct underpass_destination known;
 
         EXPECT(prepare(bench, &test, &key));
         EXPECT(tell(bench, &test));
@@ -156,9 +156,9 @@ static bool test_time(void *context) {
 
         EXPECT(prepare(bench, &test, &key));
         EXPECT(tell(bench, &test));
-        bench_get_verdict(bench, &key, BENCH_IFINDEX, &known);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         known.mtu_until_ns = bench_now() - 1000000000;
-        EXPECT(bench_put_verdict(bench, &key, BENCH_IFINDEX, &known) == 0);
+        EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &known) == 0);
         EXPECT(syns_say(bench, false, 1440));
         return true;
 }

@@ -39,10 +39,10 @@ static const struct part_case cases[] = {
         { "egress, IPv6", BENCH_EGRESS, { OURS(.ipv6 = true) }, false },
         { "egress, SYN", BENCH_EGRESS, { SYN }, false },
         { "egress, SYN, IPv6 extension", BENCH_EGRESS, { SYN, EXTENSION }, false },
-        { "hop", BENCH_HOP, { OURS(.ipv6 = false) }, false },
-        { "hop, SYN", BENCH_HOP, { SYN }, false },
-        { "hop, SYN, IPv4 options", BENCH_HOP, { SYN, .ipv4_options = 8 }, false },
-        { "hop, SYN, IPv6 extension", BENCH_HOP, { SYN, EXTENSION }, false },
+        { "hop", BENCH_SEGMENT, { OURS(.ipv6 = false) }, false },
+        { "hop, SYN", BENCH_SEGMENT, { SYN }, false },
+        { "hop, SYN, IPv4 options", BENCH_SEGMENT, { SYN, .ipv4_options = 8 }, false },
+        { "hop, SYN, IPv6 extension", BENCH_SEGMENT, { SYN, EXTENSION }, false },
         { "ingress", BENCH_INGRESS, { OURS(THEIRS) }, false },
         { "ingress, IPv6", BENCH_INGRESS, { OURS(THEIRS), .ipv6 = true }, false },
         { "ingress, SYN", BENCH_INGRESS, { SYN, THEIRS, .source_port = 50000, .dest_port = 443 }, false },
@@ -84,7 +84,7 @@ static bool run(struct bench *bench, const struct part_case *test, const struct 
         struct __sk_buff context = {};
 
         EXPECT(prepare(bench, test, ret));
-        if (test->program == BENCH_HOP)
+        if (test->program == BENCH_SEGMENT)
                 context = *note;
         context.data_end = linear;
         *ret_error = bench_run(bench, test->program, false, ret, &context, ret_verdict);
@@ -95,10 +95,10 @@ static bool run_case(struct bench *bench, const struct part_case *test, const st
                      unsigned *cut) {
         struct underpass_counters whole_counters, counters;
         struct frame whole, parts;
-        __u32 whole_verdict, verdict;
+        __u32 whole_destination, verdict;
         int r;
 
-        EXPECT(run(bench, test, note, 0, &whole, &whole_verdict, &r));
+        EXPECT(run(bench, test, note, 0, &whole, &whole_destination, &r));
         EXPECT_EQUAL((unsigned) -r, 0);
         EXPECT(bench_counters(bench, BENCH_SLOT, &whole_counters) == 0);
         for (unsigned linear = ETHERNET_LENGTH; linear < LINEAR_MAX && linear < whole.length; linear++) {
@@ -106,7 +106,7 @@ static bool run_case(struct bench *bench, const struct part_case *test, const st
                 if (r == -EINVAL)
                         continue; /* this kernel, or too few bytes for it */
                 EXPECT_EQUAL((unsigned) -r, 0);
-                EXPECT_EQUAL(verdict, whole_verdict);
+                EXPECT_EQUAL(verdict, whole_destination);
                 EXPECT(bench_counters(bench, BENCH_SLOT, &counters) == 0);
                 EXPECT(memcmp(&counters, &whole_counters, sizeof(counters)) == 0);
                 EXPECT(frame_equal(&parts, &whole));
@@ -119,7 +119,7 @@ int programs_parts(struct bench *bench) {
         struct __sk_buff note;
         unsigned cut = 0;
 
-        if (bench_hop_context(bench, 0, &note) < 0) {
+        if (bench_segment_context(bench, 0, &note) < 0) {
                 printf("FAIL  parts: no packet at the hop\n");
                 return 1;
         }

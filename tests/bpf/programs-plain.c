@@ -22,7 +22,7 @@ enum {
         IPV6_LENGTH = 40,
 };
 
-#define TRYING UNDERPASS_FLOW_TRYING
+#define HALF_OPEN UNDERPASS_FLOW_HALF_OPEN
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
 #define NOWHERE STORY_NOWHERE
 #define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
@@ -31,7 +31,7 @@ enum {
 #define RECEIVED(number) { UNDERPASS_COUNTER_RECEIVED, (number) }
 #define SIGNED(number) { UNDERPASS_COUNTER_PASS_SIGNED, (number) }
 #define HANDSHAKE                                                                                           \
-        STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED)
+        STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED)
 #define HANDSHAKE_COUNTS ACCEPTED(1), ESTABLISHED(1)
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
 #define OURS(kind, after) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after) }
@@ -63,39 +63,39 @@ static const struct story plain_syns[] = {
             STORY_OUR_SYN_ACK(TUNNELLED) },
           { HANDSHAKE_COUNTS, RECEIVED(2) } },
         { "half-open: the peer has given up UDP", true,
-          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), PLAIN(FRAME_SYN, NOWHERE),
+          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), PLAIN(FRAME_SYN, NOWHERE),
             STORY_OUR_SYN_ACK(NOWHERE) },
           { ACCEPTED(1), RECEIVED(1) } },
         { "of a client: an opening of both sides at once", false,
-          { STORY_OUR_SYN(TRYING), PLAIN(FRAME_SYN, TRYING),
+          { STORY_OUR_SYN(HALF_OPEN), PLAIN(FRAME_SYN, HALF_OPEN),
             STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(1) } },
         { "both sides at once, over UDP", false,
-          { STORY_OUR_SYN(TRYING), STORY_PEER(FRAME_SYN, 0, TRYING), STORY_OUR_SYN_ACK(TRYING),
+          { STORY_OUR_SYN(HALF_OPEN), STORY_PEER(FRAME_SYN, 0, HALF_OPEN), STORY_OUR_SYN_ACK(HALF_OPEN),
             STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(2) } },
 };
 
 static const struct story beside[] = {
         { "a forged SYN over UDP beside a plain connection", true,
-          { OURS(FRAME_ACK, NOWHERE), STORY_PEER_SYN, OURS_PLAIN(FRAME_ACK, TRYING),
-            OURS_PLAIN(FRAME_ACK | FRAME_PSH, TRYING), OURS_PLAIN(FRAME_FIN | FRAME_ACK, TRYING),
-            OURS_PLAIN(FRAME_RST, TRYING), OURS_PLAIN(FRAME_RST | FRAME_ACK, TRYING) },
+          { OURS(FRAME_ACK, NOWHERE), STORY_PEER_SYN, OURS_PLAIN(FRAME_ACK, HALF_OPEN),
+            OURS_PLAIN(FRAME_ACK | FRAME_PSH, HALF_OPEN), OURS_PLAIN(FRAME_FIN | FRAME_ACK, HALF_OPEN),
+            OURS_PLAIN(FRAME_RST, HALF_OPEN), OURS_PLAIN(FRAME_RST | FRAME_ACK, HALF_OPEN) },
           { ACCEPTED(1), RECEIVED(1) } },
         { "a refusal of it goes the way it came", true,
-          { STORY_PEER_SYN, { .flags = FRAME_RST | FRAME_ACK, .state = TRYING } },
+          { STORY_PEER_SYN, { .flags = FRAME_RST | FRAME_ACK, .state = HALF_OPEN } },
           { ACCEPTED(1), RECEIVED(1) } },
         { "data before the handshake is done (Fast Open)", true,
-          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(TRYING), OURS(FRAME_ACK | FRAME_PSH, TRYING),
+          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), OURS(FRAME_ACK | FRAME_PSH, HALF_OPEN),
             STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { ACCEPTED(1), ESTABLISHED(1), RECEIVED(2) } },
 };
 
 static const struct story crossing[] = {
         { "both sides open at once: two SYNs, then two SYN-ACKs", false,
-          { STORY_OUR_SYN(TRYING),
-            { .incoming = true, .flags = FRAME_SYN, .sequence = STORY_PEER_SEQUENCE, .state = TRYING },
-            { .flags = STORY_SYN_ACK, .sequence = STORY_OUR_SEQUENCE, .state = TRYING },
+          { STORY_OUR_SYN(HALF_OPEN),
+            { .incoming = true, .flags = FRAME_SYN, .sequence = STORY_PEER_SEQUENCE, .state = HALF_OPEN },
+            { .flags = STORY_SYN_ACK, .sequence = STORY_OUR_SEQUENCE, .state = HALF_OPEN },
             STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(2) } },
 };
@@ -107,7 +107,7 @@ static const struct story signatures[] = {
           { STORY_SYN(FRAME_OPTIONS_AO, NOWHERE, .incoming = false), OURS(FRAME_ACK, NOWHERE) },
           { SIGNED(1) } },
         { "a signed SYN ends what was known", false,
-          { STORY_OUR_SYN(TRYING), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
+          { STORY_OUR_SYN(HALF_OPEN), STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
             { .flags = FRAME_SYN, .sequence = 3, .options = FRAME_OPTIONS_AO } },
           { { UNDERPASS_COUNTER_FLOWS_OPENED, 1 }, ESTABLISHED(1), RECEIVED(1), SIGNED(1) } },
         { "TCP-MD5 over UDP", true,
@@ -152,10 +152,10 @@ static bool prepare(struct bench *bench, const struct frame *frame, bool outgoin
         return true;
 }
 
-/* On its way to the hop it is taken for what it is; the hop segments, so no packet without a length comes
- * behind it, and none comes from the wire. */
+/* On its way to the segmentation device it is taken for what it is; the segmentation device segments, so
+ * no packet without a length comes behind it, and none comes from the wire. */
 static bool test_jumbo(void *context) {
-        static const struct bench_count dropped[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_HEADER,
+        static const struct bench_count dropped[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HEADER,
                                                                         1 } };
         static const struct bench_count length[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_PASS_LENGTH, 1 } };
         struct frame_spec spec = { .flags = FRAME_ACK, .payload = 1000, .ipv6 = true,
@@ -181,7 +181,7 @@ static bool test_jumbo(void *context) {
                 EXPECT(memcmp(after.data + after.length - before.length, before.data, before.length) == 0);
                 EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {}));
                 memcpy(segment.cb, note.cb, sizeof(segment.cb));
-                EXPECT(bench_run(bench, BENCH_HOP, false, &after, &segment, &verdict) == 0);
+                EXPECT(bench_run(bench, BENCH_SEGMENT, false, &after, &segment, &verdict) == 0);
                 EXPECT_EQUAL(verdict, BENCH_DROP);
                 EXPECT(bench_counted(bench, dropped));
 

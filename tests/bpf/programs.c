@@ -9,7 +9,7 @@
 int programs_packets(struct bench *bench) {
         int failed = programs_egress(bench);
 
-        failed += programs_hop(bench);
+        failed += programs_segment(bench);
         failed += programs_ingress(bench);
         failed += programs_flows(bench);
         failed += programs_fallback(bench);
@@ -18,6 +18,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_mtu(bench);
         failed += programs_plain(bench);
         failed += programs_parts(bench);
-        failed += programs_merge(bench);
+        failed += programs_gro(bench);
         return failed + programs_loop(bench);
 }

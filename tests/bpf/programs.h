@@ -12,7 +12,7 @@
 int programs_packets(struct bench *bench);
 
 int programs_egress(struct bench *bench);
-int programs_hop(struct bench *bench);
+int programs_segment(struct bench *bench);
 int programs_ingress(struct bench *bench);
 int programs_flows(struct bench *bench);
 int programs_fallback(struct bench *bench);
@@ -21,12 +21,12 @@ int programs_icmp(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_plain(struct bench *bench);
 int programs_parts(struct bench *bench);
-int programs_merge(struct bench *bench);
+int programs_gro(struct bench *bench);
 
 int programs_loop(struct bench *bench);
 
 /* Only in the kernel. */
-int programs_early(struct bench *bench);
+int programs_xdp(struct bench *bench);
 
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);

@@ -104,7 +104,7 @@ uint8_t story_state(const struct bench *bench, const struct underpass_flow_key *
                     struct underpass_flow *ret) {
         if (bench_get_flow(bench->flows, key, ret) == 0)
                 return ret->state;
-        return bench_get_flow(bench->tries, key, ret) == 0 ? ret->state : STORY_NOWHERE;
+        return bench_get_flow(bench->half_open, key, ret) == 0 ? ret->state : STORY_NOWHERE;
 }
 
 static enum bench_program ingress_of(bool raw) {
@@ -118,12 +118,12 @@ static enum bench_program egress_of(bool raw) {
 static bool run_error(struct bench *bench, const struct story *story, const struct story_step *step,
                       bool ipv6, bool raw) {
         struct frame frame, before, converted;
-        __u32 verdict;
+        __u32 destination;
 
         build_error(story, step, ipv6, raw, &frame, &converted);
         before = frame;
-        EXPECT(bench_run(bench, ingress_of(raw), false, &frame, NULL, &verdict) == 0);
-        EXPECT_EQUAL(verdict, step->fate == STORY_DROPPED ? BENCH_DROP : BENCH_NEXT);
+        EXPECT(bench_run(bench, ingress_of(raw), false, &frame, NULL, &destination) == 0);
+        EXPECT_EQUAL(destination, step->fate == STORY_DROPPED ? BENCH_DROP : BENCH_NEXT);
         if (step->fate == STORY_CONVERTED)
                 EXPECT(frame_equal(&frame, &converted));
         else
@@ -132,7 +132,7 @@ static bool run_error(struct bench *bench, const struct story *story, const stru
 }
 
 static bool in_tunnel(uint8_t state) {
-        return state == UNDERPASS_FLOW_TRYING || state == UNDERPASS_FLOW_TUNNELLED;
+        return state == UNDERPASS_FLOW_HALF_OPEN || state == UNDERPASS_FLOW_TUNNELLED;
 }
 
 /* A datagram becomes TCP exactly when there was a flow in the tunnel, or is one now. */
@@ -140,17 +140,17 @@ static bool run_packet(struct bench *bench, const struct story_step *step, bool 
                        uint8_t before) {
         bool tunnelled = in_tunnel(step->state) || (step->incoming && !step->plain && in_tunnel(before));
         struct frame sent = *frame;
-        __u32 verdict;
+        __u32 destination;
 
         if (step->fate == STORY_UNTOUCHED)
                 tunnelled = false;
         if (!step->incoming) {
-                EXPECT(bench_run(bench, egress_of(raw), false, frame, NULL, &verdict) == 0);
-                EXPECT_EQUAL(verdict, tunnelled ? BENCH_REDIRECT : BENCH_NEXT);
+                EXPECT(bench_run(bench, egress_of(raw), false, frame, NULL, &destination) == 0);
+                EXPECT_EQUAL(destination, tunnelled ? BENCH_REDIRECT : BENCH_NEXT);
                 return true;
         }
-        EXPECT(bench_run(bench, ingress_of(raw), false, frame, NULL, &verdict) == 0);
-        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(bench_run(bench, ingress_of(raw), false, frame, NULL, &destination) == 0);
+        EXPECT_EQUAL(destination, BENCH_NEXT);
         if (step->plain || !tunnelled)
                 EXPECT(frame_equal(frame, &sent));
         else
@@ -181,7 +181,7 @@ bool story_run_step(struct bench *bench, const struct story *story, const struct
         if (step->state != UNDERPASS_FLOW_TUNNELLED)
                 EXPECT(bench_get_flow(bench->flows, &key, &flow) == -ENOENT);
         else
-                EXPECT(bench_get_flow(bench->tries, &key, &flow) == -ENOENT);
+                EXPECT(bench_get_flow(bench->half_open, &key, &flow) == -ENOENT);
         return true;
 }
 
@@ -190,7 +190,7 @@ static __u64 from_now(int seconds) {
 }
 
 static bool prepare(struct bench *bench, const struct story *story, const struct underpass_flow_key *key) {
-        struct underpass_verdict verdict = {
+        struct underpass_destination destination = {
                 .blocked_until_ns = from_now(story->blocked_seconds),
                 .stripped_until_ns = from_now(story->stripped_seconds),
         };
@@ -202,21 +202,21 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
                 story->tweak(&link);
         EXPECT(bench_set_link(bench, &link) == 0);
         if (story->blocked_seconds != 0 || story->stripped_seconds != 0)
-                EXPECT(bench_put_verdict(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
-                                         &verdict) == 0);
+                EXPECT(bench_put_destination(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
+                                         &destination) == 0);
         return true;
 }
 
 /* What is found out holds for the time that abi.h says, not longer. */
 static bool known_in_the_end(struct bench *bench, const struct story *story,
                              const struct underpass_flow_key *key) {
-        struct underpass_verdict verdict;
+        struct underpass_destination destination;
 
-        bench_get_verdict(bench, key, BENCH_IFINDEX, &verdict);
-        EXPECT_EQUAL(verdict.blocked_until_ns > bench_now(), !!(story->verdict & STORY_BLOCKED));
-        EXPECT_EQUAL(verdict.stripped_until_ns > bench_now(), !!(story->verdict & STORY_STRIPPED));
-        EXPECT(verdict.blocked_until_ns <= from_now(UNDERPASS_BLOCKED_SECONDS));
-        EXPECT(verdict.stripped_until_ns <= from_now(UNDERPASS_STRIPPED_SECONDS));
+        bench_get_destination(bench, key, BENCH_IFINDEX, &destination);
+        EXPECT_EQUAL(destination.blocked_until_ns > bench_now(), !!(story->destination & STORY_BLOCKED));
+        EXPECT_EQUAL(destination.stripped_until_ns > bench_now(), !!(story->destination & STORY_STRIPPED));
+        EXPECT(destination.blocked_until_ns <= from_now(UNDERPASS_BLOCKED_SECONDS));
+        EXPECT(destination.stripped_until_ns <= from_now(UNDERPASS_STRIPPED_SECONDS));
         return true;
 }
 

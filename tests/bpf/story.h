@@ -19,7 +19,7 @@ enum {
 };
 
 /* What is known about the far end. */
-enum story_verdict {
+enum story_destination {
         STORY_BLOCKED = 1 << 0,
         STORY_STRIPPED = 1 << 1,
 };
@@ -68,7 +68,7 @@ struct story {
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
         bool elsewhere;          /* known of another interface */
-        uint8_t verdict;         /* enum story_verdict, known in the end */
+        uint8_t destination;         /* enum story_destination, known in the end */
 };
 
 #define STORY_SYN_ACK (FRAME_SYN | FRAME_ACK)
@@ -83,7 +83,7 @@ struct story {
 #define STORY_PEER_SYN                                                                                      \
         {                                                                                                   \
                 .incoming = true, .flags = FRAME_SYN, .sequence = STORY_PEER_SEQUENCE,                      \
-                .options = FRAME_OPTIONS_MPTCP, .state = UNDERPASS_FLOW_TRYING                              \
+                .options = FRAME_OPTIONS_MPTCP, .state = UNDERPASS_FLOW_HALF_OPEN                           \
         }
 #define STORY_OUR_SYN_ACK(after)                                                                            \
         {                                                                                                   \

@@ -54,7 +54,7 @@ static const struct first_packet packets[] = {
         { BENCH_EGRESS_RAW, false, true, BENCH_REDIRECT },
         { BENCH_INGRESS, true, false, BENCH_NEXT },
         { BENCH_INGRESS_RAW, true, true, BENCH_NEXT },
-        { BENCH_HOP, false, false, BENCH_REDIRECT },
+        { BENCH_SEGMENT, false, false, BENCH_REDIRECT },
 };
 
 static bool run_packet(const struct bench *bench, const struct first_packet *packet) {
@@ -67,13 +67,13 @@ static bool run_packet(const struct bench *bench, const struct first_packet *pac
         struct frame frame;
         __u32 verdict;
 
-        EXPECT(bench_hop_context(bench, 0, &context) == 0);
+        EXPECT(bench_segment_context(bench, 0, &context) == 0);
         frame_build(&spec, &frame);
         EXPECT(bench_run(bench, packet->program, false, &frame, &context, &verdict) == 0);
         EXPECT_EQUAL(verdict, packet->verdict);
         if (packet->incoming)
                 EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
-        if (packet->program == BENCH_HOP)
+        if (packet->program == BENCH_SEGMENT)
                 EXPECT_EQUAL(frame.data[frame.protocol], FRAME_UDP);
         return true;
 }

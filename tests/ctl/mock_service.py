@@ -29,7 +29,7 @@ COUNTERS = [
 ]
 FLOWS = [
     ("192.0.2.1", 40000, "198.51.100.7", 443, "tunnelled", True, 7, 123456, 850, 11, 22),
-    ("2001:db8::1", 40001, "2001:db8::7", 443, "trying", True, 7, 500, 400, 1, 0),
+    ("2001:db8::1", 40001, "2001:db8::7", 443, "half-open", True, 7, 500, 400, 1, 0),
     ("192.0.2.9", 443, "198.51.100.9", 50000, "tunnelled", False, 12, 7300000, 61000, 9, 2**40),
     ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 20000000, 1, 1, 1),
     ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 90, 90, 1, 0),
@@ -62,7 +62,7 @@ def link(index, name, state, **changes):
         "Connection": ("(ss)", ("", "")),
         "ConnectionSettings": ("a(ss)", []),
         "Applied": ("a(ss)", []),
-        "Hooks": ("a(ss)", []),
+        "Programs": ("a(ss)", []),
         "LastError": ("s", ""),
         "LastStage": ("s", ""),
         "Warnings": ("as", []),
@@ -79,7 +79,7 @@ LINKS = {
         "eth1",
         "failed",
         LastStage="attach",
-        LastError="The hook is taken.",
+        LastError="The attach point is taken.",
         Settings=[
             ("tunnel", "yes", "file", "/etc/underpass/eth.conf:3"),
             ("remote-ports", "", "default", ""),
@@ -98,8 +98,8 @@ LINKS = {
             ("local-ports", "", "default", ""),
         ],
         ConnectionSettings=[("connection.mptcp-flags", "disabled"), ("mtu", "1400")],
-        Applied=[("hook", "tcx"), ("mtu", "1400")],
-        Hooks=[("tcx ingress", "underpass_in")],
+        Applied=[("attach-point", "tcx"), ("mtu", "1400")],
+        Programs=[("tcx ingress", "underpass_in")],
         Warnings=["Port 443 is held by another UDP socket.\nSecond line."],
         Counters={
             "sent": 12034,
@@ -139,9 +139,9 @@ MANAGER_PROPERTIES = {
     "Version": ("s", "0.1.0"),
     "KernelVersion": ("s", "6.12.1"),
     "Features": ("a{sb}", {"tcx": True, "netkit": False}),
-    "Hook": ("s", "tcx"),
-    "Hop": ("(ss)", ("bridge", "underpass-br")),
-    "HopsRefused": ("a(ss)", [("netkit", "the kernel has none"), ("vlan", "lte0 is odd")]),
+    "AttachPoint": ("s", "tcx"),
+    "SegmentationDevice": ("(ss)", ("bridge", "underpass-br")),
+    "SegmentationDevicesSkipped": ("a(ss)", [("netkit", "the kernel has none"), ("vlan", "lte0 is odd")]),
     "Sources": ("a(sb)", [("file", True), ("NetworkManager", False)]),
     "Counters": ("a{st}", {"pass-port": 4}),
 }

@@ -29,7 +29,7 @@ KEYS = [
     "fallback",
     "fallback-after",
     "keepalive",
-    "ingress-hook",
+    "receive",
     "sctp-udp-port",
     "sctp-encap-port",
 ]
@@ -305,9 +305,9 @@ class Reading(CtlTest):
         self.assertEqual(out, self.ctl()[0])
         lines = out.splitlines()
         self.assertEqual(
-            lines[0], "Underpass 0.1.0, kernel 6.12.1, hook tcx, segmentation hop bridge (underpass-br)"
+            lines[0], "Underpass 0.1.0, kernel 6.12.1, attach point tcx, segmentation device bridge (underpass-br)"
         )
-        self.assertEqual(lines[1], "Other hops cannot be had: netkit: the kernel has none; vlan: lte0 is odd")
+        self.assertEqual(lines[1], "Unavailable segmentation devices: netkit: the kernel has none; vlan: lte0 is odd")
         lines.remove(lines[1])
         self.assertRegex(
             lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$"
@@ -316,7 +316,7 @@ class Reading(CtlTest):
         self.assertRegex(lines[4], "^lte0 +active .* yes +443,8000-8080 +- +tcx +12034 +9007199254740993$")
         self.assertRegex(lines[5], "^eth1 +failed +- +yes +- +443 +- +0 +0$")
         self.assertIn("lte0: warning: Port 443 is held", out)
-        self.assertIn("eth1: error (attach): The hook is taken.", out)
+        self.assertIn("eth1: error (attach): The attach point is taken.", out)
         self.assertIn("2 links without a tunnel are not shown", lines[-1])
         self.assertNotIn("\x1b", out)
 
@@ -344,9 +344,9 @@ class Reading(CtlTest):
 
     def test_status_json(self):
         document = self.json("status")
-        self.assertEqual(document["manager"]["hop"], {"kind": "bridge", "interface": "underpass-br"})
+        self.assertEqual(document["manager"]["segmentation_device"], {"kind": "bridge", "interface": "underpass-br"})
         self.assertEqual(
-            document["manager"]["hops_refused"][0], {"kind": "netkit", "reason": "the kernel has none"}
+            document["manager"]["segmentation_devices_skipped"][0], {"kind": "netkit", "reason": "the kernel has none"}
         )
         self.assertEqual(document["manager"]["features"], {"tcx": True, "netkit": False})
         self.assertEqual(document["manager"]["sources"][1], {"name": "NetworkManager", "available": False})
@@ -355,11 +355,11 @@ class Reading(CtlTest):
         self.assertEqual(link["settings"][1]["key"], "remote-ports")
         self.assertEqual(link["settings"][1]["value"], "443,8000-8080")
         self.assertEqual(link["counters"]["received"], 2**53 + 1)
-        self.assertEqual(link["hooks"], [{"hook": "tcx ingress", "program": "underpass_in"}])
+        self.assertEqual(link["programs"], [{"attach_point": "tcx ingress", "program": "underpass_in"}])
         self.assertEqual(len(link["warnings"]), 1)
         self.assertEqual(
             {
-                "ingress",
+                "receive_mode",
                 "interface",
                 "interface_index",
                 "type",
@@ -369,7 +369,7 @@ class Reading(CtlTest):
                 "connection",
                 "connection_settings",
                 "applied",
-                "hooks",
+                "programs",
                 "warnings",
                 "last_error",
                 "last_stage",
@@ -407,7 +407,7 @@ class Reading(CtlTest):
                 out, _ = self.ctl("explain", name)
                 self.assertIn(words, out.splitlines()[-1])
                 self.assertIn(words, self.json("explain", name)["next"])
-        self.assertIn("The hook is taken. (stage: attach)", self.ctl("explain", "eth1")[0])
+        self.assertIn("The attach point is taken. (stage: attach)", self.ctl("explain", "eth1")[0])
 
     def test_explain_destinations(self):
         lines = self.ctl("explain", "blocked0")[0].splitlines()
@@ -436,7 +436,7 @@ class Reading(CtlTest):
             lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +here +2 min +850 ms +11 +22$"
         )
         self.assertRegex(
-            lines[2], r"^lte0 +trying +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms "
+            lines[2], r"^lte0 +half-open +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms "
         )
         self.assertRegex(lines[3], r"^eth1 +tunnelled .* there +2 h +61 s +9 +1099511627776$")
         self.assertRegex(lines[4], r"^#99 ")
@@ -478,7 +478,7 @@ class Reading(CtlTest):
                         "interface_index": 24,
                         "remote_address": "198.51.100.7",
                         "remote_port": 443,
-                        "verdict": "throttled",
+                        "state": "throttled",
                         "seconds_left": 7,
                     }
                 ],

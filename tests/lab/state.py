@@ -35,17 +35,17 @@ NOISE = [
 
 
 def query_programs(host, *interfaces):
-    """Numbers and names of the programs on the tcx hooks, as JSON."""
-    return host.output("/usr/bin/python3", host.tools / "hooks.py", "query", *interfaces)
+    """Numbers and names of the programs on the tcx attach points, as JSON."""
+    return host.output("/usr/bin/python3", host.tools / "attachments.py", "query", *interfaces)
 
 
 def programs(host, *interfaces):
-    """Names of the programs on the tcx hooks by interface and direction, in their order; {} on kernels
+    """Names of the programs on the tcx attach points by interface and direction, in their order; {} on kernels
     without tcx."""
     found = json.loads(query_programs(host, *interfaces)) or {}
     return {
-        interface: {way: [name for _, name in entries] for way, entries in hooks.items()}
-        for interface, hooks in found.items()
+        interface: {way: [name for _, name in entries] for way, entries in points.items()}
+        for interface, points in found.items()
     }
 
 
@@ -70,7 +70,7 @@ def host_state(host):
         # sysctl cannot read some files even as root and says so with its exit status.
         state[topic] = host.run(*command, check=topic != "sysctls").stdout
     interfaces = state["interfaces"].split()
-    state["programs on hooks"] = query_programs(host, *interfaces).replace("}, ", "},\n")
+    state["programs on attach points"] = query_programs(host, *interfaces).replace("}, ", "},\n")
     for interface in interfaces:
         for parent in ("ingress", "egress", "root"):
             text = host.run("tc", "filter", "show", "dev", interface, parent, check=False).stdout

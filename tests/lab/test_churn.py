@@ -106,7 +106,7 @@ def sent_again(lab):
 
 
 def test_attached_and_detached_100_times():
-    """Half of it beside another tunnel, half of it alone, so that the segmentation hop and all pins come and
+    """Half of it beside another tunnel, half of it alone, so that the segmentation device and all pins come and
     go too: no error, and pins, links, maps, programs and file descriptors as they were."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab, "mptcp-only=no")
@@ -122,9 +122,9 @@ def test_attached_and_detached_100_times():
         load = Load(lab, client, (PORT, PLAIN_PORT))
         before = state.host_state(lab.client), pins(lab.client), bpf_objects(lab.client, cookie)
         descriptors = service.descriptors(lab.client)
-        # Two on the interface, one each for what was merged and for keepalive, and one on the hop, unless that
+        # Two on the interface, one each for what was merged and for keepalive, and one on the segmentation device, unless that
         # is a device whose packets the interface's own program rewrites.
-        links = 4 if service.manager_property(lab.client, "Hop")[0] == "vlan" else 5
+        links = 4 if service.manager_property(lab.client, "SegmentationDevice")[0] == "vlan" else 5
         assert before[2] == (7, 8, links), before[2]
         again, begin = sent_again(lab), time.monotonic()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The way of kernels before 6.6, which have no tcx: filters in a clsact qdisc. The whole of it, next to
-filters of others, and from one hook to the other."""
+filters of others, and from one attach point to the other."""
 
 import json
 import signal
@@ -19,10 +19,10 @@ WAYS = ("ingress", "egress")
 UPLINKS = ("c0", "c1")
 
 
-def use_hook(hook, *hosts):
-    """Which hook the services use from their next start on; those that run are ended."""
+def use_attach_point(attach_point, *hosts):
+    """Which attach point the services use from their next start on; those that run are ended."""
     for host in hosts:
-        service.set_options(host, f"--hook={hook}")
+        service.set_options(host, f"--attach-point={attach_point}")
         if service.pid(host):
             service.kill(host, signal.SIGTERM)
 
@@ -43,27 +43,27 @@ def ours(host, interface):
     """Names of the programs of Underpass on a link: {"tcx ingress": […], "clsact egress": …}, without what
     is empty."""
     found = {}
-    on_hooks = state.programs(host, interface).get(interface, {})
+    on_attach_points = state.programs(host, interface).get(interface, {})
     for way in WAYS:
-        found[f"tcx {way}"] = [name for name in on_hooks.get(way, []) if name.startswith("underpass")]
+        found[f"tcx {way}"] = [name for name in on_attach_points.get(way, []) if name.startswith("underpass")]
         names = [name for _, _, name in filters(host, interface, way)]
         found[f"clsact {way}"] = [name for name in names if name.startswith("underpass")]
-    return {hook: names for hook, names in found.items() if names}
+    return {attach_point: names for attach_point, names in found.items() if names}
 
 
-def assert_hook(host, hook, *interfaces):
-    """Exactly one pair of programs on each interface, and those of merge pair and hop, on this hook and no
+def assert_attach_point(host, attach_point, *interfaces):
+    """Exactly one pair of programs on each interface, and those of GRO pair and segmentation device, on this attach point and no
     other."""
     for interface in interfaces:
         found = ours(host, interface)
-        assert set(found) == {f"{hook} {way}" for way in WAYS}, f"{interface}: {found}"
+        assert set(found) == {f"{attach_point} {way}" for way in WAYS}, f"{interface}: {found}"
         assert all(len(names) == 1 for names in found.values()), f"{interface}: {found}"
-    pair = {"underpass-tx": {f"{hook} ingress": ["underpass_merge"]}, "underpass-rx": {}}
-    kind = service.manager_property(host, "Hop")[0]
+    pair = {"underpass-tx": {f"{attach_point} ingress": ["underpass_merge"]}, "underpass-rx": {}}
+    kind = service.manager_property(host, "SegmentationDevice")[0]
     if kind == "bridge":
-        pair["underpass-tx"][f"{hook} egress"] = ["underpass_hop"]
+        pair["underpass-tx"][f"{attach_point} egress"] = ["underpass_segment"]
     elif kind == "veth":
-        pair["underpass-rx"][f"{hook} ingress"] = ["underpass_hop"]
+        pair["underpass-rx"][f"{attach_point} ingress"] = ["underpass_segment"]
     found = {end: ours(host, end) for end in pair}
     assert found == pair, f"{kind}: {found}"
 
@@ -98,7 +98,7 @@ def tc_state(host, interface):
 
 def set_up(lab, *more):
     """clsact on both hosts, and the tunnel in all profiles."""
-    use_hook("clsact", lab.client, lab.server)
+    use_attach_point("clsact", lab.client, lab.server)
     service.set_tunnels(lab, *more)
 
 
@@ -116,10 +116,10 @@ def test_transfers_and_wire():
         set_up(lab)
         service.bring_up(lab)
         all_active(lab)
-        assert_hook(lab.client, "clsact", *UPLINKS)
-        assert_hook(lab.server, "clsact", "s0")
+        assert_attach_point(lab.client, "clsact", *UPLINKS)
+        assert_attach_point(lab.server, "clsact", "s0")
         applied = dict(service.link(lab.client, "c0")["Applied"])
-        assert applied["hook"] == "clsact", applied
+        assert applied["attach-point"] == "clsact", applied
         _, client = traffic.pair(lab)
         for offload in (True, False):
             lab.offload(offload)
@@ -188,7 +188,7 @@ def test_qdisc_of_others_stays():
         service.wait_state(lab.client, "c0", service.ACTIVE)
         first = [(3, "u32", ""), (4, "u32", "")]
         assert [filters(lab.client, "c0", way)[:2] for way in WAYS] == [first, first]
-        assert_hook(lab.client, "clsact", "c0")
+        assert_attach_point(lab.client, "clsact", "c0")
         lab.client.run("underpassctl", "deactivate", "c0")
         state.assert_same(before, state.host_state(lab.client), "with filters of before")
         lab.client.run("underpassctl", "activate", "c0")
@@ -256,7 +256,7 @@ def refused(lab, *command):
     state.assert_same(before, state.host_state(lab.client), f"{command}: the link is not untouched")
 
 
-def test_hook_that_is_taken():
+def test_attach_point_that_is_taken():
     """An ingress qdisc in the place of the clsact one; a filter of another kind at the priority of ours."""
     with runner.TestLab() as lab:
         set_up(lab)
@@ -294,7 +294,7 @@ def test_kill_and_adoption():
             service.kill(lab.client, number)
             assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
             all_active(lab)  # starts it again
-            assert_hook(lab.client, "clsact", *UPLINKS)
+            assert_attach_point(lab.client, "clsact", *UPLINKS)
             assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
         assert client.progress("a")["running"], "the transfer ended too early to show anything"
         assert client.wait("a")["equal"]
@@ -307,23 +307,23 @@ def test_kill_and_adoption():
         as_before(lab.client, before, "after down without the service")
 
 
-def switched(lab, hook):
-    """The services end and start again with another hook; exactly one pair of programs is left per link."""
-    use_hook(hook, lab.client, lab.server)
+def switched(lab, attach_point):
+    """The services end and start again with another attach point; exactly one pair of programs is left per link."""
+    use_attach_point(attach_point, lab.client, lab.server)
     for host in (lab.client, lab.server):
         service.manager_call(host, "ListLinks")  # starts it again
     all_active(lab)
     for host, interfaces in ((lab.client, UPLINKS), (lab.server, ("s0",))):
-        wait_until(lambda: ours_settled(host, hook, interfaces), f"{host.name} is on {hook}", 3)
-        assert_hook(host, hook, *interfaces)
+        wait_until(lambda: ours_settled(host, attach_point, interfaces), f"{host.name} is on {attach_point}", 3)
+        assert_attach_point(host, attach_point, *interfaces)
 
 
-def ours_settled(host, hook, interfaces):
-    """Whether the links are on this hook."""
-    return all(any(key.startswith(hook) for key in ours(host, interface)) for interface in interfaces)
+def ours_settled(host, attach_point, interfaces):
+    """Whether the links are on this attach point."""
+    return all(any(key.startswith(attach_point) for key in ours(host, interface)) for interface in interfaces)
 
 
-def test_switch_hooks():
+def test_switch_attach_points():
     """tcx, then clsact, then tcx, each time by a restart of the service while a transfer runs: it survives,
     each link has exactly one pair of programs, and in the end everything is as before."""
     with runner.TestLab() as lab:
@@ -338,16 +338,16 @@ def test_switch_hooks():
         service.set_tunnels(lab)
         service.bring_up(lab)
         all_active(lab)
-        assert_hook(lab.client, "tcx", *UPLINKS)
+        assert_attach_point(lab.client, "tcx", *UPLINKS)
         _, client = traffic.pair(lab)
         client.connect("a")
         client.transfer("echo", "a", size=1000)
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
         client.start("upload", "a", size=120_000_000, rate=10_000_000)
         wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
-        for hook in ("clsact", "tcx"):
-            switched(lab, hook)
-            assert ("clsact" in tc_state(lab.client, "c0")) is (hook == "clsact"), tc_state(lab.client, "c0")
+        for attach_point in ("clsact", "tcx"):
+            switched(lab, attach_point)
+            assert ("clsact" in tc_state(lab.client, "c0")) is (attach_point == "clsact"), tc_state(lab.client, "c0")
         assert client.progress("a")["running"], "the transfer ended too early to show anything"
         assert client.wait("a")["equal"]
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
@@ -364,20 +364,20 @@ def test_switch_hooks():
 
 
 def test_deactivate_after_a_switch():
-    """A service with the one hook takes down what one with the other hook left."""
+    """A service with the one attach point takes down what one with the other attach point left."""
     with runner.TestLab() as lab:
         if not state.programs(lab.client, "c0"):
             raise runner.Skip("this kernel has no tcx")
         lab.client.up("first")
         before = state.host_state(lab.client)
-        for hook, other in (("tcx", "clsact"), ("clsact", "tcx")):
-            use_hook(hook, lab.client)
+        for attach_point, other in (("tcx", "clsact"), ("clsact", "tcx")):
+            use_attach_point(attach_point, lab.client)
             service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
             lab.client.up("first")
             service.wait_state(lab.client, "c0", service.ACTIVE)
-            use_hook(other, lab.client)
+            use_attach_point(other, lab.client)
             lab.client.run("underpassctl", "deactivate", "--all")
-            as_before(lab.client, before, f"after {hook}, deactivated with {other}")
+            as_before(lab.client, before, f"after {attach_point}, deactivated with {other}")
 
 
 if __name__ == "__main__":

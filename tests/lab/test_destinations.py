@@ -14,7 +14,7 @@ from lab import PORT, address
 
 BLOCKED_SECONDS = 600
 STRIPPED_SECONDS = 3600
-SLACK = 60  # seconds that a slow machine may need from the verdict to the question
+SLACK = 60  # seconds that a slow machine may need from the known to the question
 
 
 def bring_up(lab, *pairs):
@@ -31,17 +31,17 @@ def destinations(lab):
     rows = json.loads(lab.client.output("underpassctl", "--json", "flows", "c0"))["destinations"]
     answer = service.manager_call(lab.client, "ListDestinations")["data"][0]
     assert [row[:4] for row in answer] == [
-        [row[name] for name in ("interface_index", "remote_address", "remote_port", "verdict")] for row in rows
+        [row[name] for name in ("interface_index", "remote_address", "remote_port", "state")] for row in rows
     ], f"{answer} {rows}"
     return rows
 
 
-def assert_one(lab, verdict, seconds):
-    """One destination is known, the server, and the verdict on it has just been made."""
+def assert_one(lab, known, seconds):
+    """One destination is known, the server, and the known on it has just been made."""
     rows = destinations(lab)
     assert len(rows) == 1, rows
     assert (rows[0]["interface"], rows[0]["remote_address"]) == ("c0", address("s0")), rows
-    assert (rows[0]["remote_port"], rows[0]["verdict"]) == (PORT, verdict), rows
+    assert (rows[0]["remote_port"], rows[0]["state"]) == (PORT, known), rows
     assert seconds - SLACK < rows[0]["seconds_left"] <= seconds, rows
 
 

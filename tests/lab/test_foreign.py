@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of others on the hooks of a tunnelled link: tcx before and after ours, XDP, generic and not. They
+"""Programs of others on the attach points of a tunnelled link: tcx before and after ours, XDP, generic and not. They
 see their packets, stay attached when the tunnel goes, and what they take away from ours can be seen."""
 
 import runner
@@ -10,7 +10,7 @@ import traffic
 from host import HERE, wait_until
 from lab import PORT, address
 
-HOOKS = ("/usr/bin/python3", HERE / "hooks.py")
+ATTACHMENTS = ("/usr/bin/python3", HERE / "attachments.py")
 NEXT, PASS, XDP_PASS = -1, 0, 2
 WAYS = ("ingress", "egress")
 OURS = {"ingress": "underpass_ingre", "egress": "underpass_egres"}
@@ -18,15 +18,15 @@ PIN = "/sys/fs/bpf/foreign-"
 SIZE = 3_000_000
 
 
-def attach(host, hook, place, verdict, name):
+def attach(host, attach_point, place, verdict, name):
     """Attaches a program of somebody else to c0; its pin."""
-    host.run(*HOOKS, "attach", "c0", hook, place, str(verdict), PIN + name)
+    host.run(*ATTACHMENTS, "attach", "c0", attach_point, place, str(verdict), PIN + name)
     return PIN + name
 
 
 def packets(host, pin):
     """How many packets it has seen."""
-    return int(host.output(*HOOKS, "count", pin))
+    return int(host.output(*ATTACHMENTS, "count", pin))
 
 
 def need_tcx(lab):
@@ -35,7 +35,7 @@ def need_tcx(lab):
         raise runner.Skip("this kernel has no tcx")
 
 
-def on_hook(lab):
+def on_attach_point(lab):
     """Names of the programs on c0."""
     return state.programs(lab.client, "c0")["c0"]
 
@@ -61,7 +61,7 @@ def tunnelled(lab, client, family=4):
 
 def assert_all_seen(counted, size):
     """Programs behind ours, in the order of WAYS, have seen a transfer: what comes in as TCP, perhaps merged
-    into packets of up to 64 KiB; what goes out, behind the hop, packet by packet as UDP."""
+    into packets of up to 64 KiB; what goes out, behind the segmentation device, packet by packet as UDP."""
     incoming, outgoing = counted[::2], counted[1::2]
     assert min(incoming) * 65536 > size, f"{counted}"
     assert min(outgoing) * 1500 > size, f"{counted}"
@@ -76,7 +76,7 @@ def test_programs_that_were_there_first():
         pins += [attach(lab.client, way, "last", PASS, f"{way}-pass") for way in WAYS]
         before = state.host_state(lab.client)
         client = ready(lab)
-        assert on_hook(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_attach_point(lab)
         counted = [packets(lab.client, pin) for pin in pins]
         assert tunnelled(lab, client) and tunnelled(lab, client, 6)
 
@@ -97,22 +97,22 @@ def test_programs_that_come_later():
         need_tcx(lab)
         client = ready(lab)
         pins = [attach(lab.client, way, "last", PASS, f"{way}-tail") for way in WAYS]
-        assert on_hook(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
         counted = [packets(lab.client, pin) for pin in pins]
         assert_all_seen(counted, SIZE)
         pins += [attach(lab.client, way, "first", NEXT, f"{way}-head") for way in WAYS]
-        assert on_hook(lab) == {way: ["foreign", OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: ["foreign", OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
         head = [packets(lab.client, pin) for pin in pins[2:]]
         assert head[0] * 1500 > SIZE and head[1] > 0, f"{head}"
         lab.client.down("first")
         service.wait_state(lab.client, "c0", "off")
-        assert on_hook(lab) == {way: ["foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: ["foreign", "foreign"] for way in WAYS}, on_attach_point(lab)
         counted = [packets(lab.client, pin) for pin in pins]
         lab.client.up("first")
         service.wait_state(lab.client, "c0", service.ACTIVE)
-        assert on_hook(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
         assert all(packets(lab.client, pin) > then for pin, then in zip(pins, counted))
 
@@ -138,7 +138,7 @@ def test_program_in_front_that_ends_the_hook():
         for way in WAYS:
             lab.client.run("rm", PIN + way, PIN + way + "-packets")
         # The kernel detaches some time after the last reference is gone.
-        wait_until(lambda: on_hook(lab) == {way: [OURS[way]] for way in WAYS}, "the programs are gone")
+        wait_until(lambda: on_attach_point(lab) == {way: [OURS[way]] for way in WAYS}, "the programs are gone")
         lab.client.run("underpassctl", "reload")
         assert not any("in front" in each for each in service.link(lab.client, "c0")["Warnings"])
         assert tunnelled(lab, client)
@@ -152,7 +152,7 @@ def test_activation_goes_to_the_head():
         for way in WAYS:
             attach(lab.client, way, "first", PASS, way)
         client = ready(lab)
-        assert on_hook(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_hook(lab)
+        assert on_attach_point(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
 
 

@@ -76,8 +76,8 @@ def tunnelled_line(lab, *more):
         line.up()
         for host, device in ((lab.client, CLIENT), (lab.server, SERVER)):
             found = service.wait_state(host, device, service.ACTIVE)
-            hooks = dict(found["Hooks"])
-            assert {hooks[name].rpartition("_")[2] for name in hooks} == {"raw"}, f"{device}: {hooks}"
+            points = dict(found["Programs"])
+            assert {points[name].rpartition("_")[2] for name in points} == {"raw"}, f"{device}: {points}"
         yield line
 
 
@@ -126,7 +126,7 @@ def test_clsact():
     """The filters of kernels without tcx see raw-IP devices, too."""
     with runner.TestLab() as lab:
         for host in (lab.client, lab.server):
-            service.set_options(host, "--hook=clsact")
+            service.set_options(host, "--attach-point=clsact")
         with tunnelled_line(lab) as line:
             assert "underpass_egres" in lab.client.output("tc", "filter", "show", "dev", CLIENT, "egress")
             transfers(lab, traffic.pair(lab)[1], "mptcp", (4,))

@@ -84,7 +84,7 @@ def test_deactivate_restores_the_running_link():
 
 
 def test_second_activation_changes_nothing():
-    """Activating an active link is a no-op: same programs, same hop, same endpoints."""
+    """Activating an active link is a no-op: same programs, same segmentation device, same endpoints."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab)

@@ -41,7 +41,7 @@ def test_activation_time_and_memory():
 
 
 def test_without_hooks():
-    """No dispatcher hook is installed: NetworkManager's signals and netlink do, too."""
+    """No dispatcher script is installed: NetworkManager's signals and netlink do, too."""
     stage = pathlib.Path(os.environ["UNDERPASS_STAGE"]) if "UNDERPASS_STAGE" in os.environ else None
     with runner.TestLab(stage=False, manager=False) as scratch:
         bare = scratch.folder / "without-hooks"
@@ -104,13 +104,13 @@ def test_foreign_links_are_left_alone():
     with runner.TestLab() as lab:
         lab.client.up("first")
         found = service.link(lab.client, "c0")
-        assert found["State"] == "off" and not found["Hooks"] and not found["Applied"], found
+        assert found["State"] == "off" and not found["Programs"] and not found["Applied"], found
         assert "underpass" not in lab.client.output("ip", "link")
         wait_until(lambda: service.pid(lab.client) == 0, "the idle service ends", 60)
 
 
-def test_hop_is_hidden_from_networkmanager():
-    """The helper devices, among them the segmentation hop, are none that NetworkManager manages."""
+def test_segment_is_hidden_from_networkmanager():
+    """The helper devices, among them the segmentation device, are none that NetworkManager manages."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The kinds of segmentation hop: made, found again, repaired, removed, never taken from somebody else, and
- * refused with a reason where the kernel has none.
- * Part of test-world; runs in a network namespace of its own.
+ * The kinds of segmentation device: made, found again, repaired, removed, never taken from somebody else,
+ * and refused with a reason where the kernel has none. Part of test-world; runs in a network namespace of
+ * its own.
  */
 
 #include <linux/ethtool.h>
@@ -12,18 +12,18 @@
 #include "segment/segment.h"
 #include "test-world.h"
 
-static void check_device(Rtnl *rtnl, const Hop *hop, const char *kind) {
+static void check_device(Rtnl *rtnl, const SegmentationDevice *segment, const char *kind) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
 
-        if (!CHECK_EQUAL(rtnl_link(rtnl, hop->ifindex, &facts), 0))
+        if (!CHECK_EQUAL(rtnl_link(rtnl, segment->ifindex, &facts), 0))
                 return;
-        CHECK(streq(facts->name, hop->name));
-        CHECK(hop_is_name(facts->name));
+        CHECK(streq(facts->name, segment->name));
+        CHECK(segment_is_name(facts->name));
         CHECK(streq(facts->kind, kind));
         CHECK(facts->flags & IFF_NOARP);
         CHECK_EQUAL(facts->addresses_count, 0);
-        CHECK_EQUAL(world_feature(hop->name, ETHTOOL_GTSO, 0), 0);
-        CHECK_EQUAL(world_feature(hop->name, ETHTOOL_GTXCSUM, 0), 0);
+        CHECK_EQUAL(world_feature(segment->name, ETHTOOL_GTSO, 0), 0);
+        CHECK_EQUAL(world_feature(segment->name, ETHTOOL_GTXCSUM, 0), 0);
 }
 
 static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
@@ -31,44 +31,47 @@ static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
 }
 
 /* Ensures once more: the same device, and right. */
-static void check_again(Rtnl *rtnl, const HopPair *pair, const Hop *hop, uint32_t link) {
+static void check_again(Rtnl *rtnl, const GroPair *pair, const SegmentationDevice *segment, uint32_t link) {
         _cleanup_(freep) char *reason = NULL;
-        Hop again = {};
+        SegmentationDevice again = {};
 
-        CHECK_EQUAL(hop_ensure(hop->kind, pair, link, &again, &reason), 0);
-        CHECK_EQUAL(again.ifindex, hop->ifindex);
-        CHECK_EQUAL(again.program_ifindex, hop->program_ifindex);
-        CHECK_EQUAL(again.place, hop->place);
-        check_device(rtnl, hop, hop_kind_name(hop->kind));
+        CHECK_EQUAL(segment_ensure(segment->kind, pair, link, &again, &reason), 0);
+        CHECK_EQUAL(again.ifindex, segment->ifindex);
+        CHECK_EQUAL(again.program_ifindex, segment->program_ifindex);
+        CHECK_EQUAL(again.place, segment->place);
+        check_device(rtnl, segment, segment_kind_name(segment->kind));
 }
 
 /* When all is right nothing is written. */
-static void check_unchanged(Rtnl *rtnl, const HopPair *pair, const Hop *hop, uint32_t link) {
+static void check_unchanged(Rtnl *rtnl, const GroPair *pair, const SegmentationDevice *segment,
+                            uint32_t link) {
         size_t changes = 0;
 
         CHECK_EQUAL(rtnl_process(rtnl, count_change, &changes), 0);
         changes = 0;
-        check_again(rtnl, pair, hop, link);
+        check_again(rtnl, pair, segment, link);
         CHECK_EQUAL(rtnl_process(rtnl, count_change, &changes), 0);
         CHECK_EQUAL(changes, 0);
 }
 
-/* Makes the pair and a hop of a kind; false where the kernel cannot, which has to be said then. */
-static bool begin(HopKind kind, uint32_t link, Rtnl **ret_rtnl, HopPair *ret_pair, Hop *ret) {
+/* Makes the pair and a segmentation device of a kind; false where the kernel cannot, which has to be
+ * said then. */
+static bool begin(SegmentKind kind, uint32_t link, Rtnl **ret_rtnl, GroPair *ret_pair,
+                  SegmentationDevice *ret) {
         _cleanup_(freep) char *reason = NULL;
         int r;
 
-        if (!CHECK_EQUAL(rtnl_open(ret_rtnl), 0) || !CHECK_EQUAL(hop_pair_ensure(ret_pair), 0) ||
-            !CHECK_EQUAL(hop_pair_up(ret_pair), 0))
+        if (!CHECK_EQUAL(rtnl_open(ret_rtnl), 0) || !CHECK_EQUAL(gro_pair_ensure(ret_pair), 0) ||
+            !CHECK_EQUAL(gro_pair_up(ret_pair), 0))
                 return false;
-        r = hop_ensure(kind, ret_pair, link, ret, &reason);
+        r = segment_ensure(kind, ret_pair, link, ret, &reason);
         if (r >= 0)
                 return true;
         CHECK_EQUAL(r, -EOPNOTSUPP);
         CHECK(reason && streq(reason, "the kernel has none"));
-        world_skip(hop_kind_name(kind));
-        CHECK_EQUAL(hop_remove(kind, link), 0);
-        CHECK_EQUAL(hop_pair_remove(), 0);
+        world_skip(segment_kind_name(kind));
+        CHECK_EQUAL(segment_remove(kind, link), 0);
+        CHECK_EQUAL(gro_pair_remove(), 0);
         return false;
 }
 
@@ -78,129 +81,129 @@ static bool is_up(Rtnl *rtnl, uint32_t ifindex) {
         return CHECK_EQUAL(rtnl_link(rtnl, ifindex, &facts), 0) && (facts->flags & IFF_UP);
 }
 
-static void end(HopKind kind, uint32_t link, const char *name) {
-        CHECK_EQUAL(hop_remove(kind, link), 0);
+static void end(SegmentKind kind, uint32_t link, const char *name) {
+        CHECK_EQUAL(segment_remove(kind, link), 0);
         CHECK_EQUAL(if_nametoindex(name), 0);
-        CHECK_EQUAL(hop_remove(kind, link), 0);
-        CHECK(if_nametoindex(HOP_NAME_SEND) > 0);
-        CHECK_EQUAL(hop_pair_remove(), 0);
+        CHECK_EQUAL(segment_remove(kind, link), 0);
+        CHECK(if_nametoindex(SEGMENT_NAME_SEND) > 0);
+        CHECK_EQUAL(gro_pair_remove(), 0);
 }
 
-static void check_foreign(HopKind kind, const HopPair *pair, uint32_t link, const char *create,
+static void check_foreign(SegmentKind kind, const GroPair *pair, uint32_t link, const char *create,
                           const char *name) {
         _cleanup_(freep) char *reason = NULL;
-        Hop hop = { .ifindex = 4711 };
+        SegmentationDevice segment = { .ifindex = 4711 };
         char delete[64];
         uint32_t ifindex;
 
         if (!world_ip(create))
                 return;
         ifindex = world_ifindex(name);
-        CHECK_EQUAL(hop_ensure(kind, pair, link, &hop, &reason), -EEXIST);
+        CHECK_EQUAL(segment_ensure(kind, pair, link, &segment, &reason), -EEXIST);
         CHECK(reason && strstr(reason, "not ours"));
-        CHECK_EQUAL(hop.ifindex, 4711);
-        CHECK_EQUAL(hop_remove(kind, link), 0);
+        CHECK_EQUAL(segment.ifindex, 4711);
+        CHECK_EQUAL(segment_remove(kind, link), 0);
         CHECK_EQUAL(if_nametoindex(name), ifindex);
         snprintf(delete, sizeof(delete), "link delete %s", name);
         world_ip(delete);
 }
 
-void test_hop_bridge(void) {
+void test_segment_bridge(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
-        HopPair pair = {};
-        Hop hop = {};
+        GroPair pair = {};
+        SegmentationDevice segment = {};
 
-        if (!begin(HOP_BRIDGE, 0, &rtnl, &pair, &hop))
+        if (!begin(SEGMENT_BRIDGE, 0, &rtnl, &pair, &segment))
                 return;
-        CHECK_EQUAL(hop.program_ifindex, pair.send_ifindex);
-        CHECK_EQUAL(hop.place, HOP_PLACE_EGRESS);
-        CHECK(streq(hop.name, HOP_NAME_BRIDGE));
-        check_device(rtnl, &hop, "bridge");
-        CHECK_EQUAL(world_feature(HOP_NAME_BRIDGE, ETHTOOL_GSG, 0), 1);
-        CHECK_EQUAL(world_feature(HOP_NAME_BRIDGE, ETHTOOL_GGSO, 0), 1);
-        check_unchanged(rtnl, &pair, &hop, 0);
-        CHECK_EQUAL(hop_up(&hop), 0);
-        CHECK(is_up(rtnl, hop.ifindex));
-        CHECK_EQUAL(hop_up(&hop), 0);
+        CHECK_EQUAL(segment.program_ifindex, pair.send_ifindex);
+        CHECK_EQUAL(segment.place, SEGMENT_PLACE_EGRESS);
+        CHECK(streq(segment.name, SEGMENT_NAME_BRIDGE));
+        check_device(rtnl, &segment, "bridge");
+        CHECK_EQUAL(world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_GSG, 0), 1);
+        CHECK_EQUAL(world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_GGSO, 0), 1);
+        check_unchanged(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(segment_up(&segment), 0);
+        CHECK(is_up(rtnl, segment.ifindex));
+        CHECK_EQUAL(segment_up(&segment), 0);
 
-        (void) world_feature(HOP_NAME_BRIDGE, ETHTOOL_STXCSUM, 1);
-        (void) world_feature(HOP_NAME_BRIDGE, ETHTOOL_STSO, 1);
-        check_again(rtnl, &pair, &hop, 0);
+        (void) world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_STSO, 1);
+        check_again(rtnl, &pair, &segment, 0);
         world_ip("link set underpass-br mtu 1500 alias mine");
-        check_again(rtnl, &pair, &hop, 0);
+        check_again(rtnl, &pair, &segment, 0);
         world_ip("link set underpass-tx nomaster");
         world_ip("link set underpass-br type bridge stp_state 1 mcast_snooping 1");
-        check_again(rtnl, &pair, &hop, 0);
-        CHECK_EQUAL(hop_up(&hop), 0);
-        check_unchanged(rtnl, &pair, &hop, 0);
+        check_again(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(segment_up(&segment), 0);
+        check_unchanged(rtnl, &pair, &segment, 0);
 
         /* A port of somebody else's bridge stays no port of it. */
         world_ip("link add other type bridge");
         world_ip("link set underpass-tx master other");
-        check_again(rtnl, &pair, &hop, 0);
-        CHECK_EQUAL(hop_up(&hop), 0);
-        CHECK_EQUAL(hop_remove(HOP_BRIDGE, 0), 0);
-        check_foreign(HOP_BRIDGE, &pair, 0, "link add underpass-br type bridge", HOP_NAME_BRIDGE);
-        end(HOP_BRIDGE, 0, HOP_NAME_BRIDGE);
+        check_again(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(segment_up(&segment), 0);
+        CHECK_EQUAL(segment_remove(SEGMENT_BRIDGE, 0), 0);
+        check_foreign(SEGMENT_BRIDGE, &pair, 0, "link add underpass-br type bridge", SEGMENT_NAME_BRIDGE);
+        end(SEGMENT_BRIDGE, 0, SEGMENT_NAME_BRIDGE);
 }
 
-void test_hop_netkit(void) {
+void test_segment_netkit(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
-        HopPair pair = {};
-        Hop hop = {};
+        GroPair pair = {};
+        SegmentationDevice segment = {};
 
-        if (!begin(HOP_NETKIT, 0, &rtnl, &pair, &hop))
+        if (!begin(SEGMENT_NETKIT, 0, &rtnl, &pair, &segment))
                 return;
-        CHECK_EQUAL(hop.program_ifindex, hop.ifindex);
-        CHECK_EQUAL(hop.place, HOP_PLACE_NETKIT);
-        check_device(rtnl, &hop, "netkit");
-        check_unchanged(rtnl, &pair, &hop, 0);
-        CHECK_EQUAL(hop_up(&hop), 0);
-        CHECK(is_up(rtnl, hop.ifindex) && is_up(rtnl, world_ifindex(HOP_NAME_NETKIT_PEER)));
-        check_unchanged(rtnl, &pair, &hop, 0);
-        (void) world_feature(HOP_NAME_NETKIT, ETHTOOL_STXCSUM, 1);
-        (void) world_feature(HOP_NAME_NETKIT, ETHTOOL_STSO, 1);
-        check_again(rtnl, &pair, &hop, 0);
-        CHECK_EQUAL(hop_remove(HOP_NETKIT, 0), 0);
-        CHECK_EQUAL(if_nametoindex(HOP_NAME_NETKIT_PEER), 0);
-        check_foreign(HOP_NETKIT, &pair, 0, "link add underpass-nk type netkit", HOP_NAME_NETKIT);
-        check_foreign(HOP_NETKIT, &pair, 0, "link add underpass-np type veth peer name other",
-                      HOP_NAME_NETKIT_PEER);
-        end(HOP_NETKIT, 0, HOP_NAME_NETKIT);
+        CHECK_EQUAL(segment.program_ifindex, segment.ifindex);
+        CHECK_EQUAL(segment.place, SEGMENT_PLACE_NETKIT);
+        check_device(rtnl, &segment, "netkit");
+        check_unchanged(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(segment_up(&segment), 0);
+        CHECK(is_up(rtnl, segment.ifindex) && is_up(rtnl, world_ifindex(SEGMENT_NAME_NETKIT_PEER)));
+        check_unchanged(rtnl, &pair, &segment, 0);
+        (void) world_feature(SEGMENT_NAME_NETKIT, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(SEGMENT_NAME_NETKIT, ETHTOOL_STSO, 1);
+        check_again(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(segment_remove(SEGMENT_NETKIT, 0), 0);
+        CHECK_EQUAL(if_nametoindex(SEGMENT_NAME_NETKIT_PEER), 0);
+        check_foreign(SEGMENT_NETKIT, &pair, 0, "link add underpass-nk type netkit", SEGMENT_NAME_NETKIT);
+        check_foreign(SEGMENT_NETKIT, &pair, 0, "link add underpass-np type veth peer name other",
+                      SEGMENT_NAME_NETKIT_PEER);
+        end(SEGMENT_NETKIT, 0, SEGMENT_NAME_NETKIT);
 }
 
-void test_hop_vlan(void) {
+void test_segment_vlan(void) {
         _cleanup_(freep) char *reason = NULL;
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
-        HopPair pair = {};
+        GroPair pair = {};
         char name[32];
-        Hop hop = {};
+        SegmentationDevice segment = {};
         uint32_t link;
 
         world_ip("link add one type veth peer name two");
         link = world_ifindex("one");
-        if (!begin(HOP_VLAN, link, &rtnl, &pair, &hop))
+        if (!begin(SEGMENT_VLAN, link, &rtnl, &pair, &segment))
                 return;
         snprintf(name, sizeof(name), "underpass-v%u", link);
-        CHECK(streq(hop.name, name));
-        CHECK_EQUAL(hop.program_ifindex, 0);
-        CHECK_EQUAL(hop.place, HOP_PLACE_NONE);
-        check_device(rtnl, &hop, "vlan");
-        check_unchanged(rtnl, &pair, &hop, link);
+        CHECK(streq(segment.name, name));
+        CHECK_EQUAL(segment.program_ifindex, 0);
+        CHECK_EQUAL(segment.place, SEGMENT_PLACE_NONE);
+        check_device(rtnl, &segment, "vlan");
+        check_unchanged(rtnl, &pair, &segment, link);
         /* Also while the link is down, and whatever becomes of it. */
-        CHECK_EQUAL(hop_up(&hop), 0);
-        CHECK(is_up(rtnl, hop.ifindex));
+        CHECK_EQUAL(segment_up(&segment), 0);
+        CHECK(is_up(rtnl, segment.ifindex));
         world_ip("link set one up");
         world_ip("link set one down");
-        CHECK(is_up(rtnl, hop.ifindex));
-        (void) world_feature(hop.name, ETHTOOL_STXCSUM, 1);
-        (void) world_feature(hop.name, ETHTOOL_STSO, 1);
-        check_again(rtnl, &pair, &hop, link);
-        CHECK_EQUAL(hop_remove(HOP_VLAN, link), 0);
+        CHECK(is_up(rtnl, segment.ifindex));
+        (void) world_feature(segment.name, ETHTOOL_STXCSUM, 1);
+        (void) world_feature(segment.name, ETHTOOL_STSO, 1);
+        check_again(rtnl, &pair, &segment, link);
+        CHECK_EQUAL(segment_remove(SEGMENT_VLAN, link), 0);
 
         /* The id is somebody else's on this link, or the name is; and devices that take no VLAN at all. */
-        check_foreign(HOP_VLAN, &pair, link, "link add link one name mine type vlan id 4094", "mine");
-        CHECK_EQUAL(hop_ensure(HOP_VLAN, &pair, world_ifindex("lo"), &hop, &reason), -EINVAL);
+        check_foreign(SEGMENT_VLAN, &pair, link, "link add link one name mine type vlan id 4094", "mine");
+        CHECK_EQUAL(segment_ensure(SEGMENT_VLAN, &pair, world_ifindex("lo"), &segment, &reason), -EINVAL);
         CHECK(reason && !streq(reason, "the kernel has none"));
-        end(HOP_VLAN, link, name);
+        end(SEGMENT_VLAN, link, name);
 }

@@ -44,11 +44,11 @@ static const struct {
         { "mptcp-pm",           test_mptcp_pm,           false },
         { "sock-diag-udp",      test_sock_diag_udp,      true  },
         { "sock-diag-subflows", test_sock_diag_subflows, true  },
-        { "hop-pair",           test_hop_pair,           false },
-        { "hop-bridge",         test_hop_bridge,         false },
-        { "hop-netkit",         test_hop_netkit,         false },
-        { "hop-vlan",           test_hop_vlan,           false },
-        { "hop-foreign",        test_hop_foreign,        false },
+        { "gro-pair",           test_segment_pair,           false },
+        { "segment-bridge",         test_segment_bridge,         false },
+        { "segment-netkit",         test_segment_netkit,         false },
+        { "segment-vlan",           test_segment_vlan,           false },
+        { "segment-foreign",        test_segment_foreign,        false },
 };
 
 /* Of the process that runs one part. */

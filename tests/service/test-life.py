@@ -156,7 +156,7 @@ class Process(harness.ServiceTest):
         status, out, err = self.run_with("--help")
         self.assertEqual((status, err), (0, ""))
         for option in (
-            "--hook=",
+            "--attach-point=",
             "--profiles=",
             "--pins=",
             "--sctp-sysctls=",
@@ -175,8 +175,8 @@ class Process(harness.ServiceTest):
             "--idle=-1",
             "--idle=1s",
             "--idle=99999999999999999999",
-            "--hook=xdp",
-            "--hook=",
+            "--attach-point=xdp",
+            "--attach-point=",
             "--nothing",
             "lte0",
         ):
@@ -185,13 +185,13 @@ class Process(harness.ServiceTest):
                 self.assertEqual((status, out), (2, ""))
                 self.assertIn(option.partition("=")[2] or option.partition("=")[0], err)
 
-    def test_hook_option(self):
+    def test_attach_point_option(self):
         self.add_link("up0")
         self.tunnel("up0")
-        self.start("--hook=clsact", "--debug")
+        self.start("--attach-point=clsact", "--debug")
         found = self.wait_state("up0", "active")
-        self.assertIn(("hook", "clsact"), found["Applied"])
-        self.assertEqual([hook for hook, _ in found["Hooks"]], ["clsact ingress", "clsact egress"])
+        self.assertIn(("attach-point", "clsact"), found["Applied"])
+        self.assertEqual([point for point, _ in found["Programs"]], ["clsact ingress", "clsact egress"])
         self.assertIn("Plan:", self.log.read_text())
 
 

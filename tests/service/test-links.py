@@ -38,8 +38,8 @@ class Manager(harness.ServiceTest):
         self.assertRegex(found["Version"], r"^[0-9]+\.[0-9]+\.[0-9]+$")
         self.assertEqual(found["KernelVersion"], platform.release())
         self.assertEqual(set(found["Features"]), {"bpf", "btf", "tcx", "netkit", "mptcp"})
-        self.assertEqual(found["Hook"], "tcx")
-        self.assertEqual(found["Hop"], ("", ""))
+        self.assertEqual(found["AttachPoint"], "tcx")
+        self.assertEqual(found["SegmentationDevice"], ("", ""))
         self.assertEqual(found["Sources"], [("file", True), ("networkd", False), ("NetworkManager", False)])
         explained = self.client.manager("ListCounters")[0]
         self.assertEqual(set(found["Counters"]), {name for name, _ in explained})
@@ -58,7 +58,7 @@ class Manager(harness.ServiceTest):
         found = self.client.properties(path)
         self.assertEqual((found["InterfaceIndex"], found["Name"], found["Type"]), (index, "up0", "ether"))
         self.assertEqual({name: found[name] for name in KEY_PROPERTIES}, KEY_PROPERTIES)
-        self.assertEqual((found["Applied"], found["Hooks"], found["Connection"]), ([], [], ("", "")))
+        self.assertEqual((found["Applied"], found["Programs"], found["Connection"]), ([], [], ("", "")))
         for name in ("lo", "up1", ""):
             self.assert_fails(NO_SUCH_LINK, self.client.manager, "GetLink", name)
 
@@ -120,32 +120,32 @@ class Profiles(harness.ServiceTest):
         self.assertEqual((found["Tunnel"], found["MSS"], found["MPTCPOnly"]), ("yes", 1300, False))
         self.assertIn(("remote-ports", "443,8000-8080", "file", f"{path}:5"), found["Settings"])
         self.assertIn(("local-ports", "", "default", ""), found["Settings"])
-        self.assertIn(("hook", "tcx"), found["Applied"])
-        self.assertIn(("hop", "veth (underpass-tx)"), found["Applied"])
-        self.assertIn(("ingress", "auto"), found["Applied"])
-        self.assertEqual((found["IngressHook"], found["Ingress"][0]), ("auto", "auto"))
-        self.assertEqual([hook for hook, _ in found["Hooks"]], ["tcx ingress", "tcx egress"])
+        self.assertIn(("attach-point", "tcx"), found["Applied"])
+        self.assertIn(("segmentation-device", "veth (underpass-tx)"), found["Applied"])
+        self.assertIn(("receive", "auto"), found["Applied"])
+        self.assertEqual((found["Receive"], found["ReceiveMode"][0]), ("auto", "auto"))
+        self.assertEqual([hook for hook, _ in found["Programs"]], ["tcx ingress", "tcx egress"])
         self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
-        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("veth", "underpass-tx"))
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["SegmentationDevice"], ("veth", "underpass-tx"))
         self.assertEqual(self.client.link("up0-peer")["State"], "off")
 
-    def test_ingress_hook(self):
+    def test_receive(self):
         """What cannot be had is replaced, with a warning; another value takes effect and ends it."""
-        self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", "IngressHook=xdp")
+        self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", "Receive=xdp")
         self.start()
         found = self.wait_state("up0", "active")
-        self.assertEqual((found["IngressHook"], found["Ingress"][0]), ("xdp", "auto"))
-        self.assertIn("up0 has no native XDP", found["Ingress"][1])
-        self.assertEqual(found["Warnings"], [found["Ingress"][1]])
+        self.assertEqual((found["Receive"], found["ReceiveMode"][0]), ("xdp", "auto"))
+        self.assertIn("up0 has no native XDP", found["ReceiveMode"][1])
+        self.assertEqual(found["Warnings"], [found["ReceiveMode"][1]])
         for value in ("gro", "tc", "auto"):
-            self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", f"IngressHook={value}")
+            self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", f"Receive={value}")
             self.client.manager("Reload")
             found = self.client.link("up0")
-            self.assertEqual((found["State"], found["Ingress"][0]), ("active", value))
-            self.assertIn(("ingress", value), found["Applied"])
+            self.assertEqual((found["State"], found["ReceiveMode"][0]), ("active", value))
+            self.assertIn(("receive", value), found["Applied"])
             self.assertEqual(found["Warnings"], [])
         self.client.manager("Deactivate", "up0")
-        self.assertEqual(self.client.link("up0")["Ingress"], ("", ""))
+        self.assertEqual(self.client.link("up0")["ReceiveMode"], ("", ""))
 
     def test_match_by_type(self):
         self.profile("all", "[Match]\nType=ether\n[X-Underpass]\nTunnel=yes\nLocalPorts=443\n")
@@ -162,8 +162,8 @@ class Profiles(harness.ServiceTest):
         self.wait_state("up0", "active")
         self.assertEqual(self.client.manager("Deactivate", "up0"), ())
         found = self.client.link("up0")
-        self.assertEqual((found["State"], found["Applied"], found["Hooks"]), ("off", [], []))
-        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("", ""))
+        self.assertEqual((found["State"], found["Applied"], found["Programs"]), ("off", [], []))
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["SegmentationDevice"], ("", ""))
         self.assertEqual(self.client.manager("Reload"), ())
         self.assertEqual(self.client.link("up0")["State"], "off", "kept off by Deactivate")
         self.assertEqual(self.client.manager("Activate", "up0"), link)
@@ -257,7 +257,7 @@ class Profiles(harness.ServiceTest):
         self.wait_state("up0", "active")
         ip("link", "del", "up0")
         wait_until(lambda: self.client.manager("ListLinks")[0] == [], "the link is gone")
-        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hop"], ("", ""))
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["SegmentationDevice"], ("", ""))
         self.add_link("up0")
         self.wait_state("up0", "active")
 
@@ -356,7 +356,7 @@ class BadProfiles(harness.ServiceTest):
         self.assertEqual((found["State"], found["LastStage"]), ("failed", "mtu"))
         self.assertEqual(found["LastError"], message)
         self.assertIn("1600", message)
-        self.assertEqual((found["Applied"], found["Hooks"], mtu("upper")), ([], [], 1500))
+        self.assertEqual((found["Applied"], found["Programs"], mtu("upper")), ([], [], 1500))
         self.wait_state("up0", "active")
 
     def test_huge_file(self):

@@ -234,7 +234,7 @@ class Trouble(Sctp):
         self.wait_ports(0, 9899)
         wait_until(lambda: len(self.warnings("up0")) == 1, "a warning")
         self.assertIn("set SCTPUDPPort, too", self.warnings("up0")[0])
-        self.assertEqual(self.client.properties(ROOT, MANAGER)["Hook"], "tcx")
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["AttachPoint"], "tcx")
 
 
 if __name__ == "__main__":

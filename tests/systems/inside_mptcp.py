@@ -128,9 +128,9 @@ def settled(lab):
     return {
         "kernel": os.uname().release,
         "status": status[0],
-        "hook": properties["Hook"]["data"],
-        "hop": properties["Hop"]["data"],
-        "refused": properties["HopsRefused"]["data"],
+        "attach_point": properties["AttachPoint"]["data"],
+        "segmentation_device": properties["SegmentationDevice"]["data"],
+        "refused": properties["SegmentationDevicesSkipped"]["data"],
         "features": properties["Features"]["data"],
         "capabilities": capabilities(lab.client),
         "sent": {uplink: service.counters(lab.client, uplink)["sent"] for uplink in UPLINKS},

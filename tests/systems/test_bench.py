@@ -41,14 +41,14 @@ def benchmark(folder, *options):
 
 
 def test_guest():
-    """Kernel 6.12: the hop is netkit, the router saw nothing but UDP, and there is a quotient to judge."""
+    """Kernel 6.12: the segmentation device is netkit, the router saw nothing but UDP, and there is a quotient to judge."""
     if guest.obstacle():
         raise runner.Skip(guest.obstacle())
     with tempfile.TemporaryDirectory() as folder:
         numbers = pathlib.Path(folder) / "numbers.json"
         files = ("--json", str(numbers), "--svg", str(numbers.with_suffix(".svg")))
         status, text = benchmark(folder, *OPTIONS, *files)
-        assert status == 0 and "hop: netkit" in text, text[-4000:]
+        assert status == 0 and "segmentation_device: netkit" in text, text[-4000:]
         found = json.loads(numbers.read_text())
         left = sorted(os.listdir(folder))
     assert left == ["numbers.json", "numbers.svg"], f"left behind: {left}"

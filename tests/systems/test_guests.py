@@ -21,7 +21,7 @@ CAP_BPF_AND_NET_ADMIN = (1 << 39) | (1 << 12)
 PROGRAMS_SECONDS = 400
 STORY_SECONDS = 400
 
-# Version of the kernel as tests are called -> release of Debian, and what is chosen there: hook and hop.
+# Version of the kernel as tests are called -> release of Debian, and what is chosen there: attach point and segmentation device.
 KERNELS = {
     "6_1": ("bookworm", "clsact", "vlan"),
     "6_12": ("trixie", "tcx", "netkit"),
@@ -44,21 +44,21 @@ def programs(_, machine, say):
 
 def mptcp(kernel, machine, say):
     """Attached by the service, with two capabilities, the programs carry MPTCP through a middlebox that
-    strips its options; the status names hook and hop."""
-    _, hook, hop = KERNELS[kernel]
+    strips its options; the status names attach point and segmentation device."""
+    _, attach_point, chosen = KERNELS[kernel]
     text = machine.output(
         *("/usr/bin/python3", INSIDE),
         seconds=STORY_SECONDS,
         say=lambda line: line.startswith(RESULT) or say(line),
     )
     found = json.loads(text.splitlines()[-1].removeprefix(RESULT))
-    kind, device = found["hop"]
+    kind, device = found["segmentation_device"]
     assert found["kernel"] == machine.release
-    assert found["hook"] == hook and found["features"]["tcx"] == (hook == "tcx"), found
-    assert kind == hop, f"the hop is {kind}, not {hop}: {found}"
-    assert found["features"]["netkit"] == (hop == "netkit"), found
-    assert f"segmentation hop {kind} ({device})" in found["status"], found["status"]
-    assert f"hook {hook}" in found["status"], found["status"]
+    assert found["attach_point"] == attach_point and found["features"]["tcx"] == (attach_point == "tcx"), found
+    assert kind == chosen, f"the segmentation device is {kind}, not {chosen}: {found}"
+    assert found["features"]["netkit"] == (chosen == "netkit"), found
+    assert f"segmentation device {kind} ({device})" in found["status"], found["status"]
+    assert f"attach point {attach_point}" in found["status"], found["status"]
     assert int(found["capabilities"], 16) == CAP_BPF_AND_NET_ADMIN, found["capabilities"]
     assert found["plain"] == 0, f"{found['plain']} packets left outside of the tunnel"
     assert all(packets > 0 for packets in [*found["udp"].values(), *found["sent"].values()]), found

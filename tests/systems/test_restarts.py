@@ -79,7 +79,7 @@ def manager_unit(lab, machine):
 
 def built(machine):
     """What the tunnels of a machine are made of. On its way out, NetworkManager tells even devices that it left alone
-    to make IPv6 addresses again; those of the hop have no IPv6."""
+    to make IPv6 addresses again; those of the segmentation device have no IPv6."""
     found = tunnel_state(machine)
     found["links"] = re.sub(r"addrgenmode \w+", "addrgenmode N", found["links"])
     return found

@@ -30,7 +30,7 @@ static const char *good_values[_KEY_ID_MAX][12] = {
         [KEY_ID_FALLBACK] = { "yes", "no", "on", "0" },
         [KEY_ID_FALLBACK_AFTER] = { "1", "2", "10", " 05 " },
         [KEY_ID_KEEPALIVE] = { "no", "NO", "0", "5", "25", "7200" },
-        [KEY_ID_INGRESS_HOOK] = { "auto", "tc", "gro", "xdp", " XDP " },
+        [KEY_ID_RECEIVE] = { "auto", "tc", "gro", "xdp", " XDP " },
         [KEY_ID_SCTP_UDP_PORT] = { "no", "9899", "1", "65535", " 09899 " },
         [KEY_ID_SCTP_ENCAP_PORT] = { "no", "9899", "1", "65535" },
 };
@@ -92,8 +92,8 @@ static void misspelt_names_are_recognised(void) {
                 { "mtu-", "mtu" },
                 { "keep-alive", "keepalive" },
                 { "KeepAlives", "keepalive" },
-                { "ingress-hok", "ingress-hook" },
-                { "ingres_hook", "ingress-hook" },
+                { "receiv", "receive" },
+                { "recieve", "receive" },
                 { "fall-back", "fallback" },
                 { "fallback_after", "fallback-after" },
                 { "", NULL },
@@ -124,7 +124,7 @@ static void defaults_are_those_of_the_table(void) {
         assert(settings.remote_addresses.count == 0 && !settings.fwmark.set);
         assert(settings.mss == 0 && settings.mtu == 0 && settings.mptcp_endpoint == 0);
         assert(settings.fallback && settings.fallback_after == 2 && settings.keepalive == 25);
-        assert(settings.ingress_hook == UNDERPASS_INGRESS_AUTO);
+        assert(settings.receive == UNDERPASS_RECEIVE_AUTO);
         assert(settings.sctp_udp_port == 0 && settings.sctp_encap_port == 0);
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 _cleanup_(freep) char *text = key_format(key_get((KeyId) i), &settings);
@@ -199,7 +199,7 @@ static void signatures_follow_the_type(void) {
                 { KEY_ID_FALLBACK, "b" },
                 { KEY_ID_FALLBACK_AFTER, "u" },
                 { KEY_ID_KEEPALIVE, "u" },
-                { KEY_ID_INGRESS_HOOK, "s" },
+                { KEY_ID_RECEIVE, "s" },
                 { KEY_ID_SCTP_UDP_PORT, "u" },
                 { KEY_ID_SCTP_ENCAP_PORT, "u" },
         };
@@ -226,7 +226,7 @@ static void words_are_those_that_are_taken(void) {
                 { KEY_ID_FALLBACK, "yes no" },
                 { KEY_ID_FALLBACK_AFTER, "" },
                 { KEY_ID_KEEPALIVE, "no" },
-                { KEY_ID_INGRESS_HOOK, "auto tc gro xdp" },
+                { KEY_ID_RECEIVE, "auto tc gro xdp" },
                 { KEY_ID_SCTP_UDP_PORT, "no" },
                 { KEY_ID_SCTP_ENCAP_PORT, "no" },
         };
@@ -264,7 +264,7 @@ static void every_counter_has_a_name_of_its_own(void) {
         }
         assert_text(counter_info(UNDERPASS_COUNTER_SENT)->name, "sent");
         assert_text(counter_info(UNDERPASS_COUNTER_PASS_PORT)->name, "pass-port");
-        assert_text(counter_info(UNDERPASS_COUNTER_DROP_HOP_HEADER)->name, "drop-hop-header");
+        assert_text(counter_info(UNDERPASS_COUNTER_DROP_HEADER)->name, "drop-header");
 }
 
 int main(void) {

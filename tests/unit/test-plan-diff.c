@@ -145,7 +145,7 @@ static void waiting_takes_the_tunnel_off(void) {
         applied = applied_of(world.plan);
         world_set(&world, KEY_ID_TUNNEL, "auto");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_WAIT);
+        assert(world.plan->decision == PLAN_WAIT);
         assert(plan_diff(&applied, world.plan, 1500) == STEP_DETACH);
 }
 
@@ -159,19 +159,19 @@ static void a_link_of_networkd_that_goes_down_is_restored(void) {
         world_add_address(&world, "10.0.1.2");
         assert(string_replace(&world.profile->network_file, "/etc/systemd/network/10-lte.network") == 0);
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_ATTACH);
+        assert(world.plan->decision == PLAN_ATTACH);
         applied = applied_of(world.plan);
 
         world.profile->network_down = true;
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
         assert_contains(world.plan->reason, "10-lte.network");
         assert(plan_diff(&applied, world.plan, 1400) ==
                (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
         /* Also when the profile has become bad since. */
         world_set(&world, KEY_ID_MTU, "1");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
 }
 
 static void ephemeral_ports_are_warned_of(void) {

@@ -59,10 +59,10 @@ static void the_tunnel_does_not_need_sctp(void) {
         world_begin(&world);
         world_set(&world, KEY_ID_SCTP_UDP_PORT, "9899");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_ATTACH && !world.plan->warnings);
+        assert(world.plan->decision == PLAN_ATTACH && !world.plan->warnings);
         world_set(&world, KEY_ID_TUNNEL, "no");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF && !world.plan->warnings);
+        assert(world.plan->decision == PLAN_OFF && !world.plan->warnings);
 }
 
 static void what_is_set_stays_while_a_link_wants_it(void) {

@@ -17,7 +17,7 @@ static void nothing_is_done_unless_it_is_asked_for(void) {
         world_begin(&world);
         world_set(&world, KEY_ID_TUNNEL, "no");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
         assert_text(world.plan->reason, "underpass.tunnel=no in LTE (6f0c).");
         assert(world.plan->mtu == 0 && world.plan->endpoints_count == 0 && !world.plan->warnings);
 
@@ -26,7 +26,7 @@ static void nothing_is_done_unless_it_is_asked_for(void) {
         world.input.profile = world.profile;
         world.facts.type = ARPHRD_LOOPBACK;
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
         assert_text(world.plan->reason, "No profile asks for a tunnel.");
 }
 
@@ -35,7 +35,7 @@ static void yes_attaches(void) {
 
         world_begin(&world);
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_ATTACH);
+        assert(world.plan->decision == PLAN_ATTACH);
         assert_text(world.plan->reason, "underpass.tunnel=yes in LTE (6f0c).");
         assert(!world.plan->raw_ip);
         assert(world.plan->mtu == 0 && world.plan->endpoints_count == 0);
@@ -48,13 +48,13 @@ static void the_user_can_hold_it_off(void) {
         world_begin(&world);
         world.input.held_off = true;
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
         assert_contains(world.plan->reason, "Deactivated by hand");
 
         /* Also when the profile has become bad since. */
         world_set(&world, KEY_ID_MTU, "1");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_OFF);
+        assert(world.plan->decision == PLAN_OFF);
 }
 
 static void a_bad_profile_makes_no_plan(void) {
@@ -73,7 +73,7 @@ static void auto_waits_for_an_endpoint(void) {
                 const char *endpoint;
                 uint32_t ifindex;
                 const char *own;  /* mptcp-endpoint */
-                PlanVerdict verdict;
+                PlanDecision verdict;
                 const char *reason;
         } cases[] = {
                 { NULL, 0, "none", PLAN_WAIT, "and eth1 carries no MPTCP endpoint yet." },
@@ -101,7 +101,7 @@ static void auto_waits_for_an_endpoint(void) {
                         world.input.endpoints_count = 1;
                 }
                 assert(world_plan(&world) == 0);
-                assert(world.plan->verdict == cases[i].verdict);
+                assert(world.plan->decision == cases[i].verdict);
                 assert_contains(world.plan->reason, cases[i].reason);
         }
 }
@@ -242,15 +242,15 @@ static void the_programs_get_every_setting(void) {
 
 static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
         static const struct {
-                const char *tunnel, *fallback, *after, *keepalive, *ingress;
+                const char *tunnel, *fallback, *after, *keepalive, *receive;
                 uint32_t flags;
-                uint16_t after_number, keepalive_number, ingress_number;
+                uint16_t after_number, keepalive_number, receive_number;
         } cases[] = {
-                { "yes", "yes", "2", "25", "auto", UNDERPASS_LINK_FALLBACK, 2, 25, UNDERPASS_INGRESS_AUTO },
-                { "yes", "no", "10", "7200", "xdp", 0, 10, 7200, UNDERPASS_INGRESS_XDP },
+                { "yes", "yes", "2", "25", "auto", UNDERPASS_LINK_FALLBACK, 2, 25, UNDERPASS_RECEIVE_AUTO },
+                { "yes", "no", "10", "7200", "xdp", 0, 10, 7200, UNDERPASS_RECEIVE_XDP },
                 { "on-demand", "yes", "1", "no", "gro",
-                  UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0, UNDERPASS_INGRESS_GRO },
-                { "on-demand", "no", "2", "0", "tc", UNDERPASS_LINK_ON_DEMAND, 2, 0, UNDERPASS_INGRESS_TC },
+                  UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0, UNDERPASS_RECEIVE_GRO },
+                { "on-demand", "no", "2", "0", "tc", UNDERPASS_LINK_ON_DEMAND, 2, 0, UNDERPASS_RECEIVE_TC },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -261,14 +261,14 @@ static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
                 world_set(&world, KEY_ID_FALLBACK, cases[i].fallback);
                 world_set(&world, KEY_ID_FALLBACK_AFTER, cases[i].after);
                 world_set(&world, KEY_ID_KEEPALIVE, cases[i].keepalive);
-                world_set(&world, KEY_ID_INGRESS_HOOK, cases[i].ingress);
+                world_set(&world, KEY_ID_RECEIVE, cases[i].receive);
                 assert(world_plan(&world) == 0);
-                assert(world.plan->verdict == PLAN_ATTACH);
+                assert(world.plan->decision == PLAN_ATTACH);
                 assert(world.plan->link.flags ==
                        (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_MSS_AUTO | cases[i].flags));
                 assert(world.plan->link.fallback_after == cases[i].after_number);
                 assert(world.plan->link.keepalive == cases[i].keepalive_number);
-                assert(world.plan->link.ingress == cases[i].ingress_number);
+                assert(world.plan->link.receive == cases[i].receive_number);
         }
 }
 
@@ -278,7 +278,7 @@ static void on_demand_waits_for_nothing(void) {
         world_begin(&world);
         world_set(&world, KEY_ID_TUNNEL, "on-demand");
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_ATTACH);
+        assert(world.plan->decision == PLAN_ATTACH);
         assert_text(world.plan->reason, "underpass.tunnel=on-demand in LTE (6f0c).");
 
         world_set(&world, KEY_ID_MPTCP_ONLY, "no");
@@ -345,7 +345,7 @@ static void endpoints_are_those_of_the_link(void) {
 
         world.facts.flags = 0;
         assert(world_plan(&world) == 0);
-        assert(world.plan->verdict == PLAN_ATTACH && world.plan->endpoints_count == 0);
+        assert(world.plan->decision == PLAN_ATTACH && world.plan->endpoints_count == 0);
 
         world.facts.flags = IFF_UP;
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");

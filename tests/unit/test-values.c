@@ -50,8 +50,8 @@ static void values_have_one_canonical_form(void) {
                 { KEY_ID_KEEPALIVE, " 000 ", "no" },
                 { KEY_ID_KEEPALIVE, "No", "no" },
                 { KEY_ID_KEEPALIVE, "0025", "25" },
-                { KEY_ID_INGRESS_HOOK, "\tGRO ", "gro" },
-                { KEY_ID_INGRESS_HOOK, "Xdp", "xdp" },
+                { KEY_ID_RECEIVE, "\tGRO ", "gro" },
+                { KEY_ID_RECEIVE, "Xdp", "xdp" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -146,9 +146,9 @@ static const struct {
         { KEY_ID_KEEPALIVE, "-0", -EINVAL, "“-0” is not a number" },
         { KEY_ID_KEEPALIVE, "off", -EINVAL, "“off” is not a number" },
         { KEY_ID_KEEPALIVE, "25 s", -EINVAL, "“25 s” is not a number" },
-        { KEY_ID_INGRESS_HOOK, "", -EINVAL, "“” is neither auto, tc, gro nor xdp" },
-        { KEY_ID_INGRESS_HOOK, "tc,gro", -EINVAL, "“tc,gro” is neither auto, tc, gro nor xdp" },
-        { KEY_ID_INGRESS_HOOK, "yes", -EINVAL, "“yes” is neither auto, tc, gro nor xdp" },
+        { KEY_ID_RECEIVE, "", -EINVAL, "“” is neither auto, tc, gro nor xdp" },
+        { KEY_ID_RECEIVE, "tc,gro", -EINVAL, "“tc,gro” is neither auto, tc, gro nor xdp" },
+        { KEY_ID_RECEIVE, "yes", -EINVAL, "“yes” is neither auto, tc, gro nor xdp" },
 };
 
 static void bad_values_are_refused_with_a_reason(void) {

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The dispatcher hook against a private bus, a mock of the service, and buses that do not behave.
+"""The dispatcher script against a private bus, a mock of the service, and buses that do not behave.
 
-Usage: test-hook.py HOOK        (the mock is this file too: test-hook.py --mock BEHAVIOUR LOG)
+Usage: test-dispatcher.py HOOK        (the mock is this file too: test-dispatcher.py --mock BEHAVIOUR LOG)
 """
 
 import os

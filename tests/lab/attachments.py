@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of others on the hooks of a link, and who sits there: runs in a host, speaks to the kernel by the
+"""Programs of others on the attach points of a link, and who sits there: runs in a host, speaks to the kernel by the
 bpf() system call alone, because the tools of the oldest system that the lab runs on know no tcx.
 
-    hooks.py query LINK…                              {LINK: {"ingress": [[number, name], …], "egress": […]}}
-    hooks.py attach LINK HOOK first|last VERDICT PIN  attaches a program that counts and returns VERDICT
-    hooks.py count PIN                                packets that this program has seen
+    attachments.py query LINK…                              {LINK: {"ingress": [[number, name], …], "egress": […]}}
+    attachments.py attach LINK POINT first|last VERDICT PIN  attaches a program that counts and returns VERDICT
+    attachments.py count PIN                                packets that this program has seen
 
-HOOK is ingress, egress (tcx) or xdp. PIN is a path on a bpf file system: the attachment stays until PIN is
+POINT is ingress, egress (tcx) or xdp. PIN is a path on a bpf file system: the attachment stays until PIN is
 removed. May touch: the link, and PIN and PIN-packets.
 """
 
@@ -84,19 +84,19 @@ def pin(fd, path):
     call(OBJ_PIN, "QII", pointer(name), fd, 0)
 
 
-def attach(interface, hook, place, verdict, path):
+def attach(interface, attach_point, place, verdict, path):
     """Loads, attaches and pins."""
     packets, _ = call(MAP_CREATE, "IIIII", MAP_TYPE_ARRAY, 4, 8, 1, 0)
     code = ctypes.create_string_buffer(counting_program(packets, int(verdict)))
     licence = ctypes.create_string_buffer(b"GPL")
-    kind = TYPE_XDP if hook == "xdp" else TYPE_SCHED_CLS
+    kind = TYPE_XDP if attach_point == "xdp" else TYPE_SCHED_CLS
     count = (len(code) - 1) // 8
     program, _ = call(
         *(PROG_LOAD, "IIQQIIQII16s", kind, count, pointer(code), pointer(licence)),
         *(0, 0, 0, 0, 0, PROGRAM_NAME),
     )
-    flags = XDP_GENERIC if hook == "xdp" else {"first": BEFORE, "last": AFTER}[place]
-    link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[hook], flags)
+    flags = XDP_GENERIC if attach_point == "xdp" else {"first": BEFORE, "last": AFTER}[place]
+    link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[attach_point], flags)
     pin(packets, path + "-packets")
     pin(link, path)
 
@@ -119,21 +119,21 @@ def program_name(identifier):
     return info.raw[64:80].rstrip(b"\0").decode()
 
 
-def programs(interface, hook):
-    """[number, name] of the programs on a tcx hook, in their order."""
+def programs(interface, attach_point):
+    """[number, name] of the programs on a tcx attach point, in their order."""
     identifiers = (ctypes.c_uint32 * 64)()
-    target = (socket.if_nametoindex(interface), ATTACH[hook])
+    target = (socket.if_nametoindex(interface), ATTACH[attach_point])
     _, after = call(PROG_QUERY, "IIIIQII", *target, 0, 0, pointer(identifiers), len(identifiers), 0)
     found = struct.unpack_from("=I", after, 24)[0]
     return [[number, program_name(number)] for number in identifiers[:found]]
 
 
 def query(*interfaces):
-    """Prints who sits on the tcx hooks; null where the kernel has none. What vanishes meanwhile is left out."""
+    """Prints who sits on the tcx attach points; null where the kernel has none. What vanishes meanwhile is left out."""
     found = {}
     for link in interfaces:
         try:
-            found[link] = {hook: programs(link, hook) for hook in ("ingress", "egress")}
+            found[link] = {attach_point: programs(link, attach_point) for attach_point in ("ingress", "egress")}
         except OSError as error:
             if error.errno == errno.EINVAL:
                 found = None

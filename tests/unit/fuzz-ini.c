@@ -30,8 +30,8 @@ static void check_stripped(const char *text) {
 
 static int on_assignment(const char *section, const char *key, const char *value, unsigned line,
                          void *userdata) {
-        const XSectionMatch name = { .name = (char *) value }, type = { .type = (char *) value };
-        const XSectionMatch connection = { .connection = (char *) value };
+        const IniMatch name = { .name = (char *) value }, type = { .type = (char *) value };
+        const IniMatch connection = { .connection = (char *) value };
 
         check_line(userdata, line);
         assert(*key && !strchr(key, '='));
@@ -39,10 +39,10 @@ static int on_assignment(const char *section, const char *key, const char *value
         check_stripped(value);
         assert(utf8_valid(section, strlen(section)));
 
-        const int matched = xsection_match(&name, key, NULL, NULL, NULL);
+        const int matched = ini_match(&name, key, NULL, NULL, NULL);
         assert(matched == 0 || (matched == 1 && *value));
-        assert(xsection_match(&type, key, NULL, NULL, NULL) == 0);
-        assert(xsection_match(&connection, key, NULL, value, NULL) == (*value != 0));
+        assert(ini_match(&type, key, NULL, NULL, NULL) == 0);
+        assert(ini_match(&connection, key, NULL, value, NULL) == (*value != 0));
         return 0;
 }
 
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < size; i++)
                 seen.lines += data[i] == '\n';
 
-        int r = xsection_parse((const char *) data, size, on_assignment, on_complaint, &seen);
+        int r = ini_parse((const char *) data, size, on_assignment, on_complaint, &seen);
         assert(r == (utf8_valid((const char *) data, size) ? 0 : -EILSEQ));
         return 0;
 }

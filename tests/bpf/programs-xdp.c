@@ -75,9 +75,9 @@ static bool put_flow(struct bench *bench, const struct early_case *test, const s
         else
                 bench_tunnelled(&flow);
         if (test->flow == HALF_OPEN)
-                flow.state = UNDERPASS_FLOW_TRYING;
+                flow.state = UNDERPASS_FLOW_HALF_OPEN;
         bench_flow_key(frame, false, &key);
-        EXPECT(bench_put_flow(test->flow == HALF_OPEN ? bench->tries : bench->flows, &key, &flow) == 0);
+        EXPECT(bench_put_flow(test->flow == HALF_OPEN ? bench->half_open : bench->flows, &key, &flow) == 0);
         return true;
 }
 
@@ -121,7 +121,7 @@ static bool test_cases(void *context) {
         return true;
 }
 
-int programs_early(struct bench *bench) {
+int programs_xdp(struct bench *bench) {
         static const struct expect_test tests[] = { { "early: what becomes TCP before GRO", test_cases } };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which received datagrams go through the merge pair, that what came back from it is not looked at again,
- * that kinds of hop which lose the note in cb find the slot all the same.
+ * Which received datagrams go through the GRO pair, that what came back from it is not looked at again,
+ * that kinds of segmentation device which lose the note in cb find the slot all the same.
  *
  * Room: bench.h.
  */
@@ -10,7 +10,7 @@
 #include "programs.h"
 
 enum {
-        /* Before and after UNDERPASS_MERGE_SETTLE_MS; the programs' clock lags by a jiffy, 10 ms at most. */
+        /* Before and after UNDERPASS_GRO_LINGER_MS; the programs' clock lags by a jiffy, 10 ms at most. */
         RECENT_NS = 12 * 1000000,
         LATER_NS = 33 * 1000000,
 };
@@ -40,8 +40,8 @@ static const struct merge_case cases[] = {
         { "FIN right after bulk", WITH(FRAME_ACK | FRAME_FIN), .merged_ago = RECENT_NS, .merged = true },
         { "RST right after bulk", WITH(FRAME_RST), .merged_ago = RECENT_NS, .merged = true },
         { "small some time after bulk", DATAGRAM(1), .merged_ago = LATER_NS },
-        { "small, all are merged", DATAGRAM(1), .slot_flags = UNDERPASS_SLOT_MERGE_ALL, .merged = true },
-        { "SYN, all are merged", WITH(FRAME_SYN), .slot_flags = UNDERPASS_SLOT_MERGE_ALL },
+        { "small, all are merged", DATAGRAM(1), .slot_flags = UNDERPASS_SLOT_GRO_ALL, .merged = true },
+        { "SYN, all are merged", WITH(FRAME_SYN), .slot_flags = UNDERPASS_SLOT_GRO_ALL },
         { "bulk of a half-open flow", DATAGRAM(1400), .half_open = true },
         { "bulk without merge pair", DATAGRAM(1400), .no_pair = true },
 };
@@ -51,8 +51,8 @@ static const struct bench_count received[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNT
 static bool prepare(struct bench *bench, const struct merge_case *test, const struct frame *frame) {
         struct underpass_slot slot = {
                 .ifindex = BENCH_IFINDEX,
-                .hop_ifindex = BENCH_HOP_IFINDEX,
-                .merge_ifindex = test->no_pair ? 0 : BENCH_MERGE_IFINDEX,
+                .device_ifindex = BENCH_SEGMENT_IFINDEX,
+                .gro_ifindex = test->no_pair ? 0 : BENCH_GRO_IFINDEX,
                 .flags = test->slot_flags,
         };
         struct underpass_flow_key key;
@@ -62,11 +62,11 @@ static bool prepare(struct bench *bench, const struct merge_case *test, const st
         EXPECT(bench_set_slot(bench, &slot) == 0);
         bench_tunnelled(&flow);
         if (test->half_open)
-                flow.state = UNDERPASS_FLOW_TRYING;
+                flow.state = UNDERPASS_FLOW_HALF_OPEN;
         if (test->merged_ago)
                 flow.merged_ns = bench_now() - test->merged_ago;
         bench_flow_key(frame, false, &key);
-        EXPECT(bench_put_flow(test->half_open ? bench->tries : bench->flows, &key, &flow) == 0);
+        EXPECT(bench_put_flow(test->half_open ? bench->half_open : bench->flows, &key, &flow) == 0);
         return true;
 }
 
@@ -98,7 +98,7 @@ static bool test_cases(void *context) {
         return true;
 }
 
-/* A packet that the merge pair, or a program at another hook, has had: plain TCP, nothing to learn from. */
+/* A packet that the GRO pair, or a program at another hook, has had: plain TCP, nothing to learn from. */
 static bool test_converted(void *context) {
         struct frame_spec spec = { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
                                    .flags = FRAME_SYN };
@@ -145,11 +145,11 @@ static bool test_foreign_index(void *context) {
         return true;
 }
 
-/* The far end of the merge pair: back to the link of the slot, and nobody else's packets. */
+/* The far end of the GRO pair: back to the link of the slot, and nobody else's packets. */
 static bool test_back(void *context) {
         static const struct bench_count none[BENCH_COUNTS_MAX] = {};
         static const struct bench_count foreign[BENCH_COUNTS_MAX] = {
-                { UNDERPASS_COUNTER_DROP_HOP_FOREIGN, 1, true },
+                { UNDERPASS_COUNTER_DROP_FOREIGN, 1, true },
         };
         static const __u32 indexes[] = { 0, BENCH_SLOT, BENCH_SLOT + 1, 0xffff };
         struct bench *bench = context;
@@ -173,7 +173,7 @@ static bool test_back(void *context) {
 }
 
 /* A bridge writes over cb; the slot in tc_index brings the segment to its link, with its priority. */
-static bool test_hop_by_index(void *context) {
+static bool test_segment_by_index(void *context) {
         static const struct bench_count sent[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_SENT, 1 } };
         struct frame_spec spec = { .flags = FRAME_ACK, .payload = 1000 };
         struct __sk_buff skb = { .tc_index = BENCH_SLOT, .priority = 5, .cb = { 1, 2, 3 } };
@@ -185,20 +185,20 @@ static bool test_hop_by_index(void *context) {
         frame_build(&spec, &frame);
         expected = frame;
         frame_to_udp(&expected);
-        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &skb, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &skb, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT_EQUAL(skb.priority, 5);
         EXPECT(frame_equal(&frame, &expected));
         return bench_counted(bench, sent);
 }
 
-int programs_merge(struct bench *bench) {
+int programs_gro(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "merge: what goes through the merge pair", test_cases },
                 { "merge: what has come back from it", test_converted },
                 { "merge: numbers that are not ours", test_foreign_index },
                 { "merge: back to the link", test_back },
-                { "merge: a hop that loses the note", test_hop_by_index },
+                { "merge: a hop that loses the note", test_segment_by_index },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every kind of segmentation hop that the kernel has, and every way to receive: whole transfers, nothing but
+"""Every kind of segmentation device that the kernel has, and every way to receive: whole transfers, nothing but
 datagrams on the wire, no packet dropped, changed under a running transfer, and nothing left behind."""
 
 import json
@@ -14,13 +14,13 @@ import wire
 from host import HERE, wait_until
 from lab import PORT, address
 
-HOOKS = ("/usr/bin/python3", HERE / "hooks.py")
+ATTACHMENTS = ("/usr/bin/python3", HERE / "attachments.py")
 PIN = "/sys/fs/bpf/foreign"
 XDP_PASS = 2
 SIZE = 4_000_000
 LONG = 150_000_000
 CLIENT_LINKS = ("c0", "c1")
-# Devices that exist with a kind of hop, besides the merge pair.
+# Devices that exist with a kind of segmentation device, besides the GRO pair.
 DEVICES = {
     "netkit": {"underpass-nk", "underpass-np"},
     "vlan": None,  # one a link, with its number
@@ -31,9 +31,9 @@ PAIR = {"underpass-tx", "underpass-rx"}
 
 
 def use_kind(kind, *hosts):
-    """Which hop the services use from their next start on; those that run are ended."""
+    """Which segmentation device the services use from their next start on; those that run are ended."""
     for host in hosts:
-        service.set_environment(host, UNDERPASS_HOP=kind)
+        service.set_environment(host, UNDERPASS_SEGMENTATION=kind)
         if service.pid(host):
             service.kill(host, signal.SIGTERM)
 
@@ -52,16 +52,16 @@ def expected_helpers(host, kind, links):
 
 
 def assert_kind(host, kind, links):
-    """The hop is of this kind in every place where it is told, its devices exist and no others."""
-    assert service.manager_property(host, "Hop")[0] == kind
+    """The segmentation device is of this kind in every place where it is told, its devices exist and no others."""
+    assert service.manager_property(host, "SegmentationDevice")[0] == kind
     for link in links:
         applied = dict(service.link(host, link)["Applied"])
-        assert applied["hop"].split()[0] == kind, f"{link}: {applied}"
+        assert applied["segmentation_device"].split()[0] == kind, f"{link}: {applied}"
     assert helpers(host) == expected_helpers(host, kind, links), f"{helpers(host)}"
 
 
 def need_kind(host, kind, link):
-    """Skips the test where the kernel has no such hop, which the service has to say."""
+    """Skips the test where the kernel has no such segmentation device, which the service has to say."""
     found = service.link(host, link)
     if found["State"] == "failed":
         assert f"{kind}: the kernel has none" in found["LastError"], found["LastError"]
@@ -139,7 +139,7 @@ def take_down(lab):
 
 
 def kind_works(kind):
-    """One kind of hop on both hosts, from activation to the last trace of it."""
+    """One kind of segmentation device on both hosts, from activation to the last trace of it."""
     with runner.TestLab() as lab:
         before = state.host_state(lab.client)
         client = ready(lab, kind)
@@ -162,7 +162,7 @@ def test_vlan():
 
 
 def test_bridge():
-    """A bridge with the merge pair as its port."""
+    """A bridge with the GRO pair as its port."""
     kind_works("bridge")
 
 
@@ -177,13 +177,13 @@ def test_best_kind_is_chosen():
     with runner.TestLab() as lab:
         client = ready(lab)
         kinds = list(DEVICES)
-        kind, name = service.manager_property(lab.client, "Hop")
-        refused = dict(service.manager_property(lab.client, "HopsRefused"))
+        kind, name = service.manager_property(lab.client, "SegmentationDevice")
+        refused = dict(service.manager_property(lab.client, "SegmentationDevicesSkipped"))
         assert list(refused) == kinds[: kinds.index(kind)], f"{kind}: {refused}"
         assert all(refused.values()), refused
         assert kind != "veth", refused
         text = lab.client.output("underpassctl", "status").splitlines()
-        assert f"segmentation hop {kind} ({name})" in text[0], text
+        assert f"segmentation device {kind} ({name})" in text[0], text
         for other, reason in refused.items():
             assert f"{other}: {reason}" in text[1], text
         runner.note(f"{kind}, refused: {refused}")
@@ -193,13 +193,13 @@ def test_best_kind_is_chosen():
 def test_wrong_kind_is_refused():
     """A word that is no kind ends the service at once, and is named."""
     with runner.TestLab() as lab:
-        result = lab.client.run("env", "UNDERPASS_HOP=tap", "/usr/libexec/underpassd", check=False)
+        result = lab.client.run("env", "UNDERPASS_SEGMENTATION=tap", "/usr/libexec/underpassd", check=False)
         assert result.returncode == 2 and '"tap"' in result.stderr, result
 
 
 def possible_kinds(lab):
     """The kinds that this kernel has."""
-    refused = dict(service.manager_property(lab.client, "HopsRefused"))
+    refused = dict(service.manager_property(lab.client, "SegmentationDevicesSkipped"))
     return [kind for kind in DEVICES if kind not in refused]
 
 
@@ -207,7 +207,7 @@ def restart(lab, host, kind, links):
     """A new service with another kind takes the tunnels over."""
     use_kind(kind, host)
     service.manager_call(host, "Reload")
-    wait_until(lambda: service.manager_property(host, "Hop")[0] == kind, f"{host.name} uses {kind}", 20)
+    wait_until(lambda: service.manager_property(host, "SegmentationDevice")[0] == kind, f"{host.name} uses {kind}", 20)
     for link in links:
         service.wait_state(host, link, service.ACTIVE)
     assert_kind(host, kind, links)
@@ -225,7 +225,7 @@ def walk(kinds):
 
 def test_kind_changes_under_a_transfer():
     """From each kind to each other one on the sending host, while both directions are busy: the data arrive
-    whole, all of it as datagrams, nothing is dropped at a hop."""
+    whole, all of it as datagrams, nothing is dropped at a segmentation device."""
     with runner.TestLab() as lab:
         client = ready(lab)
         kinds = possible_kinds(lab)
@@ -252,11 +252,11 @@ def test_kind_changes_under_a_transfer():
 
 def ingress(host, link):
     """How a link receives."""
-    return service.link(host, link)["Ingress"][0]
+    return service.link(host, link)["ReceiveMode"][0]
 
 
 def merged(host):
-    """Packets that have left the merge pair."""
+    """Packets that have left the GRO pair."""
     return int(host.output("cat", "/sys/class/net/underpass-tx/statistics/rx_packets"))
 
 
@@ -270,11 +270,11 @@ def ingress_works(value, merges):
     """One way to receive on both hosts, from activation to the last trace of it."""
     with runner.TestLab() as lab:
         before = state.host_state(lab.client)
-        client = ready(lab, keys=(f"ingress-hook={value}",))
+        client = ready(lab, keys=(f"receive={value}",))
         for host, links in ((lab.client, CLIENT_LINKS), (lab.server, ("s0",))):
             for link in links:
                 found = service.link(host, link)
-                assert found["Ingress"][0] == value and found["Warnings"] == [], f"{found}"
+                assert found["ReceiveMode"][0] == value and found["Warnings"] == [], f"{found}"
                 assert has_native_xdp(host, link) == (value == "xdp"), link
         counted = [merged(host) for host in (lab.client, lab.server)]
         judged(lab, client)
@@ -286,22 +286,22 @@ def ingress_works(value, merges):
 
 
 def test_ingress_auto():
-    """Bulk goes through the merge pair."""
+    """Bulk goes through the GRO pair."""
     ingress_works("auto", True)
 
 
 def test_ingress_tc():
-    """Nothing goes through the merge pair."""
+    """Nothing goes through the GRO pair."""
     ingress_works("tc", False)
 
 
 def test_ingress_gro():
-    """Everything goes through the merge pair."""
+    """Everything goes through the GRO pair."""
     ingress_works("gro", True)
 
 
 def test_ingress_xdp():
-    """In the driver; nothing goes through the merge pair."""
+    """In the driver; nothing goes through the GRO pair."""
     ingress_works("xdp", False)
 
 
@@ -316,7 +316,7 @@ def ingress_changes(protocol, values):
         client.start("download", "a", size=3 * LONG)
         for value in values:
             for host, profile, link in ((lab.client, "first", "c0"), (lab.server, "server", "s0")):
-                service.set_keys(host, profile, f"ingress-hook={value}", options=("--reapply",))
+                service.set_keys(host, profile, f"receive={value}", options=("--reapply",))
                 wait_until(lambda: ingress(host, link) == value, f"{link} receives by {value}")
                 assert has_native_xdp(host, link) == (value == "xdp"), f"{link} {value}"
         running = client.progress("a")["running"]
@@ -344,15 +344,15 @@ def test_foreign_xdp_stays():
     gone, the next look at the link brings XDP."""
     with runner.TestLab() as lab:
         lab.client.up("first")
-        lab.client.run(*HOOKS, "attach", "c0", "xdp", "first", str(XDP_PASS), PIN)
-        client = ready(lab, keys=("ingress-hook=xdp",))
+        lab.client.run(*ATTACHMENTS, "attach", "c0", "xdp", "first", str(XDP_PASS), PIN)
+        client = ready(lab, keys=("receive=xdp",))
         found = service.link(lab.client, "c0")
-        assert found["State"] == service.ACTIVE and found["Ingress"][0] == "auto", f"{found}"
+        assert found["State"] == service.ACTIVE and found["ReceiveMode"][0] == "auto", f"{found}"
         assert any("another XDP program" in warning for warning in found["Warnings"]), found["Warnings"]
         assert "another XDP program" in lab.client.output("underpassctl", "explain", "c0")
         assert ingress(lab.client, "c1") == "xdp"
         transfers(lab, client, 4, "a")
-        assert int(lab.client.output(*HOOKS, "count", PIN)) > 100
+        assert int(lab.client.output(*ATTACHMENTS, "count", PIN)) > 100
         assert "xdpgeneric" in lab.client.output("ip", "link", "show", "c0")
         lab.client.run("rm", PIN, PIN + "-packets")
         wait_until(
@@ -360,7 +360,7 @@ def test_foreign_xdp_stays():
         )
         lab.client.run("underpassctl", "reload")
         found = service.link(lab.client, "c0")
-        assert found["Ingress"][0] == "xdp" and found["Warnings"] == [], f"{found}"
+        assert found["ReceiveMode"][0] == "xdp" and found["Warnings"] == [], f"{found}"
         transfers(lab, client, 4, "b")
 
 
@@ -368,7 +368,7 @@ def test_lost_devices_come_back():
     """Somebody removes a helper device: the tunnel is whole again after a moment."""
     with runner.TestLab() as lab:
         client = ready(lab)
-        kind = service.manager_property(lab.client, "Hop")[0]
+        kind = service.manager_property(lab.client, "SegmentationDevice")[0]
         for device in sorted(helpers(lab.client)):
             # One may have gone with the other; all are there again when the service has noticed.
             lab.client.run("ip", "link", "delete", device, check=False)

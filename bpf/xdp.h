@@ -11,7 +11,7 @@
 
 #include "flow.h"
 
-struct early {
+struct xdp_packet {
         struct underpass_flow_key key;
         union underpass_header header;
         __u32 length; /* header and payload, by the IP header */
@@ -19,7 +19,7 @@ struct early {
 };
 
 /* Fills in *ret when the frame is UDP with headers at their usual place. 1: it is. */
-UNDERPASS_GLOBAL int early_read(struct xdp_md *context, struct early *ret) {
+UNDERPASS_GLOBAL int xdp_read(struct xdp_md *context, struct xdp_packet *ret) {
         void *data = (void *) (long) context->data, *end = (void *) (long) context->data_end;
         struct ethhdr *ethernet = data;
 
@@ -58,7 +58,7 @@ UNDERPASS_GLOBAL int early_read(struct xdp_md *context, struct early *ret) {
 /* The compiler would make one end of the two branches, at a variable offset, which needs CAP_PERFMON. */
 #define APART(number) asm volatile("" : : "i"(number) : "memory")
 
-UNDERPASS_INLINE void early_convert(struct xdp_md *context, int ipv4) {
+UNDERPASS_INLINE void xdp_convert(struct xdp_md *context, int ipv4) {
         void *data = (void *) (long) context->data, *end = (void *) (long) context->data_end;
 
         if (ipv4) {
@@ -84,9 +84,9 @@ UNDERPASS_INLINE void early_convert(struct xdp_md *context, int ipv4) {
 SEC("xdp.frags")
 int underpass_xdp(struct xdp_md *context) {
         struct underpass_flow *flow;
-        struct early early = {};
+        struct xdp_packet early = {};
 
-        if (!early_read(context, &early) || !underpass_udp_shape(&early.header, (__u16) early.length) ||
+        if (!xdp_read(context, &early) || !underpass_udp_shape(&early.header, (__u16) early.length) ||
             early.header.udp.check == 0 ||
             (early.header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
                 return XDP_PASS;
@@ -96,6 +96,6 @@ int underpass_xdp(struct xdp_md *context) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
         count(flow->slot, UNDERPASS_COUNTER_RECEIVED);
-        early_convert(context, (int) early.ipv4);
+        xdp_convert(context, (int) early.ipv4);
         return XDP_PASS;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The program at the hop: one TCP segment in, its UDP form out, compared with the reference byte for byte;
- * and what is dropped.
+ * The program at the segmentation device: one TCP segment in, its UDP form out, compared with the reference
+ * byte for byte; and what is dropped.
  *
  * Room: bench.h.
  */
@@ -18,7 +18,7 @@ enum {
         EXTENSION_DESTINATION = 60,
 };
 
-struct hop_case {
+struct segment_case {
         const char *name;
         struct frame_spec spec;
         struct bench_count counts[BENCH_COUNTS_MAX];
@@ -32,11 +32,11 @@ struct hop_case {
 #define SENT .counts = { { UNDERPASS_COUNTER_SENT, 1 } }
 #define SENT_LOWERED .counts = { { UNDERPASS_COUNTER_SENT, 1 }, { UNDERPASS_COUNTER_MSS_CLAMPED, 1 } }
 #define SENT_URGENT .counts = { { UNDERPASS_COUNTER_SENT, 1 }, { UNDERPASS_COUNTER_URGENT_CLEARED, 1 } }
-#define UNREADABLE .dropped = true, .counts = { { UNDERPASS_COUNTER_DROP_HOP_HEADER, 1 } }
+#define UNREADABLE .dropped = true, .counts = { { UNDERPASS_COUNTER_DROP_HEADER, 1 } }
 #define EXTENSIONS(...)                                                                                     \
         .ipv6 = true, .extensions = { __VA_ARGS__ }, .extensions_count = sizeof((uint8_t[]){ __VA_ARGS__ })
 
-static const struct hop_case cases[] = {
+static const struct segment_case cases[] = {
         { "SYN", { SYN_MPTCP }, SENT },
         { "SYN, IPv6", { SYN_MPTCP, .ipv6 = true }, SENT },
         { "data", { .flags = FRAME_ACK, .payload = 1460, .options = FRAME_OPTIONS_TIMESTAMP }, SENT },
@@ -112,7 +112,7 @@ static const struct hop_case cases[] = {
         { "VLAN tag", { .flags = FRAME_ACK, .vlan = true }, UNREADABLE },
 };
 
-static bool run_case(struct bench *bench, const struct hop_case *test, const struct __sk_buff *note) {
+static bool run_case(struct bench *bench, const struct segment_case *test, const struct __sk_buff *note) {
         struct __sk_buff context = *note;
         struct frame before, expected, after;
         struct underpass_link link;
@@ -125,10 +125,10 @@ static bool run_case(struct bench *bench, const struct hop_case *test, const str
         EXPECT(bench_set_link(bench, &link) == 0);
         frame_build(&test->spec, &before);
         expected = after = before;
-        EXPECT(bench_run(bench, BENCH_HOP, false, &after, &context, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &after, &context, &verdict) == 0);
         EXPECT(bench_counted(bench, test->counts));
         EXPECT_EQUAL(verdict, test->dropped ? BENCH_DROP : BENCH_REDIRECT);
-        EXPECT_EQUAL(bench_flows_count(bench->flows) + bench_flows_count(bench->tries), 0);
+        EXPECT_EQUAL(bench_flows_count(bench->flows) + bench_flows_count(bench->half_open), 0);
         if (test->dropped)
                 return true;
         if (test->mss_at)
@@ -149,7 +149,7 @@ static bool run_case(struct bench *bench, const struct hop_case *test, const str
 static bool test_cases(void *context) {
         struct __sk_buff note;
 
-        EXPECT(bench_hop_context(context, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(context, PRIORITY, &note) == 0);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 if (run_case(context, &cases[i], &note))
                         continue;
@@ -167,7 +167,7 @@ static bool dropped(struct bench *bench, struct __sk_buff note,
 
         EXPECT(bench_reset(bench) == 0);
         frame_build(&spec, &frame);
-        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &note, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &note, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_DROP);
         EXPECT(bench_counted(bench, counts));
         return true;
@@ -175,11 +175,11 @@ static bool dropped(struct bench *bench, struct __sk_buff note,
 
 /* Whatever comes along that egress did not send: another program's packet, or one without a note. */
 static bool test_foreign(void *context) {
-        static const struct bench_count foreign[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_FOREIGN,
+        static const struct bench_count foreign[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_FOREIGN,
                                                                         1, true } };
         struct __sk_buff note, none = {};
 
-        EXPECT(bench_hop_context(context, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(context, PRIORITY, &note) == 0);
         EXPECT(dropped(context, none, foreign));
         none.cb[2] = BENCH_SLOT;
         EXPECT(dropped(context, none, foreign));
@@ -195,11 +195,11 @@ static bool test_foreign(void *context) {
 
 static bool test_unsegmented(void *context) {
         static const struct bench_count counts[BENCH_COUNTS_MAX] = {
-                { UNDERPASS_COUNTER_DROP_HOP_UNSEGMENTED, 1 }
+                { UNDERPASS_COUNTER_DROP_UNSEGMENTED, 1 }
         };
         struct __sk_buff note;
 
-        EXPECT(bench_hop_context(context, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(context, PRIORITY, &note) == 0);
         note.gso_size = 500;
         note.gso_segs = 2;
         EXPECT(dropped(context, note, counts));
@@ -212,13 +212,13 @@ static bool test_unsegmented(void *context) {
  */
 static bool test_data_offset(void *context) {
         static const uint8_t offsets[] = { 0x00, 0x40, 0x4f, 0x60, 0xf0 };
-        static const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HOP_HEADER,
+        static const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_HEADER,
                                                                        1 } };
         struct frame_spec spec = { .flags = FRAME_SYN, .payload = 3 };
         struct bench *bench = context;
         struct __sk_buff note;
 
-        EXPECT(bench_hop_context(bench, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(bench, PRIORITY, &note) == 0);
         for (size_t i = 0; i < 2 * sizeof(offsets); i++) {
                 struct __sk_buff again = note;
                 struct frame frame;
@@ -228,7 +228,7 @@ static bool test_data_offset(void *context) {
                 spec.ipv6 = i & 1;
                 frame_build(&spec, &frame);
                 frame.data[frame.layer4 + 12] = offsets[i / 2];
-                EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &again, &verdict) == 0);
+                EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &again, &verdict) == 0);
                 EXPECT_EQUAL(verdict, BENCH_DROP);
                 EXPECT(bench_counted(bench, counts));
         }
@@ -243,12 +243,12 @@ static bool test_unknown_link(void *context) {
         struct __sk_buff note;
         __u32 verdict;
 
-        EXPECT(bench_hop_context(bench, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(bench, PRIORITY, &note) == 0);
         EXPECT(bench_remove_link(bench) == 0);
         frame_build(&spec, &frame);
         expected = frame;
         frame_to_udp(&expected);
-        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &note, &verdict) == 0);
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &note, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT(frame_equal(&frame, &expected));
         EXPECT(bench_counted(bench,
@@ -268,7 +268,7 @@ static bool test_checksums(void *context) {
         unsigned zeros = 0;
         __u32 verdict;
 
-        EXPECT(bench_hop_context(bench, PRIORITY, &note) == 0);
+        EXPECT(bench_segment_context(bench, PRIORITY, &note) == 0);
         for (unsigned window = 0; window <= 0xffff; window++) {
                 struct frame expected;
 
@@ -279,7 +279,7 @@ static bool test_checksums(void *context) {
                 frame_to_udp(&expected);
                 if (frame_get16(expected.data + expected.layer4 + 6) == 0xffff) {
                         again = note;
-                        EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &again, &verdict) == 0);
+                        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &again, &verdict) == 0);
                         EXPECT(frame_equal(&frame, &expected));
                         zeros++;
                 }
@@ -290,7 +290,7 @@ static bool test_checksums(void *context) {
                 frame_build(&spec, &frame);
                 before = frame;
                 again = note;
-                EXPECT(bench_run(bench, BENCH_HOP, false, &frame, &again, &verdict) == 0);
+                EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &again, &verdict) == 0);
                 EXPECT(frame_layer4_sum(&frame) != 0xffff);
                 EXPECT_EQUAL(frame_layer4_sum(&frame), frame_layer4_sum(&before));
         }
@@ -298,7 +298,7 @@ static bool test_checksums(void *context) {
         return true;
 }
 
-int programs_hop(struct bench *bench) {
+int programs_segment(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "hop: segments and what becomes of them", test_cases },
                 { "hop: packets that no program sent", test_foreign },

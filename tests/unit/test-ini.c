@@ -77,7 +77,7 @@ static void the_dialect_is_that_of_systemd(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Told told = { "" };
 
-                assert(xsection_parse(cases[i].text, strlen(cases[i].text), on_assignment, on_complaint,
+                assert(ini_parse(cases[i].text, strlen(cases[i].text), on_assignment, on_complaint,
                                       &told) == 0);
                 assert_text(told.text, cases[i].told);
         }
@@ -96,7 +96,7 @@ static void text_that_is_none_is_refused(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Told told = { "" };
 
-                assert(xsection_parse(cases[i].text, cases[i].length, on_assignment, on_complaint, &told) ==
+                assert(ini_parse(cases[i].text, cases[i].length, on_assignment, on_complaint, &told) ==
                        -EILSEQ);
                 assert_text(told.text, "");
         }
@@ -106,7 +106,7 @@ static void the_handler_can_end_the_parse(void) {
         static const char text[] = "[A]\nnonsense\na=1\nb=2\nc=3\n";
         Told told = { "", "b" };
 
-        assert(xsection_parse(text, strlen(text), on_assignment, NULL, &told) == -ECANCELED);
+        assert(ini_parse(text, strlen(text), on_assignment, NULL, &told) == -ECANCELED);
         assert_text(told.text, "A|a|1|3\nA|b|2|4\n");
 }
 
@@ -117,13 +117,13 @@ static void text_needs_no_end(void) {
         Told told = { "" };
 
         memcpy(exact, text, strlen(text));
-        assert(xsection_parse(exact, strlen(text), on_assignment, on_complaint, &told) == 0);
+        assert(ini_parse(exact, strlen(text), on_assignment, on_complaint, &told) == 0);
         assert_text(told.text, "A|k|v|2\n");
 }
 
 static void all_conditions_must_hold(void) {
         static const struct {
-                XSectionMatch match;
+                IniMatch match;
                 const char *name, *type, *connection, *uuid;
                 bool holds;
         } cases[] = {
@@ -165,7 +165,7 @@ static void all_conditions_must_hold(void) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 printf("# case %zu\n", i);
-                assert(xsection_match(&cases[i].match, cases[i].name, cases[i].type, cases[i].connection,
+                assert(ini_match(&cases[i].match, cases[i].name, cases[i].type, cases[i].connection,
                                       cases[i].uuid) == cases[i].holds);
         }
 }
@@ -188,11 +188,11 @@ static void a_bad_line_is_found_and_can_be_covered(void) {
 
                 assert(copy);
                 memcpy(copy, cases[i].text, cases[i].length + 1);
-                excerpt = xsection_bad_line(copy, cases[i].length, &line);
+                excerpt = ini_bad_line(copy, cases[i].length, &line);
                 assert_text(excerpt, cases[i].excerpt);
                 assert(line == cases[i].line);
-                xsection_cover(copy, cases[i].length);
-                none = xsection_bad_line(copy, cases[i].length, &line);
+                ini_mask(copy, cases[i].length);
+                none = ini_bad_line(copy, cases[i].length, &line);
                 assert_text(none, "");
         }
 }
@@ -204,17 +204,17 @@ static void the_section_of_a_line_is_known(void) {
 
         for (unsigned line = 1; line <= ELEMENTS(in_a); line++) {
                 printf("# line %u\n", line);
-                assert(xsection_line_is_in(text, strlen(text), line, "A") == in_a[line - 1]);
+                assert(ini_line_is_in(text, strlen(text), line, "A") == in_a[line - 1]);
         }
-        assert(!xsection_line_is_in("", 0, 1, "A"));
+        assert(!ini_line_is_in("", 0, 1, "A"));
 }
 
 static void a_match_is_emptied(void) {
-        XSectionMatch match = { strdup("a"), strdup("b"), strdup("c"), strdup("d") };
+        IniMatch match = { strdup("a"), strdup("b"), strdup("c"), strdup("d") };
 
-        xsection_match_done(&match);
+        ini_match_done(&match);
         assert(!match.name && !match.type && !match.connection && !match.uuid);
-        xsection_match_done(&match);
+        ini_match_done(&match);
 }
 
 int main(void) {

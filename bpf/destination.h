@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What is known about the way to a destination: does UDP get there, do MPTCP options. Kept for each link and
+ * remembered for a while, then found out anew.
+ *
+ * Global functions: see packet.h.
+ */
+
+#include "maps.h"
+
+#define NANOSECONDS 1000000000ULL
+#define MILLISECONDS 1000000ULL
+
+/* Returns 0. */
+UNDERPASS_GLOBAL int destination_key(struct underpass_flow_key *flow, __u32 ifindex,
+                                 struct underpass_destination_key *key) {
+        if (!flow || !key)
+                return 0;
+        key->ifindex = ifindex;
+        __builtin_memcpy(key->remote, flow->remote, sizeof(key->remote));
+        key->remote_port = flow->remote_port;
+        return 0;
+}
+
+UNDERPASS_INLINE struct underpass_destination *destination_find(struct underpass_flow_key *flow,
+                                                                __u32 ifindex) {
+        struct underpass_destination_key key = {};
+
+        destination_key(flow, ifindex, &key);
+        return bpf_map_lookup_elem(&destinations, &key);
+}
+
+/* The record of a destination, made if there is none. 0: the map is out of memory. */
+UNDERPASS_INLINE struct underpass_destination *destination_make(struct underpass_flow_key *flow,
+                                                                __u32 ifindex) {
+        struct underpass_destination_key key = {};
+        struct underpass_destination fresh = {}, *destination;
+
+        destination_key(flow, ifindex, &key);
+        destination = bpf_map_lookup_elem(&destinations, &key);
+        if (destination)
+                return destination;
+        bpf_map_update_elem(&destinations, &key, &fresh, BPF_NOEXIST);
+        return bpf_map_lookup_elem(&destinations, &key);
+}
+
+UNDERPASS_INLINE __u64 destination_until(__u32 seconds) {
+        return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
+}
+
+/* UDP does not get there, or gets no answer. */
+UNDERPASS_GLOBAL int destination_block(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+
+        if (destination)
+                destination->blocked_until_ns = destination_until(UNDERPASS_BLOCKED_SECONDS);
+        return 0;
+}
+
+/* MPTCP options do not get there, or not back. */
+UNDERPASS_GLOBAL int destination_strip(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+
+        if (destination)
+                destination->stripped_until_ns = destination_until(UNDERPASS_STRIPPED_SECONDS);
+        return 0;
+}
+
+/* ICMP says how large packets may be on the way. */
+UNDERPASS_GLOBAL int destination_learn_mtu(struct underpass_flow_key *flow, __u32 ifindex, __u32 mtu) {
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+
+        if (destination) {
+                destination->mtu = mtu;
+                destination->mtu_until_ns = destination_until(UNDERPASS_PATH_MTU_SECONDS);
+        }
+        return 0;
+}
+
+/* The path MTU, 0: none was told of. */
+UNDERPASS_GLOBAL int destination_mtu(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        return destination && destination->mtu_until_ns > bpf_ktime_get_coarse_ns() ?
+                       (int) destination->mtu :
+                       0;
+}
+
+/* A handshake over UDP has been completed. */
+UNDERPASS_GLOBAL int destination_open(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        if (destination)
+                destination->blocked_until_ns = 0;
+        return 0;
+}
+
+UNDERPASS_GLOBAL int destination_is_blocked(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        return destination && destination->blocked_until_ns > bpf_ktime_get_coarse_ns();
+}
+
+UNDERPASS_GLOBAL int destination_is_stripped(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        return destination && destination->stripped_until_ns > bpf_ktime_get_coarse_ns();
+}
