@@ -226,4 +226,4 @@ static int bridge_remove(Netlink *netlink, uint32_t link_ifindex) {
         return device_delete(netlink, bridge.ifindex);
 }
 
-const SegmentType segment_type_bridge = { BRIDGE_KIND, bridge_ensure, bridge_up, bridge_remove };
+const SegmentType segment_type_bridge = { bridge_ensure, bridge_up, bridge_remove };

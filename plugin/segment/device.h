@@ -44,7 +44,6 @@ typedef struct DeviceFeature {
 /* One kind of segmentation device: the functions of segment.h. ret_reason may stay NULL, then the errno
  * says it. */
 typedef struct SegmentType {
-        const char *name;
         int (*ensure)(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                       char **ret_reason);
         int (*up)(Netlink *netlink, const SegmentationDevice *segment);

@@ -64,4 +64,4 @@ static int netkit_remove(Netlink *netlink, uint32_t link_ifindex) {
         return device_remove_pair(netlink, NETKIT_KIND, netkit_names);
 }
 
-const SegmentType segment_type_netkit = { NETKIT_KIND, netkit_ensure, netkit_up, netkit_remove };
+const SegmentType segment_type_netkit = { netkit_ensure, netkit_up, netkit_remove };

@@ -2,50 +2,15 @@
 
 /* The kinds of segmentation device in one table. See segment.h. */
 
-#include <ctype.h>
-
 #include "segment/device.h"
 
-static const SegmentType *const types[_SEGMENT_KIND_MAX] = {
+static const SegmentType *const types[] = {
         [SEGMENT_NETKIT] = &segment_type_netkit,
         [SEGMENT_VLAN] = &segment_type_vlan,
         [SEGMENT_BRIDGE] = &segment_type_bridge,
         [SEGMENT_VETH] = &segment_type_veth,
 };
-
-const char *segment_kind_name(SegmentKind kind) {
-        return types[kind]->name;
-}
-
-int segment_kind_from_name(const char *name, SegmentKind *ret) {
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
-                if (streq(types[kind]->name, name)) {
-                        *ret = kind;
-                        return 0;
-                }
-        return -EINVAL;
-}
-
-static bool all_digits(const char *text) {
-        size_t count = 0;
-
-        while (isdigit((unsigned char) text[count]))
-                count++;
-        return count > 0 && text[count] == '\0';
-}
-
-bool segment_is_name(const char *name) {
-        static const char *const names[] = {
-                SEGMENT_NAME_SEND,   SEGMENT_NAME_RECEIVE,     SEGMENT_NAME_BRIDGE,
-                SEGMENT_NAME_NETKIT, SEGMENT_NAME_NETKIT_PEER,
-        };
-        const size_t prefix = strlen(SEGMENT_NAME_VLAN);
-
-        for (size_t i = 0; i < ELEMENTS(names); i++)
-                if (streq(names[i], name))
-                        return true;
-        return strncmp(name, SEGMENT_NAME_VLAN, prefix) == 0 && all_digits(name + prefix);
-}
+_Static_assert(ELEMENTS(types) == _SEGMENT_KIND_MAX, "every kind has its functions");
 
 /* Some kernels and modules are not there at all. */
 static bool kernel_has_none(const Netlink *netlink, int error) {

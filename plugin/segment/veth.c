@@ -93,4 +93,4 @@ static int veth_remove(Netlink *netlink, uint32_t link_ifindex) {
         return 0;
 }
 
-const SegmentType segment_type_veth = { "veth", veth_ensure, veth_up, veth_remove };
+const SegmentType segment_type_veth = { veth_ensure, veth_up, veth_remove };

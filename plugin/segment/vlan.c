@@ -129,4 +129,4 @@ static int vlan_remove(Netlink *netlink, uint32_t link_ifindex) {
         return device_delete(netlink, link.ifindex);
 }
 
-const SegmentType segment_type_vlan = { VLAN_KIND, vlan_ensure, vlan_up, vlan_remove };
+const SegmentType segment_type_vlan = { vlan_ensure, vlan_up, vlan_remove };
