@@ -294,9 +294,11 @@ static uint32_t diff_endpoints(const Applied *applied, const Plan *plan) {
                                  applied->endpoint_flags != plan->endpoint_flags;
         uint32_t steps = 0;
 
-        if (other_flags ||
-            !all_in(applied->endpoints, applied->endpoints_count, plan->endpoints, plan->endpoints_count))
-                steps |= STEP_RESTORE_ENDPOINTS;
+        if (other_flags || (applied->endpoints_count > 0 && plan->endpoint_flags == 0))
+                steps |= STEP_REMOVE_ENDPOINTS;
+        else if (!all_in(applied->endpoints, applied->endpoints_count, plan->endpoints,
+                         plan->endpoints_count))
+                steps |= STEP_REDUCE_ENDPOINTS;
         if (other_flags ||
             !all_in(plan->endpoints, plan->endpoints_count, applied->endpoints, applied->endpoints_count))
                 steps |= STEP_ENDPOINTS;
@@ -310,28 +312,69 @@ static bool same_settings(const struct underpass_link *a, const struct underpass
         return memcmp(&copy, b, sizeof(copy)) == 0;
 }
 
-uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu) {
-        if (plan->decision != PLAN_ATTACH)
-                return (applied->endpoints_count > 0 ? STEP_RESTORE_ENDPOINTS : 0U) |
-                       (applied->mtu_original != 0 ? STEP_RESTORE_MTU : 0U) |
-                       (applied->attached ? STEP_DETACH : 0U);
+bool plan_equal(const Plan *a, const Plan *b) {
+        return a->decision == b->decision && a->raw_ip == b->raw_ip && same_settings(&a->link, &b->link) &&
+               a->mtu == b->mtu && a->endpoint_flags == b->endpoint_flags &&
+               a->endpoints_count == b->endpoints_count &&
+               all_in(a->endpoints, a->endpoints_count, b->endpoints, b->endpoints_count);
+}
 
-        uint32_t steps = diff_endpoints(applied, plan);
-        if (plan->mtu != 0 && current_mtu != plan->mtu)
+static uint32_t diff_off(const Applied *applied, const PlanSituation *situation) {
+        return (applied->endpoints_count > 0 ? STEP_REMOVE_ENDPOINTS : 0U) |
+               (applied->mtu_original != 0 ? STEP_RESTORE_MTU : 0U) |
+               (applied->attached || situation->unconfirmed ? STEP_DETACH : 0U);
+}
+
+static uint32_t diff_programs(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
+        if (!applied->attached)
+                return STEP_ATTACH;
+        if (situation->unconfirmed || situation->receive_differs ||
+            !same_settings(&applied->link, &plan->link))
+                return STEP_SETTINGS;
+        return 0;
+}
+
+/* Whether nothing but addresses has gone: the link is up, and the profile asks for the same as before. */
+static bool only_addresses_are_missing(const Applied *applied, const Plan *plan,
+                                       const PlanSituation *situation) {
+        return situation->up && plan->endpoint_flags == applied->endpoint_flags;
+}
+
+static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
+        uint32_t steps = diff_endpoints(applied, plan) | diff_programs(applied, plan, situation);
+
+        if (plan->mtu != 0 && situation->mtu != plan->mtu)
                 steps |= STEP_MTU;
         if (plan->mtu == 0 && applied->mtu_original != 0)
                 steps |= STEP_RESTORE_MTU;
-
-        if (!applied->attached)
-                steps |= STEP_ATTACH;
-        else if (applied->raw_ip != plan->raw_ip)
-                steps |= STEP_DETACH | STEP_ATTACH;
-        else if (!same_settings(&applied->link, &plan->link))
-                steps |= STEP_SETTINGS;
+        if ((steps & STEP_REDUCE_ENDPOINTS) && !situation->grace_over &&
+            only_addresses_are_missing(applied, plan, situation))
+                steps = (steps & ~(uint32_t) STEP_REDUCE_ENDPOINTS) | STEP_GRACE;
 
         /* An on-demand link sends first SYNs as plain TCP anyway. */
         if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 &&
             !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
-                steps |= STEP_ANNOUNCE;
+                steps |= STEP_REANNOUNCE;
+        if (steps & (STEP_REANNOUNCE | STEP_ENDPOINTS))
+                steps |= STEP_WATCH_SUBFLOWS;
         return steps;
+}
+
+/* Other programs: the record goes with the old ones, so all that it remembers is taken back and done
+ * again. */
+static uint32_t diff_replaced(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
+        const Applied nothing = {};
+        PlanSituation restored = *situation;
+
+        if (applied->mtu_original != 0 && situation->mtu == applied->mtu_set)
+                restored.mtu = applied->mtu_original;
+        return diff_off(applied, situation) | diff_on(&nothing, plan, &restored);
+}
+
+uint32_t plan_diff(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
+        if (plan->decision != PLAN_ATTACH)
+                return diff_off(applied, situation);
+        if (applied->attached && applied->raw_ip != plan->raw_ip)
+                return diff_replaced(applied, plan, situation);
+        return diff_on(applied, plan, situation);
 }

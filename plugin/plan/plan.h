@@ -62,22 +62,43 @@ typedef struct Applied {
  */
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error);
 Plan *plan_free(Plan *plan);
+
+/* Whether two plans ask for the same; reasons and warnings do not matter. */
+bool plan_equal(const Plan *a, const Plan *b);
 DEFINE_CLEANUP(Plan *, plan_free);
 
+/* In the order in which they are done. */
 typedef enum PlanStep {
-        STEP_RESTORE_ENDPOINTS = 1U << 0,  /* remove endpoints of ours that the plan does not want */
-        STEP_RESTORE_MTU = 1U << 1,
-        STEP_DETACH = 1U << 2,
-        STEP_ATTACH = 1U << 3,
-        STEP_SETTINGS = 1U << 4,           /* attached already: other settings for the programs */
-        STEP_MTU = 1U << 5,
-        STEP_ENDPOINTS = 1U << 6,          /* add the endpoints that are missing */
-        STEP_ANNOUNCE = 1U << 7,           /* announce endpoints anew that were there before the tunnel */
+        STEP_REMOVE_ENDPOINTS = 1U << 0,  /* all endpoints of ours */
+        STEP_REDUCE_ENDPOINTS = 1U << 1,  /* those of ours that the plan does not want */
+        STEP_RESTORE_MTU = 1U << 2,
+        STEP_DETACH = 1U << 3,
+        STEP_ATTACH = 1U << 4,
+        STEP_SETTINGS = 1U << 5,          /* attached already: give the programs their settings again */
+        STEP_MTU = 1U << 6,
+        STEP_ENDPOINTS = 1U << 7,         /* add the endpoints that are missing */
+        STEP_GRACE = 1U << 8,             /* keep endpoints without address for a moment, then look again */
+        STEP_REANNOUNCE = 1U << 9,        /* register endpoints again that were there before the tunnel */
+        STEP_WATCH_SUBFLOWS = 1U << 10,   /* look in a while whether the endpoints have got their subflows */
 } PlanStep;
 
+/* How a link stands now, apart from what has been applied to it. */
+typedef struct PlanSituation {
+        uint32_t mtu;
+        bool up;              /* IFF_UP */
+        bool unconfirmed;     /* what is attached is an earlier service's, or its programs have gone */
+        bool receive_differs; /* the receive mode in use is not the one that was asked for */
+        bool grace_over;      /* endpoints without address have been kept for their moment */
+} PlanSituation;
+
 /*
- * The steps from what is applied to what is wanted; 0: nothing to do. current_mtu is the link's MTU now: a
- * changed MTU is set again. STEP_ANNOUNCE comes with STEP_ATTACH only, and only when the plan owns no
- * endpoints itself.
+ * The steps from what is applied to what is wanted, all of them; 0: nothing to do. An MTU that others
+ * changed is set again.
+ *
+ * STEP_SETTINGS comes also without any change when the situation is unconfirmed or receive_differs: what
+ * stood in the way may be gone. STEP_GRACE stands in the place of STEP_REDUCE_ENDPOINTS when nothing but
+ * addresses has gone: systemd-networkd and DHCP clients take an address away and give it back, and a
+ * removed endpoint would end its subflows. STEP_REANNOUNCE comes with STEP_ATTACH only, and only when the
+ * plan owns no endpoints itself.
  */
-uint32_t plan_diff(const Applied *applied, const Plan *plan, uint32_t current_mtu);
+uint32_t plan_diff(const Applied *applied, const Plan *plan, const PlanSituation *situation);

@@ -60,3 +60,10 @@ int segment_remove(SegmentKind kind, uint32_t link_ifindex) {
         r = netlink_open(&netlink, NETLINK_ROUTE);
         return r < 0 ? r : types[kind]->remove(netlink, link_ifindex);
 }
+
+bool segment_is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {
+        for (size_t i = 0; i < count; i++)
+                if (ifindexes[i] == ifindex)
+                        return true;
+        return false;
+}

@@ -91,3 +91,6 @@ int segment_remove(SegmentKind kind, uint32_t link_ifindex);
 
 /* True for the names above: such links are never tunnelled themselves. */
 bool segment_is_name(const char *name);
+
+/* Whether a helper device is among the links that rtnetlink lists. */
+bool segment_is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count);

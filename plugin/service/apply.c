@@ -1,308 +1,274 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The steps of a plan, done in order and undone in reverse: tunnel, MTU, MPTCP endpoints. Each change is
- * recorded before it is made, so that a service that is killed in between leaves nothing that the next one
- * does not know of.
+ * See apply.h. Each change is recorded before it is made, so that a service which is killed in between
+ * leaves nothing that the next one does not know of.
  */
 
 #include <stdio.h>
 
 #include "base/i18n.h"
-#include "base/log.h"
 #include "kernel/link-tune.h"
-#include "service/manager.h"
+#include "service/apply.h"
+#include "service/endpoints.h"
+#include "service/path.h"
+#include "service/record.h"
 
-static int save(const Link *link) {
-        Tunnel *tunnel = link->manager->tunnel;
-        struct underpass_saved saved = {};
-        int r;
+/* How a link stood before a step. */
+typedef struct Snapshot {
+        Applied applied;
+        uint32_t mtu;
+} Snapshot;
 
-        r = tunnel_saved_get(tunnel, link->ifindex, &saved);
-        if (r < 0)
-                return r;
-        saved.mtu_original = link->applied.mtu_original;
-        saved.mtu_set = link->applied.mtu_set;
-        saved.endpoints_count = (uint32_t) link->applied.endpoints_count;
-        for (size_t i = 0; i < link->applied.endpoints_count; i++)
-                memcpy(saved.endpoints[i], link->applied.endpoints[i].word, sizeof(saved.endpoints[i]));
-        return tunnel_saved_set(tunnel, link->ifindex, &saved);
+/* Why a step failed; what the step leaves open comes from its row. */
+typedef struct Failure {
+        LinkStage stage;
+        char *error;    /* translated sentence; NULL: describe() words it */
+} Failure;
+
+/* One row a step: how it is done, how it is undone, and how its failure is worded. Either it is done as
+ * a whole or nothing of it. */
+typedef struct Step {
+        PlanStep step;
+        LinkStage stage;
+        int (*run)(Target *target, const Plan *plan, Failure *failure);
+        int (*undo)(Target *target, const Snapshot *before);
+        char *(*describe)(const Target *target, const Plan *plan, int error);
+} Step;
+
+static int remove_endpoints(Target *target, const Plan *plan, Failure *failure) {
+        return endpoints_remove_others(target, NULL, 0);
 }
 
-static bool contains(const Address *addresses, size_t count, const Address *address) {
-        for (size_t i = 0; i < count; i++)
-                if (address_equal(&addresses[i], address))
-                        return true;
-        return false;
+static int reduce_endpoints(Target *target, const Plan *plan, Failure *failure) {
+        return endpoints_remove_others(target, plan->endpoints, plan->endpoints_count);
 }
 
-/* The endpoint with this address on this link, or NULL. */
-static const MptcpEndpoint *find_endpoint(const MptcpEndpoint *endpoints, size_t count, uint32_t ifindex,
-                                          const Address *address) {
-        for (size_t i = 0; i < count; i++)
-                if (endpoints[i].ifindex == ifindex && address_equal(&endpoints[i].address, address))
-                        return &endpoints[i];
-        return NULL;
+static int add_missing_endpoints(Target *target, const Plan *plan, Failure *failure) {
+        return endpoints_add_missing(target, plan->endpoints, plan->endpoints_count, plan->endpoint_flags);
 }
 
-/* Removes endpoints of ours that are not among the wanted ones. */
-static int remove_endpoints(Link *link, const Address *wanted, size_t wanted_count) {
-        _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        MptcpPm *pm = link->manager->mptcp_pm;
-        Applied *applied = &link->applied;
-        size_t count = 0, kept = 0;
-        int result = 0, r;
+static int put_endpoints_back(Target *target, const Snapshot *before) {
+        return endpoints_put_back(target, &before->applied);
+}
 
-        if (applied->endpoints_count == 0 || !pm)
-                return 0;
-        r = mptcp_pm_dump(pm, &endpoints, &count);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < applied->endpoints_count; i++) {
-                const MptcpEndpoint *endpoint =
-                        find_endpoint(endpoints, count, link->ifindex, &applied->endpoints[i]);
+static char *describe_endpoints(const Target *target, const Plan *plan, int error) {
+        return string_format(
+                _("MPTCP endpoints cannot be set for %s: %s. Check that net.mptcp.enabled is 1 and "
+                  "that there are fewer than eight endpoints (`ip mptcp endpoint`)."),
+                target->name, strerror(-error));
+}
 
-                if (contains(wanted, wanted_count, &applied->endpoints[i])) {
-                        applied->endpoints[kept++] = applied->endpoints[i];
-                        continue;
-                }
-                r = endpoint ? mptcp_pm_remove(pm, endpoint) : 0;
-                if (r < 0 && r != -ENOENT) {
-                        applied->endpoints[kept++] = applied->endpoints[i];
-                        result = r;
-                }
+/*
+ * Sets the MTU, and what is remembered of it. A change that has to be taken back one day is recorded before
+ * it is made; one that has not is forgotten after it is made.
+ */
+static int change_mtu(Target *target, uint32_t mtu, uint32_t set, uint32_t original) {
+        Applied *applied = &target->applied;
+        const Applied before = *applied;
+        int r = 0;
+
+        if (original != 0) {
+                applied->mtu_set = set;
+                applied->mtu_original = original;
+                r = record_write(target);
         }
-        applied->endpoints_count = kept;
-        return result;
-}
-
-void link_remove_endpoints(Link *link) {
-        (void) remove_endpoints(link, NULL, 0);
-}
-
-void link_adopt_endpoints(Link *link, const struct underpass_saved *saved) {
-        _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        Applied *applied = &link->applied;
-        size_t count = 0;
-
-        if (link->manager->mptcp_pm)
-                (void) mptcp_pm_dump(link->manager->mptcp_pm, &endpoints, &count);
-        applied->endpoints_count = MIN_OF(saved->endpoints_count, ELEMENTS(applied->endpoints));
-        for (size_t i = 0; i < applied->endpoints_count; i++) {
-                const MptcpEndpoint *endpoint;
-
-                memcpy(applied->endpoints[i].word, saved->endpoints[i], sizeof(saved->endpoints[i]));
-                endpoint = find_endpoint(endpoints, count, link->ifindex, &applied->endpoints[i]);
-                if (endpoint)
-                        applied->endpoint_flags = endpoint->flags;
-        }
-}
-
-static int add_endpoints(Link *link, const Plan *plan) {
-        _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        MptcpPm *pm = link->manager->mptcp_pm;
-        Applied *applied = &link->applied;
-        size_t count = 0;
-        int r;
-
-        if (!pm)
-                return -EOPNOTSUPP;
-        r = mptcp_pm_dump(pm, &endpoints, &count);
-        if (r < 0)
+        if (r >= 0 && mtu != target->mtu)
+                r = link_tune_set_mtu(target->ifindex, mtu);
+        if (r < 0) {
+                applied->mtu_set = before.mtu_set;
+                applied->mtu_original = before.mtu_original;
+                (void) record_write(target);
                 return r;
-        for (size_t i = 0; i < plan->endpoints_count; i++) {
-                MptcpEndpoint endpoint = {
-                        .address = plan->endpoints[i],
-                        .flags = plan->endpoint_flags,
-                        .ifindex = link->ifindex,
-                };
-
-                if (find_endpoint(endpoints, count, link->ifindex, &endpoint.address))
-                        continue; /* ours already, or somebody else's: left to them */
-                if (!contains(applied->endpoints, applied->endpoints_count, &endpoint.address)) {
-                        if (applied->endpoints_count == ELEMENTS(applied->endpoints))
-                                return -ENOSPC;
-                        applied->endpoints[applied->endpoints_count++] = endpoint.address;
-                }
-                r = save(link);
-                if (r >= 0)
-                        r = mptcp_pm_add(pm, &endpoint);
-                if (r < 0 && r != -EEXIST)
-                        return r;
         }
-        applied->endpoint_flags = plan->endpoint_flags;
+        target->mtu = mtu;
+        if (original == 0) {
+                applied->mtu_set = 0;
+                applied->mtu_original = 0;
+                (void) record_write(target);
+        }
         return 0;
 }
 
 /* Gives the MTU back, but only if it still is what we set. */
-static int restore_mtu(Link *link) {
-        Applied *applied = &link->applied;
-        int r = 0;
+static int restore_mtu(Target *target, const Plan *plan, Failure *failure) {
+        const Applied *applied = &target->applied;
+        const bool ours = applied->mtu_original != 0 && target->mtu == applied->mtu_set;
 
-        if (applied->mtu_original != 0 && link->facts->mtu == applied->mtu_set)
-                r = link_tune_set_mtu(link->ifindex, applied->mtu_original);
-        if (r < 0)
-                return r;
-        applied->mtu_original = 0;
-        applied->mtu_set = 0;
-        (void) save(link);
-        return 0;
+        return change_mtu(target, ours ? applied->mtu_original : target->mtu, 0, 0);
 }
 
-static int set_mtu(Link *link, uint32_t mtu) {
-        Applied *applied = &link->applied;
-        int r;
-
+static int set_mtu(Target *target, const Plan *plan, Failure *failure) {
+        const Applied *applied = &target->applied;
         /* What others have set since is what they will want to have back. */
-        if (link->facts->mtu != applied->mtu_set)
-                applied->mtu_original = link->facts->mtu;
-        applied->mtu_set = mtu;
-        r = save(link);
-        if (r < 0)
-                return r;
-        r = link_tune_set_mtu(link->ifindex, mtu);
-        if (r >= 0)
-                link->facts->mtu = mtu;
-        return r;
+        const uint32_t original = target->mtu != applied->mtu_set ? target->mtu : applied->mtu_original;
+
+        return change_mtu(target, plan->mtu, plan->mtu, original);
 }
 
-static int attach(Link *link, const Plan *plan, LinkStage *ret_stage, char **ret_error) {
-        struct underpass_link settings = plan->link;
-        TunnelPath path;
+static int put_mtu_back(Target *target, const Snapshot *before) {
+        return change_mtu(target, before->mtu, before->applied.mtu_set, before->applied.mtu_original);
+}
+
+static char *describe_mtu(const Target *target, const Plan *plan, int error) {
+        if (plan->mtu == 0 || plan->decision != PLAN_ATTACH)
+                return string_format(_("The MTU of %s cannot be set back to %u: %s."), target->name,
+                                     target->applied.mtu_original, strerror(-error));
+        return string_format(_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
+                               "device allows, or remove underpass.mtu."),
+                             target->name, plan->mtu, strerror(-error));
+}
+
+/* Programs and settings; attached already: the settings are replaced. */
+static int attach_programs(Target *target, bool raw_ip, const struct underpass_link *link,
+                           Failure *failure) {
+        struct underpass_link settings = *link;
         SegmentationDevice device = {};
+        TunnelPath path;
         int r;
 
-        r = manager_ensure_segment(link->manager, link->ifindex, plan->raw_ip, &device, ret_stage,
-                                   ret_error);
+        r = segmentation_ensure(target->segmentation, target->ifindex, raw_ip, &device, &failure->stage,
+                                &failure->error);
         if (r < 0)
                 return r;
-        path = link_path(link, &device);
-        r = tunnel_attach(link->manager->tunnel, link->ifindex, plan->raw_ip, &path, &settings);
+        path = path_by(target, &device);
+        r = tunnel_attach(target->tunnel, target->ifindex, raw_ip, &path, &settings);
         if (r < 0) {
-                *ret_stage = STAGE_ATTACH;
-                if (r == -ENODEV)
-                        *ret_error = string_format(_("%s vanished while the tunnel was being attached."),
-                                                   link_name(link));
-                else
-                        *ret_error = string_format(_("The tunnel cannot be attached to %s: %s (%s). "
-                                                     "`underpassctl status` shows what the kernel can do."),
-                                                   link_name(link), strerror(-r),
-                                                   tunnel_error(link->manager->tunnel));
+                segmentation_release_unused(target->segmentation);
                 return r;
         }
-        link->applied.attached = true;
-        link->applied.raw_ip = plan->raw_ip;
-        link->applied.link = settings;
-        link_take_segment(link, &device);
-        (void) link_choose_receive(link);
+        target->applied.attached = true;
+        target->applied.raw_ip = raw_ip;
+        target->applied.link = settings;
+        path_take(target, &device);
+        (void) path_choose_receive(target);
         return 0;
 }
 
-static int detach(Link *link) {
+static int attach(Target *target, const Plan *plan, Failure *failure) {
+        return attach_programs(target, plan->raw_ip, &plan->link, failure);
+}
+
+static int detach_programs(Target *target) {
         int r;
 
-        r = tunnel_detach(link->manager->tunnel, link->ifindex);
-        link_leave_path(link);
-        link->applied = (Applied) {};
-        link->adopted = false;
-        manager_sweep_segments(link->manager);
-        manager_release_segment(link->manager);
+        r = tunnel_detach(target->tunnel, target->ifindex);
+        if (r < 0)
+                return r;
+        path_leave(target);
+        /* With the record goes all that it remembers. */
+        target->applied = (Applied) {};
+        return 0;
+}
+
+static int detach(Target *target, const Plan *plan, Failure *failure) {
+        return detach_programs(target);
+}
+
+/* Attached, with which settings, or not at all. */
+static int put_programs_back(Target *target, const Snapshot *before) {
+        _cleanup_(freep) char *error = NULL;
+        Failure failure = {};
+        int r;
+
+        if (!before->applied.attached)
+                return target->applied.attached ? detach_programs(target) : 0;
+        r = attach_programs(target, before->applied.raw_ip, &before->applied.link, &failure);
+        error = failure.error;
         return r;
 }
 
-static char *describe(LinkStage stage, const Link *link, const Plan *plan, int r) {
-        switch (stage) {
-        case STAGE_MTU:
-                return string_format(_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
-                                       "device allows, or remove underpass.mtu."),
-                                     link_name(link), plan->mtu, strerror(-r));
-        case STAGE_ENDPOINT:
-                return string_format(_("MPTCP endpoints cannot be set for %s: %s. Is net.mptcp.enabled=1, "
-                                       "and are there fewer than eight endpoints?"),
-                                     link_name(link), strerror(-r));
-        case STAGE_ATTACH:
-                return string_format(_("The tunnel cannot be taken off %s: %s."), link_name(link),
-                                     strerror(-r));
-        case STAGE_NONE:
-        case STAGE_FACTS:
-        case STAGE_PROFILE:
-        case STAGE_LOAD:
-        case STAGE_SEGMENTATION:
-        case _LINK_STAGE_MAX:
-                break;
-        }
-        return string_format("%s", strerror(-r));
+static char *describe_attach(const Target *target, const Plan *plan, int error) {
+        if (error == -ENODEV)
+                return string_format(_("%s vanished while the tunnel was being attached."), target->name);
+        return string_format(
+                _("The tunnel cannot be attached to %s: %s (%s). `underpassctl status` shows what "
+                  "the kernel can do."),
+                target->name, strerror(-error), tunnel_error(target->tunnel));
 }
 
-/* Back to what was in force before this call. What cannot be undone is left to the delayed retry. */
-static void undo(Link *link, const Applied *before) {
-        (void) remove_endpoints(link, before->endpoints, before->endpoints_count);
-        if (link->applied.mtu_set != before->mtu_set)
-                (void) restore_mtu(link);
-        if (!before->attached && link->applied.attached) {
-                (void) detach(link);
-        } else if (before->attached) {
-                const TunnelPath path = link_path(link, &link->device);
-                struct underpass_link settings = before->link;
-
-                if (tunnel_attach(link->manager->tunnel, link->ifindex, before->raw_ip, &path, &settings) >=
-                    0) {
-                        link->applied.link = settings;
-                        (void) link_choose_receive(link);
-                }
-        }
-        manager_release_segment(link->manager);
+static char *describe_detach(const Target *target, const Plan *plan, int error) {
+        return string_format(_("The tunnel cannot be detached from %s: %s."), target->name,
+                             strerror(-error));
 }
 
-static int run_step(Link *link, const Plan *plan, PlanStep step, LinkStage *ret_stage, char **ret_error) {
-        switch (step) {
-        case STEP_RESTORE_ENDPOINTS:
-                *ret_stage = STAGE_ENDPOINT;
-                return remove_endpoints(
-                        link, plan->endpoints,
-                        plan->endpoint_flags == link->applied.endpoint_flags ? plan->endpoints_count : 0);
-        case STEP_RESTORE_MTU:
-                *ret_stage = STAGE_MTU;
-                return restore_mtu(link);
-        case STEP_DETACH:
-                *ret_stage = STAGE_ATTACH;
-                return detach(link);
-        case STEP_ATTACH:
-        case STEP_SETTINGS:
-                return attach(link, plan, ret_stage, ret_error);
-        case STEP_MTU:
-                *ret_stage = STAGE_MTU;
-                return set_mtu(link, plan->mtu);
-        case STEP_ENDPOINTS:
-                *ret_stage = STAGE_ENDPOINT;
-                return add_endpoints(link, plan);
-        case STEP_ANNOUNCE:
-                return 0; /* not here: announce.c */
-        }
-        return -EINVAL;
-}
+/* In the order in which they are done: endpoints come last and go first, since a subflow that begins
+ * without the tunnel stays without it. */
+static const Step steps_table[] = {
+        { STEP_REMOVE_ENDPOINTS, STAGE_ENDPOINT, remove_endpoints, put_endpoints_back, describe_endpoints },
+        { STEP_REDUCE_ENDPOINTS, STAGE_ENDPOINT, reduce_endpoints, put_endpoints_back, describe_endpoints },
+        { STEP_RESTORE_MTU, STAGE_MTU, restore_mtu, put_mtu_back, describe_mtu },
+        { STEP_DETACH, STAGE_ATTACH, detach, put_programs_back, describe_detach },
+        { STEP_ATTACH, STAGE_ATTACH, attach, put_programs_back, describe_attach },
+        { STEP_SETTINGS, STAGE_ATTACH, attach, put_programs_back, describe_attach },
+        { STEP_MTU, STAGE_MTU, set_mtu, put_mtu_back, describe_mtu },
+        { STEP_ENDPOINTS, STAGE_ENDPOINT, add_missing_endpoints, put_endpoints_back, describe_endpoints },
+};
 
-int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error) {
-        const PlanStep order[] = {
-                STEP_RESTORE_ENDPOINTS, STEP_RESTORE_MTU, STEP_DETACH, STEP_ATTACH,
-                STEP_SETTINGS,          STEP_MTU,         STEP_ENDPOINTS,
+/* Adds "; WHAT could not be put back" for each thing that is not what it was. */
+static char *name_what_differs(const Target *target, const Snapshot *before, char *error) {
+        const Applied *now = &target->applied, *then = &before->applied;
+        const struct {
+                bool differs;
+                const char *what;
+        } things[] = {
+                { now->attached != then->attached, N_("the tunnel") },
+                { target->mtu != before->mtu, N_("the MTU") },
+                { now->endpoints_count != then->endpoints_count ||
+                          (then->endpoints_count > 0 && now->endpoint_flags != then->endpoint_flags),
+                  N_("MPTCP endpoints") },
         };
-        Applied before = link->applied;
 
-        for (size_t i = 0; i < ELEMENTS(order); i++) {
-                LinkStage stage = STAGE_NONE;
-                char *error = NULL;
+        for (size_t i = 0; error && i < ELEMENTS(things); i++)
+                if (things[i].differs) {
+                        char *longer = string_format(_("%s Could not be put back: %s."), error,
+                                                     _(things[i].what));
+
+                        free(error);
+                        error = longer;
+                }
+        return error;
+}
+
+/* Undoes steps in reverse order. A step that cannot be undone keeps none of the others. */
+static void roll_back(Target *target, const Snapshot *snapshots, uint32_t done) {
+        for (size_t i = ELEMENTS(steps_table); i-- > 0;)
+                if (done & steps_table[i].step)
+                        (void) steps_table[i].undo(target, &snapshots[i]);
+}
+
+int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error) {
+        const Snapshot before = { .applied = target->applied, .mtu = target->mtu };
+        Snapshot snapshots[ELEMENTS(steps_table)];
+        uint32_t done = 0;
+
+        for (size_t i = 0; i < ELEMENTS(steps_table); i++) {
+                const Step *step = &steps_table[i];
+                Failure failure = { .stage = step->stage };
                 int r;
 
-                if (!(steps & order[i]))
+                if (!(steps & step->step))
                         continue;
-                r = run_step(link, plan, order[i], &stage, &error);
-                if (r < 0) {
-                        *ret_stage = stage;
-                        *ret_error = error ?: describe(stage, link, plan, r);
-                        undo(link, &before);
-                        return r;
+                snapshots[i] = (Snapshot) { .applied = target->applied, .mtu = target->mtu };
+                r = step->run(target, plan, &failure);
+                if (r >= 0) {
+                        done |= step->step;
+                        continue;
                 }
+                if (!failure.error)
+                        failure.error = step->describe(target, plan, r);
+                roll_back(target, snapshots, done);
+                *ret_stage = failure.stage;
+                *ret_error = name_what_differs(target, &before, failure.error);
+                return r;
         }
         return 0;
+}
+
+void apply_forget(Target *target, bool unconfirmed) {
+        endpoints_remove_all(target);
+        if (target->applied.attached || unconfirmed)
+                (void) tunnel_detach(target->tunnel, target->ifindex);
+        path_leave(target);
+        target->applied = (Applied) {};
 }

@@ -2,17 +2,28 @@
 #pragma once
 
 /*
- * Shared by the two files of org.underpass1.Link: the getters in bus-applied.c, of what was done to a link.
+ * What org.underpass1.Link says of what was done to a link: values in force, programs, the receive mode.
  */
 
-#include "service/bus-util.h"
+#include <systemd/sd-bus.h>
 
-#define GETTER_OF(name)                                                                                     \
-        int name(sd_bus *bus, const char *path, const char *interface, const char *property,                \
+#include "service/bus-fingerprint.h"
+#include "service/manager.h"
+
+/* A link on the bus: what getters and methods of its interface get as userdata. Written by bus-link.c. */
+typedef struct BusLink {
+        struct BusLink *next;
+        Manager *manager;
+        Link *link;
+        char *path;
+        BusFingerprints *fingerprints;
+} BusLink;
+
+/* A getter of sd-bus; userdata is a BusLink. */
+#define BUS_GETTER(name)                                                                       \
+        int name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
-/* Where datagrams become TCP, which need not be what was asked for, and why there. */
-GETTER_OF(bus_link_receive_mode);
-
-GETTER_OF(bus_link_applied);
-GETTER_OF(bus_link_programs);
+BUS_GETTER(bus_applied);
+BUS_GETTER(bus_applied_programs);
+BUS_GETTER(bus_applied_receive_mode);

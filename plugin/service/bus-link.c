@@ -2,65 +2,72 @@
 
 /*
  * org.underpass1.Link. The members are documented in data/org.underpass1.xml, which a test compares with
- * this vtable. The settings appear twice: as a list with source and origin, and as one typed property a key,
- * made from the table of keys.
+ * the vtable. The settings appear twice: as a list with source and origin, and as one typed property a key,
+ * made from the table of keys. See bus-link.h.
  */
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "profile/nm-user.h"
 #include "service/bus-applied.h"
+#include "service/bus-fingerprint.h"
+#include "service/bus-link.h"
+#include "service/bus-reply.h"
 
 #define INTERFACE "org.underpass1.Link"
 
-#define GETTER(name) static GETTER_OF(name)
+struct BusLinks {
+        Manager *manager;
+        sd_bus *bus;               /* NULL: there is none, nobody is told anything */
+        sd_bus_vtable *vtable;
+        BusLink *links;
+};
+
+#define GETTER(name) static BUS_GETTER(name)
 
 GETTER(property_ifindex) {
-        return sd_bus_message_append(reply, "u", ((const Link *) userdata)->ifindex);
+        return sd_bus_message_append(reply, "u", link_ifindex(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_name) {
-        return sd_bus_message_append(reply, "s", link_name(userdata));
+        return sd_bus_message_append(reply, "s", link_name(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_type) {
-        const Link *link = userdata;
-
-        return sd_bus_message_append(reply, "s", link->facts ? link->facts->type_name : "");
+        return sd_bus_message_append(reply, "s", link_facts(((const BusLink *) userdata)->link)->type_name);
 }
 
 GETTER(property_state) {
-        return sd_bus_message_append(reply, "s", link_state_name(((const Link *) userdata)->state));
+        return sd_bus_message_append(reply, "s",
+                                     link_state_name(link_state(((const BusLink *) userdata)->link)));
 }
 
 GETTER(property_reason) {
-        const Link *link = userdata;
-
-        return sd_bus_message_append(reply, "s", link->reason ?: "");
+        return sd_bus_message_append(reply, "s", link_reason(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_last_error) {
-        const Link *link = userdata;
-
-        return sd_bus_message_append(reply, "s", link->last_error ?: "");
+        return sd_bus_message_append(reply, "s", link_last_error(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_last_stage) {
-        return sd_bus_message_append(reply, "s", link_stage_name(((const Link *) userdata)->last_stage));
+        return sd_bus_message_append(reply, "s",
+                                     link_stage_name(link_last_stage(((const BusLink *) userdata)->link)));
 }
 
 GETTER(property_warnings) {
-        return sd_bus_message_append_strv(reply, ((Link *) userdata)->warnings);
+        return sd_bus_message_append_strv(reply, link_warnings(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_settings) {
-        const Link *link = userdata;
+        const Profile *profile = link_profile(((const BusLink *) userdata)->link);
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ssss)");
-        for (KeyId id = 0; r >= 0 && link->profile && id < _KEY_ID_MAX; id++) {
-                const ProfileOrigin *origin = &link->profile->origins[id];
-                _cleanup_(freep) char *value = key_format(key_get(id), &link->profile->settings);
+        for (KeyId id = 0; r >= 0 && profile && id < _KEY_ID_MAX; id++) {
+                const ProfileOrigin *origin = &profile->origins[id];
+                _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
 
                 r = sd_bus_message_append(reply, "(ssss)", key_get(id)->name, value ?: "",
                                           origin->source ?: "", origin->where ?: "");
@@ -69,7 +76,7 @@ GETTER(property_settings) {
 }
 
 GETTER(property_connection) {
-        const Profile *profile = ((const Link *) userdata)->profile;
+        const Profile *profile = link_profile(((const BusLink *) userdata)->link);
 
         return sd_bus_message_append(reply, "(ss)",
                                      profile && profile->connection_id ? profile->connection_id : "",
@@ -77,7 +84,7 @@ GETTER(property_connection) {
 }
 
 GETTER(property_connection_settings) {
-        const Profile *profile = ((const Link *) userdata)->profile;
+        const Profile *profile = link_profile(((const BusLink *) userdata)->link);
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
@@ -96,9 +103,9 @@ GETTER(property_connection_settings) {
 }
 
 GETTER(property_counters) {
-        const Link *link = userdata;
+        const BusLink *bus_link = userdata;
 
-        return bus_append_counters(reply, link->manager->tunnel, link->ifindex);
+        return bus_append_counters(reply, manager_tunnel(bus_link->manager), link_ifindex(bus_link->link));
 }
 
 static int append_ports(sd_bus_message *reply, const PortSet *ports) {
@@ -123,7 +130,7 @@ static int append_words(sd_bus_message *reply, const char *text, const char *emp
 
 /* One property a key: its name is that of the key in files. */
 GETTER(property_key) {
-        const Link *link = userdata;
+        const Profile *profile = link_profile(((const BusLink *) userdata)->link);
         const Key *key = key_find_section(property);
         _cleanup_(freep) char *text = NULL;
         Settings defaults;
@@ -133,8 +140,8 @@ GETTER(property_key) {
         if (!key)
                 return -ENOENT;
         settings_init(&defaults);
-        if (link->profile)
-                settings = &link->profile->settings;
+        if (profile)
+                settings = &profile->settings;
         field = (const char *) settings + key->offset;
         text = key_format(key, settings);
         if (!text)
@@ -160,156 +167,206 @@ GETTER(property_key) {
 }
 
 static int method_activate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        return bus_activate(userdata, message, false);
+        const BusLink *bus_link = userdata;
+
+        return bus_activate(bus_link->manager, bus_link->link, message, NULL);
 }
 
 static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        return bus_deactivate(userdata, message);
+        const BusLink *bus_link = userdata;
+
+        return bus_deactivate(bus_link->manager, bus_link->link, message);
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
-/* sd-bus keeps a pointer to the vtable, so it lives as long as the process; the part for the keys is
- * filled in once, from their table. */
-static const sd_bus_vtable *link_vtable(void) {
-        static sd_bus_vtable vtable[40] = {
-                SD_BUS_VTABLE_START(0),
-                SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate, 0),
-                SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate,
-                                        0),
-                SD_BUS_PROPERTY("InterfaceIndex", "u", property_ifindex, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-                SD_BUS_PROPERTY("Name", "s", property_name, 0, CHANGES),
-                SD_BUS_PROPERTY("Type", "s", property_type, 0, CHANGES),
-                SD_BUS_PROPERTY("State", "s", property_state, 0, CHANGES),
-                SD_BUS_PROPERTY("Reason", "s", property_reason, 0, CHANGES),
-                SD_BUS_PROPERTY("Settings", "a(ssss)", property_settings, 0, CHANGES),
-                SD_BUS_PROPERTY("Connection", "(ss)", property_connection, 0, CHANGES),
-                SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
-                SD_BUS_PROPERTY("Applied", "a(ss)", bus_link_applied, 0, CHANGES),
-                SD_BUS_PROPERTY("Programs", "a(ss)", bus_link_programs, 0, CHANGES),
-                SD_BUS_PROPERTY("ReceiveMode", "(ss)", bus_link_receive_mode, 0, CHANGES),
-                SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
-                SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
-                SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
-                SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
-        };
-        enum { FIRST = 18 };
+/* All members but the properties of the keys, and the end. */
+static const sd_bus_vtable fixed_members[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate, 0),
+        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate, 0),
+        SD_BUS_PROPERTY("InterfaceIndex", "u", property_ifindex, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Name", "s", property_name, 0, CHANGES),
+        SD_BUS_PROPERTY("Type", "s", property_type, 0, CHANGES),
+        SD_BUS_PROPERTY("State", "s", property_state, 0, CHANGES),
+        SD_BUS_PROPERTY("Reason", "s", property_reason, 0, CHANGES),
+        SD_BUS_PROPERTY("Settings", "a(ssss)", property_settings, 0, CHANGES),
+        SD_BUS_PROPERTY("Connection", "(ss)", property_connection, 0, CHANGES),
+        SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
+        SD_BUS_PROPERTY("Applied", "a(ss)", bus_applied, 0, CHANGES),
+        SD_BUS_PROPERTY("Programs", "a(ss)", bus_applied_programs, 0, CHANGES),
+        SD_BUS_PROPERTY("ReceiveMode", "(ss)", bus_applied_receive_mode, 0, CHANGES),
+        SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
+        SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
+        SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
+        SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
+};
 
-        _Static_assert(FIRST + _KEY_ID_MAX + 1 <= ELEMENTS(vtable), "room for all keys");
-        if (vtable[FIRST].type == 0) {
-                for (KeyId id = 0; id < _KEY_ID_MAX; id++)
-                        vtable[FIRST + id] = (sd_bus_vtable) SD_BUS_PROPERTY(key_get(id)->section_name,
-                                                                             key_signature(key_get(id)),
-                                                                             property_key, 0, CHANGES);
-                vtable[FIRST + _KEY_ID_MAX] = (sd_bus_vtable) SD_BUS_VTABLE_END;
-        }
+/* The fixed members, a property for each key, the end. NULL when out of memory. */
+static sd_bus_vtable *make_vtable(void) {
+        const size_t fixed = ELEMENTS(fixed_members);
+        sd_bus_vtable *vtable = calloc(fixed + _KEY_ID_MAX + 1, sizeof(*vtable));
+
+        if (!vtable)
+                return NULL;
+        memcpy(vtable, fixed_members, sizeof(fixed_members));
+        for (KeyId id = 0; id < _KEY_ID_MAX; id++)
+                vtable[fixed + id] = (sd_bus_vtable) SD_BUS_PROPERTY(
+                        key_get(id)->section_name, key_signature(key_get(id)), property_key, 0, CHANGES);
+        vtable[fixed + _KEY_ID_MAX] = (sd_bus_vtable) SD_BUS_VTABLE_END;
         return vtable;
 }
 
-static int find_link(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                     sd_bus_error *error) {
-        for (Link *link = ((Manager *) userdata)->links; link; link = link->next)
-                if (link->exported && streq(link->path, path)) {
-                        *ret = link;
+static BusLink *bus_link_free(BusLink *bus_link) {
+        free(bus_link->path);
+        bus_fingerprints_free(bus_link->fingerprints);
+        free(bus_link);
+        return NULL;
+}
+DEFINE_CLEANUP(BusLink *, bus_link_free);
+
+int bus_links_new(BusLinks **ret, Manager *manager) {
+        _cleanup_(bus_links_freep) BusLinks *links = calloc(1, sizeof(*links));
+
+        if (!links)
+                return -ENOMEM;
+        links->manager = manager;
+        links->vtable = make_vtable();
+        if (!links->vtable)
+                return -ENOMEM;
+        *ret = TAKE_PTR(links);
+        return 0;
+}
+
+BusLinks *bus_links_free(BusLinks *links) {
+        if (!links)
+                return NULL;
+        for (BusLink *bus_link; (bus_link = links->links);) {
+                links->links = bus_link->next;
+                bus_link_free(bus_link);
+        }
+        free(links->vtable);
+        free(links);
+        return NULL;
+}
+
+static BusLink *find_bus_link(const BusLinks *links, const Link *link) {
+        for (BusLink *bus_link = links->links; bus_link; bus_link = bus_link->next)
+                if (bus_link->link == link)
+                        return bus_link;
+        return NULL;
+}
+
+static int find_by_path(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                        sd_bus_error *error) {
+        const BusLinks *links = userdata;
+
+        for (BusLink *bus_link = links->links; bus_link; bus_link = bus_link->next)
+                if (streq(bus_link->path, path)) {
+                        *ret = bus_link;
                         return 1;
                 }
         return 0;
 }
 
-static int enumerate_links(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+static int enumerate_paths(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
                            sd_bus_error *error) {
         _cleanup_(strings_freep) char **paths = NULL;
+        const BusLinks *links = userdata;
 
-        for (Link *link = ((Manager *) userdata)->links; link; link = link->next)
-                if (link->exported && strings_add(&paths, link->path) < 0)
+        for (const BusLink *bus_link = links->links; bus_link; bus_link = bus_link->next)
+                if (strings_add(&paths, bus_link->path) < 0)
                         return -ENOMEM;
         *ret = TAKE_PTR(paths);
         return 1;
 }
 
-int bus_link_export(Manager *manager) {
-        int r;
+/* What changed since the last time; NULL-terminated, and NULL when it cannot be told. */
+static char **compare(const BusLinks *links, BusLink *bus_link) {
+        char **names = NULL;
 
-        r = sd_bus_add_fallback_vtable(manager->bus, NULL, BUS_LINK_PREFIX, INTERFACE, link_vtable(),
-                                       find_link, manager);
-        if (r < 0)
-                return r;
-        return sd_bus_add_node_enumerator(manager->bus, NULL, BUS_LINK_PREFIX, enumerate_links, manager);
+        if (bus_fingerprints_compare(bus_link->fingerprints, links->bus, bus_link->path, INTERFACE, bus_link,
+                                     &names) < 0)
+                return NULL;
+        return names;
 }
 
-/* What PropertiesChanged is about, as text that can be compared. */
-static int describe(const Link *link, char ***ret) {
-        _cleanup_(strings_freep) char **texts = NULL;
-        const Applied *applied = &link->applied;
-        const Profile *profile = link->profile;
+static void announce(const BusLinks *links, BusLink *bus_link) {
+        if (!links->bus)
+                return;
+        (void) compare(links, bus_link);
+        (void) sd_bus_emit_object_added(links->bus, bus_link->path);
+}
+
+int bus_links_set_bus(BusLinks *links, sd_bus *bus) {
+        int r = 0;
+
+        links->bus = bus;
+        if (!bus)
+                return 0;
+        r = sd_bus_add_fallback_vtable(bus, NULL, BUS_LINK_PREFIX, INTERFACE, links->vtable, find_by_path,
+                                       links);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(bus, NULL, BUS_LINK_PREFIX, enumerate_paths, links);
+        return r;
+}
+
+void bus_links_announce(BusLinks *links) {
+        for (BusLink *bus_link = links->links; bus_link; bus_link = bus_link->next)
+                announce(links, bus_link);
+}
+
+int bus_links_add(BusLinks *links, Link *link) {
+        _cleanup_(bus_link_freep) BusLink *bus_link = calloc(1, sizeof(*bus_link));
+        BusLink **last = &links->links;
+        char name[16];
         int r;
 
-        r = strings_addf(&texts, "%s\n%s\n%s\n%s\n%s\n%s", link_name(link),
-                         link->facts ? link->facts->type_name : "", link_state_name(link->state),
-                         link->reason ?: "", link_stage_name(link->last_stage), link->last_error ?: "");
-        for (size_t i = 0; r >= 0 && i < strings_count(link->warnings); i++)
-                r = strings_add(&texts, link->warnings[i]);
-        if (r >= 0 && profile)
-                r = strings_addf(&texts, "%s\n%s\n%u\n%u\n%s", profile->connection_id ?: "",
-                                 profile->connection_uuid ?: "", profile->connection_mptcp_flags,
-                                 profile->connection_mtu, profile->network_file ?: "");
-        for (KeyId id = 0; r >= 0 && profile && id < _KEY_ID_MAX; id++) {
-                _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
-
-                r = strings_addf(&texts, "%s\n%s\n%s", value ?: "", profile->origins[id].source ?: "",
-                                 profile->origins[id].where ?: "");
-        }
+        if (!bus_link)
+                return -ENOMEM;
+        bus_link->manager = links->manager;
+        bus_link->link = link;
+        snprintf(name, sizeof(name), "%u", link_ifindex(link));
+        r = sd_bus_path_encode(BUS_LINK_PREFIX, name, &bus_link->path);
         if (r >= 0)
-                r = strings_addf(&texts, "%d %d %u %u %u %u", applied->attached, applied->raw_ip,
-                                 applied->link.mss_ipv4, applied->link.mss_ipv6, applied->mtu_set,
-                                 applied->mtu_original);
-        if (r >= 0)
-                r = strings_addf(&texts, "%s %d %s", link->device.name, link->receive,
-                                 link->receive_reason ?: "");
-        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++) {
-                uint16_t original = 0;
-                bool set = manager_sctp_applied(link->manager, link, port, &original);
-
-                r = strings_addf(&texts, "%d %u %u", set, link->sctp_ports[port], original);
-        }
-        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
-                const uint32_t *word = applied->endpoints[i].word;
-
-                r = strings_addf(&texts, "%x %x %x %x", word[0], word[1], word[2], word[3]);
-        }
+                r = bus_fingerprints_new(&bus_link->fingerprints, links->vtable);
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(texts);
+        while (*last)
+                last = &(*last)->next;
+        *last = TAKE_PTR(bus_link);
+        announce(links, *last);
         return 0;
 }
 
-void bus_link_announce(Link *link) {
-        if (link->exported || !link->manager->bus)
+void bus_links_change(BusLinks *links, const Link *link) {
+        BusLink *bus_link = find_bus_link(links, link);
+        char **names;
+
+        if (!bus_link || !links->bus)
                 return;
-        link->exported = true;
-        link->announced = strings_free(link->announced);
-        (void) describe(link, &link->announced);
-        (void) sd_bus_emit_object_added(link->manager->bus, link->path);
+        names = compare(links, bus_link);
+        /* NULL, which is when it cannot be told: all that announce their changes. */
+        if (!names || names[0])
+                (void) sd_bus_emit_properties_changed_strv(links->bus, bus_link->path, INTERFACE, names);
 }
 
-void bus_link_changed(Link *link) {
-        char **texts = NULL;
+void bus_links_remove(BusLinks *links, const Link *link) {
+        for (BusLink **position = &links->links; *position; position = &(*position)->next) {
+                BusLink *bus_link = *position;
 
-        if (!link->exported || !link->manager->bus)
-                return;
-        if (describe(link, &texts) >= 0 && strings_equal(texts, link->announced)) {
-                strings_free(texts);
+                if (bus_link->link != link)
+                        continue;
+                if (links->bus)
+                        (void) sd_bus_emit_object_removed(links->bus, bus_link->path);
+                *position = bus_link->next;
+                bus_link_free(bus_link);
                 return;
         }
-        strings_free(link->announced);
-        link->announced = texts;
-        /* NULL: all that announce their changes. */
-        (void) sd_bus_emit_properties_changed_strv(link->manager->bus, link->path, INTERFACE, NULL);
 }
 
-void bus_link_withdraw(Link *link) {
-        if (!link->exported || !link->manager->bus)
-                return;
-        (void) sd_bus_emit_object_removed(link->manager->bus, link->path);
-        link->exported = false;
+const char *bus_links_path(const BusLinks *links, const Link *link) {
+        const BusLink *bus_link = find_bus_link(links, link);
+
+        return bus_link ? bus_link->path : NULL;
 }

@@ -2,7 +2,7 @@
 
 /*
  * org.underpass1.Manager. The members are documented in data/org.underpass1.xml, which a test compares with
- * this vtable.
+ * this vtable. See bus-manager.h.
  */
 
 #include <arpa/inet.h>
@@ -14,31 +14,57 @@
 #include "base/log.h"
 #include "config.h"
 #include "plan/counters.h"
-#include "service/bus-util.h"
-#include "service/manager.h"
-#include "source/nm.h"
+#include "service/bus-manager.h"
+#include "service/bus-reply.h"
 
-static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
+/* Reads an interface name and finds its link; sets a D-Bus error otherwise. */
+static int read_link(const BusManager *self, sd_bus_message *message, Link **ret, sd_bus_error *error) {
+        const char *name;
         Link *link;
         int r;
 
-        manager_reset_idle(manager);
-        r = bus_read_link(manager, message, &link, error);
-        return r < 0 ? r : sd_bus_reply_method_return(message, "o", link->path);
+        r = sd_bus_message_read(message, "s", &name);
+        if (r < 0)
+                return r;
+        link = manager_link_by_name(self->manager, name);
+        if (!link) {
+                _cleanup_(freep) char *excerpt = value_excerpt(name);
+
+                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK,
+                                         _("There is no interface named \"%s\"."), excerpt ?: "?");
+        }
+        *ret = link;
+        return 0;
+}
+
+/* Of a link with an object; there is none only when memory was short. */
+static const char *path_of(const BusManager *self, const Link *link) {
+        return bus_links_path(self->links, link) ?: BUS_LINK_PREFIX;
+}
+
+static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const BusManager *self = userdata;
+        Link *link = NULL;
+        int r;
+
+        manager_reset_idle(self->manager);
+        r = read_link(self, message, &link, error);
+        return r < 0 ? r : sd_bus_reply_method_return(message, "o", path_of(self, link));
 }
 
 static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        Manager *manager = userdata;
+        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        const BusManager *self = userdata;
         int r;
 
-        manager_reset_idle(manager);
+        manager_reset_idle(self->manager);
         r = bus_list_begin(message, "(usso)", &reply);
-        for (Link *link = manager->links; r >= 0 && link; link = link->next)
-                if (link->facts)
-                        r = sd_bus_message_append(reply, "(usso)", link->ifindex, link->facts->name,
-                                                  link_state_name(link->state), link->path);
+        for (size_t i = 0; r >= 0 && i < manager_links_count(self->manager); i++) {
+                const Link *link = manager_link_at(self->manager, i);
+
+                r = sd_bus_message_append(reply, "(usso)", link_ifindex(link), link_name(link),
+                                          link_state_name(link_state(link)), path_of(self, link));
+        }
         return r < 0 ? r : bus_list_send(reply);
 }
 
@@ -83,14 +109,14 @@ static int append_flow(const struct underpass_flow_key *key, const struct underp
 }
 
 static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        Manager *manager = userdata;
+        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        const BusManager *self = userdata;
         int r;
 
-        manager_reset_idle(manager);
+        manager_reset_idle(self->manager);
         r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
         if (r >= 0)
-                r = tunnel_flows(manager->tunnel, append_flow, reply);
+                r = tunnel_flows(manager_tunnel(self->manager), append_flow, reply);
         return r < 0 ? r : bus_list_send(reply);
 }
 
@@ -100,46 +126,47 @@ typedef struct DestinationsReply {
 } DestinationsReply;
 
 static int append_destination(const struct underpass_destination_key *key,
-                              const struct underpass_destination *verdict, void *userdata) {
+                              const struct underpass_destination *destination, void *userdata) {
         const DestinationsReply *reply = userdata;
         const Link *link = manager_link(reply->manager, key->ifindex);
-        const uint32_t flags = link && link->applied.attached ? link->applied.link.flags : 0;
+        const uint32_t flags = link && link_is_attached(link) ? link_applied(link)->link.flags : 0;
         const uint64_t now_ns = monotonic_ns();
         const struct {
                 const char *name;
                 uint64_t until_ns;
-                uint32_t flag; /* of the link: without it the verdict has no effect */
-        } verdicts[] = {
-                { "blocked", verdict->blocked_until_ns, UNDERPASS_LINK_FALLBACK },
-                { "stripped", verdict->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
+                uint32_t flag; /* of the link: without it the state has no effect */
+        } states[] = {
+                { "blocked", destination->blocked_until_ns, UNDERPASS_LINK_FALLBACK },
+                { "stripped", destination->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
         };
         char remote[INET6_ADDRSTRLEN];
         int r = 0;
 
-        for (size_t i = 0; r >= 0 && i < ELEMENTS(verdicts); i++)
-                if ((flags & verdicts[i].flag) && verdicts[i].until_ns > now_ns)
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(states); i++)
+                if ((flags & states[i].flag) && states[i].until_ns > now_ns)
                         r = sd_bus_message_append(reply->message, "(usqsu)", key->ifindex,
                                                   format_address(key->remote, remote),
-                                                  ntohs(key->remote_port), verdicts[i].name,
-                                                  (uint32_t) ((verdicts[i].until_ns - now_ns) / 1000000000));
+                                                  ntohs(key->remote_port), states[i].name,
+                                                  (uint32_t) ((states[i].until_ns - now_ns) / 1000000000));
         return r < 0 ? r : 0;
 }
 
 static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        DestinationsReply destinations = { .manager = userdata };
+        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        const BusManager *self = userdata;
+        DestinationsReply destinations = { .manager = self->manager };
         int r;
 
-        manager_reset_idle(destinations.manager);
+        manager_reset_idle(self->manager);
         r = bus_list_begin(message, "(usqsu)", &reply);
         destinations.message = reply;
         if (r >= 0)
-                r = tunnel_destinations(destinations.manager->tunnel, append_destination, &destinations);
+                r = tunnel_destinations(manager_tunnel(self->manager), append_destination, &destinations);
         return r < 0 ? r : bus_list_send(reply);
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
         r = bus_list_begin(message, "(ss)", &reply);
@@ -152,95 +179,95 @@ static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_
 }
 
 static int method_activate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
-        Link *link;
+        const BusManager *self = userdata;
+        Link *link = NULL;
         int r;
 
-        r = bus_read_link(manager, message, &link, error);
-        return r < 0 ? r : bus_activate(link, message, true);
+        r = read_link(self, message, &link, error);
+        return r < 0 ? r : bus_activate(self->manager, link, message, path_of(self, link));
 }
 
 static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
-        Link *link;
+        const BusManager *self = userdata;
+        Link *link = NULL;
         int r;
 
-        r = bus_read_link(manager, message, &link, error);
-        return r < 0 ? r : bus_deactivate(link, message);
+        r = read_link(self, message, &link, error);
+        return r < 0 ? r : bus_deactivate(self->manager, link, message);
 }
 
 static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
+        const BusManager *self = userdata;
+        const size_t links = manager_links_count(self->manager);
+        PendingReply *reply;
         uint32_t count = 0;
-        PendingReply *round;
 
-        manager_reset_idle(manager);
-        for (Link *link = manager->links; link; link = link->next)
-                count += link->applied.attached;
-        round = pending_reply_new(message, count);
-        if (!round)
+        manager_reset_idle(self->manager);
+        for (size_t i = 0; i < links; i++)
+                count += link_is_attached(manager_link_at(self->manager, i));
+        reply = pending_reply_new(message, count);
+        if (!reply)
                 return -ENOMEM;
-        for (Link *link = manager->links; link; link = link->next) {
-                if (!link->applied.attached && !manager_sctp_asked(link) &&
-                    (!link->profile || link->profile->settings.tunnel == TUNNEL_NO))
+        for (size_t i = 0; i < links; i++) {
+                Link *link = manager_link_at(self->manager, i);
+
+                if (!link_is_attached(link) && !link_wants_tunnel(link) &&
+                    !sctp_is_asked(manager_sctp(self->manager), link_ifindex(link)))
                         continue;
-                link->held_off = true;
-                pending_reply_add(round, link);
+                link_hold_off(link);
+                pending_reply_add(reply, link);
         }
-        return pending_reply_start(round);
+        return pending_reply_start(reply);
 }
 
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
-        PendingReply *round;
+        const BusManager *self = userdata;
+        PendingReply *reply;
 
-        manager_reset_idle(manager);
-        round = pending_reply_new(message, 0);
-        if (!round)
+        manager_reset_idle(self->manager);
+        reply = pending_reply_new(message, 0);
+        if (!reply)
                 return -ENOMEM;
-        for (Link *link = manager->links; link; link = link->next)
-                pending_reply_add(round, link);
-        return pending_reply_start(round);
+        for (size_t i = 0; i < manager_links_count(self->manager); i++)
+                pending_reply_add(reply, manager_link_at(self->manager, i));
+        return pending_reply_start(reply);
 }
 
 static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const char *interface, *action, *uuid;
-        Manager *manager = userdata;
-        PendingReply *round;
+        const BusManager *self = userdata;
+        PendingReply *reply;
         Link *link;
         int r;
 
-        manager_reset_idle(manager);
+        manager_reset_idle(self->manager);
         r = sd_bus_message_read(message, "sss", &interface, &action, &uuid);
         if (r < 0)
                 return r;
-        link = manager_link_by_name(manager, interface);
+        link = manager_link_by_name(self->manager, interface);
         if (!link)
                 return sd_bus_reply_method_return(message, "");
-        log_line(LOG_DEBUG, interface, NULL, "Hook: %s.", action);
-        source_nm_dispatched(manager->sources[SOURCE_NETWORK_MANAGER], link->ifindex, action);
-        /* An activation of the connection ends what "deactivate" said before it. */
-        if (streq(action, "pre-up"))
-                link->held_off = false;
-        if (!streq(action, "pre-up")) {
-                if (!streq(action, "pre-down"))
-                        manager_mark(manager, link->ifindex);
+        log_line(LOG_DEBUG, interface, NULL, "Dispatcher script: %s.", action);
+        manager_dispatch(self->manager, link, action);
+        /* NetworkManager waits for the answer to pre-up. */
+        if (!streq(action, "pre-up"))
                 return sd_bus_reply_method_return(message, "");
-        }
-        round = pending_reply_new(message, 0);
-        if (!round)
+        reply = pending_reply_new(message, 0);
+        if (!reply)
                 return -ENOMEM;
-        pending_reply_add(round, link);
-        return pending_reply_start(round);
+        pending_reply_add(reply, link);
+        return pending_reply_start(reply);
 }
 
-static int property_version(sd_bus *bus, const char *path, const char *interface, const char *property,
-                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+#define GETTER(name)                                                                                 \
+        static int name(sd_bus *bus, const char *path, const char *interface, const char *property,  \
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
+
+GETTER(property_version) {
         return sd_bus_message_append(reply, "s", PACKAGE_VERSION);
 }
 
-static int property_kernel(sd_bus *bus, const char *path, const char *interface, const char *property,
-                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+GETTER(property_kernel) {
         struct utsname name;
 
         if (uname(&name) < 0)
@@ -248,67 +275,62 @@ static int property_kernel(sd_bus *bus, const char *path, const char *interface,
         return sd_bus_message_append(reply, "s", name.release);
 }
 
-static int property_features(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Manager *manager = userdata;
+GETTER(property_features) {
+        const BusManager *self = userdata;
+        const TunnelFeatures *features = manager_features(self->manager);
 
-        return sd_bus_message_append(reply, "a{sb}", 5, "bpf", manager->features.bpf, "btf",
-                                     manager->features.btf, "tcx", manager->features.tcx, "netkit",
-                                     manager->features.netkit, "mptcp", manager->mptcp_pm != NULL);
+        return sd_bus_message_append(reply, "a{sb}", 5, "bpf", features->bpf, "btf", features->btf, "tcx",
+                                     features->tcx, "netkit", features->netkit, "mptcp",
+                                     manager_has_mptcp(self->manager));
 }
 
-static int property_attach_point(sd_bus *bus, const char *path, const char *interface, const char *property,
-                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Manager *manager = userdata;
+GETTER(property_attach_point) {
+        const BusManager *self = userdata;
 
-        return sd_bus_message_append(reply, "s", attach_point_name(tunnel_attach_point(manager->tunnel)));
+        return sd_bus_message_append(reply, "s",
+                                     attach_point_name(tunnel_attach_point(manager_tunnel(self->manager))));
 }
 
-static int property_segmentation_device(sd_bus *bus, const char *path, const char *interface,
-                                        const char *property, sd_bus_message *reply, void *userdata,
-                                        sd_bus_error *error) {
-        const Manager *manager = userdata;
+GETTER(property_segmentation_device) {
+        const BusManager *self = userdata;
+        const SegmentationDevice *device = segmentation_device(manager_segmentation(self->manager));
 
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
-                if (manager->devices[kind].ifindex != 0)
-                        return sd_bus_message_append(reply, "(ss)", segment_kind_name(kind),
-                                                     manager->devices[kind].name);
-        return sd_bus_message_append(reply, "(ss)", "", "");
+        return sd_bus_message_append(reply, "(ss)", device ? segment_kind_name(device->kind) : "",
+                                     device ? device->name : "");
 }
 
-static int property_segmentation_devices_skipped(sd_bus *bus, const char *path, const char *interface,
-                                                 const char *property, sd_bus_message *reply, void *userdata,
-                                                 sd_bus_error *error) {
-        const Manager *manager = userdata;
+GETTER(property_segmentation_devices_skipped) {
+        const BusManager *self = userdata;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        for (SegmentKind kind = 0; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++)
-                if (manager->segment_refused[kind])
-                        r = sd_bus_message_append(reply, "(ss)", segment_kind_name(kind),
-                                                  manager->segment_refused[kind]);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
+        for (SegmentKind kind = 0; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++) {
+                const char *reason = segmentation_skipped(manager_segmentation(self->manager), kind);
 
-static int property_sources(sd_bus *bus, const char *path, const char *interface, const char *property,
-                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
-        int r;
-
-        r = sd_bus_message_open_container(reply, 'a', "(sb)");
-        for (size_t i = 0; r >= 0 && i < _MANAGER_SOURCE_MAX; i++) {
-                Source *source = manager->sources[i];
-
-                r = sd_bus_message_append(reply, "(sb)", source->ops->name, source->ops->available(source));
+                if (reason)
+                        r = sd_bus_message_append(reply, "(ss)", segment_kind_name(kind), reason);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int property_counters(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Manager *manager = userdata;
+static int append_source(const char *name, bool available, void *userdata) {
+        return sd_bus_message_append(userdata, "(sb)", name, available);
+}
 
-        return bus_append_counters(reply, manager->tunnel, 0);
+GETTER(property_sources) {
+        const BusManager *self = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sb)");
+        if (r >= 0)
+                r = sources_each(manager_sources(self->manager), append_source, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+GETTER(property_counters) {
+        const BusManager *self = userdata;
+
+        return bus_append_counters(reply, manager_tunnel(self->manager), 0);
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -331,8 +353,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links),
                                 method_deactivate_all, 0),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
-        /* Hooks do not wait for an answer and are gone when sd-bus would ask who they were. The bus
-         * policy lets only root call this. */
+        /* Dispatcher scripts that do not wait for an answer are gone when sd-bus would ask who they were.
+         * The bus policy lets only root call this. */
         SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid),
                                 SD_BUS_NO_RESULT, method_dispatch, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -346,12 +368,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-int bus_manager_export(Manager *manager) {
+int bus_manager_export(BusManager *self, sd_bus *bus) {
         int r;
 
-        r = sd_bus_add_object_manager(manager->bus, NULL, BUS_PATH);
+        r = sd_bus_add_object_manager(bus, NULL, BUS_PATH);
         if (r < 0)
                 return r;
-        return sd_bus_add_object_vtable(manager->bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable,
-                                        manager);
+        return sd_bus_add_object_vtable(bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, self);
 }

@@ -1,130 +1,183 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The service's connection to the bus: made at start, made again whenever the bus has been away; tunnels do
- * not care.
- */
+/* See bus.h. */
 
 #include "base/log.h"
-#include "service/manager.h"
-#include "source/networkd.h"
-#include "source/nm.h"
+#include "service/bus-link.h"
+#include "service/bus-manager.h"
+#include "service/bus.h"
 
-enum { BUS_RETRY_US = 300 * 1000 };
+enum { RETRY_US = 300 * 1000 };
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
-        Manager *manager = userdata;
-        int r;
+struct Bus {
+        Manager *manager;
+        sd_bus *connection;        /* NULL: there is none now */
+        sd_event_source *retry;
+        BusManager self;
+};
 
-        r = manager_bus_connect(manager);
-        if (r >= 0) {
-                log_info("The bus is back.");
-                manager_mark_all(manager);
-                return 0;
-        }
-        if (r == -EEXIST) {
-                log_info("Another service has taken over meanwhile: leaving.");
-                return sd_event_exit(manager->event, 0);
-        }
-        (void) sd_event_source_set_time_relative(source, BUS_RETRY_US);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);
 
-static void schedule_retry(Manager *manager) {
-        if (manager->bus_retry) {
-                (void) sd_event_source_set_time_relative(manager->bus_retry, BUS_RETRY_US);
-                (void) sd_event_source_set_enabled(manager->bus_retry, SD_EVENT_ONESHOT);
+static void schedule_retry(Bus *bus) {
+        if (bus->retry) {
+                (void) sd_event_source_set_time_relative(bus->retry, RETRY_US);
+                (void) sd_event_source_set_enabled(bus->retry, SD_EVENT_ONESHOT);
                 return;
         }
-        (void) sd_event_add_time_relative(manager->event, &manager->bus_retry, CLOCK_MONOTONIC, BUS_RETRY_US,
-                                          0, on_retry, manager);
-}
-
-/* NULL: the bus is gone. */
-static int give_bus_to_sources(Manager *manager, sd_bus *bus) {
-        int r;
-
-        r = source_networkd_set_bus(manager->sources[SOURCE_NETWORKD], bus);
-        return r < 0 ? r : source_nm_set_bus(manager->sources[SOURCE_NETWORK_MANAGER], bus);
+        (void) sd_event_add_time_relative(manager_event(bus->manager), &bus->retry, CLOCK_MONOTONIC,
+                                          RETRY_US, 0, on_retry, bus);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
+        Bus *bus = userdata;
 
         log_warning("The bus has gone away: tunnels stay, waiting for it to come back.");
-        (void) give_bus_to_sources(manager, NULL);
-        for (Link *link = manager->links; link; link = link->next)
-                link->exported = false;
-        manager->bus = sd_bus_close_unref(manager->bus);
-        schedule_retry(manager);
+        (void) manager_set_bus(bus->manager, NULL);
+        (void) bus_links_set_bus(bus->self.links, NULL);
+        bus->connection = sd_bus_close_unref(bus->connection);
+        schedule_retry(bus);
         return 0;
 }
 
-/* The host has slept, perhaps to wake up in another place, and no link need have noticed: what failed before
- * gets another try. */
+/* The host has slept, perhaps to wake up in another place, and no link need have noticed: what failed
+ * before gets another try. */
 static int on_prepare_for_sleep(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Manager *manager = userdata;
+        Bus *bus = userdata;
         int begins;
 
         if (sd_bus_message_read(message, "b", &begins) < 0 || begins)
                 return 0;
         log_info("Resumed from sleep: looking at all links.");
-        manager_mark_all(manager);
+        manager_mark_all(bus->manager);
         return 0;
 }
 
-void manager_bus_retry(Manager *manager) {
-        schedule_retry(manager);
+static void close_unrefp(sd_bus **connection) {
+        sd_bus_close_unref(*connection);
 }
 
-static void bus_unrefp(sd_bus **bus) {
-        sd_bus_close_unref(*bus);
-}
-
-static int open_bus(Manager *manager, sd_bus **ret) {
-        if (manager->options.bus) {
-                *ret = sd_bus_ref(manager->options.bus);
-                return 0;
-        }
-        return sd_bus_open_system_with_description(ret, "underpassd");
-}
-
-int manager_bus_connect(Manager *manager) {
-        _cleanup_(bus_unrefp) sd_bus *bus = NULL;
+/* Everything that has to be there before others may call. */
+static int set_up(Bus *bus, sd_bus *connection) {
         int r;
 
-        r = open_bus(manager, &bus);
-        if (r < 0)
-                return r;
-        (void) sd_bus_set_exit_on_disconnect(bus, false);
-        r = sd_bus_attach_event(bus, manager->event, SD_EVENT_PRIORITY_NORMAL);
-        if (r < 0)
-                return r;
-        manager->bus = bus;
-        r = bus_manager_export(manager);
+        (void) sd_bus_set_exit_on_disconnect(connection, false);
+        r = sd_bus_attach_event(connection, manager_event(bus->manager), SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
-                r = bus_link_export(manager);
+                r = bus_manager_export(&bus->self, connection);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                r = bus_links_set_bus(bus->self.links, connection);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(connection, NULL, "org.freedesktop.DBus.Local", NULL,
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
-                                              NULL, manager);
+                                              NULL, bus);
         if (r >= 0)
-                r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.login1", "/org/freedesktop/login1",
-                                              "org.freedesktop.login1.Manager", "PrepareForSleep",
-                                              on_prepare_for_sleep, NULL, manager);
+                r = sd_bus_match_signal_async(connection, NULL, "org.freedesktop.login1",
+                                              "/org/freedesktop/login1", "org.freedesktop.login1.Manager",
+                                              "PrepareForSleep", on_prepare_for_sleep, NULL, bus);
         if (r >= 0)
-                r = give_bus_to_sources(manager, bus);
-        if (r >= 0 && !manager->options.bus)
-                r = sd_bus_request_name(bus, BUS_NAME, 0);
+                r = manager_set_bus(bus->manager, connection);
+        return r < 0 ? r : sd_bus_request_name(connection, BUS_NAME, 0);
+}
+
+static int connect_bus(Bus *bus) {
+        _cleanup_(close_unrefp) sd_bus *connection = NULL;
+        int r;
+
+        r = sd_bus_open_system_with_description(&connection, "underpassd");
+        if (r < 0)
+                return r;
+        r = set_up(bus, connection);
         if (r < 0) {
                 log_error("Cannot serve %s on the bus: %s.", BUS_NAME, strerror(-r));
-                manager->bus = NULL;
-                (void) give_bus_to_sources(manager, NULL);
+                (void) bus_links_set_bus(bus->self.links, NULL);
+                (void) manager_set_bus(bus->manager, NULL);
                 return r;
         }
-        TAKE_PTR(bus); /* the manager has it now */
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->facts)
-                        bus_link_announce(link);
+        bus->connection = TAKE_PTR(connection);
+        bus_links_announce(bus->self.links);
         return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *bus = userdata;
+        int r;
+
+        r = connect_bus(bus);
+        if (r >= 0) {
+                log_info("The bus is back.");
+                manager_mark_all(bus->manager);
+                return 0;
+        }
+        if (r == -EEXIST) {
+                log_info("Another service has taken over meanwhile: leaving.");
+                return sd_event_exit(manager_event(bus->manager), 0);
+        }
+        schedule_retry(bus);
+        return 0;
+}
+
+static void on_report(ManagerReport what, Link *link, void *userdata) {
+        Bus *bus = userdata;
+
+        switch (what) {
+        case MANAGER_LINK_ADDED:
+                (void) bus_links_add(bus->self.links, link);
+                return;
+        case MANAGER_LINK_CHANGED:
+                bus_links_change(bus->self.links, link);
+                return;
+        case MANAGER_LINK_REMOVED:
+                bus_links_remove(bus->self.links, link);
+                return;
+        }
+}
+
+int bus_new(Bus **ret, Manager *manager) {
+        _cleanup_(bus_freep) Bus *bus = calloc(1, sizeof(*bus));
+        int r;
+
+        if (!bus)
+                return -ENOMEM;
+        bus->manager = manager;
+        bus->self.manager = manager;
+        r = bus_links_new(&bus->self.links, manager);
+        if (r < 0)
+                return r;
+        manager_set_handler(manager, on_report, bus);
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+Bus *bus_free(Bus *bus) {
+        if (!bus)
+                return NULL;
+        manager_set_handler(bus->manager, NULL, NULL);
+        sd_event_source_disable_unref(bus->retry);
+        if (bus->connection)
+                (void) manager_set_bus(bus->manager, NULL);
+        sd_bus_flush_close_unref(bus->connection);
+        bus_links_free(bus->self.links);
+        free(bus);
+        return NULL;
+}
+
+int bus_start(Bus *bus) {
+        int r = connect_bus(bus);
+
+        if (r != -ENOENT && r != -ECONNREFUSED)
+                return r;
+        log_warning("No bus yet (%s): trying again until it is there.", strerror(-r));
+        schedule_retry(bus);
+        return 0;
+}
+
+int bus_release_name(Bus *bus) {
+        return bus->connection ? sd_bus_release_name(bus->connection, BUS_NAME) : -ENOTCONN;
+}
+
+void bus_start_successor(Bus *bus) {
+        if (bus->connection)
+                (void) sd_bus_call_method_async(bus->connection, NULL, "org.freedesktop.DBus",
+                                                "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                                "StartServiceByName", NULL, NULL, "su", BUS_NAME, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See link.h.  What is changed, and undone, is in apply.c. */
+/* See link.h. What is changed, and undone, is in apply.c. */
 
 #include <stdio.h>
 
@@ -8,62 +8,104 @@
 #include "base/log.h"
 #include "kernel/link-tune.h"
 #include "kernel/sock-diag.h"
-#include "service/manager.h"
+#include "service/apply.h"
+#include "service/endpoints.h"
+#include "service/link.h"
+#include "service/path.h"
+#include "service/record.h"
 
-enum { RETRY_US = 3 * 1000 * 1000 };
+enum {
+        RETRY_US = 3 * 1000 * 1000,
+        GRACE_US = 1000 * 1000,        /* that an endpoint gets whose address has gone */
+        SUBFLOWS_US = 700 * 1000,      /* that a subflow gets before its endpoint is registered again */
+        SUBFLOWS_LOOKS = 3,
+};
+
+/* Somebody who wants to know what comes of a look. */
+typedef struct LinkWaiter {
+        struct LinkWaiter *next;
+        bool due;              /* the look under way was begun after the wish */
+        LinkSettled settled;
+        void *userdata;
+} LinkWaiter;
+
+struct Link {
+        const LinkContext *context;
+        LinkFacts *facts;
+        Profile *profile;       /* NULL: no source has answered yet */
+        Target target;          /* what apply.c and those below it see; they write what has been applied */
+        bool unconfirmed;       /* not ours, or without programs or devices, since the last look */
+        bool held_off;          /* the user said "deactivate" */
+        uint32_t asked_by;      /* UNDERPASS_SAVED_FROM_…: whose profile asked for the tunnel, as recorded */
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
+
+        LinkState state;
+        char *reason;
+        char *last_error;
+        LinkStage last_stage;
+        char **warnings;
+
+        bool dirty;
+        bool gone;              /* answers that still come are ignored */
+        unsigned asking;        /* sources that have not answered yet */
+        bool insist;            /* somebody asks for this look: what has just failed is tried again */
+        Plan *failed_plan;      /* NULL: the last look has not failed to apply one */
+        uint32_t failed_steps;
+        bool retried;           /* the one delayed retry after a failure has been used */
+        sd_event_source *retry;
+        sd_event_source *grace; /* of endpoints whose addresses have gone */
+        bool grace_over;
+        sd_event_source *subflows;
+        unsigned subflow_looks_left;
+        LinkWaiter *waiters;
+};
+
+static const char *const state_names[] = {
+        [LINK_OFF] = "off",
+        [LINK_WAITING] = "waiting",
+        [LINK_ACTIVE] = "active",
+        [LINK_FAILED] = "failed",
+};
+_Static_assert(ELEMENTS(state_names) == _LINK_STATE_MAX, "a name for each state");
 
 const char *link_state_name(LinkState state) {
-        static const char *const names[_LINK_STATE_MAX] = {
-                [LINK_OFF] = "off",
-                [LINK_WAITING] = "waiting",
-                [LINK_ACTIVE] = "active",
-                [LINK_FAILED] = "failed",
-        };
-
-        return names[state];
+        return state_names[state];
 }
 
-const char *link_stage_name(LinkStage stage) {
-        static const char *const names[_LINK_STAGE_MAX] = {
-                [STAGE_NONE] = "",
-                [STAGE_FACTS] = "facts",
-                [STAGE_PROFILE] = "profile",
-                [STAGE_LOAD] = "load",
-                [STAGE_SEGMENTATION] = "segmentation",
-                [STAGE_ATTACH] = "attach",
-                [STAGE_MTU] = "mtu",
-                [STAGE_ENDPOINT] = "endpoint",
-        };
-
-        return names[stage];
+/* Takes the facts of a new look. */
+static void take_facts(Link *link, LinkFacts *facts) {
+        link_facts_free(link->facts);
+        link->facts = facts;
+        snprintf(link->target.name, sizeof(link->target.name), "%s", facts->name);
+        link->target.mtu = facts->mtu;
 }
 
-const char *link_name(const Link *link) {
-        return link->facts ? link->facts->name : "?";
-}
-
-int link_new(Link **ret, Manager *manager, uint32_t ifindex) {
-        char name[16];
+int link_new(Link **ret, const LinkContext *context, LinkFacts *facts) {
         Link *link = calloc(1, sizeof(*link));
         int r;
 
         if (!link)
                 return -ENOMEM;
-        link->manager = manager;
-        link->ifindex = ifindex;
-        snprintf(name, sizeof(name), "%u", ifindex);
-        r = sd_bus_path_encode(BUS_LINK_PREFIX, name, &link->path);
+        link->context = context;
+        link->target = (Target) {
+                .ifindex = facts->ifindex,
+                .tunnel = context->tunnel,
+                .mptcp_pm = context->mptcp_pm,
+                .segmentation = context->segmentation,
+        };
+        r = sctp_await(context->sctp, facts->ifindex);
         if (r < 0) {
                 free(link);
                 return r;
         }
+        take_facts(link, facts);
         *ret = link;
         return 0;
 }
 
-/* Those who came while a round was under way wait for the next one: the sources may have been asked before
- * what they want to see came true. */
-static void wake_waiters(Link *link, bool all) {
+/* Those who came while a look was under way wait for the next one: the sources may have been asked
+ * before what they want to see came true. */
+static void wake_waiters(Link *link, bool all, LinkOutcome outcome) {
         LinkWaiter **position = &link->waiters;
 
         while (*position) {
@@ -74,7 +116,7 @@ static void wake_waiters(Link *link, bool all) {
                         continue;
                 }
                 *position = waiter->next;
-                waiter->settled(link, waiter->userdata);
+                waiter->settled(link, outcome, waiter->userdata);
                 free(waiter);
         }
 }
@@ -82,23 +124,31 @@ static void wake_waiters(Link *link, bool all) {
 Link *link_free(Link *link) {
         if (!link)
                 return NULL;
-        wake_waiters(link, true);
+        wake_waiters(link, true, LINK_INTERRUPTED);
         sd_event_source_disable_unref(link->retry);
-        sd_event_source_disable_unref(link->check);
-        sd_event_source_disable_unref(link->spare);
+        sd_event_source_disable_unref(link->subflows);
+        sd_event_source_disable_unref(link->grace);
         link_facts_free(link->facts);
         profile_free(link->profile);
         strings_free(link->warnings);
-        strings_free(link->announced);
+        plan_free(link->failed_plan);
         free(link->reason);
         free(link->last_error);
-        free(link->receive_reason);
-        free(link->path);
+        free(link->target.receive_error);
         free(link);
         return NULL;
 }
 
-int link_wait(Link *link, LinkSettled settled, void *userdata) {
+static void report(Link *link, LinkReport what) {
+        link->context->report(link, what, link->context->userdata);
+}
+
+void link_mark(Link *link) {
+        link->dirty = true;
+        report(link, LINK_REPORT_DIRTY);
+}
+
+int link_settle(Link *link, LinkSettled settled, void *userdata) {
         LinkWaiter *waiter = calloc(1, sizeof(*waiter)), **last = &link->waiters;
 
         if (!waiter)
@@ -107,36 +157,43 @@ int link_wait(Link *link, LinkSettled settled, void *userdata) {
         while (*last)
                 last = &(*last)->next;
         *last = waiter;
+        link->insist = true;
+        link_mark(link);
         return 0;
 }
 
 void link_interrupt(Link *link) {
-        wake_waiters(link, true);
+        link->gone = true;
+        wake_waiters(link, true, LINK_INTERRUPTED);
 }
 
 void link_adopt(Link *link) {
-        Tunnel *tunnel = link->manager->tunnel;
         struct underpass_saved saved = {};
 
-        if (tunnel_saved_get(tunnel, link->ifindex, &saved) < 0)
+        if (record_adopt(&link->target, &saved) < 0)
                 return;
-        link->adopted = true;
+        endpoints_adopt(&link->target, &saved);
+        (void) segmentation_claim(link->context->segmentation, link->target.ifindex);
+        link->unconfirmed = true;
         link->asked_by = saved.flags & UNDERPASS_SAVED_FROM;
-        link->applied.raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
-        link->applied.mtu_original = saved.mtu_original;
-        link->applied.mtu_set = saved.mtu_set;
-        link_adopt_endpoints(link, &saved);
-        /* A record without attachment is what a service leaves that was killed in between: undone or
-         * completed by the next plan. */
-        link->applied.attached = tunnel_link(tunnel, link->ifindex, &link->applied.link) == 0;
-        log_line(LOG_INFO, NULL, NULL, "Link %u: adopted the tunnel of an earlier service.", link->ifindex);
+        log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
+}
+
+void link_adopt_path(Link *link) {
+        _cleanup_(freep) char *error = NULL;
+        LinkStage stage = STAGE_NONE;
+
+        if (link->target.applied.attached && path_adopt(&link->target, &stage, &error) < 0)
+                log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s",
+                         error ?: "No segmentation device can be created.");
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Link *link = userdata;
 
         link->retry = sd_event_source_disable_unref(link->retry);
-        manager_mark(link->manager, link->ifindex);
+        link->insist = true;
+        link_mark(link);
         return 0;
 }
 
@@ -144,12 +201,12 @@ static void schedule_retry(Link *link) {
         if (link->retried || link->retry)
                 return;
         link->retried = true;
-        (void) sd_event_add_time_relative(link->manager->event, &link->retry, CLOCK_MONOTONIC, RETRY_US, 0,
+        (void) sd_event_add_time_relative(link->context->event, &link->retry, CLOCK_MONOTONIC, RETRY_US, 0,
                                           on_retry, link);
 }
 
 /* Publishes what has come out, in one place for success and failure. Takes reason and error over. */
-static void conclude(Link *link, LinkState state, char *reason, LinkStage stage, char *error) {
+static void publish(Link *link, LinkState state, char *reason, LinkStage stage, char *error) {
         bool news =
                 state != link->state || (error && (!link->last_error || !streq(error, link->last_error)));
 
@@ -171,14 +228,12 @@ static void conclude(Link *link, LinkState state, char *reason, LinkStage stage,
                                  reason ?: "");
         }
         link->asking = 0;
-        if (link->profile && link->profile->settings.tunnel == TUNNEL_AUTO && !link->held_off)
-                manager_watch_endpoints(link->manager);
-        bus_link_changed(link);
-        wake_waiters(link, false);
+        report(link, LINK_REPORT_PUBLISHED);
+        wake_waiters(link, false, LINK_SETTLED);
 }
 
 /* The sockets and sysctls that only warnings need; failures are no reason not to have a tunnel. */
-static void gather(Link *link, PlanInput *input, uint16_t **udp_ports) {
+static void read_inputs(Link *link, PlanInput *input, uint16_t **udp_ports) {
         if (link_tune_ipv6_enabled(link->facts->name, &input->ipv6_enabled) < 0)
                 input->ipv6_enabled = true; /* the stricter assumption */
         if (link->profile->settings.tunnel == TUNNEL_NO)
@@ -197,38 +252,60 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
                 .held_off = link->held_off,
         };
 
-        if (link->manager->mptcp_pm &&
-            mptcp_pm_dump(link->manager->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
+        if (link->context->mptcp_pm &&
+            mptcp_pm_dump(link->context->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
                 input.endpoints = endpoints;
-        gather(link, &input, &udp_ports);
+        read_inputs(link, &input, &udp_ports);
         return plan_make(&input, ret_plan, ret_error);
 }
 
-/* What comes of SCTP is no more than a warning, so it is brought in line here. */
-static void take_warnings(Link *link, Plan *plan) {
-        memcpy(link->sctp_ports, plan->sctp_ports, sizeof(link->sctp_ports));
-        manager_sctp_update(link->manager, link);
-        (void) manager_sctp_warn(link->manager, link, &plan->warnings);
+/* What the link asks for of SCTP, which is of the host and has nothing to do with the tunnel. */
+static void claim_sctp(Link *link, bool certain) {
+        SctpClaim claim = {
+                .ifindex = link->target.ifindex,
+                .link = link_name(link),
+                .profile = link->profile,
+        };
+
+        memcpy(claim.ports, link->sctp_ports, sizeof(claim.ports));
+        (void) sctp_claim(link->context->sctp, &claim, certain);
+}
+
+/* Nobody is left who could ask for something else. */
+static bool is_certain(const Link *link) {
+        return !link->unconfirmed && !sources_uncertain(link->context->sources, link->target.ifindex);
+}
+
+/* Warnings that depend on what has been done. */
+static void add_warnings(const Link *link, char ***warnings) {
+        const bool attached = link->target.applied.attached;
+
+        (void) sctp_add_warnings(link->context->sctp, link->target.ifindex, warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
-                (void) strings_add(&plan->warnings, link->profile->warnings[i]);
-        if (link->applied.attached && tunnel_programs_before(link->manager->tunnel, link->ifindex) > 0)
-                (void) strings_addf(&plan->warnings,
-                                    _("A program of others was put in front of the tunnel on %s and may "
-                                      "keep packets from it; `underpassctl deactivate %s` and `activate %s` "
-                                      "puts the tunnel first."),
-                                    link_name(link), link_name(link), link_name(link));
-        if (link->applied.attached && link->receive_reason)
-                (void) strings_add(&plan->warnings, link->receive_reason);
-        for (size_t i = 0; i < strings_count(plan->warnings); i++) {
+                (void) strings_add(warnings, link->profile->warnings[i]);
+        if (attached && tunnel_programs_before(link->context->tunnel, link->target.ifindex) > 0)
+                (void) strings_addf(
+                        warnings,
+                        _("Another program runs before the tunnel on %s and may keep packets from "
+                          "it; `underpassctl deactivate %s` and `underpassctl activate %s` put the "
+                          "tunnel first."),
+                        link_name(link), link_name(link), link_name(link));
+        if (attached && link->target.receive_error)
+                (void) strings_add(warnings, link->target.receive_error);
+}
+
+/* Takes the warnings over; new ones are logged. */
+static void publish_warnings(Link *link, char **warnings) {
+        for (size_t i = 0; i < strings_count(warnings); i++) {
                 bool known = false;
 
                 for (size_t j = 0; !known && j < strings_count(link->warnings); j++)
-                        known = streq(plan->warnings[i], link->warnings[j]);
+                        known = streq(warnings[i], link->warnings[j]);
                 if (!known)
-                        log_line(LOG_WARNING, link_name(link), NULL, "%s", plan->warnings[i]);
+                        log_line(LOG_WARNING, link_name(link), NULL, "%s", warnings[i]);
         }
         strings_free(link->warnings);
-        link->warnings = TAKE_PTR(plan->warnings);
+        link->warnings = warnings;
 }
 
 static LinkState state_of(const Plan *plan) {
@@ -241,14 +318,128 @@ static LinkState state_of(const Plan *plan) {
         return states[plan->decision];
 }
 
-static bool kept_as_found(Link *link) {
-        if (!link_better_wait(link))
-                return false;
-        conclude(link, LINK_ACTIVE,
-                 string_format(_("Kept as it was found: the network manager has not said yet which profile "
-                                 "is active.")),
-                 STAGE_NONE, NULL);
-        return true;
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Link *link = userdata;
+
+        link->grace = sd_event_source_disable_unref(link->grace);
+        link->grace_over = true;
+        link_mark(link);
+        return 0;
+}
+
+/* STEP_GRACE. A grace that has begun goes on; one that is not needed any more ends. */
+static void keep_grace(Link *link, bool needed) {
+        link->grace_over = false;
+        if (!needed)
+                link->grace = sd_event_source_disable_unref(link->grace);
+        else if (!link->grace)
+                (void) sd_event_add_time_relative(link->context->event, &link->grace, CLOCK_MONOTONIC,
+                                                  GRACE_US, 0, on_grace_over, link);
+}
+
+static int on_subflows(sd_event_source *source, uint64_t usec, void *userdata) {
+        Link *link = userdata;
+
+        link->subflows = sd_event_source_disable_unref(link->subflows);
+        if (link->target.applied.attached)
+                report(link, LINK_REPORT_SUBFLOWS);
+        return 0;
+}
+
+/* STEP_WATCH_SUBFLOWS. 0 looks: not any more. */
+static void watch_subflows(Link *link, unsigned looks) {
+        link->subflows = sd_event_source_disable_unref(link->subflows);
+        link->subflow_looks_left = looks;
+        if (looks > 0 && link->context->mptcp_pm)
+                (void) sd_event_add_time_relative(link->context->event, &link->subflows, CLOCK_MONOTONIC,
+                                                  SUBFLOWS_US, 0, on_subflows, link);
+}
+
+void link_retry_subflows(Link *link, const Address *others, size_t others_count) {
+        endpoints_retry_subflows(&link->target, others, others_count);
+        watch_subflows(link, link->subflow_looks_left - 1);
+}
+
+/* What plan_diff() needs to know of the link as it is. */
+static uint32_t find_steps(Link *link, const Plan *plan) {
+        const Target *target = &link->target;
+        PlanSituation situation = {
+                .mtu = target->mtu,
+                .up = link->facts->flags & IFF_UP,
+                .receive_differs = target->receive_error != NULL,
+                .grace_over = link->grace_over,
+        };
+
+        /* Programs that others took off are attached again, with all settings. */
+        if (target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex))
+                link->unconfirmed = true;
+        situation.unconfirmed = link->unconfirmed;
+        return plan_diff(&target->applied, plan, &situation);
+}
+
+/*
+ * What was done and undone sends events, which lead to the next look. It would fail just so, and so on for
+ * ever: without somebody who insists, the same steps of the same plan are not tried again.
+ */
+static bool has_just_failed(Link *link, const Plan *plan, uint32_t steps) {
+        const bool insist = link->insist;
+
+        link->insist = false;
+        if (link->failed_plan && !insist && steps == link->failed_steps &&
+            plan_equal(plan, link->failed_plan))
+                return true;
+        link->failed_plan = plan_free(link->failed_plan);
+        return false;
+}
+
+/* Applies a plan, and publishes what came of it. */
+static void carry_out(Link *link, Plan **plan_in) {
+        _cleanup_(plan_freep) Plan *plan = TAKE_PTR(*plan_in);
+        const uint32_t steps = find_steps(link, plan);
+        LinkStage stage = STAGE_NONE;
+        char *error = NULL;
+        int r;
+
+        log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
+        keep_grace(link, steps & STEP_GRACE);
+        if (has_just_failed(link, plan, steps)) {
+                link->asking = 0;
+                wake_waiters(link, false, LINK_SETTLED);
+                return;
+        }
+        r = apply_steps(&link->target, plan, steps, &stage, &error);
+        link->facts->mtu = link->target.mtu;
+        if (r >= 0)
+                link->unconfirmed = false;
+        memcpy(link->sctp_ports, plan->sctp_ports, sizeof(link->sctp_ports));
+        claim_sctp(link, is_certain(link));
+        add_warnings(link, &plan->warnings);
+        publish_warnings(link, TAKE_PTR(plan->warnings));
+        if (r < 0) {
+                link->failed_plan = TAKE_PTR(plan);
+                link->failed_steps = steps;
+                publish(link, LINK_FAILED,
+                        string_format(_("Applying the profile failed; changes were rolled back.")), stage,
+                        error);
+                return;
+        }
+        if (plan->decision == PLAN_ATTACH) {
+                link->asked_by = sources_asked_by(link->context->sources, link->profile, link->asked_by);
+                (void) record_write_asked_by(&link->target, link->asked_by);
+        }
+        publish(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
+        if (steps & STEP_REANNOUNCE)
+                endpoints_reannounce(&link->target,
+                                     sources_activating(link->context->sources, link->target.ifindex));
+        if (steps & STEP_WATCH_SUBFLOWS)
+                watch_subflows(link, SUBFLOWS_LOOKS);
+}
+
+/* What an earlier service attached stays until the one who asked for it has spoken. */
+static bool better_wait(const Link *link) {
+        return link->target.applied.attached && link->unconfirmed && !link->held_off &&
+               sources_better_wait(link->context->sources, link->target.ifindex, link->profile,
+                                   link->asked_by);
 }
 
 /* All sources have answered: plan, compare, apply, publish. */
@@ -256,58 +447,36 @@ static void settle(Link *link) {
         _cleanup_(plan_freep) Plan *plan = NULL;
         Profile *profile = NULL;
         char *error = NULL;
-        LinkStage stage = STAGE_NONE;
-        uint32_t steps;
         int r;
 
-        r = link_build_profile(link, &profile);
+        r = sources_profile(link->context->sources, link->facts, &profile);
         if (r < 0) {
-                conclude(link, LINK_FAILED, NULL, STAGE_FACTS,
-                         string_format(_("Cannot read the profiles: %s."), strerror(-r)));
+                publish(link, LINK_FAILED, NULL, STAGE_FACTS,
+                        string_format(_("Cannot read the profiles: %s."), strerror(-r)));
                 return;
         }
         profile_free(link->profile);
         link->profile = profile;
+        claim_sctp(link, false); /* what it asks for follows from the plan */
         /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
         if (profile->network_down)
                 link->held_off = false;
-        if (kept_as_found(link))
-                return;
-        r = make_plan(link, &plan, &error);
-        if (r < 0) {
-                conclude(link, LINK_FAILED,
-                         string_format(_("The profile cannot be applied; the link was left as it is.")),
-                         STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
+        if (better_wait(link)) {
+                publish(link, LINK_ACTIVE,
+                        string_format(_("Left unchanged until the network manager reports the active "
+                                        "profile.")),
+                        STAGE_NONE, NULL);
                 return;
         }
-        /* What an earlier service attached may be of another build, or half done: give it the settings of
-         * now, in any case. */
-        if (link->applied.attached && plan->decision == PLAN_ATTACH &&
-            !tunnel_attached(link->manager->tunnel, link->ifindex))
-                link->adopted = true;
-        steps = link_spare_endpoints(link, plan, plan_diff(&link->applied, plan, link->facts->mtu));
-        /* What stood in the way of the receiving side may be gone. */
-        if ((link->adopted || link->receive_reason) && plan->decision == PLAN_ATTACH)
-                steps |= STEP_SETTINGS;
-        if (link->adopted && plan->decision != PLAN_ATTACH)
-                steps |= STEP_DETACH;
-        log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
-        r = link_apply(link, plan, steps, &stage, &error);
-        take_warnings(link, plan);
-        if (r >= 0)
-                link->adopted = false;
-        if (r >= 0 && plan->decision == PLAN_ATTACH)
-                link_record_source(link);
-        if (r < 0)
-                conclude(link, LINK_FAILED,
-                         string_format(_("It could not be done; what had been done was undone.")), stage,
-                         error);
-        else
-                conclude(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
-        if (r >= 0 && (steps & STEP_ANNOUNCE))
-                link_announce_endpoints(link);
-        if (r >= 0 && (steps & (STEP_ANNOUNCE | STEP_ENDPOINTS)))
-                link_watch_subflows(link, UINT32_MAX);
+        r = make_plan(link, &plan, &error);
+        if (r < 0) {
+                claim_sctp(link, is_certain(link));
+                publish(link, LINK_FAILED,
+                        string_format(_("The profile cannot be applied; the link was left as it is.")),
+                        STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
+                return;
+        }
+        carry_out(link, &plan);
 }
 
 static void on_answer(void *userdata) {
@@ -317,52 +486,124 @@ static void on_answer(void *userdata) {
                 return;
         settle(link);
         if (link->dirty)
-                manager_mark(link->manager, link->ifindex);
+                link_mark(link);
 }
 
 void link_reconcile(Link *link) {
         LinkFacts *facts = NULL;
         int r;
 
-        if (link->asking > 0)
-                return; /* still dirty: looked at again when this round is over */
+        if (!link->dirty || link->asking > 0)
+                return; /* a look that is under way is followed by another one */
         link->dirty = false;
         for (LinkWaiter *waiter = link->waiters; waiter; waiter = waiter->next)
                 waiter->due = true;
-        r = rtnl_link(link->manager->rtnl, link->ifindex, &facts);
+        r = rtnl_link(link->context->rtnl, link->target.ifindex, &facts);
         if (r == -ENODEV)
                 return; /* the message that tells so is on its way */
         if (r < 0) {
-                conclude(link, LINK_FAILED, NULL, STAGE_FACTS,
-                         string_format(_("Cannot read the link by netlink: %s."), strerror(-r)));
+                publish(link, LINK_FAILED, NULL, STAGE_FACTS,
+                        string_format(_("Cannot read the link by netlink: %s."), strerror(-r)));
                 return;
         }
-        link_facts_free(link->facts);
-        link->facts = facts;
+        take_facts(link, facts);
+        (void) sctp_await(link->context->sctp, link->target.ifindex);
+        sources_ask(link->context->sources, link->facts, on_answer, link, &link->asking);
+}
 
-        /* One more than there are sources, so that the round does not end while it is being started. */
-        link->asking = 1;
-        for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++) {
-                Source *source = link->manager->sources[i];
+void link_activate(Link *link) {
+        link->held_off = false;
+}
 
-                if (!source->ops->ask)
-                        continue;
-                link->asking++;
-                source->ops->ask(source, link->facts, on_answer, link);
-        }
-        on_answer(link);
+void link_hold_off(Link *link) {
+        link->held_off = true;
+}
+
+void link_connection_activated(Link *link) {
+        link->held_off = false;
+}
+
+void link_lose_devices(Link *link) {
+        if (!link->target.applied.attached)
+                return;
+        path_lose(&link->target);
+        link->unconfirmed = true;
+        link_mark(link);
 }
 
 void link_gone(Link *link) {
         link->gone = true;
         memset(link->sctp_ports, 0, sizeof(link->sctp_ports));
-        link_remove_endpoints(link);
-        if (link->applied.attached || link->adopted)
-                (void) tunnel_detach(link->manager->tunnel, link->ifindex);
-        link_leave_path(link);
-        link->applied = (Applied) {};
-        for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
-                if (link->manager->sources[i]->ops->forget)
-                        link->manager->sources[i]->ops->forget(link->manager->sources[i], link->ifindex);
-        bus_link_withdraw(link);
+        sctp_drop(link->context->sctp, link->target.ifindex);
+        apply_forget(&link->target, link->unconfirmed);
+        sources_forget(link->context->sources, link->target.ifindex);
+        wake_waiters(link, true, LINK_VANISHED);
+}
+
+uint32_t link_ifindex(const Link *link) {
+        return link->target.ifindex;
+}
+
+const char *link_name(const Link *link) {
+        return link->facts->name;
+}
+
+const LinkFacts *link_facts(const Link *link) {
+        return link->facts;
+}
+
+const Profile *link_profile(const Link *link) {
+        return link->profile;
+}
+
+LinkState link_state(const Link *link) {
+        return link->state;
+}
+
+const char *link_reason(const Link *link) {
+        return link->reason ?: "";
+}
+
+const char *link_last_error(const Link *link) {
+        return link->last_error ?: "";
+}
+
+LinkStage link_last_stage(const Link *link) {
+        return link->last_stage;
+}
+
+char **link_warnings(const Link *link) {
+        return link->warnings;
+}
+
+const Applied *link_applied(const Link *link) {
+        return &link->target.applied;
+}
+
+bool link_is_attached(const Link *link) {
+        return link->target.applied.attached;
+}
+
+enum underpass_receive link_receive_mode(const Link *link) {
+        return link->target.receive;
+}
+
+const char *link_receive_reason(const Link *link) {
+        return path_receive_reason(&link->target);
+}
+
+const SegmentationDevice *link_device(const Link *link) {
+        return &link->target.device;
+}
+
+bool link_is_busy(const Link *link) {
+        return link->dirty || link->asking > 0;
+}
+
+bool link_wants_tunnel(const Link *link) {
+        return link->profile && link->profile->settings.tunnel != TUNNEL_NO;
+}
+
+bool link_depends_on_endpoints(const Link *link) {
+        return link->profile && link->profile->settings.tunnel == TUNNEL_AUTO && !link->held_off;
 }

@@ -3,171 +3,133 @@
 
 /*
  * One link: what is known about it, what is asked of it, what has been done to it. One function,
- * link_reconcile(), brings it in line, whatever the reason was to look at it.
+ * link_reconcile(), brings it in line, whatever the reason was to look at it. Others read it through
+ * getters and ask by verbs; it reports upwards by one callback.
  */
 
 #include <systemd/sd-event.h>
 
-#include "plan/facts.h"
+#include "kernel/mptcp-pm.h"
+#include "kernel/rtnl.h"
 #include "plan/plan.h"
 #include "profile/profile.h"
-#include "segment/segment.h"
+#include "service/sctp.h"
+#include "service/segmentation.h"
+#include "service/sources.h"
+#include "service/stage.h"
 #include "tunnel/tunnel.h"
 
-typedef struct Manager Manager;
 typedef struct Link Link;
 
 typedef enum LinkState {
         LINK_OFF,
         LINK_WAITING,  /* tunnel=auto and no MPTCP endpoint yet */
         LINK_ACTIVE,
-        LINK_FAILED,   /* last_error says why; an older attachment may still be in force */
+        LINK_FAILED,   /* link_last_error() says why; an older attachment may still be in force */
         _LINK_STATE_MAX,
 } LinkState;
 
-typedef enum LinkStage {
-        STAGE_NONE,
-        STAGE_FACTS,
-        STAGE_PROFILE,
-        STAGE_LOAD,
-        STAGE_SEGMENTATION,
-        STAGE_ATTACH,
-        STAGE_MTU,
-        STAGE_ENDPOINT,
-        _LINK_STAGE_MAX,
-} LinkStage;
-
+/* Static string, never NULL. Names are API: property State, JSON. */
 const char *link_state_name(LinkState state);
-const char *link_stage_name(LinkStage stage);
 
-/* Called once when a link has been settled, is gone, or the service ends (then manager->stopping). */
-typedef void (*LinkSettled)(const Link *link, void *userdata);
+typedef enum LinkReport {
+        LINK_REPORT_DIRTY,      /* has to be looked at */
+        LINK_REPORT_PUBLISHED,  /* a look has ended: what the getters say may have changed */
+        LINK_REPORT_SUBFLOWS,   /* it is time for link_retry_subflows() */
+} LinkReport;
 
-typedef struct LinkWaiter {
-        struct LinkWaiter *next;
-        bool due;              /* the round under way was begun after the wish */
-        LinkSettled settled;
+/* What a link works with. Outlives it. */
+typedef struct LinkContext {
+        sd_event *event;
+        Rtnl *rtnl;
+        MptcpPm *mptcp_pm;      /* NULL: the kernel has no MPTCP */
+        Tunnel *tunnel;
+        Segmentation *segmentation;
+        Sctp *sctp;
+        Sources *sources;
+        void (*report)(Link *link, LinkReport report, void *userdata);
         void *userdata;
-} LinkWaiter;
+} LinkContext;
 
-struct Link {
-        struct Link *next;
-        Manager *manager;
-        uint32_t ifindex;
-        char *path;            /* D-Bus object path */
-        bool exported;         /* announced on the bus */
-        char **announced;      /* what was said there last: bus-link.c */
+typedef enum LinkOutcome {
+        LINK_SETTLED,      /* looked at; the getters say what came of it */
+        LINK_VANISHED,
+        LINK_INTERRUPTED,  /* the service ends */
+} LinkOutcome;
 
-        LinkFacts *facts;      /* as of the last look; never NULL in the manager's list */
-        Profile *profile;
-        Applied applied;
-        SegmentationDevice device;               /* ifindex 0: not attached, or not known yet */
-        enum underpass_receive receive; /* in use, which may be another one than asked for … */
-        char *receive_reason; /* … and why; NULL: it is that one */
-        bool adopted;          /* found attached at start and not settled since */
-        bool held_off;         /* the user said "deactivate" */
-        uint32_t asked_by;     /* UNDERPASS_SAVED_FROM_…: whose profile asked for the tunnel, as recorded */
-        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
+/* Called once. */
+typedef void (*LinkSettled)(Link *link, LinkOutcome outcome, void *userdata);
 
-        LinkState state;
-        char *reason;
-        char *last_error;
-        LinkStage last_stage;
-        char **warnings;
+/* Takes the facts. -ENOMEM: they are still the caller's. */
+int link_new(Link **ret, const LinkContext *context, LinkFacts *facts);
 
-        bool dirty;
-        bool gone;             /* answers that still come are ignored */
-        unsigned asking;       /* sources that have not answered yet */
-        bool retried;          /* the one delayed retry after a failure has been used */
-        sd_event_source *retry;
-        sd_event_source *check; /* of the subflows, see announce.c */
-        unsigned checks_left;
-        sd_event_source *spare; /* of endpoints whose addresses have gone, see spare.c */
-        bool spared;           /* they have been given their time */
-        LinkWaiter *waiters;
-};
-
-int link_new(Link **ret, Manager *manager, uint32_t ifindex);
+/* Whoever waits is answered first. */
 Link *link_free(Link *link);
 
-/* Takes over what an earlier service recorded about this link. */
+/* Takes over what an earlier service recorded about this link: it counts as attached as it was found. */
 void link_adopt(Link *link);
 
-/* Starts to bring the link in line; finishes at once or when the sources have answered. */
+/* All links are adopted: the packets of this one take a way that exists. */
+void link_adopt_path(Link *link);
+
+/* Looks again soon: LINK_REPORT_DIRTY, and then somebody calls link_reconcile(). */
+void link_mark(Link *link);
+
+/* Starts to bring a dirty link in line; finishes at once or when the sources have answered. */
 void link_reconcile(Link *link);
 
-/* Calls settled when a look at the link that begins from now on has come to its end. -ENOMEM: it is not
- * called. */
-int link_wait(Link *link, LinkSettled settled, void *userdata);
+/* Calls settled when a look at the link that begins from now on has come to its end, and asks for one.
+ * -ENOMEM: it is not called. */
+int link_settle(Link *link, LinkSettled settled, void *userdata);
 
-/* The service ends: calls whoever waits. */
+/* The service ends: answers whoever waits. What sources still answer is ignored from now on. */
 void link_interrupt(Link *link);
 
-/* The link does not exist any more: forgets it, its record and its pins. The Link stays valid for the
- * caller to free. */
+/* "activate" and "deactivate" by hand; the connection was activated, which ends what "deactivate" said.
+ * None of them looks at the link. */
+void link_activate(Link *link);
+void link_hold_off(Link *link);
+void link_connection_activated(Link *link);
+
+/* The helper devices have gone under it: what is attached gets them again. */
+void link_lose_devices(Link *link);
+
+/* Registers MPTCP endpoints again whose subflow did not come up, if there is a connection to join from
+ * one of these addresses, those of all other links. Looks again in a while, a few times. */
+void link_retry_subflows(Link *link, const Address *others, size_t others_count);
+
+/* The link does not exist any more: forgets it, its record and its pins. It stays valid for the caller
+ * to free. */
 void link_gone(Link *link);
 
-/* Link name for messages, also when no facts are known yet. */
+uint32_t link_ifindex(const Link *link);
 const char *link_name(const Link *link);
 
-/* link-profile.c */
+/* As of the last look; never NULL. */
+const LinkFacts *link_facts(const Link *link);
 
-/* What all sources together say, as they answered last. */
-int link_build_profile(const Link *link, Profile **ret);
+/* NULL: the sources have not answered yet. */
+const Profile *link_profile(const Link *link);
 
-/* Records whose profile asks for the tunnel that is attached now, for the next service. */
-void link_record_source(Link *link);
+LinkState link_state(const Link *link);
+const char *link_reason(const Link *link);      /* why it is in this state: translated, "" without one */
+const char *link_last_error(const Link *link);  /* "" without one */
+LinkStage link_last_stage(const Link *link);
+char **link_warnings(const Link *link);         /* NULL-terminated; NULL: none */
 
-/* True when the source that asked an earlier service for this tunnel has not answered yet: what is attached
- * stays as it is. */
-bool link_better_wait(const Link *link);
-
-/* apply.c */
-
-/* Does the steps of plan_diff() in order; on failure undoes what this call did, in reverse, and returns
- * negative errno with *ret_stage and *ret_error (translated sentence, caller frees). */
-int link_apply(Link *link, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
-
-/* Takes over the MPTCP endpoints of a record, with the flags that they have in the kernel: to register one
- * anew costs its subflows. */
-void link_adopt_endpoints(Link *link, const struct underpass_saved *saved);
-
-/* apply-path.c */
-
-/* The devices that the packets of a link pass with this device, and with the ingress in use. */
-TunnelPath link_path(const Link *link, const SegmentationDevice *device);
-
-/* The link redirects to this segmentation device from now on: devices that it was the last to use go. */
-void link_take_segment(Link *link, const SegmentationDevice *device);
-
-/* Brings the receiving side of an attached link in line with its settings; what cannot be had is
- * replaced. */
-int link_choose_receive(Link *link);
-
-/* Why the receiving side is what it is: a translated sentence. */
+const Applied *link_applied(const Link *link);
+bool link_is_attached(const Link *link);
+enum underpass_receive link_receive_mode(const Link *link);
 const char *link_receive_reason(const Link *link);
 
-/* A link that an earlier service attached, and that is not settled yet, redirects to a segmentation
- * device that exists. */
-int link_adopt_path(Link *link, LinkStage *ret_stage, char **ret_error);
+/* ifindex 0: none. */
+const SegmentationDevice *link_device(const Link *link);
 
-/* The programs are off: forgets segmentation device and receiving side. */
-void link_leave_path(Link *link);
+/* Whether a look is due or under way. */
+bool link_is_busy(const Link *link);
 
-/* announce.c */
+/* Whether its profile asks for a tunnel in some way, held off or not. */
+bool link_wants_tunnel(const Link *link);
 
-/* STEP_ANNOUNCE: registers endpoints of others anew, once it has been answered that the tunnel is there: the
- * kernel takes its time for it, and nobody has to wait. */
-void link_announce_endpoints(Link *link);
-
-/* Looks a few times, in a while, whether the endpoints of the link have got their subflows, and announces
- * those anew that have not; 0 checks: not any more. */
-void link_watch_subflows(Link *link, unsigned checks);
-
-/* The steps of a plan without the removal of endpoints whose addresses may come back in a moment; the link
- * is looked at again when that is over. */
-uint32_t link_spare_endpoints(Link *link, const Plan *plan, uint32_t steps);
-
-/* Removes the MPTCP endpoints that Underpass added for this link: the kernel keeps them when address or
- * link go. */
-void link_remove_endpoints(Link *link);
+/* Whether the plan depends on MPTCP endpoints that others register. */
+bool link_depends_on_endpoints(const Link *link);

@@ -9,6 +9,9 @@
 #include "base/i18n.h"
 #include "base/log.h"
 #include "config.h"
+#include "kernel/sctp.h"
+#include "service/bus.h"
+#include "service/idle.h"
 #include "service/manager.h"
 
 #define PIN_ROOT "/sys/fs/bpf/underpass"
@@ -20,6 +23,7 @@ static const char *const default_directories[] = { "/usr/lib/underpass", "/etc/u
 
 typedef struct Arguments {
         ManagerOptions options;
+        uint64_t idle_us;
         const char *directories[2];
         bool done;   /* --help or --version: nothing more to do */
 } Arguments;
@@ -85,7 +89,7 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                         arguments->options.sctp_sysctls = optarg;
                         break;
                 case OPTION_IDLE:
-                        r = parse_idle(optarg, &arguments->options.idle_us);
+                        r = parse_idle(optarg, &arguments->idle_us);
                         break;
                 case OPTION_DEBUG:
                         log_set_level(LOG_DEBUG);
@@ -126,17 +130,33 @@ static int read_environment(ManagerOptions *options) {
         return r;
 }
 
-int main(int argc, char **argv) {
+static int run(const Arguments *arguments) {
         _cleanup_(manager_freep) Manager *manager = NULL;
+        _cleanup_(bus_freep) Bus *bus = NULL;
+        _cleanup_(idle_freep) Idle *idle = NULL;
+        int r;
+
+        r = manager_new(&manager, &arguments->options);
+        if (r >= 0)
+                r = bus_new(&bus, manager);
+        if (r >= 0)
+                r = idle_new(&idle, manager, bus, arguments->idle_us);
+        if (r >= 0)
+                r = manager_start(manager);
+        if (r >= 0)
+                r = bus_start(bus);
+        return r < 0 ? r : sd_event_loop(manager_event(manager));
+}
+
+int main(int argc, char **argv) {
         Arguments arguments = {
                 .options = {
                         .pin_root = PIN_ROOT,
                         .profile_directories = default_directories,
                         .sctp_sysctls = SCTP_SYSCTLS,
-                        .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
                         .segment_kind = _SEGMENT_KIND_MAX,
-                        .fake = streq(program_invocation_short_name, "underpassd-fake"),
                 },
+                .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
         };
         int r;
 
@@ -147,9 +167,7 @@ int main(int argc, char **argv) {
                 return 2;
         if (arguments.done)
                 return 0;
-        r = manager_new(&manager, &arguments.options);
-        if (r >= 0)
-                r = manager_run(manager);
+        r = run(&arguments);
         if (r < 0) {
                 log_error("Stopping: %s.", strerror(-r));
                 return 1;

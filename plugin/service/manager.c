@@ -1,139 +1,168 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See manager.h.  Bus connection: manager-bus.c; timers: manager-clock.c; segmentation device:
- * manager-segmentation device.c. */
+/* See manager.h. */
 
 #include <signal.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "base/log.h"
+#include "service/endpoint-watch.h"
 #include "service/manager.h"
-#include "source/networkd.h"
-#include "source/nm.h"
 
-Link *manager_link(Manager *manager, uint32_t ifindex) {
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->ifindex == ifindex)
-                        return link;
+struct Manager {
+        ManagerOptions options;
+        sd_event *event;
+        sd_event_source *rtnl_event, *reconcile_event, *exit_event;
+        Rtnl *rtnl;
+        MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
+        Tunnel *tunnel;
+        TunnelFeatures features;
+        Segmentation *segmentation;
+        Sctp *sctp;
+        Sources *sources;
+        EndpointWatch *endpoint_watch;
+        LinkContext link_context; /* made of the above */
+        Link **links;
+        size_t links_count;
+        ManagerReportHandler handler;
+        void *userdata;
+        uint64_t last_work_us;
+};
+
+static void tell(Manager *manager, ManagerReport what, Link *link) {
+        if (manager->handler)
+                manager->handler(what, link, manager->userdata);
+}
+
+size_t manager_links_count(const Manager *manager) {
+        return manager->links_count;
+}
+
+Link *manager_link_at(const Manager *manager, size_t index) {
+        return manager->links[index];
+}
+
+Link *manager_link(const Manager *manager, uint32_t ifindex) {
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_ifindex(manager->links[i]) == ifindex)
+                        return manager->links[i];
         return NULL;
 }
 
-Link *manager_link_by_name(Manager *manager, const char *name) {
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->facts && streq(link->facts->name, name))
-                        return link;
+Link *manager_link_by_name(const Manager *manager, const char *name) {
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (streq(link_name(manager->links[i]), name))
+                        return manager->links[i];
         return NULL;
 }
 
 static void drop_link(Manager *manager, uint32_t ifindex) {
-        for (Link **position = &manager->links; *position; position = &(*position)->next)
-                if ((*position)->ifindex == ifindex) {
-                        Link *link = *position;
+        for (size_t i = 0; i < manager->links_count; i++) {
+                Link *link = manager->links[i];
 
-                        link_gone(link); /* still in the list: the bus is told which interfaces go */
-                        *position = link->next;
-                        link_free(link);
-                        manager_release_segment(manager);
-                        manager_sctp_update(manager, NULL);
-                        return;
-                }
+                if (link_ifindex(link) != ifindex)
+                        continue;
+                link_gone(link);
+                tell(manager, MANAGER_LINK_REMOVED, link);
+                manager->links_count--;
+                memmove(&manager->links[i], &manager->links[i + 1],
+                        (manager->links_count - i) * sizeof(*manager->links));
+                link_free(link);
+                return;
+        }
+}
+
+static Link *append_link(Manager *manager, LinkFacts *facts) {
+        Link **links, *link;
+
+        links = reallocarray(manager->links, manager->links_count + 1, sizeof(*links));
+        if (!links)
+                return NULL;
+        manager->links = links;
+        if (link_new(&link, &manager->link_context, facts) < 0)
+                return NULL;
+        links[manager->links_count++] = link;
+        return link;
 }
 
 /* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback
- * and the segmentation device are no links in this sense. */
+ * and helper devices are no links in this sense. */
 static Link *add_link(Manager *manager, uint32_t ifindex) {
         _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
         Link *link;
 
         if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) ||
-            segment_is_name(facts->name) || link_new(&link, manager, ifindex) < 0)
+            segment_is_name(facts->name))
                 return NULL;
-        link->facts = TAKE_PTR(facts);
-        link->next = manager->links;
-        manager->links = link;
-        bus_link_announce(link);
+        link = append_link(manager, facts);
+        if (!link)
+                return NULL;
+        TAKE_PTR(facts);
+        tell(manager, MANAGER_LINK_ADDED, link);
         return link;
 }
 
-void manager_mark(Manager *manager, uint32_t ifindex) {
+/* Looks at this link soon; one that is not known yet is added. */
+static Link *mark(Manager *manager, uint32_t ifindex) {
         Link *link = manager_link(manager, ifindex);
 
         if (!link)
                 link = add_link(manager, ifindex);
-        if (!link)
-                return;
-        link->dirty = true;
-        (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
+        if (link)
+                link_mark(link);
+        return link;
 }
 
 void manager_mark_all(Manager *manager) {
-        for (Link *link = manager->links; link; link = link->next)
-                link->dirty = true;
-        (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_mark(manager->links[i]);
 }
 
-/* Somebody took the segmentation device away under us: tunnelled packets are dropped until it is there
- * again. */
-static void lose_segment(Manager *manager) {
-        manager_forget_segments(manager);
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->applied.attached) {
-                        link->device = (SegmentationDevice) {};
-                        link->adopted = true;
-                        manager_mark(manager, link->ifindex);
-                }
+/* Somebody removed the helper devices: tunnelled packets are dropped until they are there again. */
+static void lose_devices(Manager *manager) {
+        segmentation_lose(manager->segmentation);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_lose_devices(manager->links[i]);
 }
 
-static bool contains(const uint32_t *ifindexes, size_t count, uint32_t ifindex) {
+static bool is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {
         for (size_t i = 0; i < count; i++)
                 if (ifindexes[i] == ifindex)
                         return true;
         return false;
 }
 
-static bool helpers_exist(const Manager *manager, const uint32_t *ifindexes, size_t count) {
-        if (!contains(ifindexes, count, manager->pair.send_ifindex))
-                return false;
-        for (const Link *link = manager->links; link; link = link->next)
-                if (link->device.ifindex != 0 && !contains(ifindexes, count, link->device.ifindex))
-                        return false;
-        return true;
-}
-
 /* Looks at all links there are, and forgets those whose end was not heard. */
 static void enumerate(Manager *manager) {
         _cleanup_(freep) uint32_t *ifindexes = NULL;
-        Link *next;
         size_t count = 0;
 
         if (rtnl_links(manager->rtnl, &ifindexes, &count) < 0)
                 return;
-        for (Link *link = manager->links; link; link = next) {
-                next = link->next;
-                if (!contains(ifindexes, count, link->ifindex))
-                        drop_link(manager, link->ifindex);
-        }
-        if (!manager->options.fake && manager->pair.send_ifindex != 0 &&
-            !helpers_exist(manager, ifindexes, count))
-                lose_segment(manager);
+        for (size_t i = manager->links_count; i-- > 0;)
+                if (!is_among(link_ifindex(manager->links[i]), ifindexes, count))
+                        drop_link(manager, link_ifindex(manager->links[i]));
+        if (!segmentation_is_complete(manager->segmentation, ifindexes, count))
+                lose_devices(manager);
         for (size_t i = 0; i < count; i++)
-                manager_mark(manager, ifindexes[i]);
+                (void) mark(manager, ifindexes[i]);
 }
 
-static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
+static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) {
         Manager *manager = userdata;
+        const bool helper = segmentation_is_helper(manager->segmentation, ifindex);
 
         switch (change) {
         case RTNL_LINK:
         case RTNL_ADDRESS:
-                if (!manager_is_helper(manager, ifindex))
-                        manager_mark(manager, ifindex);
+                if (!helper)
+                        (void) mark(manager, ifindex);
                 return;
         case RTNL_LINK_GONE:
-                if (manager_is_helper(manager, ifindex))
-                        lose_segment(manager);
+                if (helper)
+                        lose_devices(manager);
                 else
                         drop_link(manager, ifindex);
                 return;
@@ -147,9 +176,9 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *user
         Manager *manager = userdata;
         int r;
 
-        r = rtnl_process(manager->rtnl, on_change, manager);
+        r = rtnl_process(manager->rtnl, on_rtnl_change, manager);
         if (r < 0)
-                log_warning("Cannot read link changes: %s; looking at all links anew.", strerror(-r));
+                log_warning("Cannot read link changes: %s; looking at all links again.", strerror(-r));
         if (r < 0)
                 enumerate(manager);
         return 0;
@@ -157,13 +186,9 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *user
 
 static int on_reconcile(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
-        Link *next;
 
-        for (Link *link = manager->links; link; link = next) {
-                next = link->next;
-                if (link->dirty)
-                        link_reconcile(link);
-        }
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_reconcile(manager->links[i]);
         return 0;
 }
 
@@ -173,20 +198,80 @@ static void on_source_changed(uint32_t ifindex, void *userdata) {
         if (ifindex == 0)
                 manager_mark_all(manager);
         else
-                manager_mark(manager, ifindex);
+                (void) mark(manager, ifindex);
+}
+
+static void on_sctp_changed(uint32_t ifindex, void *userdata) {
+        Link *link = manager_link(userdata, ifindex);
+
+        if (link)
+                link_mark(link);
+}
+
+static bool on_endpoints_compared(bool changed, void *userdata) {
+        Manager *manager = userdata;
+        bool depends = false;
+
+        for (size_t i = 0; i < manager->links_count; i++) {
+                Link *link = manager->links[i];
+
+                if (!link_depends_on_endpoints(link))
+                        continue;
+                depends = true;
+                if (changed)
+                        link_mark(link);
+        }
+        return depends;
+}
+
+/* Gathers the addresses of the other links, from which there may be a connection that a subflow can join. */
+static void retry_subflows(const Manager *manager, Link *link) {
+        _cleanup_(freep) Address *others = NULL;
+        size_t count = 0;
+
+        for (size_t i = 0; i < manager->links_count; i++)
+                count += link_facts(manager->links[i])->addresses_count;
+        others = calloc(count + 1, sizeof(*others));
+        if (!others)
+                return;
+        count = 0;
+        for (size_t i = 0; i < manager->links_count; i++) {
+                const LinkFacts *facts = link_facts(manager->links[i]);
+
+                for (size_t k = 0; manager->links[i] != link && k < facts->addresses_count; k++)
+                        others[count++] = facts->addresses[k].address;
+        }
+        link_retry_subflows(link, others, count);
+}
+
+static void on_link_report(Link *link, LinkReport report, void *userdata) {
+        Manager *manager = userdata;
+
+        switch (report) {
+        case LINK_REPORT_DIRTY:
+                (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
+                return;
+        case LINK_REPORT_PUBLISHED:
+                if (link_depends_on_endpoints(link))
+                        endpoint_watch_start(manager->endpoint_watch);
+                tell(manager, MANAGER_LINK_CHANGED, link);
+                return;
+        case LINK_REPORT_SUBFLOWS:
+                retry_subflows(manager, link);
+                return;
+        }
 }
 
 /* Whoever still waits for an answer gets one while there is a bus. */
 static int on_loop_exit(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
-        manager->stopping = true;
-        for (Link *link = manager->links; link; link = link->next)
-                link_interrupt(link);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_interrupt(manager->links[i]);
         return 0;
 }
 
-static int open_world(Manager *manager) {
+static int open_kernel(Manager *manager) {
         int r;
 
         r = rtnl_open(&manager->rtnl);
@@ -206,12 +291,36 @@ static int open_world(Manager *manager) {
                 return r;
         }
         (void) tunnel_features(manager->tunnel, &manager->features);
-        r = source_file_new(&manager->sources[SOURCE_FILE], manager->options.profile_directories);
+        return 0;
+}
+
+static int make_parts(Manager *manager) {
+        int r;
+
+        r = segmentation_new(&manager->segmentation, manager->tunnel, manager->options.segment_kind);
         if (r >= 0)
-                r = source_networkd_new(&manager->sources[SOURCE_NETWORKD], on_source_changed, manager);
+                r = sctp_new(&manager->sctp, manager->event, manager->tunnel, manager->options.sctp_sysctls,
+                             on_sctp_changed, manager);
         if (r >= 0)
-                r = source_nm_new(&manager->sources[SOURCE_NETWORK_MANAGER], on_source_changed, manager);
-        return r;
+                r = sources_new(&manager->sources, manager->options.profile_directories, on_source_changed,
+                                manager);
+        if (r >= 0)
+                r = endpoint_watch_new(&manager->endpoint_watch, manager->event, manager->mptcp_pm,
+                                       on_endpoints_compared, manager);
+        if (r < 0)
+                return r;
+        manager->link_context = (LinkContext) {
+                .event = manager->event,
+                .rtnl = manager->rtnl,
+                .mptcp_pm = manager->mptcp_pm,
+                .tunnel = manager->tunnel,
+                .segmentation = manager->segmentation,
+                .sctp = manager->sctp,
+                .sources = manager->sources,
+                .report = on_link_report,
+                .userdata = manager,
+        };
+        return 0;
 }
 
 static int add_events(Manager *manager) {
@@ -224,8 +333,6 @@ static int add_events(Manager *manager) {
         if (r >= 0)
                 /* After everything that is waiting to be read: many changes, one look. */
                 r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL + 10);
-        if (r >= 0)
-                r = manager_add_timers(manager);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL,
                                         NULL);
@@ -247,25 +354,17 @@ static void adopt(Manager *manager) {
         if (tunnel_saved_links(manager->tunnel, &ifindexes, &count) < 0)
                 return;
         for (size_t i = 0; i < count; i++) {
-                Link *link;
+                Link *link = mark(manager, ifindexes[i]);
 
-                manager_mark(manager, ifindexes[i]);
-                link = manager_link(manager, ifindexes[i]);
                 if (link)
                         link_adopt(link);
                 else
                         (void) tunnel_detach(manager->tunnel, ifindexes[i]);
         }
-        for (Link *link = manager->links; link; link = link->next) {
-                _cleanup_(freep) char *error = NULL;
-                LinkStage stage = STAGE_NONE;
-
-                if (link->applied.attached && link_adopt_path(link, &stage, &error) < 0)
-                        log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s",
-                                 error ?: "The segmentation hop cannot be made.");
-        }
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_adopt_path(manager->links[i]);
         if (count > 0)
-                manager_release_segment(manager);
+                segmentation_release_unused(manager->segmentation);
 }
 
 int manager_new(Manager **ret, const ManagerOptions *options) {
@@ -278,7 +377,9 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
         manager_reset_idle(manager);
         r = sd_event_default(&manager->event);
         if (r >= 0)
-                r = open_world(manager);
+                r = open_kernel(manager);
+        if (r >= 0)
+                r = make_parts(manager);
         if (r >= 0)
                 r = add_events(manager);
         if (r < 0)
@@ -290,61 +391,122 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
-        manager->stopping = true;
-        for (Link *link = manager->links; link; link = link->next)
-                link->gone = true;
+        manager->handler = NULL;
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_interrupt(manager->links[i]);
         /* Before the links: a source answers every question that is still open. */
-        for (size_t i = 0; i < _MANAGER_SOURCE_MAX; i++)
-                if (manager->sources[i])
-                        manager->sources[i]->ops->free(manager->sources[i]);
-        for (Link *link; (link = manager->links);) {
-                manager->links = link->next;
-                link_free(link);
-        }
-        sd_event_source_disable_unref(manager->bus_retry);
+        sources_free(manager->sources);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_free(manager->links[i]);
+        free(manager->links);
+        endpoint_watch_free(manager->endpoint_watch);
+        sctp_free(manager->sctp);
+        segmentation_free(manager->segmentation);
         sd_event_source_disable_unref(manager->rtnl_event);
         sd_event_source_disable_unref(manager->reconcile_event);
-        sd_event_source_disable_unref(manager->idle_event);
-        sd_event_source_disable_unref(manager->poll_event);
         sd_event_source_disable_unref(manager->exit_event);
-        sd_event_source_disable_unref(manager->sctp.module_event);
-        sd_bus_flush_close_unref(manager->bus);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
-        manager_forget_segments(manager);
         tunnel_free(manager->tunnel);
         sd_event_unref(manager->event);
         free(manager);
         return NULL;
 }
 
-/* systemd goes on with the boot, and network managers with their links, when those that are there already
- * have been looked at. */
-static int on_first_look(sd_event_source *source, void *userdata) {
-        Manager *manager = userdata;
+void manager_set_handler(Manager *manager, ManagerReportHandler handler, void *userdata) {
+        manager->handler = handler;
+        manager->userdata = userdata;
+}
 
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->dirty || link->asking > 0)
-                        return 0;
+/* systemd goes on with the boot, and network managers with their links, when those that are there
+ * already have been looked at. */
+static int on_first_look(sd_event_source *source, void *userdata) {
+        if (manager_is_busy(userdata))
+                return 0;
         sd_notify(false, "READY=1");
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
-int manager_run(Manager *manager) {
+int manager_start(Manager *manager) {
         int r;
 
         r = sd_event_add_post(manager->event, NULL, on_first_look, manager);
         if (r < 0)
                 return r;
         adopt(manager);
-        manager_sctp_adopt(manager);
+        sctp_adopt(manager->sctp);
         enumerate(manager);
-        manager_sctp_update(manager, NULL);
-        r = manager_bus_connect(manager);
-        if (r == -ENOENT || r == -ECONNREFUSED) {
-                log_warning("No bus yet (%s): trying again until it is there.", strerror(-r));
-                manager_bus_retry(manager);
-        } else if (r < 0)
-                return r;
-        return sd_event_loop(manager->event);
+        sctp_update(manager->sctp);
+        return 0;
+}
+
+sd_event *manager_event(Manager *manager) {
+        return manager->event;
+}
+
+int manager_set_bus(Manager *manager, sd_bus *bus) {
+        sctp_set_bus(manager->sctp, bus);
+        return sources_set_bus(manager->sources, bus);
+}
+
+void manager_dispatch(Manager *manager, Link *link, const char *action) {
+        sources_dispatched(manager->sources, link_ifindex(link), action);
+        /* An activation of the connection ends what "deactivate" said before it. */
+        if (streq(action, "pre-up"))
+                link_connection_activated(link);
+        else if (!streq(action, "pre-down"))
+                link_mark(link);
+}
+
+void manager_reset_idle(Manager *manager) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        manager->last_work_us = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+uint64_t manager_last_work_us(const Manager *manager) {
+        return manager->last_work_us;
+}
+
+bool manager_is_busy(const Manager *manager) {
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_is_busy(manager->links[i]))
+                        return true;
+        return false;
+}
+
+bool manager_is_needed(const Manager *manager) {
+        for (size_t i = 0; i < manager->links_count; i++) {
+                const Link *link = manager->links[i];
+
+                if (link_is_busy(link) || link_is_attached(link) || link_state(link) == LINK_FAILED ||
+                    link_wants_tunnel(link))
+                        return true;
+        }
+        return sctp_is_busy(manager->sctp) || sources_standing(manager->sources);
+}
+
+Tunnel *manager_tunnel(const Manager *manager) {
+        return manager->tunnel;
+}
+
+const TunnelFeatures *manager_features(const Manager *manager) {
+        return &manager->features;
+}
+
+bool manager_has_mptcp(const Manager *manager) {
+        return manager->mptcp_pm != NULL;
+}
+
+const Sources *manager_sources(const Manager *manager) {
+        return manager->sources;
+}
+
+const Sctp *manager_sctp(const Manager *manager) {
+        return manager->sctp;
+}
+
+const Segmentation *manager_segmentation(const Manager *manager) {
+        return manager->segmentation;
 }

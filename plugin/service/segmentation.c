@@ -1,75 +1,145 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The helper devices as the service sees them: made with the first link that is attached, of the best kind
- * that kernel and link allow, removed with the last one.
- */
+/* See segmentation.h. */
 
 #include <stdio.h>
 
 #include "base/i18n.h"
 #include "base/log.h"
-#include "base/util.h"
-#include "service/manager.h"
+#include "service/segmentation.h"
 
-/* A forced kind is the only one, except that a link which cannot have an 8021q device has a bridge. */
-static bool may_use(const Manager *manager, SegmentKind kind, bool raw_ip) {
-        const SegmentKind forced = manager->options.segment_kind;
+/* A link that is attached. */
+typedef struct SegmentationUser {
+        struct SegmentationUser *next;
+        uint32_t ifindex;
+        bool claimed;               /* attached by an earlier service: it may have left devices behind */
+        SegmentationDevice device;  /* ifindex 0: not known yet */
+} SegmentationUser;
+
+struct Segmentation {
+        Tunnel *tunnel;
+        SegmentKind only;           /* _SEGMENT_KIND_MAX: any */
+        GroPair pair;               /* send_ifindex 0: not there */
+        /* Made by this service; ifindex 0: not there. SEGMENT_VLAN: the last one. */
+        SegmentationDevice devices[_SEGMENT_KIND_MAX];
+        char *skipped[_SEGMENT_KIND_MAX];
+        bool unavailable[_SEGMENT_KIND_MAX]; /* this kernel does not have it */
+        bool swept;                 /* no devices of an earlier service are left that no link uses */
+        SegmentationUser *users;
+};
+
+int segmentation_new(Segmentation **ret, Tunnel *tunnel, SegmentKind kind) {
+        Segmentation *segmentation = calloc(1, sizeof(*segmentation));
+
+        if (!segmentation)
+                return -ENOMEM;
+        segmentation->tunnel = tunnel;
+        segmentation->only = kind;
+        *ret = segmentation;
+        return 0;
+}
+
+static void forget_devices(Segmentation *segmentation) {
+        segmentation->pair = (GroPair) {};
+        segmentation->swept = false;
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
+                segmentation->devices[kind] = (SegmentationDevice) {};
+                segmentation->unavailable[kind] = false;
+                free(TAKE_PTR(segmentation->skipped[kind]));
+        }
+}
+
+Segmentation *segmentation_free(Segmentation *segmentation) {
+        if (!segmentation)
+                return NULL;
+        for (SegmentationUser *user; (user = segmentation->users);) {
+                segmentation->users = user->next;
+                free(user);
+        }
+        forget_devices(segmentation);
+        free(segmentation);
+        return NULL;
+}
+
+static SegmentationUser *find_user(const Segmentation *segmentation, uint32_t ifindex) {
+        for (SegmentationUser *user = segmentation->users; user; user = user->next)
+                if (user->ifindex == ifindex)
+                        return user;
+        return NULL;
+}
+
+static SegmentationUser *ensure_user(Segmentation *segmentation, uint32_t ifindex) {
+        SegmentationUser *user = find_user(segmentation, ifindex);
+
+        if (user)
+                return user;
+        user = calloc(1, sizeof(*user));
+        if (!user)
+                return NULL;
+        user->ifindex = ifindex;
+        user->next = segmentation->users;
+        segmentation->users = user;
+        return user;
+}
+
+static bool may_use(const Segmentation *segmentation, SegmentKind kind, bool raw_ip) {
+        const SegmentKind only = segmentation->only;
 
         if (kind == SEGMENT_VLAN && raw_ip)
                 return false;
-        if (forced == _SEGMENT_KIND_MAX || forced == kind)
-                return !manager->segment_denied[kind];
-        return forced == SEGMENT_VLAN && raw_ip && kind == SEGMENT_BRIDGE;
+        if (only == _SEGMENT_KIND_MAX || only == kind)
+                return !segmentation->unavailable[kind];
+        return only == SEGMENT_VLAN && raw_ip && kind == SEGMENT_BRIDGE;
 }
 
 /* Remembers why a kind was passed over, and says it once. Takes the reason. */
-static void refuse(Manager *manager, SegmentKind kind, int error, char *reason) {
-        _cleanup_(freep) char *said = manager->segment_refused[kind];
+static void skip(Segmentation *segmentation, SegmentKind kind, int error, char *reason) {
+        _cleanup_(freep) char *said = segmentation->skipped[kind];
 
-        manager->segment_refused[kind] = reason;
-        manager->segment_denied[kind] |= error == -EOPNOTSUPP;
+        segmentation->skipped[kind] = reason;
+        segmentation->unavailable[kind] |= error == -EOPNOTSUPP;
         if (reason && (!said || !streq(said, reason)))
                 log_debug("No %s as segmentation device: %s.", segment_kind_name(kind), reason);
 }
 
 /* One kind, from the devices to the program. */
-static int try_kind(Manager *manager, SegmentKind kind, uint32_t ifindex, SegmentationDevice *ret) {
-        char *reason = NULL;
+static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifindex,
+                    SegmentationDevice *ret) {
         SegmentationDevice device = {};
+        char *reason = NULL;
         int r;
 
-        r = segment_ensure(kind, &manager->pair, ifindex, &device, &reason);
+        r = segment_ensure(kind, &segmentation->pair, ifindex, &device, &reason);
         if (r < 0) {
-                refuse(manager, kind, r, reason);
+                skip(segmentation, kind, r, reason);
                 return r;
         }
         r = segment_up(&device);
         if (r >= 0)
-                r = tunnel_set_device(manager->tunnel, &device);
+                r = tunnel_set_device(segmentation->tunnel, &device);
         if (r < 0) {
-                refuse(manager, kind, -EIO, string_format("%s: %s", device.name, strerror(-r)));
-                if (manager->devices[kind].ifindex == 0) {
-                        (void) tunnel_clear_device(manager->tunnel, &device);
+                skip(segmentation, kind, -EIO, string_format("%s: %s", device.name, strerror(-r)));
+                if (segmentation->devices[kind].ifindex == 0) {
+                        (void) tunnel_clear_device(segmentation->tunnel, &device);
                         (void) segment_remove(kind, ifindex);
                 }
                 return r;
         }
-        manager->devices[kind] = device;
+        segmentation->devices[kind] = device;
         *ret = device;
         return 0;
 }
 
-static char *describe_refusals(const Manager *manager) {
+static char *describe_skipped(const Segmentation *segmentation) {
         _cleanup_(freep) char *text = strdup("");
 
         for (SegmentKind kind = 0; text && kind < _SEGMENT_KIND_MAX; kind++) {
                 char *longer;
 
-                if (!manager->segment_refused[kind])
+                if (!segmentation->skipped[kind])
                         continue;
                 longer = string_format("%s%s%s: %s", text, *text ? "; " : "", segment_kind_name(kind),
-                                       manager->segment_refused[kind]);
+                                       segmentation->skipped[kind]);
                 free(text);
                 text = longer;
         }
@@ -77,8 +147,8 @@ static char *describe_refusals(const Manager *manager) {
 }
 
 /* The GRO pair with its program; the other devices stand on it. */
-static int ensure_pair(Manager *manager, LinkStage *ret_stage, char **ret_error) {
-        const bool first = manager->pair.send_ifindex == 0;
+static int ensure_pair(Segmentation *segmentation, LinkStage *ret_stage, char **ret_error) {
+        const bool first = segmentation->pair.send_ifindex == 0;
         GroPair pair = {};
         int r;
 
@@ -90,157 +160,220 @@ static int ensure_pair(Manager *manager, LinkStage *ret_stage, char **ret_error)
                                                      "rename or remove it."),
                                                    SEGMENT_NAME_SEND, SEGMENT_NAME_RECEIVE);
                 else
-                        *ret_error = string_format(_("The segmentation hop %s cannot be made: %s."),
+                        *ret_error = string_format(_("The segmentation device %s cannot be created: %s."),
                                                    SEGMENT_NAME_SEND, strerror(-r));
                 return r;
         }
-        r = tunnel_set_gro(manager->tunnel, pair.send_ifindex);
+        r = tunnel_set_gro(segmentation->tunnel, pair.send_ifindex);
         if (r >= 0)
                 r = gro_pair_up(&pair);
         if (r < 0) {
                 *ret_stage = STAGE_LOAD;
                 *ret_error = string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel "
                                              "6.1 or newer, CAP_BPF and CAP_NET_ADMIN."),
-                                           strerror(-r), tunnel_error(manager->tunnel));
-                manager_release_segment(manager);
+                                           strerror(-r), tunnel_error(segmentation->tunnel));
                 return r;
         }
         /* Said once, not for every link. */
-        if (first && !streq(tunnel_error(manager->tunnel), ""))
-                log_warning("The tunnel has %s.", tunnel_error(manager->tunnel));
-        manager->pair = pair;
+        if (first && !streq(tunnel_error(segmentation->tunnel), ""))
+                log_warning("The tunnel has %s.", tunnel_error(segmentation->tunnel));
+        segmentation->pair = pair;
         return 0;
 }
 
-int manager_ensure_segment(Manager *manager, uint32_t ifindex, bool raw_ip, SegmentationDevice *ret,
-                           LinkStage *ret_stage, char **ret_error) {
-        _cleanup_(freep) char *refusals = NULL;
-        int r;
+static int ensure_device(Segmentation *segmentation, uint32_t ifindex, bool raw_ip,
+                         SegmentationDevice *ret, LinkStage *ret_stage, char **ret_error) {
+        _cleanup_(freep) char *skipped = NULL;
+        int r = -EOPNOTSUPP;
 
-        if (manager->options.fake) {
-                manager->pair = (GroPair) { .send_ifindex = UINT32_MAX, .receive_ifindex = UINT32_MAX };
-                *ret = (SegmentationDevice){ .kind = SEGMENT_VETH,
-                                             .ifindex = UINT32_MAX,
-                                             .name = SEGMENT_NAME_SEND };
-                manager->devices[SEGMENT_VETH] = *ret;
-                return 0;
-        }
-        r = ensure_pair(manager, ret_stage, ret_error);
-        if (r < 0)
-                return r;
-        r = -EOPNOTSUPP;
         for (SegmentKind kind = 0; r < 0 && kind < _SEGMENT_KIND_MAX; kind++)
-                if (may_use(manager, kind, raw_ip))
-                        r = try_kind(manager, kind, ifindex, ret);
+                if (may_use(segmentation, kind, raw_ip))
+                        r = try_kind(segmentation, kind, ifindex, ret);
         if (r >= 0)
                 return 0;
-        refusals = describe_refusals(manager);
+        skipped = describe_skipped(segmentation);
         *ret_stage = STAGE_SEGMENTATION;
-        *ret_error = string_format(_("No segmentation hop can be made: %s."), refusals ?: strerror(-r));
-        manager_release_segment(manager);
+        *ret_error = string_format(_("No segmentation device can be created: %s."), skipped ?: strerror(-r));
         return r;
 }
 
-/* Whether a link uses a kind. Unknown of a link that is not looked at yet: yes. */
-static bool in_use(const Manager *manager, SegmentKind kind) {
-        for (const Link *link = manager->links; link; link = link->next)
-                if ((link->applied.attached || link->adopted) &&
-                    (link->device.ifindex == 0 || link->device.kind == kind))
+int segmentation_ensure(Segmentation *segmentation, uint32_t ifindex, bool raw_ip, SegmentationDevice *ret,
+                        LinkStage *ret_stage, char **ret_error) {
+        int r;
+
+        r = ensure_pair(segmentation, ret_stage, ret_error);
+        if (r >= 0)
+                r = ensure_device(segmentation, ifindex, raw_ip, ret, ret_stage, ret_error);
+        if (r < 0)
+                segmentation_release_unused(segmentation);
+        return r;
+}
+
+/* Whether a link uses a kind. Unknown of a link that an earlier service attached: yes. */
+static bool in_use(const Segmentation *segmentation, SegmentKind kind) {
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                if (user->device.ifindex == 0 || user->device.kind == kind)
                         return true;
         return false;
 }
 
 /* What the programs of another kind sit on has to be told where its devices may be an earlier service's. */
-static SegmentationDevice leftover(const Manager *manager, SegmentKind kind) {
-        const uint32_t send = manager->pair.send_ifindex, receive = manager->pair.receive_ifindex;
+static SegmentationDevice leftover(const Segmentation *segmentation, SegmentKind kind) {
         const SegmentationDevice devices[_SEGMENT_KIND_MAX] = {
-                [SEGMENT_NETKIT] = { .program_ifindex = manager->devices[SEGMENT_NETKIT].ifindex,
+                [SEGMENT_NETKIT] = { .program_ifindex = segmentation->devices[SEGMENT_NETKIT].ifindex,
                                      .place = SEGMENT_PLACE_NETKIT },
                 [SEGMENT_VLAN] = { .place = SEGMENT_PLACE_NONE },
-                [SEGMENT_BRIDGE] = { .program_ifindex = send, .place = SEGMENT_PLACE_EGRESS },
-                [SEGMENT_VETH] = { .program_ifindex = receive, .place = SEGMENT_PLACE_INGRESS },
+                [SEGMENT_BRIDGE] = { .program_ifindex = segmentation->pair.send_ifindex,
+                                     .place = SEGMENT_PLACE_EGRESS },
+                [SEGMENT_VETH] = { .program_ifindex = segmentation->pair.receive_ifindex,
+                                   .place = SEGMENT_PLACE_INGRESS },
         };
 
         return devices[kind];
 }
 
-void manager_sweep_segments(Manager *manager) {
-        if (manager->options.fake || manager->pair.send_ifindex == 0)
+static bool all_known(const Segmentation *segmentation) {
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                if (user->device.ifindex == 0)
+                        return false;
+        return true;
+}
+
+/* Removes the devices that no link uses. */
+static void sweep(Segmentation *segmentation) {
+        if (segmentation->pair.send_ifindex == 0)
                 return;
         for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
-                const SegmentationDevice device = leftover(manager, kind);
+                const SegmentationDevice device = leftover(segmentation, kind);
                 int r;
 
-                if (in_use(manager, kind) ||
-                    (manager->segments_swept && manager->devices[kind].ifindex == 0))
+                if (in_use(segmentation, kind) ||
+                    (segmentation->swept && segmentation->devices[kind].ifindex == 0))
                         continue;
-                manager->devices[kind] = (SegmentationDevice) {};
+                segmentation->devices[kind] = (SegmentationDevice) {};
                 r = segment_remove(kind, 0);
                 if (r >= 0)
-                        r = tunnel_clear_device(manager->tunnel, &device);
+                        r = tunnel_clear_device(segmentation->tunnel, &device);
                 if (r < 0)
                         log_warning("The %s segmentation device cannot be removed: %s.",
                                     segment_kind_name(kind), strerror(-r));
         }
         /* All that an earlier service made has been looked at once every link has. */
-        for (const Link *link = manager->links; link; link = link->next)
-                if ((link->applied.attached || link->adopted) && link->device.ifindex == 0)
-                        return;
-        manager->segments_swept = true;
+        if (all_known(segmentation))
+                segmentation->swept = true;
 }
 
-void manager_leave_segment(Manager *manager, uint32_t ifindex) {
-        int r;
+/* The device that is this link's own, if it has one. */
+static void remove_vlan(uint32_t ifindex) {
+        int r = segment_remove(SEGMENT_VLAN, ifindex);
 
-        if (manager->options.fake)
-                return;
-        r = segment_remove(SEGMENT_VLAN, ifindex);
         if (r < 0)
                 log_warning("The 8021q device of link %u cannot be removed: %s.", ifindex, strerror(-r));
 }
 
-bool manager_is_helper(const Manager *manager, uint32_t ifindex) {
-        if (ifindex == 0)
-                return false; /* that of what is not there */
-        if (ifindex == manager->pair.send_ifindex || ifindex == manager->pair.receive_ifindex)
-                return true;
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
-                if (ifindex == manager->devices[kind].ifindex)
-                        return true;
-        for (const Link *link = manager->links; link; link = link->next)
-                if (link->device.kind == SEGMENT_VLAN && ifindex == link->device.ifindex)
-                        return true;
-        return false;
+int segmentation_claim(Segmentation *segmentation, uint32_t ifindex) {
+        SegmentationUser *user = ensure_user(segmentation, ifindex);
+
+        if (!user)
+                return -ENOMEM;
+        user->claimed = true;
+        return 0;
 }
 
-void manager_forget_segments(Manager *manager) {
-        manager->pair = (GroPair) {};
-        manager->segments_swept = false;
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
-                manager->devices[kind] = (SegmentationDevice) {};
-                manager->segment_denied[kind] = false;
-                free(manager->segment_refused[kind]);
-                manager->segment_refused[kind] = NULL;
+int segmentation_use(Segmentation *segmentation, uint32_t ifindex, const SegmentationDevice *device) {
+        SegmentationUser *user = ensure_user(segmentation, ifindex);
+
+        if (!user)
+                return -ENOMEM;
+        /* What an earlier service, or another kind, left on the link. */
+        if (device->kind != SEGMENT_VLAN &&
+            (user->device.ifindex == 0 ? user->claimed : user->device.kind == SEGMENT_VLAN))
+                remove_vlan(ifindex);
+        user->device = *device;
+        user->claimed = false;
+        sweep(segmentation);
+        return 0;
+}
+
+void segmentation_leave(Segmentation *segmentation, uint32_t ifindex) {
+        for (SegmentationUser **position = &segmentation->users; *position; position = &(*position)->next) {
+                SegmentationUser *user = *position;
+
+                if (user->ifindex != ifindex)
+                        continue;
+                if (user->device.kind == SEGMENT_VLAN || user->device.ifindex == 0)
+                        remove_vlan(ifindex);
+                *position = user->next;
+                free(user);
+                sweep(segmentation);
+                segmentation_release_unused(segmentation);
+                return;
         }
 }
 
-void manager_release_segment(Manager *manager) {
+void segmentation_release_unused(Segmentation *segmentation) {
         int r;
 
-        for (Link *link = manager->links; link; link = link->next)
-                if (link->applied.attached || link->adopted)
-                        return;
-        r = tunnel_release(manager->tunnel);
+        if (segmentation->users)
+                return;
+        r = tunnel_release(segmentation->tunnel);
         if (r < 0)
                 log_warning("The pins cannot be removed: %s.", strerror(-r));
-        for (SegmentKind kind = 0; !manager->options.fake && kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
                 r = segment_remove(kind, 0);
                 if (r < 0)
                         log_warning("The %s segmentation device cannot be removed: %s.",
                                     segment_kind_name(kind), strerror(-r));
         }
-        r = manager->options.fake ? 0 : gro_pair_remove();
+        r = gro_pair_remove();
         if (r < 0)
-                log_warning("The merge pair cannot be removed: %s.", strerror(-r));
-        manager_forget_segments(manager);
+                log_warning("The GRO pair cannot be removed: %s.", strerror(-r));
+        forget_devices(segmentation);
+}
+
+void segmentation_lose(Segmentation *segmentation) {
+        forget_devices(segmentation);
+        for (SegmentationUser *user = segmentation->users; user; user = user->next) {
+                user->device = (SegmentationDevice) {};
+                user->claimed = true;
+        }
+}
+
+bool segmentation_is_helper(const Segmentation *segmentation, uint32_t ifindex) {
+        if (ifindex == 0)
+                return false; /* that of what is not there */
+        if (ifindex == segmentation->pair.send_ifindex || ifindex == segmentation->pair.receive_ifindex)
+                return true;
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+                if (ifindex == segmentation->devices[kind].ifindex)
+                        return true;
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                if (user->device.kind == SEGMENT_VLAN && ifindex == user->device.ifindex)
+                        return true;
+        return false;
+}
+
+bool segmentation_is_complete(const Segmentation *segmentation, const uint32_t *ifindexes, size_t count) {
+        if (segmentation->pair.send_ifindex != 0 &&
+            !segment_is_among(segmentation->pair.send_ifindex, ifindexes, count))
+                return false;
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                if (user->device.ifindex != 0 && !segment_is_among(user->device.ifindex, ifindexes, count))
+                        return false;
+        return true;
+}
+
+uint32_t segmentation_gro_ifindex(const Segmentation *segmentation) {
+        return segmentation->pair.receive_ifindex;
+}
+
+const SegmentationDevice *segmentation_device(const Segmentation *segmentation) {
+        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+                if (segmentation->devices[kind].ifindex != 0)
+                        return &segmentation->devices[kind];
+        return NULL;
+}
+
+const char *segmentation_skipped(const Segmentation *segmentation, SegmentKind kind) {
+        return segmentation->skipped[kind];
 }

@@ -25,7 +25,7 @@ ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunne
 # Programs of their own, and the rooms that they may include.
 PROGRAMS = {"ctl": ["ctl", "base", "profile"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
-UNTIED = {"base", "plan", "segment"}
+UNTIED = {"base", "plan", "segment", "service"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 
 # Headers of libraries: only these files may include them.
@@ -156,7 +156,7 @@ def calls(files):
     graph = {}
     for name, text in files.items():
         own = module(name)
-        used = {owners[word] for word in re.findall(r"\w+", code_only(text)) if word in owners} if name.endswith(".c") else set()
+        used = {owners[word] for word in re.findall(r"\b(\w+)\(", code_only(text)) if word in owners} if name.endswith(".c") else set()
         graph[own] = graph.get(own, set()) | used - {own}
     return graph
 

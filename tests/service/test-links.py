@@ -235,7 +235,7 @@ class Profiles(harness.ServiceTest):
         announced = self.client.changes(path)
         differing = {name for name in after if after[name] != before[name]} - {"Counters"}
         self.assertGreater(differing, {"State", "Tunnel", "RemotePorts", "MTU", "Applied"})
-        self.assertLessEqual(differing, set(announced))
+        self.assertEqual(set(announced), differing)
         self.assertEqual({name: after[name] for name in announced}, announced)
         self.assertNotIn("Counters", announced)
 

@@ -25,30 +25,39 @@ static Applied applied_of(const Plan *plan) {
         return applied;
 }
 
+/* The steps on a link that is up, with this MTU, and as this service left it. */
+static uint32_t steps(const Applied *applied, const Plan *plan, uint32_t mtu) {
+        const PlanSituation situation = { .mtu = mtu, .up = true, .grace_over = true };
+
+        return plan_diff(applied, plan, &situation);
+}
+
 static void the_first_plan_takes_all_steps(void) {
         _cleanup_(world_end) World world;
         const Applied nothing = { 0 };
 
         world_begin(&world);
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_ANNOUNCE));
+        assert(steps(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_REANNOUNCE | STEP_WATCH_SUBFLOWS));
 
         world_set(&world, KEY_ID_MTU, "1400");
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
         assert(world_plan(&world) == 0);
         /* No address yet, so others may have registered something. */
-        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_ANNOUNCE | STEP_MTU));
+        assert(steps(&nothing, world.plan, 1500) ==
+               (STEP_ATTACH | STEP_REANNOUNCE | STEP_WATCH_SUBFLOWS | STEP_MTU));
         world_add_address(&world, "10.0.1.2");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&nothing, world.plan, 1500) == (STEP_ATTACH | STEP_MTU | STEP_ENDPOINTS));
+        assert(steps(&nothing, world.plan, 1500) ==
+               (STEP_ATTACH | STEP_MTU | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
         /* Somebody else has set this MTU already; it is not ours to restore. */
-        assert(plan_diff(&nothing, world.plan, 1400) == (STEP_ATTACH | STEP_ENDPOINTS));
+        assert(steps(&nothing, world.plan, 1400) == (STEP_ATTACH | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
 
         /* Subflows of an on-demand link begin as plain TCP: nothing is gained by building them anew. */
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");
         world_set(&world, KEY_ID_TUNNEL, "on-demand");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&nothing, world.plan, 1400) == STEP_ATTACH);
+        assert(steps(&nothing, world.plan, 1400) == STEP_ATTACH);
 }
 
 static void the_same_plan_takes_no_step(void) {
@@ -62,13 +71,13 @@ static void the_same_plan_takes_no_step(void) {
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
         assert(world_plan(&world) == 0);
         applied = applied_of(world.plan);
-        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        assert(steps(&applied, world.plan, 1400) == 0);
         /* Another order is no change. */
         applied.endpoints[0] = world.plan->endpoints[1];
         applied.endpoints[1] = world.plan->endpoints[0];
-        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        assert(steps(&applied, world.plan, 1400) == 0);
         /* A changed MTU is set again. */
-        assert(plan_diff(&applied, world.plan, 1500) == STEP_MTU);
+        assert(steps(&applied, world.plan, 1500) == STEP_MTU);
 }
 
 static void changed_settings_take_one_step(void) {
@@ -80,16 +89,34 @@ static void changed_settings_take_one_step(void) {
         applied = applied_of(world.plan);
         world_set(&world, KEY_ID_REMOTE_PORTS, "444");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1500) == STEP_SETTINGS);
+        assert(steps(&applied, world.plan, 1500) == STEP_SETTINGS);
 
         world.facts.mtu = 1400;  /* mss=auto follows */
         world_set(&world, KEY_ID_REMOTE_PORTS, "443");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == STEP_SETTINGS);
+        assert(steps(&applied, world.plan, 1400) == STEP_SETTINGS);
 
         world.facts.type = ARPHRD_PPP;
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == (STEP_DETACH | STEP_ATTACH | STEP_ANNOUNCE));
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_DETACH | STEP_ATTACH | STEP_REANNOUNCE | STEP_WATCH_SUBFLOWS));
+}
+
+static void other_programs_take_all_steps(void) {
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        world_set(&world, KEY_ID_MTU, "1400");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        world.facts.type = ARPHRD_PPP;
+        assert(world_plan(&world) == 0);
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_REMOVE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH | STEP_ATTACH | STEP_MTU |
+                STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
 }
 
 static void what_is_no_longer_wanted_is_restored(void) {
@@ -106,34 +133,36 @@ static void what_is_no_longer_wanted_is_restored(void) {
 
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "signal");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_ENDPOINTS));
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_REMOVE_ENDPOINTS | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
 
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
         world_add_address(&world, "10.0.1.3");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == STEP_ENDPOINTS);
+        assert(steps(&applied, world.plan, 1400) == (STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
 
         world.addresses[0] = world.addresses[1];
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_ENDPOINTS));
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_REDUCE_ENDPOINTS | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
 
         world_set(&world, KEY_ID_MTU, "auto");
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) == (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU));
+        assert(steps(&applied, world.plan, 1400) == (STEP_REMOVE_ENDPOINTS | STEP_RESTORE_MTU));
 
         world_set(&world, KEY_ID_TUNNEL, "no");
         assert(world_plan(&world) == 0);
-        assert(plan_diff(&applied, world.plan, 1400) ==
-               (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_REMOVE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
         applied.endpoints_count = 0;
         applied.mtu_original = 0;
-        assert(plan_diff(&applied, world.plan, 1400) == STEP_DETACH);
+        assert(steps(&applied, world.plan, 1400) == STEP_DETACH);
         /* Half undone: the rest is undone too. */
         applied.attached = false;
-        assert(plan_diff(&applied, world.plan, 1400) == 0);
+        assert(steps(&applied, world.plan, 1400) == 0);
         applied.mtu_original = 1500;
-        assert(plan_diff(&applied, world.plan, 1400) == STEP_RESTORE_MTU);
+        assert(steps(&applied, world.plan, 1400) == STEP_RESTORE_MTU);
 }
 
 static void waiting_takes_the_tunnel_off(void) {
@@ -146,7 +175,7 @@ static void waiting_takes_the_tunnel_off(void) {
         world_set(&world, KEY_ID_TUNNEL, "auto");
         assert(world_plan(&world) == 0);
         assert(world.plan->decision == PLAN_WAIT);
-        assert(plan_diff(&applied, world.plan, 1500) == STEP_DETACH);
+        assert(steps(&applied, world.plan, 1500) == STEP_DETACH);
 }
 
 static void a_link_of_networkd_that_goes_down_is_restored(void) {
@@ -166,12 +195,97 @@ static void a_link_of_networkd_that_goes_down_is_restored(void) {
         assert(world_plan(&world) == 0);
         assert(world.plan->decision == PLAN_OFF);
         assert_contains(world.plan->reason, "10-lte.network");
-        assert(plan_diff(&applied, world.plan, 1400) ==
-               (STEP_RESTORE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_REMOVE_ENDPOINTS | STEP_RESTORE_MTU | STEP_DETACH));
         /* Also when the profile has become bad since. */
         world_set(&world, KEY_ID_MTU, "1");
         assert(world_plan(&world) == 0);
         assert(world.plan->decision == PLAN_OFF);
+}
+
+static void equal_plans_ask_for_the_same(void) {
+        static const struct {
+                KeyId key;
+                const char *text;
+        } changes[] = {
+                { KEY_ID_REMOTE_PORTS, "444" },
+                { KEY_ID_MTU, "1401" },
+                { KEY_ID_MPTCP_ENDPOINT, "signal" },
+                { KEY_ID_TUNNEL, "no" },
+        };
+        _cleanup_(world_end) World world;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        for (size_t i = 0; i < ELEMENTS(changes); i++) {
+                _cleanup_(plan_freep) Plan *before = NULL;
+
+                assert(world_plan(&world) == 0);
+                before = TAKE_PTR(world.plan);
+                assert(world_plan(&world) == 0);
+                assert(plan_equal(before, world.plan));
+                world_set(&world, changes[i].key, changes[i].text);
+                assert(world_plan(&world) == 0);
+                assert(!plan_equal(before, world.plan));
+        }
+}
+
+static void what_is_unconfirmed_gets_its_settings_again(void) {
+        PlanSituation situation = { .mtu = 1500, .up = true, .unconfirmed = true };
+        const Applied nothing = { 0 };
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_SETTINGS);
+        situation = (PlanSituation) { .mtu = 1500, .up = true, .receive_differs = true };
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_SETTINGS);
+
+        /* What an earlier service left half done is taken off, too. */
+        world_set(&world, KEY_ID_TUNNEL, "no");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&nothing, world.plan, &situation) == 0);
+        situation = (PlanSituation) { .mtu = 1500, .up = true, .unconfirmed = true };
+        assert(plan_diff(&nothing, world.plan, &situation) == STEP_DETACH);
+}
+
+static void endpoints_whose_address_has_gone_get_a_grace(void) {
+        PlanSituation situation = { .mtu = 1500, .up = true };
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+
+        world.facts.addresses_count = 0;
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_GRACE);
+        situation.grace_over = true;
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_REDUCE_ENDPOINTS);
+        situation = (PlanSituation) { .mtu = 1500, .up = false };
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_REDUCE_ENDPOINTS);
+
+        /* Another address instead: it gets its endpoint at once. */
+        situation.up = true;
+        world_add_address(&world, "10.0.1.3");
+        world.addresses[0].address = address_of("10.0.1.3");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, &situation) ==
+               (STEP_GRACE | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
+
+        /* Other flags are another wish of the profile, and so is no endpoint at all. */
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow,backup");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, &situation) ==
+               (STEP_REMOVE_ENDPOINTS | STEP_ENDPOINTS | STEP_WATCH_SUBFLOWS));
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "none");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_REMOVE_ENDPOINTS);
 }
 
 static void ephemeral_ports_are_warned_of(void) {
@@ -265,10 +379,16 @@ int main(void) {
                 { "the first plan takes all steps", the_first_plan_takes_all_steps },
                 { "the same plan takes no step", the_same_plan_takes_no_step },
                 { "changed settings take one step", changed_settings_take_one_step },
+                { "other programs take all steps", other_programs_take_all_steps },
                 { "what is no longer wanted is restored", what_is_no_longer_wanted_is_restored },
                 { "waiting takes the tunnel off", waiting_takes_the_tunnel_off },
                 { "a link of networkd that goes down is restored",
                   a_link_of_networkd_that_goes_down_is_restored },
+                { "equal plans ask for the same", equal_plans_ask_for_the_same },
+                { "what is unconfirmed gets its settings again",
+                  what_is_unconfirmed_gets_its_settings_again },
+                { "endpoints whose address has gone get a grace",
+                  endpoints_whose_address_has_gone_get_a_grace },
                 { "ephemeral ports are warned of", ephemeral_ports_are_warned_of },
                 { "UDP sockets on local ports are warned of", udp_sockets_on_local_ports_are_warned_of },
                 { "two masters are warned of", two_masters_are_warned_of },

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The service as a D-Bus object with the interface org.underpass1.Manager.
+ */
+
+#include "service/bus-link.h"
+#include "service/manager.h"
+
+#define BUS_PATH "/org/underpass1"
+
+/* What its members work with; written by bus.c. */
+typedef struct BusManager {
+        Manager *manager;
+        BusLinks *links;
+} BusManager;
+
+/* self has to stay as long as the connection. */
+int bus_manager_export(BusManager *self, sd_bus *bus);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Answers that both D-Bus interfaces give: lists, counters, and those that wait until links have been
+ * looked at.
+ */
+
+#include <systemd/sd-bus.h>
+
+#include "service/manager.h"
+
+/* What a method says when it fails. */
+#define BUS_ERROR_NO_SUCH_LINK "org.underpass1.Error.NoSuchLink"
+#define BUS_ERROR_NOTHING_TO_DO "org.underpass1.Error.NothingToDo"
+#define BUS_ERROR_FAILED "org.underpass1.Error.Failed"
+
+static inline void bus_message_unrefp(sd_bus_message **message) {
+        sd_bus_message_unref(*message);
+}
+
+/* The answer to a method that returns one array: opened for its elements, and closed and sent. */
+int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret);
+int bus_list_send(sd_bus_message *reply);
+
+/* a{st} with all counters of a link; 0: of no link. */
+int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex);
+
+/* Activate and Deactivate of both interfaces. path: object path that the answer carries, NULL: it
+ * carries none. */
+int bus_activate(Manager *manager, Link *link, sd_bus_message *message, const char *path);
+int bus_deactivate(Manager *manager, Link *link, sd_bus_message *message);
+
+/*
+ * A method call that is answered when all links added to it have been looked at. The answer carries count
+ * as "u" when the method returns that, else nothing.
+ */
+typedef struct PendingReply PendingReply;
+
+/* NULL when out of memory. */
+PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count);
+void pending_reply_add(PendingReply *reply, Link *link);
+/* No more links are added; the answer may go out now. */
+int pending_reply_start(PendingReply *reply);

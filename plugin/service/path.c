@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See path.h. */
+
+#include "base/i18n.h"
+#include "service/path.h"
+
+TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
+        const enum underpass_receive mode = target->receive;
+        const bool merges = mode == UNDERPASS_RECEIVE_AUTO || mode == UNDERPASS_RECEIVE_GRO;
+
+        return (TunnelPath) {
+                .device_ifindex = device->ifindex,
+                .gro_ifindex = merges ? segmentation_gro_ifindex(target->segmentation) : 0,
+                .gro_all = mode == UNDERPASS_RECEIVE_GRO,
+        };
+}
+
+/* Why XDP is not in use, as a sentence. */
+static char *describe_xdp(const Target *target, int error) {
+        if (error == -EBUSY)
+                return string_format(_("receive=xdp: another XDP program is attached to %s and stays "
+                                       "there; datagrams are converted as with auto."),
+                                     target->name);
+        if (error == -EOPNOTSUPP)
+                return string_format(_("receive=xdp: the driver of %s has no native XDP; datagrams are "
+                                       "converted as with auto."),
+                                     target->name);
+        return string_format(_("receive=xdp: the driver of %s rejects the program (%s); datagrams are "
+                               "converted as with auto."),
+                             target->name, strerror(-error));
+}
+
+static enum underpass_receive choose(const Target *target, char **ret_error) {
+        const enum underpass_receive wanted = (enum underpass_receive) target->applied.link.receive;
+        int r;
+
+        if (target->applied.raw_ip) {
+                if (wanted == UNDERPASS_RECEIVE_GRO || wanted == UNDERPASS_RECEIVE_XDP)
+                        *ret_error = string_format(_("receive: %s has no Ethernet header, so its "
+                                                     "datagrams are converted as with tc."),
+                                                   target->name);
+                return UNDERPASS_RECEIVE_TC;
+        }
+        if (wanted != UNDERPASS_RECEIVE_XDP)
+                return wanted;
+        r = tunnel_attach_xdp(target->tunnel, target->ifindex);
+        if (r >= 0)
+                return wanted;
+        *ret_error = describe_xdp(target, r);
+        return UNDERPASS_RECEIVE_AUTO;
+}
+
+int path_choose_receive(Target *target) {
+        char *error = NULL;
+        TunnelPath path;
+        int r;
+
+        target->receive = choose(target, &error);
+        free(target->receive_error);
+        target->receive_error = error;
+        path = path_by(target, &target->device);
+        r = tunnel_route(target->tunnel, target->ifindex, &path);
+        /* Last: until then every datagram is converted by the one or the other. */
+        if (target->receive != UNDERPASS_RECEIVE_XDP)
+                (void) tunnel_detach_xdp(target->tunnel, target->ifindex);
+        return r;
+}
+
+const char *path_receive_reason(const Target *target) {
+        static const char *const reasons[] = {
+                [UNDERPASS_RECEIVE_AUTO] = N_("Bulk is merged into large segments on its way to the stack; "
+                                              "single packets go there at once."),
+                [UNDERPASS_RECEIVE_TC] = N_("Every packet goes to the stack at once: the lowest latency."),
+                [UNDERPASS_RECEIVE_GRO] = N_("Everything that can be merged is merged into large segments: "
+                                             "the highest throughput."),
+                [UNDERPASS_RECEIVE_XDP] = N_("Datagrams are converted in front of the driver's own GRO."),
+        };
+
+        return target->receive_error ? target->receive_error : _(reasons[target->receive]);
+}
+
+void path_take(Target *target, const SegmentationDevice *device) {
+        target->device = *device;
+        (void) segmentation_use(target->segmentation, target->ifindex, device);
+}
+
+int path_adopt(Target *target, LinkStage *ret_stage, char **ret_error) {
+        SegmentationDevice device = {};
+        TunnelPath path;
+        int r;
+
+        r = segmentation_ensure(target->segmentation, target->ifindex, target->applied.raw_ip, &device,
+                                ret_stage, ret_error);
+        if (r < 0)
+                return r;
+        path = path_by(target, &device);
+        r = tunnel_route(target->tunnel, target->ifindex, &path);
+        if (r >= 0)
+                path_take(target, &device);
+        return r;
+}
+
+void path_lose(Target *target) {
+        target->device = (SegmentationDevice) {};
+}
+
+static void forget_receive(Target *target) {
+        target->receive = UNDERPASS_RECEIVE_AUTO;
+        free(TAKE_PTR(target->receive_error));
+}
+
+void path_leave(Target *target) {
+        path_lose(target);
+        forget_receive(target);
+        segmentation_leave(target->segmentation, target->ifindex);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See record.h. */
+
+#include "service/record.h"
+
+int record_adopt(Target *target, struct underpass_saved *ret) {
+        Applied *applied = &target->applied;
+        struct underpass_saved saved = {};
+        int r;
+
+        r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
+        if (r < 0)
+                return r;
+        applied->raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
+        applied->mtu_original = saved.mtu_original;
+        applied->mtu_set = saved.mtu_set;
+        /* A record without attachment is what a service leaves that was killed in between: undone or
+         * completed by the next plan. */
+        applied->attached = tunnel_link(target->tunnel, target->ifindex, &applied->link) == 0;
+        *ret = saved;
+        return 0;
+}
+
+int record_write(const Target *target) {
+        const Applied *applied = &target->applied;
+        struct underpass_saved saved = {};
+        int r;
+
+        r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
+        if (r < 0)
+                return r;
+        saved.mtu_original = applied->mtu_original;
+        saved.mtu_set = applied->mtu_set;
+        saved.endpoints_count = (uint32_t) applied->endpoints_count;
+        for (size_t i = 0; i < applied->endpoints_count; i++)
+                memcpy(saved.endpoints[i], applied->endpoints[i].word, sizeof(saved.endpoints[i]));
+        return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
+}
+
+int record_write_asked_by(const Target *target, uint32_t asked_by) {
+        struct underpass_saved saved = {};
+        int r;
+
+        r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
+        if (r < 0 || (saved.flags & UNDERPASS_SAVED_FROM) == asked_by)
+                return r;
+        saved.flags = (saved.flags & ~(uint32_t) UNDERPASS_SAVED_FROM) | asked_by;
+        return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What is remembered of a link in the kernel, so that a service which is killed leaves nothing behind that
+ * the next one does not know of. Programs attach with a record (tunnel room); what else is changed is
+ * written into it before the change is made.
+ */
+
+#include "service/target.h"
+
+/* Reads what an earlier service recorded into target->applied, without the endpoints, which are left to
+ * endpoints_adopt(). -ENOENT: there is no record. */
+int record_adopt(Target *target, struct underpass_saved *ret);
+
+/* Writes target->applied into the record. -ENOENT: the link is not attached. */
+int record_write(const Target *target);
+
+/* Records whose profile asks for the tunnel (flags of UNDERPASS_SAVED_FROM). Negative errno. */
+int record_write_asked_by(const Target *target, uint32_t asked_by);

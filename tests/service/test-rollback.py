@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Complete or nothing, with the kernel's own MTU and MPTCP endpoints: where a later step fails, what was in force is in
+force again, and D-Bus says so.
+
+Usage: test-rollback.py UNDERPASSD-FAKE
+"""
+
+import subprocess
+
+import harness
+from harness import ip, mtu, wait_until
+
+LIMIT = 8  # endpoints that the kernel takes
+OURS = "198.51.100.1"
+ACTIVE = ("Tunnel=yes", "RemotePorts=443", "MTU=1400", "MPTCPEndpoint=subflow")
+
+
+def endpoints():
+    """MPTCP endpoints of this namespace, a line each, without their numbers."""
+    lines = subprocess.check_output(["ip", "mptcp", "endpoint"], text=True).splitlines()
+    return sorted(" ".join(word for word in line.split() if word != "id" and not word.isdigit()) for line in lines)
+
+
+def ours():
+    """Those with an address of the link."""
+    return [line for line in endpoints() if line.startswith(("198.51.100.", "192.0.2."))]
+
+
+class Rollback(harness.ServiceTest):
+    """A link with everything that can be applied, and a table of endpoints that is full."""
+
+    def setUp(self):
+        super().setUp()
+        self.add_link("up0")
+        ip("address", "add", f"{OURS}/24", "dev", "up0")
+        self.addCleanup(subprocess.run, ["ip", "mptcp", "endpoint", "flush"], check=False)
+
+    def fill(self):
+        """Endpoints of others until the kernel takes no more."""
+        for number in range(LIMIT - len(endpoints())):
+            ip("mptcp", "endpoint", "add", f"203.0.113.{number + 1}", "signal")
+
+    def state(self):
+        """What the kernel has, and what D-Bus says of it."""
+        applied = self.client.link("up0")["Applied"]
+        return {
+            "mtu": mtu("up0"),
+            "endpoints": ours(),
+            "applied": sorted((name, value) for name, value in applied if not name.startswith("mss")),
+        }
+
+    def refuse(self, *lines):
+        """A profile that cannot be applied as a whole; what the link says then."""
+        self.tunnel("up0", *lines)
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual(found["State"], "failed")
+        self.assertEqual(found["LastStage"], "endpoint")
+        self.assertIn("up0", found["LastError"])
+        self.assertNotIn("put back", found["LastError"])
+        return found
+
+    def test_what_was_in_force_stays_in_force(self):
+        self.tunnel("up0", *ACTIVE)
+        self.start()
+        self.wait_state("up0", "active")
+        before = self.state()
+        self.assertEqual((before["mtu"], len(before["endpoints"])), (1400, 1))
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        wait_until(lambda: self.client.link("up0")["State"] == "failed", "there is no room for the new address")
+        self.assertEqual(self.state(), before)
+        for lines in (
+            ("Tunnel=yes", "RemotePorts=443", "MTU=1300", "MPTCPEndpoint=subflow,backup"),
+            ("Tunnel=yes", "RemotePorts=443", "MTU=1300", "MPTCPEndpoint=subflow"),
+            ("Tunnel=yes", "RemotePorts=443", "MPTCPEndpoint=signal"),
+            ("Tunnel=yes", "RemotePorts=80", "MTU=1400", "MPTCPEndpoint=subflow,fullmesh"),
+        ):
+            with self.subTest(lines):
+                self.refuse(*lines)
+                self.assertEqual(self.state(), before)
+
+    def test_a_failure_is_not_repeated_by_its_own_events(self):
+        """Setting the MTU and setting it back are changes of the link, too."""
+        self.tunnel("up0", *ACTIVE)
+        self.start("--debug")
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        self.refuse("Tunnel=yes", "RemotePorts=443", "MTU=1300", "MPTCPEndpoint=subflow,backup")
+        looks = self.log.read_text().count("Plan:")
+        for _ in range(200):
+            self.client.manager("ListLinks")
+        self.assertLessEqual(self.log.read_text().count("Plan:") - looks, 5)
+
+    def test_the_next_look_finds_room(self):
+        self.tunnel("up0", *ACTIVE)
+        self.start()
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        ip("mptcp", "endpoint", "flush")
+        self.client.manager("Reload")
+        found = self.wait_state("up0", "active")
+        self.assertEqual(len(ours()), 2)
+        self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
+
+    def test_nothing_is_left_of_a_first_activation(self):
+        self.fill()
+        self.start()
+        before = self.state()
+        self.refuse(*ACTIVE)
+        self.assertEqual(self.state(), before)
+        self.assertEqual(before["applied"], [])
+        self.assertEqual(mtu("up0"), 1500)
+
+    def test_an_old_activation_is_taken_down_as_ever(self):
+        """After a failure as after any success."""
+        self.start()
+        before = self.state()
+        self.tunnel("up0", *ACTIVE)
+        self.client.manager("Reload")
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(self.state(), before)
+
+
+if __name__ == "__main__":
+    harness.main()

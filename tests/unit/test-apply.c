@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Complete or nothing: the steps of every plan from every state, on a kernel that exists in this file only,
+ * with each change that they make failing in turn. May touch: nothing.
+ */
+
+#include "unit.h"
+
+#include "kernel/link-tune.h"
+#include "kernel/sock-diag.h"
+#include "plan-world.h"
+#include "service/apply.h"
+
+enum {
+        LINK = 7,
+        ENDPOINTS_LIMIT = 8, /* as in the kernel */
+        ROUNDS_MAX = 100,
+};
+
+/* What the kernel holds. */
+typedef struct Kernel {
+        uint32_t mtu;
+        MptcpEndpoint endpoints[ENDPOINTS_LIMIT];
+        size_t endpoints_count;
+        bool attached;
+        bool raw_ip;
+        struct underpass_link link;
+        struct underpass_saved saved;
+} Kernel;
+
+static Kernel kernel;
+static unsigned changes;        /* that were asked for since arm() */
+static unsigned fails_at;       /* the change that fails, from 1; 0: none */
+static bool fails_on;           /* all later ones fail, too */
+
+static void arm(unsigned at, bool on) {
+        changes = 0;
+        fails_at = at;
+        fails_on = on;
+}
+
+/* Called by everything that changes something. */
+static bool fails(void) {
+        changes++;
+        return fails_at != 0 && (changes == fails_at || (fails_on && changes > fails_at));
+}
+
+/* ---- twins: kernel/ */
+
+int link_tune_set_mtu(uint32_t ifindex, uint32_t mtu) {
+        assert(ifindex == LINK);
+        if (fails())
+                return -EINVAL;
+        kernel.mtu = mtu;
+        return 0;
+}
+
+int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
+        MptcpEndpoint *copy = calloc(ENDPOINTS_LIMIT, sizeof(*copy));
+
+        assert(copy);
+        memcpy(copy, kernel.endpoints, sizeof(kernel.endpoints));
+        *ret = copy;
+        *ret_count = kernel.endpoints_count;
+        return 0;
+}
+
+int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint) {
+        if (fails() || kernel.endpoints_count == ENDPOINTS_LIMIT)
+                return -ENOSPC;
+        kernel.endpoints[kernel.endpoints_count++] = *endpoint;
+        return 0;
+}
+
+int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
+        if (fails())
+                return -EIO;
+        for (size_t i = 0; i < kernel.endpoints_count; i++)
+                if (address_equal(&kernel.endpoints[i].address, &endpoint->address)) {
+                        kernel.endpoints[i] = kernel.endpoints[--kernel.endpoints_count];
+                        kernel.endpoints[kernel.endpoints_count] = (MptcpEndpoint) {};
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
+        *ret_count = 0;
+        return 0;
+}
+
+/* ---- twins: tunnel/ */
+
+int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
+                  struct underpass_link *link) {
+        if (fails())
+                return -EBUSY;
+        link->slot = 1;
+        if (!kernel.attached)
+                kernel.saved = (struct underpass_saved) { .slot = 1 };
+        kernel.attached = true;
+        kernel.raw_ip = raw_ip;
+        kernel.link = *link;
+        return 0;
+}
+
+int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
+        if (fails())
+                return -EIO;
+        kernel.attached = false;
+        kernel.raw_ip = false;
+        kernel.link = (struct underpass_link) {};
+        kernel.saved = (struct underpass_saved) {};
+        return 0;
+}
+
+int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        if (!kernel.attached)
+                return -ENOENT;
+        *ret = kernel.saved;
+        return 0;
+}
+
+/* Memory of the kernel that is there already: this does not fail. */
+int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        if (!kernel.attached)
+                return -ENOENT;
+        kernel.saved = *saved;
+        return 0;
+}
+
+int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
+        *ret = kernel.link;
+        return kernel.attached ? 0 : -ENOENT;
+}
+
+int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
+        return 0;
+}
+
+int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return -EOPNOTSUPP;
+}
+
+int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
+int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
+        return fails() ? -EPERM : 0;
+}
+
+int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device) {
+        return fails() ? -EPERM : 0;
+}
+
+int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
+        return 0;
+}
+
+int tunnel_release(Tunnel *tunnel) {
+        return 0;
+}
+
+const char *tunnel_error(Tunnel *tunnel) {
+        return "";
+}
+
+/* ---- states and plans */
+
+typedef struct Wish {
+        const char *name;
+        const char *tunnel, *ports, *mtu, *endpoint, *addresses; /* keys, and addresses of the link */
+        uint16_t type;
+} Wish;
+
+static const Wish wishes[] = {
+        { "off", "no", "443", "auto", "none", "10.0.1.2", ARPHRD_ETHER },
+        { "attached", "yes", "443", "auto", "none", "10.0.1.2", ARPHRD_ETHER },
+        { "other ports", "yes", "444", "auto", "none", "10.0.1.2", ARPHRD_ETHER },
+        { "raw IP", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_PPP },
+        { "MTU", "yes", "443", "1400", "none", "10.0.1.2", ARPHRD_ETHER },
+        { "other MTU", "yes", "443", "1300", "none", "10.0.1.2", ARPHRD_ETHER },
+        { "endpoint", "yes", "443", "auto", "subflow", "10.0.1.2", ARPHRD_ETHER },
+        { "other flags", "yes", "443", "auto", "subflow,backup", "10.0.1.2", ARPHRD_ETHER },
+        { "other addresses", "yes", "443", "auto", "subflow", "10.0.1.3 10.0.1.4", ARPHRD_ETHER },
+        { "MTU and endpoint", "yes", "443", "1400", "subflow", "10.0.1.2 10.0.1.3", ARPHRD_ETHER },
+        { "all at once", "yes", "444", "1300", "subflow,backup", "10.0.1.2 10.0.1.4", ARPHRD_ETHER },
+};
+
+static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, uint32_t *ret_steps) {
+        PlanSituation situation = { .mtu = target->mtu, .up = true, .grace_over = true };
+        _cleanup_(world_end) World world;
+        char addresses[64], *position = addresses;
+
+        world_begin(&world);
+        world_set(&world, KEY_ID_TUNNEL, wish->tunnel);
+        world_set(&world, KEY_ID_REMOTE_PORTS, wish->ports);
+        world_set(&world, KEY_ID_MTU, wish->mtu);
+        world_set(&world, KEY_ID_MSS, "1000");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, wish->endpoint);
+        world.facts.type = wish->type;
+        world.facts.mtu = target->mtu;
+        snprintf(addresses, sizeof(addresses), "%s", wish->addresses);
+        for (const char *word; (word = strsep(&position, " "));)
+                world_add_address(&world, word);
+        assert(world_plan(&world) == 0);
+        *ret_plan = TAKE_PTR(world.plan);
+        *ret_steps = plan_diff(&target->applied, *ret_plan, &situation);
+}
+
+static void target_begin(Target *target) {
+        kernel = (Kernel) { .mtu = 1500 };
+        arm(0, false);
+        *target = (Target) { .ifindex = LINK, .name = "eth1", .mtu = 1500, .mptcp_pm = (MptcpPm *) target };
+        assert(segmentation_new(&target->segmentation, NULL, _SEGMENT_KIND_MAX) == 0);
+}
+
+static void target_end(Target *target) {
+        segmentation_free(target->segmentation);
+        free(target->receive_error);
+}
+
+static int apply(Target *target, const Wish *wish, char **ret_error) {
+        _cleanup_(plan_freep) Plan *plan = NULL;
+        LinkStage stage = STAGE_NONE;
+        uint32_t steps;
+
+        plan_for(wish, target, &plan, &steps);
+        return apply_steps(target, plan, steps, &stage, ret_error);
+}
+
+static bool same_endpoints(const Kernel *a, const Kernel *b) {
+        size_t found = 0;
+
+        for (size_t i = 0; i < a->endpoints_count; i++)
+                for (size_t k = 0; k < b->endpoints_count; k++)
+                        found += address_equal(&a->endpoints[i].address, &b->endpoints[k].address) &&
+                                 a->endpoints[i].flags == b->endpoints[k].flags;
+        return found == a->endpoints_count && found == b->endpoints_count;
+}
+
+/* The record and what the service believes tell what the kernel holds. */
+static void assert_truth(const Target *target) {
+        const Applied *applied = &target->applied;
+
+        assert(applied->attached == kernel.attached);
+        assert(target->mtu == kernel.mtu);
+        assert(applied->mtu_set == 0 || applied->mtu_set == kernel.mtu);
+        assert(applied->endpoints_count == kernel.endpoints_count);
+        for (size_t i = 0; i < kernel.endpoints_count; i++)
+                assert(kernel.endpoints[i].flags == applied->endpoint_flags);
+        if (!kernel.attached)
+                return;
+        assert(memcmp(&applied->link, &kernel.link, sizeof(kernel.link)) == 0);
+        assert(kernel.saved.mtu_original == applied->mtu_original);
+        assert(kernel.saved.endpoints_count == applied->endpoints_count);
+}
+
+static void assert_as_before(const Target *target, const Kernel *before, const Applied *applied) {
+        assert(kernel.mtu == before->mtu);
+        assert(same_endpoints(&kernel, before));
+        assert(kernel.attached == before->attached && kernel.raw_ip == before->raw_ip);
+        assert(memcmp(&kernel.link, &before->link, sizeof(kernel.link)) == 0);
+        assert(target->applied.mtu_original == applied->mtu_original);
+        assert(target->applied.endpoint_flags == applied->endpoint_flags || before->endpoints_count == 0);
+}
+
+/* From one state towards another, with the nth change failing; false: there are not so many. */
+static bool fail_one(const Wish *from, const Wish *to, unsigned n, bool on) {
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *first = NULL, *error = NULL;
+        Kernel before;
+        Applied applied;
+
+        target_begin(&target);
+        assert(apply(&target, from, &first) == 0);
+        assert_truth(&target);
+        before = kernel;
+        applied = target.applied;
+        arm(n, on);
+        if (apply(&target, to, &error) >= 0) {
+                assert_truth(&target);
+                return changes >= n;
+        }
+        assert(error);
+        if (!on) {
+                if (strstr(error, "put back"))
+                        (void) fprintf(stderr, "# %s -> %s, change %u: %s\n", from->name, to->name, n,
+                                       error);
+                assert(!strstr(error, "put back"));
+                assert_truth(&target);
+                assert_as_before(&target, &before, &applied);
+        } else if (kernel.mtu != before.mtu || kernel.attached != before.attached ||
+                   kernel.endpoints_count != before.endpoints_count)
+                assert_contains(error, "Could not be put back: ");
+        return true;
+}
+
+static void every_change_fails(bool on) {
+        unsigned failures = 0;
+
+        for (size_t from = 0; from < ELEMENTS(wishes); from++)
+                for (size_t to = 0; to < ELEMENTS(wishes); to++)
+                        for (unsigned n = 1; n < ROUNDS_MAX; n++) {
+                                if (!fail_one(&wishes[from], &wishes[to], n, on))
+                                        break;
+                                failures++;
+                        }
+        printf("# %u failures\n", failures);
+        assert(failures > 200);
+}
+
+static void what_was_in_force_is_in_force_again(void) {
+        every_change_fails(false);
+}
+
+static void what_cannot_be_put_back_is_named(void) {
+        every_change_fails(true);
+}
+
+/* Seven endpoints of others leave room for one. */
+static void a_full_table_of_endpoints_costs_nothing(void) {
+        const Wish from = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        const Wish to = { "", "yes", "443", "1300", "subflow,backup", "10.0.1.2 10.0.1.3", ARPHRD_ETHER };
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *error = NULL, *none = NULL;
+        Kernel before;
+
+        target_begin(&target);
+        for (uint32_t i = 0; i < ENDPOINTS_LIMIT - 1; i++)
+                kernel.endpoints[kernel.endpoints_count++] =
+                        (MptcpEndpoint) { .address = address_from_ipv4(i + 1), .flags = ENDPOINT_SIGNAL };
+        assert(apply(&target, &from, &none) == 0);
+        before = kernel;
+        assert(apply(&target, &to, &error) == -ENOSPC);
+        assert_contains(error, "MPTCP endpoints cannot be set for eth1: No space left on device.");
+        assert(kernel.mtu == 1400 && target.applied.mtu_original == 1500 && target.applied.mtu_set == 1400);
+        assert(same_endpoints(&kernel, &before));
+        assert(target.applied.endpoints_count == 1 && target.applied.endpoint_flags == ENDPOINT_SUBFLOW);
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "what was in force is in force again", what_was_in_force_is_in_force_again },
+                { "what cannot be put back is named", what_cannot_be_put_back_is_named },
+                { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}
