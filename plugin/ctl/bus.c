@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * Client of org.underpass1 (data/org.underpass1.xml is the contract). The service is started by the bus when
- * somebody asks for it.
- */
+/* Client of org.underpass1. */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/properties.h"
 
 #define SERVICE_NAME "Underpass"
 #define BUS_NAME "org.underpass1"
@@ -28,14 +27,14 @@ static bool bus_open(Ctl *ctl, GError **error) {
                 return false;
         }
 
-        /* A bus that goes away shall be an error message with its exit code, not the end by a signal. */
+        /* When the bus goes away, the command ends with a message and an exit status, not by a signal. */
         g_dbus_connection_set_exit_on_close(ctl->bus, FALSE);
         return true;
 }
 
-static GVariant *call(Ctl *ctl, const char *path, const char *interface, const char *method,
-                      GVariant *arguments, const char *reply_type, int timeout_ms, const char *subject,
-                      GError **error) {
+static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, const char *method,
+                             GVariant *arguments, const char *reply_type, int timeout_ms,
+                             const char *subject, GError **error) {
 
         g_autoptr(GVariant) owned = arguments ? g_variant_ref_sink(arguments) : NULL;
         if (!bus_open(ctl, error))
@@ -54,25 +53,21 @@ static GVariant *call(Ctl *ctl, const char *path, const char *interface, const c
 GVariant *bus_call(Ctl *ctl, const char *method, GVariant *arguments, const char *reply_type, int timeout_ms,
                    const char *subject, GError **error) {
 
-        return call(ctl, ROOT_PATH, MANAGER_INTERFACE, method, arguments, reply_type, timeout_ms, subject,
-                    error);
+        return call_object(ctl, ROOT_PATH, MANAGER_INTERFACE, method, arguments, reply_type, timeout_ms,
+                           subject, error);
 }
 
-static GVariant *properties(Ctl *ctl, const char *path, const char *interface, const char *subject,
-                            GError **error) {
-        g_autoptr(GVariant) reply = call(ctl, path, "org.freedesktop.DBus.Properties", "GetAll",
-                                         g_variant_new("(s)", interface), "(a{sv})", CTL_READ_TIMEOUT_MS,
-                                         subject, error);
+static GVariant *get_properties(Ctl *ctl, const char *path, const char *interface, const char *subject,
+                                GError **error) {
+        g_autoptr(GVariant) reply = call_object(ctl, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                                g_variant_new("(s)", interface), "(a{sv})",
+                                                BUS_READ_TIMEOUT_MS, subject, error);
 
         return reply ? g_variant_get_child_value(reply, 0) : NULL;
 }
 
 GVariant *bus_manager(Ctl *ctl, GError **error) {
-        return properties(ctl, ROOT_PATH, MANAGER_INTERFACE, NULL, error);
-}
-
-GVariant *bus_link_at(Ctl *ctl, const char *path, GError **error) {
-        return properties(ctl, path, LINK_INTERFACE, NULL, error);
+        return get_properties(ctl, ROOT_PATH, MANAGER_INTERFACE, NULL, error);
 }
 
 /* Names that D-Bus cannot carry are names that no interface has. */
@@ -90,26 +85,26 @@ GVariant *bus_link(Ctl *ctl, const char *interface, GError **error) {
                 return NULL;
 
         g_autoptr(GVariant) reply = bus_call(ctl, "GetLink", g_variant_new("(s)", interface), "(o)",
-                                             CTL_READ_TIMEOUT_MS, interface, error);
+                                             BUS_READ_TIMEOUT_MS, interface, error);
         if (!reply)
                 return NULL;
 
         const char *path;
         g_variant_get(reply, "(&o)", &path);
-        return properties(ctl, path, LINK_INTERFACE, interface, error);
+        return get_properties(ctl, path, LINK_INTERFACE, interface, error);
 }
 
 static int compare_links(gconstpointer a, gconstpointer b) {
-        uint32_t index_a = value_number(*(GVariant *const *) a, "InterfaceIndex");
-        uint32_t index_b = value_number(*(GVariant *const *) b, "InterfaceIndex");
+        uint32_t index_a = property_number(*(GVariant *const *) a, "InterfaceIndex");
+        uint32_t index_b = property_number(*(GVariant *const *) b, "InterfaceIndex");
 
         return index_a < index_b ? -1 : index_a > index_b;
 }
 
 GPtrArray *bus_links(Ctl *ctl, GError **error) {
-        g_autoptr(GVariant) reply =
-                        call(ctl, ROOT_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL,
-                             "(a{oa{sa{sv}}})", CTL_READ_TIMEOUT_MS, NULL, error);
+        g_autoptr(GVariant) reply = call_object(ctl, ROOT_PATH, "org.freedesktop.DBus.ObjectManager",
+                                                "GetManagedObjects", NULL, "(a{oa{sa{sv}}})",
+                                                BUS_READ_TIMEOUT_MS, NULL, error);
         if (!reply)
                 return NULL;
 
@@ -127,51 +122,4 @@ GPtrArray *bus_links(Ctl *ctl, GError **error) {
 
         g_ptr_array_sort(links, compare_links);
         return links;
-}
-
-const char *value_string(GVariant *dictionary, const char *name) {
-        const char *value = "";
-
-        g_variant_lookup(dictionary, name, "&s", &value);
-        return value;
-}
-
-uint32_t value_number(GVariant *dictionary, const char *name) {
-        uint32_t value = 0;
-
-        g_variant_lookup(dictionary, name, "u", &value);
-        return value;
-}
-
-GVariant *value_array(GVariant *dictionary, const char *name, const char *type) {
-        GVariant *value = g_variant_lookup_value(dictionary, name, G_VARIANT_TYPE(type));
-        if (value)
-                return value;
-
-        const GVariantType *element = g_variant_type_element(G_VARIANT_TYPE(type));
-        return g_variant_ref_sink(g_variant_new_array(element, NULL, 0));
-}
-
-const char *value_row(GVariant *dictionary, const char *name, const char *type, const char *key) {
-        g_autoptr(GVariant) rows = value_array(dictionary, name, type);
-
-        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
-                g_autoptr(GVariant) row = g_variant_get_child_value(rows, i);
-                const char *first, *second;
-
-                g_variant_get_child(row, 0, "&s", &first);
-                g_variant_get_child(row, 1, "&s", &second);
-                if (streq(first, key))
-                        return second;
-        }
-
-        return "";
-}
-
-uint64_t value_counter(GVariant *dictionary, const char *name) {
-        g_autoptr(GVariant) counters = value_array(dictionary, "Counters", "a{st}");
-        uint64_t value = 0;
-
-        g_variant_lookup(counters, name, "t", &value);
-        return value;
 }

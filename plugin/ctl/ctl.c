@@ -9,7 +9,15 @@
 #include <stdio.h>
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/error.h"
+#include "ctl/explain.h"
+#include "ctl/flows.h"
+#include "ctl/keys.h"
+#include "ctl/links.h"
+#include "ctl/profile.h"
+#include "ctl/status.h"
+#include "ctl/text.h"
 
 /* Options of single verbs. */
 enum {
@@ -34,28 +42,28 @@ typedef struct Verb {
 static const Verb verbs[] = {
         { "status", N_("[INTERFACE...]"),
           N_("Show which links have a tunnel, and their warnings and errors"), OPTION_ALL, 0, ARGUMENTS_ANY,
-          verb_status },
+          ctl_status },
         { "explain", N_("INTERFACE"),
           N_("Tell everything about one link: why it is as it is, and what to do next"), 0, 1, 1,
-          verb_explain },
+          ctl_explain },
         { "flows", N_("[INTERFACE]"),
           N_("List the connections of the tunnels, and what is known of destinations"), 0, 0, 1,
-          verb_flows },
+          ctl_flows },
         { "keys", N_("[KEY]"), N_("List the keys that a profile can have, with range, default and help"),
-          OPTION_NAMES | OPTION_VALUES, 0, 1, verb_keys },
+          OPTION_NAMES | OPTION_VALUES, 0, 1, ctl_keys },
         { "activate", N_("INTERFACE..."), N_("Read the profile anew and put the tunnel on the link"), 0, 1,
-          ARGUMENTS_ANY, verb_activate },
+          ARGUMENTS_ANY, ctl_activate },
         { "deactivate", N_("INTERFACE...|--all"),
           N_("Take the tunnel off the link until it is activated again"), OPTION_ALL, 0, ARGUMENTS_ANY,
-          verb_deactivate },
-        { "reload", "", N_("Read all profiles anew and bring every link in line"), 0, 0, 0, verb_reload },
+          ctl_deactivate },
+        { "reload", "", N_("Read all profiles anew and bring every link in line"), 0, 0, 0, ctl_reload },
         { "profile show", N_("[id|uuid|path|filename] PROFILE"),
-          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, verb_profile_show },
+          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, ctl_profile_show },
         { "profile set", N_("[id|uuid|path|filename] PROFILE KEY=VALUE..."),
-          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, verb_profile_set },
+          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, ctl_profile_set },
         { "profile unset", N_("[id|uuid|path|filename] PROFILE KEY..."),
           N_("Remove keys from a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY,
-          verb_profile_unset },
+          ctl_profile_unset },
 };
 
 static const char *const exit_texts[_CTL_EXIT_MAX] = {

@@ -5,7 +5,11 @@
  */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/destinations.h"
+#include "ctl/json.h"
+#include "ctl/text.h"
 
 #define DESTINATIONS_TYPE "(a(usqsu))"
 
@@ -18,14 +22,14 @@ static const struct {
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
 };
 
-GVariant *destinations_get(Ctl *ctl, GError **error) {
+GVariant *destinations_list(Ctl *ctl, GError **error) {
         g_autoptr(GVariant) reply = bus_call(ctl, "ListDestinations", NULL, DESTINATIONS_TYPE,
-                                             CTL_READ_TIMEOUT_MS, NULL, error);
+                                             BUS_READ_TIMEOUT_MS, NULL, error);
 
         return reply ? g_variant_get_child_value(reply, 0) : NULL;
 }
 
-void destination_read(GVariant *destinations, size_t row, Destination *ret) {
+void destinations_read(GVariant *destinations, size_t row, Destination *ret) {
         g_variant_get_child(destinations, row, "(u&sq&su)", &ret->ifindex, &ret->remote, &ret->remote_port,
                             &ret->state, &ret->seconds_left);
 }
@@ -36,14 +40,14 @@ unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char
         for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
                 Destination destination;
 
-                destination_read(destinations, i, &destination);
+                destinations_read(destinations, i, &destination);
                 count += destination.ifindex == ifindex && streq(destination.state, state);
         }
 
         return count;
 }
 
-char *destination_sentence(const Destination *destination) {
+char *destinations_describe(const Destination *destination) {
         g_autofree char *left = text_duration((uint64_t) destination->seconds_left * 1000);
 
         for (size_t i = 0; i < ELEMENTS(states); i++)
@@ -54,7 +58,7 @@ char *destination_sentence(const Destination *destination) {
         return g_strdup_printf("%s, %s", destination->state, left);
 }
 
-void json_destination(JsonBuilder *builder, const Destination *destination, const char *link) {
+void destinations_add_json(JsonBuilder *builder, const Destination *destination, const char *link) {
         json_builder_begin_object(builder);
         json_member_string(builder, "interface", link);
         json_member_number(builder, "interface_index", destination->ifindex);

@@ -8,7 +8,10 @@
 #include <stdio.h>
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/error.h"
+#include "ctl/json.h"
+#include "ctl/text.h"
 #include "profile/keys.h"
 
 G_DEFINE_QUARK(underpassctl-error, ctl_error)
@@ -40,6 +43,11 @@ void ctl_error_unknown_key(GError **error, const char *name) {
         else
                 ctl_error_add(error, CTL_BAD_VALUE,
                               _("There is no key “%s”; `underpassctl keys` lists the keys."), excerpt);
+}
+
+void ctl_error_unknown_link(GError **error, const char *interface) {
+        ctl_error_add(error, CTL_NOT_FOUND,
+                      _("There is no link “%s”; `underpassctl status --all` lists the links."), interface);
 }
 
 void ctl_error_take(GError **error, GError *more) {
@@ -116,9 +124,7 @@ void ctl_error_take_bus(GError **error, GError *more, const char *service, const
         if (known) {
                 ctl_error_add(error, known->code, _(known->sentence), service, more->message);
         } else if (name && streq(name, "org.underpass1.Error.NoSuchLink")) {
-                ctl_error_add(error, CTL_NOT_FOUND,
-                              _("There is no link “%s”; `underpassctl status --all` lists the links."),
-                              subject ?: "");
+                ctl_error_unknown_link(error, subject ?: "");
         } else if (name && g_str_has_prefix(name, "org.freedesktop.DBus.Error.Spawn")) {
                 ctl_error_add(error, CTL_UNREACHABLE, _("The bus cannot start %s: %s"), service,
                               more->message);

@@ -3,7 +3,14 @@
 /* "underpassctl explain": everything about one link, ending with what to do next. */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/destinations.h"
+#include "ctl/explain.h"
+#include "ctl/json.h"
+#include "ctl/properties.h"
+#include "ctl/table.h"
+#include "ctl/text.h"
 
 /* What to do when an apply step failed, by the stage that LastStage names. %s: interface. */
 static const struct {
@@ -23,13 +30,9 @@ static const struct {
           N_("Check with `ip mptcp endpoint show` that no other endpoint has an address of %s.") },
 };
 
-static const char *setting(GVariant *link, const char *key) {
-        return value_row(link, "Settings", "a(ssss)", key);
-}
-
 static char *advise_failed(GVariant *link, GVariant *destinations) {
-        const char *name = value_string(link, "Name");
-        const char *stage = value_string(link, "LastStage");
+        const char *name = property_string(link, "Name");
+        const char *stage = property_string(link, "LastStage");
 
         for (size_t i = 0; i < ELEMENTS(stage_advice); i++)
                 if (streq(stage_advice[i].stage, stage))
@@ -39,16 +42,16 @@ static char *advise_failed(GVariant *link, GVariant *destinations) {
 }
 
 static char *advise_off(GVariant *link, GVariant *destinations) {
-        const char *name = value_string(link, "Name");
+        const char *name = property_string(link, "Name");
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-        const char *file = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+        const char *file = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
 
-        if (!streq(setting(link, "tunnel"), "no") && file[0])
+        if (!streq(property_setting(link, "tunnel"), "no") && file[0])
                 return g_strdup_printf(_("To put the tunnel on the link, bring it up with `networkctl up "
                                          "%s`, or, when it is up, run `underpassctl activate %s`."),
                                        name, name);
-        if (!streq(setting(link, "tunnel"), "no"))
+        if (!streq(property_setting(link, "tunnel"), "no"))
                 return g_strdup_printf(_("To put the tunnel on the link, run `underpassctl activate %s`."),
                                        name);
         if (uuid[0])
@@ -72,20 +75,21 @@ static char *advise_waiting(GVariant *link, GVariant *destinations) {
                         _("Give %s an MPTCP endpoint (`ip mptcp endpoint` shows them), or set "
                           "mptcp-endpoint=subflow so that Underpass adds one, or tunnel=yes to have the "
                           "tunnel in any case."),
-                        value_string(link, "Name"));
+                        property_string(link, "Name"));
 }
 
 /* An on-demand link that has had nothing to do but to watch. */
 static bool stays_plain(GVariant *link) {
-        return streq(setting(link, "tunnel"), "on-demand") && value_counter(link, "plain-on-demand") > 0 &&
-               value_counter(link, "stripped") == 0;
+        return streq(property_setting(link, "tunnel"), "on-demand") &&
+               property_counter(link, "plain-on-demand") > 0 && property_counter(link, "stripped") == 0;
 }
 
 static char *advise_active(GVariant *link, GVariant *destinations) {
-        const char *name = value_string(link, "Name");
-        uint64_t opened = value_counter(link, "flows-opened"),
-                 accepted = value_counter(link, "flows-accepted");
-        unsigned blocked = destinations_count(destinations, value_number(link, "InterfaceIndex"), "blocked");
+        const char *name = property_string(link, "Name");
+        uint64_t opened = property_counter(link, "flows-opened"),
+                 accepted = property_counter(link, "flows-accepted");
+        uint32_t ifindex = property_number(link, "InterfaceIndex");
+        unsigned blocked = destinations_count(destinations, ifindex, "blocked");
 
         if (blocked > 0)
                 return g_strdup_printf(
@@ -107,7 +111,7 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
                 return g_strdup_printf(_("No connection has used the tunnel of %s yet: open one that fits "
                                          "the settings above."),
                                        name);
-        if (value_counter(link, "flows-established") == 0)
+        if (property_counter(link, "flows-established") == 0)
                 return g_strdup_printf(
                                 _("No handshake through the tunnel of %s was completed: check that the "
                                   "other side has the tunnel on these ports too and that UDP gets through "
@@ -127,7 +131,7 @@ static const struct {
 };
 
 static char *advise(GVariant *link, GVariant *destinations) {
-        const char *state = value_string(link, "State");
+        const char *state = property_string(link, "State");
 
         for (size_t i = 0; i < ELEMENTS(state_advice); i++)
                 if (streq(state_advice[i].state, state))
@@ -173,7 +177,7 @@ static void print_counters(const Ctl *ctl, GVariant *link, GVariant *explanation
                 const char *name, *sentence;
                 g_variant_get_child(explanations, i, "(&s&s)", &name, &sentence);
 
-                uint64_t value = value_counter(link, name);
+                uint64_t value = property_counter(link, name);
                 if (value == 0)
                         continue;
 
@@ -195,12 +199,12 @@ static void print_destinations(const Ctl *ctl, GVariant *link, GVariant *destina
 
         for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
                 Destination destination;
-                destination_read(destinations, i, &destination);
-                if (destination.ifindex != value_number(link, "InterfaceIndex"))
+                destinations_read(destinations, i, &destination);
+                if (destination.ifindex != property_number(link, "InterfaceIndex"))
                         continue;
 
                 g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
-                g_autofree char *sentence = destination_sentence(&destination);
+                g_autofree char *sentence = destinations_describe(&destination);
                 table_add(table, remote, sentence);
                 any = true;
         }
@@ -212,9 +216,9 @@ static void print_destinations(const Ctl *ctl, GVariant *link, GVariant *destina
 }
 
 static void print_trouble(GVariant *link) {
-        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
-        const char *stage = value_string(link, "LastStage");
-        const char *last_error = value_string(link, "LastError");
+        g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
+        const char *stage = property_string(link, "LastStage");
+        const char *last_error = property_string(link, "LastError");
 
         if (g_variant_n_children(warnings) > 0)
                 print_title(_("Warnings"));
@@ -245,18 +249,19 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
                        const char *advice) {
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-        g_autoptr(GVariant) settings = value_array(link, "Settings", "a(ssss)");
-        g_autoptr(GVariant) connection = value_array(link, "ConnectionSettings", "a(ss)");
-        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
-        g_autoptr(GVariant) programs = value_array(link, "Programs", "a(ss)");
+        g_autoptr(GVariant) settings = property_array(link, "Settings", "a(ssss)");
+        g_autoptr(GVariant) connection = property_array(link, "ConnectionSettings", "a(ss)");
+        g_autoptr(GVariant) applied = property_array(link, "Applied", "a(ss)");
+        g_autoptr(GVariant) programs = property_array(link, "Programs", "a(ss)");
         g_autofree char *title =
                         id[0] || uuid[0] ? g_strdup_printf(_("Profile %s (%s) says itself"), id, uuid)
                                          : g_strdup(_("The network manager says"));
         g_autofree char *clean = text_clean(title);
 
-        text_line(_("%s (type %s, index %u): %s"), value_string(link, "Name"), value_string(link, "Type"),
-                  value_number(link, "InterfaceIndex"), value_string(link, "State"));
-        text_line("%s", value_string(link, "Reason"));
+        text_line(_("%s (type %s, index %u): %s"), property_string(link, "Name"),
+                  property_string(link, "Type"), property_number(link, "InterfaceIndex"),
+                  property_string(link, "State"));
+        text_line("%s", property_string(link, "Reason"));
 
         print_rows(ctl, _("Settings"), settings, setting_headings);
         print_rows(ctl, clean, connection, pair_headings);
@@ -286,9 +291,9 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         json_builder_begin_array(builder);
         for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
                 Destination destination;
-                destination_read(destinations, i, &destination);
-                if (destination.ifindex == value_number(link, "InterfaceIndex"))
-                        json_destination(builder, &destination, value_string(link, "Name"));
+                destinations_read(destinations, i, &destination);
+                if (destination.ifindex == property_number(link, "InterfaceIndex"))
+                        destinations_add_json(builder, &destination, property_string(link, "Name"));
         }
         json_builder_end_array(builder);
 
@@ -298,18 +303,18 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         json_print(builder);
 }
 
-bool verb_explain(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_explain(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GVariant) link = bus_link(ctl, arguments[0], error);
         if (!link)
                 return false;
 
         g_autoptr(GVariant) reply =
-                        bus_call(ctl, "ListCounters", NULL, "(a(ss))", CTL_READ_TIMEOUT_MS, NULL, error);
+                        bus_call(ctl, "ListCounters", NULL, "(a(ss))", BUS_READ_TIMEOUT_MS, NULL, error);
         if (!reply)
                 return false;
 
         g_autoptr(GVariant) explanations = g_variant_get_child_value(reply, 0);
-        g_autoptr(GVariant) destinations = destinations_get(ctl, error);
+        g_autoptr(GVariant) destinations = destinations_list(ctl, error);
         if (!destinations)
                 return false;
 

@@ -5,7 +5,14 @@
  */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/destinations.h"
+#include "ctl/error.h"
+#include "ctl/flows.h"
+#include "ctl/json.h"
+#include "ctl/table.h"
+#include "ctl/text.h"
 
 #define FLOWS_TYPE "a(sqsqsbutttt)"
 
@@ -31,7 +38,7 @@ static void flow_read(GVariant *flows, size_t row, Flow *ret) {
 }
 
 /* Name of the link with this index as the service knows it; "" when it is gone. */
-static const char *link_name(GVariant *links, guint32 ifindex) {
+static const char *name_of_link(GVariant *links, guint32 ifindex) {
         for (size_t i = 0; i < g_variant_n_children(links); i++) {
                 guint32 index;
                 const char *name;
@@ -108,7 +115,7 @@ static void show_flows(GVariant *flows, Output *output) {
         for (size_t i = 0; i < g_variant_n_children(flows); i++) {
                 Flow flow;
                 flow_read(flows, i, &flow);
-                const char *name = link_name(output->links, flow.ifindex);
+                const char *name = name_of_link(output->links, flow.ifindex);
 
                 if (output->only && !streq(name, output->only))
                         continue;
@@ -128,17 +135,17 @@ static void show_destinations(GVariant *destinations, Output *output) {
 
         for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
                 Destination destination;
-                destination_read(destinations, i, &destination);
-                const char *name = link_name(output->links, destination.ifindex);
+                destinations_read(destinations, i, &destination);
+                const char *name = name_of_link(output->links, destination.ifindex);
 
                 if (output->only && !streq(name, output->only))
                         continue;
 
                 g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
-                g_autofree char *sentence = destination_sentence(&destination);
+                g_autofree char *sentence = destinations_describe(&destination);
                 g_autofree char *index = g_strdup_printf("#%u", destination.ifindex);
                 table_add(output->table, name[0] ? name : index, remote, sentence);
-                json_destination(output->builder, &destination, name);
+                destinations_add_json(output->builder, &destination, name);
                 output->rows++;
         }
 
@@ -171,27 +178,25 @@ static void show(const Ctl *ctl, GVariant *links, const char *only, GVariant *fl
         table_print(destination_table, ctl, 0, !ctl->no_legend);
 }
 
-bool verb_flows(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_flows(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GVariant) link_reply =
-                        bus_call(ctl, "ListLinks", NULL, "(a(usso))", CTL_READ_TIMEOUT_MS, NULL, error);
+                        bus_call(ctl, "ListLinks", NULL, "(a(usso))", BUS_READ_TIMEOUT_MS, NULL, error);
         if (!link_reply)
                 return false;
 
         g_autoptr(GVariant) links = g_variant_get_child_value(link_reply, 0);
         if (arguments[0] && !link_known(links, arguments[0])) {
-                ctl_error_add(error, CTL_NOT_FOUND,
-                              _("There is no link “%s”; `underpassctl status --all` lists the links."),
-                              arguments[0]);
+                ctl_error_unknown_link(error, arguments[0]);
                 return false;
         }
 
-        g_autoptr(GVariant) reply = bus_call(ctl, "ListFlows", NULL, "(" FLOWS_TYPE ")", CTL_READ_TIMEOUT_MS,
+        g_autoptr(GVariant) reply = bus_call(ctl, "ListFlows", NULL, "(" FLOWS_TYPE ")", BUS_READ_TIMEOUT_MS,
                                              NULL, error);
         if (!reply)
                 return false;
 
         g_autoptr(GVariant) flows = g_variant_get_child_value(reply, 0);
-        g_autoptr(GVariant) destinations = destinations_get(ctl, error);
+        g_autoptr(GVariant) destinations = destinations_list(ctl, error);
         if (!destinations)
                 return false;
 

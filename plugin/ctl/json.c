@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The JSON that underpassctl prints with --json. Names of members are part of the interface: they may be
- * added, never changed.
- */
+/* The JSON that underpassctl prints with --json. */
 
 #include <stdio.h>
 
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/json.h"
 
 void json_member_string(JsonBuilder *builder, const char *name, const char *value) {
         g_autofree char *valid = g_utf8_make_valid(value ?: "", -1);
@@ -38,7 +36,7 @@ void json_member_strings(JsonBuilder *builder, const char *name, char *const *va
         json_builder_end_array(builder);
 }
 
-void json_member_variant(JsonBuilder *builder, const char *name, GVariant *value) {
+static void json_member_variant(JsonBuilder *builder, const char *name, GVariant *value) {
         json_builder_set_member_name(builder, name);
         json_builder_add_value(builder, json_gvariant_serialize(value));
 }

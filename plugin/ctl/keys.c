@@ -3,12 +3,12 @@
 /* "underpassctl keys": the table of keys (keys.h) as it is, without the service. */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "ctl/error.h"
+#include "ctl/json.h"
+#include "ctl/keys.h"
+#include "ctl/text.h"
+#include "ctl/user-data.h"
 #include "profile/keys.h"
-
-static char *user_data_name(const Key *key) {
-        return g_strconcat("underpass.", key->name, NULL);
-}
 
 static void print_names(void) {
         for (int id = 0; id < _KEY_ID_MAX; id++)
@@ -80,7 +80,7 @@ static const Key *find_any_name(const char *name, GError **error) {
         return key;
 }
 
-bool verb_keys(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_keys(Ctl *ctl, char **arguments, GError **error) {
         const Key *only = NULL;
 
         if (ctl->values && !arguments[0]) {

@@ -3,14 +3,20 @@
 /* "underpassctl activate", "deactivate" and "reload": the verbs that change links. */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/json.h"
+#include "ctl/links.h"
+#include "ctl/properties.h"
+#include "ctl/text.h"
 
 /* Tells what became of a link. Warnings belong to it: they are what the user can act upon. */
 static void print_link(GVariant *link) {
-        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
-        const char *name = value_string(link, "Name");
+        g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
+        const char *name = property_string(link, "Name");
 
-        text_line(_("%s: %s. %s"), name, value_string(link, "State"), value_string(link, "Reason"));
+        text_line(_("%s: %s. %s"), name, property_string(link, "State"), property_string(link, "Reason"));
         for (size_t i = 0; i < g_variant_n_children(warnings); i++) {
                 const char *warning;
                 g_variant_get_child(warnings, i, "&s", &warning);
@@ -35,7 +41,7 @@ static GVariant *change_link(Ctl *ctl, const char *method, const char *interface
                 return bus_link(ctl, interface, error);
 
         g_autoptr(GVariant) reply = bus_call(ctl, method, g_variant_new("(s)", interface), reply_type,
-                                             CTL_CHANGE_TIMEOUT_MS, interface, error);
+                                             BUS_CHANGE_TIMEOUT_MS, interface, error);
 
         return reply ? bus_link(ctl, interface, error) : NULL;
 }
@@ -64,13 +70,13 @@ static bool change_links(Ctl *ctl, const char *method, const char *reply_type, c
         return !*error;
 }
 
-bool verb_activate(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_activate(Ctl *ctl, char **arguments, GError **error) {
         return change_links(ctl, "Activate", "(o)", arguments, error);
 }
 
 static bool deactivate_all(Ctl *ctl, GError **error) {
         g_autoptr(GVariant) reply =
-                        bus_call(ctl, "DeactivateAll", NULL, "(u)", CTL_CHANGE_TIMEOUT_MS, NULL, error);
+                        bus_call(ctl, "DeactivateAll", NULL, "(u)", BUS_CHANGE_TIMEOUT_MS, NULL, error);
         if (!reply)
                 return false;
 
@@ -92,7 +98,7 @@ static bool deactivate_all(Ctl *ctl, GError **error) {
         return true;
 }
 
-bool verb_deactivate(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_deactivate(Ctl *ctl, char **arguments, GError **error) {
         if (ctl->all && !arguments[0])
                 return deactivate_all(ctl, error);
 
@@ -105,8 +111,8 @@ bool verb_deactivate(Ctl *ctl, char **arguments, GError **error) {
         return change_links(ctl, "Deactivate", "()", arguments, error);
 }
 
-bool verb_reload(Ctl *ctl, char **arguments, GError **error) {
-        g_autoptr(GVariant) reply = bus_call(ctl, "Reload", NULL, "()", CTL_CHANGE_TIMEOUT_MS, NULL, error);
+bool ctl_reload(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GVariant) reply = bus_call(ctl, "Reload", NULL, "()", BUS_CHANGE_TIMEOUT_MS, NULL, error);
         if (!reply)
                 return false;
 
@@ -121,7 +127,7 @@ bool verb_reload(Ctl *ctl, char **arguments, GError **error) {
 
         guint active = 0, failed = 0;
         for (guint i = 0; i < links->len; i++) {
-                const char *state = value_string(g_ptr_array_index(links, i), "State");
+                const char *state = property_string(g_ptr_array_index(links, i), "State");
                 active += streq(state, "active");
                 failed += streq(state, "failed");
         }

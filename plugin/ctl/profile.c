@@ -10,9 +10,15 @@
 #include <NetworkManager.h>
 
 #include "base/i18n.h"
-#include "ctl/edit.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/profile-outcome.h"
+#include "ctl/profile.h"
+#include "ctl/text.h"
+#include "ctl/user-data.h"
+#include "profile/nm-user.h"
 
-#define PREFIX "underpass."
 #define SERVICE_NAME "NetworkManager"
 
 static NMClient *client_open(GError **error) {
@@ -33,6 +39,39 @@ static NMClient *client_open(GError **error) {
         }
 
         return g_steal_pointer(&client);
+}
+
+/* How PROFILE is meant, as nmcli spells it. */
+typedef enum Selector {
+        SELECT_ID,
+        SELECT_UUID,
+        SELECT_PATH,
+        SELECT_FILE,
+        _SELECTOR_MAX,
+        SELECT_ANY = _SELECTOR_MAX,
+} Selector;
+
+/* Takes the words that name the profile off the arguments; others: how many must be left at least. */
+static const char *take_selector(char ***arguments, unsigned others, Selector *ret_selector) {
+        static const char *const names[_SELECTOR_MAX] = {
+                [SELECT_ID] = "id",
+                [SELECT_UUID] = "uuid",
+                [SELECT_PATH] = "path",
+                [SELECT_FILE] = "filename",
+        };
+
+        *ret_selector = SELECT_ANY;
+        if (g_strv_length(*arguments) < others + 2)
+                return *(*arguments)++;
+
+        for (int selector = 0; selector < _SELECTOR_MAX; selector++)
+                if (streq((*arguments)[0], names[selector])) {
+                        *ret_selector = (Selector) selector;
+                        (*arguments)++;
+                        break;
+                }
+
+        return *(*arguments)++;
 }
 
 static bool matches_one(NMRemoteConnection *remote, Selector selector, const char *text) {
@@ -61,7 +100,7 @@ static bool matches_one(NMRemoteConnection *remote, Selector selector, const cha
         return false;
 }
 
-static bool matches(NMRemoteConnection *remote, Selector selector, const char *text) {
+static bool matches_any(NMRemoteConnection *remote, Selector selector, const char *text) {
         if (selector != SELECT_ANY)
                 return matches_one(remote, selector, text);
 
@@ -80,7 +119,7 @@ static NMRemoteConnection *find_profile(NMClient *client, const char *text, Sele
 
         for (guint i = 0; i < all->len; i++) {
                 NMRemoteConnection *remote = g_ptr_array_index(all, i);
-                if (!matches(remote, selector, text))
+                if (!matches_any(remote, selector, text))
                         continue;
 
                 found = remote;
@@ -130,13 +169,13 @@ static GPtrArray *read_mtus(NMConnection *connection) {
 }
 
 static GHashTable *read_data(NMConnection *connection) {
-        GHashTable *data = data_new();
+        GHashTable *data = user_data_new();
         NMSettingUser *user = NM_SETTING_USER(nm_connection_get_setting(connection, NM_TYPE_SETTING_USER));
         guint count = 0;
         const char *const *names = user ? nm_setting_user_get_keys(user, &count) : NULL;
 
         for (guint i = 0; i < count; i++)
-                if (g_str_has_prefix(names[i], PREFIX))
+                if (nm_user_is_ours(names[i]))
                         g_hash_table_insert(data, g_strdup(names[i]),
                                             g_strdup(nm_setting_user_get_data(user, names[i])));
 
@@ -177,6 +216,7 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
 
         view->id = g_strdup(nm_connection_get_id(connection) ?: "");
         view->uuid = g_strdup(nm_connection_get_uuid(connection) ?: "");
+        view->where = g_strdup_printf("%s (%s)", view->id, view->uuid);
         view->path = g_strdup(nm_connection_get_path(connection));
         view->file = g_strdup(nm_remote_connection_get_filename(remote) ?: "");
         view->unsaved = nm_remote_connection_get_flags(remote) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
@@ -187,23 +227,23 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         view->id_unique = true;
         for (guint i = 0; i < all->len; i++)
                 if (g_ptr_array_index(all, i) != remote &&
-                    matches(g_ptr_array_index(all, i), SELECT_ID, view->id))
+                    matches_any(g_ptr_array_index(all, i), SELECT_ID, view->id))
                         view->id_unique = false;
 
-        view->devices = g_new0(char *, devices->len + 1);
+        view->interfaces = g_new0(char *, devices->len + 1);
         for (guint i = 0; i < devices->len; i++)
-                view->devices[i] = g_strdup(device_name(g_ptr_array_index(devices, i)) ?: "?");
+                view->interfaces[i] = g_strdup(device_name(g_ptr_array_index(devices, i)) ?: "?");
 
         return view;
 }
 
-bool verb_profile_show(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(NMClient) client = client_open(error);
         if (!client)
                 return false;
 
         Selector selector;
-        const char *name = profile_take(&arguments, 0, &selector);
+        const char *name = take_selector(&arguments, 0, &selector);
         if (arguments[0]) {
                 ctl_error_add(error, CTL_USAGE,
                               _("Name one profile; before it may stand: id, uuid, path, filename."));
@@ -295,6 +335,60 @@ static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, G
         return !request.error;
 }
 
+/*
+ * Did NetworkManager keep what was written? Systems that store profiles through netplan lose keys of
+ * user.data when they write the profile, so the success of an update proves nothing.
+ */
+static GHashTable *read_back(GDBusConnection *bus, const ProfileView *view, GError **error) {
+        GError *local = NULL;
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+                        bus, "org.freedesktop.NetworkManager", view->path,
+                        "org.freedesktop.NetworkManager.Settings.Connection", "GetSettings", NULL,
+                        G_VARIANT_TYPE("(a{sa{sv}})"), G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL,
+                        &local);
+        if (!reply) {
+                ctl_error_take_bus(error, local, "NetworkManager", view->id);
+                return NULL;
+        }
+
+        GHashTable *data = user_data_new();
+        g_autoptr(GVariant) settings = g_variant_get_child_value(reply, 0);
+        g_autoptr(GVariant) user = g_variant_lookup_value(settings, "user", G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) pairs =
+                        user ? g_variant_lookup_value(user, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
+
+        for (size_t i = 0; pairs && i < g_variant_n_children(pairs); i++) {
+                const char *name, *value;
+                g_variant_get_child(pairs, i, "{&s&s}", &name, &value);
+                if (nm_user_is_ours(name))
+                        g_hash_table_insert(data, g_strdup(name), g_strdup(value));
+        }
+
+        return data;
+}
+
+static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *wanted, GHashTable *edits,
+                           GError **error) {
+        g_autoptr(GHashTable) stored = read_back(bus, view, error);
+        if (!stored)
+                return false;
+
+        if (user_data_changed_by(stored, edits)) {
+                g_autofree char *lines = user_data_as_file(wanted, view->uuid);
+                ctl_error_add(error, CTL_FAILED,
+                              _("NetworkManager took the change of the profile “%s” but did not keep it, as "
+                                "happens on systems that store profiles through netplan. Write these lines "
+                                "to a file in /etc/underpass, for example /etc/underpass/%s.conf, and run "
+                                "`underpassctl reload`:\n%s"),
+                              view->id, view->uuid, lines);
+                return false;
+        }
+
+        g_hash_table_unref(view->data);
+        view->data = g_steal_pointer(&stored);
+        return true;
+}
+
 static void reapply_done(GObject *source, GAsyncResult *result, gpointer userdata) {
         Request *request = userdata;
 
@@ -302,11 +396,11 @@ static void reapply_done(GObject *source, GAsyncResult *result, gpointer userdat
         g_main_loop_quit(request->loop);
 }
 
-static bool reapply(NMClient *client, NMRemoteConnection *remote, const ProfileView *view,
-                    ProfileOutcome *outcome, GError **error) {
+static bool reapply_profile(NMClient *client, NMRemoteConnection *remote, const ProfileView *view,
+                            ProfileOutcome *outcome, GError **error) {
         g_autoptr(GPtrArray) devices = active_devices(client, remote);
         g_autoptr(GPtrArray) done = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *profile = profile_argument(view);
+        g_autofree char *profile = profile_view_argument(view);
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
 
         for (guint i = 0; i < devices->len; i++) {
@@ -338,48 +432,57 @@ static bool reapply(NMClient *client, NMRemoteConnection *remote, const ProfileV
 }
 
 /* From the checked edits to the outcome. */
-static bool change(Ctl *ctl, NMClient *client, NMRemoteConnection *remote, ProfileView *view,
-                   ProfileOutcome *outcome, GError **error) {
-        g_autoptr(GHashTable) wanted = edits_apply(view->data, outcome->edits);
+static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remote, ProfileView *view,
+                           ProfileOutcome *outcome, GError **error) {
+        g_autoptr(GHashTable) wanted = user_data_apply(view->data, outcome->edits);
 
-        outcome->written = edits_change(view->data, outcome->edits);
+        outcome->written = user_data_changed_by(view->data, outcome->edits);
         if (outcome->written && (!write_profile(remote, view, outcome->edits, error) ||
-                                 !profile_verify(nm_client_get_dbus_connection(client), view, wanted,
+                                 !verify_profile(nm_client_get_dbus_connection(client), view, wanted,
                                                  outcome->edits, error)))
                 return false;
 
-        profile_outcome_advise(outcome, view);
-        bool good = !ctl->reapply || reapply(client, remote, view, outcome, error);
-        if (!outcome->reapplied || !outcome->reapplied[0])
-                profile_outcome_advise_activation(outcome, view);
+        profile_view_advise(view, &outcome->warnings, &outcome->commands);
+        bool good = !ctl->reapply || reapply_profile(client, remote, view, outcome, error);
+        if (!outcome->reapplied || !outcome->reapplied[0]) {
+                g_autofree char *profile = profile_view_argument(view);
+                text_append(&outcome->commands, g_strdup_printf("nmcli connection up %s", profile));
+        }
 
         profile_outcome_print(ctl, outcome, view);
         return good;
 }
 
-static bool edit(Ctl *ctl, char **arguments, bool unset, GError **error) {
+static bool edit_profile(Ctl *ctl, char **arguments, bool unset, GError **error) {
         g_autoptr(NMClient) client = client_open(error);
         if (!client)
                 return false;
 
         Selector selector;
-        const char *name = profile_take(&arguments, 1, &selector);
+        const char *name = take_selector(&arguments, 1, &selector);
         NMRemoteConnection *remote = find_profile(client, name, selector, error);
         if (!remote)
                 return false;
 
         g_autoptr(ProfileView) view = read_view(client, remote);
         g_auto(ProfileOutcome) outcome = {};
-        outcome.edits = unset ? edits_for_unset(arguments, view, error) : edits_for_set(arguments, error);
+        outcome.edits = unset ? user_data_parse_unset(arguments, view->data, error)
+                              : user_data_parse_set(arguments, error);
+        if (!outcome.edits)
+                return false;
 
-        return outcome.edits && edits_check(view, outcome.edits, &outcome.warnings, error) &&
-               change(ctl, client, remote, view, &outcome, error);
+        if (!user_data_check(view->data, outcome.edits, view->where, &outcome.warnings, error)) {
+                ctl_error_add(error, CTL_BAD_VALUE, _("Nothing was written to the profile “%s”."), view->id);
+                return false;
+        }
+
+        return change_profile(ctl, client, remote, view, &outcome, error);
 }
 
-bool verb_profile_set(Ctl *ctl, char **arguments, GError **error) {
-        return edit(ctl, arguments, false, error);
+bool ctl_profile_set(Ctl *ctl, char **arguments, GError **error) {
+        return edit_profile(ctl, arguments, false, error);
 }
 
-bool verb_profile_unset(Ctl *ctl, char **arguments, GError **error) {
-        return edit(ctl, arguments, true, error);
+bool ctl_profile_unset(Ctl *ctl, char **arguments, GError **error) {
+        return edit_profile(ctl, arguments, true, error);
 }

@@ -3,17 +3,20 @@
 /* "underpassctl status": all links in one table. */
 
 #include "base/i18n.h"
-#include "ctl/ctl.h"
-
-static const char *setting(GVariant *link, const char *key) {
-        return value_row(link, "Settings", "a(ssss)", key);
-}
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/json.h"
+#include "ctl/properties.h"
+#include "ctl/status.h"
+#include "ctl/table.h"
+#include "ctl/text.h"
 
 static bool has_something_to_tell(GVariant *link) {
-        g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
-        g_autoptr(GVariant) applied = value_array(link, "Applied", "a(ss)");
+        g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
+        g_autoptr(GVariant) applied = property_array(link, "Applied", "a(ss)");
 
-        return !streq(value_string(link, "State"), "off") || value_string(link, "LastError")[0] ||
+        return !streq(property_string(link, "State"), "off") || property_string(link, "LastError")[0] ||
                g_variant_n_children(warnings) > 0 || g_variant_n_children(applied) > 0;
 }
 
@@ -25,12 +28,9 @@ static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
                 bool found = false;
 
                 for (guint i = 0; i < links->len && !found; i++)
-                        found = streq(value_string(g_ptr_array_index(links, i), "Name"), *name);
+                        found = streq(property_string(g_ptr_array_index(links, i), "Name"), *name);
                 if (!found) {
-                        ctl_error_add(error, CTL_NOT_FOUND,
-                                      _("There is no link “%s”; `underpassctl status --all` lists the "
-                                        "links."),
-                                      *name);
+                        ctl_error_unknown_link(error, *name);
                         known = false;
                 }
         }
@@ -41,7 +41,7 @@ static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
         GPtrArray *selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
-                if (g_strv_contains((const char *const *) names, value_string(link, "Name")))
+                if (g_strv_contains((const char *const *) names, property_string(link, "Name")))
                         g_ptr_array_add(selected, g_variant_ref(link));
         }
 
@@ -62,7 +62,7 @@ static GPtrArray *links_to_tell_of(GPtrArray *links) {
 
 /* "netkit: the kernel has none; vlan: …", or nothing. */
 static char *refused_segments(GVariant *manager) {
-        g_autoptr(GVariant) refused = value_array(manager, "SegmentationDevicesSkipped", "a(ss)");
+        g_autoptr(GVariant) refused = property_array(manager, "SegmentationDevicesSkipped", "a(ss)");
         GString *text = g_string_new(NULL);
 
         for (size_t i = 0; i < g_variant_n_children(refused); i++) {
@@ -77,12 +77,12 @@ static char *refused_segments(GVariant *manager) {
 static void print_manager(GVariant *manager) {
         const char *kind = "", *interface = "";
         g_variant_lookup(manager, "SegmentationDevice", "(&s&s)", &kind, &interface);
-        const char *attach_point = value_string(manager, "AttachPoint");
+        const char *attach_point = property_string(manager, "AttachPoint");
 
         g_autofree char *device =
                 kind[0] ? g_strdup_printf("%s (%s)", kind, interface) : g_strdup(_("none"));
         text_line(_("Underpass %s, kernel %s, attach point %s, segmentation device %s"),
-                  value_string(manager, "Version"), value_string(manager, "KernelVersion"),
+                  property_string(manager, "Version"), property_string(manager, "KernelVersion"),
                   attach_point[0] ? attach_point : _("none"), device);
 
         g_autofree char *refused = refused_segments(manager);
@@ -95,6 +95,10 @@ static const char *const status_headings[] = {
         N_("LOCAL PORTS"), N_("HOOK"),  N_("SENT"),   N_("RECEIVED"), NULL,
 };
 
+static char *format_counter(GVariant *link, const char *name) {
+        return g_strdup_printf("%" G_GUINT64_FORMAT, property_counter(link, name));
+}
+
 static void print_links(const Ctl *ctl, GPtrArray *links) {
         g_autoptr(Table) table = table_new(status_headings, TABLE_COLUMN(7) | TABLE_COLUMN(8));
         table_color_states(table, 1);
@@ -104,18 +108,17 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                 const char *id = "", *uuid = "";
                 g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
                 /* systemd-networkd's profile has no name but that of its file. */
-                const char *path = value_row(link, "ConnectionSettings", "a(ss)", "network-file");
+                const char *path = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
                 g_autofree char *file = g_path_get_basename(path);
                 if (!id[0] && path[0])
                         id = file;
 
-                g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "sent"));
-                g_autofree char *received =
-                                g_strdup_printf("%" G_GUINT64_FORMAT, value_counter(link, "received"));
-                table_add(table, value_string(link, "Name"), value_string(link, "State"), id,
-                          setting(link, "tunnel"), setting(link, "remote-ports"),
-                          setting(link, "local-ports"), value_row(link, "Applied", "a(ss)", "attach-point"),
-                          sent, received);
+                g_autofree char *sent = format_counter(link, "sent");
+                g_autofree char *received = format_counter(link, "received");
+                table_add(table, property_string(link, "Name"), property_string(link, "State"), id,
+                          property_setting(link, "tunnel"), property_setting(link, "remote-ports"),
+                          property_setting(link, "local-ports"),
+                          property_row(link, "Applied", "a(ss)", "attach-point"), sent, received);
         }
 
         table_print(table, ctl, 0, !ctl->no_legend);
@@ -124,10 +127,10 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
 static void print_complaints(GPtrArray *links) {
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
-                const char *name = value_string(link, "Name");
-                const char *stage = value_string(link, "LastStage");
-                const char *last_error = value_string(link, "LastError");
-                g_autoptr(GVariant) warnings = value_array(link, "Warnings", "as");
+                const char *name = property_string(link, "Name");
+                const char *stage = property_string(link, "LastStage");
+                const char *last_error = property_string(link, "LastError");
+                g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
 
                 for (size_t j = 0; j < g_variant_n_children(warnings); j++) {
                         const char *warning;
@@ -179,7 +182,7 @@ static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, guin
         }
 }
 
-bool verb_status(Ctl *ctl, char **arguments, GError **error) {
+bool ctl_status(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GVariant) manager = bus_manager(ctl, error);
         if (!manager)
                 return false;

@@ -96,6 +96,9 @@ typedef enum KeyId {
         _KEY_ID_MAX,
 } KeyId;
 
+/* Begins the name of every key in NetworkManager's user.data. */
+#define KEY_USER_DATA_PREFIX "underpass."
+
 typedef struct Key {
         KeyId id;
         const char *name;          /* "remote-ports"; with "underpass." before it in user.data */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* A NetworkManager profile as plain data, and how it is shown. */
+
+#include <json-glib/json-glib.h>
+#include <stdint.h>
+
+#include "ctl/ctl.h"
+
+typedef struct ProfileView {
+        char *id;
+        char *uuid;
+        char *where;          /* "LTE (6f0c…)": id and UUID, as errors name the profile */
+        char *path;           /* of its D-Bus object */
+        char *file;           /* "" without one */
+        bool id_unique;       /* no other profile has this id */
+        bool unsaved;         /* in memory only, or changed in memory only */
+        uint32_t mptcp_flags; /* connection.mptcp-flags */
+        GPtrArray *mtus;      /* of char *[3]: { "802-3-ethernet.mtu", "1400", NULL } */
+        char **interfaces;    /* on which it is active */
+        GHashTable *data;     /* the keys, as user-data.h has them */
+} ProfileView;
+
+void profile_view_free(ProfileView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProfileView, profile_view_free)
+
+/* The profile as an argument of nmcli, quoted for the shell where necessary. Caller frees. */
+char *profile_view_argument(const ProfileView *view);
+
+/*
+ * What the keys and NetworkManager's own properties together call for: warnings, and shell commands that
+ * remove their causes. Adds to both lists.
+ */
+void profile_view_advise(const ProfileView *view, char ***warnings, char ***commands);
+
+/* Prints the profile, with errors and warnings. */
+void profile_view_print(const Ctl *ctl, const ProfileView *view);
+
+/* Adds the profile as the member "profile" of the open object. */
+void profile_view_add_json(JsonBuilder *builder, const ProfileView *view);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Text for people. It comes from profiles, files and the bus, so it is made safe for the terminal first.
+ */
+
+#include <glib.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A copy that is safe on a terminal: control characters, including those that change the direction of text,
+ * become \xNN or \u{NN}. Caller frees.
+ */
+char *text_clean(const char *text);
+
+/* Prints one line to standard output, cleaned as a whole. */
+void text_line(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+/* Prints a line for each text of a list that ends in NULL, or is NULL; format has one %s. */
+void text_lines(const char *format, char *const *list);
+
+/* Appends text, which is taken, to a list that ends in NULL, or is NULL. */
+void text_append(char ***list, char *text);
+
+/* Columns that the text takes on a terminal. */
+size_t text_width(const char *text);
+
+/* "192.0.2.1:443" or "[2001:db8::1]:443". Caller frees. */
+char *text_endpoint(const char *address, uint16_t port);
+
+/* "850 ms", "12 s", "3 min", "5 h": rounded down to one unit. Caller frees. */
+char *text_duration(uint64_t milliseconds);
