@@ -93,11 +93,12 @@ def replace(path, pattern, text):
     path.write_text(new, encoding="utf-8")
 
 
-# What is no failure, and yet has to be counted.
+# What is no failure, and yet has to be counted. The text that is spoilt is one that keys.c still has: the first of ru.po may be
+# an obsolete one.
 UNTRANSLATED = {
     "a new text": lambda root: replace(root / "plugin/profile/keys.c", r"\Z", '\nconst char *more = N_("Brand new.");\n'),
-    "a missing translation": lambda root: replace(root / "po/ru.po", r'^(msgid "[^"]+"\nmsgstr ).*?\n\n', r'\1""\n\n'),
-    "a fuzzy translation": lambda root: replace(root / "po/ru.po", r'\n\n(#:[^\n]*\n)(msgid "[^"])', r"\n\n\1#, fuzzy\n\2"),
+    "a missing translation": lambda root: replace(root / "po/ru.po", r'^(msgid "yes or no"\nmsgstr ).*?\n\n', r'\1""\n\n'),
+    "a fuzzy translation": lambda root: replace(root / "po/ru.po", r'^(msgid "yes or no"\n)', r"#, fuzzy\n\1"),
 }
 
 SPOILERS = {
