@@ -21,7 +21,8 @@ static bool bus_open(Ctl *ctl, GError **error) {
         ctl->bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, &local);
         if (!ctl->bus) {
                 ctl_error_add(error, CTL_UNREACHABLE,
-                              _("The system bus cannot be reached: %s. Check that the D-Bus service runs."),
+                              _("Cannot connect to the system bus: %s. Check that the D-Bus service is "
+                                "running."),
                               local->message);
                 g_error_free(local);
                 return false;
@@ -70,13 +71,13 @@ GVariant *bus_manager(Ctl *ctl, GError **error) {
         return get_properties(ctl, ROOT_PATH, MANAGER_INTERFACE, NULL, error);
 }
 
-/* Names that D-Bus cannot carry are names that no interface has. */
+/* D-Bus cannot carry a name that is not UTF-8. */
 static bool interface_name_known(const char *interface, GError **error) {
         if (g_utf8_validate(interface, -1, NULL))
                 return true;
 
         g_autofree char *valid = g_utf8_make_valid(interface, -1);
-        ctl_error_add(error, CTL_NOT_FOUND, _("There is no link “%s”; its name is no valid UTF-8."), valid);
+        ctl_error_add(error, CTL_NOT_FOUND, _("There is no link “%s”: the name is not valid UTF-8."), valid);
         return false;
 }
 

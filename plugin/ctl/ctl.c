@@ -37,43 +37,51 @@ typedef struct Verb {
         unsigned arguments_min;
         unsigned arguments_max;
         bool (*run)(Ctl *ctl, char **arguments, GError **error);
+        const char *details; /* for --help of the verb, after help; or NULL */
 } Verb;
+
+static const char profile_details[] =
+        N_("PROFILE is a name, UUID, D-Bus path or file name. If that is ambiguous, put the\n"
+           "SELECTOR id, uuid, path or filename before it.");
 
 static const Verb verbs[] = {
         { "status", N_("[INTERFACE...]"),
-          N_("Show which links have a tunnel, and their warnings and errors"), OPTION_ALL, 0, ARGUMENTS_ANY,
+          N_("Show links that have a tunnel, with their warnings and errors"), OPTION_ALL, 0, ARGUMENTS_ANY,
           ctl_status },
         { "explain", N_("INTERFACE"),
-          N_("Tell everything about one link: why it is as it is, and what to do next"), 0, 1, 1,
+          N_("Explain the state of one link and suggest what to do next"), 0, 1, 1,
           ctl_explain },
         { "flows", N_("[INTERFACE]"),
-          N_("List the connections of the tunnels, and what is known of destinations"), 0, 0, 1,
+          N_("List tunnelled connections and remembered destinations"), 0, 0, 1,
           ctl_flows },
-        { "keys", N_("[KEY]"), N_("List the keys that a profile can have, with range, default and help"),
+        { "keys", N_("[KEY]"), N_("List the keys of a profile: allowed values, default, meaning"),
           OPTION_NAMES | OPTION_VALUES, 0, 1, ctl_keys },
-        { "activate", N_("INTERFACE..."), N_("Read the profile anew and put the tunnel on the link"), 0, 1,
+        { "activate", N_("INTERFACE..."), N_("Read the profile again and attach the tunnel to the "
+                                             "link"), 0, 1,
           ARGUMENTS_ANY, ctl_activate },
         { "deactivate", N_("INTERFACE...|--all"),
-          N_("Take the tunnel off the link until it is activated again"), OPTION_ALL, 0, ARGUMENTS_ANY,
+          N_("Detach the tunnel until the link is activated again"), OPTION_ALL, 0, ARGUMENTS_ANY,
           ctl_deactivate },
-        { "reload", "", N_("Read all profiles anew and bring every link in line"), 0, 0, 0, ctl_reload },
-        { "profile show", N_("[id|uuid|path|filename] PROFILE"),
-          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, ctl_profile_show },
-        { "profile set", N_("[id|uuid|path|filename] PROFILE KEY=VALUE..."),
-          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, ctl_profile_set },
-        { "profile unset", N_("[id|uuid|path|filename] PROFILE KEY..."),
+        { "reload", "", N_("Read all profiles again and update every link"), 0, 0, 0, ctl_reload },
+        { "profile show", N_("[SELECTOR] PROFILE"),
+          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, ctl_profile_show, profile_details },
+        { "profile set", N_("[SELECTOR] PROFILE KEY=VALUE..."),
+          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, ctl_profile_set,
+          profile_details },
+        { "profile unset", N_("[SELECTOR] PROFILE KEY..."),
           N_("Remove keys from a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY,
-          ctl_profile_unset },
+          ctl_profile_unset, profile_details },
 };
 
-static const char *const exit_texts[_CTL_EXIT_MAX] = {
+static const char *const exit_texts[] = {
         [CTL_OK] = N_("success"),
         [CTL_FAILED] = N_("the operation failed"),
-        [CTL_USAGE] = N_("wrong use of the command line"),
-        [CTL_UNREACHABLE] = N_("the service or NetworkManager cannot be reached"),
-        [CTL_NOT_FOUND] = N_("no such link or profile, or several profiles of that name"),
-        [CTL_BAD_VALUE] = N_("bad key or value"),
+        [CTL_USAGE] = N_("invalid command line"),
+        [CTL_UNREACHABLE] = N_("the service or NetworkManager is unreachable"),
+        [CTL_NOT_FOUND] = N_("no such link or profile, or several profiles match"),
+        [CTL_BAD_VALUE] = N_("invalid key or value"),
 };
+_Static_assert(ELEMENTS(exit_texts) == _CTL_EXIT_MAX, "a text for each exit status");
 
 enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 4 };
 
@@ -87,14 +95,14 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 const char *help;
         } options[GLOBAL_OPTIONS + VERB_OPTIONS] = {
                 { 0, "json", &ctl->json, N_("Print one JSON document instead of text") },
-                { 0, "no-legend", &ctl->no_legend, N_("Leave out headings and hints") },
+                { 0, "no-legend", &ctl->no_legend, N_("Omit headings and hints") },
                 { 0, "version", &ctl->version, N_("Print the version") },
-                { OPTION_ALL, "all", &ctl->all, N_("All links") },
-                { OPTION_NAMES, "names", &ctl->names, N_("Only the names, one a line") },
+                { OPTION_ALL, "all", &ctl->all, N_("Apply to all links") },
+                { OPTION_NAMES, "names", &ctl->names, N_("Print only the names, one per line") },
                 { OPTION_VALUES, "values", &ctl->values,
-                  N_("Only the words that the value of KEY can be made of, one a line") },
+                  N_("Print only the keywords for values of KEY, one per line") },
                 { OPTION_REAPPLY, "reapply", &ctl->reapply,
-                  N_("Apply the profile at once where it is active") },
+                  N_("Apply the change to active connections immediately") },
         };
         size_t count = 0;
 
@@ -123,7 +131,7 @@ static void add_verb_list(GString *text, const char *prefix) {
                                                _(verbs[i].help));
         g_string_append_printf(
                         text, "\n%s",
-                        _("`underpassctl VERB --help` tells what a verb takes. Without a verb: status."));
+                        _("Run `underpassctl VERB --help` for details of a verb. The default is status."));
 }
 
 static char *exit_code_list(void) {
@@ -145,7 +153,8 @@ static GOptionContext *option_context(Ctl *ctl, const Verb *verb, const char *pr
         GString *summary = g_string_new(NULL);
 
         if (verb)
-                g_string_append_printf(summary, "%s.", _(verb->help));
+                g_string_append_printf(summary, "%s.%s%s", _(verb->help), verb->details ? "\n" : "",
+                                       verb->details ? _(verb->details) : "");
         else
                 add_verb_list(summary, prefix);
 
@@ -202,7 +211,7 @@ static bool arguments_fit(const Verb *verb, char **arguments, GError **error) {
 }
 
 /*
- * Words that are no option, as many as are there, up to two: what names the verb. No option takes a value.
+ * The first one or two words that are not options: they name the verb. No option takes a value.
  */
 static void leading_words(char **arguments, const char *ret_words[2]) {
         size_t count = 0;
@@ -216,11 +225,11 @@ static void leading_words(char **arguments, const char *ret_words[2]) {
 static void unknown_verb(const char *const words[2], const char *prefix, GError **error) {
         if (prefix && words[1])
                 ctl_error_add(error, CTL_USAGE,
-                              _("There is no verb “%s %s”; `underpassctl %s --help` lists those there are."),
+                              _("There is no verb “%s %s”; `underpassctl %s --help` lists the verbs."),
                               words[0], words[1], words[0]);
         else if (prefix)
                 ctl_error_add(error, CTL_USAGE,
-                              _("“%s” needs one more word; `underpassctl %s --help` lists those there are."),
+                              _("“%s” needs a second word; `underpassctl %s --help` lists the verbs."),
                               words[0], words[0]);
         else
                 ctl_error_add(error, CTL_USAGE,
@@ -280,12 +289,12 @@ int main(int argc, char **argv) {
         bool good = run(&ctl, &arguments, &error);
 
         if (good && (fflush(stdout) != 0 || ferror(stdout))) {
-                ctl_error_add(&error, CTL_FAILED, _("The output could not be written: %s."),
+                ctl_error_add(&error, CTL_FAILED, _("Cannot write the output: %s."),
                               g_strerror(errno));
                 good = false;
         }
 
-        /* GOption takes back what it had read when the command line is wrong. */
+        /* GOption resets the options that it has read when the command line is wrong. */
         if (!good)
                 ctl.json = ctl.json || g_strv_contains((const char *const *) argv, "--json");
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * What the tunnels remember about destinations, in words: for "flows" and "explain".
- */
+/* What the tunnels remember about destinations, in words. */
 
 #include "base/i18n.h"
 #include "base/util.h"
@@ -13,11 +11,11 @@
 
 #define DESTINATIONS_TYPE "(a(usqsu))"
 
-/* Verdicts of ListDestinations. %s: how long it still holds. */
+/* States of ListDestinations. %s: the time until the state is forgotten. */
 static const struct {
         const char *state;
         const char *sentence;
-} states[] = {
+} state_sentences[] = {
         { "blocked", N_("UDP blocked, plain TCP for %s") },
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
 };
@@ -50,9 +48,9 @@ unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char
 char *destinations_describe(const Destination *destination) {
         g_autofree char *left = text_duration((uint64_t) destination->seconds_left * 1000);
 
-        for (size_t i = 0; i < ELEMENTS(states); i++)
-                if (streq(states[i].state, destination->state))
-                        return g_strdup_printf(_(states[i].sentence), left);
+        for (size_t i = 0; i < ELEMENTS(state_sentences); i++)
+                if (streq(state_sentences[i].state, destination->state))
+                        return g_strdup_printf(_(state_sentences[i].sentence), left);
 
         /* The service is newer than this command. */
         return g_strdup_printf("%s, %s", destination->state, left);

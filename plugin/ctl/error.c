@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Errors of underpassctl: what the bus says becomes a sentence that names the object, the reason and what to
- * do, and an exit code.
+ * Errors of underpassctl. What the bus reports becomes an exit code and a sentence that names the object,
+ * the reason and what to do.
  */
 
 #include <stdio.h>
@@ -61,7 +61,7 @@ void ctl_error_take(GError **error, GError *more) {
 }
 
 /*
- * What a D-Bus error name means. A sentence has at most two %s: the service, and what the error itself says.
+ * What a D-Bus error name means. A sentence has at most two %s: the service and the message of the error.
  */
 typedef struct BusError {
         const char *name;
@@ -71,30 +71,30 @@ typedef struct BusError {
 
 static const BusError bus_errors[] = {
         { "org.freedesktop.DBus.Error.ServiceUnknown", CTL_UNREACHABLE,
-          N_("%s is not running and the bus cannot start it; check that its package is installed "
-             "completely.") },
+          N_("%s is not running and the bus cannot start it; check that its package is fully "
+             "installed.") },
         { "org.freedesktop.DBus.Error.NameHasNoOwner", CTL_UNREACHABLE,
           N_("%s is not running; start its service and try again.") },
         { "org.freedesktop.DBus.Error.NoReply", CTL_UNREACHABLE,
-          N_("%s did not answer (%s); its journal tells why.") },
+          N_("%s did not answer (%s); see its journal for the reason.") },
         { "org.freedesktop.DBus.Error.Timeout", CTL_UNREACHABLE,
-          N_("%s did not answer in time (%s); its journal tells why.") },
+          N_("%s did not answer in time (%s); see its journal for the reason.") },
         { "org.freedesktop.DBus.Error.TimedOut", CTL_UNREACHABLE,
-          N_("%s could not be started in time (%s); its journal tells why.") },
+          N_("%s did not start in time (%s); see its journal for the reason.") },
         { "org.freedesktop.DBus.Error.Disconnected", CTL_UNREACHABLE,
           N_("The bus closed the connection before %s answered (%s); try again.") },
         { "org.freedesktop.systemd1.NoSuchUnit", CTL_UNREACHABLE,
-          N_("%s is not installed as a service (%s).") },
+          N_("%s is not installed as a service (%s); install its package again.") },
         { "org.freedesktop.systemd1.UnitMasked", CTL_UNREACHABLE,
-          N_("The service of %s is masked (%s); `systemctl unmask` takes that back.") },
+          N_("The service %s is masked (%s); `systemctl unmask` allows it to start.") },
         { "org.freedesktop.DBus.Error.AccessDenied", CTL_FAILED,
-          N_("%s lets only root do that; run the command as root.") },
+          N_("%s allows only root to do that; run the command as root.") },
         { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", CTL_FAILED,
-          N_("%s lets only root do that; run the command as root.") },
+          N_("%s allows only root to do that; run the command as root.") },
         { "org.freedesktop.DBus.Error.UnknownMethod", CTL_FAILED,
-          N_("%s does not know this request; command and service are of different versions (%s).") },
+          N_("%s does not support this request (%s); restart the service if it was upgraded.") },
         { "org.freedesktop.NetworkManager.Settings.PermissionDenied", CTL_FAILED,
-          N_("%s lets only root or an authorized user do that; run the command as root. (%s)") },
+          N_("%s allows only root or authorized users to do that (%s); run the command as root.") },
 };
 
 static const BusError *bus_error_find(const char *name) {
@@ -105,7 +105,7 @@ static const BusError *bus_error_find(const char *name) {
         return NULL;
 }
 
-/* Errors that GDBus makes itself, without a message from the other side. */
+/* Errors of GDBus itself, which have no D-Bus name. */
 static const char *local_error_name(const GError *error) {
         if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
                 return "org.freedesktop.DBus.Error.Timeout";
@@ -126,7 +126,8 @@ void ctl_error_take_bus(GError **error, GError *more, const char *service, const
         } else if (name && streq(name, "org.underpass1.Error.NoSuchLink")) {
                 ctl_error_unknown_link(error, subject ?: "");
         } else if (name && g_str_has_prefix(name, "org.freedesktop.DBus.Error.Spawn")) {
-                ctl_error_add(error, CTL_UNREACHABLE, _("The bus cannot start %s: %s"), service,
+                ctl_error_add(error, CTL_UNREACHABLE,
+                              _("The bus cannot start %s (%s); see its journal for the reason."), service,
                               more->message);
         } else if (subject) {
                 ctl_error_add(error, CTL_FAILED, "%s: %s", subject, more->message);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* "underpassctl explain": everything about one link, ending with what to do next. */
+/* "underpassctl explain": everything about one link, and what to do next. */
 
 #include "base/i18n.h"
 #include "base/util.h"
@@ -12,22 +12,23 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-/* What to do when an apply step failed, by the stage that LastStage names. %s: interface. */
+/* What to do after an error, by the stage that LastStage names. %s: interface. */
 static const struct {
         const char *stage;
         const char *advice;
 } stage_advice[] = {
-        { "profile", N_("Correct the value that the error names, then run `underpassctl activate %s`.") },
+        { "profile", N_("Correct the value named in the error, then run `underpassctl activate %s`.") },
         { "facts", N_("Check with `ip link show %s` that the interface exists.") },
-        { "load", N_("The kernel refused the programs: the journal of underpassd has its reason. Then run "
-                     "`underpassctl activate %s`.") },
+        { "load", N_("The kernel rejected the programs. Look for the reason in the journal with "
+                     "`journalctl -u underpass`, then run `underpassctl activate %s`.") },
         { "segmentation",
-          N_("Check with `ip link` that nobody else made an interface whose name begins with "
+          N_("Check with `ip link` that no other program has created an interface whose name begins with "
              "“underpass-”, then run `underpassctl activate %s`.") },
-        { "attach", N_("Check with `bpftool net show dev %s` what else is attached to the interface.") },
-        { "mtu", N_("Choose an MTU that the interface takes: `ip -d link show %s` tells its range.") },
+        { "attach", N_("Check with `bpftool net show dev %1$s` what else is attached to the interface, "
+                       "then run `underpassctl activate %1$s`.") },
+        { "mtu", N_("Choose an MTU that the interface supports: `ip -d link show %s` prints its range.") },
         { "endpoint",
-          N_("Check with `ip mptcp endpoint show` that no other endpoint has an address of %s.") },
+          N_("Check with `ip mptcp endpoint show` that no other endpoint uses an address of %s.") },
 };
 
 static char *advise_failed(GVariant *link, GVariant *destinations) {
@@ -48,37 +49,38 @@ static char *advise_off(GVariant *link, GVariant *destinations) {
         const char *file = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
 
         if (!streq(property_setting(link, "tunnel"), "no") && file[0])
-                return g_strdup_printf(_("To put the tunnel on the link, bring it up with `networkctl up "
-                                         "%s`, or, when it is up, run `underpassctl activate %s`."),
+                return g_strdup_printf(_("To attach the tunnel, bring the link up with `networkctl up "
+                                         "%s`, or, if it is up already, run `underpassctl activate %s`."),
                                        name, name);
         if (!streq(property_setting(link, "tunnel"), "no"))
-                return g_strdup_printf(_("To put the tunnel on the link, run `underpassctl activate %s`."),
+                return g_strdup_printf(_("To attach the tunnel, run `underpassctl activate %s`."),
                                        name);
         if (uuid[0])
                 return g_strdup_printf(
                                 _("To use the tunnel, run `underpassctl profile set uuid %s tunnel=yes "
-                                  "remote-ports=443 --reapply`, with the ports of your servers."),
+                                  "remote-ports=PORTS remote-addresses=ADDRESSES --reapply` with the "
+                                  "ports and addresses of your servers."),
                                 uuid);
         if (file[0])
-                return g_strdup_printf(_("To use the tunnel, write Tunnel=yes and RemotePorts= in a section "
-                                         "[X-Underpass] of %s or of a drop-in of it, then run `networkctl "
-                                         "reload`."),
+                return g_strdup_printf(_("To use the tunnel, set Tunnel=yes, RemotePorts= and "
+                                         "RemoteAddresses= in the section [X-Underpass] of %s or of a "
+                                         "drop-in for it, then run `networkctl reload`."),
                                        file);
-        return g_strdup_printf(_("To use the tunnel, write a file in /etc/underpass with Name=%s in "
-                                 "[Match], Tunnel=yes and RemotePorts= in [X-Underpass], then run "
-                                 "`underpassctl reload`."),
+        return g_strdup_printf(_("To use the tunnel, create a file /etc/underpass/%1$s.conf with "
+                                 "Name=%1$s in [Match], and Tunnel=yes, RemotePorts= and "
+                                 "RemoteAddresses= in [X-Underpass], then run `underpassctl reload`."),
                                name);
 }
 
 static char *advise_waiting(GVariant *link, GVariant *destinations) {
         return g_strdup_printf(
-                        _("Give %s an MPTCP endpoint (`ip mptcp endpoint` shows them), or set "
-                          "mptcp-endpoint=subflow so that Underpass adds one, or tunnel=yes to have the "
-                          "tunnel in any case."),
+                        _("Add an MPTCP endpoint with an address of %s (`ip mptcp endpoint show` lists the "
+                          "endpoints), or set mptcp-endpoint=subflow so that Underpass adds one, or set "
+                          "tunnel=yes to attach the tunnel in any case."),
                         property_string(link, "Name"));
 }
 
-/* An on-demand link that has had nothing to do but to watch. */
+/* True for an on-demand link that has not seen MPTCP options get lost. */
 static bool stays_plain(GVariant *link) {
         return streq(property_setting(link, "tunnel"), "on-demand") &&
                property_counter(link, "plain-on-demand") > 0 && property_counter(link, "stripped") == 0;
@@ -93,29 +95,28 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
 
         if (blocked > 0)
                 return g_strdup_printf(
-                                P_("UDP gets no answer from %u destination of %s, so connections to it are "
-                                   "plain TCP for the time being: check that the other side has the tunnel "
-                                   "on this port too (its key local-ports) and that no firewall drops UDP. "
-                                   "It is tried again when the time above is over.",
-                                   "UDP gets no answer from %u destinations of %s, so connections to them "
-                                   "are plain TCP for the time being: check that the other sides have the "
-                                   "tunnel on these ports too (their key local-ports) and that no firewall "
-                                   "drops UDP. They are tried again when the times above are over.",
+                                P_("%u destination of %s does not answer over UDP, so connections to it "
+                                   "use plain TCP for now. Check that the peer has a tunnel on this port "
+                                   "(its key local-ports) and that no firewall drops UDP. UDP is tried "
+                                   "again when the time listed for the destination is over.",
+                                   "%u destinations of %s do not answer over UDP, so connections to them "
+                                   "use plain TCP for now. Check that the peers have a tunnel on these "
+                                   "ports (their key local-ports) and that no firewall drops UDP. UDP is "
+                                   "tried again when the time listed for a destination is over.",
                                    blocked),
                                 blocked, name);
         if (opened + accepted == 0 && stays_plain(link))
-                return g_strdup_printf(_("Nothing: MPTCP options have got through on %s so far, so its "
+                return g_strdup_printf(_("Nothing: MPTCP options have passed on %s so far, so its "
                                          "connections stay plain TCP."),
                                        name);
         if (opened + accepted == 0)
-                return g_strdup_printf(_("No connection has used the tunnel of %s yet: open one that fits "
-                                         "the settings above."),
+                return g_strdup_printf(_("No connection has used the tunnel of %s yet; open one that "
+                                         "matches its settings."),
                                        name);
         if (property_counter(link, "flows-established") == 0)
                 return g_strdup_printf(
-                                _("No handshake through the tunnel of %s was completed: check that the "
-                                  "other side has the tunnel on these ports too and that UDP gets through "
-                                  "on the way."),
+                                _("No handshake has completed through the tunnel of %s. Check that the peer "
+                                  "has a tunnel on these ports and that the path lets UDP pass."),
                                 name);
         return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), name);
 }
@@ -137,7 +138,7 @@ static char *advise(GVariant *link, GVariant *destinations) {
                 if (streq(state_advice[i].state, state))
                         return state_advice[i].advise(link, destinations);
 
-        return g_strdup_printf(_("This command does not know the state “%s”; it is older than the service."),
+        return g_strdup_printf(_("Unknown state “%s”: this command is older than the service. Upgrade it."),
                                state);
 }
 
@@ -145,7 +146,7 @@ static void print_title(const char *title) {
         g_print("\n%s\n", title);
 }
 
-/* Rows of a(s…) as a table of as many columns as there are headings; nothing without rows. */
+/* Prints rows of a(s…) as a table with as many columns as headings; without rows, nothing. */
 static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const char *const *headings) {
         g_autoptr(Table) table = table_new(headings, 0);
 
@@ -215,7 +216,7 @@ static void print_destinations(const Ctl *ctl, GVariant *link, GVariant *destina
         table_print(table, ctl, 2, false);
 }
 
-static void print_trouble(GVariant *link) {
+static void print_messages(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         const char *stage = property_string(link, "LastStage");
         const char *last_error = property_string(link, "LastError");
@@ -234,14 +235,13 @@ static void print_trouble(GVariant *link) {
         }
 }
 
-/* Which way the link receives, and why. */
-static void print_ingress(GVariant *link) {
+static void print_receive_mode(GVariant *link) {
         const char *mode = "", *reason = "";
 
         g_variant_lookup(link, "ReceiveMode", "(&s&s)", &mode, &reason);
         if (!mode[0])
                 return;
-        print_title(_("Receiving"));
+        print_title(_("Receive mode"));
         text_line("  %s: %s", mode, reason);
 }
 
@@ -254,8 +254,8 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         g_autoptr(GVariant) applied = property_array(link, "Applied", "a(ss)");
         g_autoptr(GVariant) programs = property_array(link, "Programs", "a(ss)");
         g_autofree char *title =
-                        id[0] || uuid[0] ? g_strdup_printf(_("Profile %s (%s) says itself"), id, uuid)
-                                         : g_strdup(_("The network manager says"));
+                        id[0] || uuid[0] ? g_strdup_printf(_("NetworkManager profile %s (%s)"), id, uuid)
+                                         : g_strdup(_("Network manager"));
         g_autofree char *clean = text_clean(title);
 
         text_line(_("%s (type %s, index %u): %s"), property_string(link, "Name"),
@@ -266,11 +266,11 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         print_rows(ctl, _("Settings"), settings, setting_headings);
         print_rows(ctl, clean, connection, pair_headings);
         print_rows(ctl, _("Applied"), applied, pair_headings);
-        print_rows(ctl, _("Programs in use"), programs, pair_headings);
-        print_ingress(link);
+        print_rows(ctl, _("Attached programs"), programs, pair_headings);
+        print_receive_mode(link);
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);
-        print_trouble(link);
+        print_messages(link);
 
         print_title(_("What to do next"));
         text_line("  %s", advice);

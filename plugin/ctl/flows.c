@@ -64,8 +64,8 @@ static bool link_known(GVariant *links, const char *name) {
 }
 
 static const char *const flow_headings[] = {
-        N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED"),
-        N_("AGE"), N_("IDLE"), N_("SENT"), N_("RECEIVED"), NULL,
+        N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
+        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), NULL,
 };
 
 static void add_row(Table *table, const Flow *flow, const char *link) {
@@ -78,7 +78,7 @@ static void add_row(Table *table, const Flow *flow, const char *link) {
         g_autofree char *index = g_strdup_printf("#%u", flow->ifindex);
 
         table_add(table, link[0] ? link : index, flow->state, local, remote,
-                  flow->opened_here ? _("here") : _("there"), age, idle, sent, received);
+                  flow->opened_here ? _("this host") : _("peer"), age, idle, sent, received);
 }
 
 static void add_object(JsonBuilder *builder, const Flow *flow, const char *link) {
@@ -98,7 +98,7 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
         json_builder_end_object(builder);
 }
 
-/* What is printed, row by row: a table for people or a member of the JSON. */
+/* What is printed row by row: a table, or a member of the JSON document. */
 typedef struct Output {
         GVariant *links;
         const char *only; /* name of the one link that is asked for, or NULL */
@@ -127,7 +127,7 @@ static void show_flows(GVariant *flows, Output *output) {
         json_builder_end_array(output->builder);
 }
 
-static const char *const destination_headings[] = { N_("LINK"), N_("DESTINATION"), N_("VERDICT"), NULL };
+static const char *const destination_headings[] = { N_("LINK"), N_("DESTINATION"), N_("STATE"), NULL };
 
 static void show_destinations(GVariant *destinations, Output *output) {
         json_builder_set_member_name(output->builder, "destinations");
@@ -171,7 +171,7 @@ static void show(const Ctl *ctl, GVariant *links, const char *only, GVariant *fl
                 return;
         }
         if (upper.rows == 0 && !ctl->no_legend)
-                g_print("%s\n", _("No connection is in a tunnel."));
+                g_print("%s\n", _("No connections are tunnelled."));
         table_print(flow_table, ctl, 0, !ctl->no_legend);
         if (lower.rows > 0 && (upper.rows > 0 || !ctl->no_legend))
                 g_print("\n");

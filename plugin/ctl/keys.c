@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* "underpassctl keys": the table of keys (keys.h) as it is, without the service. */
+/* "underpassctl keys": prints the table of keys (profile/keys.h) without asking the service. */
 
 #include "base/i18n.h"
 #include "ctl/error.h"
@@ -15,7 +15,7 @@ static void print_names(void) {
                 g_print("%s\n", key_get((KeyId) id)->name);
 }
 
-static void print_values(const Key *key) {
+static void print_keywords(const Key *key) {
         for (size_t number = 0; key_word(key, number); number++)
                 g_print("%s\n", key_word(key, number));
 }
@@ -84,7 +84,8 @@ bool ctl_keys(Ctl *ctl, char **arguments, GError **error) {
         const Key *only = NULL;
 
         if (ctl->values && !arguments[0]) {
-                ctl_error_add(error, CTL_USAGE, _("Name the key whose values --values shall list."));
+                ctl_error_add(error, CTL_USAGE,
+                              _("--values needs a key, for example `underpassctl keys tunnel --values`."));
                 return false;
         }
         if (arguments[0]) {
@@ -96,7 +97,7 @@ bool ctl_keys(Ctl *ctl, char **arguments, GError **error) {
         if (ctl->json)
                 print_json(only);
         else if (ctl->values)
-                print_values(only);
+                print_keywords(only);
         else if (ctl->names && !only)
                 print_names();
         else if (ctl->names)

@@ -11,7 +11,7 @@
 #include "ctl/properties.h"
 #include "ctl/text.h"
 
-/* Tells what became of a link. Warnings belong to it: they are what the user can act upon. */
+/* Prints the new state of a link, and its warnings, because the user can act on them. */
 static void print_link(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         const char *name = property_string(link, "Name");
@@ -46,14 +46,14 @@ static GVariant *change_link(Ctl *ctl, const char *method, const char *interface
         return reply ? bus_link(ctl, interface, error) : NULL;
 }
 
-/* Every link is tried, so that one bad name does not keep the others from being changed. */
+/* Tries every link: an error for one does not keep the others from being changed. */
 static bool change_links(Ctl *ctl, const char *method, const char *reply_type, char **interfaces,
                          GError **error) {
         g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
-        g_autoptr(GError) problems = NULL;
+        g_autoptr(GError) errors = NULL;
 
         for (char **interface = interfaces; *interface; interface++) {
-                GVariant *link = change_link(ctl, method, *interface, reply_type, &problems);
+                GVariant *link = change_link(ctl, method, *interface, reply_type, &errors);
                 if (!link)
                         continue;
 
@@ -65,8 +65,8 @@ static bool change_links(Ctl *ctl, const char *method, const char *reply_type, c
         if (ctl->json)
                 print_json(links);
 
-        if (problems)
-                ctl_error_take(error, g_steal_pointer(&problems));
+        if (errors)
+                ctl_error_take(error, g_steal_pointer(&errors));
         return !*error;
 }
 
@@ -90,8 +90,8 @@ static bool deactivate_all(Ctl *ctl, GError **error) {
                 json_builder_end_object(builder);
                 json_print(builder);
         } else {
-                text_line(P_("The tunnel of %u link was taken off.",
-                             "The tunnels of %u links were taken off.", count),
+                text_line(P_("The tunnel of %u link was detached.",
+                             "The tunnels of %u links were detached.", count),
                           count);
         }
 
@@ -104,7 +104,7 @@ bool ctl_deactivate(Ctl *ctl, char **arguments, GError **error) {
 
         if (ctl->all || !arguments[0]) {
                 ctl_error_add(error, CTL_USAGE,
-                              _("Name the interfaces or say --all; one of them, not both."));
+                              _("Specify either interfaces or --all."));
                 return false;
         }
 
@@ -132,6 +132,6 @@ bool ctl_reload(Ctl *ctl, char **arguments, GError **error) {
                 failed += streq(state, "failed");
         }
 
-        text_line(_("All profiles were read anew; links with a tunnel: %u, failed: %u."), active, failed);
+        text_line(_("All profiles were read again; active links: %u, failed links: %u."), active, failed);
         return true;
 }

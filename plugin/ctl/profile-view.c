@@ -53,18 +53,18 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
                                 "nmcli connection modify %s connection.mptcp-flags disabled", profile);
 
                 text_append(warnings,
-                            g_strdup_printf(_("%s is set, but NetworkManager registers MPTCP endpoints for "
-                                              "this profile too, and does so before the tunnel is there; "
-                                              "turn that off with `%s`."),
+                            g_strdup_printf(_("%s is set, but NetworkManager also registers MPTCP endpoints "
+                                              "for this profile, before the tunnel is attached. Disable "
+                                              "that with `%s`."),
                                             key->name, command));
                 text_append(commands, g_steal_pointer(&command));
         }
 
         if (view->unsaved)
                 text_append(warnings,
-                            g_strdup_printf(_("The profile “%s” is in memory only, so the change is lost "
-                                              "with the next start of NetworkManager; `nmcli connection "
-                                              "modify %s connection.id %s` saves the profile."),
+                            g_strdup_printf(_("The profile “%s” exists in memory only, so changes are lost "
+                                              "when NetworkManager restarts. Save it with `nmcli connection "
+                                              "modify %s connection.id %s`."),
                                             view->id, profile, profile));
 }
 

@@ -4,7 +4,7 @@
  * "underpassctl profile show", "set" and "unset": reads and writes user.data of NetworkManager profiles,
  * which no nmcli release can do.
  *
- * Secrets are never fetched: NetworkManager keeps those of a profile when an update brings none at all.
+ * Secrets are never fetched: NetworkManager keeps those of a profile when an update has none at all.
  */
 
 #include <NetworkManager.h>
@@ -26,7 +26,9 @@ static NMClient *client_open(GError **error) {
         g_autoptr(NMClient) client = nm_client_new(NULL, &local);
 
         if (!client) {
-                ctl_error_add(error, CTL_UNREACHABLE, _("NetworkManager cannot be reached: %s."),
+                ctl_error_add(error, CTL_UNREACHABLE,
+                              _("Cannot connect to NetworkManager: %s. Check that the D-Bus service is "
+                                "running."),
                               local->message);
                 g_error_free(local);
                 return NULL;
@@ -53,12 +55,13 @@ typedef enum Selector {
 
 /* Takes the words that name the profile off the arguments; others: how many must be left at least. */
 static const char *take_selector(char ***arguments, unsigned others, Selector *ret_selector) {
-        static const char *const names[_SELECTOR_MAX] = {
+        static const char *const names[] = {
                 [SELECT_ID] = "id",
                 [SELECT_UUID] = "uuid",
                 [SELECT_PATH] = "path",
                 [SELECT_FILE] = "filename",
         };
+        _Static_assert(ELEMENTS(names) == _SELECTOR_MAX, "a name for each selector");
 
         *ret_selector = SELECT_ANY;
         if (g_strv_length(*arguments) < others + 2)
@@ -129,7 +132,7 @@ static NMRemoteConnection *find_profile(NMClient *client, const char *text, Sele
 
         if (count > 1)
                 ctl_error_add(error, CTL_NOT_FOUND,
-                              _("“%s” names several profiles; say which one by its uuid: %s."), text,
+                              _("Several profiles match “%s”; use one of their UUIDs: %s."), text,
                               uuids->str);
         else if (count == 0)
                 ctl_error_add(error, CTL_NOT_FOUND,
@@ -137,8 +140,8 @@ static NMRemoteConnection *find_profile(NMClient *client, const char *text, Sele
                               text);
         else if (!nm_remote_connection_get_visible(found))
                 ctl_error_add(error, CTL_FAILED,
-                              _("NetworkManager does not show the profile “%s” to this user; run the "
-                                "command as root."),
+                              _("NetworkManager hides the profile “%s” from this user; run the command as "
+                                "root."),
                               text);
         else
                 return found;
@@ -200,7 +203,7 @@ static GPtrArray *active_devices(NMClient *client, NMRemoteConnection *remote) {
         return devices;
 }
 
-/* Modems carry IP on another interface than the one that the profile is activated on. */
+/* A modem carries IP on another interface than the one on which the profile is active. */
 static const char *device_name(NMDevice *device) {
         const char *ip = nm_device_get_ip_iface(device);
 
@@ -246,7 +249,7 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
         const char *name = take_selector(&arguments, 0, &selector);
         if (arguments[0]) {
                 ctl_error_add(error, CTL_USAGE,
-                              _("Name one profile; before it may stand: id, uuid, path, filename."));
+                              _("Specify one profile, optionally preceded by id, uuid, path or filename."));
                 return false;
         }
 
@@ -290,7 +293,7 @@ static NMConnection *edited_clone(NMRemoteConnection *remote, GHashTable *edits,
         while (g_hash_table_iter_next(&iterator, &name, &value)) {
                 GError *local = NULL;
                 if (!nm_setting_user_set_data(user, name, value, &local)) {
-                        ctl_error_add(error, CTL_BAD_VALUE, _("NetworkManager does not take %s: %s."),
+                        ctl_error_add(error, CTL_BAD_VALUE, _("NetworkManager does not accept %s: %s."),
                                       (const char *) name, local->message);
                         g_error_free(local);
                         return NULL;
@@ -303,7 +306,7 @@ static NMConnection *edited_clone(NMRemoteConnection *remote, GHashTable *edits,
         return g_steal_pointer(&clone);
 }
 
-/* A profile that lives in memory stays there: saving it would be a decision that nobody asked for. */
+/* A profile that exists in memory only stays there: nobody asked for it to be saved. */
 static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, GHashTable *edits,
                           GError **error) {
         NMSettingsConnectionFlags flags = nm_remote_connection_get_flags(remote);
@@ -311,9 +314,9 @@ static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, G
 
         if (flags & (NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED | NM_SETTINGS_CONNECTION_FLAG_EXTERNAL)) {
                 ctl_error_add(error, CTL_FAILED,
-                              _("The profile “%s” only mirrors what others configured, and "
-                                "NetworkManager does not keep it. Write a file in /etc/underpass that "
-                                "matches the name of the interface instead."),
+                              _("The profile “%s” only mirrors a configuration made by another program, "
+                                "and NetworkManager does not store it. Create a file in /etc/underpass "
+                                "that matches the interface name instead."),
                               view->id);
                 return false;
         }
@@ -336,8 +339,8 @@ static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, G
 }
 
 /*
- * Did NetworkManager keep what was written? Systems that store profiles through netplan lose keys of
- * user.data when they write the profile, so the success of an update proves nothing.
+ * Checks that NetworkManager stored what was written. Systems that store profiles with netplan lose keys of
+ * user.data, so a successful update proves nothing.
  */
 static GHashTable *read_back(GDBusConnection *bus, const ProfileView *view, GError **error) {
         GError *local = NULL;
@@ -376,10 +379,10 @@ static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *
         if (user_data_changed_by(stored, edits)) {
                 g_autofree char *lines = user_data_as_file(wanted, view->uuid);
                 ctl_error_add(error, CTL_FAILED,
-                              _("NetworkManager took the change of the profile “%s” but did not keep it, as "
-                                "happens on systems that store profiles through netplan. Write these lines "
-                                "to a file in /etc/underpass, for example /etc/underpass/%s.conf, and run "
-                                "`underpassctl reload`:\n%s"),
+                              _("NetworkManager accepted the change to the profile “%s” but did not "
+                                "store it, as happens on systems that store profiles with netplan. Write "
+                                "these lines to a file in /etc/underpass, for example "
+                                "/etc/underpass/%s.conf, and run `underpassctl reload`:\n%s"),
                               view->id, view->uuid, lines);
                 return false;
         }
@@ -416,8 +419,8 @@ static bool reapply_profile(NMClient *client, NMRemoteConnection *remote, const 
                 if (request.error) {
                         g_dbus_error_strip_remote_error(request.error);
                         ctl_error_add(error, CTL_FAILED,
-                                      _("The profile “%s” is written, but cannot be applied to %s "
-                                        "while it is active: %s Run `nmcli connection up %s`."),
+                                      _("The profile “%s” was saved but cannot be applied to %s while "
+                                        "it is active (%s). Run `nmcli connection up %s`."),
                                       view->id, device_name(device), request.error->message, profile);
                         g_error_free(request.error);
                 } else {
@@ -472,7 +475,7 @@ static bool edit_profile(Ctl *ctl, char **arguments, bool unset, GError **error)
                 return false;
 
         if (!user_data_check(view->data, outcome.edits, view->where, &outcome.warnings, error)) {
-                ctl_error_add(error, CTL_BAD_VALUE, _("Nothing was written to the profile “%s”."), view->id);
+                ctl_error_add(error, CTL_BAD_VALUE, _("The profile “%s” was not changed."), view->id);
                 return false;
         }
 

@@ -12,7 +12,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-static bool has_something_to_tell(GVariant *link) {
+static bool is_worth_showing(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GVariant) applied = property_array(link, "Applied", "a(ss)");
 
@@ -20,7 +20,7 @@ static bool has_something_to_tell(GVariant *link) {
                g_variant_n_children(warnings) > 0 || g_variant_n_children(applied) > 0;
 }
 
-/* The links that were asked for, in the order of their indices. NULL when one of the names is unknown. */
+/* The links of these names, sorted by interface index. NULL when one of the names is unknown. */
 static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
         bool known = true;
 
@@ -48,12 +48,12 @@ static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
         return selected;
 }
 
-static GPtrArray *links_to_tell_of(GPtrArray *links) {
+static GPtrArray *links_worth_showing(GPtrArray *links) {
         GPtrArray *selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
 
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
-                if (has_something_to_tell(link))
+                if (is_worth_showing(link))
                         g_ptr_array_add(selected, g_variant_ref(link));
         }
 
@@ -61,14 +61,14 @@ static GPtrArray *links_to_tell_of(GPtrArray *links) {
 }
 
 /* "netkit: the kernel has none; vlan: …", or nothing. */
-static char *refused_segments(GVariant *manager) {
-        g_autoptr(GVariant) refused = property_array(manager, "SegmentationDevicesSkipped", "a(ss)");
+static char *skipped_devices(GVariant *manager) {
+        g_autoptr(GVariant) skipped = property_array(manager, "SegmentationDevicesSkipped", "a(ss)");
         GString *text = g_string_new(NULL);
 
-        for (size_t i = 0; i < g_variant_n_children(refused); i++) {
+        for (size_t i = 0; i < g_variant_n_children(skipped); i++) {
                 const char *kind, *reason;
 
-                g_variant_get_child(refused, i, "(&s&s)", &kind, &reason);
+                g_variant_get_child(skipped, i, "(&s&s)", &kind, &reason);
                 g_string_append_printf(text, "%s%s: %s", i > 0 ? "; " : "", kind, reason);
         }
         return g_string_free(text, FALSE);
@@ -85,14 +85,14 @@ static void print_manager(GVariant *manager) {
                   property_string(manager, "Version"), property_string(manager, "KernelVersion"),
                   attach_point[0] ? attach_point : _("none"), device);
 
-        g_autofree char *refused = refused_segments(manager);
-        if (refused[0])
-                text_line(_("Unavailable segmentation devices: %s"), refused);
+        g_autofree char *skipped = skipped_devices(manager);
+        if (skipped[0])
+                text_line(_("Unavailable segmentation devices: %s"), skipped);
 }
 
 static const char *const status_headings[] = {
         N_("LINK"),        N_("STATE"), N_("PROFILE"), N_("TUNNEL"),    N_("REMOTE PORTS"),
-        N_("LOCAL PORTS"), N_("HOOK"),  N_("SENT"),   N_("RECEIVED"), NULL,
+        N_("LOCAL PORTS"), N_("ATTACH POINT"), N_("SENT"), N_("RECEIVED"), NULL,
 };
 
 static char *format_counter(GVariant *link, const char *name) {
@@ -107,7 +107,7 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                 GVariant *link = g_ptr_array_index(links, i);
                 const char *id = "", *uuid = "";
                 g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-                /* systemd-networkd's profile has no name but that of its file. */
+                /* A profile of systemd-networkd is named by its file. */
                 const char *path = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
                 g_autofree char *file = g_path_get_basename(path);
                 if (!id[0] && path[0])
@@ -124,7 +124,7 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
         table_print(table, ctl, 0, !ctl->no_legend);
 }
 
-static void print_complaints(GPtrArray *links) {
+static void print_messages(GPtrArray *links) {
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
                 const char *name = property_string(link, "Name");
@@ -166,7 +166,7 @@ static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, guin
         }
 
         print_links(ctl, links);
-        print_complaints(links);
+        print_messages(links);
 
         if (ctl->no_legend)
                 return;
@@ -195,7 +195,7 @@ bool ctl_status(Ctl *ctl, char **arguments, GError **error) {
         if (arguments[0])
                 selected = select_links(links, arguments, error);
         else
-                selected = ctl->all ? g_ptr_array_ref(links) : links_to_tell_of(links);
+                selected = ctl->all ? g_ptr_array_ref(links) : links_worth_showing(links);
         if (!selected)
                 return false;
 

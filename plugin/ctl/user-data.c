@@ -30,7 +30,7 @@ static const Key *find_key(const char *name) {
 
 static void add_edit(GHashTable *edits, char *name, const char *value, GError **error) {
         if (g_hash_table_contains(edits, name))
-                ctl_error_add(error, CTL_USAGE, _("The key %s is given twice; give it once."),
+                ctl_error_add(error, CTL_USAGE, _("The key %s is given twice; specify it only once."),
                               user_data_key(name));
 
         g_hash_table_insert(edits, name, g_strdup(value));
@@ -44,7 +44,8 @@ GHashTable *user_data_parse_set(char **arguments, GError **error) {
                 const char *equals = strchr(*argument, '=');
                 if (!equals) {
                         _cleanup_(freep) char *excerpt = value_excerpt(*argument);
-                        ctl_error_add(&errors, CTL_USAGE, _("“%s” is no KEY=VALUE, such as tunnel=yes."),
+                        ctl_error_add(&errors, CTL_USAGE,
+                                      _("“%s” is not of the form KEY=VALUE, for example tunnel=yes."),
                                       excerpt);
                         continue;
                 }
@@ -64,7 +65,7 @@ GHashTable *user_data_parse_set(char **arguments, GError **error) {
         return g_steal_pointer(&edits);
 }
 
-/* Name in user.data of what shall be removed: a key, or a misspelt one that the profile happens to hold. */
+/* The name in user.data of what to remove: a key, or an unknown key that the profile holds. */
 static char *name_to_remove(const char *name, GHashTable *data) {
         const Key *key = find_key(name);
         if (key)

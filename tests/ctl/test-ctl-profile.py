@@ -273,7 +273,7 @@ class ProfileTest(unittest.TestCase):
         self.assertEqual((document["reapplied"], document["next"]), (["up0"], []))
         self.assertIn('"underpass.remote-ports" "4432"', self.applied())
         self.assertIn("192.0.2.2/24", self.host.output("ip", "-4", "address", "show", "dev", "up0"))
-        self.assertIn("applied anew to up0", self.ctl("set", "live", "remote-ports=4432", "--reapply")[0])
+        self.assertIn("reapplied to up0", self.ctl("set", "live", "remote-ports=4432", "--reapply")[0])
         # A profile that was changed in a way that NetworkManager cannot apply while it is active.
         self.host.run("nmcli", "connection", "modify", "live", "match.kernel-command-line", "!nothing")
         out, err = self.ctl("set", "live", "remote-ports=4433", "--reapply", status=1)

@@ -145,8 +145,10 @@ class CommandLine(CtlTest):
             self.assertRegex(out, rf"\n  {verb} +[A-Z]")
             verb_help, _ = self.ctl(*verb.split(), "--help")
             self.assertIn(f" {verb}", verb_help)
+            self.assertLessEqual(max(map(len, verb_help.splitlines())), 80, verb_help)
         for code in range(6):
             self.assertRegex(out, rf"\n  {code}  [a-z]")
+        self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
         self.assertEqual(self.ctl("-h")[0], out)
         self.assertIn("profile unset", self.ctl("profile", "--help")[0])
         self.assertIn("--reapply", self.ctl("profile", "set", "--help")[0])
@@ -209,15 +211,15 @@ class CommandLine(CtlTest):
     def test_no_bus(self):
         nowhere = "unix:path=/nonexistent/bus"
         _, err = self.ctl("status", status=3, DBUS_SYSTEM_BUS_ADDRESS=nowhere)
-        self.assertIn("The system bus cannot be reached", err)
+        self.assertIn("Cannot connect to the system bus", err)
         _, err = self.ctl("profile", "show", "LTE", status=3, DBUS_SYSTEM_BUS_ADDRESS=nowhere)
-        self.assertIn("NetworkManager cannot be reached", err)
+        self.assertIn("Cannot connect to NetworkManager", err)
 
     def test_output_lost(self):
         with open("/dev/full", "wb") as full:
             result = subprocess.run([self.program, "keys"], stdout=full, stderr=subprocess.PIPE, check=False)
         self.assertEqual(result.returncode, 1)
-        self.assertIn(b"could not be written", result.stderr)
+        self.assertIn(b"Cannot write the output", result.stderr)
 
 
 class Completion(CtlTest):
@@ -310,7 +312,7 @@ class Reading(CtlTest):
         self.assertEqual(lines[1], "Unavailable segmentation devices: netkit: the kernel has none; vlan: lte0 is odd")
         lines.remove(lines[1])
         self.assertRegex(
-            lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +HOOK +SENT +RECEIVED$"
+            lines[2], "^LINK +STATE +PROFILE +TUNNEL +REMOTE PORTS +LOCAL PORTS +ATTACH POINT +SENT +RECEIVED$"
         )
         self.assertRegex(lines[3], "^wlan0 +waiting ")
         self.assertRegex(lines[4], "^lte0 +active .* yes +443,8000-8080 +- +tcx +12034 +9007199254740993$")
@@ -398,9 +400,9 @@ class Reading(CtlTest):
             ("wlan0", "mptcp-endpoint=subflow"),
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),
-            ("plain0", "Nothing: MPTCP options have got through on plain0"),
+            ("plain0", "Nothing: MPTCP options have passed on plain0"),
             ("demand0", "No connection has used the tunnel of demand0 yet"),
-            ("blocked0", "UDP gets no answer from 2 destinations of blocked0"),
+            ("blocked0", "2 destinations of blocked0 do not answer over UDP"),
             ("blocked0", "local-ports"),
         ]:
             with self.subTest(name):
@@ -433,40 +435,40 @@ class Reading(CtlTest):
     def test_flows(self):
         lines = self.ctl("flows")[0].splitlines()
         self.assertRegex(
-            lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +here +2 min +850 ms +11 +22$"
+            lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +this host +2 min +850 ms +11 +22$"
         )
         self.assertRegex(
-            lines[2], r"^lte0 +half-open +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +here +500 ms "
+            lines[2], r"^lte0 +half-open +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +this host +500 ms "
         )
-        self.assertRegex(lines[3], r"^eth1 +tunnelled .* there +2 h +61 s +9 +1099511627776$")
+        self.assertRegex(lines[3], r"^eth1 +tunnelled .* peer +2 h +61 s +9 +1099511627776$")
         self.assertRegex(lines[4], r"^#99 ")
         self.assertRegex(
-            lines[5], r"^plain0 +plain +192.0.2.3:40002 +198.51.100.8:443 +here +90 ms +90 ms +1 +0$"
+            lines[5], r"^plain0 +plain +192.0.2.3:40002 +198.51.100.8:443 +this host +90 ms +90 ms +1 +0$"
         )
         flows = self.json("flows", "eth1")["flows"]
         self.assertEqual(len(flows), 1)
         self.assertEqual(flows[0]["remote_port"], 50000)
         self.assertEqual(flows[0]["opened_here"], False)
-        self.assertEqual(self.ctl("flows", "wlan0")[0], "No connection is in a tunnel.\n")
+        self.assertEqual(self.ctl("flows", "wlan0")[0], "No connections are tunnelled.\n")
         self.assertEqual(self.json("flows", "wlan0"), {"flows": [], "destinations": []})
         self.error("flows", "ghost", status=4)
 
     def test_destinations(self):
         lines = self.ctl("flows")[0].splitlines()[6:]
         self.assertEqual(lines[0], "")
-        self.assertRegex(lines[1], r"^LINK +DESTINATION +VERDICT$")
+        self.assertRegex(lines[1], r"^LINK +DESTINATION +STATE$")
         self.assertRegex(lines[2], r"^blocked0 +198.51.100.7:443 +UDP blocked, plain TCP for 9 min$")
         self.assertRegex(
             lines[3], r"^blocked0 +\[2001:db8::7\]:8443 +MPTCP stripped, tunnelled for 58 min$"
         )
         self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP blocked, plain TCP for 119 s$")
-        # A verdict of a later version, and a link that has just gone.
+        # A state of a later version, and a link that has just gone.
         self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +throttled, 7 s$")
         self.assertRegex(lines[6], r"^#98 +198.51.100.7:443 +UDP blocked, plain TCP for 1 s$")
         self.assertEqual(len(lines), 7)
 
         lines = self.ctl("flows", "demand0")[0].splitlines()
-        self.assertEqual(lines[:2], ["No connection is in a tunnel.", ""])
+        self.assertEqual(lines[:2], ["No connections are tunnelled.", ""])
         self.assertEqual(len(lines), 4)
         self.assertEqual(
             self.json("flows", "demand0"),
@@ -546,13 +548,13 @@ class Changing(CtlTest):
 
     def test_all(self):
         self.calls()
-        self.assertEqual(self.ctl("deactivate", "--all")[0], "The tunnels of 2 links were taken off.\n")
+        self.assertEqual(self.ctl("deactivate", "--all")[0], "The tunnels of 2 links were detached.\n")
         self.assertEqual(self.calls(), ["DeactivateAll"])
         self.assertEqual(self.json("deactivate", "--all"), {"deactivated": 2})
 
     def test_reload(self):
         self.calls()
-        self.assertIn("All profiles were read anew", self.ctl("reload")[0])
+        self.assertIn("All profiles were read again", self.ctl("reload")[0])
         self.assertEqual(self.calls()[0], "Reload")
         self.assertEqual(len(self.json("reload")["links"]), 8)
 

@@ -65,7 +65,7 @@ def test_blocked():
         assert_one(lab, "blocked", BLOCKED_SECONDS)
         text = lab.client.output("underpassctl", "explain", "c0")
         assert f"{address('s0')}:{PORT}  UDP blocked, plain TCP for 9 min" in text, text
-        assert "UDP gets no answer from 1 destination of c0" in text.splitlines()[-1], text
+        assert "1 destination of c0 does not answer over UDP" in text.splitlines()[-1], text
         set_fallback(lab, "no")
         assert destinations(lab) == []
         set_fallback(lab, "yes")
@@ -84,7 +84,7 @@ def test_stripped():
         client.transfer("upload", "whole", size=1000)
         assert destinations(lab) == []
         text = lab.client.output("underpassctl", "explain", "c0")
-        assert "Nothing: MPTCP options have got through on c0" in text.splitlines()[-1], text
+        assert "Nothing: MPTCP options have passed on c0" in text.splitlines()[-1], text
         lab.strip_mptcp(True)
         client.connect("stripped")
         client.transfer("upload", "stripped", size=1000)
