@@ -146,7 +146,7 @@ int ctl_error_print(const Ctl *ctl, const GError *error) {
                 g_autoptr(JsonBuilder) builder = json_builder_new();
                 json_builder_begin_object(builder);
                 json_member_string(builder, "error", error->message);
-                json_member_number(builder, "code", (uint64_t) code);
+                json_member_number(builder, "exit_status", (uint64_t) code);
                 json_builder_end_object(builder);
 
                 g_autofree char *line = json_line(builder);

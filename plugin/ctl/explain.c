@@ -297,7 +297,7 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         }
         json_builder_end_array(builder);
 
-        json_member_string(builder, "next", advice);
+        json_member_string(builder, "advice", advice);
         json_builder_end_object(builder);
 
         json_print(builder);

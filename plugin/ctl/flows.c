@@ -93,8 +93,8 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
         json_member_boolean(builder, "opened_here", flow->opened_here);
         json_member_number(builder, "age_ms", flow->age_ms);
         json_member_number(builder, "idle_ms", flow->idle_ms);
-        json_member_number(builder, "sent", flow->sent);
-        json_member_number(builder, "received", flow->received);
+        json_member_number(builder, "packets_sent", flow->sent);
+        json_member_number(builder, "packets_received", flow->received);
         json_builder_end_object(builder);
 }
 

@@ -44,11 +44,11 @@ static void add_object(JsonBuilder *builder, const Key *key) {
         json_member_string(builder, "key", key->name);
         json_member_string(builder, "user_data_key", name);
         json_member_string(builder, "file_key", key->section_name);
-        json_member_string(builder, "signature", key_signature(key));
+        json_member_string(builder, "dbus_signature", key_signature(key));
         json_member_string(builder, "default", key->default_text);
-        json_member_string(builder, "range", _(key->range_text));
+        json_member_string(builder, "allowed", _(key->range_text));
         json_member_string(builder, "help", _(key->help));
-        json_builder_set_member_name(builder, "words");
+        json_builder_set_member_name(builder, "keywords");
         json_builder_begin_array(builder);
         for (size_t number = 0; key_word(key, number); number++)
                 json_builder_add_string_value(builder, key_word(key, number));

@@ -86,7 +86,7 @@ static bool deactivate_all(Ctl *ctl, GError **error) {
         if (ctl->json) {
                 g_autoptr(JsonBuilder) builder = json_builder_new();
                 json_builder_begin_object(builder);
-                json_member_number(builder, "deactivated", count);
+                json_member_number(builder, "deactivated_links", count);
                 json_builder_end_object(builder);
                 json_print(builder);
         } else {

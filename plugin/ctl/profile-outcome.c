@@ -18,7 +18,7 @@ void profile_outcome_done(ProfileOutcome *outcome) {
 static void add_edits(JsonBuilder *builder, GHashTable *edits) {
         g_autoptr(GList) names = user_data_names(edits);
 
-        json_builder_set_member_name(builder, "changed");
+        json_builder_set_member_name(builder, "requested");
         json_builder_begin_object(builder);
         for (GList *name = names; name; name = name->next) {
                 const char *value = g_hash_table_lookup(edits, name->data);
@@ -43,7 +43,7 @@ static void print_json(const ProfileOutcome *outcome, const ProfileView *view) {
         add_edits(builder, outcome->edits);
         json_member_strings(builder, "warnings", outcome->warnings);
         json_member_strings(builder, "reapplied", outcome->reapplied);
-        json_member_strings(builder, "next", outcome->commands);
+        json_member_strings(builder, "next_commands", outcome->commands);
         json_builder_end_object(builder);
         json_print(builder);
 }

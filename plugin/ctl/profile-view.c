@@ -117,10 +117,10 @@ void profile_view_add_json(JsonBuilder *builder, const ProfileView *view) {
         json_builder_begin_object(builder);
         json_member_string(builder, "id", view->id);
         json_member_string(builder, "uuid", view->uuid);
-        json_member_string(builder, "path", view->path);
+        json_member_string(builder, "dbus_path", view->path);
         json_member_string(builder, "file", view->file);
         json_member_boolean(builder, "unsaved", view->unsaved);
-        json_member_strings(builder, "devices", view->interfaces);
+        json_member_strings(builder, "interfaces", view->interfaces);
         json_member_number(builder, "mptcp_flags", view->mptcp_flags);
         json_member_string(builder, "mptcp_flags_text", flags);
 
@@ -138,7 +138,7 @@ void profile_view_add_json(JsonBuilder *builder, const ProfileView *view) {
                 json_member_string(builder, user_data_key(name->data),
                                    g_hash_table_lookup(view->data, name->data));
         json_builder_end_object(builder);
-        json_member_strings(builder, "problems", errors);
+        json_member_strings(builder, "errors", errors);
         json_builder_end_object(builder);
 }
 

@@ -8,6 +8,7 @@ Usage: test-ctl-profile.py UNDERPASSCTL      as root; skipped otherwise
 import json
 import os
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -114,10 +115,18 @@ class ProfileTest(unittest.TestCase):
         self.assertRegex(out, r"mptcp-only +yes +default")
         self.assertIn("nothing was changed", self.ctl("set", "LTE", "tunnel=yes")[0])
         self.assertEqual(
-            self.json("unset", "LTE", "tunnel", "remote-ports")["changed"],
+            self.json("unset", "LTE", "tunnel", "remote-ports")["requested"],
             {"tunnel": None, "remote-ports": None},
         )
         self.assertNotIn("[user]", self.content("LTE"))
+
+    def test_members_are_in_the_manual(self):
+        self.add("manual")
+        manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
+        documented = set(re.findall(r"``(\w+)``", manual.partition("\nprofile show\n")[2].partition("\nerrors\n")[0]))
+        changed = self.json("set", "manual", "mss=1000")
+        self.assertEqual(set(changed) | set(changed["profile"]), documented - {"null"})
+        self.assertEqual(set(self.json("show", "manual")), {"profile", "warnings"})
 
     def test_survives_restart_of_networkmanager(self):
         self.add("stays")
@@ -189,12 +198,12 @@ class ProfileTest(unittest.TestCase):
         self.add("broken")
         self.host.set_user_data("broken", tunel="yes", mss="0", mtu="1")
         shown = self.json("show", "broken")["profile"]
-        self.assertEqual(len(shown["problems"]), 3)
+        self.assertEqual(len(shown["errors"]), 3)
         self.assertIn("error: ", self.ctl("show", "broken")[0])
         self.ctl("set", "broken", "mptcp-only=no", status=5)
         self.assertIn("warning: ", self.ctl("unset", "broken", "tunel")[0])
         self.ctl("set", "broken", "mss=1000", "mtu=1400")
-        self.assertEqual(self.json("show", "broken")["profile"]["problems"], [])
+        self.assertEqual(self.json("show", "broken")["profile"]["errors"], [])
 
     def test_ways_to_name_a_profile(self):
         uuid = self.add("id")
@@ -206,8 +215,8 @@ class ProfileTest(unittest.TestCase):
             ["id", "id"],
             ["uuid", uuid],
             [uuid],
-            ["path", shown["path"]],
-            [shown["path"]],
+            ["path", shown["dbus_path"]],
+            [shown["dbus_path"]],
             ["filename", shown["file"]],
             [shown["file"]],
             [name],
@@ -231,13 +240,13 @@ class ProfileTest(unittest.TestCase):
             _, err = self.ctl(*arguments, status=4)
             for uuid in uuids:
                 self.assertIn(uuid, err)
-        self.assertEqual(self.json("set", uuids[0], "mss=1000")["next"], [f"nmcli connection up {uuids[0]}"])
+        self.assertEqual(self.json("set", uuids[0], "mss=1000")["next_commands"], [f"nmcli connection up {uuids[0]}"])
 
     def test_endpoint_of_both(self):
         self.add("my endpoint")
         document = self.json("set", "my endpoint", "tunnel=yes", "local-ports=443", "mptcp-endpoint=subflow")
         command = "nmcli connection modify 'my endpoint' connection.mptcp-flags disabled"
-        self.assertEqual(document["next"], [command, "nmcli connection up 'my endpoint'"])
+        self.assertEqual(document["next_commands"], [command, "nmcli connection up 'my endpoint'"])
         self.assertIn(command, document["warnings"][0])
         self.assertIn(command, self.ctl("show", "my endpoint")[0])
         self.host.run("sh", "-c", command)
@@ -266,11 +275,11 @@ class ProfileTest(unittest.TestCase):
         self.add("live", "802-3-ethernet.mtu", "1400")
         self.host.up("live")
         shown = self.json("show", "live")["profile"]
-        self.assertEqual((shown["devices"], shown["mtu"]["802-3-ethernet.mtu"]), (["up0"], "1400"))
+        self.assertEqual((shown["interfaces"], shown["mtu"]["802-3-ethernet.mtu"]), (["up0"], "1400"))
         self.ctl("set", "live", "tunnel=yes", "remote-ports=4431")
         self.assertNotIn("4431", self.applied())
         document = self.json("set", "live", "remote-ports=4432", "--reapply")
-        self.assertEqual((document["reapplied"], document["next"]), (["up0"], []))
+        self.assertEqual((document["reapplied"], document["next_commands"]), (["up0"], []))
         self.assertIn('"underpass.remote-ports" "4432"', self.applied())
         self.assertIn("192.0.2.2/24", self.host.output("ip", "-4", "address", "show", "dev", "up0"))
         self.assertIn("reapplied to up0", self.ctl("set", "live", "remote-ports=4432", "--reapply")[0])
@@ -284,7 +293,7 @@ class ProfileTest(unittest.TestCase):
     def test_reapply_of_an_inactive_profile(self):
         self.add("idle")
         document = self.json("set", "idle", "mss=1000", "--reapply")
-        self.assertEqual((document["reapplied"], document["next"]), ([], ["nmcli connection up idle"]))
+        self.assertEqual((document["reapplied"], document["next_commands"]), ([], ["nmcli connection up idle"]))
 
     def test_profile_in_memory_stays_there(self):
         self.add("fleeting", save="no")
