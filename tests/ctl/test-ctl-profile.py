@@ -233,6 +233,23 @@ class ProfileTest(unittest.TestCase):
         self.ctl("show", "id", "id", "id", status=2)
         self.ctl("show", uuid, "more", status=2)
 
+    def test_completion_of_selectors(self):
+        uuid = self.add("completed")
+        shown = self.json("show", "completed")["profile"]
+        script = (
+            f"source {HERE.parents[1]}/data/underpassctl.bash-completion; "
+            'COMP_WORDS=(underpassctl profile show "$1" ""); COMP_CWORD=4; _underpassctl; printf "%s\n" "${COMPREPLY[@]}"'
+        )
+        for selector, value in [
+            ("id", "completed"),
+            ("uuid", uuid),
+            ("path", shown["dbus_path"]),
+            ("filename", shown["file"]),
+        ]:
+            with self.subTest(selector):
+                offered = self.host.output("bash", "--norc", "-uc", script, "bash", selector)
+                self.assertIn(value, offered.splitlines())
+
     def test_ambiguous_name(self):
         uuids = [self.add("twin"), self.add("twin")]
         self.assertNotEqual(*uuids)

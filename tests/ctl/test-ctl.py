@@ -224,21 +224,37 @@ class CommandLine(CtlTest):
 
 
 class Completion(CtlTest):
-    """data/underpassctl.bash-completion, with an nmcli that knows two profiles."""
+    """data/underpassctl.bash-completion, with an nmcli that knows two profiles and links of its own."""
 
+    LINKS = ["eth0", "underpass0", "wlan0"]
+    NO_LINKS = ["lo"] + [f"underpass-{end}" for end in ("tx", "rx", "br", "nk", "np", "v7", "v12")]
     service = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         (cls.folder / "underpassctl").symlink_to(cls.program)
-        (cls.folder / "nmcli").write_text("#!/bin/sh\nprintf '%s\\n' LTE 'My home'\n")
+        (cls.folder / "nmcli").write_text(
+            "#!/bin/sh\n"
+            'case "$*" in\n'
+            "'-e no -g name connection show') printf '%s\\n' LTE 'My home' ;;\n"
+            "'-e no -g uuid connection show') printf '%s\\n' 6f0c0001-aa 11110002-bb ;;\n"
+            "'-e no -g dbus-path connection show') echo /org/freedesktop/NetworkManager/Settings/1 ;;\n"
+            "'-e no -g filename connection show') echo /etc/NetworkManager/system-connections/LTE.nmconnection ;;\n"
+            "esac\n"
+        )
         (cls.folder / "nmcli").chmod(0o755)
+        for name in cls.LINKS + cls.NO_LINKS:
+            (cls.folder / "net" / name).mkdir(parents=True)
+        (cls.folder / "net/bonding_masters").touch()
+        completion = (HERE.parents[1] / "data/underpassctl.bash-completion").read_text(encoding="utf-8")
+        assert completion.count("/sys/class/net/") == 1
+        (cls.folder / "completion").write_text(completion.replace("/sys/class/net", f"{cls.folder}/net"))
 
     def complete(self, *words):
         """What bash would offer for the last word."""
         script = (
-            f"source {HERE.parents[1]}/data/underpassctl.bash-completion; compopt() {{ :; }}; "
+            f"source {self.folder}/completion; compopt() {{ :; }}; "
             'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _underpassctl; printf "%s\n" "${COMPREPLY[@]}"'
         )
         result = subprocess.run(
@@ -257,6 +273,14 @@ class Completion(CtlTest):
             (["profile", "show", ""], ["LTE", "My\\ home"]),
             (["profile", "show", "id", "L"], ["LTE"]),
             (["profile", "set", "My\\ h"], ["My\\ home"]),
+            (["profile", "show", "uuid", ""], ["11110002-bb", "6f0c0001-aa"]),
+            (["profile", "set", "uuid", "6"], ["6f0c0001-aa"]),
+            (["profile", "unset", "--reapply", "uuid", "1"], ["11110002-bb"]),
+            (["profile", "set", "path", ""], ["/org/freedesktop/NetworkManager/Settings/1"]),
+            (["profile", "set", "filename", "/etc"], ["/etc/NetworkManager/system-connections/LTE.nmconnection"]),
+            (["profile", "set", "uuid", "6f0c0001-aa", "fall"], ["fallback=", "fallback-after="]),
+            (["profile", "set", "uuid", "6f0c0001-aa", "keepalive", "="], ["no"]),
+            (["profile", "show", "uuid", "6f0c0001-aa", ""], [""]),
             (["profile", "set", "--reapply", "LTE", "mp"], ["mptcp-only=", "mptcp-endpoint="]),
             (["profile", "set", "LTE", "mss", "=", "1"], [""]),
             (["profile", "set", "LTE", "mss", "="], ["auto"]),
@@ -283,13 +307,9 @@ class Completion(CtlTest):
                 self.assertEqual(self.complete(*words), offered)
 
     def test_interfaces(self):
-        here = sorted(
-            name
-            for name in os.listdir("/sys/class/net")
-            if name not in ("lo", "underpass-tx", "underpass-rx") and os.path.isdir(f"/sys/class/net/{name}")
-        )
         for verb in ["status", "explain", "flows", "activate", "deactivate"]:
-            self.assertEqual(sorted(self.complete(verb, "")), here or [""])
+            self.assertEqual(sorted(self.complete(verb, "")), self.LINKS)
+        self.assertEqual(self.complete("explain", "underpass-"), [""])
         self.assertEqual(self.complete("explain", "eth7", ""), [""])
 
     def test_every_verb_is_offered(self):
