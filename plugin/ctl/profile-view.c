@@ -23,14 +23,19 @@ void profile_view_free(ProfileView *view) {
         g_free(view);
 }
 
-char *profile_view_argument(const ProfileView *view) {
-        const char *name = view->id_unique && view->id[0] && view->id[0] != '-' ? view->id : view->uuid;
-        bool plain = true;
+static char *quote_for_shell(const char *word) {
+        bool plain = word[0];
 
-        for (const char *p = name; *p; p++)
+        for (const char *p = word; *p; p++)
                 plain = plain && (g_ascii_isalnum(*p) || strchr("_-.:", *p));
 
-        return plain ? g_strdup(name) : g_shell_quote(name);
+        return plain ? g_strdup(word) : g_shell_quote(word);
+}
+
+char *profile_view_argument(const ProfileView *view) {
+        bool by_id = view->id_unique && view->id[0] && view->id[0] != '-';
+
+        return quote_for_shell(by_id ? view->id : view->uuid);
 }
 
 static const char *effective_value(const ProfileView *view, const Key *key) {
@@ -60,12 +65,15 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
                 text_append(commands, g_steal_pointer(&command));
         }
 
-        if (view->unsaved)
+        if (view->unsaved) {
+                g_autofree char *id = quote_for_shell(view->id);
+
                 text_append(warnings,
                             g_strdup_printf(_("The profile “%s” exists in memory only, so changes are lost "
                                               "when NetworkManager restarts. Save it with `nmcli connection "
                                               "modify %s connection.id %s`."),
-                                            view->id, profile, profile));
+                                            view->id, profile, id));
+        }
 }
 
 static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), NULL };

@@ -324,6 +324,13 @@ class ProfileTest(unittest.TestCase):
         shown = self.json("show", "fleeting")["profile"]
         self.assertEqual((shown["unsaved"], shown["settings"]), (False, {"mss": "1000"}))
 
+    def test_saving_keeps_a_name_that_is_not_unique(self):
+        uuid, _ = self.add("my twin", save="no"), self.add("my twin", save="no")
+        warning = self.json("set", uuid, "mss=1000")["warnings"][0]
+        self.host.run("sh", "-c", warning.split("`")[1])
+        shown = self.json("show", uuid)["profile"]
+        self.assertEqual((shown["id"], shown["unsaved"]), ("my twin", False))
+
     def test_profile_of_others_is_refused(self):
         self.host.run("ip", "link", "add", "ext0", "type", "bridge")
         self.addCleanup(lambda: self.host.run("ip", "link", "delete", "ext0"))
