@@ -30,14 +30,14 @@ enum {
 enum { ARGUMENTS_ANY = G_MAXUINT };
 
 typedef struct Verb {
-        const char *name; /* one word or two */
+        const char *name;    /* one word or two */
         const char *arguments;
-        const char *help; /* for the list of verbs */
-        unsigned options;
+        const char *help;    /* for the list of verbs */
+        const char *details; /* for --help of the verb, after help; or NULL */
+        unsigned options;    /* OPTION_* */
         unsigned arguments_min;
         unsigned arguments_max;
         bool (*run)(Ctl *ctl, char **arguments, GError **error);
-        const char *details; /* for --help of the verb, after help; or NULL */
 } Verb;
 
 static const char profile_details[] =
@@ -45,32 +45,88 @@ static const char profile_details[] =
            "SELECTOR id, uuid, path or filename before it.");
 
 static const Verb verbs[] = {
-        { "status", N_("[INTERFACE...]"),
-          N_("Show links that have a tunnel, with their warnings and errors"), OPTION_ALL, 0, ARGUMENTS_ANY,
-          ctl_status },
-        { "explain", N_("INTERFACE"),
-          N_("Explain the state of one link and suggest what to do next"), 0, 1, 1,
-          ctl_explain },
-        { "flows", N_("[INTERFACE]"),
-          N_("List tunnelled connections and remembered destinations"), 0, 0, 1,
-          ctl_flows },
-        { "keys", N_("[KEY]"), N_("List the keys of a profile: allowed values, default, meaning"),
-          OPTION_NAMES | OPTION_VALUES, 0, 1, ctl_keys },
-        { "activate", N_("INTERFACE..."), N_("Read the profile again and attach the tunnel to the "
-                                             "link"), 0, 1,
-          ARGUMENTS_ANY, ctl_activate },
-        { "deactivate", N_("INTERFACE...|--all"),
-          N_("Detach the tunnel until the link is activated again"), OPTION_ALL, 0, ARGUMENTS_ANY,
-          ctl_deactivate },
-        { "reload", "", N_("Read all profiles again and update every link"), 0, 0, 0, ctl_reload },
-        { "profile show", N_("[SELECTOR] PROFILE"),
-          N_("Show the keys of a NetworkManager profile"), 0, 1, 2, ctl_profile_show, profile_details },
-        { "profile set", N_("[SELECTOR] PROFILE KEY=VALUE..."),
-          N_("Set keys of a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY, ctl_profile_set,
-          profile_details },
-        { "profile unset", N_("[SELECTOR] PROFILE KEY..."),
-          N_("Remove keys from a NetworkManager profile"), OPTION_REAPPLY, 2, ARGUMENTS_ANY,
-          ctl_profile_unset, profile_details },
+        {
+                .name = "status",
+                .arguments = N_("[INTERFACE...]"),
+                .help = N_("Show links that have a tunnel, with their warnings and errors"),
+                .options = OPTION_ALL,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_status,
+        },
+        {
+                .name = "explain",
+                .arguments = N_("INTERFACE"),
+                .help = N_("Explain the state of one link and suggest what to do next"),
+                .arguments_min = 1,
+                .arguments_max = 1,
+                .run = ctl_explain,
+        },
+        {
+                .name = "flows",
+                .arguments = N_("[INTERFACE]"),
+                .help = N_("List tunnelled connections and remembered destinations"),
+                .arguments_max = 1,
+                .run = ctl_flows,
+        },
+        {
+                .name = "keys",
+                .arguments = N_("[KEY]"),
+                .help = N_("List the keys of a profile: allowed values, default, meaning"),
+                .options = OPTION_NAMES | OPTION_VALUES,
+                .arguments_max = 1,
+                .run = ctl_keys,
+        },
+        {
+                .name = "activate",
+                .arguments = N_("INTERFACE..."),
+                .help = N_("Read the profile again and attach the tunnel to the link"),
+                .arguments_min = 1,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_activate,
+        },
+        {
+                .name = "deactivate",
+                .arguments = N_("INTERFACE...|--all"),
+                .help = N_("Detach the tunnel until the link is activated again"),
+                .options = OPTION_ALL,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_deactivate,
+        },
+        {
+                .name = "reload",
+                .arguments = "",
+                .help = N_("Read all profiles again and update every link"),
+                .run = ctl_reload,
+        },
+        {
+                .name = "profile show",
+                .arguments = N_("[SELECTOR] PROFILE"),
+                .help = N_("Show the keys of a NetworkManager profile"),
+                .details = profile_details,
+                .arguments_min = 1,
+                .arguments_max = 2,
+                .run = ctl_profile_show,
+        },
+        {
+                .name = "profile set",
+                .arguments = N_("[SELECTOR] PROFILE KEY=VALUE..."),
+                .help = N_("Set keys of a NetworkManager profile"),
+                .details = profile_details,
+                .options = OPTION_REAPPLY,
+                .arguments_min = 2,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_profile_set,
+        },
+        {
+                .name = "profile unset",
+                .arguments = N_("[SELECTOR] PROFILE KEY..."),
+                .help = N_("Remove keys from a NetworkManager profile"),
+                .details = profile_details,
+                .options = OPTION_REAPPLY,
+                .arguments_min = 2,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_profile_unset,
+        },
 };
 
 static const char *const exit_texts[] = {
@@ -143,7 +199,7 @@ static char *exit_code_list(void) {
         return g_string_free(text, FALSE);
 }
 
-/* The context has everything that --help prints. prefix: first word of verbs of two words, or NULL. */
+/* All that --help prints. prefix: the first word of verbs of two words, or NULL. */
 static GOptionContext *option_context(Ctl *ctl, const Verb *verb, const char *prefix) {
         g_autofree char *usage = verb ? g_strdup_printf("%s %s", verb->name,
                                                         verb->arguments[0] ? _(verb->arguments) : "")
@@ -168,7 +224,7 @@ static GOptionContext *option_context(Ctl *ctl, const Verb *verb, const char *pr
         return context;
 }
 
-/* The verb that the first one or two words name; *words is how many. NULL: none. */
+/* The verb that the first one or two words name, or NULL; *ret_words is how many. */
 static const Verb *verb_find(const char *first, const char *second, unsigned *ret_words) {
         g_autofree char *both = g_strdup_printf("%s %s", first, second ?: "");
 
@@ -184,7 +240,7 @@ static const Verb *verb_find(const char *first, const char *second, unsigned *re
         return NULL;
 }
 
-/* The first word itself when there are verbs of two words that begin with it. */
+/* The first word when it begins verbs of two words, or NULL. */
 static const char *verb_prefix(const char *first) {
         g_autofree char *prefix = g_strdup_printf("%s ", first);
 
@@ -245,7 +301,7 @@ static bool run(Ctl *ctl, char ***arguments, GError **error) {
                                       : verb_find("status", NULL, &words);
         const char *prefix = verb || !leading[0] ? NULL : verb_prefix(leading[0]);
 
-        /* --help without a verb is help for all of them, though the verb would be "status". */
+        /* Without a verb, --help is about all verbs and not about "status", which is the default. */
         g_autoptr(GOptionContext) context = option_context(ctl, leading[0] ? verb : NULL, prefix);
         if (!leading[0])
                 words = 0;

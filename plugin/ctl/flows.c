@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * "underpassctl flows": the connections that the tunnels remember, and what they know of destinations.
- */
+/* "underpassctl flows": remembered connections and destinations. */
 
 #include "base/i18n.h"
 #include "base/util.h"
@@ -37,7 +35,7 @@ static void flow_read(GVariant *flows, size_t row, Flow *ret) {
                             &ret->idle_ms, &ret->sent, &ret->received);
 }
 
-/* Name of the link with this index as the service knows it; "" when it is gone. */
+/* The name of the link with this index; "" when it no longer exists. */
 static const char *name_of_link(GVariant *links, guint32 ifindex) {
         for (size_t i = 0; i < g_variant_n_children(links); i++) {
                 guint32 index;
@@ -101,7 +99,7 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
 /* What is printed row by row: a table, or a member of the JSON document. */
 typedef struct Output {
         GVariant *links;
-        const char *only; /* name of the one link that is asked for, or NULL */
+        const char *only; /* shows this link only; NULL: all */
         Table *table;
         JsonBuilder *builder;
         size_t rows;

@@ -64,7 +64,7 @@ typedef struct Member {
         const char *property;
         const char *type;
         const char *name;
-        const char *columns[5]; /* of a(…): one object a row */
+        const char *columns[5]; /* of a(…): one object per row */
 } Member;
 
 static const Member link_members[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Tells how a change of a profile went. */
+/* Prints the outcome of a change of a profile. */
 
 #include "base/i18n.h"
 #include "ctl/json.h"

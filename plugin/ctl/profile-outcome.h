@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* How a change of a NetworkManager profile went, and how that is told. */
+/* The outcome of a change of a NetworkManager profile. */
 
 #include "ctl/profile-view.h"
 

@@ -43,7 +43,7 @@ static NMClient *client_open(GError **error) {
         return g_steal_pointer(&client);
 }
 
-/* How PROFILE is meant, as nmcli spells it. */
+/* How the command line names a profile, in the words of nmcli. */
 typedef enum Selector {
         SELECT_ID,
         SELECT_UUID,
@@ -53,8 +53,11 @@ typedef enum Selector {
         SELECT_ANY = _SELECTOR_MAX,
 } Selector;
 
-/* Takes the words that name the profile off the arguments; others: how many must be left at least. */
-static const char *take_selector(char ***arguments, unsigned others, Selector *ret_selector) {
+/*
+ * Takes the words that name the profile from the arguments; returns the name. others: how many arguments
+ * must be left at least.
+ */
+static const char *take_profile_name(char ***arguments, unsigned others, Selector *ret_selector) {
         static const char *const names[] = {
                 [SELECT_ID] = "id",
                 [SELECT_UUID] = "uuid",
@@ -77,7 +80,7 @@ static const char *take_selector(char ***arguments, unsigned others, Selector *r
         return *(*arguments)++;
 }
 
-static bool matches_one(NMRemoteConnection *remote, Selector selector, const char *text) {
+static bool matches_selector(NMRemoteConnection *remote, Selector selector, const char *text) {
         const char *file = nm_remote_connection_get_filename(remote);
 
         switch (selector) {
@@ -103,12 +106,12 @@ static bool matches_one(NMRemoteConnection *remote, Selector selector, const cha
         return false;
 }
 
-static bool matches_any(NMRemoteConnection *remote, Selector selector, const char *text) {
+static bool matches(NMRemoteConnection *remote, Selector selector, const char *text) {
         if (selector != SELECT_ANY)
-                return matches_one(remote, selector, text);
+                return matches_selector(remote, selector, text);
 
         for (int one = 0; one < _SELECTOR_MAX; one++)
-                if (matches_one(remote, (Selector) one, text))
+                if (matches_selector(remote, (Selector) one, text))
                         return true;
         return false;
 }
@@ -122,7 +125,7 @@ static NMRemoteConnection *find_profile(NMClient *client, const char *text, Sele
 
         for (guint i = 0; i < all->len; i++) {
                 NMRemoteConnection *remote = g_ptr_array_index(all, i);
-                if (!matches_any(remote, selector, text))
+                if (!matches(remote, selector, text))
                         continue;
 
                 found = remote;
@@ -230,7 +233,7 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         view->id_unique = true;
         for (guint i = 0; i < all->len; i++)
                 if (g_ptr_array_index(all, i) != remote &&
-                    matches_any(g_ptr_array_index(all, i), SELECT_ID, view->id))
+                    matches(g_ptr_array_index(all, i), SELECT_ID, view->id))
                         view->id_unique = false;
 
         view->interfaces = g_new0(char *, devices->len + 1);
@@ -246,7 +249,7 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         Selector selector;
-        const char *name = take_selector(&arguments, 0, &selector);
+        const char *name = take_profile_name(&arguments, 0, &selector);
         if (arguments[0]) {
                 ctl_error_add(error, CTL_USAGE,
                               _("Specify one profile, optionally preceded by id, uuid, path or filename."));
@@ -262,7 +265,7 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
         return true;
 }
 
-/* One request under way; the main loop runs until it is answered. */
+/* One request; the main loop runs until it is answered. */
 typedef struct Request {
         GMainLoop *loop;
         GError *error;
@@ -434,7 +437,7 @@ static bool reapply_profile(NMClient *client, NMRemoteConnection *remote, const 
         return good;
 }
 
-/* From the checked edits to the outcome. */
+/* Writes edits that were checked, reads them back, reapplies the profile, and prints the outcome. */
 static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remote, ProfileView *view,
                            ProfileOutcome *outcome, GError **error) {
         g_autoptr(GHashTable) wanted = user_data_apply(view->data, outcome->edits);
@@ -462,7 +465,7 @@ static bool edit_profile(Ctl *ctl, char **arguments, bool unset, GError **error)
                 return false;
 
         Selector selector;
-        const char *name = take_selector(&arguments, 1, &selector);
+        const char *name = take_profile_name(&arguments, 1, &selector);
         NMRemoteConnection *remote = find_profile(client, name, selector, error);
         if (!remote)
                 return false;

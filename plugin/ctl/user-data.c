@@ -132,7 +132,7 @@ bool user_data_changed_by(GHashTable *data, GHashTable *edits) {
 static Profile *profile_new_or_abort(void) {
         Profile *profile;
 
-        /* As GLib does with all other memory of this command. */
+        /* GLib aborts too when memory runs out. */
         if (profile_new(&profile) < 0)
                 g_error("out of memory");
         return profile;
