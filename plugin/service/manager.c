@@ -330,9 +330,12 @@ static int add_events(Manager *manager) {
                             on_rtnl, manager);
         if (r >= 0)
                 r = sd_event_add_defer(manager->event, &manager->reconcile_event, on_reconcile, manager);
+        /* Many changes, one look: all that the kernel tells comes first. Both come before the bus, so
+         * nobody who calls without end keeps the service from its links. */
         if (r >= 0)
-                /* After everything that is waiting to be read: many changes, one look. */
-                r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL + 10);
+                r = sd_event_source_set_priority(manager->rtnl_event, SD_EVENT_PRIORITY_NORMAL - 30);
+        if (r >= 0)
+                r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL - 20);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL,
                                         NULL);
@@ -431,6 +434,8 @@ int manager_start(Manager *manager) {
         int r;
 
         r = sd_event_add_post(manager->event, NULL, on_first_look, manager);
+        if (r >= 0)
+                r = sd_event_set_watchdog(manager->event, true); /* off unless systemd asks for it */
         if (r < 0)
                 return r;
         adopt(manager);
