@@ -17,7 +17,7 @@ import tempfile
 import time
 
 # Hosts and what drives the service in them are those of the lab.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 # pylint: disable=wrong-import-position
 import chart

@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lab"))
+sys.path.insert(0, str(HERE.parent / "lib"))
 
 from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 

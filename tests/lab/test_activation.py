@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The second subflow exists within 3 s of "nmcli connection up", every time: for connections that are older
 than the second link's tunnel, and for endpoints made by NetworkManager as well as by Underpass."""
@@ -91,7 +90,3 @@ def test_auto_waits_for_an_endpoint():
         service.wait_state(lab.client, "c0", service.ACTIVE)
         lab.client.run("ip", "mptcp", "endpoint", "flush")
         service.wait_state(lab.client, "c0", "waiting")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets that nobody asked for, beside a live connection: floods of SYNs with made-up senders, blind RSTs
 and SYNs, and SYNs in UDP form to whatever is not tunnelled."""
@@ -239,7 +238,3 @@ def test_wrapped_syn_reaches_nothing():
         assert counted[0]["flows-accepted"] == 0 and counted[0]["pass-port"] == 16, counted[0]
         assert counted[1]["flows-accepted"] == 4 and counted[1]["pass-port"] == 6, counted[1]
         runner.note("no answer to 22 SYNs in UDP form; to the tunnelled port 4 answers in kind")
-
-
-if __name__ == "__main__":
-    runner.main()

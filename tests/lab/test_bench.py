@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The benchmark works, ends well and can be interrupted. How fast anything was does not matter here."""
 
@@ -11,7 +10,6 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree
 
-import runner
 from host import HERE, wait_until
 
 BENCH = HERE.parent / "benchmark/bench.py"
@@ -108,7 +106,3 @@ def test_interrupted():
                 process.stdout.read()
                 assert process.wait(timeout=60) in (128 + number, -number), process.returncode
             wait_until(lambda where=folder: os.listdir(where) == [], "the scratch folder is gone", 5)
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every tunnelled packet on the wire is UDP with valid checksums and lengths, whatever the network cards
 offload."""
@@ -81,7 +80,3 @@ def test_middlebox_counts_no_tcp():
         assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted
         assert counted["udp-mc0"][1] + counted["udp-mc1"][1] > 60_000_000, counted
         assert min(counted["udp-mc0"][1], counted["udp-mc1"][1]) > 1_000_000, counted
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tunnel comes and goes a hundred times under load: the load does not notice, and nothing stays
 behind."""
@@ -157,7 +156,3 @@ def test_attached_and_detached_100_times():
             f"{TIMES} times in {seconds:.1f} s under {load.done // 1_000_000} MB of plain transfers; "
             f"{again} segments were sent again"
         )
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The way of kernels before 6.6, which have no tcx: filters in a clsact qdisc. The whole of it, next to
 filters of others, and from one attach point to the other."""
@@ -378,7 +377,3 @@ def test_deactivate_after_a_switch():
             use_attach_point(other, lab.client)
             lab.client.run("underpassctl", "deactivate", "--all")
             as_before(lab.client, before, f"after {attach_point}, deactivated with {other}")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tunnel outlives what made it: the service killed or stopped, NetworkManager and the bus restarted."""
 
@@ -158,7 +157,3 @@ def test_bus_restarted():
             service.wait_state(lab.client, "c1", service.ACTIVE)
         lab.client.down("second")
         service.wait_state(lab.client, "c1", "off")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The demonstration works, ends well and can be interrupted at any time."""
 
@@ -7,7 +6,6 @@ import signal
 import subprocess
 import tempfile
 
-import runner
 from host import HERE, wait_until
 
 
@@ -49,7 +47,3 @@ def test_interrupted():
             process.stdout.read()
             assert process.wait(timeout=30) in (128 + number, -number), process.returncode
             wait_until(lambda where=folder: os.listdir(where) == [], "the scratch folder is gone", 5)
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the service says about destinations: those that UDP does not reach, those on whose way MPTCP options get
 lost, for how long that holds, and what the command makes of it."""
@@ -94,7 +93,3 @@ def test_stripped():
         client.connect("tunnelled")
         client.transfer("upload", "tunnelled", size=1000)
         assert not client.info("tunnelled")["fallback"]
-
-
-if __name__ == "__main__":
-    runner.main()

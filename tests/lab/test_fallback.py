@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where UDP does not get through: plain TCP instead, or nothing at all where the profile says so. No flow
 changes its form after its handshake."""
@@ -245,7 +244,3 @@ def test_fallback_of_the_kernel_after_one_lost_syn():
         assert service.counters(lab.server, "s0")["pass-not-mptcp"] == 1
         counted(lab, flows_opened=2, fallback_refused=1, flows_established=0)
         runner.note(f"connected after {seconds:.2f} s")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs of others on the attach points of a tunnelled link: tcx before and after ours, XDP, generic and not. They
 see their packets, stay attached when the tunnel goes, and what they take away from ours can be seen."""
@@ -172,7 +171,3 @@ def test_xdp_of_others():
         client.connect("plain", protocol="tcp", port=PORT)
         client.transfer("echo", "plain", size=1000)
         assert packets(lab.client, pin) > counted
-
-
-if __name__ == "__main__":
-    runner.main()

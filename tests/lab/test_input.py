@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bad input: a user gets a message that names key, value and what is allowed, and the link stays untouched.
 """
@@ -202,7 +201,3 @@ def test_names_of_no_link():
         for name in ("", "nonsense", "a/b", "x" * 300, "c0; reboot", address("c0")):
             result = lab.client.run("underpassctl", "activate", name, check=False)
             assert result.returncode != 0 and result.stderr.strip(), f"{name!r}: {result}"
-
-
-if __name__ == "__main__":
-    runner.main()

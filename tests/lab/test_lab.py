@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab itself, without the project: what the other tests take for granted is shown here."""
 
@@ -73,7 +72,3 @@ def test_nothing_left_behind():
         folder = lab.folder
     assert not folder.exists()
     assert not any(runner.lab_module.pathlib.Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-if __name__ == "__main__":
-    runner.main()

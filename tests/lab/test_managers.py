@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """NetworkManager and systemd-networkd together: on one host, where links go from one to the other, and on
 the two ends of a connection; and links of neither."""
@@ -157,7 +156,3 @@ def test_networkd_client_networkmanager_server():
 def test_networkmanager_client_networkd_server():
     """The reverse."""
     mixed(False)
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Many links at once, and one that goes up and down all the time: each costs the same, and nothing leaks."""
 
@@ -129,7 +128,3 @@ def test_1000_flaps():
         assert after[1:] == before[1:], (before[1:], after[1:])
         assert kilobytes[-1] < kilobytes[0] + ROOM, kilobytes
         runner.note(f"{FLAPS} flaps in {seconds:.1f} s; memory {kilobytes[0]} kB, then {kilobytes[-1]} kB")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A NAT in the middle: it forgets silent UDP mappings after 30 s, and it changes ports whenever it likes."""
 
@@ -102,7 +101,3 @@ def test_nat_changes_the_port_of_one_path():
             f"{SIZE // 1_000_000} MB at {RATE // 1_000_000} MB/s took {result['seconds']:.1f} s; "
             f"new connection after {new['seconds'] * 1000:.0f} ms"
         )
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """systemd-networkd in NetworkManager's place: subflows come as quickly, files and drop-ins count as they do
 for networkd itself, restarts cost no packet, and what is taken down is as it was."""
@@ -344,7 +343,3 @@ def test_dispatcher_hook():
             lab.client.run("env", "IFACE=c0", f"OperationalState={folder}", hook)
         wait_until(lambda: service.pid(lab.client) != 0, "the service runs")
         service.wait_state(lab.client, "c0", service.ACTIVE)
-
-
-if __name__ == "__main__":
-    runner.main()

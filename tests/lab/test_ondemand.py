@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tunnel=on-demand: plain MPTCP as long as it gets through, the tunnel where something takes its options
 away."""
@@ -101,7 +100,3 @@ def test_joins_dropped():
         wait_until(lambda: stripped(lab) == [0, 1], "three SYNs without answer", 5)
         client.close("first")
         connection(lab, client, "second", UPLINKS)
-
-
-if __name__ == "__main__":
-    runner.main()

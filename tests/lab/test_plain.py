@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Connections that are not tunnelled do not notice the tunnel: neither when it comes and goes, nor beside
 it."""
@@ -127,7 +126,3 @@ def test_udp_of_others_on_the_same_port():
         texts.append(bytes([0xC0, 0, 0, 0, 1]) + os.urandom(1195))  # shaped like the first packet of QUIC
         texts.append(bytes([0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]) + os.urandom(12))  # and of STUN
         lab.client.run("/usr/bin/python3", "-c", ask, text="".join(text.hex() + "\n" for text in texts))
-
-
-if __name__ == "__main__":
-    runner.main()

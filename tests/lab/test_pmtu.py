@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A link of 1400 bytes in the middle with nothing configured: path MTU discovery works through the tunnel in
 both directions, for IPv4 and IPv6."""
@@ -111,7 +110,3 @@ def test_path_narrows_in_the_middle_of_a_transfer():
         runner.note(
             f"{3 * SIZE // 1_000_000} MB at {2 * SIZE // 1_000_000} MB/s took {result['seconds']:.1f} s"
         )
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One port of the server serves plain TCP, plain and tunnelled MPTCP, and UDP of all kinds at the same time:
 nginx and a UDP service beside it. nginx runs privately in the server, with a configuration of its own."""
@@ -165,7 +164,3 @@ def test_everything_on_one_port():
         )
         assert counted["flows-accepted"] == counted["flows-established"] == 2 * ROUNDS, counted
         assert not any(value for name, value in counted.items() if name.startswith("drop")), counted
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Devices without link layer header, as wwan and ppp have none: a tun device in each host, set by files in
 /etc/underpass, for no network manager manages them."""
@@ -171,7 +170,3 @@ def test_down_restores():
             wait_until(
                 lambda: not state.difference(then, state.host_state(host)), f"{host.name}: as before", 5
             )
-
-
-if __name__ == "__main__":
-    runner.main()

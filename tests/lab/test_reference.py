@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Interoperability with multipath-tcp/tcp-in-udp, which has the same wire format: its programs on one host
 of the lab, Underpass on the other one, in both roles.
@@ -163,7 +162,3 @@ def test_reference_server_mptcp():
 def test_reference_server_tcp():
     """Client: Underpass; server: reference; plain TCP."""
     reference_server("tcp")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """After "nmcli connection down" or "underpassctl deactivate" the host is as it was before, byte for byte."""
 
@@ -113,7 +112,3 @@ def test_reapply_switches_the_tunnel():
         client.connect("b", address("s0"))
         client.transfer("echo", "b", size=1000)
         assert client.info("b")["fallback"]
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A router with the tunnel on its link to the world, for a host behind it that knows nothing of the tunnel:
 forwarded traffic with masquerade, super-packets included."""
@@ -102,7 +101,3 @@ def test_forwarded_mptcp():
 def test_forwarded_tcp():
     """Plain TCP of the inner host with mptcp-only=no."""
     forwarded("tcp")
-
-
-if __name__ == "__main__":
-    runner.main()

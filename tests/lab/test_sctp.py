@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SCTP over UDP from profiles of NetworkManager: two sysctls for the whole host, two connections that ask.
 The sysctls are files here, for not every kernel has SCTP; tests/systems/test_sctp.py has associations."""
@@ -109,7 +108,3 @@ def test_no_sctp():
             text = " ".join(host.output("underpassctl", *verb).split())
             assert "this kernel has no SCTP over UDP" in text, text
             assert "underpass.sctp-udp-port=9899 in first" in text, text
-
-
-if __name__ == "__main__":
-    runner.main()

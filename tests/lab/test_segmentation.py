@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every kind of segmentation device that the kernel has, and every way to receive: whole transfers, nothing but
 datagrams on the wire, no packet dropped, changed under a running transfer, and nothing left behind."""
@@ -376,7 +375,3 @@ def test_lost_devices_come_back():
             wait_until(lambda: helpers(lab.client) == expected, f"{device} is back")
             lab.client.run("underpassctl", "reload")
             transfers(lab, client, 4, device)
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service as others meet it: how quick, how small, who may do what, with hooks and without."""
 
@@ -123,7 +122,3 @@ def test_segment_is_hidden_from_networkmanager():
         there = [name for name in lab.client.output("ls", "/sys/class/net").split() if "underpass" in name]
         assert sorted(hops) == there and len(there) >= 3, f"{states} {there}"
         assert set(hops.values()) == {"unmanaged"}, states
-
-
-if __name__ == "__main__":
-    runner.main()

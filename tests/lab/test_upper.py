@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tunnel on a device above the one that is plugged in: bridge, macvlan, VLAN, bond. The one below does
 not take part. The middlebox strips MPTCP, so a connection that does not fall back has crossed in UDP."""
@@ -103,7 +102,3 @@ def test_bond():
         lab.client.run("ip", "link", "set", "c0", "down")
         lab.client.run("ip", "link", "set", "c0", "master", UPPER)
         works(lab)
-
-
-if __name__ == "__main__":
-    runner.main()

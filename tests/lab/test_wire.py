@@ -1,10 +1,8 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The judge of captures (wire.py) accepts right packets and finds every fault it promises to find."""
 
 import struct
 
-import runner
 import wire
 
 PORT = 8443
@@ -114,7 +112,3 @@ def frame_with_fragment():
     head = data[14:20] + b"\x20\0" + data[22:24] + b"\0\0" + data[26:34]
     checksum = 0xFFFF - wire.ones_complement(head)
     return data[:14] + head[:10] + struct.pack("!H", checksum) + head[12:] + data[34:]
-
-
-if __name__ == "__main__":
-    runner.main()

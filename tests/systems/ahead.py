@@ -3,7 +3,6 @@
 busy, and most machines have two. May touch: threads, and what guest.py says.
 """
 
-import argparse
 import concurrent.futures
 import threading
 
@@ -14,11 +13,8 @@ WORKERS = 2
 
 
 def selected(prefix, names):
-    """Those of the tests that this run is to tell, as runner.py chooses them."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("-k", default="")
-    pattern = parser.parse_known_args()[0].k
-    return [name for name in names if pattern in f"{prefix}/{name}"]
+    """Those of the tests that this run is to tell, as run_file.py chooses them."""
+    return [name for name in names if runner.Run.pattern in f"{prefix}/{name}"]
 
 
 class Ahead:
@@ -33,6 +29,7 @@ class Ahead:
         self._lock = threading.Lock()
         self._listened = None
         self._pool = None
+        runner.at_end(self.close)
 
     def _run(self, name):
         suite, job = self._jobs[name]
@@ -85,12 +82,9 @@ class Ahead:
             with self._lock:
                 self._listened = None
 
-    def main(self):
-        """Tells the tests of the file that was started, and leaves nothing running."""
-        try:
-            runner.main()
-        finally:
-            if self._pool:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-            for machine in list(self._guests):
-                machine.close()
+    def close(self):
+        """Leaves nothing running."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        for machine in list(self._guests):
+            machine.close()

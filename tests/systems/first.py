@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from peer import IPPROTO_MPTCP, Peer  # noqa: E402
 

@@ -68,7 +68,7 @@ def stage(folder, programs=PROGRAMS, prepare=None):
         subprocess.run(
             command, check=True, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
-    for name in ("lab", "systems"):
+    for name in ("lib", "systems"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TESTS / name, folder / "tests" / name, ignore=ignore)
     if prepare:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs in a guest: the lab of tests/lab without NetworkManager. Links are set up by hand, profiles are
+"""Runs in a guest: the lab of tests/lib/lab.py without NetworkManager. Links are set up by hand, profiles are
 files, the service has CAP_BPF and CAP_NET_ADMIN and nothing more, and MPTCP goes through a middlebox
 that strips its options.
 
@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 # pylint: disable=wrong-import-position
 import path

@@ -18,7 +18,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lab"))
+sys.path.insert(0, str(HERE.parent / "lib"))
 
 # pylint: disable=wrong-import-position
 import inside_mptcp

@@ -12,14 +12,11 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
+
+import host as host_module
+from host import ENVIRONMENT, children, running, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lab"))
-
-import host as host_module  # noqa: E402
-from host import ENVIRONMENT, children, running, wait_until  # noqa: E402
-
 BOOT_SECONDS = 60
 POWEROFF = signal.SIGRTMIN + 4  # what systemd takes as "poweroff"
 
@@ -37,7 +34,7 @@ class Machine(host_module.Host):
     """A machine; prepare it, boot() it, and stop() it in the end. lower: folders of its disk, the topmost first.
     managers: which network managers it has."""
 
-    tools = pathlib.Path("/opt/tests/lab")
+    tools = pathlib.Path("/opt/tests/lib")
 
     def __init__(self, name, folder, lower, managers=("NetworkManager",)):
         super().__init__(name, folder)

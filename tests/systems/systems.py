@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab of tests/lab with whole systems as client and server: see there for how they are connected.
+"""The lab of tests/lib/lab.py with whole systems as client and server: see there for how they are connected.
 
     client  c0 ── mc0 ┐                    ┌ ms0 ── s0  server
             c1 ── mc1 ┴── middlebox ───────┘
@@ -12,15 +12,14 @@ import os
 import pathlib
 import time
 
-import roots
-from machine import Machine
-
 import path
+import roots
 import runner
 import service
 import traffic
 from host import wait_until
-from lab import LINKS, PORT, Lab, address
+from lab import LINKS, PORT, address
+from machine import Machine
 
 # Interface -> (profile of NetworkManager, metric of its routes)
 PROFILES = {"c0": ("first", 100), "c1": ("second", 200), "s0": ("server", 100)}

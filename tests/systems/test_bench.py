@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The benchmark runs in a guest, whose clock counts instructions, with what this machine's kernel may lack.
 """
@@ -7,16 +6,12 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / "lab"))
-
-# pylint: disable=wrong-import-position
 import guest
 import runner
 
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 SECONDS = 900  # a hundred on a machine that has nothing else to do
 OPTIONS = ("--guest", "trixie", "--seconds", "0.05", "-k", "=direct", "-c", "=plain-sum,=underpass")
 
@@ -57,7 +52,3 @@ def test_guest():
     goal = goals["against plain TCP with software checksums, same cable"]
     assert goal["reached"] and goal["by_cpu"], goal
     runner.note(f"{goal['reached']:.2f} of the speed of plain TCP, counted in instructions")
-
-
-if __name__ == "__main__":
-    runner.main()

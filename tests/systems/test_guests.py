@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The data path on the kernels of three Debian releases, in guests: programs load, attach, and carry MPTCP
 through a middlebox that strips its options."""
@@ -6,14 +5,8 @@ through a middlebox that strips its options."""
 import concurrent.futures
 import functools
 import json
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
-
-# pylint: disable=wrong-import-position
 import ahead
-import runner
 
 RESULT = "found: "
 INSIDE = "/project/tests/systems/inside_mptcp.py"
@@ -96,6 +89,3 @@ GUESTS = ahead.Ahead(
 for _kernel in KERNELS:
     for _name in STEPS:
         globals()[f"test_{_kernel}_{_name}"] = functools.partial(tell, _kernel, _name)
-
-if __name__ == "__main__":
-    GUESTS.main()

@@ -1,16 +1,14 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A whole system whose links have two managers, and links that come, go, change names, numbers and network
 namespaces, or lose their carrier for a while."""
 
 import time
 
+import runner
+import service
 import systems
 import traffic
 from host import wait_until
-
-import runner
-import service
 from lab import LINKS, PORT, address
 
 SLEEP = 8  # seconds without carrier: longer than NetworkManager waits for it to come back
@@ -158,7 +156,3 @@ def test_trixie_links_change():
         machine.run("ip", "link", "delete", "plug0")
         wait_until(lambda: not pinned(machine), "nothing is pinned")
         wait_until(lambda: "underpass-" not in machine.output("ip", "link"), "the helper devices go")
-
-
-if __name__ == "__main__":
-    runner.main()

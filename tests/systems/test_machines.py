@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whole systems of three Debian releases, NetworkManager against networkd and the reverse: link up, and a
 tunnelled subflow is there within three seconds, ten times of ten, first thing after boot, after a reboot of
@@ -6,11 +5,10 @@ each."""
 
 import time
 
+import runner
 import systems
 import traffic
 from host import wait_until
-
-import runner
 from lab import PORT, address
 
 TIMES = 10
@@ -112,6 +110,3 @@ def make_tests():
 
 
 make_tests()
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,19 +1,17 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whole systems under a transfer: network manager, bus and service of both ends are restarted and killed, the
 transfer does not notice, and the tunnels are what they were."""
 
 import re
 
+import runner
+import service
 import systems
 import traffic
 from host import wait_until
 from machine import MANAGERS
 from state import assert_same, tunnel_state
 from steady import goes_on, transfer_under_way
-
-import runner
-import service
 
 SERVICE = "underpass.service"
 BUS = "dbus.service"
@@ -128,7 +126,3 @@ def test_trixie():
 def test_sid():
     """Debian unstable."""
     restarts("sid")
-
-
-if __name__ == "__main__":
-    runner.main()

@@ -1,16 +1,10 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """SCTP over UDP, switched by profiles, in guests: kernels of Debian have SCTP, the one of this machine
 may not. The stories are told in inside_sctp.py, where the hosts are.
 """
 
 import functools
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
-
-# pylint: disable=wrong-import-position
 import ahead
 
 INSIDE = "/project/tests/systems/inside_sctp.py"
@@ -57,7 +51,3 @@ def test_newest():
 def test_unit():
     """In the sandbox of its unit, under systemd, the service has the module loaded and sets the ports."""
     assert "the sandboxed service has SCTP loaded and its ports set" in GUESTS.result("unit")
-
-
-if __name__ == "__main__":
-    GUESTS.main()

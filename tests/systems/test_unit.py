@@ -1,14 +1,12 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The unit of the service on whole systems of three Debian releases: how tight its sandbox is and that the
 service works in it, when it starts, and that it loses no call when it leaves."""
 
 import subprocess
 
-import systems
-
 import runner
 import service
+import systems
 from host import wait_until
 
 UNIT = "underpass.service"
@@ -146,7 +144,3 @@ def test_idle_bookworm_trixie_sid():
     finally:
         for lab in labs:
             lab.close()
-
-
-if __name__ == "__main__":
-    runner.main()

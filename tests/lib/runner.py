@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the tests of one file of the lab and prints one line for each: "ok|FAIL|skip  name  seconds".
-
-A test is a function test_* of the file, in the order in which they stand there; it fails by raising an
-exception. After a failure the lines say why, and the end of every log of its lab follows. May touch: nothing
-but standard output.
+"""What a test of tests/lab or tests/systems sees of the run that it is in: a lab that shows its logs, notes, and
+skipping. run_file.py is the program. May touch: nothing but standard output.
 """
 
-import argparse
-import os
-import pathlib
 import signal
 import sys
 import time
@@ -24,11 +18,24 @@ class Skip(Exception):
 
 
 class Run:
-    """Options of this run, and what the current test notes for the case that it fails."""
+    """Options of this run, what the current test notes for the case that it fails, and what is to be ended after the
+    last test."""
 
     keep = False
+    pattern = ""
     notes = []
-    labs = []
+    closers = []
+
+    @classmethod
+    def close(cls):
+        """Calls what at_end() has been given, the last one first."""
+        while cls.closers:
+            cls.closers.pop()()
+
+
+def at_end(function):
+    """Calls function after the last test of this run, however that ends."""
+    Run.closers.append(function)
 
 
 def note(text):
@@ -77,32 +84,3 @@ def run_test(name, function):
         print(f"      | {line}")
     sys.stdout.flush()
     return verdict
-
-
-def main():
-    """Runs the tests of the file that was started; never returns."""
-    file = pathlib.Path(sys.argv[0]).resolve()
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--list", action="store_true", help="print the names of the tests and end")
-    parser.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name contains PATTERN")
-    parser.add_argument("--keep", action="store_true", help="leave the lab of a failed test up until Ctrl-C")
-    options = parser.parse_args()
-    Run.keep = options.keep
-
-    prefix = f"{file.parent.name}/{file.stem.removeprefix('test_')}"
-    tests = {
-        f"{prefix}/{name.removeprefix('test_')}": function
-        for name, function in vars(sys.modules["__main__"]).items()
-        if name.startswith("test_") and callable(function)
-    }
-    tests = {name: function for name, function in tests.items() if options.k in name}
-    if options.list:
-        print(*tests, sep="\n")
-        sys.exit(0)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.umask(0o022)
-    try:
-        verdicts = [run_test(name, function) for name, function in tests.items()]
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(1 if "FAIL" in verdicts else 0)

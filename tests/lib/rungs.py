@@ -3,8 +3,8 @@
 """Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the
 options' help.
 
-Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py beside this one, rung 4 those
-of tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and what
+Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py of tests/lab, rung 4 those of
+tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and what
 tests/systems/roots.py says.
 """
 
@@ -20,7 +20,9 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+LAB = HERE.parent / "lab"
 SYSTEMS = HERE.parent / "systems"
+RUN_FILE = ("/usr/bin/python3", str(HERE / "run_file.py"))
 sys.path.insert(0, str(SYSTEMS))
 
 from roots import RELEASES  # noqa: E402
@@ -153,7 +155,7 @@ def lab_files(folder, pattern):
     """Files of a folder that have tests with a name that contains the pattern, and these names."""
     for file in sorted(folder.glob("test_*.py")):
         names = subprocess.run(
-            ["/usr/bin/python3", str(file), "--list", "-k", pattern],
+            [*RUN_FILE, str(file), "--list", "-k", pattern],
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -165,7 +167,7 @@ def lab_files(folder, pattern):
 
 def run_lab(file, names, options, totals):
     """Runs one file of the lab, shows its lines as they come."""
-    command = ["/usr/bin/python3", str(file), "-k", options.k] + (["--keep"] if options.keep else [])
+    command = [*RUN_FILE, str(file), "-k", options.k] + (["--keep"] if options.keep else [])
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -226,7 +228,7 @@ def run_all(options, totals, scratch):
         2: [test for test in tests if SUITE_BPF in test[0]],
         3: [test for test in tests if SUITE_ROOT in test[0] and SUITE_BPF not in test[0]],
     }
-    folders = {} if options.quick else {3: HERE, 4: SYSTEMS}
+    folders = {} if options.quick else {3: LAB, 4: SYSTEMS}
     labs = {rung: list(lab_files(folder, options.k)) for rung, folder in folders.items()}
     if options.quick:
         rungs.pop(3)
