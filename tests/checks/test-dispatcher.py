@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The dispatcher script against a private bus, a mock of the service, and buses that do not behave.
 
-Usage: test-dispatcher.py HOOK        (the mock is this file too: test-dispatcher.py --mock BEHAVIOUR LOG)
+Usage: test-dispatcher.py SCRIPT      (the mock is this file too: test-dispatcher.py --mock BEHAVIOUR LOG)
 """
 
 import os
+import pathlib
 import select
 import socket
 import subprocess
@@ -14,23 +15,13 @@ import tempfile
 import time
 import unittest
 
-LIMIT = 1.0  # seconds that an activation may lose to a hook
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+
+LIMIT = 1.0  # seconds that an activation may lose to a dispatcher script
 SLACK = 2.0  # that a busy machine may take to start it and to let us run again
 NAME = "org.underpass1"
-
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
- <listen>unix:path={folder}/bus</listen>
- <auth>EXTERNAL</auth>
- <servicedir>{folder}/services</servicedir>
- <policy context="default">
-  <allow send_destination="*" eavesdrop="true"/>
-  <allow eavesdrop="true"/>
-  <allow own="*"/>
- </policy>
-</busconfig>
-"""
 
 
 def mock(behaviour, log):
@@ -73,11 +64,11 @@ def mock(behaviour, log):
     loop.run()
 
 
-class HookTest(unittest.TestCase):
-    hook = None
+class DispatcherTest(unittest.TestCase):
+    script = None
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="underpass-hook-")
+        folder = tempfile.TemporaryDirectory(prefix="underpass-dispatcher-")
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.log = f"{self.folder}/log"
@@ -99,16 +90,10 @@ class HookTest(unittest.TestCase):
         return process
 
     def start_bus(self):
-        os.mkdir(f"{self.folder}/services")
-        with open(f"{self.folder}/bus.conf", "w", encoding="utf-8") as file:
-            file.write(BUS_CONFIG.format(folder=self.folder))
-        with open(f"{self.folder}/services/{NAME}.service", "w", encoding="utf-8") as file:
-            file.write(f"[D-BUS Service]\nName={NAME}\n"
-                       f"Exec=/usr/bin/env DBUS_SYSTEM_BUS_ADDRESS={self.address} "
-                       f"/usr/bin/python3 {os.path.abspath(__file__)} --mock answer {self.log}\n")
-        bus = self.spawn("dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--print-address",
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.assertTrue(bus.stdout.readline())
+        bus = Bus(self.folder)
+        bus.add_service(NAME, "/usr/bin/python3", os.path.abspath(__file__), "--mock", "answer", self.log)
+        bus.start()
+        self.addCleanup(bus.stop)
 
     def start_mock(self, behaviour):
         self.start_bus()
@@ -135,9 +120,9 @@ class HookTest(unittest.TestCase):
             self.assertLess(time.monotonic(), end, f"waited in vain; log: {self.lines()}")
             time.sleep(0.005)
 
-    def run_hook(self, *arguments, expect=0, **environment):
+    def run_script(self, *arguments, expect=0, **environment):
         begin = time.monotonic()
-        result = subprocess.run([self.hook, *arguments], env={"DBUS_SYSTEM_BUS_ADDRESS": self.address, **environment},
+        result = subprocess.run([self.script, *arguments], env={"DBUS_SYSTEM_BUS_ADDRESS": self.address, **environment},
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
         self.seconds = time.monotonic() - begin
         self.assertEqual(result.returncode, expect, result.stderr)
@@ -153,50 +138,50 @@ class HookTest(unittest.TestCase):
 
     def test_pre_up_waits_for_the_answer(self):
         self.start_mock("answer-late")
-        self.assertEqual(self.run_hook("up0", "pre-up", CONNECTION_UUID="1-2"), "")
+        self.assertEqual(self.run_script("up0", "pre-up", CONNECTION_UUID="1-2"), "")
         self.assertGreaterEqual(self.seconds, 0.2)
         self.assertIn("up0|pre-up|1-2", self.lines())
 
     def test_refused_pre_up_is_told_and_goes_on(self):
         self.start_mock("refuse")
-        self.assertIn("up0: no tunnel so far: port 0 is no port", self.run_hook("up0", "pre-up"))
+        self.assertIn("up0: no tunnel so far: port 0 is no port", self.run_script("up0", "pre-up"))
 
     def test_others_do_not_wait(self):
         self.start_mock("silent")
         for action in ["up", "reapply", "dhcp4-change", "dhcp6-change"]:
-            self.assertEqual(self.run_hook("up0", action, CONNECTION_UUID="1-2"), "")
+            self.assertEqual(self.run_script("up0", action, CONNECTION_UUID="1-2"), "")
             self.assertLess(self.seconds, 0.5)
             self.assert_call(f"up0|{action}|1-2|no-reply")
 
     def test_down_never_starts_the_service(self):
         self.start_mock("silent")
         for action in ["pre-down", "down"]:
-            self.assertEqual(self.run_hook("up0", action, CONNECTION_UUID="1-2"), "")
+            self.assertEqual(self.run_script("up0", action, CONNECTION_UUID="1-2"), "")
             self.assert_call(f"up0|{action}|1-2|no-reply|no-start")
 
     def test_down_without_service(self):
         self.start_bus()
-        self.assertEqual(self.run_hook("up0", "down"), "")
+        self.assertEqual(self.run_script("up0", "down"), "")
         self.assertEqual(self.lines(), [])
 
     def test_up_starts_the_service(self):
         self.start_bus()
-        self.assertEqual(self.run_hook("up0", "up"), "")
+        self.assertEqual(self.run_script("up0", "up"), "")
         self.wait_for(lambda: "ready" in self.lines())
 
     def test_pre_up_starts_the_service(self):
         self.start_bus()
-        self.run_hook("up0", "pre-up")
+        self.run_script("up0", "pre-up")
         self.wait_for(lambda: "ready" in self.lines())
 
     def test_modem(self):
         self.start_mock("silent")
-        self.run_hook("cdc-wdm0", "up", DEVICE_IFACE="cdc-wdm0", DEVICE_IP_IFACE="wwan0")
+        self.run_script("cdc-wdm0", "up", DEVICE_IFACE="cdc-wdm0", DEVICE_IP_IFACE="wwan0")
         self.assert_call("wwan0|up||no-reply")
 
     def test_utf8_name(self):
         self.start_mock("silent")
-        self.run_hook("büro0", "up")
+        self.run_script("büro0", "up")
         self.assert_call("büro0|up||no-reply")
 
     def test_networkd(self):
@@ -204,7 +189,7 @@ class HookTest(unittest.TestCase):
         for state, flags in [("routable", ""), ("degraded", ""), ("carrier", ""), ("off", "|no-start"),
                              ("no-carrier", "|no-start")]:
             name = f"{state[:6]}0"
-            self.assertEqual(self.run_hook(IFACE=name, STATE=state, OperationalState=state), "")
+            self.assertEqual(self.run_script(IFACE=name, STATE=state, OperationalState=state), "")
             self.assert_call(f"{name}|changed||no-reply{flags}")
 
     # -- what concerns nobody
@@ -214,42 +199,42 @@ class HookTest(unittest.TestCase):
         for interface, action in [("lo", "up"), ("underpass-tx", "pre-up"), ("underpass-rx", "up"), ("none", "hostname"),
                                   ("up0", "connectivity-change"), ("up0", "vpn-up"), ("up0", ""), ("", "up"),
                                   ("a-name-that-no-link-has", "up"), (b"up\xff", "up")]:
-            self.assertEqual(self.run_hook(interface, action), "")
-        self.assertEqual(self.run_hook(IFACE="up0", STATE="dormant", OperationalState="dormant"), "")
-        self.assertEqual(self.run_hook(IFACE="lo", STATE="carrier", OperationalState="carrier"), "")
+            self.assertEqual(self.run_script(interface, action), "")
+        self.assertEqual(self.run_script(IFACE="up0", STATE="dormant", OperationalState="dormant"), "")
+        self.assertEqual(self.run_script(IFACE="lo", STATE="carrier", OperationalState="carrier"), "")
         self.assertEqual(select.select([bus], [], [], 0)[0], [], "it connected to the bus")
 
     def test_usage(self):
         for arguments in [[], ["up0"], ["up0", "up", "more"]]:
-            self.assertIn("INTERFACE ACTION", self.run_hook(*arguments, expect=2))
-        self.assertIn("INTERFACE ACTION", self.run_hook(IFACE="up0", expect=2))
+            self.assertIn("INTERFACE ACTION", self.run_script(*arguments, expect=2))
+        self.assertIn("INTERFACE ACTION", self.run_script(IFACE="up0", expect=2))
 
     # -- a bus that does not behave
 
     def test_absent_bus(self):
         for action in ["pre-up", "up", "down"]:
-            self.assertIn(f'up0: could not tell the service about "{action}"', self.run_hook("up0", action))
+            self.assertIn(f'up0: could not tell the service about "{action}"', self.run_script("up0", action))
 
     def test_dead_socket(self):
         self.listen(backlog=1).close()
-        self.assertIn("could not tell", self.run_hook("up0", "pre-up"))
+        self.assertIn("could not tell", self.run_script("up0", "pre-up"))
 
     def test_full_backlog(self):
         self.listen(backlog=0)
         client = socket.socket(socket.AF_UNIX)
         self.addCleanup(client.close)
         client.connect(f"{self.folder}/bus")
-        self.assertNotEqual(self.run_hook("up0", "pre-up"), "")
+        self.assertNotEqual(self.run_script("up0", "pre-up"), "")
 
     def test_silent_bus(self):
         self.listen(backlog=5)
         for action in ["pre-up", "up", "down"]:
-            self.assertNotEqual(self.run_hook("up0", action), "")
+            self.assertNotEqual(self.run_script("up0", action), "")
             self.assertGreater(self.seconds, 0.5)
 
     def test_bus_that_hangs_up(self):
         bus = self.listen(backlog=5)
-        process = self.spawn(self.hook, "up0", "pre-up", env={"DBUS_SYSTEM_BUS_ADDRESS": self.address},
+        process = self.spawn(self.script, "up0", "pre-up", env={"DBUS_SYSTEM_BUS_ADDRESS": self.address},
                              stderr=subprocess.PIPE)
         bus.accept()[0].close()
         self.assertIn(b"underpass-hook: up0: ", process.communicate(timeout=LIMIT + SLACK)[1])
@@ -257,7 +242,7 @@ class HookTest(unittest.TestCase):
 
     def test_service_that_never_answers(self):
         self.start_mock("silent")
-        self.assertNotEqual(self.run_hook("up0", "pre-up"), "")
+        self.assertNotEqual(self.run_script("up0", "pre-up"), "")
         self.assertGreater(self.seconds, 0.5)
 
 
@@ -265,5 +250,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--mock":
         mock(sys.argv[2], sys.argv[3])
     else:
-        HookTest.hook = os.path.abspath(sys.argv.pop(1))
+        DispatcherTest.script = os.path.abspath(sys.argv.pop(1))
         unittest.main()

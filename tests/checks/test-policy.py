@@ -6,11 +6,16 @@ Usage: test-policy.py POLICY INTERFACES      (both from data/; the mock is this 
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
 SIGNAL = "org.example.Signals"
@@ -34,12 +39,7 @@ FOR_ALL = {
 FOR_ROOT = {"org.freedesktop.DBus.Properties.Set", "org.freedesktop.DBus.Debug.Stats"}
 
 # The rules of the system bus, as every distribution has them.
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
- <listen>unix:path={folder}/bus</listen>
- <auth>EXTERNAL</auth>
- <policy context="default">
+RULES = """ <policy context="default">
   <allow user="*"/>
   <deny own="*"/>
   <deny send_type="method_call"/>
@@ -52,9 +52,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <allow receive_type="signal"/>
   <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
  </policy>
- <include>{policy}</include>
-</busconfig>
-"""
+ <include>{policy}</include>"""
 
 
 def mock(address):
@@ -103,10 +101,10 @@ class PolicyTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="underpass-policy-")
         cls.addClassCleanup(folder.cleanup)
         os.chmod(folder.name, 0o755)
-        cls.address = f"unix:path={folder.name}/bus"
-        with open(f"{folder.name}/bus.conf", "w", encoding="utf-8") as file:
-            file.write(BUS_CONFIG.format(folder=folder.name, policy=cls.policy))
-        cls.spawn("dbus-daemon", f"--config-file={folder.name}/bus.conf", "--nofork", "--print-address")
+        bus = Bus(folder.name, RULES.format(policy=cls.policy))
+        bus.start()
+        cls.addClassCleanup(bus.stop)
+        cls.address = bus.address
         cls.mock = cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address)
 
     def call(self, user, destination, path, method, *arguments):

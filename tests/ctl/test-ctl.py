@@ -16,6 +16,10 @@ import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+
 NAME = "org.underpass1"
 KEYS = [
     "tunnel",
@@ -35,20 +39,6 @@ KEYS = [
     "sctp-encap-port",
 ]
 
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
- <listen>unix:path={folder}/bus</listen>
- <auth>EXTERNAL</auth>
- <servicedir>{folder}/services</servicedir>
- <policy context="default">
-  <allow send_destination="*" eavesdrop="true"/>
-  <allow eavesdrop="true"/>
-  <allow own="*"/>
- </policy>
-</busconfig>
-"""
-
 
 class CtlTest(unittest.TestCase):
     """One bus for all tests of a class; the bus starts the mock, as it starts the real service."""
@@ -63,26 +53,15 @@ class CtlTest(unittest.TestCase):
         cls.folder = pathlib.Path(cls.scratch.name)
         cls.log = cls.folder / "log"
         cls.log.touch()
-        cls.address = f"unix:path={cls.folder}/bus"
-        (cls.folder / "services").mkdir()
-        (cls.folder / "bus.conf").write_text(BUS_CONFIG.format(folder=cls.folder))
+        cls.bus = Bus(cls.folder)
+        cls.address = cls.bus.address
         if cls.service:
-            (cls.folder / f"services/{NAME}.service").write_text(
-                f"[D-BUS Service]\nName={NAME}\nExec=/usr/bin/env DBUS_SYSTEM_BUS_ADDRESS={cls.address} "
-                f"/usr/bin/python3 -B {HERE}/mock_service.py {cls.xml} {cls.log}\n"
-            )
-        cls.bus = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={cls.folder}/bus.conf", "--nofork", "--print-address"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert cls.bus.stdout.readline()
+            cls.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", cls.xml, cls.log)
+        cls.bus.start()
 
     @classmethod
     def tearDownClass(cls):
-        cls.bus.terminate()  # which ends the mock too
-        cls.bus.wait()
-        cls.bus.stdout.close()
+        cls.bus.stop()  # which ends the mock too
         cls.scratch.cleanup()
 
     def ctl(self, *arguments, status=0, **environment):

@@ -17,6 +17,10 @@ import unittest
 
 from gi.repository import Gio, GLib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+
 NAME = "org.underpass1"
 ROOT = "/org/underpass1"
 MANAGER = NAME + ".Manager"
@@ -26,23 +30,9 @@ SKIPPED = 77
 WRAPPER = shlex.split(os.environ.get("UNDERPASS_WRAPPER", ""))
 PATIENCE = 60.0 if WRAPPER else 15.0
 
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
- <listen>unix:path={folder}/bus</listen>
- <auth>EXTERNAL</auth>
- <servicedir>{folder}/services</servicedir>
- <policy context="default">
-  <allow send_destination="*" eavesdrop="true"/>
-  <allow eavesdrop="true"/>
-  <allow own="*"/>
- </policy>
-</busconfig>
-"""
-
 
 def enter_namespace():
-    """Starts this program anew in a network namespace of its own, where it may do as it likes; ends with 77
+    """Starts this program again in a network namespace of its own, where it may do as it likes; ends with 77
     where that is impossible."""
     if os.environ.get("UNDERPASS_TEST_NAMESPACE") == "1":
         return
@@ -88,44 +78,6 @@ class Failure(Exception):
         super().__init__(f"{remote}: {error.message}")
         self.name = remote
         self.message = error.message.partition(f"GDBus.Error:{remote}: ")[2]
-
-
-class Bus:
-    """A dbus-daemon at a fixed address, which can be stopped and started."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.address = f"unix:path={folder}/bus"
-        self._daemon = None
-        (folder / "services").mkdir()
-        (folder / "bus.conf").write_text(BUS_CONFIG.format(folder=folder))
-
-    def start(self):
-        """Starts the daemon; it listens when this returns."""
-        self._daemon = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--print-address"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self._daemon.stdout.readline(), "dbus-daemon does not start"
-
-    def stop(self):
-        """Ends the daemon, and with it every connection."""
-        self._daemon.terminate()
-        self._daemon.wait()
-        self._daemon.stdout.close()
-        pathlib.Path(f"{self.folder}/bus").unlink(missing_ok=True)
-
-    def connect(self):
-        """A new connection."""
-        connection = Gio.DBusConnection.new_for_address_sync(
-            self.address,
-            Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
-            None,
-            None,
-        )
-        connection.set_exit_on_close(False)
-        return connection
 
 
 class Client:
