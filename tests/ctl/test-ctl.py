@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
+import xml.etree.ElementTree
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -21,23 +22,6 @@ sys.path.insert(0, str(HERE.parent / "lib"))
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
-KEYS = [
-    "tunnel",
-    "remote-ports",
-    "local-ports",
-    "remote-addresses",
-    "fwmark",
-    "mptcp-only",
-    "mss",
-    "mtu",
-    "mptcp-endpoint",
-    "fallback",
-    "fallback-after",
-    "keepalive",
-    "receive",
-    "sctp-udp-port",
-    "sctp-encap-port",
-]
 
 
 class CtlTest(unittest.TestCase):
@@ -95,6 +79,17 @@ class CtlTest(unittest.TestCase):
         self.assertTrue(json_out == "" or json.loads(json_out) == {"links": []}, json_out)
         self.assertEqual(out, "")
         return err
+
+    def keys(self):
+        """Names of all keys."""
+        return self.ctl("keys", "--names")[0].split()
+
+    def key_properties(self):
+        """(name, signature) of the properties that data/org.underpass1.xml has for keys: Tunnel and all behind it."""
+        tree = xml.etree.ElementTree.parse(self.xml)
+        found = tree.findall(f"interface[@name='{NAME}.Link']/property")
+        names = [each.get("name") for each in found]
+        return [(each.get("name"), each.get("type")) for each in found[names.index("Tunnel") :]]
 
     def calls(self):
         """Takes the lines that the mock has logged."""
@@ -160,9 +155,15 @@ class CommandLine(CtlTest):
                 self.error(*arguments, status=2)
 
     def test_keys(self):
-        self.assertEqual(self.ctl("keys", "--names")[0].split(), KEYS)
         rows = self.json("keys")["keys"]
-        self.assertEqual([row["key"] for row in rows], KEYS)
+        self.assertEqual([row["key"] for row in rows], self.keys())
+        self.assertEqual(
+            [(row["file_key"], row["dbus_signature"]) for row in rows],
+            self.key_properties(),
+            "keys (got) and the properties of org.underpass1.Link from Tunnel on (wanted)",
+        )
+        for row in rows:
+            self.assertEqual(row["user_data_key"], "underpass." + row["key"])
         self.assertEqual(rows[1]["user_data_key"], "underpass.remote-ports")
         self.assertEqual(rows[1]["file_key"], "RemotePorts")
         self.assertEqual(rows[5]["default"], "yes")
@@ -269,7 +270,7 @@ class Completion(CtlTest):
             (["profile", "set", "id", "LTE", "keepalive", "="], ["no"]),
             (["profile", "set", "LTE", "remote-ports", "="], [""]),
             (["profile", "set", "LTE", "bogus", "="], [""]),
-            (["profile", "set", "LTE", "tunnel", "=", ""], [f"{key}=" for key in KEYS]),
+            (["profile", "set", "LTE", "tunnel", "=", ""], [f"{key}=" for key in self.keys()]),
             (["profile", "unset", "LTE", "tunnel", "="], [""]),
             (["profile", "set", "LTE", "fall"], ["fallback=", "fallback-after="]),
             (["="], [""]),

@@ -12,28 +12,53 @@
 #include "plan/counters.h"
 #include "profile/keys.h"
 
-static const char *good_values[_KEY_ID_MAX][12] = {
-        [KEY_ID_TUNNEL] = { "no", "yes", "auto", " AUTO\n", "on-demand", "On-Demand" },
-        [KEY_ID_REMOTE_PORTS] = { "", "443", "443,8000-8080", "1-65535", "65535 1", "80\t443,,444",
-                                  "1-10000" },
-        [KEY_ID_LOCAL_PORTS] = { "", "1", "65535", "10-20,15-30,31", "5,4,3,2,1" },
-        [KEY_ID_REMOTE_ADDRESSES] = { "", "192.0.2.1", "192.0.2.0/24, 2001:db8::/32", "0.0.0.0/0",
-                                      "2000::/3", "::ffff:10.0.0.0/104", "2001:db8::1", "::1/128",
-                                      "fe80::/10 10.0.0.0/8" },
-        [KEY_ID_FWMARK] = { "", "0", "16", "0x10", "0x10/0xff", "0x11/0xff", "0xFFFFFFFF", "4294967295",
-                            "0/1", "0xf0/240" },
-        [KEY_ID_MPTCP_ONLY] = { "yes", "no", "true", "false", "on", "off", "1", "0", "Yes" },
-        [KEY_ID_MSS] = { "auto", "536", "1400", "9216" },
-        [KEY_ID_MTU] = { "auto", "576", "1280", "65535" },
-        [KEY_ID_MPTCP_ENDPOINT] = { "none", "", "subflow", "signal", "subflow,backup", "fullmesh subflow",
-                                    "backup,signal,subflow" },
-        [KEY_ID_FALLBACK] = { "yes", "no", "on", "0" },
-        [KEY_ID_FALLBACK_AFTER] = { "1", "2", "10", " 05 " },
-        [KEY_ID_KEEPALIVE] = { "no", "NO", "0", "5", "25", "7200" },
-        [KEY_ID_RECEIVE] = { "auto", "tc", "gro", "xdp", " XDP " },
-        [KEY_ID_SCTP_UDP_PORT] = { "no", "9899", "1", "65535", " 09899 " },
-        [KEY_ID_SCTP_ENCAP_PORT] = { "no", "9899", "1", "65535" },
+/*
+ * What each key is tested with: the one table of the tests that a new key must be added to. At least two
+ * values; one of them must differ from the default.
+ */
+static const struct Sample {
+        const char *signature;   /* D-Bus type of the property */
+        const char *words;       /* what is offered beside numbers and addresses, in that order */
+        const char *values[12];  /* all of them are taken */
+} samples[_KEY_ID_MAX] = {
+        [KEY_ID_TUNNEL] = { "s", "no yes auto on-demand",
+                            { "no", "yes", "auto", " AUTO\n", "on-demand", "On-Demand" } },
+        [KEY_ID_REMOTE_PORTS] = { "a(qq)", "",
+                                  { "", "443", "443,8000-8080", "1-65535", "65535 1", "80\t443,,444",
+                                    "1-10000" } },
+        [KEY_ID_LOCAL_PORTS] = { "a(qq)", "", { "", "1", "65535", "10-20,15-30,31", "5,4,3,2,1" } },
+        [KEY_ID_REMOTE_ADDRESSES] = { "as", "",
+                                      { "", "192.0.2.1", "192.0.2.0/24, 2001:db8::/32", "0.0.0.0/0",
+                                        "2000::/3", "::ffff:10.0.0.0/104", "2001:db8::1", "::1/128",
+                                        "fe80::/10 10.0.0.0/8" } },
+        [KEY_ID_FWMARK] = { "s", "",
+                            { "", "0", "16", "0x10", "0x10/0xff", "0x11/0xff", "0xFFFFFFFF", "4294967295",
+                              "0/1", "0xf0/240" } },
+        [KEY_ID_MPTCP_ONLY] = { "b", "yes no",
+                                { "yes", "no", "true", "false", "on", "off", "1", "0", "Yes" } },
+        [KEY_ID_MSS] = { "u", "auto", { "auto", "536", "1400", "9216" } },
+        [KEY_ID_MTU] = { "u", "auto", { "auto", "576", "1280", "65535" } },
+        [KEY_ID_MPTCP_ENDPOINT] = { "as", "none subflow signal backup fullmesh",
+                                    { "none", "", "subflow", "signal", "subflow,backup", "fullmesh subflow",
+                                      "backup,signal,subflow" } },
+        [KEY_ID_FALLBACK] = { "b", "yes no", { "yes", "no", "on", "0" } },
+        [KEY_ID_FALLBACK_AFTER] = { "u", "", { "1", "2", "10", " 05 " } },
+        [KEY_ID_KEEPALIVE] = { "u", "no", { "no", "NO", "0", "5", "25", "7200" } },
+        [KEY_ID_RECEIVE] = { "s", "auto tc gro xdp", { "auto", "tc", "gro", "xdp", " XDP " } },
+        [KEY_ID_SCTP_UDP_PORT] = { "u", "no", { "no", "9899", "1", "65535", " 09899 " } },
+        [KEY_ID_SCTP_ENCAP_PORT] = { "u", "no", { "no", "9899", "1", "65535" } },
 };
+
+static void every_key_has_samples(void) {
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                if (samples[i].signature && samples[i].words && samples[i].values[0] && samples[i].values[1])
+                        continue;
+                printf("# the key \"%s\" lacks test values: give it a row in samples[] of "
+                       "tests/unit/test-keys.c\n", key_get((KeyId) i)->name);
+                fflush(stdout);
+                assert(!"a key lacks test values");
+        }
+}
 
 static void every_row_is_complete(void) {
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
@@ -137,15 +162,14 @@ static void every_row_round_trips(void) {
                 const Key *key = key_get((KeyId) i);
                 size_t differing = 0;
 
-                assert(good_values[i][1]);
-                for (size_t k = 0; k < ELEMENTS(good_values[i]) && good_values[i][k]; k++) {
+                for (size_t k = 0; k < ELEMENTS(samples[i].values) && samples[i].values[k]; k++) {
                         _cleanup_(freep) char *reason = NULL, *once = NULL, *twice = NULL;
                         Settings first, second, untouched;
 
                         settings_init(&first);
                         settings_init(&second);
                         settings_init(&untouched);
-                        assert(key_parse(key, good_values[i][k], &first, &reason) == 0);
+                        assert(key_parse(key, samples[i].values[k], &first, &reason) == 0);
                         assert(!reason);
                         once = key_format(key, &first);
                         assert(key_parse(key, once, &second, &reason) == 0);
@@ -166,15 +190,15 @@ static void values_are_equal_when_their_text_is(void) {
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 const Key *key = key_get((KeyId) i);
 
-                for (size_t k = 0; k < ELEMENTS(good_values[i]) && good_values[i][k]; k++)
-                        for (size_t l = 0; l < ELEMENTS(good_values[i]) && good_values[i][l]; l++) {
+                for (size_t k = 0; k < ELEMENTS(samples[i].values) && samples[i].values[k]; k++)
+                        for (size_t l = 0; l < ELEMENTS(samples[i].values) && samples[i].values[l]; l++) {
                                 _cleanup_(freep) char *reason = NULL, *one_text = NULL, *other_text = NULL;
                                 Settings one, other;
 
                                 settings_init(&one);
                                 settings_init(&other);
-                                assert(key_parse(key, good_values[i][k], &one, &reason) == 0);
-                                assert(key_parse(key, good_values[i][l], &other, &reason) == 0);
+                                assert(key_parse(key, samples[i].values[k], &one, &reason) == 0);
+                                assert(key_parse(key, samples[i].values[l], &other, &reason) == 0);
                                 one_text = key_format(key, &one);
                                 other_text = key_format(key, &other);
                                 assert(key_equal(key, &one, &other) == streq(one_text, other_text));
@@ -183,57 +207,13 @@ static void values_are_equal_when_their_text_is(void) {
 }
 
 static void signatures_follow_the_type(void) {
-        static const struct {
-                KeyId id;
-                const char *signature;
-        } cases[] = {
-                { KEY_ID_TUNNEL, "s" },
-                { KEY_ID_REMOTE_PORTS, "a(qq)" },
-                { KEY_ID_LOCAL_PORTS, "a(qq)" },
-                { KEY_ID_REMOTE_ADDRESSES, "as" },
-                { KEY_ID_FWMARK, "s" },
-                { KEY_ID_MPTCP_ONLY, "b" },
-                { KEY_ID_MSS, "u" },
-                { KEY_ID_MTU, "u" },
-                { KEY_ID_MPTCP_ENDPOINT, "as" },
-                { KEY_ID_FALLBACK, "b" },
-                { KEY_ID_FALLBACK_AFTER, "u" },
-                { KEY_ID_KEEPALIVE, "u" },
-                { KEY_ID_RECEIVE, "s" },
-                { KEY_ID_SCTP_UDP_PORT, "u" },
-                { KEY_ID_SCTP_ENCAP_PORT, "u" },
-        };
-
-        assert(ELEMENTS(cases) == _KEY_ID_MAX);
-        for (size_t i = 0; i < ELEMENTS(cases); i++)
-                assert_text(key_signature(key_get(cases[i].id)), cases[i].signature);
+        for (size_t i = 0; i < _KEY_ID_MAX; i++)
+                assert_text(key_signature(key_get((KeyId) i)), samples[i].signature);
 }
 
 static void words_are_those_that_are_taken(void) {
-        static const struct {
-                KeyId id;
-                const char *words;
-        } cases[] = {
-                { KEY_ID_TUNNEL, "no yes auto on-demand" },
-                { KEY_ID_REMOTE_PORTS, "" },
-                { KEY_ID_LOCAL_PORTS, "" },
-                { KEY_ID_REMOTE_ADDRESSES, "" },
-                { KEY_ID_FWMARK, "" },
-                { KEY_ID_MPTCP_ONLY, "yes no" },
-                { KEY_ID_MSS, "auto" },
-                { KEY_ID_MTU, "auto" },
-                { KEY_ID_MPTCP_ENDPOINT, "none subflow signal backup fullmesh" },
-                { KEY_ID_FALLBACK, "yes no" },
-                { KEY_ID_FALLBACK_AFTER, "" },
-                { KEY_ID_KEEPALIVE, "no" },
-                { KEY_ID_RECEIVE, "auto tc gro xdp" },
-                { KEY_ID_SCTP_UDP_PORT, "no" },
-                { KEY_ID_SCTP_ENCAP_PORT, "no" },
-        };
-
-        assert(ELEMENTS(cases) == _KEY_ID_MAX);
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                const Key *key = key_get(cases[i].id);
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
                 _cleanup_(freep) char *words = strdup("");
 
                 for (size_t number = 0; key_word(key, number); number++) {
@@ -248,7 +228,7 @@ static void words_are_those_that_are_taken(void) {
                         free(words);
                         words = more;
                 }
-                assert_text(words, cases[i].words);
+                assert_text(words, samples[i].words);
                 assert(!key_word(key, 1000));
         }
 }
@@ -269,6 +249,7 @@ static void every_counter_has_a_name_of_its_own(void) {
 
 int main(void) {
         static const Test tests[] = {
+                { "every key has test values", every_key_has_samples },
                 { "every row is complete", every_row_is_complete },
                 { "every row is found by each of its names", every_row_is_found_by_each_name },
                 { "misspelt names are recognised", misspelt_names_are_recognised },
