@@ -4,6 +4,8 @@ and the faults that the tests need. Lives in the process of the test."""
 
 from gi.repository import Gio, GLib
 
+from mock_peer import MockPeer
+
 NAME = "org.freedesktop.NetworkManager"
 PATH = "/org/freedesktop/NetworkManager"
 DEVICE = NAME + ".Device"
@@ -47,21 +49,18 @@ def connection(name, user=None, **settings):
     return found
 
 
-class MockNm:
-    """NetworkManager. Its calls are counted; answers can be held back, replaced or spoilt."""
+class MockNm(MockPeer):
+    """NetworkManager."""
+
+    name = NAME
 
     def __init__(self, bus):
-        self._bus = bus
-        self._connection = None
+        super().__init__(bus)
         self._paths = {}  # interface: object path
         self._states = {}
         self._generation = 0
         self.applied = {}  # interface: an applied connection; without one the device is not active
         self.startup = False
-        self.calls = []  # (method, interface)
-        self.held = []  # answers that are not sent before release()
-        self.hold = set()  # methods whose answers are held back
-        self.spoilt = {}  # method: a variant to answer with, whatever it is, or the name of an error
         interfaces = {
             interface.name: interface for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces
         }
@@ -72,25 +71,10 @@ class MockNm:
         self._generation += 1
         self._connection = self._bus.connect()
         self._paths, self.startup = {}, startup
-        self._connection.register_object(PATH, self._manager_info, self._call, self._get, None)
+        self._connection.register_object(PATH, self._manager_info, self._call, None, None)
         for interface in self._states:
             self._register(interface)
-        self._connection.call_sync(
-            "org.freedesktop.DBus",
-            "/org/freedesktop/DBus",
-            "org.freedesktop.DBus",
-            "RequestName",
-            GLib.Variant("(su)", (NAME, 0)),
-            None,
-            Gio.DBusCallFlags.NONE,
-            -1,
-        )
-
-    def stop(self):
-        """Leaves the bus, without a word and without an answer to anybody."""
-        self.held.clear()
-        self._connection.close_sync()
-        self._connection = None
+        self._appear()
 
     def _register(self, interface):
         path = f"{PATH}/Devices/{self._generation * 100 + len(self._paths)}"
@@ -98,11 +82,11 @@ class MockNm:
         self._connection.register_object(path, self._device_info, self._call, None, None)
 
     def add_device(self, interface, applied=None):
-        """A device, active with this connection or disconnected."""
+        """A device, active with this connection or disconnected. It may be known already."""
         self._states[interface] = ACTIVATED if applied else DISCONNECTED
         if applied:
             self.applied[interface] = applied
-        if self._connection:
+        if self._connection and interface not in self._paths:
             self._register(interface)
 
     def set_state(self, interface, state):
@@ -135,46 +119,18 @@ class MockNm:
         """A StateChanged with any arguments."""
         self._connection.emit_signal(None, self._paths[interface], DEVICE, "StateChanged", arguments)
 
-    def release(self):
-        """Sends the answers that were held back."""
-        held, self.held = self.held, []
-        for answer in held:
-            answer()
+    def _subject(self, path, method, arguments):
+        if path == PATH:
+            return arguments[-1]  # of Get, the property
+        return next(interface for interface, known in self._paths.items() if known == path)
 
-    def _get(self, _connection, _sender, _path, _interface, _name):
-        return GLib.Variant("b", self.startup)
-
-    def _call(self, _connection, _sender, path, _interface, method, parameters, invocation):
+    def _answer(self, method, subject):
+        if method == "Get":
+            return GLib.Variant("(v)", (GLib.Variant("b", self.startup),))
         if method == "GetDeviceByIpIface":
-            interface = parameters.unpack()[0]
-        else:
-            interface = next(name for name, known in self._paths.items() if known == path)
-        self.calls.append((method, interface))
-        answer = self._answer(method, interface)
-
-        def send():
-            if self._connection is None or self._connection.is_closed():
-                return  # asked just before it went
-            if isinstance(answer, str):
-                invocation.return_dbus_error(answer, "the mock says no")
-            else:
-                reply = invocation.get_message().new_method_reply()
-                reply.set_body(answer)
-                self._connection.send_message(reply, Gio.DBusSendMessageFlags.NONE)
-
-        if method in self.hold:
-            self.held.append(send)
-        else:
-            send()
-
-    def _answer(self, method, interface):
-        """A variant or the name of an error, as things are now."""
-        if method in self.spoilt:
-            return self.spoilt[method]
-        if method == "GetDeviceByIpIface":
-            if interface not in self._paths:
+            if subject not in self._paths:
                 return NAME + ".UnknownDevice"
-            return GLib.Variant("(o)", (self._paths[interface],))
-        if interface not in self.applied:
+            return GLib.Variant("(o)", (self._paths[subject],))
+        if subject not in self.applied:
             return DEVICE + ".NotActive"
-        return GLib.Variant("(a{sa{sv}}t)", (self.applied[interface], 1))
+        return GLib.Variant("(a{sa{sv}}t)", (self.applied[subject], 1))

@@ -14,23 +14,35 @@ from gi.repository import GLib
 import harness
 import mock_networkd
 import mock_nm
-from harness import MANAGER, PATIENCE, ROOT, Failure, ip, mtu, wait_until
+from harness import PATIENCE, ip, mtu, wait_until
+from peer_test import FAILED, PeerTest, RestartTests, SilenceTests
 
-FAILED = "org.underpass1.Error.Failed"
-CALL_TIMEOUT = 1.0  # of the service's questions
 TUNNEL = ("Tunnel=yes", "RemotePorts=443")
 
 
-class NetworkdTest(harness.ServiceTest):
+class NetworkdTest(PeerTest):
     """A link and a networkd that knows it."""
+
+    source = "networkd"
+    questions = ("DescribeLink",)
+    dispatched = ("changed", "")
+
+    def new_peer(self):
+        return mock_networkd.MockNetworkd(self.bus)
 
     def setUp(self):
         super().setUp()
-        self.add_link("up0")
+        self.networkd = self.peer
         self.index = socket.if_nametoindex("up0")
-        self.networkd = mock_networkd.MockNetworkd(self.bus)
-        self.networkd.start()
         (self.folder / "systemd/network").mkdir(parents=True)
+
+    def give_profile(self, tunnel=True):
+        name = "20-up0.network" if tunnel else "10-up0.network"
+        self.networkd.manage(self.index, self.network(*(TUNNEL if tunnel else ()), name=name))
+
+    def take_profile(self):
+        self.networkd.release_link(self.index)
+        self.networkd.signal(self.index)
 
     def network(self, *lines, name="10-up0.network"):
         """Writes a .network file with these lines in [X-Underpass]; its path."""
@@ -43,24 +55,7 @@ class NetworkdTest(harness.ServiceTest):
     def active(self, *lines):
         """networkd manages the link by a file with a tunnel, and the link is active."""
         self.networkd.manage(self.index, self.network(*TUNNEL, *lines))
-        self.start()
-        found = self.wait_state("up0", "active")
-        self.client.signals.clear()
-        return found
-
-    def states_heard(self):
-        """All changes of the link's state that PropertiesChanged has told."""
-        link = self.client.manager("GetLink", "up0")[0]
-        return [
-            arguments[1]["State"]
-            for path, _, member, arguments in self.client.signals
-            if member == "PropertiesChanged" and path == link and "State" in arguments[1]
-        ]
-
-    def sources(self):
-        """Names of the sources that can be asked."""
-        found = self.client.properties(ROOT, MANAGER)["Sources"]
-        return [name for name, available in found if available]
+        return self.start_active()
 
     def wait_asked(self):
         """Waits until networkd is asked once more."""
@@ -88,7 +83,7 @@ class Profiles(NetworkdTest):
         self.assertEqual(self.sources(), ["file", "networkd"])
 
     def test_reload(self):
-        """networkctl reload: networkd leads the link through its states, and the files are read anew."""
+        """networkctl reload: networkd leads the link through its states, and the files are read again."""
         self.active()
         file = self.network(*TUNNEL, "MSS=1200")
         self.networkd.manage(self.index, file, state="configuring")
@@ -108,7 +103,7 @@ class Profiles(NetworkdTest):
             self.networkd.signal(self.index)
             asked()
             self.client.manager("Reload")
-            self.assertEqual(self.client.link("up0")["State"], "active")
+            self.assert_active()
         self.assertEqual(self.states_heard(), [])
         self.networkd.release_link(self.index)
         self.networkd.signal(self.index)
@@ -162,7 +157,7 @@ class Profiles(NetworkdTest):
             self.assertIn(word, message)
         self.network(*TUNNEL)
         self.client.manager("Activate", "up0")
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
     def test_file_profiles(self):
         """Files of Underpass itself count for links of networkd, too, and are overruled key by key."""
@@ -185,32 +180,32 @@ class Profiles(NetworkdTest):
         for path in ("/link", "/link/_33x", "/link/_2d1", "/link/_33/more"):
             self.networkd.signal(self.index, path=mock_networkd.PATH + path)
         self.client.manager("Reload")
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
 
-class Restarts(NetworkdTest):
+class Restarts(RestartTests, NetworkdTest):
     """networkd goes and comes back: tunnels stay."""
 
     def test_restart_without_signals(self):
         self.active()
         for _ in range(3):
             self.networkd.stop()
-            wait_until(lambda: self.sources() == ["file"], "the service has noticed")
+            self.wait_gone()
             self.client.manager("Reload")
             self.networkd.start()
-            wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
+            self.wait_back()
             self.client.manager("Reload")
         self.assertEqual(self.states_heard(), [])
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
     def test_changes_while_away(self):
         """No signal tells of them, and what stands in files counts when networkd is back."""
         self.active()
         self.networkd.stop()
-        wait_until(lambda: self.sources() == ["file"], "the service has noticed")
+        self.wait_gone()
         self.network("Tunnel=no")
         self.client.manager("Reload")
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
         self.networkd.start()
         self.wait_state("up0", "off")
         self.networkd.stop()
@@ -238,35 +233,8 @@ class Restarts(NetworkdTest):
         self.networkd.signal(self.index)
         self.wait_state("up0", "off")
 
-    def test_bus_restarts_too(self):
-        self.active()
-        self.bus.stop()
-        self.bus.start()
-        self.client = harness.Client(self.bus.connect())
-        wait_until(self.owner, "the service is back on the bus")
-        self.assertEqual(self.client.link("up0")["State"], "active")
-        self.networkd.start()
-        wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
-        self.client.manager("Reload")
-        self.assertEqual(self.client.link("up0")["State"], "active")
-        self.networkd.release_link(self.index)
-        self.networkd.signal(self.index)
-        self.wait_state("up0", "off")
-
-    def test_is_never_started(self):
-        """The service asks networkd only when it is there."""
-        self.networkd.stop()
-        (self.folder / f"services/{mock_networkd.NAME}.service").write_text(
-            f"[D-BUS Service]\nName={mock_networkd.NAME}\nExec=/usr/bin/touch {self.folder}/started\n"
-        )
-        self.tunnel("up0")
-        self.start()
-        self.wait_state("up0", "active")
-        self.client.manager("Reload")
-        self.assertFalse((self.folder / "started").exists())
-
     def test_stays_for_networkd(self):
-        """networkd runs no hooks that would start the service again, so it does not leave before it."""
+        """networkd does not start the service again, so it does not leave before it."""
         self.networkd.release_link(self.index)
         self.start("--idle=1")
         began = time.monotonic()
@@ -276,83 +244,28 @@ class Restarts(NetworkdTest):
         wait_until(lambda: self.process.poll() == 0, "it leaves")
 
 
-class Silence(NetworkdTest):
+class Silence(SilenceTests, NetworkdTest):
     """networkd does not answer, or late."""
-
-    def timed(self, call, *arguments):
-        """Seconds until the call is answered, well or with an error."""
-        begin = time.monotonic()
-        try:
-            call(*arguments)
-        except Failure:
-            pass
-        return time.monotonic() - begin
-
-    def test_silent_from_the_start(self):
-        """File profiles do not wait for longer than a second, calls that ask nothing do not wait at all."""
-        self.networkd.hold = True
-        self.networkd.manage(self.index, self.network(*TUNNEL))
-        self.add_link("up1")
-        self.tunnel("up1")
-        begin = time.monotonic()
-        self.start()
-        self.wait_state("up1", "active")
-        self.assertLess(time.monotonic() - begin, CALL_TIMEOUT + PATIENCE / 10)
-        self.assertLess(self.timed(self.client.manager, "ListLinks"), CALL_TIMEOUT / 2)
-        elapsed = self.timed(self.client.manager, "Reload")
-        self.assertGreater(elapsed, CALL_TIMEOUT / 2, "the mock is silent")
-        self.assertLess(elapsed, 2 * CALL_TIMEOUT + PATIENCE / 10)
-        self.networkd.hold = False
-        self.networkd.release()  # far too late: nobody listens any more
-        self.client.manager("Activate", "up0")
-        self.assertEqual(self.client.link("up0")["State"], "active")
 
     def test_is_asked_again(self):
         """A networkd that was too busy to answer in time need not have a reason for a signal later."""
-        self.networkd.hold = True
+        self.networkd.hold.add("DescribeLink")
         self.networkd.manage(self.index, self.network(*TUNNEL))
         self.start()
         wait_until(lambda: self.networkd.held, "networkd is asked")
         self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "off")
-        self.networkd.hold = False
+        self.networkd.hold.clear()
         self.wait_state("up0", "active")
-
-    def test_silent_while_active(self):
-        self.active()
-        self.networkd.hold = True
-        self.client.manager("Reload")
-        self.client.manager("Reload")
-        self.assertEqual(self.states_heard(), [])
-        self.assertEqual(self.client.link("up0")["State"], "active")
-
-    def test_late_answers(self):
-        """What is asked while an answer is under way is asked anew afterwards."""
-        self.networkd.manage(self.index, self.network())
-        self.start()
-        self.client.manager("Reload")
-        self.networkd.hold = True
-        answers = []
-        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
-        wait_until(lambda: self.networkd.held, "networkd is asked")
-        self.networkd.manage(self.index, self.network(*TUNNEL, name="20-up0.network"))
-        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
-        self.client.manager("ListLinks")  # so Activate has been read
-        self.networkd.hold = False
-        self.networkd.release()
-        wait_until(lambda: len(answers) == 2, "both are answered")
-        self.assertFalse([answer for answer in answers if isinstance(answer, Failure)], answers)
-        self.assertEqual(self.client.link("up0")["State"], "active")
 
     def test_restart_while_asking(self):
         """The question of an answer that never comes is not waited for."""
         self.active()
-        self.networkd.hold = True
-        answers = []
-        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+        self.networkd.hold.add("DescribeLink")
+        answers = self.send("Reload")
         wait_until(lambda: self.networkd.held, "networkd is asked")
         self.networkd.stop()
-        self.networkd.hold = False
+        self.networkd.hold.clear()
         self.networkd.start()
         wait_until(lambda: answers, "the call is answered")
         self.client.manager("Reload")
@@ -360,25 +273,12 @@ class Silence(NetworkdTest):
 
     def test_stop_while_asking(self):
         self.active()
-        self.networkd.hold = True
-        answers = []
-        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+        self.networkd.hold.add("DescribeLink")
+        answers = self.send("Reload")
         wait_until(lambda: self.networkd.held, "networkd is asked")
         self.process.send_signal(signal.SIGTERM)
         wait_until(lambda: answers, "the caller is answered")
         self.assertEqual(self.process.wait(timeout=PATIENCE), 0, self.log.read_text())
-
-    def test_link_vanishes_while_asked_about(self):
-        self.active()
-        self.networkd.hold = True
-        answers = []
-        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
-        wait_until(lambda: self.networkd.held, "networkd is asked")
-        ip("link", "del", "up0")
-        wait_until(lambda: answers, "it is answered")
-        self.assertEqual(answers[0].name, "org.underpass1.Error.NoSuchLink")
-        self.networkd.release()
-        self.assertEqual(self.client.manager("ListLinks"), ([],))
 
 
 class Nonsense(NetworkdTest):
@@ -409,13 +309,13 @@ class Nonsense(NetworkdTest):
             ("no such method", "org.freedesktop.DBus.Error.UnknownMethod", False),
         ]:
             with self.subTest(name):
-                self.networkd.spoilt = answer
+                self.networkd.spoilt["DescribeLink"] = answer
                 self.client.manager("Reload")
                 found = self.client.link("up0")
                 self.assertEqual(found["State"], "active")
                 if told:
                     self.assertIn("systemd-networkd", " ".join(found["Warnings"]))
-                self.networkd.spoilt = None
+                self.networkd.spoilt.clear()
                 self.client.manager("Reload")
                 self.assertNotIn("systemd-networkd", " ".join(self.client.link("up0")["Warnings"]))
         self.assertEqual(self.states_heard(), [])  # it never left "active"
@@ -476,10 +376,10 @@ class BothManagers(NetworkdTest):
         self.assertEqual(found["Connection"], ("", ""))
         self.assertEqual(found["Warnings"], [])
         self.networkd.stop()
-        wait_until(lambda: "networkd" not in self.sources(), "the service has noticed")
+        self.wait_gone()
         self.client.manager("Reload")
         self.networkd.start()
-        wait_until(lambda: "networkd" in self.sources(), "the service has noticed")
+        self.wait_back()
         self.client.manager("Reload")
         self.assertEqual(self.states_heard(), [])
 

@@ -6,50 +6,43 @@ Usage: test-nm.py UNDERPASSD-FAKE [TEST…]
 """
 
 import signal
-import time
 
 from gi.repository import GLib
 
 import harness
 import mock_nm
-from harness import MANAGER, PATIENCE, ROOT, Failure, ip, wait_until
+from harness import PATIENCE, wait_until
 from mock_nm import UUID, connection
+from peer_test import FAILED, PeerTest, RestartTests, SilenceTests
 
-FAILED = "org.underpass1.Error.Failed"
 NOTHING_TO_DO = "org.underpass1.Error.NothingToDo"
-CALL_TIMEOUT = 1.0  # of the service's questions
 TUNNEL = {"tunnel": "yes", "remote_ports": "443"}
 
 
-class NmTest(harness.ServiceTest):
+class NmTest(PeerTest):
     """A link and a NetworkManager that knows it."""
+
+    source = "NetworkManager"
+    questions = ("GetDeviceByIpIface", "GetAppliedConnection")
+    dispatched = ("pre-up", UUID)
+
+    def new_peer(self):
+        return mock_nm.MockNm(self.bus)
 
     def setUp(self):
         super().setUp()
-        self.add_link("up0")
-        self.nm = mock_nm.MockNm(self.bus)
-        self.nm.start()
+        self.nm = self.peer
+
+    def give_profile(self, tunnel=True):
+        self.nm.add_device("up0", connection("LTE", TUNNEL if tunnel else {}))
+
+    def take_profile(self):
+        self.nm.deactivate("up0")
 
     def active(self, **user):
         """The device is active with a tunnel in its profile, and so is the link."""
         self.nm.add_device("up0", connection("LTE", {**TUNNEL, **user}))
-        self.start()
-        found = self.wait_state("up0", "active")
-        self.client.signals.clear()
-        return found
-
-    def states_heard(self):
-        """All states of links that PropertiesChanged has told."""
-        return [
-            arguments[1]["State"]
-            for _, _, member, arguments in self.client.signals
-            if member == "PropertiesChanged" and "State" in arguments[1]
-        ]
-
-    def sources(self):
-        """Names of the sources that can be asked."""
-        found = self.client.properties(ROOT, MANAGER)["Sources"]
-        return [name for name, available in found if available]
+        return self.start_active()
 
 
 class Profiles(NmTest):
@@ -87,17 +80,17 @@ class Profiles(NmTest):
             found = self.wait_state("up0", "off")
             self.assertEqual((found["Connection"], found["Applied"]), (("", ""), []))
 
-    def test_hooks(self):
-        """The word of a hook counts while the signals are still on their way."""
+    def test_dispatcher_script(self):
+        """What the dispatcher script says counts while the signals are still on their way."""
         self.active()
         self.nm.hold.add("GetAppliedConnection")
         self.client.manager("Dispatch", "up0", "pre-down", UUID)
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
         self.client.manager("Dispatch", "up0", "down", UUID)
         self.wait_state("up0", "off")
         self.nm.hold.clear()
         self.client.manager("Dispatch", "up0", "pre-up", UUID)
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
     def test_precedence(self):
         """Files match what NetworkManager knows, and NetworkManager overrules them."""
@@ -118,7 +111,7 @@ class Profiles(NmTest):
             self.assertIn(word, message)
         self.nm.applied["up0"] = connection("LTE", TUNNEL)
         self.client.manager("Activate", "up0")
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
     def test_hostile_profile(self):
         """Huge and countless keys; those of others are left alone."""
@@ -138,18 +131,18 @@ class Profiles(NmTest):
         self.assertNotIn("\x1b", self.log.read_text())
 
 
-class Restarts(NmTest):
+class Restarts(RestartTests, NmTest):
     """NetworkManager goes and comes back: tunnels stay."""
 
     def test_restart(self):
         applied = self.active() and self.nm.applied["up0"]
         for _ in range(2):
             self.nm.stop()
-            wait_until(lambda: self.sources() == ["file"], "the service has noticed")
+            self.wait_gone()
             self.client.manager("Reload")
             self.nm.applied.clear()
             self.nm.start(startup=True)
-            wait_until(lambda: "NetworkManager" in self.sources(), "the service has noticed")
+            self.wait_back()
             for state in (mock_nm.UNMANAGED, mock_nm.UNAVAILABLE, mock_nm.DISCONNECTED):
                 self.nm.set_state("up0", state)
                 self.client.manager("Reload")
@@ -158,7 +151,7 @@ class Restarts(NmTest):
             self.nm.finish_startup()
             self.client.manager("Reload")
         self.assertEqual(self.states_heard(), [])
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
 
     def test_not_active_after_restart(self):
         """When NetworkManager has finished starting, its word counts again."""
@@ -166,78 +159,16 @@ class Restarts(NmTest):
         self.nm.stop()
         self.nm.applied.clear()
         self.nm.start(startup=True)
-        wait_until(lambda: "NetworkManager" in self.sources(), "the service has noticed")
+        self.wait_back()
         self.client.manager("Reload")
-        self.assertEqual(self.client.link("up0")["State"], "active")
+        self.assert_active()
         self.nm.finish_startup()
         self.wait_state("up0", "off")
 
-    def test_bus_restarts_too(self):
-        self.active()
-        self.bus.stop()
-        self.bus.start()
-        self.client = harness.Client(self.bus.connect())
-        wait_until(self.owner, "the service is back on the bus")
-        self.assertEqual(self.client.link("up0")["State"], "active")
-        self.nm.start()
-        wait_until(lambda: "NetworkManager" in self.sources(), "the service has noticed")
-        self.client.manager("Reload")
-        self.assertEqual(self.client.link("up0")["State"], "active")
-        self.nm.deactivate("up0")
-        self.wait_state("up0", "off")
-
-    def test_is_never_started(self):
-        """The service asks NetworkManager only when it is there."""
-        self.nm.stop()
-        (self.folder / f"services/{mock_nm.NAME}.service").write_text(
-            f"[D-BUS Service]\nName={mock_nm.NAME}\nExec=/usr/bin/touch {self.folder}/started\n"
-        )
-        self.tunnel("up0")
-        self.start()
-        self.wait_state("up0", "active")
-        self.client.manager("Reload")
-        self.client.manager("Dispatch", "up0", "pre-up", UUID)
-        self.assertFalse((self.folder / "started").exists())
 
 
-class Silence(NmTest):
+class Silence(SilenceTests, NmTest):
     """NetworkManager does not answer."""
-
-    def timed(self, call, *arguments):
-        """Seconds until the call is answered, well or with an error."""
-        begin = time.monotonic()
-        try:
-            call(*arguments)
-        except Failure:
-            pass
-        return time.monotonic() - begin
-
-    def test_silent_from_the_start(self):
-        """File profiles do not wait for longer than a second, calls that ask nothing do not wait at all."""
-        self.nm.hold |= {"GetDeviceByIpIface", "GetAppliedConnection"}
-        self.nm.add_device("up0", connection("LTE", TUNNEL))
-        self.add_link("up1")
-        self.tunnel("up1")
-        begin = time.monotonic()
-        self.start()
-        self.wait_state("up1", "active")
-        self.assertLess(time.monotonic() - begin, CALL_TIMEOUT + PATIENCE / 10)
-        self.assertLess(self.timed(self.client.manager, "ListLinks"), CALL_TIMEOUT / 2)
-        elapsed = self.timed(self.client.manager, "Reload")
-        self.assertGreater(elapsed, CALL_TIMEOUT / 2, "the mock is silent")
-        self.assertLess(elapsed, 2 * CALL_TIMEOUT + PATIENCE / 10)
-        self.nm.hold.clear()
-        self.nm.release()  # far too late: nobody listens any more
-        self.client.manager("Activate", "up0")
-        self.assertEqual(self.client.link("up0")["State"], "active")
-
-    def test_silent_while_active(self):
-        self.active()
-        self.nm.hold |= {"GetDeviceByIpIface", "GetAppliedConnection"}
-        self.client.manager("Reload")
-        self.client.manager("Dispatch", "up0", "pre-up", UUID)
-        self.assertEqual(self.states_heard(), [])
-        self.assertEqual(self.client.link("up0")["State"], "active")
 
     def test_startup_is_not_told(self):
         """Not even whether it is there."""
@@ -255,53 +186,16 @@ class Silence(NmTest):
         for method in ("GetDeviceByIpIface", "GetAppliedConnection"):
             with self.subTest(method=method):
                 self.nm.hold = {method}
-                answers = []
-                for name in ("up0", "up1", "up2"):
-                    arguments = GLib.Variant("(s)", (name,))
-                    self.client.send(ROOT, MANAGER, "Activate", arguments, answers.append)
-                self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
+                calls = [self.send("Activate", name) for name in ("up0", "up1", "up2")] + [self.send("Reload")]
                 wait_until(lambda: len(self.nm.held) >= 3, "NetworkManager is asked about all")
                 self.client.manager("ListLinks")  # so all calls have been read
                 self.process.send_signal(signal.SIGTERM)
-                wait_until(lambda: len(answers) == 4, "all callers are answered")
-                self.assertEqual({answer.name for answer in answers}, {FAILED})
+                wait_until(lambda: all(calls), "all callers are answered")
+                self.assertEqual({answer.name for (answer,) in calls}, {FAILED})
                 self.assertEqual(self.process.wait(timeout=PATIENCE), 0, self.log.read_text())
                 self.nm.release()
                 self.nm.hold.clear()
                 self.start()
-
-    def test_link_vanishes_while_asked_about(self):
-        self.nm.add_device("up0", connection("LTE", TUNNEL))
-        self.start()
-        self.wait_state("up0", "active")
-        self.nm.hold.add("GetAppliedConnection")
-        answers = []
-        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
-        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
-        wait_until(lambda: self.nm.held, "NetworkManager is asked")
-        ip("link", "del", "up0")
-        wait_until(lambda: len(answers) == 2, "both are answered")
-        self.assertEqual(answers[0].name, "org.underpass1.Error.NoSuchLink")
-        self.nm.release()
-        self.assertEqual(self.client.manager("ListLinks"), ([],))
-
-    def test_activate_means_from_now_on(self):
-        """A call that comes while NetworkManager is being asked is not answered with what was asked before."""
-        self.nm.add_device("up0", connection("LTE", {}))
-        self.start()
-        self.client.manager("Reload")
-        self.nm.hold.add("GetAppliedConnection")
-        answers = []
-        self.client.send(ROOT, MANAGER, "Reload", None, answers.append)
-        wait_until(lambda: self.nm.held, "NetworkManager is asked")
-        self.nm.applied["up0"] = connection("LTE", TUNNEL)
-        self.client.send(ROOT, MANAGER, "Activate", GLib.Variant("(s)", ("up0",)), answers.append)
-        self.client.manager("ListLinks")  # so Activate has been read
-        self.nm.hold.clear()
-        self.nm.release()
-        wait_until(lambda: len(answers) == 2, "both are answered")
-        self.assertFalse([answer for answer in answers if isinstance(answer, Failure)], answers)
-        self.assertEqual(self.client.link("up0")["State"], "active")
 
 
 class Nonsense(NmTest):
@@ -323,7 +217,7 @@ class Nonsense(NmTest):
             with self.subTest(name):
                 self.nm.spoilt["GetAppliedConnection"] = answer
                 self.client.manager("Reload")
-                self.assertEqual(self.client.link("up0")["State"], "active")
+                self.assert_active()
         self.nm.spoilt.clear()
         for name, answer in [
             ("a string", GLib.Variant("(s)", ("/not/a/path",))),
@@ -334,7 +228,7 @@ class Nonsense(NmTest):
             with self.subTest(name):
                 self.nm.spoilt["GetDeviceByIpIface"] = answer
                 self.client.manager("Reload")
-                self.assertEqual(self.client.link("up0")["State"], "active")
+                self.assert_active()
         self.assertEqual(self.states_heard(), [])
 
     def test_wrong_types(self):
