@@ -60,9 +60,9 @@ def assert_attach_point(host, attach_point, *interfaces):
     pair = {"underpass-tx": {f"{attach_point} ingress": ["underpass_merge"]}, "underpass-rx": {}}
     kind = service.manager_property(host, "SegmentationDevice")[0]
     if kind == "bridge":
-        pair["underpass-tx"][f"{attach_point} egress"] = ["underpass_segment"]
+        pair["underpass-tx"][f"{attach_point} egress"] = ["underpass_segme"]
     elif kind == "veth":
-        pair["underpass-rx"][f"{attach_point} ingress"] = ["underpass_segment"]
+        pair["underpass-rx"][f"{attach_point} ingress"] = ["underpass_segme"]
     found = {end: ours(host, end) for end in pair}
     assert found == pair, f"{kind}: {found}"
 

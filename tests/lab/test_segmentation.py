@@ -55,7 +55,7 @@ def assert_kind(host, kind, links):
     assert service.manager_property(host, "SegmentationDevice")[0] == kind
     for link in links:
         applied = dict(service.link(host, link)["Applied"])
-        assert applied["segmentation_device"].split()[0] == kind, f"{link}: {applied}"
+        assert applied["segmentation-device"].split()[0] == kind, f"{link}: {applied}"
     assert helpers(host) == expected_helpers(host, kind, links), f"{helpers(host)}"
 
 
