@@ -87,7 +87,7 @@ class Bench:
             say(f"  {config.title}: ready after {time.monotonic() - begin:.1f} s{notes}")
 
     def _start_rig(self, config):
-        """The rig of a configuration, which is taken down again if it cannot be had."""
+        """The rig of a configuration, which is taken down again if it is not available."""
         if config.offered:
             config.offered(self.stage)
         rig = self._new_rig(config)

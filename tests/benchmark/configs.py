@@ -33,7 +33,7 @@ PROOF_PACKETS = 20
 
 
 class NotOffered(Exception):
-    """This configuration cannot be had here; the text says why."""
+    """This configuration is not available here; the text says why."""
 
 
 @dataclasses.dataclass(frozen=True)

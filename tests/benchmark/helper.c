@@ -105,7 +105,7 @@ static int fill(int map, unsigned count) {
         return 0;
 }
 
-/* The key after a deleted one is unknown, so the walk begins anew when something was found. */
+/* The key after a deleted one is unknown, so the walk begins again when something was found. */
 static int clear(int map) {
         for (bool found = true; found;) {
                 struct underpass_flow_key key, next;

@@ -139,7 +139,7 @@ def test_activation_while_networkmanager_starts():
         )
         service.wait_state(lab.client, "c0", service.ACTIVE)
         assert is_starting(lab.client)
-        assert state.host_state(lab.client)["programs on links"] == before, "the tunnel was made anew"
+        assert state.host_state(lab.client)["programs on links"] == before, "the tunnel was made again"
 
 
 def test_bus_restarted():

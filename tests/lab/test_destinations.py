@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the service says about destinations: those that UDP does not reach, those on whose way MPTCP options get
+"""What the service says about destinations: those that UDP does not reach, those on whose path MPTCP options get
 lost, for how long that holds, and what the command makes of it."""
 
 import json
@@ -47,7 +47,7 @@ def assert_one(lab, known, seconds):
 def set_fallback(lab, word):
     """Reapplies the profile with another value; returns when the service has heard of it."""
     service.set_keys(lab.client, "first", f"fallback={word}", options=("--reapply",))
-    wait_until(lambda: service.link(lab.client, "c0")["Fallback"] is (word == "yes"), "the profile is read anew")
+    wait_until(lambda: service.link(lab.client, "c0")["Fallback"] is (word == "yes"), "the profile is read again")
 
 
 def test_blocked():

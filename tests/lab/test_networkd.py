@@ -202,7 +202,7 @@ def test_bad_value():
 
 
 def test_reconfigure_during_transfer():
-    """networkctl reconfigure makes all of the link's configuration anew; the tunnel does not even blink."""
+    """networkctl reconfigure makes all of the link's configuration again; the tunnel does not even blink."""
     with networkd.lab() as lab:
         built = tunnel_state(lab.client)
         with transfer_under_way(lab):
@@ -332,14 +332,14 @@ def test_down_restores_everything():
         wait_same(up, lab.client, "up without a profile")
 
 
-def test_dispatcher_hook():
-    """Where networkd-dispatcher runs, its hook starts a service that does not run. Without it nothing
+def test_dispatcher_script():
+    """Where networkd-dispatcher runs, its script starts a service that does not run. Without it nothing
     is missing, as all the other tests show."""
     with runner.TestLab(manager=False) as lab:
         networkd.start_host(lab.client, c0=networkd.CLIENT)
         assert service.pid(lab.client) == 0
         for folder in ("off", "no-carrier", "carrier", "degraded", "routable"):
-            hook = f"/usr/lib/networkd-dispatcher/{folder}.d/50-underpass"
-            lab.client.run("env", "IFACE=c0", f"OperationalState={folder}", hook)
+            script = f"/usr/lib/networkd-dispatcher/{folder}.d/50-underpass"
+            lab.client.run("env", "IFACE=c0", f"OperationalState={folder}", script)
         wait_until(lambda: service.pid(lab.client) != 0, "the service runs")
         service.wait_state(lab.client, "c0", service.ACTIVE)

@@ -3,7 +3,7 @@
 """A UDP service that sends every datagram back, and its client, which fails when one does not come back.
 
 datagrams.py serve PORT, or datagrams.py ask PORT ADDRESS with datagrams in hexadecimal on standard input,
-one a line. Runs in a host of the lab; may touch: its sockets.
+one per line. Runs in a host of the lab; may touch: its sockets.
 """
 
 import socket

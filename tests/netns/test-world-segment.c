@@ -139,7 +139,7 @@ void test_segment_pair(void) {
         check_is_up(rtnl, segment.send_ifindex);
 
         /* One end was renamed: the pair is no use, but its alias says that it is ours, so it is made
-         * anew. */
+         * again. */
         world_ip("link set underpass-rx down");
         world_ip("link set underpass-rx name strange");
         CHECK_EQUAL(gro_pair_ensure(&again), 0);

@@ -124,13 +124,13 @@ class Profiles(harness.ServiceTest):
         self.assertIn(("segmentation-device", "veth (underpass-tx)"), found["Applied"])
         self.assertIn(("receive", "auto"), found["Applied"])
         self.assertEqual((found["Receive"], found["ReceiveMode"][0]), ("auto", "auto"))
-        self.assertEqual([hook for hook, _ in found["Programs"]], ["tcx ingress", "tcx egress"])
+        self.assertEqual([where for where, _ in found["Programs"]], ["tcx ingress", "tcx egress"])
         self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
         self.assertEqual(self.client.properties(ROOT, MANAGER)["SegmentationDevice"], ("veth", "underpass-tx"))
         self.assertEqual(self.client.link("up0-peer")["State"], "off")
 
     def test_receive(self):
-        """What cannot be had is replaced, with a warning; another value takes effect and ends it."""
+        """What is not available is replaced, with a warning; another value takes effect and ends it."""
         self.tunnel("up0", "Tunnel=yes", "LocalPorts=443", "Receive=xdp")
         self.start()
         found = self.wait_state("up0", "active")
@@ -208,7 +208,7 @@ class Profiles(harness.ServiceTest):
         self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "off")
 
-    def test_hooks(self):
+    def test_dispatcher_scripts(self):
         self.start()
         self.tunnel("up0")
         self.assertEqual(self.client.manager("Dispatch", "up0", "pre-up", "uuid"), ())

@@ -67,7 +67,7 @@ class Sctp(harness.ServiceTest):
         return self.tunnel(interface, *(lines or ("SCTPUDPPort=9899", "SCTPEncapPort=9899")))
 
     def reload(self):
-        """Reads the profiles anew; brought in line when this returns."""
+        """Reads the profiles again; the links follow them when this returns."""
         self.client.manager("Reload")
 
     def warnings(self, name):
@@ -165,7 +165,7 @@ class Ports(Sctp):
         self.assertEqual(self.process.wait(timeout=harness.PATIENCE), 0)
 
 
-class Trouble(Sctp):
+class Warnings(Sctp):
     """What does not work is said, and hinders nothing else."""
 
     def test_no_sctp(self):

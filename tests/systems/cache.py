@@ -94,7 +94,7 @@ def make(path, key, build):
 
 def entry(name, key, build, days=None):
     """The folder of an entry. build(folder) fills it when it is not there, is spoilt, was made from another
-    key or is older than days; where only its age is the reason, and it cannot be built anew, the old one
+    key or is older than days; where only its age is the reason, and it cannot be built again, the old one
     serves."""
     path = folder() / name
     with locked(name):
@@ -104,7 +104,7 @@ def entry(name, key, build, days=None):
         if young:
             return path
         if path.exists() and record is None:
-            progress(f"{name}: incomplete or spoilt, made anew")
+            progress(f"{name}: incomplete or spoilt, made again")
         try:
             make(path, key, build)
         except Exception as error:  # pylint: disable=broad-except  (the old one serves, whatever it was)

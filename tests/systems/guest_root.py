@@ -116,7 +116,7 @@ def files_of(packages):
             path = settled(line)
             if os.path.lexists(path):
                 found.add(path)
-    # Python would compile its library anew at each start.
+    # Python would compile its library again at each start.
     for folder in {os.path.dirname(path) for path in found if path.endswith(".py")}:
         cached = pathlib.Path(folder, "__pycache__")
         if cached.is_dir():
@@ -171,6 +171,6 @@ def image(programs):
             files |= {settled(path), os.path.realpath(path)}
         build(files, folder)
 
-    # One for each set of programs, or those who take turns would make it anew each time.
+    # One for each set of programs, or those who take turns would make it again each time.
     libraries_id = hashlib.sha256(" ".join(extra).encode()).hexdigest()[:8]
     return cache.entry(f"guest-root/{libraries_id}", key, fill) / "root.ext4"

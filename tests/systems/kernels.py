@@ -92,7 +92,7 @@ class Apt:
         self.options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
     def update(self):
-        """Reads the lists anew."""
+        """Reads the lists again."""
         run("apt-get", "-qq", *self.options, "update")
 
     def parts(self, package):

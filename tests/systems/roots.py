@@ -29,7 +29,7 @@ ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASES = ("bookworm", "trixie", "sid")
-LAYOUT = "1"  # of the cache; another number makes everything anew
+LAYOUT = "1"  # of the cache; another number makes everything again
 LOG_TAIL = 30
 
 # Recommended packages are left out, and so is what nobody reads here. The clock of a test machine may be wrong.

@@ -136,8 +136,8 @@ def move(machine):
     machine.run("ip", "netns", "add", "away")
     machine.run("ip", "link", "set", "plug0", "netns", "away")
     wait_until(lambda: not known(machine, "plug0") and not pinned(machine), "plug0 is forgotten")
-    hooks = machine.run("ip", "netns", "exec", "away", "bpftool", "net", "show", "dev", "plug0").stdout
-    assert "underpass" not in hooks, hooks
+    attached = machine.run("ip", "netns", "exec", "away", "bpftool", "net", "show", "dev", "plug0").stdout
+    assert "underpass" not in attached, attached
     machine.run("ip", "netns", "exec", "away", "ip", "link", "set", "plug0", "netns", "1")
     service.wait_state(machine, "plug0", service.ACTIVE)
     machine.run("ip", "netns", "delete", "away")
