@@ -49,9 +49,7 @@ def live_connection(lab):
     service.set_tunnels(lab)
     service.bring_up(lab)
     server, client = traffic.pair(lab)
-    port = client.connect("live")["port"]
-    client.transfer("echo", "live", size=1000)
-    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+    port = traffic.connect_both(lab, client, "live")["port"]
     return server, client, port
 
 

@@ -6,28 +6,19 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import tempfile
 import xml.etree.ElementTree
 
-from host import HERE, wait_until
+import programs
+from host import wait_until
 
-BENCH = HERE.parent / "benchmark/bench.py"
 TINY = ("--rounds", "2", "--seconds", "0.05")
 
 
 @contextlib.contextmanager
 def bench(folder, *options):
     """The benchmark, started with its scratch folder below folder."""
-    with subprocess.Popen(
-        ["/usr/bin/python3", str(BENCH), *TINY, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        start_new_session=True,
-        env=dict(os.environ, TMPDIR=folder),
-    ) as process:
+    with programs.start(programs.BENCH, *TINY, *options, folder=folder) as process:
         try:
             yield process
         finally:

@@ -2,7 +2,6 @@
 """The tunnel comes and goes a hundred times under load: the load does not notice, and nothing stays
 behind."""
 
-import json
 import signal
 import time
 
@@ -16,44 +15,6 @@ from lab import PLAIN_PORT, PORT
 TIMES = 100
 RATE = 2_000_000  # bytes a second of each transfer
 SIZE = 10_000_000  # a transfer is begun again and again
-PINS = "/sys/fs/bpf/underpass"
-
-
-def listed(host, kind):
-    """All maps, programs or links of the machine. What vanishes while they are listed fails the command, not
-    the list."""
-    text = host.run("bpftool", "--json", kind, "show", check=False).stdout
-    found = json.loads(text)
-    return found if isinstance(found, list) else []
-
-
-def map_belongs(host, number, cookie):
-    """Whether a map "loader" has this namespace in it."""
-    text = host.run("bpftool", "--json", "map", "dump", "id", number, check=False).stdout
-    entries = json.loads(text) if text else []
-    if not isinstance(entries, list):  # the map is gone
-        return False
-    return any(entry["formatted"]["value"]["namespace_cookie"] == cookie for entry in entries)
-
-
-def bpf_objects(host, cookie):
-    """(maps, programs, links) in the kernel that belong to this host's service, pinned or not. The lists are
-    those of the machine; a map "loader" tells whose it is, programs tell which maps belong together."""
-    loaders = (entry["id"] for entry in listed(host, "map") if entry.get("name") == "loader")
-    maps, known = {number for number in loaders if map_belongs(host, number, cookie)}, set()
-    users = {entry["id"]: set(entry.get("map_ids", [])) for entry in listed(host, "prog")}
-    while maps != known:
-        known = maps
-        maps = maps.union(*(used for used in users.values() if used & maps))
-    programs = {number for number, used in users.items() if used & maps}
-    links = {entry["id"] for entry in listed(host, "link") if entry.get("prog_id") in programs}
-    return len(maps), len(programs), len(links)
-
-
-def pins(host):
-    """What is pinned, without the folder's name."""
-    found = host.run("find", PINS, "-mindepth", "2", "-printf", r"%f\n", check=False).stdout
-    return sorted(found.split())
 
 
 class Load:
@@ -110,7 +71,7 @@ def test_attached_and_detached_100_times():
     with runner.TestLab() as lab:
         service.set_tunnels(lab, "mptcp-only=no")
         service.bring_up(lab)
-        folder = next(lab.client.path(PINS).iterdir())
+        folder = next(lab.client.path(state.PINS).iterdir())
         cookie = int(folder.name)
         pin = folder / f"{service.link(lab.client, 'c0')['InterfaceIndex']}-egress"
         assert pin.exists()
@@ -119,7 +80,7 @@ def test_attached_and_detached_100_times():
         server, client = traffic.pair(lab)
         server.listen(PLAIN_PORT)
         load = Load(lab, client, (PORT, PLAIN_PORT))
-        before = state.host_state(lab.client), pins(lab.client), bpf_objects(lab.client, cookie)
+        before = state.host_state(lab.client), state.pins(lab.client), state.bpf_objects(lab.client, cookie)
         descriptors = service.descriptors(lab.client)
         # Two on the interface, one each for what was merged and for keepalive, and one on the segmentation device, unless that
         # is a device whose packets the interface's own program rewrites.
@@ -128,8 +89,8 @@ def test_attached_and_detached_100_times():
         again, begin = sent_again(lab), time.monotonic()
 
         beside = switch(lab, load, TIMES // 2, pin)
-        assert pins(lab.client) == before[1]
-        wait_until(lambda: bpf_objects(lab.client, cookie) == before[2], f"{before[2]} BPF objects", 5)
+        assert state.pins(lab.client) == before[1]
+        wait_until(lambda: state.bpf_objects(lab.client, cookie) == before[2], f"{before[2]} BPF objects", 5)
         text = state.difference(before[0], state.host_state(lab.client))
         assert not text, text
 
@@ -139,13 +100,13 @@ def test_attached_and_detached_100_times():
         seconds = time.monotonic() - begin
         load.finish()
         again = sent_again(lab) - again
-        assert pins(lab.client) == [], pins(lab.client)
+        assert state.pins(lab.client) == [], state.pins(lab.client)
         # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after
         # their last user is gone.
-        wait_until(lambda: bpf_objects(lab.client, cookie) == (7, 8, 0), "no BPF link is left", 5)
+        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (7, 8, 0), "no BPF link is left", 5)
         assert service.descriptors(lab.client) <= descriptors
         service.kill(lab.client, signal.SIGTERM)
-        wait_until(lambda: bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
+        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
         counters = lab.counters()
         assert counters["udp-mc0"][0] == counters["udp-mc1"][0] == 0, counters
 

@@ -3,30 +3,17 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 
-from host import HERE, wait_until
-
-
-def demo(folder, *options):
-    """Starts the demonstration with its scratch folder below folder."""
-    return subprocess.Popen(
-        ["/usr/bin/python3", str(HERE / "demo.py"), *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        start_new_session=True,
-        env=dict(os.environ, TMPDIR=folder),
-    )
+import programs
+from host import wait_until
 
 
 def test_every_claim_holds():
     """With a small file."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        process = demo(folder, "--size", "10")
+        process = programs.start(programs.DEMO, "--size", "10", folder=folder)
         text, _ = process.communicate(timeout=120)
         assert process.returncode == 0, text
         assert "Every claim held." in text and "FAILED" not in text, text
@@ -38,7 +25,7 @@ def test_interrupted():
     for number in (signal.SIGINT, signal.SIGTERM):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
-            process = demo(folder, "--size", "10")
+            process = programs.start(programs.DEMO, "--size", "10", folder=folder)
             lines = iter(process.stdout.readline, "")
             assert any(
                 "nmcli connection up second" in line for line in lines

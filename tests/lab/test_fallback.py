@@ -14,7 +14,7 @@ from lab import PORT, address
 
 SYN_INTERVAL = 1.0  # seconds between the first SYNs of Linux (net.ipv4.tcp_syn_linear_timeouts)
 
-# What routers and firewalls answer. Each gets a port of its own, for verdicts are remembered by destination.
+# What routers and firewalls answer. Each gets a port of its own, because destinations are remembered.
 REFUSALS = (
     (4, "icmp port-unreachable"),
     (4, "icmp host-unreachable"),
@@ -57,7 +57,7 @@ def counted(lab, **expected):
 
 def test_udp_dropped():
     """Plain TCP after fallback-after SYNs; the next connection to that destination is plain at once, one to
-    another port asks anew."""
+    another port asks again."""
     with runner.TestLab() as lab:
         one_uplink(lab)
         path.rules(lab, f"udp dport {PORT}-{PORT + 20} drop")
@@ -182,9 +182,7 @@ def test_udp_dropped_in_the_middle_of_a_transfer():
         service.set_tunnels(lab)
         service.bring_up(lab)
         _, client = traffic.pair(lab)
-        client.connect("a")
-        client.transfer("echo", "a", size=1000)
-        traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+        traffic.connect_both(lab, client, "a")
         size, rate = 12_000_000, 4_000_000
         before = [service.counters(lab.client, uplink) for uplink in ("c0", "c1")]
         with wire.Capture(lab.middlebox, "mc0") as first, wire.Capture(lab.middlebox, "mc1") as second:

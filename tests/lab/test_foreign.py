@@ -17,9 +17,9 @@ PIN = "/sys/fs/bpf/foreign-"
 SIZE = 3_000_000
 
 
-def attach(host, attach_point, place, verdict, name):
-    """Attaches a program of somebody else to c0; its pin."""
-    host.run(*ATTACHMENTS, "attach", "c0", attach_point, place, str(verdict), PIN + name)
+def attach(host, attach_point, position, verdict, name):
+    """Attaches a program of somebody else to c0, first or last at this attach point; its pin."""
+    host.run(*ATTACHMENTS, "attach", "c0", attach_point, position, str(verdict), PIN + name)
     return PIN + name
 
 
@@ -39,8 +39,8 @@ def on_attach_point(lab):
     return state.programs(lab.client, "c0")["c0"]
 
 
-def ready(lab):
-    """Both hosts with the tunnel, the client by its first uplink only; a client program."""
+def set_up_tunnels(lab):
+    """Gives the server's link and the client's first uplink their tunnel; the client's peer program."""
     service.set_tunnels(lab)
     service.bring_up(lab, "first")
     service.wait_state(lab.client, "c0", service.ACTIVE)
@@ -74,7 +74,7 @@ def test_programs_that_were_there_first():
         pins = [attach(lab.client, way, "last", NEXT, f"{way}-next") for way in WAYS]
         pins += [attach(lab.client, way, "last", PASS, f"{way}-pass") for way in WAYS]
         before = state.host_state(lab.client)
-        client = ready(lab)
+        client = set_up_tunnels(lab)
         assert on_attach_point(lab) == {way: [OURS[way], "foreign", "foreign"] for way in WAYS}, on_attach_point(lab)
         counted = [packets(lab.client, pin) for pin in pins]
         assert tunnelled(lab, client) and tunnelled(lab, client, 6)
@@ -94,7 +94,7 @@ def test_programs_that_come_later():
     """At the tail, as NetworkManager's own for CLAT, and at the head; they stay when the tunnel goes."""
     with runner.TestLab() as lab:
         need_tcx(lab)
-        client = ready(lab)
+        client = set_up_tunnels(lab)
         pins = [attach(lab.client, way, "last", PASS, f"{way}-tail") for way in WAYS]
         assert on_attach_point(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
@@ -116,18 +116,18 @@ def test_programs_that_come_later():
         assert all(packets(lab.client, pin) > then for pin, then in zip(pins, counted))
 
 
-def test_program_in_front_that_ends_the_hook():
+def test_program_in_front_that_ends_the_chain():
     """One at the head that says PASS: no program behind it runs, so new connections are plain TCP and the
     middlebox strips MPTCP. The tunnel's counters stand still, and the next look at the link warns; when it
     has gone, all is well again."""
     with runner.TestLab() as lab:
         need_tcx(lab)
-        client = ready(lab)
+        client = set_up_tunnels(lab)
         assert tunnelled(lab, client)
         before = service.counters(lab.client, "c0")
         for way in WAYS:
             attach(lab.client, way, "first", PASS, way)
-        assert not tunnelled(lab, client), "the program in front does not end the hook"
+        assert not tunnelled(lab, client), "programs behind the one in front still run"
         assert service.counters(lab.client, "c0") == before
         counted = lab.counters()
         assert counted["tcp-mc0"][0] > 0, f"{counted}"
@@ -150,7 +150,7 @@ def test_activation_goes_to_the_head():
         lab.client.up("first")
         for way in WAYS:
             attach(lab.client, way, "first", PASS, way)
-        client = ready(lab)
+        client = set_up_tunnels(lab)
         assert on_attach_point(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
         assert tunnelled(lab, client)
 
@@ -161,7 +161,7 @@ def test_xdp_of_others():
         lab.client.up("first")
         pin = attach(lab.client, "xdp", "first", XDP_PASS, "xdp")
         before = state.host_state(lab.client)
-        client = ready(lab)
+        client = set_up_tunnels(lab)
         assert tunnelled(lab, client) and tunnelled(lab, client, 6)
         assert packets(lab.client, pin) * 1500 > 2 * SIZE
         lab.client.run("underpassctl", "deactivate", "c0")

@@ -34,6 +34,19 @@ def message_has(message, words, what):
     assert message.strip() and not missing, f"{what}: {missing} not in the message: {message}"
 
 
+def refused_in_file(lab, name, text, words):
+    """The text is a file profile of c0 with a value that is not taken: LastError says so with these words, and the link
+    stays as it was."""
+    path = f"/etc/underpass/{name}"
+    before = state.host_state(lab.client)
+    lab.client.write(path, text)
+    lab.client.run("underpassctl", "reload")
+    found = service.wait_state(lab.client, "c0", "failed")
+    message_has(found["LastError"], [*words, path], "LastError")
+    state.assert_same(before, state.host_state(lab.client), "the link is not untouched")
+    runner.note(found["LastError"][:300])
+
+
 def refused_in_profile(lab, pairs, words):
     """The values stand in the profile, put there by something that does not check; the link stays as without
     Underpass."""
@@ -96,32 +109,16 @@ def test_not_utf8():
         message_has(message, ["remote-ports"], "underpassctl")
         runner.note(message.strip())
         lab.client.up("first")
-        before = state.host_state(lab.client)
-        lab.client.write(
-            "/etc/underpass/bad.conf",
-            b"[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=4\xff43\n",
-        )
-        lab.client.run("underpassctl", "reload")
-        found = service.wait_state(lab.client, "c0", "failed")
-        message_has(found["LastError"], ["RemotePorts", "/etc/underpass/bad.conf"], "LastError")
-        state.assert_same(before, state.host_state(lab.client), "the link is not untouched")
-        runner.note(found["LastError"])
+        text = b"[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=4\xff43\n"
+        refused_in_file(lab, "bad.conf", text, ["RemotePorts"])
 
 
 def test_too_many_ports_in_a_file():
     """10 000 ports in a file of /etc/underpass."""
     with runner.TestLab() as lab:
         lab.client.up("first")
-        before = state.host_state(lab.client)
-        lab.client.write(
-            "/etc/underpass/many.conf",
-            f"[Match]\nName=c*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts={MANY_PORTS}\n",
-        )
-        lab.client.run("underpassctl", "reload")
-        found = service.wait_state(lab.client, "c0", "failed")
-        message_has(found["LastError"], ["RemotePorts", "many.conf"], "LastError")
-        state.assert_same(before, state.host_state(lab.client), "the link is not untouched")
-        runner.note(found["LastError"][:300])
+        text = f"[Match]\nName=c*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts={MANY_PORTS}\n"
+        refused_in_file(lab, "many.conf", text, ["RemotePorts"])
 
 
 def test_mtu_too_small_for_ipv6():
@@ -192,7 +189,7 @@ def test_vanished_interface():
         lab.client.down("first")
         service.wait_state(lab.client, "c0", "off")
         assert "underpass" not in lab.client.output("find", "/sys/fs/bpf"), "pins are left"
-        assert "underpass" not in lab.client.output("ip", "link"), "the hop is left"
+        assert "underpass" not in lab.client.output("ip", "link"), "helper devices are left"
 
 
 def test_names_of_no_link():

@@ -28,9 +28,7 @@ def test_middlebox_strips():
             client.close("stripped")
         lab.strip_mptcp(False)
         for family in (4, 6):
-            client.connect("open", address("s0", family))
-            client.transfer("echo", "open", size=5000)
-            traffic.wait_subflows(lab.client, [address("c0", family), address("c1", family)])
+            traffic.connect_both(lab, client, "open", family)
             assert not client.info("open")["fallback"]
             client.transfer("upload", "open", size=3_000_000)
             client.transfer("download", "open", size=3_000_000)

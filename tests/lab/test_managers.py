@@ -41,9 +41,7 @@ def test_both_managers():
             service.wait_state(lab.client, "c1", service.ACTIVE)
             assert networkd.settings(lab.client, "c1")["mss"][:2] == ("1350", "NetworkManager")
             assert networkd.settings(lab.client, "c0")["tunnel"][1] == "networkd"
-            client.connect("mixed")
-            client.transfer("echo", "mixed", size=10_000)
-            traffic.wait_subflows(lab.client, BOTH)
+            traffic.connect_both(lab, client, "mixed")
             client.transfer("upload", "mixed", size=1_000_000)
             client.close("mixed")
             lab.client.down("second")
@@ -53,9 +51,7 @@ def test_both_managers():
             networkd.reload(lab.client)
             service.wait_state(lab.client, "c1", service.ACTIVE)
             assert networkd.settings(lab.client, "c1")["tunnel"][1] == "networkd"
-            client.connect("networkd")
-            client.transfer("echo", "networkd", size=10_000)
-            traffic.wait_subflows(lab.client, BOTH)
+            traffic.connect_both(lab, client, "networkd")
             client.close("networkd")
 
 
@@ -108,9 +104,7 @@ def test_file_profiles():
         for uplink in networkd.UPLINKS:
             assert networkd.settings(lab.client, uplink)["tunnel"][1] == "file"
         _, client = traffic.pair(lab)
-        client.connect("a")
-        client.transfer("echo", "a", size=10_000)
-        traffic.wait_subflows(lab.client, BOTH)
+        traffic.connect_both(lab, client, "a")
         # A file can go while the service is dead; no manager has to be asked about that.
         service.kill(lab.client)
         lab.client.run("rm", "/etc/underpass/both.conf")
@@ -138,9 +132,7 @@ def mixed(client_is_networkd):
         networkd.start_service(lab.client, *networkd.UPLINKS)
         _, client = traffic.pair(lab)
         for family in (4, 6):
-            client.connect("a", address("s0", family))
-            client.transfer("echo", "a", size=10_000)
-            traffic.wait_subflows(lab.client, [address("c0", family), address("c1", family)])
+            traffic.connect_both(lab, client, "a", family)
             client.transfer("upload", "a", size=2_000_000)
             client.transfer("download", "a", size=2_000_000)
             client.close("a")

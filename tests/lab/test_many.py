@@ -9,7 +9,6 @@ import runner
 import service
 import state
 from host import wait_until
-from test_churn import bpf_objects, pins
 
 LINKS = 500
 FEW = 40
@@ -60,10 +59,10 @@ def add_links(client, count):
 def remove_links(client, cookie):
     """Removes them all, and waits until nothing of their tunnels is left; the memory of the service."""
     client.run("ip", "link", "delete", "group", GROUP)
-    wait_until(lambda: pins(client) == [], "no pin is left", 60)
-    wait_until(lambda: bpf_objects(client, cookie)[2] == 0, "no BPF link is left", 20)
+    wait_until(lambda: state.pins(client) == [], "no pin is left", 60)
+    wait_until(lambda: state.bpf_objects(client, cookie)[2] == 0, "no BPF link is left", 20)
     service.manager_call(client, "Reload")
-    assert "underpass-" not in client.output("ip", "link"), "the hop is left"
+    assert "underpass-" not in client.output("ip", "link"), "helper devices are left"
     return service.resident_kilobytes(client)
 
 
@@ -83,7 +82,7 @@ def test_500_links_at_once():
         assert service.wait_state(client, f"many{LINKS - 1}", service.ACTIVE)
         assert attached(client) == LINKS
         cookie = int(next(client.path("/sys/fs/bpf/underpass").iterdir()).name)
-        objects = bpf_objects(client, cookie)
+        objects = state.bpf_objects(client, cookie)
         assert objects[2] > 2 * LINKS, objects
         steps = ", ".join(f"{1000 * each / STEP:.1f}" for each in times)
         grown = service.resident_kilobytes(client) - before
@@ -95,7 +94,7 @@ def test_500_links_at_once():
             service.manager_call(client, "Reload")
             wait_until(lambda: attached(client) == FEW, f"{FEW} links have the tunnel", 60)
             kilobytes.append(remove_links(client, cookie))
-            assert bpf_objects(client, cookie)[:2] == objects[:2]
+            assert state.bpf_objects(client, cookie)[:2] == objects[:2]
             assert service.descriptors(client) <= DESCRIPTORS
         assert kilobytes[-1] < kilobytes[0] + ROOM, kilobytes
         runner.note(
@@ -115,7 +114,7 @@ def test_1000_flaps():
         cookie = int(next(client.path("/sys/fs/bpf/underpass").iterdir()).name)
 
         def all_there_is():
-            return state.tunnel_state(client), bpf_objects(client, cookie), service.descriptors(client)
+            return state.tunnel_state(client), state.bpf_objects(client, cookie), service.descriptors(client)
 
         before, kilobytes, begin = all_there_is(), [], time.monotonic()
         for _ in range(0, FLAPS, STEP):

@@ -7,7 +7,6 @@ import service
 import path
 import traffic
 from host import HERE, wait_until
-from lab import address
 
 MTU = 1400
 SIZE = 4_000_000
@@ -26,10 +25,8 @@ def icmp_counters(lab):
 
 def both_ways(lab, client, family):
     """Bulk in both directions over both uplinks; seconds of each."""
-    client.connect("bulk", address("s0", family))
-    # Small packets until both subflows are there: nothing is known about the path when the bulk begins.
-    client.transfer("echo", "bulk", size=1000)
-    traffic.wait_subflows(lab.client, [address("c0", family), address("c1", family)])
+    # Only small packets go over it so far: nothing is known about the path when the bulk begins.
+    traffic.connect_both(lab, client, "bulk", family)
     seconds = [client.transfer(task, "bulk", size=SIZE)["seconds"] for task in ("upload", "download")]
     assert not client.info("bulk")["fallback"]
     client.close("bulk")

@@ -52,17 +52,16 @@ def start_reference(host, program, *interfaces):
             )
 
 
-def judged(peer, capture, family):
-    """Asserts that the wire was right; the report. The reference knows no 0xffff for a checksum that comes
+def assert_wire_right(peer, capture, family):
+    """Asserts that the wire was right; the report, and how many datagrams had no checksum. The reference knows no 0xffff for a checksum that comes
     out as 0, which means "none" in UDP: one packet in 65536, sent again by TCP."""
     report = capture.report(PORT)
     zero = [fault for fault in report.faults if ZERO.fullmatch(fault)]
-    other = [fault for fault in report.faults if fault not in zero]
+    report.faults = [fault for fault in report.faults if fault not in zero]
     assert capture.dropped() == 0, f"{peer}: the capture missed {capture.dropped()} packets"
-    assert not other, f"{peer}: {len(other)} faults\n" + "\n".join(other[:10])
+    report.assert_tunnelled(peer)
     assert len(zero) * 4096 <= report.udp, f"{peer}: {len(zero)} of {report.udp} datagrams without checksum"
-    assert report.tcp == 0, f"{peer}: {report.tcp} TCP packets of the tunnelled port"
-    assert report.families <= {family} and report.largest <= 1500, f"{peer}: {report}"
+    assert report.families <= {family}, f"{peer}: {report}"
     return report, len(zero)
 
 
@@ -85,7 +84,7 @@ def transfer_file(lab, client, protocol, family):
         client.close("a")
     sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (original, copy)]
     assert sums[0] == sums[1], f"the file differs: {sums}"
-    reports = {peer: judged(peer, capture, family) for peer, capture in captures.items()}
+    reports = {peer: assert_wire_right(peer, capture, family) for peer, capture in captures.items()}
     assert reports["ms0"][0].udp * 1460 > 2 * SIZE, f"{reports['ms0'][0]}"
     assert reports["mc0"][0].syn >= 2 and (reports["mc1"][0].syn >= 2) is mptcp, f"{reports}"
     runner.note(

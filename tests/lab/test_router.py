@@ -32,7 +32,7 @@ def host_behind(lab):
         lab.client.sysctl("net.ipv4.ip_forward", 1)
         lab.client.sysctl("net.ipv6.conf.all.forwarding", 1)
         out = "chain out { type nat hook postrouting priority 100; oifname { c0, c1 } masquerade; }"
-        path.table(lab.client, "router", out)
+        lab.client.set_nft_table("router", out)
         yield inner
     finally:
         inner.stop()

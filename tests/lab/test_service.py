@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The service as others meet it: how quick, how small, who may do what, with hooks and without."""
+"""The service as others meet it: how quick, how small, who may do what, with dispatcher scripts and without."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import runner
 import service
 import traffic
 from host import wait_until
-from lab import address, stage_project
+from lab import stage_project
 
 CALLS = 20
 MEMORY_LIMIT = 8 * 1024  # kB
@@ -39,11 +39,11 @@ def test_activation_time_and_memory():
         assert memory < MEMORY_LIMIT, f"{memory} kB"
 
 
-def test_without_hooks():
+def test_without_dispatcher_scripts():
     """No dispatcher script is installed: NetworkManager's signals and netlink do, too."""
     stage = pathlib.Path(os.environ["UNDERPASS_STAGE"]) if "UNDERPASS_STAGE" in os.environ else None
     with runner.TestLab(stage=False, manager=False) as scratch:
-        bare = scratch.folder / "without-hooks"
+        bare = scratch.folder / "without-dispatcher-scripts"
         if stage:
             shutil.copytree(stage, bare, symlinks=True)
         else:
@@ -61,9 +61,7 @@ def test_without_hooks():
             for host, interface in ((lab.client, "c0"), (lab.client, "c1"), (lab.server, "s0")):
                 service.wait_state(host, interface, service.ACTIVE)
             _, client = traffic.pair(lab)
-            client.connect("a")
-            client.transfer("echo", "a", size=1000)
-            traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+            traffic.connect_both(lab, client, "a")
             lab.client.down("second")
             service.wait_state(lab.client, "c1", "off")
 
@@ -84,7 +82,7 @@ def test_only_root_changes_things():
 
 
 def test_absent_service_delays_nothing():
-    """The hooks are there, the service is not: an activation takes less than a second more."""
+    """The dispatcher scripts are there, the service is not: an activation takes less than a second more."""
     with runner.TestLab() as lab:
         lab.client.path("/usr/share/dbus-1/system-services/org.underpass1.service").unlink()
         lab.client.run(
@@ -118,7 +116,7 @@ def test_segment_is_hidden_from_networkmanager():
             line.split(":")[:2]
             for line in lab.client.output("nmcli", "-t", "-f", "device,state", "device").splitlines()
         )
-        hops = {name: word for name, word in states.items() if name.startswith("underpass")}
+        helpers = {name: word for name, word in states.items() if name.startswith("underpass")}
         there = [name for name in lab.client.output("ls", "/sys/class/net").split() if "underpass" in name]
-        assert sorted(hops) == there and len(there) >= 3, f"{states} {there}"
-        assert set(hops.values()) == {"unmanaged"}, states
+        assert sorted(helpers) == there and len(there) >= 3, f"{states} {there}"
+        assert set(helpers.values()) == {"unmanaged"}, states

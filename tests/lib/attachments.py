@@ -84,7 +84,7 @@ def pin(fd, path):
     call(OBJ_PIN, "QII", pointer(name), fd, 0)
 
 
-def attach(interface, attach_point, place, verdict, path):
+def attach(interface, attach_point, position, verdict, path):
     """Loads, attaches and pins."""
     packets, _ = call(MAP_CREATE, "IIIII", MAP_TYPE_ARRAY, 4, 8, 1, 0)
     code = ctypes.create_string_buffer(counting_program(packets, int(verdict)))
@@ -95,7 +95,7 @@ def attach(interface, attach_point, place, verdict, path):
         *(PROG_LOAD, "IIQQIIQII16s", kind, count, pointer(code), pointer(licence)),
         *(0, 0, 0, 0, 0, PROGRAM_NAME),
     )
-    flags = XDP_GENERIC if attach_point == "xdp" else {"first": BEFORE, "last": AFTER}[place]
+    flags = XDP_GENERIC if attach_point == "xdp" else {"first": BEFORE, "last": AFTER}[position]
     link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[attach_point], flags)
     pin(packets, path + "-packets")
     pin(link, path)

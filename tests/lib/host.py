@@ -7,6 +7,7 @@ The namespaces have no names and no files on the machine; they live as long as t
 made itself.
 """
 
+import json
 import os
 import pathlib
 import shlex
@@ -77,9 +78,8 @@ class Host:
     def start(self):
         """Makes the namespaces."""
         scratch = self.folder / "scratch"
-        logs = self.folder / "log"
         scratch.mkdir(parents=True)
-        logs.mkdir()
+        (self.folder / "log").mkdir()
         command = [
             "unshare",
             "--net",
@@ -95,7 +95,12 @@ class Host:
             str(scratch),
             str(self.stage or ""),
         ]
-        with open(logs / "init.log", "wb") as log:
+        self._start_init(command)
+
+    def _start_init(self, command):
+        """Starts the first process by this command of unshare, and waits until it is ready."""
+        path = self.folder / "log" / "init.log"
+        with open(path, "ab") as log:
             self._unshare = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -105,7 +110,7 @@ class Host:
                 start_new_session=True,
             )
         if self._unshare.stdout.readline() != b"ready\n":
-            raise RuntimeError(f"host {self.name} did not start: {(logs / 'init.log').read_text().strip()}")
+            raise RuntimeError(f"{self.name} did not start: {path.read_text().strip()}")
         self.init = children(self._unshare.pid)[0]
 
     def stop(self):
@@ -169,6 +174,17 @@ class Host:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=mode)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def set_nft_table(self, name, *lines):
+        """Replaces the host's nft table inet of this name by one with these lines."""
+        head = [f"table inet {name}", f"delete table inet {name}", f"table inet {name} {{"]
+        self.run("nft", "-f", "-", text="\n".join([*head, *lines, "}"]) + "\n")
+
+    def nft_counters(self, table):
+        """Named counters of an nft table inet: name -> (packets, bytes)."""
+        answer = json.loads(self.output("nft", "-j", "list", "counters", "table", "inet", table))
+        counters = (entry["counter"] for entry in answer["nftables"] if "counter" in entry)
+        return {counter["name"]: (counter["packets"], counter["bytes"]) for counter in counters}
 
     def sysctl(self, name, value=None):
         """Reads a sysctl of the host, or writes it."""

@@ -10,7 +10,6 @@ behind. May touch: what it made itself.
 """
 
 import ipaddress
-import json
 import os
 import pathlib
 import shlex
@@ -171,32 +170,12 @@ class Lab:
                 names.append(f"counter {protocol}-{peer} {{ }}")
                 for way in (f'iifname "{peer}" {protocol} dport', f'oifname "{peer}" {protocol} sport'):
                     rules.append(f"{way} {PORT} counter name {protocol}-{peer}")
-        self.middlebox.run(
-            "nft",
-            "-f",
-            "-",
-            text="\n".join(
-                [
-                    "table inet middlebox",
-                    "delete table inet middlebox",
-                    "table inet middlebox {",
-                    *names,
-                    "chain forward {",
-                    "type filter hook forward priority 0; policy accept;",
-                    *rules,
-                    "}",
-                    "}",
-                ]
-            ),
-        )
+        head = "chain forward { type filter hook forward priority 0; policy accept;"
+        self.middlebox.set_nft_table("middlebox", *names, head, *rules, "}")
 
     def counters(self):
         """(packets, bytes) that the middlebox has forwarded for PORT, by "tcp-mc0", "udp-mc1" and so on."""
-        answer = json.loads(
-            self.middlebox.output("nft", "-j", "list", "counters", "table", "inet", "middlebox")
-        )
-        counters = (entry["counter"] for entry in answer["nftables"] if "counter" in entry)
-        return {counter["name"]: (counter["packets"], counter["bytes"]) for counter in counters}
+        return self.middlebox.nft_counters("middlebox")
 
     def offload(self, enabled):
         """Switches transmit checksum offload (and with it segmentation offload) of all interfaces of the

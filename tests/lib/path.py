@@ -8,18 +8,10 @@ from host import HERE
 from lab import LINKS, address
 
 
-def table(host, name, *chains):
-    """Replaces the nft table of this name by one with these chains."""
-    text = "\n".join(
-        [f"table inet {name}", f"delete table inet {name}", f"table inet {name} {{", *chains, "}"]
-    )
-    host.run("nft", "-f", "-", text=text + "\n")
-
-
 def rules(lab, *lines):
     """Forwarded packets go through these rules before the middlebox strips and counts; none: as before."""
     head = "chain forward { type filter hook forward priority -10; policy accept;"
-    table(lab.middlebox, "path", head, *lines, "}")
+    lab.middlebox.set_nft_table("path", head, *lines, "}")
 
 
 def translate(lab, **ports):
@@ -30,7 +22,7 @@ def translate(lab, **ports):
         for interface, (first, last) in ports.items()
     ]
     head = "chain out { type nat hook postrouting priority 100;"
-    table(lab.middlebox, "nat", head, *lines, "}")
+    lab.middlebox.set_nft_table("nat", head, *lines, "}")
 
 
 def forget_translations(lab, interface):

@@ -8,6 +8,8 @@ import time
 
 from host import wait_until
 
+PINS = "/sys/fs/bpf/underpass"
+
 # What is true of a host at one moment, and the command that tells it. No statistics: they change by
 # themselves.
 COMMANDS = {
@@ -117,3 +119,40 @@ def settled(host, expected, seconds=10):
     while difference(expected, found := host_state(host)) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+def _listed(host, kind):
+    """All maps, programs or links of the machine. What vanishes while they are listed fails the command, not
+    the list."""
+    text = host.run("bpftool", "--json", kind, "show", check=False).stdout
+    found = json.loads(text)
+    return found if isinstance(found, list) else []
+
+
+def _map_belongs(host, number, cookie):
+    """Whether a map "loader" has this namespace in it."""
+    text = host.run("bpftool", "--json", "map", "dump", "id", number, check=False).stdout
+    entries = json.loads(text) if text else []
+    if not isinstance(entries, list):  # the map is gone
+        return False
+    return any(entry["formatted"]["value"]["namespace_cookie"] == cookie for entry in entries)
+
+
+def bpf_objects(host, cookie):
+    """(maps, programs, links) in the kernel that belong to this host's service, pinned or not. The lists are
+    those of the machine; a map "loader" tells whose it is, programs tell which maps belong together."""
+    loaders = (entry["id"] for entry in _listed(host, "map") if entry.get("name") == "loader")
+    maps, known = {number for number in loaders if _map_belongs(host, number, cookie)}, set()
+    users = {entry["id"]: set(entry.get("map_ids", [])) for entry in _listed(host, "prog")}
+    while maps != known:
+        known = maps
+        maps = maps.union(*(used for used in users.values() if used & maps))
+    programs = {number for number, used in users.items() if used & maps}
+    links = {entry["id"] for entry in _listed(host, "link") if entry.get("prog_id") in programs}
+    return len(maps), len(programs), len(links)
+
+
+def pins(host):
+    """What is pinned, without the folder's name."""
+    found = host.run("find", PINS, "-mindepth", "2", "-printf", r"%f\n", check=False).stdout
+    return sorted(found.split())

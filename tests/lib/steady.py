@@ -25,9 +25,7 @@ def transfer_under_way(lab, rate=RATE):
     subflows with which it began and without losing a packet: what one side sent through the tunnel the other
     one received, to the last segment."""
     _, client = traffic.pair(lab)
-    client.connect("a")
-    client.transfer("echo", "a", size=10_000)
-    traffic.wait_subflows(lab.client, [address("c0"), address("c1")])
+    traffic.connect_both(lab, client, "a")
     opened = flows(lab)
     client.start("uploads", "a", rate=rate)
     goes_on(client)

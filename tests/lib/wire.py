@@ -36,6 +36,12 @@ class Report:
     families: set = dataclasses.field(default_factory=set)
     faults: list = dataclasses.field(default_factory=list)
 
+    def assert_tunnelled(self, where):
+        """AssertionError unless all packets of the port were right datagrams. where: what was captured."""
+        assert not self.faults, f"{where}: {len(self.faults)} faults\n" + "\n".join(self.faults[:10])
+        assert self.tcp == 0, f"{where}: {self.tcp} TCP packets of the tunnelled port"
+        assert self.largest <= 1500, f"{where}: {self}"
+
     def fault(self, number, text):
         """Notes a fault of packet number (1 is the first, as tcpdump and others count)."""
         self.faults.append(f"packet {number}: {text}")
@@ -246,3 +252,12 @@ class Capture:
     def report(self, port):
         """The judge's report."""
         return judge(read_pcap(self.path), port)
+
+    def assert_tunnelled(self, port, family):
+        """AssertionError unless nothing was missed and all packets of the port were right datagrams of this family of
+        addresses; the report."""
+        assert self.dropped() == 0, f"{self.interface}: the capture missed {self.dropped()} packets"
+        report = self.report(port)
+        report.assert_tunnelled(self.interface)
+        assert report.families == {family} and report.udp > 0, f"{self.interface}: {report}"
+        return report

@@ -22,7 +22,6 @@ sys.path.insert(0, str(HERE.parent / "lib"))
 
 # pylint: disable=wrong-import-position
 import inside_mptcp
-import path
 import runner
 import service
 from host import running, wait_until
@@ -62,26 +61,14 @@ def middlebox(lab, drop):
         "ip frag-off & 0x3fff != 0 counter name fragments",
         f"meta l4proto sctp counter name plain {'drop' if drop else ''}",
     ]
-    path.table(
-        lab.middlebox,
-        "encapsulation",
-        *counters,
-        "chain forward {",
-        "type filter hook forward priority -20;",
-        *rules,
-        "}",
-    )
+    head = "chain forward { type filter hook forward priority -20;"
+    lab.middlebox.set_nft_table("encapsulation", *counters, head, *rules, "}")
 
 
 def counted(lab):
     """Packets that the middlebox has seen: (plain, over UDP, fragments)."""
-    answer = json.loads(
-        lab.middlebox.output("nft", "-j", "list", "counters", "table", "inet", "encapsulation")
-    )
-    found = {
-        entry["counter"]["name"]: entry["counter"] for entry in answer["nftables"] if "counter" in entry
-    }
-    return tuple(found[name]["packets"] for name in ("plain", "over-udp", "fragments"))
+    found = lab.middlebox.nft_counters("encapsulation")
+    return tuple(found[name][0] for name in ("plain", "over-udp", "fragments"))
 
 
 def profile(host, text, names="*"):

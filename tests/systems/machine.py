@@ -14,7 +14,7 @@ import signal
 import subprocess
 
 import host as host_module
-from host import ENVIRONMENT, children, running, wait_until
+from host import children, running, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 BOOT_SECONDS = 60
@@ -63,19 +63,7 @@ class Machine(host_module.Host):
         lower = ":".join(str(each) for each in self._lower)
         command = ["unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         command += [str(HERE / "machine-init"), self.name, str(self.folder), lower, str(HERE.parent)]
-        with open(self.folder / "log" / "init.log", "ab") as log:
-            self._unshare = subprocess.Popen(
-                [*command, str(self._cgroup)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=ENVIRONMENT,
-                start_new_session=True,
-            )
-        if self._unshare.stdout.readline() != b"ready\n":
-            text = (self.folder / "log" / "init.log").read_text().strip()
-            raise RuntimeError(f"machine {self.name} did not start: {text}")
-        self.init = children(self._unshare.pid)[0]
+        self._start_init([*command, str(self._cgroup)])
 
     def boot(self):
         """Boots, and returns as soon as systemd answers: much may still be starting then."""

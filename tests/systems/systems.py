@@ -7,12 +7,10 @@
 The middlebox is a host of the lab; client and server are machines. May touch: what it made itself.
 """
 
-import json
 import os
 import pathlib
 import time
 
-import path
 import roots
 import runner
 import service
@@ -28,7 +26,7 @@ RELEASES = roots.RELEASES
 
 
 def disk(release, folder):
-    """Folders of which the disk of a machine is made; skips the test where no root can be had."""
+    """Folders of which the disk of a machine is made; skips the test where there is no root."""
     stages = os.environ.get("UNDERPASS_SYSTEM_STAGES")
     try:
         root, stage = roots.prepare(release, pathlib.Path(stages or folder / "stages"))
@@ -204,14 +202,13 @@ def count_plain(lab):
         f"tcp dport {PORT} tcp flags & syn == syn counter name plain",
         "}",
     ]
-    path.table(lab.middlebox, "systems", "counter plain { }", *chain)
+    lab.middlebox.set_nft_table("systems", "counter plain { }", *chain)
     lab.strip_mptcp(True)  # its counters begin at 0, too
 
 
 def assert_tunnelled(lab, *uplinks):
     """All connections since count_plain() were tunnelled, and something was over each of these uplinks."""
-    answer = json.loads(lab.middlebox.output("nft", "-j", "list", "counter", "inet", "systems", "plain"))
-    plain = next(entry["counter"]["packets"] for entry in answer["nftables"] if "counter" in entry)
+    plain = lab.middlebox.nft_counters("systems")["plain"][0]
     counted = lab.counters()
     assert plain == 0, f"{plain} SYNs left as TCP; {counted}"
     for uplink in uplinks:

@@ -5,13 +5,12 @@
 import json
 import os
 import pathlib
-import subprocess
 import tempfile
 
 import guest
+import programs
 import runner
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
 SECONDS = 900  # a hundred on a machine that has nothing else to do
 OPTIONS = ("--guest", "trixie", "--seconds", "0.05", "-k", "=direct", "-c", "=plain-sum,=underpass")
 
@@ -19,15 +18,7 @@ OPTIONS = ("--guest", "trixie", "--seconds", "0.05", "-k", "=direct", "-c", "=pl
 def benchmark(folder, *options):
     """Runs the benchmark with its scratch folders below folder; (exit status, output). It takes its guest
     down also when this test is ended."""
-    with subprocess.Popen(
-        ["/usr/bin/python3", str(TESTS / "benchmark/bench.py"), *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="backslashreplace",
-        env=dict(os.environ, TMPDIR=folder),
-    ) as process:
+    with programs.start(programs.BENCH, *options, folder=folder) as process:
         try:
             text, _ = process.communicate(timeout=SECONDS)
         finally:
