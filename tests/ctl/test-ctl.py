@@ -85,7 +85,8 @@ class CtlTest(unittest.TestCase):
         return self.ctl("keys", "--names")[0].split()
 
     def key_properties(self):
-        """(name, signature) of the properties that data/org.underpass1.xml has for keys: Tunnel and all behind it."""
+        """(name, signature) of the properties that data/org.underpass1.xml has for keys: Tunnel and all
+        behind it."""
         tree = xml.etree.ElementTree.parse(self.xml)
         found = tree.findall(f"interface[@name='{NAME}.Link']/property")
         names = [each.get("name") for each in found]

@@ -43,7 +43,8 @@ def older_connection(endpoints, family):
 
 
 def test_older_connection_endpoints_by_networkmanager():
-    """NetworkManager registers the endpoint before any dispatcher script runs; Underpass announces it again."""
+    """NetworkManager registers the endpoint before any dispatcher script runs; Underpass announces it
+    again."""
     older_connection("NetworkManager", 4)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the service says about destinations: those that UDP does not reach, those on whose path MPTCP options get
-lost, for how long that holds, and what the command makes of it."""
+"""What the service says about destinations: those that UDP does not reach, those on whose path MPTCP
+options get lost, for how long that holds, and what the command makes of it."""
 
 import json
 

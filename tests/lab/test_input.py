@@ -35,8 +35,8 @@ def message_has(message, words, what):
 
 
 def refused_in_file(lab, name, text, words):
-    """The text is a file profile of c0 with a value that is not taken: LastError says so with these words, and the link
-    stays as it was."""
+    """The text is a file profile of c0 with a value that is not taken: LastError says so with these
+    words, and the link stays as it was."""
     path = f"/etc/underpass/{name}"
     before = state.host_state(lab.client)
     lab.client.write(path, text)

@@ -53,8 +53,9 @@ def start_reference(host, program, *interfaces):
 
 
 def assert_wire_right(peer, capture, family):
-    """Asserts that the wire was right; the report, and how many datagrams had no checksum. The reference knows no 0xffff for a checksum that comes
-    out as 0, which means "none" in UDP: one packet in 65536, sent again by TCP."""
+    """Asserts that the wire was right; the report, and how many datagrams had no checksum. The reference
+    knows no 0xffff for a checksum that comes out as 0, which means "none" in UDP: one packet in 65536,
+    sent again by TCP."""
     report = capture.report(PORT)
     zero = [fault for fault in report.faults if ZERO.fullmatch(fault)]
     report.faults = [fault for fault in report.faults if fault not in zero]

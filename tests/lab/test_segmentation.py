@@ -68,7 +68,8 @@ def need_kind(host, kind, link):
 
 
 def set_up_tunnels(lab, kind=None, keys=()):
-    """Gives all links of both hosts their tunnel; the client's peer program. kind: of the segmentation device."""
+    """Gives all links of both hosts their tunnel; the client's peer program. kind: of the segmentation
+    device."""
     if kind:
         use_kind(kind, lab.client, lab.server)
     service.set_tunnels(lab, *keys)

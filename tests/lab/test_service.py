@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The service as others meet it: how quick, how small, who may do what, with dispatcher scripts and without."""
+"""The service as others meet it: how quick, how small, who may do what, with dispatcher scripts and
+without."""
 
 import os
 import pathlib

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A private message bus: a dbus-daemon of its own in a folder of the test, where everybody may do everything unless
-the test has other rules. May touch: that folder and the daemon."""
+"""A private message bus: a dbus-daemon of its own in a folder of the test, where everybody may do
+everything unless the test has other rules. May touch: that folder and the daemon."""
 
 import pathlib
 import subprocess
@@ -25,7 +25,8 @@ EVERYTHING = """ <policy context="default">
 
 
 class Bus:
-    """A dbus-daemon at a fixed address, which can be stopped and started. rules: elements of its configuration."""
+    """A dbus-daemon at a fixed address, which can be stopped and started. rules: elements of its
+    configuration."""
 
     def __init__(self, folder, rules=EVERYTHING):
         self.folder = pathlib.Path(folder)
@@ -36,7 +37,8 @@ class Bus:
         (self.folder / "bus.conf").write_text(CONFIGURATION.format(folder=self.folder, rules=rules))
 
     def add_service(self, name, *command):
-        """The bus starts this command when somebody calls the name; the command finds the bus in its environment."""
+        """The bus starts this command when somebody calls the name; the command finds the bus in its
+        environment."""
         words = ["/usr/bin/env", f"DBUS_SYSTEM_BUS_ADDRESS={self.address}", *(str(word) for word in command)]
         (self.folder / "services" / f"{name}.service").write_text(
             f"[D-BUS Service]\nName={name}\nExec={' '.join(words)}\n"

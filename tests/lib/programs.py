@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Starts the programs that people start, tests/demo and tests/bench, for the tests of these: without the build that
-comes first. May touch: what the program does."""
+"""Starts the programs that people start, tests/demo and tests/bench, for the tests of these: without the
+build that comes first. May touch: what the program does."""
 
 import os
 import subprocess

@@ -4,8 +4,9 @@
 seconds". It is the program that tests/run starts for each file; being in tests/lib, it makes the library
 importable for the file.
 
-A test is a function test_* of the file, run in the order of the file; it fails by raising an exception. After a
-failure the lines say why, and the end of every log of its lab follows. May touch: nothing but standard output.
+A test is a function test_* of the file, run in the order of the file; it fails by raising an exception.
+After a failure the lines say why, and the end of every log of its lab follows. May touch: nothing but
+standard output.
 """
 
 import argparse

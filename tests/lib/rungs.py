@@ -3,9 +3,9 @@
 """Runs the rungs of tests of a finished build and counts: the second half of tests/run, which has the
 options' help.
 
-Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py of tests/lab, rung 4 those of
-tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and what
-tests/systems/roots.py says.
+Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py of tests/lab, rung 4 those
+of tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and
+what tests/systems/roots.py says.
 """
 
 import argparse

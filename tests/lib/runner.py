@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a test of tests/lab or tests/systems sees of the run that it is in: a lab that shows its logs, notes, and
-skipping. run_file.py is the program. May touch: nothing but standard output.
+"""What a test of tests/lab or tests/systems sees of the run that it is in: a lab that shows its logs, notes,
+and skipping. run_file.py is the program. May touch: nothing but standard output.
 """
 
 import signal
@@ -18,8 +18,8 @@ class Skip(Exception):
 
 
 class Run:
-    """Options of this run, what the current test notes for the case that it fails, and what is to be ended after the
-    last test."""
+    """Options of this run, what the current test notes for the case that it fails, and what is to be
+    ended after the last test."""
 
     keep = False
     pattern = ""

@@ -104,9 +104,10 @@ def pair(lab, port=PORT):
 
 
 def connect_both(lab, client, name, family=4):
-    """Opens an MPTCP connection from the client to the server that has a subflow over each uplink when this returns;
-    what connect() returns. Only a few bytes have gone over it then: much data that races with the join of a subflow
-    makes kernels reset that subflow, with or without a tunnel (MPTcpExtDSSNotMatching)."""
+    """Opens an MPTCP connection from the client to the server that has a subflow over each uplink when
+    this returns; what connect() returns. Only a few bytes have gone over it then: much data that races
+    with the join of a subflow makes kernels reset that subflow, with or without a tunnel
+    (MPTcpExtDSSNotMatching)."""
     opened = client.connect(name, address("s0", family))
     client.transfer("echo", name, size=1000)
     wait_subflows(lab.client, [address("c0", family), address("c1", family)])

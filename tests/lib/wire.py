@@ -254,8 +254,8 @@ class Capture:
         return judge(read_pcap(self.path), port)
 
     def assert_tunnelled(self, port, family):
-        """AssertionError unless nothing was missed and all packets of the port were right datagrams of this family of
-        addresses; the report."""
+        """AssertionError unless nothing was missed and all packets of the port were right datagrams of
+        this family of addresses; the report."""
         assert self.dropped() == 0, f"{self.interface}: the capture missed {self.dropped()} packets"
         report = self.report(port)
         report.assert_tunnelled(self.interface)

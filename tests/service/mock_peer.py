@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the stand-ins for NetworkManager and systemd-networkd have in common: a name on the private bus, and answers
-that can be held back, replaced or spoilt. Lives in the process of the test."""
+"""What the stand-ins for NetworkManager and systemd-networkd have in common: a name on the private bus,
+and answers that can be held back, replaced or spoilt. Lives in the process of the test."""
 
 from gi.repository import Gio, GLib
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests of the sources NetworkManager and systemd-networkd have in common: the peer, which is one of the two
-as a mock, goes and comes back, is silent or slow, and the service copes with both in the same way."""
+"""What the tests of the sources NetworkManager and systemd-networkd have in common: the peer, which is
+one of the two as a mock, goes and comes back, is silent or slow, and the service copes with both in the
+same way."""
 
 import time
 
@@ -14,7 +15,8 @@ CALL_TIMEOUT = 1.0  # of the service's questions
 
 
 class PeerTest(harness.ServiceTest):
-    """A link up0 and a peer that knows it. A subclass says which peer, and how it gives a profile to the link."""
+    """A link up0 and a peer that knows it. A subclass says which peer, and how it gives a profile to the
+    link."""
 
     source = None  # as the property Sources calls the peer
     questions = ()  # methods that the service calls for one link; the last one answers with the profile
@@ -25,7 +27,8 @@ class PeerTest(harness.ServiceTest):
         raise NotImplementedError
 
     def give_profile(self, tunnel=True):
-        """The peer has an active profile for the link, with a tunnel or without one; the service is not told."""
+        """The peer has an active profile for the link, with a tunnel or without one; the service is not
+        told."""
         raise NotImplementedError
 
     def take_profile(self):
@@ -39,7 +42,8 @@ class PeerTest(harness.ServiceTest):
         self.peer.start()
 
     def start_active(self):
-        """Starts the service, which finds a profile with a tunnel; the link's properties once it is active."""
+        """Starts the service, which finds a profile with a tunnel; the link's properties once it is
+        active."""
         self.start()
         found = self.wait_state("up0", "active")
         self.client.signals.clear()

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs in a guest: the lab of tests/lib/lab.py without NetworkManager. Links are set up by hand, profiles are
-files, the service has CAP_BPF and CAP_NET_ADMIN and nothing more, and MPTCP goes through a middlebox
+"""Runs in a guest: the lab of tests/lib/lab.py without NetworkManager. Links are set up by hand, profiles
+are files, the service has CAP_BPF and CAP_NET_ADMIN and nothing more, and MPTCP goes through a middlebox
 that strips its options.
 
 The last line, which begins with "found: ", tells in JSON what was found. May touch: the guest.

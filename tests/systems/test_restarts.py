@@ -33,7 +33,8 @@ def kill(machine, unit):
 
 
 def revive(machine, unit):
-    """Makes a unit start again that perhaps has ended by itself, and perhaps so often that systemd left it at that."""
+    """Makes a unit start again that perhaps has ended by itself, and perhaps so often that systemd left
+    it at that."""
 
     def started():
         machine.run("systemctl", "reset-failed", unit, check=False)
