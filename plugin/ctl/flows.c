@@ -12,7 +12,10 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-#define FLOWS_TYPE "a(sqsqsbutttt)"
+#define FLOW_TYPE "(sqsqsbutttt)"
+#define FLOWS_TYPE "a" FLOW_TYPE
+
+enum { PAGE_FLOWS = 1000 };
 
 /* One row of ListFlows; the strings belong to the reply. */
 typedef struct Flow {
@@ -33,6 +36,30 @@ static void flow_read(GVariant *flows, size_t row, Flow *ret) {
         g_variant_get_child(flows, row, "(&sq&sq&sbutttt)", &ret->local, &ret->local_port, &ret->remote,
                             &ret->remote_port, &ret->state, &ret->opened_here, &ret->ifindex, &ret->age_ms,
                             &ret->idle_ms, &ret->sent, &ret->received);
+}
+
+/* All pages of ListFlows as one array; NULL with an error. */
+static GVariant *list_flows(Ctl *ctl, GError **error) {
+        g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE(FLOWS_TYPE));
+        g_autofree char *cursor = g_strdup("");
+
+        do {
+                g_autoptr(GVariant) reply =
+                        bus_call(ctl, "ListFlows", g_variant_new("(su)", cursor, PAGE_FLOWS),
+                                 "(" FLOWS_TYPE "s)", BUS_READ_TIMEOUT_MS, NULL, error);
+                if (!reply)
+                        return NULL;
+
+                g_autoptr(GVariant) page = g_variant_get_child_value(reply, 0);
+                for (size_t i = 0; i < g_variant_n_children(page); i++) {
+                        g_autoptr(GVariant) flow = g_variant_get_child_value(page, i);
+                        g_variant_builder_add_value(&builder, flow);
+                }
+                g_clear_pointer(&cursor, g_free);
+                g_variant_get_child(reply, 1, "s", &cursor);
+        } while (cursor[0]);
+
+        return g_variant_ref_sink(g_variant_builder_end(&builder));
 }
 
 /* The name of the link with this index; "" when it no longer exists. */
@@ -188,12 +215,10 @@ bool ctl_flows(Ctl *ctl, char **arguments, GError **error) {
                 return false;
         }
 
-        g_autoptr(GVariant) reply = bus_call(ctl, "ListFlows", NULL, "(" FLOWS_TYPE ")", BUS_READ_TIMEOUT_MS,
-                                             NULL, error);
-        if (!reply)
+        g_autoptr(GVariant) flows = list_flows(ctl, error);
+        if (!flows)
                 return false;
 
-        g_autoptr(GVariant) flows = g_variant_get_child_value(reply, 0);
         g_autoptr(GVariant) destinations = destinations_list(ctl, error);
         if (!destinations)
                 return false;

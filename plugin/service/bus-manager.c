@@ -17,6 +17,8 @@
 #include "service/bus-manager.h"
 #include "service/bus-reply.h"
 
+enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
+
 /* Reads an interface name and finds its link; sets a D-Bus error otherwise. */
 static int read_link(const BusManager *self, sd_bus_message *message, Link **ret, sd_bus_error *error) {
         const char *name;
@@ -92,32 +94,79 @@ static uint64_t monotonic_ns(void) {
         return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
-static int append_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow,
-                       void *userdata) {
-        char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
-        sd_bus_message *reply = userdata;
-        uint64_t now_ns = monotonic_ns();
-        int r;
+/* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of late. */
+static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us,
+                           sd_bus_error *error) {
+        const uint64_t now_us = monotonic_ns() / 1000;
 
-        r = sd_bus_message_append(
+        manager_reset_idle(self->manager);
+        if (!call_budget_allows(&self->budget, sd_bus_message_get_sender(message) ?: "", now_us))
+                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
+                                         _("Lists have been asked for too often; call again in a second."));
+        *ret_begin_us = now_us;
+        return 0;
+}
+
+static void end_expensive(BusManager *self, sd_bus_message *message, uint64_t begin_us) {
+        call_budget_charge(&self->budget, sd_bus_message_get_sender(message) ?: "",
+                           monotonic_ns() / 1000 - begin_us);
+}
+
+static int append_flow(sd_bus_message *reply, const FlowEntry *entry, uint64_t now_ns) {
+        const struct underpass_flow_key *key = &entry->key;
+        const struct underpass_flow *flow = &entry->flow;
+        char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
+
+        return sd_bus_message_append(
                 reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
                 format_address(key->remote, remote), ntohs(key->remote_port), flow_state_name(flow->state),
                 (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
                 now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
                 now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
-        return r < 0 ? r : 0;
+}
+
+/* One page, and the cursor that leads to the next one. */
+static int send_flows(sd_bus_message *message, const FlowPage *page) {
+        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        char next[FLOW_LIST_CURSOR_LENGTH + 1] = "";
+        const uint64_t now_ns = monotonic_ns();
+        int r;
+
+        if (page->more)
+                flow_list_cursor(&page->entries[page->count - 1], next);
+        r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
+        for (size_t i = 0; r >= 0 && i < page->count; i++)
+                r = append_flow(reply, &page->entries[i], now_ns);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", next);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
 static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
-        const BusManager *self = userdata;
+        BusManager *self = userdata;
+        uint64_t begin_us = 0;
+        const char *cursor;
+        uint32_t limit;
+        FlowPage page;
         int r;
 
-        manager_reset_idle(self->manager);
-        r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
+        r = begin_expensive(self, message, &begin_us, error);
         if (r >= 0)
-                r = tunnel_flows(manager_tunnel(self->manager), append_flow, reply);
-        return r < 0 ? r : bus_list_send(reply);
+                r = sd_bus_message_read(message, "su", &cursor, &limit);
+        if (r < 0)
+                return r;
+        if (limit == 0 || limit > FLOW_LIST_PAGE_MAX)
+                limit = FLOW_LIST_PAGE_MAX;
+        r = flow_list_page(self->flows, cursor, limit, &page);
+        if (r == -EINVAL)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                         _("The cursor is not one that ListFlows has returned."));
+        if (r >= 0)
+                r = send_flows(message, &page);
+        end_expensive(self, message, begin_us);
+        return r < 0 ? r : 1;
 }
 
 typedef struct DestinationsReply {
@@ -153,15 +202,19 @@ static int append_destination(const struct underpass_destination_key *key,
 
 static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
-        const BusManager *self = userdata;
+        BusManager *self = userdata;
         DestinationsReply destinations = { .manager = self->manager };
+        uint64_t begin_us = 0;
         int r;
 
-        manager_reset_idle(self->manager);
+        r = begin_expensive(self, message, &begin_us, error);
+        if (r < 0)
+                return r;
         r = bus_list_begin(message, "(usqsu)", &reply);
         destinations.message = reply;
         if (r >= 0)
                 r = tunnel_destinations(manager_tunnel(self->manager), append_destination, &destinations);
+        end_expensive(self, message, begin_us);
         return r < 0 ? r : bus_list_send(reply);
 }
 
@@ -339,8 +392,9 @@ static const sd_bus_vtable vtable[] = {
                                 method_get_link, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListLinks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", links),
                                 method_list_links, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sqsqsbutttt)", flows),
-                                method_list_flows, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_ARGS("s", cursor, "u", limit),
+                                SD_BUS_RESULT("a(sqsqsbutttt)", flows, "s", next), method_list_flows,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("a(usqsu)", destinations),
                                 method_list_destinations, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -368,10 +422,28 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+/* The object manager's answer comes from sd-bus itself, and from a thousand links it takes long. */
+static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        BusManager *self = userdata;
+        const char *caller = sd_bus_message_get_sender(message) ?: "";
+
+        if (!sd_bus_message_is_method_call(message, "org.freedesktop.DBus.ObjectManager",
+                                           "GetManagedObjects"))
+                return 0;
+        if (!call_budget_allows(&self->budget, caller, monotonic_ns() / 1000))
+                return sd_bus_reply_method_errorf(message, BUS_ERROR_LIMITS_EXCEEDED,
+                                                  _("Lists have been asked for too often; call again in a "
+                                                    "second."));
+        call_budget_charge(&self->budget, caller, MANAGED_OBJECT_US * manager_links_count(self->manager));
+        return 0;
+}
+
 int bus_manager_export(BusManager *self, sd_bus *bus) {
         int r;
 
-        r = sd_bus_add_object_manager(bus, NULL, BUS_PATH);
+        r = sd_bus_add_filter(bus, NULL, on_call, self);
+        if (r >= 0)
+                r = sd_bus_add_object_manager(bus, NULL, BUS_PATH);
         if (r < 0)
                 return r;
         return sd_bus_add_object_vtable(bus, NULL, BUS_PATH, "org.underpass1.Manager", vtable, self);

@@ -6,6 +6,8 @@
  */
 
 #include "service/bus-link.h"
+#include "service/call-budget.h"
+#include "service/flow-list.h"
 #include "service/manager.h"
 
 #define BUS_PATH "/org/underpass1"
@@ -14,6 +16,8 @@
 typedef struct BusManager {
         Manager *manager;
         BusLinks *links;
+        FlowList *flows;
+        CallBudget budget;   /* written by bus-manager.c */
 } BusManager;
 
 /* self has to stay as long as the connection. */

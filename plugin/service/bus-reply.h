@@ -14,6 +14,7 @@
 #define BUS_ERROR_NO_SUCH_LINK "org.underpass1.Error.NoSuchLink"
 #define BUS_ERROR_NOTHING_TO_DO "org.underpass1.Error.NothingToDo"
 #define BUS_ERROR_FAILED "org.underpass1.Error.Failed"
+#define BUS_ERROR_LIMITS_EXCEEDED SD_BUS_ERROR_LIMITS_EXCEEDED
 
 static inline void bus_message_unrefp(sd_bus_message **message) {
         sd_bus_message_unref(*message);

@@ -141,6 +141,8 @@ int bus_new(Bus **ret, Manager *manager) {
         bus->manager = manager;
         bus->self.manager = manager;
         r = bus_links_new(&bus->self.links, manager);
+        if (r >= 0)
+                r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r < 0)
                 return r;
         manager_set_handler(manager, on_report, bus);
@@ -157,6 +159,7 @@ Bus *bus_free(Bus *bus) {
                 (void) manager_set_bus(bus->manager, NULL);
         sd_bus_flush_close_unref(bus->connection);
         bus_links_free(bus->self.links);
+        flow_list_free(bus->self.flows);
         free(bus);
         return NULL;
 }

@@ -183,8 +183,8 @@ class Mock:
             return values(MANAGER_PROPERTIES, self.known[MANAGER])
         return values(self.links[path], self.known[LINK])
 
-    def reading(self, method):
-        """Answer of a method without arguments that changes nothing, or None."""
+    def reading(self, method, arguments):
+        """Answer of a method that changes nothing, or None."""
         if method == "GetManagedObjects":
             objects = {path: {LINK: self.properties(path)} for path in self.links}
             return GLib.Variant("(a{oa{sa{sv}}})", (objects,))
@@ -195,7 +195,10 @@ class Mock:
             ]
             return GLib.Variant("(a(usso))", (rows,))
         if method == "ListFlows":
-            return GLib.Variant("(a(sqsqsbutttt))", (FLOWS,))
+            # One flow a page.
+            cursor = int(arguments[0] or "0")
+            more = str(cursor + 1) if cursor + 1 < len(FLOWS) else ""
+            return GLib.Variant("(a(sqsqsbutttt)s)", (FLOWS[cursor : cursor + 1], more))
         if method == "ListDestinations":
             return GLib.Variant("(a(usqsu))", (DESTINATIONS,))
         if method == "ListCounters":
@@ -226,7 +229,7 @@ class Mock:
         if "vanish" in arguments:
             self.loop.quit()
             return
-        answer = self.reading(method) or self.changing(method, arguments)
+        answer = self.reading(method, arguments) or self.changing(method, arguments)
         if isinstance(answer, str):
             invocation.return_dbus_error(answer, "the mock says no")
         else:
