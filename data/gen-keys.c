@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Prints the table of keys for people who read: as a section of the manual page, and as the table of
- * README.md.
+ * Puts the table of keys into the manual pages, and lists the names of the keys for checks.
+ *
  * The text stays in English, as the manual is.
  */
 
@@ -11,9 +11,7 @@
 #include "base/util.h"
 #include "profile/keys.h"
 
-#define MARKER ".. keys\n"
-
-static void print_manual(void) {
+static void print_keys(void) {
         for (KeyId id = 0; id < _KEY_ID_MAX; id++) {
                 const Key *key = key_get(id);
 
@@ -25,37 +23,54 @@ static void print_manual(void) {
         }
 }
 
+static void print_properties(void) {
+        for (KeyId id = 0; id < _KEY_ID_MAX; id++) {
+                const Key *key = key_get(id);
+
+                printf("``%s %s``\n    Value of the key ``%s``.", key->section_name, key_signature(key),
+                       key->name);
+                if (key->type == KEY_NUMBER && key->zero_word)
+                        printf(" 0 stands for *%s*.", key->zero_word);
+                printf("\n\n");
+        }
+}
+
+/* A line of a page, and what takes its place. */
+static const struct {
+        const char *marker;
+        void (*print)(void);
+} sections[] = {
+        { ".. keys\n", print_keys },
+        { ".. key-properties\n", print_properties },
+};
+
 /* Copies the page and puts the keys where its marker stands. */
 static int manual(const char *path) {
         _cleanup_(freep) char *page = NULL;
         size_t length;
-        char *marker;
         int r;
 
         r = file_read(path, 1024 * 1024, &page, &length);
         if (r < 0)
                 return r;
 
-        marker = strstr(page, MARKER);
-        if (!marker)
-                return -EINVAL;
+        for (size_t i = 0; i < ELEMENTS(sections); i++) {
+                const char *marker = strstr(page, sections[i].marker);
 
-        printf("%.*s", (int) (marker - page), page);
-        print_manual();
-        fputs(marker + strlen(MARKER), stdout);
-        return 0;
+                if (!marker)
+                        continue;
+                printf("%.*s", (int) (marker - page), page);
+                sections[i].print();
+                fputs(marker + strlen(sections[i].marker), stdout);
+                return 0;
+        }
+        return -EINVAL;
 }
 
-static int markdown(void) {
-        puts("| key | in files | allowed | default | meaning |\n"
-             "|---|---|---|---|---|");
-        for (KeyId id = 0; id < _KEY_ID_MAX; id++) {
-                const Key *key = key_get(id);
-
-                printf("| `%s` | `%s=` | %s | %s | %s |\n", key->name, key->section_name, key->range_text,
-                       key->default_text[0] ? key->default_text : "empty", key->help);
-        }
-        return 0;
+/* One per line: "remote-ports RemotePorts". */
+static void names(void) {
+        for (KeyId id = 0; id < _KEY_ID_MAX; id++)
+                printf("%s %s\n", key_get(id)->name, key_get(id)->section_name);
 }
 
 int main(int argc, char *argv[]) {
@@ -63,8 +78,10 @@ int main(int argc, char *argv[]) {
 
         if (argc == 3 && streq(argv[1], "manual"))
                 r = manual(argv[2]);
-        else if (argc == 2 && streq(argv[1], "markdown"))
-                r = markdown();
+        else if (argc == 2 && streq(argv[1], "names")) {
+                names();
+                r = 0;
+        }
         if (r < 0 || fflush(stdout) != 0) {
                 fprintf(stderr, "gen-keys: %s\n", strerror(r < 0 ? -r : errno));
                 return EXIT_FAILURE;

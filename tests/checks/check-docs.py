@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps the documents true: the table of keys in README.md, the rooms in plugin/README.md, links to files, and the keys in
-data/examples.
+"""Keeps the documents true. README.md and CONTRIBUTING.md are short, the packages in README.md are those of tests/packages. Links and
+paths lead to files. plugin/README.md and data/README.md name the rooms, functions and files that exist. No example sends every HTTPS
+connection through the tunnel. data/examples use keys that exist. org.underpass1(5) has each member of data/org.underpass1.xml.
 
 Usage: check-docs.py ROOT GEN-KEYS
-       check-docs.py --update ROOT GEN-KEYS       writes the table of keys into README.md
        check-docs.py --self-test ROOT GEN-KEYS    spoils copies of the documents; each must be noticed
 """
 
@@ -13,19 +13,43 @@ import re
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree as ElementTree
 
-BEGIN, END = "<!-- keys: made by check-docs.py --update -->\n", "<!-- end of keys -->"
+README_LINES_MAX = 110
+CONTRIBUTING_LINES_MAX = 100
+DBUS_PAGE, DBUS_XML = "data/man/org.underpass1.5.rst", "data/org.underpass1.xml"
 ROOM_ROW = re.compile(r"^\| \[`([a-z]+)/`\]", re.M)
+WALK_ROW = re.compile(r"^\| `([a-z]+/[\w./-]+)` `(\w+)\(\)` \|", re.M)
+DATA_ROW = re.compile(r"^\| `([^`]+)` \|", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|\.ci)/[A-Za-z0-9_./-]*)`")
+APT = re.compile(r"^apt install (.*)$", re.M)
+REMOTE_PORTS = re.compile(r"\bremote-?ports=([0-9,-]*)", re.I)
+REMOTE_ADDRESSES = re.compile(r"\bremote-?addresses=[0-9a-f]", re.I)
+HTTPS = 443
+# A heading of org.underpass1(5): "``Name s`` (constant)", "``Method(s argument) → o result``".
+MEMBER = re.compile(r"^(``[A-Z]\w*(?:\(| [a-z(]).*)$", re.M)
+EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
+EMITS_WORDS = {"const": " (constant)", "false": " (not announced)"}
 
 
-def check_keys(readme, table):
-    if BEGIN not in readme or END not in readme:
-        return ["README.md: the marks around the table of keys are gone"]
-    if readme.partition(BEGIN)[2].partition(END)[0] != table:
-        return ["README.md: the table of keys is not that of plugin/profile/keys.c; run tests/checks/check-docs.py --update"]
-    return []
+def check_length(name, text, limit):
+    lines = text.count("\n")
+    return [f"{name} has {lines} lines; at most {limit} are read"] if lines > limit else []
+
+
+def build_packages(text):
+    """The first part of tests/packages."""
+    names = (line.partition("#")[0].strip() for line in text.partition("\n# tests\n")[0].splitlines())
+    return {name for name in names if name}
+
+
+def check_packages(readme, packages):
+    found = APT.search(readme)
+    named = set(found[1].split()) if found else set()
+    wanted = build_packages(packages)
+    return [f"README.md: \"apt install\" does not name {name}, tests/packages does" for name in sorted(wanted - named)] + [
+        f"README.md: \"apt install\" names {name}, the first part of tests/packages does not" for name in sorted(named - wanted)]
 
 
 def check_rooms(text, rooms):
@@ -36,13 +60,75 @@ def check_rooms(text, rooms):
     return lines
 
 
-def check_example(name, text, table):
-    """An example of a profile: every key is one of the table, and what a tunnel needs is there."""
-    known = set(re.findall(r"^\| `[^`]+` \| `([^`]+)=` \|", table, re.M))
+def check_walk(root, text):
+    """The rows of the walk: each file has its function."""
+    rows = WALK_ROW.findall(text)
+    lines = [] if rows else ["plugin/README.md: the walk has no rows"]
+    for name, function in rows:
+        path = root / name
+        if not path.exists() or not re.search(rf"\b{function}\(", path.read_text(encoding="utf-8")):
+            lines.append(f"plugin/README.md: the walk passes {function}() in {name}, which has no such function")
+    return lines
+
+
+def check_data(text, files):
+    rows = set(DATA_ROW.findall(text))
+    lines = [f"data/README.md: no row for {name}" for name in sorted(files - rows)]
+    return lines + [f"data/README.md: there is no {name}" for name in sorted(rows - files)]
+
+
+def contains(ports, port):
+    """Whether a value of remote-ports has this port."""
+    ranges = (part.partition("-") for part in ports.split(",") if part)
+    return any(int(first) <= port <= int(last or first) for first, _, last in ranges if first)
+
+
+def blocks(name, text):
+    """The examples of a document: the whole file, a fenced block, or text between lines that are not indented. A line of
+    prose is a block of its own."""
+    if name.endswith(".conf"):
+        return [text]
+    if name.endswith(".md"):
+        return [block for number, part in enumerate(text.split("```")) for block in ([part] if number % 2 else part.splitlines())]
+    return re.findall(r"(?:^[ \t].*\n(?:[ \t]*\n)*)+|^\S.*$", text, re.M)
+
+
+def check_https(name, text):
+    """Without remote-addresses, the first connection to every other HTTPS server is delayed by a second or more."""
+    return [f"{name}: {found[0]} without remote-addresses concerns every HTTPS server: name the addresses of some"
+            for block in blocks(name, text) for found in REMOTE_PORTS.finditer(block)
+            if contains(found[1], HTTPS) and not REMOTE_ADDRESSES.search(block)]
+
+
+def check_example(name, text, keys):
+    """An example of a profile: every key exists, and what a tunnel needs is there."""
     used = re.findall(r"^([^#;=\s]+)=", text.partition("[X-Underpass]")[2], re.M)
-    lines = [f"{name}: there is no key {key}" for key in used if key not in known]
+    lines = [f"{name}: there is no key {key}" for key in used if key not in keys]
     if "Tunnel" not in used or not {"RemotePorts", "LocalPorts"} & set(used):
         lines.append(f"{name}: asks for no tunnel, or for one without ports")
+    return lines
+
+
+def describe(member):
+    """The heading of a member in org.underpass1(5)."""
+    if member.tag == "property":
+        emits = [found.get("value") for found in member.findall("annotation") if found.get("name") == EMITS]
+        return f"``{member.get('name')} {member.get('type')}``" + EMITS_WORDS.get(emits[0] if emits else "", "")
+    values = {direction: ", ".join(f"{argument.get('type')} {argument.get('name')}" for argument in member.findall("arg")
+                                   if argument.get("direction") == direction) for direction in ("in", "out")}
+    return f"``{member.get('name')}({values['in']})" + (f" → {values['out']}" if values["out"] else "") + "``"
+
+
+def check_dbus(page, xml):
+    lines = []
+    for interface in ElementTree.fromstring(xml).iter("interface"):
+        name = interface.get("name")
+        part = page.partition(f"\n{name}\n===")[2]
+        end = re.search(r"\n\S.*\n={3,}\n", part)
+        found = MEMBER.findall(part[:end.start()] if end else part)
+        wanted = [describe(member) for member in interface if member.tag in ("method", "property", "signal")]
+        lines += [f"{DBUS_PAGE}: {name} misses {heading}" for heading in wanted if heading not in found]
+        lines += [f"{DBUS_PAGE}: {name} has no {heading}" for heading in found if heading not in wanted]
     return lines
 
 
@@ -52,55 +138,88 @@ def check_links(root, name, text):
     return [f"{name}: {path} does not exist" for path in found if not path.exists()]
 
 
-def check(root, table, documents):
+def check(root, keys, documents):
     rooms = {path.name for path in (root / "plugin").glob("*") if path.is_dir()}
-    lines = check_keys(documents["README.md"], table) + check_rooms(documents["plugin/README.md"], rooms)
+    data = {path.name + "/" * path.is_dir() for path in (root / "data").glob("*")} - {"README.md"}
+    lines = check_length("README.md", documents["README.md"], README_LINES_MAX)
+    lines += check_length("CONTRIBUTING.md", documents["CONTRIBUTING.md"], CONTRIBUTING_LINES_MAX)
+    lines += check_packages(documents["README.md"], documents["tests/packages"])
+    lines += check_rooms(documents["plugin/README.md"], rooms) + check_walk(root, documents["plugin/README.md"])
+    lines += check_data(documents["data/README.md"], data)
+    lines += check_dbus(documents[DBUS_PAGE], documents[DBUS_XML])
     examples = [name for name in documents if name.endswith(".conf")]
     lines += [] if examples else ["data/examples: there are none"]
     for name in examples:
-        lines += check_example(name, documents[name], table)
+        lines += check_example(name, documents[name], keys)
     for name, text in documents.items():
-        lines += check_links(root, name, text)
+        lines += check_https(name, text) + (check_links(root, name, text) if name.endswith(".md") else [])
     return lines
 
 
-def self_test(root, table, documents):
-    spoilt = [
-        ("README.md", lambda text: text.replace("| `tunnel` |", "| `tunnels` |")),
-        ("README.md", lambda text: text.replace(END, "")),
-        ("README.md", lambda text: text + "\nSee [that](no/such/file.md).\n"),
-        ("README.md", lambda text: text + "\nSee `tests/no-such-file`.\n"),
-        ("plugin/README.md", lambda text: re.sub(r"^\| \[`plan/`\].*\n", "", text, flags=re.M)),
-        ("plugin/README.md", lambda text: text + "| [`gone/`](.) | gone |\n"),
-        ("plugin/README.md", lambda text: text + "| [`plan/`](plan) | again |\n"),
-    ]
+def spoil_documents(documents):
+    """Pairs of a document and a way to spoil it. Each shows what one rule is for."""
+    yield "README.md", lambda text: text + "\n" * README_LINES_MAX
+    yield "CONTRIBUTING.md", lambda text: text + "\n" * CONTRIBUTING_LINES_MAX
+    yield "README.md", lambda text: text.replace(" libmnl-dev", "")
+    yield "README.md", lambda text: text.replace("apt install ", "apt install no-such-package ")
+    yield "tests/packages", lambda text: text.replace("\n# tests\n", "\nmore\n# tests\n")
+    yield "README.md", lambda text: text + "\nSee [that](no/such/file.md).\n"
+    yield "README.md", lambda text: text + "\nSee `tests/no-such-file`.\n"
+    yield "README.md", lambda text: text.replace(" remote-addresses=203.0.113.7", "")
+    yield "README.md", lambda text: text.replace("RemoteAddresses=203.0.113.7\n", "")
+    yield "README.md", lambda text: text + "\nSet `remote-ports=80,400-500`.\n"
+    yield "data/man/underpass.conf.5.rst", lambda text: text.replace("    RemoteAddresses=203.0.113.7\n", "")
+    yield "data/man/underpass.conf.5.rst", lambda text: text.replace("    underpass.remote-addresses=203.0.113.7\n", "")
+    yield "plugin/README.md", lambda text: re.sub(r"^\| \[`plan/`\].*\n", "", text, flags=re.M)
+    yield "plugin/README.md", lambda text: text + "| [`gone/`](.) | gone |\n"
+    yield "plugin/README.md", lambda text: text + "| [`plan/`](plan) | twice |\n"
+    yield "plugin/README.md", lambda text: text.replace("`plan_diff()`", "`plan_difference()`")
+    yield "plugin/README.md", lambda text: text.replace("`bpf/flow.h`", "`bpf/rewrite.h`")
+    yield "plugin/README.md", lambda text: WALK_ROW.sub("|", text)
+    yield "data/README.md", lambda text: re.sub(r"^\| `underpass.tmpfiles`.*\n", "", text, flags=re.M)
+    yield "data/README.md", lambda text: text + "| `gone.conf` | gone | – |\n"
+    yield DBUS_PAGE, lambda text: text.replace("``Reload()``\n", "``Reloads()``\n")
+    yield DBUS_PAGE, lambda text: text.replace("``Version s`` (constant)\n", "``Version s``\n")
+    yield DBUS_PAGE, lambda text: text.replace("``GetLink(s interface) → o link``\n", "``GetLink(s interface)``\n")
+    yield DBUS_PAGE, lambda text: text.replace("``MTU u``\n", "")
+    yield DBUS_PAGE, lambda text: text.replace("``State s``\n", "``State s``\n    Text.\n\n``States as``\n")
+    yield DBUS_XML, lambda text: text.replace('<property name="Warnings" type="as" access="read"/>', "")
+    yield DBUS_XML, lambda text: text.replace('<method name="Reload">', '<method name="Again"></method><method name="Reload">')
     for name in (name for name in documents if name.endswith(".conf")):
-        spoilt.append((name, lambda text: text.replace("Tunnel=", "Tunel=")))
-        spoilt.append((name, lambda text: re.sub(r"^(Remote|Local)Ports=.*\n", "", text, flags=re.M)))
-    failures = [f"unspoilt: {line}" for line in check(root, table, documents)]
-    for number, (name, spoil) in enumerate(spoilt):
+        yield name, lambda text: text.replace("Tunnel=", "Tunel=")
+        yield name, lambda text: re.sub(r"^(Remote|Local)Ports=.*\n", "", text, flags=re.M)
+        yield name, lambda text: re.sub(r"^RemoteAddresses=.*\n", "", text, flags=re.M) + "RemotePorts=1-500\n"
+
+
+def self_test(root, keys, documents):
+    failures = [f"unspoilt: {line}" for line in check(root, keys, documents)]
+    for number, (name, spoil) in enumerate(spoil_documents(documents)):
         text = spoil(documents[name])
-        if text == documents[name] or not check(root, table, {**documents, name: text}):
+        if text == documents[name] or not check(root, keys, {**documents, name: text}):
             failures.append(f"not noticed: sample {number}, {name}")
     with tempfile.TemporaryDirectory(prefix="underpass-docs-") as folder:
-        if not check(pathlib.Path(folder), table, documents):
+        if not check(pathlib.Path(folder), keys, documents):
             failures.append("not noticed: an empty tree")
     return failures
 
 
+def read_documents(root, gen_keys):
+    """Text of each document by name; a page with keys as it is built."""
+    names = ["README.md", "CONTRIBUTING.md", "plugin/README.md", "data/README.md", "tests/packages", DBUS_XML]
+    for pattern in ("data/examples/*.conf", "data/man/*.rst"):
+        names += sorted(str(path.relative_to(root)) for path in root.glob(pattern))
+    documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
+    documents[DBUS_PAGE] = subprocess.run([gen_keys, "manual", root / DBUS_PAGE], check=True, capture_output=True, encoding="utf-8").stdout
+    return documents
+
+
 def main():
     mode = sys.argv.pop(1) if sys.argv[1].startswith("--") else "check"
-    root = pathlib.Path(sys.argv[1])
-    table = subprocess.run([sys.argv[2], "markdown"], check=True, capture_output=True, text=True).stdout
-    names = ["README.md", "plugin/README.md"]
-    names += sorted(str(path.relative_to(root)) for path in (root / "data/examples").glob("*.conf"))
-    documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
-    lines = []
-    if mode == "--update":
-        head, _, rest = documents["README.md"].partition(BEGIN)
-        (root / "README.md").write_text(head + BEGIN + table + END + rest.partition(END)[2], encoding="utf-8")
-    else:
-        lines = (self_test if mode == "--self-test" else check)(root, table, documents)
+    root, gen_keys = pathlib.Path(sys.argv[1]), sys.argv[2]
+    names = subprocess.run([gen_keys, "names"], check=True, capture_output=True, encoding="utf-8").stdout
+    keys = {line.split()[1] for line in names.splitlines()}
+    documents = read_documents(root, gen_keys)
+    lines = (self_test if mode == "--self-test" else check)(root, keys, documents)
     for line in lines:
         print(line)
     return 1 if lines else 0
