@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Names and explanations of the counters that the programs keep.
+ * Name and explanation of each counter of the programs.
  */
 
 #include "base/i18n.h"
@@ -10,23 +10,23 @@
 static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
         [UNDERPASS_COUNTER_SENT] = {
                 "sent",
-                N_("TCP segments that left as UDP."),
+                N_("TCP segments sent as UDP."),
         },
         [UNDERPASS_COUNTER_RECEIVED] = {
                 "received",
-                N_("UDP datagrams that were turned back into TCP."),
+                N_("UDP datagrams converted to TCP."),
         },
         [UNDERPASS_COUNTER_FLOWS_OPENED] = {
                 "flows-opened",
-                N_("SYNs of this host that left in the tunnel, retransmissions included."),
+                N_("SYNs sent over UDP, including retransmissions."),
         },
         [UNDERPASS_COUNTER_FLOWS_ACCEPTED] = {
                 "flows-accepted",
-                N_("SYNs that came in UDP and were taken."),
+                N_("SYNs received over UDP and accepted."),
         },
         [UNDERPASS_COUNTER_FLOWS_ESTABLISHED] = {
                 "flows-established",
-                N_("Handshakes that were completed over UDP."),
+                N_("Handshakes completed over UDP."),
         },
         [UNDERPASS_COUNTER_MSS_CLAMPED] = {
                 "mss-clamped",
@@ -34,71 +34,71 @@ static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
         },
         [UNDERPASS_COUNTER_URGENT_CLEARED] = {
                 "urgent-cleared",
-                N_("Segments that lost their urgent mark, which has no place in the tunnel."),
+                N_("Segments whose urgent flag was cleared, because the UDP form has no place for it."),
         },
         [UNDERPASS_COUNTER_PASS_NOT_MPTCP] = {
                 "pass-not-mptcp",
-                N_("SYNs in UDP without MPTCP option that were left alone (mptcp-only)."),
+                N_("SYNs over UDP left alone because they have no MPTCP option (mptcp-only)."),
         },
         [UNDERPASS_COUNTER_PASS_PORT] = {
                 "pass-port",
-                N_("SYNs in UDP to a port outside local-ports that were left alone."),
+                N_("SYNs over UDP left alone because their port is not in local-ports."),
         },
         [UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM] = {
                 "pass-zero-checksum",
-                N_("Datagrams of a tunnelled flow without UDP checksum that were left alone."),
+                N_("Datagrams of a tunnelled flow left alone because they have no UDP checksum."),
         },
         [UNDERPASS_COUNTER_PASS_LENGTH] = {
                 "pass-length",
-                N_("Datagrams of a tunnelled flow with contradicting lengths that were left alone."),
+                N_("Datagrams of a tunnelled flow left alone because their lengths disagree."),
         },
         [UNDERPASS_COUNTER_PASS_MERGED] = {
                 "pass-merged",
-                N_("Datagrams of a tunnelled flow that UDP GRO had merged and that were left alone."),
+                N_("Datagrams of a tunnelled flow left alone because UDP GRO had merged them."),
         },
         [UNDERPASS_COUNTER_PASS_FRAGMENT] = {
                 "pass-fragment",
-                N_("Outgoing TCP fragments, which have no UDP form, that were left alone."),
+                N_("Outgoing TCP fragments left alone because a fragment has no UDP form."),
         },
         [UNDERPASS_COUNTER_PASS_SIGNED] = {
                 "pass-signed",
-                N_("SYNs with TCP-AO or TCP-MD5, which sign the header, that were left alone."),
+                N_("SYNs left alone because TCP-AO or TCP-MD5 signs their header."),
         },
         [UNDERPASS_COUNTER_FALLBACK_SILENCE] = {
                 "fallback-silence",
-                N_("Connections that went on as plain TCP because UDP got no answer."),
+                N_("Connections that fell back to plain TCP because UDP got no answer."),
         },
         [UNDERPASS_COUNTER_FALLBACK_REFUSED] = {
                 "fallback-refused",
-                N_("Connections that went on as plain TCP because ICMP refused UDP."),
+                N_("Connections that fell back to plain TCP because ICMP refused UDP."),
         },
         [UNDERPASS_COUNTER_PLAIN_BLOCKED] = {
                 "plain-blocked",
-                N_("SYNs sent as plain TCP because UDP did not get there a while ago."),
+                N_("SYNs sent as plain TCP because UDP to their destination was blocked before."),
         },
         [UNDERPASS_COUNTER_PLAIN_ON_DEMAND] = {
                 "plain-on-demand",
-                N_("Connections begun as plain TCP because MPTCP options have got through so far."),
+                N_("Connections that began as plain MPTCP because its options got through so far."),
         },
         [UNDERPASS_COUNTER_STRIPPED] = {
                 "stripped",
-                N_("Answers to plain SYNs that had lost the MPTCP option."),
+                N_("Connections that began as plain MPTCP and lost its options."),
         },
         [UNDERPASS_COUNTER_RELEARNT] = {
                 "relearnt",
-                N_("Forgotten connections that were learnt again from a datagram of the peer."),
+                N_("Forgotten connections learnt again from a datagram of the peer."),
         },
         [UNDERPASS_COUNTER_ICMP_CONVERTED] = {
                 "icmp-converted",
-                N_("ICMP errors about tunnelled packets that were turned into errors about TCP."),
+                N_("ICMP errors about tunnelled packets converted to errors about TCP."),
         },
         [UNDERPASS_COUNTER_ICMP_SHORT] = {
                 "icmp-short",
-                N_("Of these, errors that quoted too little, completed from memory."),
+                N_("Of these, errors that quoted too little and were completed from memory."),
         },
         [UNDERPASS_COUNTER_DROP_ICMP] = {
                 "drop-icmp",
-                N_("ICMP refusals of a SYN over UDP that were dropped because plain TCP is tried next."),
+                N_("ICMP errors dropped because they refuse a SYN over UDP and plain TCP is next."),
         },
         [UNDERPASS_COUNTER_DROP_NO_DEVICE] = {
                 "drop-no-device",
@@ -106,11 +106,11 @@ static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
         },
         [UNDERPASS_COUNTER_DROP_FOREIGN] = {
                 "drop-foreign",
-                N_("Packets dropped at a segmentation device that no program had sent there."),
+                N_("Packets dropped at a segmentation device because no program sent them there."),
         },
         [UNDERPASS_COUNTER_DROP_UNSEGMENTED] = {
                 "drop-unsegmented",
-                N_("Packets dropped because the segmentation device had not segmented them."),
+                N_("Packets dropped because the segmentation device did not segment them."),
         },
         [UNDERPASS_COUNTER_DROP_HEADER] = {
                 "drop-header",

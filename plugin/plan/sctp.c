@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See plan-sctp.h. */
+/* See sctp.h. */
 
 #include "base/i18n.h"
 #include "plan/sctp.h"
@@ -70,8 +70,8 @@ static int warn_error(SctpPort port, const char *key, const SctpStatus *status, 
         if (status->error == -ENOENT)
                 return strings_addf(warnings,
                                     _("%s: this kernel has no SCTP over UDP (net.sctp.%s does not exist), "
-                                      "so nothing is done about SCTP; load the module sctp, then run "
-                                      "`underpassctl reload`, or take the key out of the profile."),
+                                      "so the key has no effect; load the module sctp and run "
+                                      "`underpassctl reload`, or remove the key from the profile."),
                                     key, sctp_sysctl(port));
         if (status->error == -EADDRINUSE)
                 return strings_addf(warnings,
@@ -80,7 +80,7 @@ static int warn_error(SctpPort port, const char *key, const SctpStatus *status, 
                                       "`underpassctl reload`, or choose another port on all hosts."),
                                     key);
         return strings_addf(warnings,
-                            _("%s: net.sctp.%s cannot be set (%s), so nothing is done about SCTP; "
+                            _("%s: net.sctp.%s cannot be set (%s), so the key has no effect; "
                               "`underpassctl reload` tries again."),
                             key, sctp_sysctl(port), strerror(-status->error));
 }
@@ -105,7 +105,7 @@ static int warn_deaf(const SctpClaim *claim, const char *key, char ***warnings) 
                 return -ENOMEM;
         return strings_addf(warnings,
                             _("%s has no effect: the kernel sends SCTP over UDP only while it also listens "
-                              "for it; set %s, too (9899 by RFC 6951)."),
+                              "for it; set %s as well (RFC 6951 assigns 9899)."),
                             key, missing);
 }
 
@@ -127,7 +127,7 @@ int sctp_warn(const SctpClaim *claim, const SctpStatus status[static _SCTP_PORT_
                 else if (port == SCTP_PORT_ENCAP && status[SCTP_PORT_UDP].in_force == 0 &&
                          claim->ports[SCTP_PORT_UDP] == 0)
                         r = warn_deaf(claim, key, warnings);
-                /* Once is enough. */
+                /* Without SCTP in the kernel, one warning is enough. */
                 if (r < 0 || status[port].error == -ENOENT)
                         return r;
         }

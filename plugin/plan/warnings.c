@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Words what works, but perhaps not as its author thought.
+ * Warnings: sentences about what works, but was perhaps not meant.
  */
 
 #include "base/i18n.h"
@@ -15,7 +15,8 @@ static char *key_name(const PlanInput *input, KeyId id) {
         return profile_key_name(key_get(id), input->profile->origins[id].source);
 }
 
-/* A port that the kernel hands out may be somebody else's tomorrow. sentence takes key and ranges. */
+/* The kernel may give an ephemeral port to another program at any time. sentence takes the key, the range of
+ * the profile and that of the kernel. */
 static int warn_ephemeral(const PlanInput *input, Plan *plan, KeyId id, const PortSet *set,
                           const char *sentence) {
         const struct underpass_port_range *ephemeral = &input->ephemeral_ports, *range;
@@ -57,27 +58,25 @@ static int warn_udp_sockets(const PlanInput *input, Plan *plan) {
         if (count == 0)
                 return 0;
 
-        /* The ellipsis says that the list is not complete. */
+        /* The ellipsis tells that there are more. */
         return strings_addf(&plan->warnings,
-                            settings->mptcp_only ? P_("%s: a UDP socket holds port %s%s as well; datagrams "
-                                                      "there that look like the first packet of an MPTCP "
-                                                      "connection or belong to a tunnelled flow are taken "
-                                                      "as TCP, everything else still reaches the socket.",
-                                                      "%s: UDP sockets hold the ports %s%s as well; "
-                                                      "datagrams there that look like the first packet of "
-                                                      "an MPTCP connection or belong to a tunnelled flow "
-                                                      "are taken as TCP, everything else still reaches the "
-                                                      "sockets.",
+                            settings->mptcp_only ? P_("%s: a UDP socket also uses port %s%s; datagrams that "
+                                                      "look like the first packet of an MPTCP connection, "
+                                                      "or belong to a tunnelled flow, become TCP, and all "
+                                                      "others reach the socket.",
+                                                      "%s: UDP sockets also use ports %s%s; datagrams that "
+                                                      "look like the first packet of an MPTCP connection, "
+                                                      "or belong to a tunnelled flow, become TCP, and all "
+                                                      "others reach the sockets.",
                                                       count)
-                                                 : P_("%s: a UDP socket holds port %s%s as well; datagrams "
-                                                      "there that look like the first packet of a TCP "
-                                                      "connection or belong to a tunnelled flow are taken "
-                                                      "as TCP, everything else still reaches the socket.",
-                                                      "%s: UDP sockets hold the ports %s%s as well; "
-                                                      "datagrams there that look like the first packet of a "
-                                                      "TCP connection or belong to a tunnelled flow are "
-                                                      "taken as TCP, everything else still reaches the "
-                                                      "sockets.",
+                                                 : P_("%s: a UDP socket also uses port %s%s; datagrams that "
+                                                      "look like the first packet of a TCP connection, or "
+                                                      "belong to a tunnelled flow, become TCP, and all "
+                                                      "others reach the socket.",
+                                                      "%s: UDP sockets also use ports %s%s; datagrams that "
+                                                      "look like the first packet of a TCP connection, or "
+                                                      "belong to a tunnelled flow, become TCP, and all "
+                                                      "others reach the sockets.",
                                                       count),
                             key, ports, count > PORTS_NAMED_MAX ? " …" : "");
 }
@@ -95,8 +94,8 @@ static int warn_endpoints(const PlanInput *input, Plan *plan) {
 
         if (profile->connection_endpoints) {
                 int r = strings_addf(&plan->warnings,
-                                     _("%s: NetworkManager registers MPTCP endpoints for this connection as "
-                                       "well, and does so before the tunnel is there; set "
+                                     _("%s: NetworkManager also registers MPTCP endpoints for this "
+                                       "connection, and does so before the tunnel is attached; set "
                                        "connection.mptcp-flags=disabled."),
                                      key);
                 if (r < 0)
@@ -113,7 +112,7 @@ static int warn_endpoints(const PlanInput *input, Plan *plan) {
         return 0;
 }
 
-/* NetworkManager sets its own MTU again at each reapply, and the two would take turns. */
+/* NetworkManager sets its own MTU at each reapply, so the two values would alternate. */
 static int warn_mtu(const PlanInput *input, Plan *plan) {
         const Profile *profile = input->profile;
 
@@ -135,15 +134,15 @@ int plan_warn(const PlanInput *input, Plan *plan) {
 
         int r = warn_ephemeral(input, plan, KEY_ID_LOCAL_PORTS, &settings->local_ports,
                                _("%s: %u-%u overlaps net.ipv4.ip_local_port_range (%u-%u), so the kernel "
-                                 "may give such a port to another program; choose ports outside of it, or "
-                                 "keep them out of it with net.ipv4.ip_local_reserved_ports."));
+                                 "may give such a port to another program; choose ports outside this range, "
+                                 "or reserve them with net.ipv4.ip_local_reserved_ports."));
         if (r < 0)
                 return r;
         r = warn_ephemeral(input, plan, KEY_ID_REMOTE_PORTS, &settings->remote_ports,
                            _("%s: %u-%u overlaps the ports that kernels give to outgoing connections (here "
-                             "%u-%u, net.ipv4.ip_local_port_range), so on the peer another program may have "
-                             "such a port; choose ports outside of it, or keep them out of it there with "
-                             "net.ipv4.ip_local_reserved_ports."));
+                             "%u-%u, net.ipv4.ip_local_port_range), so another program on the peer may use "
+                             "such a port; choose ports outside this range, or reserve them on the peer "
+                             "with net.ipv4.ip_local_reserved_ports."));
         if (r < 0)
                 return r;
         r = warn_udp_sockets(input, plan);

@@ -233,7 +233,7 @@ class Warnings(Sctp):
         self.start()
         self.wait_ports(0, 9899)
         wait_until(lambda: len(self.warnings("up0")) == 1, "a warning")
-        self.assertIn("set SCTPUDPPort, too", self.warnings("up0")[0])
+        self.assertIn("set SCTPUDPPort as well", self.warnings("up0")[0])
         self.assertEqual(self.client.properties(ROOT, MANAGER)["AttachPoint"], "tcx")
 
 

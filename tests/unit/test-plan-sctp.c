@@ -222,7 +222,7 @@ static void sending_needs_listening(void) {
         assert(sctp_warn(&pair.claims[0], pair.status, &pair.warnings) == 0);
         assert(strings_count(pair.warnings) == 1);
         assert_contains(pair.warnings[0], "SCTPEncapPort=9899 in a.conf:5 has no effect");
-        assert_contains(pair.warnings[0], "set SCTPUDPPort, too (9899 by RFC 6951).");
+        assert_contains(pair.warnings[0], "set SCTPUDPPort as well (RFC 6951 assigns 9899).");
 }
 
 int main(void) {
