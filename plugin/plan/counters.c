@@ -5,9 +5,10 @@
  */
 
 #include "base/i18n.h"
+#include "base/util.h"
 #include "plan/counters.h"
 
-static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
+static const CounterInfo counters[] = {
         [UNDERPASS_COUNTER_SENT] = {
                 "sent",
                 N_("TCP segments sent as UDP."),
@@ -117,6 +118,7 @@ static const CounterInfo counters[UNDERPASS_COUNTER_COUNT] = {
                 N_("Packets dropped because their header could not be read or written."),
         },
 };
+_Static_assert(ELEMENTS(counters) == UNDERPASS_COUNTER_COUNT, "every counter has a name");
 
 const CounterInfo *counter_info(enum underpass_counter counter) {
         return &counters[counter];
