@@ -94,7 +94,8 @@ static uint64_t monotonic_ns(void) {
         return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
-/* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of late. */
+/* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of
+ * late. */
 static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us,
                            sd_bus_error *error) {
         const uint64_t now_us = monotonic_ns() / 1000;

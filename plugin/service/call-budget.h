@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Bounds what calls cost that everybody may make: together they get at most a fifth of the service's time, and
- * one caller half of that. Who asks for more is turned down at once, which costs next to nothing, so that the calls
- * of others and the links are served.
+ * Bounds what calls cost that everybody may make: together they get at most a fifth of the service's time,
+ * and one caller half of that. Who asks for more is turned down at once, which costs next to nothing, so
+ * that the calls of others and the links are served.
  */
 
 #include <stdbool.h>

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What the flow maps hold, as pages. Everybody may ask, as everybody may call ss, so the work is bounded: the
- * maps are read at most once a second for all callers together, a page has a limit, and who asks for more than a
- * few pages at a time is turned down.
+ * What the flow maps hold, as pages. Everybody may ask, as everybody may call ss, so the work is bounded:
+ * the maps are read at most once a second for all callers together, a page has a limit, and who asks for
+ * more than a few pages at a time is turned down.
  */
 
 #include <systemd/sd-event.h>
@@ -35,8 +35,8 @@ FlowList *flow_list_free(FlowList *list);
 DEFINE_CLEANUP(FlowList *, flow_list_free);
 
 /*
- * At most limit flows behind a cursor, in an order that does not depend on when the maps were read; cursor "":
- * from the first one. -EINVAL: the cursor is not one of flow_list_cursor(); -ENOMEM.
+ * At most limit flows behind a cursor, in an order that does not depend on when the maps were read; cursor
+ * "": from the first one. -EINVAL: the cursor is not one of flow_list_cursor(); -ENOMEM.
  */
 int flow_list_page(FlowList *list, const char *cursor, size_t limit, FlowPage *ret);
 
