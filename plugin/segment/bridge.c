@@ -9,16 +9,12 @@
 #include <linux/ethtool.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
-#include <time.h>
 
 #include "segment/device.h"
 
 #define BRIDGE_KIND "bridge"
 
-enum {
-        SETTLE_TRIES = 1000,
-        SETTLE_NS = 1000 * 1000,
-};
+enum { FORWARD_TRIES = 64 }; /* a millisecond at most */
 
 static const DeviceFeature bridge_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
@@ -197,21 +193,44 @@ static int bridge_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_if
         return 0;
 }
 
-/* The kernel takes a moment until the port forwards, and before that all packets are lost. */
+static int set_forwarding(Netlink *netlink, uint32_t port) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_SETLINK, 0, port);
+        struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
+        struct nlattr *data;
+
+        header->ifi_family = AF_BRIDGE;
+        data = mnl_attr_nest_start(message, IFLA_PROTINFO);
+        mnl_attr_put_u8(message, IFLA_BRPORT_STATE, BR_STATE_FORWARDING);
+        mnl_attr_nest_end(message, data);
+        return netlink_call(netlink, message, NULL, NULL);
+}
+
+/* Lets the port forward unless it does already. -ENETDOWN: the kernel does not know of its carrier. */
+static int repair_port(Netlink *netlink, uint32_t port) {
+        BridgeState state = {};
+        int r;
+
+        r = bridge_state(netlink, port, &state);
+        return r < 0 || state.port == BR_STATE_FORWARDING ? r : set_forwarding(netlink, port);
+}
+
+/*
+ * The port forwards once the kernel knows that it has a carrier; before that all packets are lost. Since 6.8
+ * the kernel looks at the carrier when it is asked about the link. Older kernels leave it to a work queue,
+ * which needs the same lock as these requests and so comes between the first few of them, as long as a
+ * processor is free for it.
+ */
 static int bridge_up(Netlink *netlink, const SegmentationDevice *segment) {
-        const struct timespec moment = { .tv_nsec = SETTLE_NS };
         int r;
 
         r = device_up(netlink, segment->ifindex);
-        for (size_t i = 0; r >= 0 && i < SETTLE_TRIES; i++) {
-                BridgeState state = {};
-
-                r = bridge_state(netlink, segment->program_ifindex, &state);
-                if (r >= 0 && state.port == BR_STATE_FORWARDING)
-                        return 0;
-                (void) nanosleep(&moment, NULL);
-        }
-        return r < 0 ? r : -ETIMEDOUT;
+        if (r < 0)
+                return r;
+        r = -ENETDOWN;
+        for (size_t i = 0; r == -ENETDOWN && i < FORWARD_TRIES; i++)
+                r = repair_port(netlink, segment->program_ifindex);
+        return r == -ENETDOWN ? -EAGAIN : r;
 }
 
 static int bridge_remove(Netlink *netlink, uint32_t link_ifindex) {

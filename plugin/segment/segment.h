@@ -83,7 +83,11 @@ int gro_pair_remove(void);
 int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                    char **ret_reason);
 
-/* Brings its devices up; called after the program is attached. */
+/*
+ * Brings its devices up, after gro_pair_up(); never sleeps. -EAGAIN, which only kernels before 6.8 give and
+ * hardly ever: the kernel has not noticed yet that the pair is up, so packets would be lost. The caller then
+ * uses another kind, or sets a timer of some milliseconds and calls again.
+ */
 int segment_up(const SegmentationDevice *segment);
 
 /* Removes the devices of a kind, for SEGMENT_VLAN that of the link. 0 also when there are none. */

@@ -35,20 +35,21 @@ static const struct {
         void (*run)(void);
         bool needs_ipv6;
 } parts[] = {
-        { "netlink",            test_netlink,            false },
-        { "rtnl-monitor",       test_rtnl_monitor,       true  },
-        { "rtnl-lost",          test_rtnl_lost,          false },
-        { "rtnl-facts",         test_rtnl_facts,         true  },
-        { "rtnl-many",          test_rtnl_many,          false },
-        { "link-tune",          test_link_tune,          false },
-        { "mptcp-pm",           test_mptcp_pm,           false },
-        { "sock-diag-udp",      test_sock_diag_udp,      true  },
-        { "sock-diag-subflows", test_sock_diag_subflows, true  },
-        { "gro-pair",           test_segment_pair,           false },
-        { "segment-bridge",         test_segment_bridge,         false },
-        { "segment-netkit",         test_segment_netkit,         false },
-        { "segment-vlan",           test_segment_vlan,           false },
-        { "segment-foreign",        test_segment_foreign,        false },
+        { "netlink",                 test_netlink,                 false },
+        { "rtnl-monitor",            test_rtnl_monitor,            true  },
+        { "rtnl-lost",               test_rtnl_lost,               false },
+        { "rtnl-facts",              test_rtnl_facts,              true  },
+        { "rtnl-many",               test_rtnl_many,               false },
+        { "link-tune",               test_link_tune,               false },
+        { "mptcp-pm",                test_mptcp_pm,                false },
+        { "sock-diag-udp",           test_sock_diag_udp,           true  },
+        { "sock-diag-subflows",      test_sock_diag_subflows,      true  },
+        { "gro-pair",                test_segment_pair,            false },
+        { "segment-bridge",          test_segment_bridge,          false },
+        { "segment-bridge-forwards", test_segment_bridge_forwards, false },
+        { "segment-netkit",          test_segment_netkit,          false },
+        { "segment-vlan",            test_segment_vlan,            false },
+        { "segment-foreign",         test_segment_foreign,         false },
 };
 
 /* Of the process that runs one part. */

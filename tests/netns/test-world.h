@@ -55,6 +55,7 @@ void test_sock_diag_udp(void);
 void test_sock_diag_subflows(void);
 void test_segment_pair(void);
 void test_segment_bridge(void);
+void test_segment_bridge_forwards(void);
 void test_segment_netkit(void);
 void test_segment_vlan(void);
 void test_segment_foreign(void);
