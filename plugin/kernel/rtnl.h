@@ -33,12 +33,12 @@ int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata);
 
 /* Facts of one link, addresses included. -ENODEV when it is gone. */
 int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret);
-LinkFacts *link_facts_free(LinkFacts *facts);
-DEFINE_CLEANUP(LinkFacts *, link_facts_free);
+LinkFacts *rtnl_facts_free(LinkFacts *facts);
+DEFINE_CLEANUP(LinkFacts *, rtnl_facts_free);
 
 /* ifindex of all links, ascending. Caller frees. */
 int rtnl_links(Rtnl *rtnl, uint32_t **ret_ifindexes, size_t *ret_count);
 
 /* ARPHRD_* and kind as a word for [Match] Type= and for people: "ether", "wwan" (rawip), "ppp", "tun",
  * "wireguard", "loopback", "other". Static string. */
-const char *link_type_name(const LinkFacts *facts);
+const char *rtnl_type_name(const LinkFacts *facts);

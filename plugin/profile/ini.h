@@ -41,7 +41,7 @@ bool ini_line_is_in(const char *text, size_t length, unsigned line, const char *
  * inverts the list. */
 typedef struct IniMatch {
         char *name;        /* globs (fnmatch) of interface names */
-        char *type;        /* "ether", "wwan", "ppp", … as link_type_name() says */
+        char *type;        /* "ether", "wwan", "ppp", … as rtnl_type_name() says */
         char *connection;  /* NetworkManager connection.id, one value, compared literally */
         char *uuid;        /* NetworkManager connection.uuid */
 } IniMatch;

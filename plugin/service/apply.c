@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/i18n.h"
-#include "kernel/link-tune.h"
+#include "kernel/mtu.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
 #include "service/path.h"
@@ -74,7 +74,7 @@ static int change_mtu(Target *target, uint32_t mtu, uint32_t set, uint32_t origi
                 r = record_write(target);
         }
         if (r >= 0 && mtu != target->mtu)
-                r = link_tune_set_mtu(target->ifindex, mtu);
+                r = mtu_set(target->ifindex, mtu);
         if (r < 0) {
                 applied->mtu_set = before.mtu_set;
                 applied->mtu_original = before.mtu_original;

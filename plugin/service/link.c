@@ -6,8 +6,8 @@
 
 #include "base/i18n.h"
 #include "base/log.h"
-#include "kernel/link-tune.h"
 #include "kernel/sock-diag.h"
+#include "kernel/sysctl.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
 #include "service/link.h"
@@ -74,7 +74,7 @@ const char *link_state_name(LinkState state) {
 
 /* Takes the facts of a new look. */
 static void take_facts(Link *link, LinkFacts *facts) {
-        link_facts_free(link->facts);
+        rtnl_facts_free(link->facts);
         link->facts = facts;
         snprintf(link->target.name, sizeof(link->target.name), "%s", facts->name);
         link->target.mtu = facts->mtu;
@@ -128,7 +128,7 @@ Link *link_free(Link *link) {
         sd_event_source_disable_unref(link->retry);
         sd_event_source_disable_unref(link->subflows);
         sd_event_source_disable_unref(link->grace);
-        link_facts_free(link->facts);
+        rtnl_facts_free(link->facts);
         profile_free(link->profile);
         strings_free(link->warnings);
         plan_free(link->failed_plan);
@@ -234,11 +234,11 @@ static void publish(Link *link, LinkState state, char *reason, LinkStage stage, 
 
 /* The sockets and sysctls that only warnings need; failures are no reason not to have a tunnel. */
 static void read_inputs(Link *link, PlanInput *input, uint16_t **udp_ports) {
-        if (link_tune_ipv6_enabled(link->facts->name, &input->ipv6_enabled) < 0)
+        if (sysctl_ipv6_enabled(link->facts->name, &input->ipv6_enabled) < 0)
                 input->ipv6_enabled = true; /* the stricter assumption */
         if (link->profile->settings.tunnel == TUNNEL_NO)
                 return;
-        (void) link_tune_ephemeral_ports(&input->ephemeral_ports);
+        (void) sysctl_ephemeral_ports(&input->ephemeral_ports);
         if (sock_diag_udp_ports(udp_ports, &input->udp_ports_count) >= 0)
                 input->udp_ports = *udp_ports;
 }

@@ -90,7 +90,7 @@ static Link *append_link(Manager *manager, LinkFacts *facts) {
 /* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback
  * and helper devices are no links in this sense. */
 static Link *add_link(Manager *manager, uint32_t ifindex) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
         Link *link;
 
         if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) ||

@@ -2,7 +2,7 @@
 
 /* See sources.h. */
 
-#include "kernel/link-tune.h"
+#include "kernel/sysctl.h"
 #include "profile/nm-user.h"
 #include "service/sources.h"
 #include "source/networkd.h"
@@ -86,7 +86,7 @@ int sources_profile(Sources *sources, const LinkFacts *facts, Profile **ret) {
         for (SourceId id = 0; r >= 0 && id < _SOURCE_ID_MAX; id++)
                 if (sources->all[id]->ops->identify)
                         r = sources->all[id]->ops->identify(sources->all[id], facts, profile);
-        (void) link_tune_mptcp_enabled(&sysctl_enabled);
+        (void) sysctl_mptcp_enabled(&sysctl_enabled);
         if (r >= 0 && profile->connection_id)
                 profile->connection_endpoints =
                         nm_mptcp_flags_active(profile->connection_mptcp_flags, sysctl_enabled);

@@ -25,7 +25,7 @@ enum {
 };
 
 static void check_device(Rtnl *rtnl, const SegmentationDevice *segment, const char *kind) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
         if (!CHECK_EQUAL(rtnl_link(rtnl, segment->ifindex, &facts), 0))
                 return;
@@ -88,7 +88,7 @@ static bool begin(SegmentKind kind, uint32_t link, Rtnl **ret_rtnl, GroPair *ret
 }
 
 static bool is_up(Rtnl *rtnl, uint32_t ifindex) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
         return CHECK_EQUAL(rtnl_link(rtnl, ifindex, &facts), 0) && (facts->flags & IFF_UP);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Links, addresses and what is changed of them: netlink, rtnl and link-tune against the real kernel.
+ * Links and addresses: netlink and rtnl against the real kernel.
  * Part of test-world; runs in a network namespace of its own.
  */
 
@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 
 #include "base/netlink.h"
-#include "kernel/link-tune.h"
 #include "kernel/rtnl.h"
 #include "test-world.h"
 
@@ -244,12 +243,12 @@ static void check_type(uint16_t type, const char *kind, const char *wanted) {
         LinkFacts facts = { .type = type };
 
         snprintf(facts.kind, sizeof(facts.kind), "%s", kind);
-        if (!streq(link_type_name(&facts), wanted))
+        if (!streq(rtnl_type_name(&facts), wanted))
                 world_check(false, wanted, __FILE__, __LINE__);
 }
 
 static void check_types(Rtnl *rtnl) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
         check_type(ARPHRD_ETHER, "", "ether");
         check_type(ARPHRD_ETHER, "tun", "ether");
@@ -268,7 +267,7 @@ static void check_types(Rtnl *rtnl) {
 }
 
 void test_rtnl_facts(void) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL, *loopback = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL, *loopback = NULL;
         LinkFacts untouched, *gone = &untouched;
         const LinkAddress *address;
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
@@ -337,7 +336,7 @@ static bool add_many_addresses(void) {
 }
 
 void test_rtnl_many(void) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         _cleanup_(freep) uint32_t *ifindexes = NULL;
         size_t links = 0, found = 0;

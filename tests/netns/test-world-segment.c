@@ -23,7 +23,7 @@ static void check_sysctl(const char *path, const char *wanted) {
 }
 
 static void check_end(Rtnl *rtnl, uint32_t ifindex, const char *name) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
         char path[128];
 
         if (!CHECK_EQUAL(rtnl_link(rtnl, ifindex, &facts), 0))
@@ -107,7 +107,7 @@ static void check_unchanged(Rtnl *rtnl, const GroPair *segment) {
 }
 
 static void check_is_up(Rtnl *rtnl, uint32_t ifindex) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
         if (CHECK_EQUAL(rtnl_link(rtnl, ifindex, &facts), 0))
                 CHECK(facts->flags & IFF_UP && facts->flags & IFF_RUNNING);

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The MTU and the sysctls of link-tune, and the UDP ports of sock-diag, against the real kernel.
+ * The MTU, the sysctls, and the UDP ports of sock-diag, against the real kernel.
  * Part of test-world; runs in a network namespace of its own.
  */
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-#include "kernel/link-tune.h"
+#include "kernel/mtu.h"
 #include "kernel/rtnl.h"
 #include "kernel/sock-diag.h"
+#include "kernel/sysctl.h"
 #include "test-world.h"
 
 static void check_mtu(Rtnl *rtnl, uint32_t ifindex, uint32_t wanted) {
-        _cleanup_(link_facts_freep) LinkFacts *facts = NULL;
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
         if (CHECK_EQUAL(rtnl_link(rtnl, ifindex, &facts), 0))
                 CHECK_EQUAL(facts->mtu, wanted);
@@ -23,7 +24,7 @@ static void check_mtu(Rtnl *rtnl, uint32_t ifindex, uint32_t wanted) {
 static void check_ipv6(const char *name, bool wanted) {
         bool enabled = !wanted;
 
-        CHECK_EQUAL(link_tune_ipv6_enabled(name, &enabled), 0);
+        CHECK_EQUAL(sysctl_ipv6_enabled(name, &enabled), 0);
         CHECK_EQUAL(enabled, wanted);
 }
 
@@ -32,25 +33,25 @@ static void check_sysctls(void) {
         bool enabled;
 
         world_sysctl("/proc/sys/net/ipv4/ip_local_port_range", "20000 30000");
-        CHECK_EQUAL(link_tune_ephemeral_ports(&range), 0);
+        CHECK_EQUAL(sysctl_ephemeral_ports(&range), 0);
         CHECK_EQUAL(range.first, 20000);
         CHECK_EQUAL(range.last, 30000);
 
         if (access("/proc/sys/net/mptcp/enabled", F_OK) < 0) {
                 enabled = true;
-                CHECK_EQUAL(link_tune_mptcp_enabled(&enabled), 0);
+                CHECK_EQUAL(sysctl_mptcp_enabled(&enabled), 0);
                 CHECK_EQUAL(enabled, false);
                 return;
         }
         world_sysctl("/proc/sys/net/mptcp/enabled", "0");
-        CHECK_EQUAL(link_tune_mptcp_enabled(&enabled), 0);
+        CHECK_EQUAL(sysctl_mptcp_enabled(&enabled), 0);
         CHECK_EQUAL(enabled, false);
         world_sysctl("/proc/sys/net/mptcp/enabled", "1");
-        CHECK_EQUAL(link_tune_mptcp_enabled(&enabled), 0);
+        CHECK_EQUAL(sysctl_mptcp_enabled(&enabled), 0);
         CHECK_EQUAL(enabled, true);
 }
 
-void test_link_tune(void) {
+void test_mtu_and_sysctls(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         uint32_t ifindex;
 
@@ -58,16 +59,16 @@ void test_link_tune(void) {
                 return;
         ifindex = world_ifindex("test-a");
 
-        CHECK_EQUAL(link_tune_set_mtu(ifindex, 1400), 0);
+        CHECK_EQUAL(mtu_set(ifindex, 1400), 0);
         check_mtu(rtnl, ifindex, 1400);
         /* Less and more than the driver takes. */
-        CHECK_EQUAL(link_tune_set_mtu(ifindex, 67), -EINVAL);
-        CHECK_EQUAL(link_tune_set_mtu(ifindex, 65536), -EINVAL);
-        CHECK_EQUAL(link_tune_set_mtu(ifindex, UINT32_MAX), -EINVAL);
+        CHECK_EQUAL(mtu_set(ifindex, 67), -EINVAL);
+        CHECK_EQUAL(mtu_set(ifindex, 65536), -EINVAL);
+        CHECK_EQUAL(mtu_set(ifindex, UINT32_MAX), -EINVAL);
         check_mtu(rtnl, ifindex, 1400);
-        CHECK_EQUAL(link_tune_set_mtu(0, 1400), -ENODEV);
-        CHECK_EQUAL(link_tune_set_mtu(ifindex + 1000, 1400), -ENODEV);
-        CHECK_EQUAL(link_tune_set_mtu(UINT32_MAX, 1400), -ENODEV);
+        CHECK_EQUAL(mtu_set(0, 1400), -ENODEV);
+        CHECK_EQUAL(mtu_set(ifindex + 1000, 1400), -ENODEV);
+        CHECK_EQUAL(mtu_set(UINT32_MAX, 1400), -ENODEV);
 
         check_sysctls();
         check_ipv6("no-such-link", false);
@@ -80,7 +81,7 @@ void test_link_tune(void) {
         check_ipv6("test-a", false);
         check_ipv6("test-b", true);
         /* Below 1280 the kernel takes IPv6 off the link altogether. */
-        CHECK_EQUAL(link_tune_set_mtu(world_ifindex("test-b"), 1279), 0);
+        CHECK_EQUAL(mtu_set(world_ifindex("test-b"), 1279), 0);
         check_ipv6("test-b", false);
 }
 

@@ -40,7 +40,7 @@ static const struct {
         { "rtnl-lost",               test_rtnl_lost,               false },
         { "rtnl-facts",              test_rtnl_facts,              true  },
         { "rtnl-many",               test_rtnl_many,               false },
-        { "link-tune",               test_link_tune,               false },
+        { "mtu-and-sysctls",         test_mtu_and_sysctls,         false },
         { "mptcp-pm",                test_mptcp_pm,                false },
         { "sock-diag-udp",           test_sock_diag_udp,           true  },
         { "sock-diag-subflows",      test_sock_diag_subflows,      true  },

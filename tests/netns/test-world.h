@@ -49,7 +49,7 @@ void test_rtnl_monitor(void);
 void test_rtnl_lost(void);
 void test_rtnl_facts(void);
 void test_rtnl_many(void);
-void test_link_tune(void);
+void test_mtu_and_sysctls(void);
 void test_mptcp_pm(void);
 void test_sock_diag_udp(void);
 void test_sock_diag_subflows(void);

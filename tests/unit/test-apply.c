@@ -7,7 +7,7 @@
 
 #include "unit.h"
 
-#include "kernel/link-tune.h"
+#include "kernel/mtu.h"
 #include "kernel/sock-diag.h"
 #include "plan-world.h"
 #include "service/apply.h"
@@ -48,7 +48,7 @@ static bool fails(void) {
 
 /* ---- twins: kernel/ */
 
-int link_tune_set_mtu(uint32_t ifindex, uint32_t mtu) {
+int mtu_set(uint32_t ifindex, uint32_t mtu) {
         assert(ifindex == LINK);
         if (fails())
                 return -EINVAL;

@@ -1,44 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The MTU of a link, and the sysctls that explain what a link or the host does.
- */
+/* The files below /proc/sys/net that are read as they are. */
 
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <stdalign.h>
 #include <stdio.h>
 
-#include "base/netlink.h"
-#include "kernel/link-tune.h"
+#include "kernel/sysctl.h"
 
-enum {
-        REQUEST_SIZE = 128,
-        SYSCTL_LIMIT = 64,
-};
-
-int link_tune_set_mtu(uint32_t ifindex, uint32_t mtu) {
-        _cleanup_(netlink_freep) Netlink *netlink = NULL;
-        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
-        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-        struct ifinfomsg *link;
-        int r;
-
-        /* The kernel calls a request for no link at all invalid. */
-        if (ifindex == 0 || ifindex > INT32_MAX)
-                return -ENODEV;
-
-        r = netlink_open(&netlink, NETLINK_ROUTE);
-        if (r < 0)
-                return r;
-
-        message->nlmsg_type = RTM_SETLINK;
-        link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
-        link->ifi_index = (int) ifindex;
-        mnl_attr_put_u32(message, IFLA_MTU, mtu);
-        return netlink_call(netlink, message, NULL, NULL);
-}
+enum { SYSCTL_LIMIT = 64 };
 
 /* Reads the decimal number at *text and moves behind it. */
 static int read_number(const char **text, long minimum, long maximum, long *ret) {
@@ -85,7 +54,7 @@ static int read_switch(const char *path, bool missing, bool *ret) {
         return 0;
 }
 
-int link_tune_ipv6_enabled(const char *name, bool *ret) {
+int sysctl_ipv6_enabled(const char *name, bool *ret) {
         char path[sizeof("/proc/sys/net/ipv6/conf//disable_ipv6") + IF_NAMESIZE];
         bool disabled;
         int length, r;
@@ -102,7 +71,7 @@ int link_tune_ipv6_enabled(const char *name, bool *ret) {
         return 0;
 }
 
-int link_tune_ephemeral_ports(struct underpass_port_range *ret) {
+int sysctl_ephemeral_ports(struct underpass_port_range *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *position;
         size_t length;
@@ -125,6 +94,6 @@ int link_tune_ephemeral_ports(struct underpass_port_range *ret) {
         return 0;
 }
 
-int link_tune_mptcp_enabled(bool *ret) {
+int sysctl_mptcp_enabled(bool *ret) {
         return read_switch("/proc/sys/net/mptcp/enabled", false, ret);
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The sysctls that explain what a link or the host does. Those of SCTP, which are written too: sctp.h.
+ */
+
+#include "base/util.h"
+#include "bpf/abi.h"
+
+/* net.ipv6.conf.NAME.disable_ipv6 = 0. False when the kernel has no IPv6. */
+int sysctl_ipv6_enabled(const char *name, bool *ret);
+
+/* net.ipv4.ip_local_port_range. */
+int sysctl_ephemeral_ports(struct underpass_port_range *ret);
+
+/* net.mptcp.enabled; false when the kernel has no MPTCP. */
+int sysctl_mptcp_enabled(bool *ret);
