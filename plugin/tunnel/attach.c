@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The two ways to sit on a link: tcx links (kernel 6.6 and newer), pinned, at the head of the list; filters
- * in a clsact qdisc elsewhere. Neither touches what others attached.
- *
- * Part of the tunnel room (L3): libbpf, and netlink for the qdisc, because libbpf's own way to remove a
- * clsact qdisc throws away everybody's filters with it.
+ * The two attach points: tcx (kernel 6.6 and newer), pinned, at the head of the list; filters in a clsact
+ * qdisc elsewhere. The qdisc is handled by netlink, because libbpf removes it with the filters of all other
+ * programs.
  */
 
 #include <bpf/bpf.h>
@@ -17,7 +15,7 @@
 #include <linux/rtnetlink.h>
 
 #include "base/netlink.h"
-#include "tunnel/bpf.h"
+#include "tunnel/attach.h"
 
 /* Newer than the kernel headers of the oldest system that Underpass builds on. */
 enum {
@@ -35,17 +33,20 @@ enum {
         FILTER_HANDLE = 0x756e6470,
 };
 
-static const int tcx_attach_types[_TUNNEL_DIRECTION_MAX] = {
+static const int tcx_attach_types[] = {
         [DIRECTION_INGRESS] = ATTACH_TCX_INGRESS,
         [DIRECTION_EGRESS] = ATTACH_TCX_EGRESS,
 };
+_Static_assert(ELEMENTS(tcx_attach_types) == _TUNNEL_DIRECTION_MAX, "every direction has a type");
 
-static const enum bpf_tc_attach_point clsact_attach_points[_TUNNEL_DIRECTION_MAX] = {
+static const enum bpf_tc_attach_point clsact_attach_points[] = {
         [DIRECTION_INGRESS] = BPF_TC_INGRESS,
         [DIRECTION_EGRESS] = BPF_TC_EGRESS,
 };
+_Static_assert(ELEMENTS(clsact_attach_points) == _TUNNEL_DIRECTION_MAX, "every direction has a point");
 
-/* Attaching to a link that cannot exist tells "no such hook" (EINVAL) from "no such link" (ENODEV). */
+/* Attaching to a device that cannot exist tells "no such attach point" (EINVAL) from "no such device"
+ * (ENODEV). */
 static bool attach_type_known(int program, int type) {
         int fd = bpf_link_create(program, NO_SUCH_IFINDEX, (enum bpf_attach_type) type, NULL);
 
@@ -70,9 +71,9 @@ int attach_point_probe(bool *ret_tcx, bool *ret_netkit) {
         return 0;
 }
 
-/* Descriptor of the pinned link if it still sits on this link; a pin outlives its device and then
- * names ifindex 0. */
-static int link_open(uint32_t ifindex, const char *pin) {
+/* Descriptor of the pinned attachment if it still is one to this device. A pin outlives its device and then
+ * names ifindex 0: -ENOLINK. */
+static int bpf_link_open(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
         struct bpf_link_info info = {};
         __u32 size = sizeof(info);
@@ -84,20 +85,20 @@ static int link_open(uint32_t ifindex, const char *pin) {
         r = bpf_obj_get_info_by_fd(fd, &info, &size);
         if (r < 0)
                 return r;
-        /* The ifindex of tcx and netkit links lies where that of an XDP link does; older headers know only
-         * that. */
+        /* The ifindex of a tcx or netkit attachment lies where that of an XDP attachment does; older headers
+         * know only the latter. */
         if (info.xdp.ifindex != ifindex)
                 return -ENOLINK;
         return TAKE_FD(fd);
 }
 
-static int link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
+static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
                        const char *pin) {
         LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
 
-        fd = link_open(ifindex, pin);
+        fd = bpf_link_open(ifindex, pin);
         if (fd >= 0)
                 return bpf_link_update(fd, tunnel->programs[program], NULL);
         if (fd == -ENOLINK && unlink(pin) < 0)
@@ -114,7 +115,7 @@ static int link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flag
 int attach_point_unpin(uint32_t ifindex, const char *pin) {
         _cleanup_(close_fdp) int fd = -EBADF;
 
-        fd = link_open(ifindex, pin);
+        fd = bpf_link_open(ifindex, pin);
         if (fd == -ENOENT)
                 return 0;
         if (fd >= 0)
@@ -190,7 +191,7 @@ static int remove_empty_clsact(uint32_t ifindex) {
                 if (r < 0)
                         return r;
                 if (count > 0)
-                        return 0; /* others have moved in: theirs now */
+                        return 0; /* other programs use it by now */
         }
         r = clsact_request(ifindex, RTM_DELQDISC, 0);
         return r == -ENODEV || r == -EINVAL || r == -ENOENT ? 0 : r;
@@ -241,13 +242,13 @@ int attach_point_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpas
 
 static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
                          TunnelProgram program) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
                     .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
         int r;
 
-        r = bpf_tc_attach(&hook, &options);
+        r = bpf_tc_attach(&point, &options);
         if (r == -EINVAL)
                 tunnel_set_error(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
                                 FILTER_PRIORITY);
@@ -255,32 +256,33 @@ static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direc
 }
 
 static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
         int r;
 
-        r = bpf_tc_detach(&hook, &options);
+        r = bpf_tc_detach(&point, &options);
         /* EINVAL: there is no clsact qdisc (any more). */
         return r == -ENOENT || r == -ENODEV || r == -EINVAL ? 0 : r;
 }
 
 static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
-        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int) ifindex,
+        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
 
-        return bpf_tc_query(&hook, &options) == 0;
+        return bpf_tc_query(&point, &options) == 0;
 }
 
-/* In this order: for a moment both run, and what the one has rewritten the other leaves alone, whereas
- * between the one and the other packets would pass as they are. */
+/* In this order: for a moment both programs run, and the second leaves alone what the first has rewritten.
+ * The other way round packets would pass unchanged for a moment. */
 int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, TunnelProgram program,
                        const char *pin) {
         int r;
 
         if (tunnel->attach_point == ATTACH_POINT_TCX) {
-                r = link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program, pin);
+                r = bpf_link_attach(tunnel, ifindex, tcx_attach_types[direction], ATTACH_BEFORE, program,
+                                    pin);
                 return r < 0 ? r : clsact_detach(ifindex, direction);
         }
         r = clsact_attach(tunnel, ifindex, direction, program);
@@ -288,12 +290,12 @@ int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direct
 }
 
 int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
-        return link_attach(tunnel, ifindex, ATTACH_NETKIT_PRIMARY, ATTACH_BEFORE, program, pin);
+        return bpf_link_attach(tunnel, ifindex, ATTACH_NETKIT_PRIMARY, ATTACH_BEFORE, program, pin);
 }
 
-/* A program in the generic mode is one, too. */
+/* EEXIST: a program in the generic mode counts, too. */
 int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
-        int r = link_attach(tunnel, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE, program, pin);
+        int r = bpf_link_attach(tunnel, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE, program, pin);
 
         return r == -EEXIST ? -EBUSY : r;
 }
@@ -301,7 +303,7 @@ int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram prog
 int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
         int r, other;
 
-        /* Both: an earlier service may have been told to use the other hook. */
+        /* Both: an earlier service may have been told to use the other attach point. */
         r = attach_point_unpin(ifindex, pin);
         other = clsact_detach(ifindex, direction);
         return r < 0 ? r : other;
@@ -315,7 +317,7 @@ unsigned attach_point_position(Tunnel *tunnel, uint32_t ifindex, TunnelDirection
 
         if (tunnel->attach_point != ATTACH_POINT_TCX)
                 return 0;
-        fd = link_open(ifindex, pin);
+        fd = bpf_link_open(ifindex, pin);
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ||
             bpf_prog_query((int) ifindex, (enum bpf_attach_type) tcx_attach_types[direction], 0, NULL, ids,
                            &count) < 0)
@@ -331,6 +333,6 @@ bool attach_point_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection dir
 
         if (tunnel->attach_point == ATTACH_POINT_CLSACT)
                 return clsact_attached(ifindex, direction);
-        fd = link_open(ifindex, pin);
+        fd = bpf_link_open(ifindex, pin);
         return fd >= 0;
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The tunnel of the kernel: attaching links, their settings and records, counters and flows. See tunnel.h.
- * Its twin is tunnel-fake.c.
+ * The tunnel in the kernel: opened and closed, attached to links, its settings, counters and flows read. See
+ * tunnel.h. Its twin is fake.c.
  */
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <linux/bpf.h>
 #include <sys/socket.h>
 
-#include "tunnel/bpf.h"
+#include "tunnel/attach.h"
+#include "tunnel/devices.h"
+#include "tunnel/pins.h"
+#include "tunnel/state.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71 /* kernel 5.14 */
@@ -28,7 +30,7 @@ static int network_namespace_cookie(uint64_t *ret) {
         return 0;
 }
 
-/* After an upgrade tunnel_set_device() replaces the segmentation device's program, and tunnel_attach()
+/* After an upgrade tunnel_set_device() replaces the program of the segmentation device, and tunnel_attach()
  * those of the links. */
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
@@ -58,7 +60,7 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         tunnel->attach_point = attach_point != ATTACH_POINT_AUTO ? attach_point :
                                tcx                               ? ATTACH_POINT_TCX :
                                                                    ATTACH_POINT_CLSACT;
-        r = tunnel_pins_adopt(tunnel);
+        r = pins_adopt(tunnel);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(tunnel);
@@ -74,45 +76,9 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
                 close_fd(tunnel->programs[i]);
         free(tunnel->root);
         free(tunnel->folder);
-        free(tunnel->complaint);
+        free(tunnel->error);
         free(tunnel);
         return NULL;
-}
-
-static int compare_indexes(const void *a, const void *b) {
-        uint32_t first = *(const uint32_t *) a, second = *(const uint32_t *) b;
-
-        return first < second ? -1 : first > second;
-}
-
-int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count) {
-        _cleanup_(freep) uint32_t *indexes = calloc(UNDERPASS_LINKS_MAX, sizeof(uint32_t));
-        uint32_t ifindex = 0;
-        size_t count = 0;
-
-        if (!indexes)
-                return -ENOMEM;
-        if (tunnel->loaded)
-                for (int r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], NULL, &ifindex);
-                     r == 0 && count < UNDERPASS_LINKS_MAX;
-                     r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], &ifindex, &ifindex))
-                        indexes[count++] = ifindex;
-        qsort(indexes, count, sizeof(uint32_t), compare_indexes);
-        *ret_ifindexes = TAKE_PTR(indexes);
-        *ret_count = count;
-        return 0;
-}
-
-int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
-        if (!tunnel->loaded)
-                return -ENOENT;
-        return bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, ret);
-}
-
-int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
-        if (!tunnel->loaded)
-                return -ENOENT;
-        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, saved, BPF_ANY);
 }
 
 /* The lowest slot that no record uses, its counters cleared. */
@@ -156,7 +122,7 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
         };
 
         for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
-                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, direction);
                 int r;
 
                 if (!pin)
@@ -175,7 +141,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         int r;
 
         tunnel_set_error(tunnel, "%s", "");
-        r = tunnel_pins_ensure(tunnel);
+        r = pins_ensure(tunnel);
         if (r < 0)
                 return r;
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
@@ -188,13 +154,13 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         link->slot = saved.slot;
         r = tunnel_saved_set(tunnel, ifindex, &saved);
         if (r == 0)
-                r = tunnel_devices_fill_slot(tunnel, saved.slot, ifindex, path);
+                r = devices_fill_slot(tunnel, saved.slot, ifindex, path);
         if (r == 0 && tunnel->attach_point == ATTACH_POINT_CLSACT)
                 r = attach_point_own_clsact(tunnel, ifindex, &saved);
         if (r == 0)
                 r = attach_directions(tunnel, ifindex, raw_ip);
-        /* Without it no flow begins: a SYN that is taken while only one program is there would be answered
-         * in the other form. */
+        /* Last, because without it no flow begins. A SYN that is taken while only one program is there would
+         * be answered in the other form. */
         if (r == 0)
                 r = bpf_map_update_elem(tunnel->maps[MAP_LINKS], &ifindex, link, BPF_ANY);
         /* An earlier service that used clsact may have left its qdisc. */
@@ -218,7 +184,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
         result = tunnel_detach_xdp(tunnel, ifindex);
         for (size_t i = 0; i < ELEMENTS(order); i++) {
-                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, order[i]);
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, order[i]);
 
                 if (!pin)
                         return -ENOMEM;
@@ -233,7 +199,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 if (r < 0)
                         result = r;
                 /* Last: without it the programs would drop. */
-                (void) tunnel_devices_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
+                (void) devices_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
         }
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
         return result;
@@ -241,7 +207,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
-                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, direction);
 
                 if (!pin || !attach_point_attached(tunnel, ifindex, direction, pin))
                         return false;
@@ -253,7 +219,7 @@ unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {
         unsigned most = 0;
 
         for (TunnelDirection direction = 0; direction < _TUNNEL_DIRECTION_MAX; direction++) {
-                _cleanup_(freep) char *pin = tunnel_pins_path(tunnel, ifindex, direction);
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, direction);
 
                 if (pin)
                         most = MAX_OF(most, attach_point_position(tunnel, ifindex, direction, pin));
@@ -264,7 +230,7 @@ unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {
 int tunnel_release(Tunnel *tunnel) {
         if (!tunnel->loaded)
                 return 0;
-        return tunnel->pinned ? tunnel_pins_remove(tunnel) : 0;
+        return tunnel->pinned ? pins_remove(tunnel) : 0;
 }
 
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
@@ -352,7 +318,7 @@ AttachPoint tunnel_attach_point(Tunnel *tunnel) {
 }
 
 const char *tunnel_error(Tunnel *tunnel) {
-        return tunnel->complaint ? tunnel->complaint : "";
+        return tunnel->error ? tunnel->error : "";
 }
 
 int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret) {

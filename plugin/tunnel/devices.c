@@ -3,23 +3,27 @@
 /*
  * The helper devices that packets pass, as the programs know them: the segmentation device, the GRO pair,
  * the slots of the links; and the XDP program of a link.
- *
- * Part of the tunnel room (L3): libbpf.
  */
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-#include "tunnel/bpf.h"
+#include "tunnel/attach.h"
+#include "tunnel/devices.h"
+#include "tunnel/keepalive.h"
+#include "tunnel/pins.h"
+#include "tunnel/state.h"
 
-#define MERGED_PIN "merged-ingress"
+/* Where the attachment to a segmentation device is pinned. NULL when out of memory. */
+static char *segment_pin_path(const Tunnel *tunnel, SegmentPlace place) {
+        static const TunnelPin pins[] = {
+                [SEGMENT_PLACE_INGRESS] = PIN_SEGMENT_INGRESS,
+                [SEGMENT_PLACE_EGRESS] = PIN_SEGMENT_EGRESS,
+                [SEGMENT_PLACE_NETKIT] = PIN_SEGMENT_NETKIT,
+        };
 
-static const char *const segment_pins[] = {
-        [SEGMENT_PLACE_NONE] = NULL,
-        [SEGMENT_PLACE_INGRESS] = "segment-ingress",
-        [SEGMENT_PLACE_EGRESS] = "segment-egress",
-        [SEGMENT_PLACE_NETKIT] = "segment-netkit",
-};
+        return tunnel_pin_path(tunnel, tunnel_pin_name(pins[place]));
+}
 
 static int attach_helper(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
                          TunnelProgram program, const char *pin) {
@@ -37,16 +41,16 @@ int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
         int r;
 
         tunnel_set_error(tunnel, "%s", "");
-        r = tunnel_pins_ensure(tunnel);
+        r = pins_ensure(tunnel);
         if (r < 0)
                 return r;
-        pin = tunnel_pins_named(tunnel, MERGED_PIN);
+        pin = tunnel_pin_path(tunnel, tunnel_pin_name(PIN_MERGED));
         if (!pin)
                 return -ENOMEM;
         r = attach_helper(tunnel, ifindex, DIRECTION_INGRESS, PROGRAM_MERGED, pin);
         if (r < 0)
                 return r;
-        r = tunnel_pins_keepalive(tunnel);
+        r = keepalive_attach(tunnel);
         if (r < 0)
                 tunnel_set_error(tunnel, "no keepalive: cannot attach to the cgroup tree: %s", strerror(-r));
         return 0;
@@ -73,9 +77,9 @@ static int move_slots(Tunnel *tunnel, uint32_t from, uint32_t to) {
         return 0;
 }
 
-/* The program in the way out of the pair's sending end meets super-packets that a veth segmentation
- * device would have cut behind it: that segmentation device is left before it comes. Until then what a
- * bridge sends crosses the pair, where the other program waits. */
+/* A program at the egress of the pair's sending end would meet the super-packets of links whose
+ * segmentation device is the pair itself: so these links are moved to the new device first. Until the
+ * program is there, what they send crosses the pair, where the program at its ingress rewrites it. */
 static int attach_egress(Tunnel *tunnel, const SegmentationDevice *device, const char *pin) {
         int r;
 
@@ -85,7 +89,7 @@ static int attach_egress(Tunnel *tunnel, const SegmentationDevice *device, const
                                      pin);
 }
 
-/* The other way round. */
+/* The other way round: the program at the egress goes once that at the ingress is there. */
 static int attach_ingress(Tunnel *tunnel, const SegmentationDevice *device, const char *pin) {
         const SegmentationDevice egress = {
                 .ifindex = device->ifindex,
@@ -103,7 +107,7 @@ int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device) {
 
         if (device->place == SEGMENT_PLACE_NONE)
                 return 0;
-        pin = tunnel_pins_named(tunnel, segment_pins[device->place]);
+        pin = segment_pin_path(tunnel, device->place);
         if (!pin)
                 return -ENOMEM;
         switch (device->place) {
@@ -124,7 +128,7 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
 
         if (device->place == SEGMENT_PLACE_NONE)
                 return 0;
-        pin = tunnel_pins_named(tunnel, segment_pins[device->place]);
+        pin = segment_pin_path(tunnel, device->place);
         if (!pin)
                 return -ENOMEM;
         if (device->place == SEGMENT_PLACE_NETKIT)
@@ -134,19 +138,7 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
                 device->place == SEGMENT_PLACE_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS, pin);
 }
 
-void tunnel_devices_remove(Tunnel *tunnel) {
-        static const char *const merged = MERGED_PIN;
-
-        for (size_t i = 0; i <= ELEMENTS(segment_pins); i++) {
-                const char *name = i < ELEMENTS(segment_pins) ? segment_pins[i] : merged;
-                _cleanup_(freep) char *pin = name ? tunnel_pins_named(tunnel, name) : NULL;
-
-                if (pin)
-                        (void) unlink(pin);
-        }
-}
-
-int tunnel_devices_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path) {
+int devices_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path) {
         const struct underpass_slot entry = {
                 .ifindex = ifindex,
                 .device_ifindex = path->device_ifindex,
@@ -164,7 +156,7 @@ int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
         r = tunnel_saved_get(tunnel, ifindex, &saved);
         if (r < 0)
                 return r;
-        return saved.slot != 0 ? tunnel_devices_fill_slot(tunnel, saved.slot, ifindex, path) : -ENOENT;
+        return saved.slot != 0 ? devices_fill_slot(tunnel, saved.slot, ifindex, path) : -ENOENT;
 }
 
 static char *xdp_pin(const Tunnel *tunnel, uint32_t ifindex) {

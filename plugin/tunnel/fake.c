@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The tunnel that only remembers: the same functions as tunnel-bpf.c, in memory, for underpassd-fake and for
- * tests without privileges.
+ * The twin of the tunnel for underpassd-fake and for tests without privileges: the functions of tunnel.h, in
+ * memory.
  */
 
 #include "tunnel/tunnel.h"
@@ -21,7 +21,7 @@ struct Tunnel {
         struct underpass_saved_sctp sctp;
 };
 
-static FakeLink *find(Tunnel *tunnel, uint32_t ifindex) {
+static FakeLink *fake_find(Tunnel *tunnel, uint32_t ifindex) {
         for (size_t i = 0; i < tunnel->count; i++)
                 if (tunnel->links[i].ifindex == ifindex)
                         return &tunnel->links[i];
@@ -56,7 +56,7 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
 }
 
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
-        return find(tunnel, ifindex) ? 0 : -ENOENT;
+        return fake_find(tunnel, ifindex) ? 0 : -ENOENT;
 }
 
 /* There is no driver. */
@@ -70,7 +70,7 @@ int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
 
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         if (!fake) {
                 if (tunnel->count == UNDERPASS_LINKS_MAX)
@@ -87,7 +87,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 }
 
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         if (fake)
                 *fake = tunnel->links[--tunnel->count];
@@ -95,7 +95,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 }
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         return fake && fake->attached;
 }
@@ -109,7 +109,7 @@ int tunnel_release(Tunnel *tunnel) {
 }
 
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         if (!fake)
                 return -ENOENT;
@@ -118,7 +118,7 @@ int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *r
 }
 
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         if (!fake)
                 return -ENOENT;
@@ -143,7 +143,7 @@ int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *sav
 }
 
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
-        FakeLink *fake = find(tunnel, ifindex);
+        FakeLink *fake = fake_find(tunnel, ifindex);
 
         if (!fake)
                 return -ENOENT;
@@ -152,7 +152,7 @@ int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
 }
 
 int tunnel_counters(Tunnel *tunnel, uint32_t ifindex, struct underpass_counters *ret) {
-        if (ifindex != 0 && !find(tunnel, ifindex))
+        if (ifindex != 0 && !fake_find(tunnel, ifindex))
                 return -ENOENT;
         *ret = (struct underpass_counters) {};
         return 0;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Names of the hooks: shared by the real tunnel and its twin. */
+/* Names of the attach points: shared by the real tunnel and its twin. */
 
 #include "tunnel/tunnel.h"
 
-static const char *const attach_point_names[_ATTACH_POINT_MAX] = {
+static const char *const attach_point_names[] = {
         [ATTACH_POINT_AUTO] = "auto",
         [ATTACH_POINT_TCX] = "tcx",
         [ATTACH_POINT_CLSACT] = "clsact",
 };
+_Static_assert(ELEMENTS(attach_point_names) == _ATTACH_POINT_MAX, "every attach point has a name");
 
 const char *attach_point_name(AttachPoint attach_point) {
         return attach_point_names[attach_point];

@@ -1,23 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What is remembered about the network namespace as a whole: a map of one element that is pinned in its
- * folder, with or without tunnels beside it, only while there is something to remember.
- *
- * Part of the tunnel room (L3): libbpf and the BPF file system.
+ * What is remembered for the next service: a record of each link, in a map of the tunnel; and one of the
+ * network namespace as a whole, in a map of one element that is pinned only while there is something to
+ * remember, whether there is a tunnel or not.
  */
 
 #include <bpf/bpf.h>
-#include <sys/stat.h>
 
-#include "tunnel/bpf.h"
+#include "tunnel/state.h"
+
+static int compare_indexes(const void *a, const void *b) {
+        uint32_t first = *(const uint32_t *) a, second = *(const uint32_t *) b;
+
+        return first < second ? -1 : first > second;
+}
+
+int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count) {
+        _cleanup_(freep) uint32_t *indexes = calloc(UNDERPASS_LINKS_MAX, sizeof(uint32_t));
+        uint32_t ifindex = 0;
+        size_t count = 0;
+
+        if (!indexes)
+                return -ENOMEM;
+        if (tunnel->loaded)
+                for (int r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], NULL, &ifindex);
+                     r == 0 && count < UNDERPASS_LINKS_MAX;
+                     r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], &ifindex, &ifindex))
+                        indexes[count++] = ifindex;
+        qsort(indexes, count, sizeof(uint32_t), compare_indexes);
+        *ret_ifindexes = TAKE_PTR(indexes);
+        *ret_count = count;
+        return 0;
+}
+
+int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        if (!tunnel->loaded)
+                return -ENOENT;
+        return bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, ret);
+}
+
+int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        if (!tunnel->loaded)
+                return -ENOENT;
+        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, saved, BPF_ANY);
+}
 
 static char *sctp_path(const Tunnel *tunnel) {
-        return string_format("%s/" TUNNEL_PIN_SCTP, tunnel->folder);
+        return tunnel_pin_path(tunnel, tunnel_pin_name(PIN_SCTP));
 }
 
 /* The pinned map, or -ENOENT. */
-static int open_map(const char *path) {
+static int open_sctp_map(const char *path) {
         struct bpf_map_info info = {};
         __u32 size = sizeof(info);
         _cleanup_(close_fdp) int map = bpf_obj_get(path);
@@ -38,7 +72,7 @@ int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
 
         if (!path)
                 return -ENOMEM;
-        map = open_map(path);
+        map = open_sctp_map(path);
         if (map < 0 && map != -ENOENT)
                 return map;
         if (map < 0) {
@@ -48,7 +82,7 @@ int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
         return bpf_map_lookup_elem(map, &zero, ret);
 }
 
-static int make_map(const Tunnel *tunnel, const char *path, const struct underpass_saved_sctp *saved) {
+static int make_sctp_map(const Tunnel *tunnel, const char *path, const struct underpass_saved_sctp *saved) {
         _cleanup_(close_fdp) int map = -EBADF;
         const uint32_t zero = 0;
         int r;
@@ -60,8 +94,10 @@ static int make_map(const Tunnel *tunnel, const char *path, const struct underpa
         r = bpf_map_update_elem(map, &zero, saved, BPF_ANY);
         if (r < 0)
                 return r;
-        if ((mkdir(tunnel->root, 0700) < 0 && errno != EEXIST) ||
-            (mkdir(tunnel->folder, 0700) < 0 && errno != EEXIST) || (unlink(path) < 0 && errno != ENOENT))
+        r = tunnel_make_folder(tunnel);
+        if (r < 0)
+                return r;
+        if (unlink(path) < 0 && errno != ENOENT)
                 return -errno;
         return bpf_obj_pin(map, path);
 }
@@ -79,11 +115,11 @@ int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *sav
         if (!any) {
                 if (unlink(path) < 0 && errno != ENOENT)
                         return -errno;
-                /* Stay while a tunnel has pins there. */
-                (void) rmdir(tunnel->folder);
-                (void) rmdir(tunnel->root);
+                /* Stays while a tunnel has pins there. */
+                (void) tunnel_remove_folder(tunnel);
                 return 0;
         }
-        map = open_map(path);
-        return map < 0 ? make_map(tunnel, path, saved) : bpf_map_update_elem(map, &zero, saved, BPF_ANY);
+        map = open_sctp_map(path);
+        return map < 0 ? make_sctp_map(tunnel, path, saved) :
+                         bpf_map_update_elem(map, &zero, saved, BPF_ANY);
 }

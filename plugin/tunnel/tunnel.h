@@ -3,7 +3,7 @@
 
 /*
  * The BPF side of the service: programs and maps are loaded, pinned, attached to links and read here.
- * Twins: tunnel-bpf.c (the kernel), tunnel-fake.c (memory only, for tests without privileges).
+ * Twins: bpf.c and what it stands on (the kernel), fake.c (memory only, for tests without privileges).
  */
 
 #include "base/util.h"
@@ -23,9 +23,9 @@ const char *attach_point_name(AttachPoint attach_point);
 int attach_point_from_name(const char *name, AttachPoint *ret);
 
 /*
- * Prepares the tunnel of the current network namespace: mounts nothing, loads nothing yet, but adopts what
- * an earlier service left pinned below root ("/sys/fs/bpf/underpass") and removes what cannot be adopted.
- * -ENOENT: no bpffs there.
+ * Prepares the tunnel of the current network namespace. Adopts what an earlier service left pinned below
+ * root ("/sys/fs/bpf/underpass"), and removes what cannot be adopted. Mounts nothing; programs are loaded
+ * only in place of adopted ones of another build. -EOPNOTSUPP: tcx was asked for, and the kernel has none.
  */
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point);
 
@@ -33,71 +33,73 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point);
 Tunnel *tunnel_free(Tunnel *tunnel);
 DEFINE_CLEANUP(Tunnel *, tunnel_free);
 
-/* Which devices the packets of a link pass: part of struct underpass_slot. */
+/* Which helper devices the packets of a link pass: part of struct underpass_slot. */
 typedef struct TunnelPath {
-        uint32_t device_ifindex;
-        uint32_t gro_ifindex;   /* 0: what was received is not merged */
-        bool gro_all;           /* not only bulk */
+        uint32_t device_ifindex; /* the segmentation device, when they are sent */
+        uint32_t gro_ifindex;    /* the receiving end of the GRO pair, when received; 0: not merged */
+        bool gro_all;            /* merges all of them, not only bulk */
 } TunnelPath;
 
-/* Loads the programs unless they are, and attaches the one that gives merged packets back to their link to
- * the end of the GRO pair where they come out. */
+/*
+ * Loads the programs unless they are. Attaches the one that gives merged packets back to their link to the
+ * sending end of the GRO pair, where they come out; and the one for keepalive, without which the tunnel
+ * works: tunnel_error() then says why it is missing.
+ */
 int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * Attaches the rewriting program to a segmentation device whose devices are up. Takes care that no packet
- * is lost where a segmentation device of another place used the same devices: links that redirect to the
- * device which now has the program in its way out are sent to the new segmentation device before that, and
- * one that has it there no more is relieved of it.
+ * Attaches the rewriting program to a segmentation device that is up. Two kinds may share the devices of
+ * the GRO pair: then links are moved off the old segmentation device before the program comes to the egress
+ * of that device, and a program that is no longer needed there is taken off. No packet is lost.
  */
 int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device);
 
-/* Takes the rewriting program off a segmentation device that no link uses any more. 0 also when it is
- * not there. */
+/* Takes the rewriting program off a segmentation device that no link uses any more. 0 also when it is not
+ * there. */
 int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device);
 
 /*
- * Attaches the programs to a link (ingress first) with these settings and on this path; link->slot is chosen
- * here. Attached already: only settings and path are replaced. Complete or nothing. -ENOSPC:
+ * Attaches the programs to a link (ingress first) with these settings and this path; link->slot is chosen
+ * here. On a link that is attached already, settings and path are replaced. Complete or nothing. -ENOSPC:
  * UNDERPASS_LINKS_MAX links are attached.
  */
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link);
 
-/* Sends the packets of an attached link another path. -ENOENT when it is not attached. */
+/* Replaces the path of an attached link. -ENOENT when it is not attached. */
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 
 /* Takes the programs off (egress first) and forgets the link. 0 also when it was not attached or is gone. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 /*
- * The program in front of the driver's GRO, beside those of tunnel_attach(); native XDP only. -EBUSY:
- * another XDP program is there, which stays; -EOPNOTSUPP: the driver has no native XDP; others: what the
- * driver says.
+ * Attaches the program that runs before the driver's GRO (native XDP only), in addition to those of
+ * tunnel_attach(). -EBUSY: another XDP program is there, and stays. -EOPNOTSUPP: the driver has no native
+ * XDP. Others: what the driver says.
  */
 int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex);
 
-/* Takes it off; tunnel_detach() does so, too. 0 also when it is not there. */
+/* Takes it off, as tunnel_detach() does, too. 0 also when it is not there. */
 int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex);
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex);
 
-/* How many programs of others run before ours, the larger number of both directions; each of them can keep
- * packets from ours. 0: none, or it cannot be told (clsact). */
+/* How many other programs run before ours, the larger number of both directions; each of them can keep
+ * packets from ours. 0: none, or not known (clsact). */
 unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex);
 
-/* No link is attached any more: unpins everything and removes the folder. The loaded programs stay at
- * hand in this process, so the next tunnel_attach() is quick. */
+/* Unpins everything and removes the folder, once no link is attached any more. This process keeps the loaded
+ * programs, so the next tunnel_attach() is quick. */
 int tunnel_release(Tunnel *tunnel);
 
-/* What was written about a link for the case that the service is killed. -ENOENT when there is nothing. */
+/* The record of a link, which the next service reads when this one was killed. -ENOENT: there is none. */
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret);
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved);
 
 /* All links with a record, ascending. Caller frees. */
 int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_count);
 
-/* The same about the network namespace as a whole. What has nothing in it any more is forgotten. */
+/* The same for the network namespace as a whole. A record without changed ports is removed. */
 int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret);
 int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved);
 
@@ -119,9 +121,10 @@ typedef int (*TunnelDestinationHandler)(const struct underpass_destination_key *
 /* The same for what is remembered about destinations. */
 int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata);
 
-/* Hook in use, and what the last failed call complained about ("" when nothing): libbpf's or the
- * verifier's last words. */
+/* The attach point in use. */
 AttachPoint tunnel_attach_point(Tunnel *tunnel);
+
+/* Why the last call failed, or "": a sentence of ours with the last lines of the verifier's log. */
 const char *tunnel_error(Tunnel *tunnel);
 
 /* What the kernel can do: each is probed once. */

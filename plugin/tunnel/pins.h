@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One BPF object per network namespace: its maps and programs are loaded, and pinned in a folder of their
+ * own.
+ */
+
+#include "tunnel/tunnel.h"
+
+/* Adopts what lies in the folder. 0: adopted or nothing there; what cannot be adopted has been removed. */
+int pins_adopt(Tunnel *tunnel);
+
+/* Loads the programs unless they are, and pins everything unless it is. */
+int pins_ensure(Tunnel *tunnel);
+
+/* Unpins maps, programs and the attachments to helper devices, and removes the folder. */
+int pins_remove(Tunnel *tunnel);
