@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* See segmentation device-link.h. */
+/* See device.h. */
 
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -12,7 +12,7 @@
 
 #include "segment/device.h"
 
-#define DEVICE_ALIAS "Underpass segmentation segment, made by underpassd: leave it alone"
+#define DEVICE_ALIAS "Underpass segmentation device, made by underpassd: leave it alone"
 
 enum { ADDRESS_MODE_NONE = 1 /* IN6_ADDR_GEN_MODE_NONE */ };
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the kinds of segmentation device share: one helper device as the kernel tells of it, and how it is
- * made, repaired and removed. Included by segmentation device*.c only.
+ * What the kinds of segmentation device share: one helper device as the kernel describes it, and how it is
+ * made, repaired and removed. Outside of the room nobody includes it.
  */
 
 #include <linux/rtnetlink.h>
@@ -41,8 +41,8 @@ typedef struct DeviceFeature {
         bool optional;       /* what the device cannot do is no failure */
 } DeviceFeature;
 
-/* One kind of segmentation device: the functions of segment.h. ret_reason may stay NULL, then the errno
- * says it. */
+/* One kind of segmentation device: its functions of segment.h. *ret_reason may stay NULL when the errno says
+ * it all. */
 typedef struct SegmentType {
         int (*ensure)(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                       char **ret_reason);

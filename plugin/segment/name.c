@@ -7,6 +7,7 @@
 #include "segment/segment.h"
 
 static const char *const segment_kind_names[] = {
+        [SEGMENT_AUTO] = "auto",
         [SEGMENT_NETKIT] = "netkit",
         [SEGMENT_VLAN] = "vlan",
         [SEGMENT_BRIDGE] = "bridge",
@@ -19,7 +20,7 @@ const char *segment_kind_name(SegmentKind kind) {
 }
 
 int segment_kind_from_name(const char *name, SegmentKind *ret) {
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++)
                 if (streq(segment_kind_names[kind], name)) {
                         *ret = kind;
                         return 0;

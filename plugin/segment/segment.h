@@ -4,19 +4,17 @@
 /*
  * Helper devices that packets of tunnelled flows pass.
  *
- * The segmentation device: a device that packets to be sent are redirected to because it can neither
- * segment nor checksum in hardware, so the kernel does both in software before the rewriting program sees
- * them. Its kinds, the best first: see SegmentKind.
+ * The segmentation device: packets to be sent are redirected to it because it can neither segment nor
+ * checksum in hardware. So the kernel does both in software before the rewriting program sees the packets.
  *
- * The GRO pair: a veth pair by which what was received goes through GRO once more, as TCP. What enters its
- * receiving end comes out of its sending one. The other way it is part of two kinds of segmentation device.
+ * The GRO pair: a veth pair through which received packets pass GRO once more, as TCP. What enters its
+ * receiving end comes out of its sending end. In the other direction it is part of two kinds of segmentation
+ * device.
  *
- * All devices: NOARP, no IPv6 addresses, an alias that says whose they are. They are found by name, so that
- * the next service adopts them.
+ * All devices are NOARP, have no IPv6 addresses, and carry an alias that says who made them. They are found
+ * by name, so that the next service adopts them.
  *
- * Files: segment.c (table of the kinds), segmentation device-veth.c (the pair, too), segmentation
- * device-bridge.c, segmentation device-netkit.c, segmentation device-vlan.c, and segmentation device-link.c
- * with what they share.
+ * Twins: segment.c and what it stands on (the kernel), fake.c (no devices, for tests without privileges).
  */
 
 #include <net/if.h>
@@ -30,20 +28,24 @@
 #define SEGMENT_NAME_NETKIT_PEER "underpass-np"
 #define SEGMENT_NAME_VLAN "underpass-v" /* and the ifindex of the link */
 
+/* Kinds of segmentation device, the best first. */
 typedef enum SegmentKind {
+        SEGMENT_AUTO,   /* none of them: the caller takes the best one there is */
         SEGMENT_NETKIT, /* runs the program in its transmit routine; kernel 6.7 and newer */
-        SEGMENT_VLAN, /* an 8021q device on top of the link itself, whose own program rewrites; one a link */
+        _SEGMENT_KIND_FIRST = SEGMENT_NETKIT,
+        SEGMENT_VLAN,   /* an 8021q device on top of the link, whose own program rewrites; one per link */
         SEGMENT_BRIDGE, /* a bridge with the sending end of the pair as its port, where the program sits */
-        SEGMENT_VETH, /* the pair alone; its queue can drop and reorder, so it is the last resort */
+        SEGMENT_VETH,   /* the pair alone; its queue can drop and reorder, so it is the last resort */
         _SEGMENT_KIND_MAX,
 } SegmentKind;
 
+/* "auto" for SEGMENT_AUTO, which has a name but is not found by it: -EINVAL. */
 const char *segment_kind_name(SegmentKind kind);
 int segment_kind_from_name(const char *name, SegmentKind *ret);
 
 /* Where the rewriting program has to sit. */
 typedef enum SegmentPlace {
-        SEGMENT_PLACE_NONE,    /* nowhere: that of the link does it */
+        SEGMENT_PLACE_NONE,    /* nowhere: the program of the link does it */
         SEGMENT_PLACE_INGRESS,
         SEGMENT_PLACE_EGRESS,
         SEGMENT_PLACE_NETKIT,
@@ -54,17 +56,17 @@ typedef struct GroPair {
         uint32_t receive_ifindex;
 } GroPair;
 
-typedef struct Segment {
+typedef struct SegmentationDevice {
         SegmentKind kind;
         uint32_t ifindex;         /* tunnelled packets are redirected here; 0: no segmentation device */
         uint32_t program_ifindex; /* the rewriting program sits here … */
-        SegmentPlace place;           /* … in this place */
-        char name[IF_NAMESIZE];   /* of the first */
+        SegmentPlace place;       /* … in this place */
+        char name[IF_NAMESIZE];   /* of the device with ifindex */
 } SegmentationDevice;
 
 /*
- * Finds the pair or makes it; repairs one that others changed. -EEXIST when a device of that name exists
- * that is not ours. Both ends stay as they are, up or down.
+ * Finds the pair or makes it, and repairs what somebody changed. -EEXIST: a device of that name exists that
+ * is not ours. Both ends stay as they are, up or down.
  */
 int gro_pair_ensure(GroPair *ret);
 
@@ -75,10 +77,10 @@ int gro_pair_up(const GroPair *pair);
 int gro_pair_remove(void);
 
 /*
- * The same for the segmentation device of one kind, which for SEGMENT_VLAN is that of the link. On failure
- * *ret_reason is why this kind cannot be had, in English for the journal or in the kernel's own words
- * (caller frees; NULL: no memory), and nothing is left behind. -EOPNOTSUPP: never on this kernel; anything
- * else may be of this link, or of now.
+ * The same for the segmentation device of one kind (never SEGMENT_AUTO); SEGMENT_VLAN: the one of this link.
+ * On failure nothing is left behind, and *ret_reason says why this kind is not available, in English or in
+ * the kernel's own words (caller frees; NULL when out of memory). -EOPNOTSUPP: this kernel does not have it.
+ * Other errors may concern only this link, or pass.
  */
 int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                    char **ret_reason);
@@ -90,7 +92,7 @@ int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex,
  */
 int segment_up(const SegmentationDevice *segment);
 
-/* Removes the devices of a kind, for SEGMENT_VLAN that of the link. 0 also when there are none. */
+/* Removes the devices of a kind; SEGMENT_VLAN: the one of this link. 0 also when there are none. */
 int segment_remove(SegmentKind kind, uint32_t link_ifindex);
 
 /* True for the names above: such links are never tunnelled themselves. */

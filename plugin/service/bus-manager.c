@@ -358,7 +358,7 @@ GETTER(property_segmentation_devices_skipped) {
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        for (SegmentKind kind = 0; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++) {
                 const char *reason = segmentation_skipped(manager_segmentation(self->manager), kind);
 
                 if (reason)

@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
                         .pin_root = PIN_ROOT,
                         .profile_directories = default_directories,
                         .sctp_sysctls = SCTP_SYSCTLS,
-                        .segment_kind = _SEGMENT_KIND_MAX,
+                        .segment_kind = SEGMENT_AUTO,
                 },
                 .idle_us = IDLE_SECONDS_DEFAULT * 1000000ULL,
         };

@@ -19,7 +19,7 @@ typedef struct ManagerOptions {
         const char *pin_root;
         const char *const *profile_directories;  /* rising precedence, ends in NULL */
         const char *sctp_sysctls;                /* folder of net.sctp.* */
-        SegmentKind segment_kind;                /* the only one to use; _SEGMENT_KIND_MAX: the best one */
+        SegmentKind segment_kind;                /* the only one to use; SEGMENT_AUTO: the best one */
 } ManagerOptions;
 
 typedef enum ManagerReport {

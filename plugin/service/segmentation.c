@@ -18,7 +18,7 @@ typedef struct SegmentationUser {
 
 struct Segmentation {
         Tunnel *tunnel;
-        SegmentKind only;           /* _SEGMENT_KIND_MAX: any */
+        SegmentKind only;           /* SEGMENT_AUTO: any */
         GroPair pair;               /* send_ifindex 0: not there */
         /* Made by this service; ifindex 0: not there. SEGMENT_VLAN: the last one. */
         SegmentationDevice devices[_SEGMENT_KIND_MAX];
@@ -42,7 +42,7 @@ int segmentation_new(Segmentation **ret, Tunnel *tunnel, SegmentKind kind) {
 static void forget_devices(Segmentation *segmentation) {
         segmentation->pair = (GroPair) {};
         segmentation->swept = false;
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
                 segmentation->devices[kind] = (SegmentationDevice) {};
                 segmentation->unavailable[kind] = false;
                 free(TAKE_PTR(segmentation->skipped[kind]));
@@ -87,7 +87,7 @@ static bool may_use(const Segmentation *segmentation, SegmentKind kind, bool raw
 
         if (kind == SEGMENT_VLAN && raw_ip)
                 return false;
-        if (only == _SEGMENT_KIND_MAX || only == kind)
+        if (only == SEGMENT_AUTO || only == kind)
                 return !segmentation->unavailable[kind];
         return only == SEGMENT_VLAN && raw_ip && kind == SEGMENT_BRIDGE;
 }
@@ -133,7 +133,7 @@ static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifind
 static char *describe_skipped(const Segmentation *segmentation) {
         _cleanup_(freep) char *text = strdup("");
 
-        for (SegmentKind kind = 0; text && kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; text && kind < _SEGMENT_KIND_MAX; kind++) {
                 char *longer;
 
                 if (!segmentation->skipped[kind])
@@ -186,7 +186,7 @@ static int ensure_device(Segmentation *segmentation, uint32_t ifindex, bool raw_
         _cleanup_(freep) char *skipped = NULL;
         int r = -EOPNOTSUPP;
 
-        for (SegmentKind kind = 0; r < 0 && kind < _SEGMENT_KIND_MAX; kind++)
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; r < 0 && kind < _SEGMENT_KIND_MAX; kind++)
                 if (may_use(segmentation, kind, raw_ip))
                         r = try_kind(segmentation, kind, ifindex, ret);
         if (r >= 0)
@@ -243,7 +243,7 @@ static bool all_known(const Segmentation *segmentation) {
 static void sweep(Segmentation *segmentation) {
         if (segmentation->pair.send_ifindex == 0)
                 return;
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
                 const SegmentationDevice device = leftover(segmentation, kind);
                 int r;
 
@@ -319,7 +319,7 @@ void segmentation_release_unused(Segmentation *segmentation) {
         r = tunnel_release(segmentation->tunnel);
         if (r < 0)
                 log_warning("The pins cannot be removed: %s.", strerror(-r));
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++) {
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
                 r = segment_remove(kind, 0);
                 if (r < 0)
                         log_warning("The %s segmentation device cannot be removed: %s.",
@@ -344,7 +344,7 @@ bool segmentation_is_helper(const Segmentation *segmentation, uint32_t ifindex) 
                 return false; /* that of what is not there */
         if (ifindex == segmentation->pair.send_ifindex || ifindex == segmentation->pair.receive_ifindex)
                 return true;
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++)
                 if (ifindex == segmentation->devices[kind].ifindex)
                         return true;
         for (const SegmentationUser *user = segmentation->users; user; user = user->next)
@@ -368,7 +368,7 @@ uint32_t segmentation_gro_ifindex(const Segmentation *segmentation) {
 }
 
 const SegmentationDevice *segmentation_device(const Segmentation *segmentation) {
-        for (SegmentKind kind = 0; kind < _SEGMENT_KIND_MAX; kind++)
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++)
                 if (segmentation->devices[kind].ifindex != 0)
                         return &segmentation->devices[kind];
         return NULL;

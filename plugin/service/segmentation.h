@@ -14,7 +14,7 @@
 typedef struct Segmentation Segmentation;
 
 /* kind: the only one to use, except that a link which cannot have an 8021q device has a bridge;
- * _SEGMENT_KIND_MAX: the best one. */
+ * SEGMENT_AUTO: the best one. */
 int segmentation_new(Segmentation **ret, Tunnel *tunnel, SegmentKind kind);
 
 /* Forgets the devices; they stay, and so do the links that use them. */

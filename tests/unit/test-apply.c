@@ -214,7 +214,7 @@ static void target_begin(Target *target) {
         kernel = (Kernel) { .mtu = 1500 };
         arm(0, false);
         *target = (Target) { .ifindex = LINK, .name = "eth1", .mtu = 1500, .mptcp_pm = (MptcpPm *) target };
-        assert(segmentation_new(&target->segmentation, NULL, _SEGMENT_KIND_MAX) == 0);
+        assert(segmentation_new(&target->segmentation, NULL, SEGMENT_AUTO) == 0);
 }
 
 static void target_end(Target *target) {
