@@ -25,7 +25,7 @@ typedef struct EndpointList {
         size_t allocated;
 } EndpointList;
 
-static struct nlmsghdr *put_request(void *buffer, uint16_t family, uint8_t command, uint8_t version) {
+static struct nlmsghdr *put_pm_request(void *buffer, uint16_t family, uint8_t command, uint8_t version) {
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct genlmsghdr *generic;
 
@@ -70,7 +70,7 @@ int mptcp_pm_open(MptcpPm **ret) {
         if (r < 0)
                 return r;
 
-        message = put_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
+        message = put_pm_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
         mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, MPTCP_PM_NAME);
         r = netlink_call(pm->netlink, message, read_family, &pm->family);
         if (r == -ENOENT)
@@ -172,7 +172,7 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
         EndpointList list = {};
         int r;
 
-        message = put_request(buffer, pm->family, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_VER);
+        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_VER);
         message->nlmsg_flags = NLM_F_DUMP;
         r = netlink_call(pm->netlink, message, read_endpoints, &list);
         if (r < 0) {
@@ -231,16 +231,16 @@ static void put_endpoint(struct nlmsghdr *message, const MptcpEndpoint *endpoint
 }
 
 /*
- * Why an endpoint was refused, from the list: kernel 6.1 says -EINVAL to whatever is taken, newer ones look
- * whether the id is taken before they look at the address.
+ * Finds out from the list why the kernel rejected an endpoint. Kernel 6.1 answers -EINVAL whether the
+ * address or the id is taken; newer ones look at the id before they look at the address.
  */
-static int explain_refusal(MptcpPm *pm, const MptcpEndpoint *endpoint, int refusal) {
+static int find_reason(MptcpPm *pm, const MptcpEndpoint *endpoint, int error) {
         _cleanup_(freep) MptcpEndpoint *list = NULL;
         size_t count = 0;
-        int reason = refusal;
+        int reason = error;
 
         if (mptcp_pm_dump(pm, &list, &count) < 0)
-                return refusal;
+                return error;
 
         for (size_t i = 0; i < count; i++) {
                 if (is_same_endpoint(&list[i], endpoint))
@@ -256,11 +256,11 @@ int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         struct nlmsghdr *message;
         int r;
 
-        message = put_request(buffer, pm->family, MPTCP_PM_CMD_ADD_ADDR, MPTCP_PM_VER);
+        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_ADD_ADDR, MPTCP_PM_VER);
         put_endpoint(message, endpoint);
         r = netlink_call(pm->netlink, message, NULL, NULL);
         if (r == -EBUSY || r == -EINVAL)
-                return explain_refusal(pm, endpoint, r);
+                return find_reason(pm, endpoint, r);
         return r;
 }
 
@@ -271,15 +271,15 @@ int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         int r;
 
         /*
-         * The kernel goes by the id alone, which may be somebody else's by now; it says -EINVAL for an
-         * unknown one, and takes id 0 to mean "close the first subflows of this address" and leaves the
-         * endpoint in its list.
+         * The kernel looks only at the id, which may belong to another endpoint by now. It answers -EINVAL
+         * for an unknown id; id 0 closes the first subflows of this address and leaves the endpoint in the
+         * list.
          */
         r = find_registered(pm, endpoint, &registered);
         if (r < 0)
                 return r;
 
-        message = put_request(buffer, pm->family, MPTCP_PM_CMD_DEL_ADDR, MPTCP_PM_VER);
+        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_DEL_ADDR, MPTCP_PM_VER);
         put_endpoint(message, &registered);
         return netlink_call(pm->netlink, message, NULL, NULL);
 }

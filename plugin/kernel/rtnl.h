@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Links and addresses by rtnetlink: a monitor that says which link changed, and a snapshot of one link or
- * all.
+ * Links and addresses by rtnetlink: a monitor that tells which link changed, a snapshot of one link, the
+ * list of all links.
  */
 
 #include "base/util.h"
@@ -39,6 +39,6 @@ DEFINE_CLEANUP(LinkFacts *, rtnl_facts_free);
 /* ifindex of all links, ascending. Caller frees. */
 int rtnl_links(Rtnl *rtnl, uint32_t **ret_ifindexes, size_t *ret_count);
 
-/* ARPHRD_* and kind as a word for [Match] Type= and for people: "ether", "wwan" (rawip), "ppp", "tun",
+/* ARPHRD_* and kind as a word for [Match] Type= and for output: "ether", "wwan" (rawip), "ppp", "tun",
  * "wireguard", "loopback", "other". Static string. */
 const char *rtnl_type_name(const LinkFacts *facts);

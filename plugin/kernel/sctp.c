@@ -14,7 +14,7 @@ static char *sysctl_path(const char *folder, SctpPort port) {
         return string_format("%s/%s", folder, sctp_sysctl(port));
 }
 
-/* The kernel loads the module for whoever asks for such a socket; a sandbox may forbid to ask. */
+/* The kernel loads the module when a program asks for such a socket; a sandbox may forbid that. */
 static void load_module(void) {
         close_fd(socket(AF_INET, SOCK_SEQPACKET | SOCK_CLOEXEC, IPPROTO_SCTP));
 }

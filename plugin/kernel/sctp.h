@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The sysctls of SCTP over UDP. They belong to the network namespace of whoever reads or writes them.
+ * The sysctls of SCTP over UDP, those of the network namespace of the calling process.
  */
 
 #include "plan/sctp.h"
@@ -10,9 +10,9 @@
 /* Where they are; another folder serves tests. */
 #define SCTP_SYSCTLS "/proc/sys/net/sctp"
 
-/* What the port is now; 0: off. SCTP may be a module that nobody has needed yet: then it is loaded, unless a
- * sandbox forbids it. -ENOENT: this kernel has no SCTP over UDP, or its module has not been loaded. */
+/* Reads the port; 0: off. Loads the SCTP module if it is not loaded yet and no sandbox forbids it. -ENOENT:
+ * this kernel has no SCTP over UDP, or its module is not loaded. */
 int sctp_get(const char *folder, SctpPort port, uint16_t *ret);
 
-/* Sets it. -EADDRINUSE: another program holds the UDP port; the kernel has switched it off then. */
+/* Sets it. -EADDRINUSE: another program has the UDP port; then the kernel has set 0. */
 int sctp_set(const char *folder, SctpPort port, uint16_t number);

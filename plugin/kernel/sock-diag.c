@@ -32,7 +32,7 @@ typedef struct SubflowCount {
         size_t count;
 } SubflowCount;
 
-static struct nlmsghdr *put_request(void *buffer, uint8_t family, uint8_t protocol, int states,
+static struct nlmsghdr *put_diag_request(void *buffer, uint8_t family, uint8_t protocol, int states,
                                     uint8_t extensions) {
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct inet_diag_req_v2 *request;
@@ -103,7 +103,7 @@ int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
                         alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
                         struct nlmsghdr *message;
 
-                        message = put_request(buffer, families[i], IPPROTO_UDP, ALL_STATES, 0);
+                        message = put_diag_request(buffer, families[i], IPPROTO_UDP, ALL_STATES, 0);
                         r = netlink_call(netlink, message, read_udp_port, ports);
                 }
                 if (r < 0)
@@ -212,7 +212,7 @@ int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
                         struct nlmsghdr *message;
 
                         subflows.count = 0;
-                        message = put_request(buffer, families[i], IPPROTO_TCP, 1 << TCP_ESTABLISHED,
+                        message = put_diag_request(buffer, families[i], IPPROTO_TCP, 1 << TCP_ESTABLISHED,
                                               1 << (INET_DIAG_INFO - 1));
                         put_local_address(message, local);
                         r = netlink_call(netlink, message, count_subflow, &subflows);

@@ -9,7 +9,7 @@
 
 enum { SYSCTL_LIMIT = 64 };
 
-/* Reads the decimal number at *text and moves behind it. */
+/* Reads the decimal number at *text and sets *text to what follows it. */
 static int read_number(const char **text, long minimum, long maximum, long *ret) {
         long number;
         char *end;
@@ -28,8 +28,8 @@ static int read_number(const char **text, long minimum, long maximum, long *ret)
         return 0;
 }
 
-/* Reads a sysctl that is 0 or not. A file that is missing belongs to something the kernel or the link
- * does not have. */
+/* Reads a sysctl that is 0 or not. missing: the value if there is no such file, because the kernel or the
+ * link does not have what it belongs to. */
 static int read_switch(const char *path, bool missing, bool *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *position;

@@ -2,8 +2,8 @@
 
 /*
  * The segmentation device as a bridge with one port, the sending end of the pair. The bridge can neither
- * segment nor sum, so the kernel does both in front of it; it floods each segment to its port at once,
- * where the program waits in the way out. Nothing waits in a queue, and every kernel has bridges.
+ * segment nor checksum, so the kernel does both first. The bridge then floods each segment to its port at
+ * once, and the program runs at the egress of that port. No packet is queued, and every kernel has bridges.
  */
 
 #include <linux/ethtool.h>
@@ -23,8 +23,8 @@ static const DeviceFeature bridge_features[] = {
         { ETHTOOL_GGSO, ETHTOOL_SGSO, 1, true },
 };
 
-/* All off: frames pass as they are, and at once. Kernels without one of them refuse even to
- * switch it off. */
+/* All off: frames pass unchanged and at once. A kernel without one of them rejects a request that switches
+ * it off, so only what is on is switched off. */
 static const struct {
         uint16_t attribute;
         uint8_t size;
@@ -127,7 +127,7 @@ static int enslave(Netlink *netlink, uint32_t port, uint32_t master) {
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static bool is_ours(const Device *bridge, const Device *port) {
+static bool bridge_is_ours(const Device *bridge, const Device *port) {
         return streq(bridge->kind, BRIDGE_KIND) && (bridge->has_alias || port->master == bridge->ifindex);
 }
 
@@ -141,10 +141,10 @@ static int bridge_find_or_create(Netlink *netlink, const Device *port, Device *r
                 r = bridge_create(netlink);
                 return r < 0 ? r : device_find(netlink, SEGMENT_NAME_BRIDGE, ret);
         }
-        return is_ours(ret, port) ? 0 : -EEXIST;
+        return bridge_is_ours(ret, port) ? 0 : -EEXIST;
 }
 
-/* The port comes before the MTU and the features: the bridge follows it in both. */
+/* The port first, because the bridge takes over its MTU and features. */
 static int bridge_repair(Netlink *netlink, const Device *port, Device *bridge) {
         BridgeState state = {};
         int r;
@@ -240,7 +240,7 @@ static int bridge_remove(Netlink *netlink, uint32_t link_ifindex) {
         r = device_find(netlink, SEGMENT_NAME_SEND, &port);
         if (r >= 0)
                 r = device_find(netlink, SEGMENT_NAME_BRIDGE, &bridge);
-        if (r < 0 || bridge.ifindex == 0 || !is_ours(&bridge, &port))
+        if (r < 0 || bridge.ifindex == 0 || !bridge_is_ours(&bridge, &port))
                 return r;
         return device_delete(netlink, bridge.ifindex);
 }

@@ -66,11 +66,11 @@ static void read_kind(const struct nlattr *information, Device *link) {
         }
 }
 
-static uint32_t read_number(const struct nlattr *attribute) {
+static uint32_t read_u32(const struct nlattr *attribute) {
         return mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0 ? mnl_attr_get_u32(attribute) : 0;
 }
 
-static int read_link(const struct nlmsghdr *message, void *userdata) {
+static int read_device(const struct nlmsghdr *message, void *userdata) {
         const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
         const struct nlattr *attribute;
         bool elsewhere = false;
@@ -84,13 +84,13 @@ static int read_link(const struct nlmsghdr *message, void *userdata) {
         mnl_attr_for_each(attribute, message, sizeof(*header))
                 switch (mnl_attr_get_type(attribute)) {
                 case IFLA_MTU:
-                        link->mtu = read_number(attribute);
+                        link->mtu = read_u32(attribute);
                         break;
                 case IFLA_LINK:
-                        link->other = read_number(attribute);
+                        link->other = read_u32(attribute);
                         break;
                 case IFLA_MASTER:
-                        link->master = read_number(attribute);
+                        link->master = read_u32(attribute);
                         break;
                 case IFLA_LINK_NETNSID:
                         elsewhere = true;
@@ -122,7 +122,7 @@ int device_find(Netlink *netlink, const char *name, Device *ret) {
         int r;
 
         mnl_attr_put_strz(message, IFLA_IFNAME, name);
-        r = netlink_call(netlink, message, read_link, &link);
+        r = netlink_call(netlink, message, read_device, &link);
         if (r < 0 && r != -ENODEV)
                 return r;
 

@@ -2,7 +2,7 @@
 
 /*
  * The segmentation device as a netkit pair: the transmit routine of its primary end runs the program on
- * each segment and does what it says, so nothing waits in a queue. The other end only has to be there and
+ * each segment and does what it returns, so no packet is queued. The other end only has to exist and be
  * up.
  */
 
@@ -21,8 +21,8 @@ static const DeviceFeature netkit_features[] = {
         { ETHTOOL_GGSO, ETHTOOL_SGSO, 1, true },
 };
 
-/* The kernel's defaults are right: the number of the peer attribute is that of veth, and what no program
- * decides on goes to the other end, where nobody is. */
+/* The kernel's defaults are right: the peer attribute has the same number as that of veth, and a packet that
+ * no program decides on goes to the other end, where nobody listens. */
 static int netkit_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex,
                          SegmentationDevice *ret, char **ret_reason) {
         Device ends[2];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The veth pair: GRO for what was received, and the kind of segmentation device that works on every kernel.
- * What leaves by the sending end is cut into segments and summed on the way, because that end says it can
- * do neither, and arrives on the receiving end packet by packet.
+ * The veth pair: GRO for received packets, and the kind of segmentation device that works on every kernel.
+ * Packets that leave by the sending end are segmented and checksummed first, because that end offers
+ * neither, and arrive on the receiving end one by one.
  */
 
 #include <linux/ethtool.h>

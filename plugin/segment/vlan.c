@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The segmentation device as an 8021q device on top of the link: its transmit routine marks each segment
- * with a VLAN id and hands it to the link at once, where the egress program takes the mark off and
- * rewrites. No other frame of the link changes; nothing with that id ever reaches the wire.
+ * The segmentation device as an 8021q device on top of the link: its transmit routine tags each segment
+ * with a VLAN id and hands it to the link at once. The egress program of the link removes the tag and
+ * rewrites. No other frame of the link changes; no frame with that id ever reaches the wire.
  */
 
 #include <linux/ethtool.h>
@@ -54,17 +54,17 @@ static int vlan_create(Netlink *netlink, uint32_t link_ifindex, const char *name
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static bool is_ours(const Device *link, uint32_t link_ifindex) {
+static bool vlan_is_ours(const Device *link, uint32_t link_ifindex) {
         return streq(link->kind, VLAN_KIND) && link->other == link_ifindex &&
                link->vlan == UNDERPASS_SEGMENT_VLAN;
 }
 
-/* Finds it or makes it. What is left of a link that had the number before, and of ours, gives way. */
+/* Finds it or makes it. A device of ours that belonged to an earlier link with this ifindex is removed. */
 static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const char *name, Device *ret) {
         int r;
 
         r = device_find(netlink, name, ret);
-        if (r < 0 || is_ours(ret, link_ifindex))
+        if (r < 0 || vlan_is_ours(ret, link_ifindex))
                 return r;
         if (ret->ifindex != 0) {
                 if (!streq(ret->kind, VLAN_KIND) || !ret->has_alias)
@@ -78,7 +78,7 @@ static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const ch
                 r = device_find(netlink, name, ret);
         if (r < 0)
                 return r;
-        return is_ours(ret, link_ifindex) ? 0 : -ENODEV;
+        return vlan_is_ours(ret, link_ifindex) ? 0 : -ENODEV;
 }
 
 static int vlan_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
@@ -100,7 +100,7 @@ static int vlan_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifin
                 }
         }
         if (r < 0) {
-                if (is_ours(&link, link_ifindex))
+                if (vlan_is_ours(&link, link_ifindex))
                         (void) device_delete(netlink, link.ifindex);
                 return r;
         }
@@ -124,7 +124,7 @@ static int vlan_remove(Netlink *netlink, uint32_t link_ifindex) {
                 return 0;
         r = device_find(netlink, name, &link);
         if (r < 0 || !streq(link.kind, VLAN_KIND) ||
-            !(link.has_alias || is_ours(&link, link_ifindex)))
+            !(link.has_alias || vlan_is_ours(&link, link_ifindex)))
                 return r;
         return device_delete(netlink, link.ifindex);
 }
