@@ -22,6 +22,5 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count);
  * address has the id. */
 int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint);
 
-/* Removes the endpoint with this address, port and id (id 0: any). -ENOENT when
- * there is none. */
+/* Removes the endpoint with this address, port and id (id 0: any). -ENOENT: there is none. */
 int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint);

@@ -86,9 +86,9 @@ int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex,
                    char **ret_reason);
 
 /*
- * Brings its devices up, after gro_pair_up(); never sleeps. -EAGAIN, which only kernels before 6.8 give and
- * hardly ever: the kernel has not noticed yet that the pair is up, so packets would be lost. The caller then
- * uses another kind, or sets a timer of some milliseconds and calls again.
+ * Brings its devices up, after gro_pair_up(); never sleeps. -EAGAIN: packets would be lost, because the pair
+ * is not up, or because the kernel has not noticed that it is, which happens rarely and only before 6.8. The
+ * caller then uses another kind, or sets a timer of some milliseconds and calls again.
  */
 int segment_up(const SegmentationDevice *segment);
 
