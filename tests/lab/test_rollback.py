@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A profile that cannot be applied as a whole leaves host and connections as they were: the real programs, the kernel's own
+MTU and endpoints, and a transfer that goes on meanwhile."""
+
+import runner
+import service
+import state
+import traffic
+
+LIMIT = 8  # endpoints that the kernel takes
+
+
+def endpoints(host):
+    """MPTCP endpoints of a host, a line each."""
+    return host.output("ip", "mptcp", "endpoint").splitlines()
+
+
+def fill(host):
+    """Endpoints of others until the kernel takes no more."""
+    for number in range(LIMIT - len(endpoints(host))):
+        host.run("ip", "mptcp", "endpoint", "add", f"203.0.113.{number + 1}", "signal")
+
+
+def active_client(lab):
+    """Both uplinks with a tunnel, an MTU and endpoints of Underpass, and a connection with two subflows."""
+    for profile in ("first", "second"):
+        lab.client.run("nmcli", "connection", "modify", profile, "connection.mptcp-flags", "disabled")
+    service.set_tunnels(lab, "mtu=1400", endpoints="Underpass")
+    service.bring_up(lab)
+    _, client = traffic.pair(lab)
+    traffic.connect_both(lab, client, "a")
+    return client
+
+
+def test_what_was_in_force_stays():
+    """Settings, MTU and endpoints are to change, and there is no room for one more endpoint."""
+    with runner.TestLab() as lab:
+        client = active_client(lab)
+        fill(lab.client)
+        lab.client.run("nmcli", "connection", "modify", "second", "+ipv4.addresses", "192.0.2.77/24")
+        lab.client.run("nmcli", "device", "reapply", "c1")
+        service.wait_state(lab.client, "c1", "failed")
+        before = state.host_state(lab.client)
+        assert "1400" in str(service.link(lab.client, "c1")["Applied"])
+        for pairs in (
+            ("mtu=1300", "mptcp-endpoint=subflow,backup"),
+            ("mtu=auto", "mptcp-endpoint=signal"),
+            ("mtu=1300", "receive=tc", "mptcp-endpoint=subflow,fullmesh"),
+        ):
+            service.set_keys(lab.client, "second", *pairs, options=("--reapply",), check=False)
+            found = service.link(lab.client, "c1")
+            assert (found["State"], found["LastStage"]) == ("failed", "endpoint"), found
+            assert "put back" not in found["LastError"], found["LastError"]
+            state.assert_same(before, state.settled(lab.client, before), f"after {' '.join(pairs)}")
+        client.transfer("upload", "a", size=2_000_000)
+        assert len(traffic.subflows(lab.client)) == 2, traffic.subflows(lab.client)
+        client.close("a")
+
+
+def test_a_device_name_that_is_taken():
+    """No helper device can be created, so nothing is attached and nothing is left."""
+    with runner.TestLab() as lab:
+        lab.client.run("ip", "link", "add", "underpass-tx", "type", "veth", "peer", "name", "other0")
+        lab.client.up("first")
+        lab.client.down("first")
+        before = state.host_state(lab.client)
+        service.set_keys(lab.client, "first", "tunnel=yes", "remote-ports=8443", "mtu=1400")
+        lab.client.up("first")
+        found = service.wait_state(lab.client, "c0", "failed")
+        assert found["LastStage"] == "segmentation" and "underpass-tx" in found["LastError"], found
+        assert not found["Programs"] and not found["Applied"], found
+        lab.client.down("first")
+        state.assert_same(before, state.settled(lab.client, before), "after a failed activation")
