@@ -15,7 +15,7 @@ static void print_keys(void) {
         for (KeyId id = 0; id < _KEY_ID_MAX; id++) {
                 const Key *key = key_get(id);
 
-                printf("``%s=`` (NetworkManager: ``underpass.%s``)\n"
+                printf("``%s=`` (NetworkManager: ``" KEY_USER_DATA_PREFIX "%s``)\n"
                        "    %s\n\n"
                        "    Allowed: %s. Default: %s.\n\n",
                        key->section_name, key->name, key->help, key->range_text,

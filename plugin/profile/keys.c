@@ -12,8 +12,6 @@
 #include "base/util.h"
 #include "profile/keys.h"
 
-#define USER_DATA_PREFIX "underpass."
-
 enum {
         NAME_LENGTH_MAX = 40,   /* nothing longer can be a misspelt key */
 };
@@ -218,9 +216,9 @@ const Key *key_find(const char *name) {
 }
 
 const Key *key_find_user_data(const char *name) {
-        const size_t prefix = strlen(USER_DATA_PREFIX);
+        const size_t prefix = strlen(KEY_USER_DATA_PREFIX);
 
-        return strncmp(name, USER_DATA_PREFIX, prefix) == 0 ? key_find(name + prefix) : NULL;
+        return strncmp(name, KEY_USER_DATA_PREFIX, prefix) == 0 ? key_find(name + prefix) : NULL;
 }
 
 const Key *key_find_section(const char *name) {
@@ -265,10 +263,10 @@ static size_t edit_distance(const char *a, const char *b) {
 }
 
 const Key *key_suggest(const char *name) {
-        const size_t prefix = strlen(USER_DATA_PREFIX);
+        const size_t prefix = strlen(KEY_USER_DATA_PREFIX);
         const Key *best = NULL;
 
-        if (strncasecmp(name, USER_DATA_PREFIX, prefix) == 0)
+        if (strncasecmp(name, KEY_USER_DATA_PREFIX, prefix) == 0)
                 name += prefix;
 
         const size_t length = strnlen(name, NAME_LENGTH_MAX + 1);

@@ -14,6 +14,9 @@
 
 #include "bpf/abi.h"
 
+/* What the names of our keys begin with in NetworkManager's user.data. */
+#define KEY_USER_DATA_PREFIX "underpass."
+
 typedef enum TunnelMode {
         TUNNEL_NO,
         TUNNEL_YES,
@@ -101,7 +104,7 @@ typedef enum KeyId {
 
 typedef struct Key {
         KeyId id;
-        const char *name;          /* "remote-ports"; with "underpass." before it in user.data */
+        const char *name;          /* "remote-ports"; with KEY_USER_DATA_PREFIX before it in user.data */
         const char *section_name;  /* "RemotePorts" in files; also the name of the D-Bus property */
         KeyType type;
         size_t offset;             /* of the field in Settings */

@@ -8,15 +8,13 @@
 
 #include "profile/nm-user.h"
 
-#define PREFIX "underpass."
-
 /* Since NetworkManager 1.56; only shown. */
 enum {
         NM_MPTCP_LAMINAR = 0x100,
 };
 
 bool nm_user_is_ours(const char *key) {
-        return strncmp(key, PREFIX, strlen(PREFIX)) == 0;
+        return strncmp(key, KEY_USER_DATA_PREFIX, strlen(KEY_USER_DATA_PREFIX)) == 0;
 }
 
 int nm_user_add(Profile *profile, const char *key, const char *value, const char *where) {

@@ -22,8 +22,7 @@ enum {
 /* Whether a key of user.data is meant for Underpass. */
 bool nm_user_is_ours(const char *key);
 
-/* One pair of user.data; 0 or -ENOMEM. Keys that do not begin with "underpass." are ignored. where: "LTE
- * (uuid)". */
+/* One pair of user.data; 0 or -ENOMEM. Other programs' keys are ignored. where: "LTE (uuid)". */
 int nm_user_add(Profile *profile, const char *key, const char *value, const char *where);
 
 /* Whether NetworkManager registers endpoints with these flags of a profile, net.mptcp.enabled being

@@ -23,7 +23,7 @@ typedef struct Spelling {
 } Spelling;
 
 static const Spelling spellings[] = {
-        { "NetworkManager", "underpass.", false },
+        { "NetworkManager", KEY_USER_DATA_PREFIX, false },
         { "networkd", "", true },
         { "file", "", true },
 };
