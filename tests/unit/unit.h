@@ -31,6 +31,18 @@ static inline int run_tests(const Test *tests, size_t count) {
         return 0;
 }
 
+/* Every value below max has a name: name_of is a function, or a macro, that takes the value. */
+#define assert_all_named(max, name_of)                                                        \
+        do {                                                                                  \
+                for (int _value = 0; _value < (int) (max); _value++) {                        \
+                        const char *_name = name_of(_value);                                  \
+                                                                                              \
+                        if (!_name || !*_name)                                                \
+                                printf("# " #name_of "(%d) has no name\n", _value);           \
+                        assert(_name && *_name);                                              \
+                }                                                                             \
+        } while (0)
+
 /* Shows both strings when they differ. */
 static inline void assert_text(const char *got, const char *wanted) {
         if (got && streq(got, wanted))
