@@ -18,11 +18,10 @@
 #include <stdio.h>
 #include <sys/time.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 
-#define USEC_PER_SEC UINT64_C(1000000)
 #define TIME_LIMIT_USEC UINT64_C(800000)
 #define LAST_RESORT_USEC UINT64_C(900000)
 
@@ -76,10 +75,7 @@ typedef struct Reply {
 } Reply;
 
 static uint64_t now_usec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
+        return clock_monotonic_ns() / 1000;
 }
 
 static const Event *event_find(const Event *events, size_t count, const char *name) {

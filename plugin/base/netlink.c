@@ -8,8 +8,8 @@
 #include <stdalign.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/netlink.h"
 
 enum {
@@ -73,10 +73,7 @@ const char *netlink_error(const Netlink *netlink) {
 }
 
 static int64_t now_ms(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return (int64_t) (clock_monotonic_ns() / 1000000);
 }
 
 static int receive_answer(Netlink *netlink, int64_t deadline_ms, size_t *ret_length) {
