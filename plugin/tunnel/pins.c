@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include "base/hash.h"
 #include "bpf/underpass.skel.h"
 #include "tunnel/keepalive.h"
 #include "tunnel/pins.h"
@@ -17,15 +18,12 @@
 
 enum { VERIFIER_LOG_SIZE = 64 * 1024 };
 
-/* FNV-1a of the embedded object: tells whether pinned programs are the ones that this service would load. */
+/* Hash of the embedded object: tells whether pinned programs are those that this service would load. */
 static uint64_t object_id(void) {
         size_t size = 0;
-        const uint8_t *bytes = underpass_bpf__elf_bytes(&size);
-        uint64_t hash = 0xcbf29ce484222325ULL;
+        const void *bytes = underpass_bpf__elf_bytes(&size);
 
-        for (size_t i = 0; i < size; i++)
-                hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
-        return hash;
+        return hash_bytes(HASH_EMPTY, bytes, size);
 }
 
 static void close_all(Tunnel *tunnel) {
