@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* What can be said of an address by itself. See facts.h. */
+/* What can be said of addresses by themselves. See facts.h. */
 
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
 #include "base/util.h"
 #include "plan/facts.h"
+
+bool addresses_contain(const Address *addresses, size_t count, const Address *address) {
+        for (size_t i = 0; i < count; i++)
+                if (address_equal(&addresses[i], address))
+                        return true;
+        return false;
+}
 
 bool endpoint_address_suitable(const LinkAddress *address) {
         static const struct {

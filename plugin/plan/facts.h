@@ -27,6 +27,8 @@ static inline bool address_equal(const Address *a, const Address *b) {
                a->word[3] == b->word[3];
 }
 
+bool addresses_contain(const Address *addresses, size_t count, const Address *address);
+
 /* The mapped form of an IPv4 address in network order; word[3] of the result is that address again. */
 static inline Address address_from_ipv4(uint32_t ipv4) {
         return (Address) { .word = { 0, 0, htonl(0xffff), ipv4 } };

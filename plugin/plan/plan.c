@@ -43,13 +43,6 @@ static int decide(Plan *plan, PlanDecision decision, char *sentence) {
         return 0;
 }
 
-static bool address_in(const Address *addresses, size_t count, const Address *address) {
-        for (size_t i = 0; i < count; i++)
-                if (address_equal(&addresses[i], address))
-                        return true;
-        return false;
-}
-
 static const MptcpEndpoint *endpoint_on_link(const PlanInput *input) {
         const LinkFacts *facts = input->facts;
 
@@ -234,7 +227,7 @@ static void fill_endpoints(const PlanInput *input, Plan *plan) {
 
                 /* One address can be there with several prefix lengths. */
                 if (endpoint_address_suitable(&facts->addresses[i]) &&
-                    !address_in(plan->endpoints, plan->endpoints_count, address))
+                    !addresses_contain(plan->endpoints, plan->endpoints_count, address))
                         plan->endpoints[plan->endpoints_count++] = *address;
         }
 }
@@ -284,7 +277,7 @@ Plan *plan_free(Plan *plan) {
 /* True when each of these addresses is among those. */
 static bool all_in(const Address *these, size_t these_count, const Address *those, size_t those_count) {
         for (size_t i = 0; i < these_count; i++)
-                if (!address_in(those, those_count, &these[i]))
+                if (!addresses_contain(those, those_count, &these[i]))
                         return false;
         return true;
 }
