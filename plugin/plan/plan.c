@@ -155,7 +155,7 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
         if (profile->error)
                 return reject(ret_error, strdup(profile->error));
         if (profile->settings.tunnel == TUNNEL_NO &&
-            streq(profile->origins[KEY_ID_TUNNEL].source, "default"))
+            profile->origins[KEY_ID_TUNNEL].source == PROFILE_SOURCE_DEFAULT)
                 return decide(plan, PLAN_OFF, strdup(_("No profile asks for a tunnel.")));
 
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);

@@ -98,7 +98,7 @@ static int warn_conflict(SctpPort port, const SctpClaim *claim, const char *key,
 }
 
 static int warn_deaf(const SctpClaim *claim, const char *key, char ***warnings) {
-        const char *source = claim->profile->origins[KEY_ID_SCTP_ENCAP_PORT].source;
+        const ProfileSource source = claim->profile->origins[KEY_ID_SCTP_ENCAP_PORT].source;
         _cleanup_(freep) char *missing = profile_key_name(key_get(KEY_ID_SCTP_UDP_PORT), source);
 
         if (!missing)

@@ -18,7 +18,7 @@ bool nm_user_is_ours(const char *key) {
 }
 
 int nm_user_add(Profile *profile, const char *key, const char *value, const char *where) {
-        static const char source[] = "NetworkManager";
+        const ProfileSource source = PROFILE_SOURCE_NETWORK_MANAGER;
 
         if (!nm_user_is_ours(key))
                 return 0;

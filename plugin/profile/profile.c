@@ -8,32 +8,31 @@
 #include "base/i18n.h"
 #include "profile/profile.h"
 
-#define SOURCE_DEFAULT "default"
-
 enum {
         WHERE_CHARACTERS = 320,  /* a connection.id may be long, a path even longer */
         IPV4_AND_TCP_BYTES = 40,
 };
 
-/* How a source spells the names of keys. */
-typedef struct Spelling {
-        const char *source;
-        const char *prefix;
-        bool section;
-} Spelling;
-
-static const Spelling spellings[] = {
-        { "NetworkManager", KEY_USER_DATA_PREFIX, false },
-        { "networkd", "", true },
-        { "file", "", true },
+static const struct {
+        const char *name;
+        const char *prefix;   /* of keys */
+        bool section;         /* keys are spelt as in files: "RemotePorts" */
+} sources[] = {
+        [PROFILE_SOURCE_DEFAULT] = { "default", "", false },
+        [PROFILE_SOURCE_FILE] = { "file", "", true },
+        [PROFILE_SOURCE_NETWORKD] = { "networkd", "", true },
+        [PROFILE_SOURCE_NETWORK_MANAGER] = { "NetworkManager", KEY_USER_DATA_PREFIX, false },
 };
 
-char *profile_key_name(const Key *key, const char *source) {
-        for (size_t i = 0; i < ELEMENTS(spellings); i++)
-                if (streq(spellings[i].source, source))
-                        return string_format("%s%s", spellings[i].prefix,
-                                             spellings[i].section ? key->section_name : key->name);
-        return strdup(key->name);
+ASSERT_TABLE_COMPLETE(sources, _PROFILE_SOURCE_MAX);
+
+const char *profile_source_name(ProfileSource source) {
+        return sources[source].name;
+}
+
+char *profile_key_name(const Key *key, ProfileSource source) {
+        return string_format("%s%s", sources[source].prefix,
+                             sources[source].section ? key->section_name : key->name);
 }
 
 static char *where_excerpt(const char *where) {
@@ -53,16 +52,15 @@ char *profile_describe(const Profile *profile, KeyId id) {
 }
 
 static void origin_done(ProfileOrigin *origin) {
-        free(origin->source);
         free(origin->where);
         free(origin->text);
         *origin = (ProfileOrigin) { 0 };
 }
 
-static int origin_set(ProfileOrigin *origin, const char *source, const char *where, const char *text) {
-        ProfileOrigin fresh = { strdup(source), strdup(where), strdup(text) };
+static int origin_set(ProfileOrigin *origin, ProfileSource source, const char *where, const char *text) {
+        ProfileOrigin fresh = { source, strdup(where), strdup(text) };
 
-        if (!fresh.source || !fresh.where || !fresh.text) {
+        if (!fresh.where || !fresh.text) {
                 origin_done(&fresh);
                 return -ENOMEM;
         }
@@ -90,7 +88,7 @@ int profile_new(Profile **ret) {
 
         settings_init(&profile->settings);
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
-                int r = origin_set(&profile->origins[i], SOURCE_DEFAULT, "",
+                int r = origin_set(&profile->origins[i], PROFILE_SOURCE_DEFAULT, "",
                                    key_get((KeyId) i)->default_text);
                 if (r < 0)
                         return r;
@@ -114,7 +112,7 @@ Profile *profile_free(Profile *profile) {
         return NULL;
 }
 
-static int bad_value(Profile *profile, const Key *key, const char *text, const char *source,
+static int bad_value(Profile *profile, const Key *key, const char *text, ProfileSource source,
                      const char *where, const char *reason) {
         _cleanup_(freep) char *name = profile_key_name(key, source);
         _cleanup_(freep) char *value = value_excerpt(text);
@@ -126,7 +124,8 @@ static int bad_value(Profile *profile, const Key *key, const char *text, const c
                                                     reason, _(key->range_text)));
 }
 
-int profile_set(Profile *profile, const Key *key, const char *text, const char *source, const char *where) {
+int profile_set(Profile *profile, const Key *key, const char *text, ProfileSource source,
+                const char *where) {
         _cleanup_(freep) char *reason = NULL;
         Settings settings = profile->settings;
 
@@ -143,7 +142,7 @@ int profile_set(Profile *profile, const Key *key, const char *text, const char *
         return 0;
 }
 
-int profile_unknown_key(Profile *profile, const char *name, const char *source, const char *where) {
+int profile_unknown_key(Profile *profile, const char *name, ProfileSource source, const char *where) {
         const Key *key = key_suggest(name);
         _cleanup_(freep) char *shown = value_excerpt(name);
         _cleanup_(freep) char *place = where_excerpt(where);
@@ -164,7 +163,7 @@ int profile_unknown_key(Profile *profile, const char *name, const char *source, 
 }
 
 static int ports_missing(Profile *profile) {
-        const char *source = profile->origins[KEY_ID_TUNNEL].source;
+        const ProfileSource source = profile->origins[KEY_ID_TUNNEL].source;
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
         _cleanup_(freep) char *remote = profile_key_name(key_get(KEY_ID_REMOTE_PORTS), source);
         _cleanup_(freep) char *local = profile_key_name(key_get(KEY_ID_LOCAL_PORTS), source);

@@ -9,8 +9,20 @@
 #include "base/util.h"
 #include "profile/keys.h"
 
+/* Who says something, in rising order of precedence. */
+typedef enum ProfileSource {
+        PROFILE_SOURCE_DEFAULT,         /* nobody: the default of the key */
+        PROFILE_SOURCE_FILE,            /* underpass/NAME.conf */
+        PROFILE_SOURCE_NETWORKD,
+        PROFILE_SOURCE_NETWORK_MANAGER,
+        _PROFILE_SOURCE_MAX,
+} ProfileSource;
+
+/* "default", "file", "networkd" or "NetworkManager": part of the D-Bus API. */
+const char *profile_source_name(ProfileSource source);
+
 typedef struct ProfileOrigin {
-        char *source;  /* "default", "file", "NetworkManager", "networkd", "fake" */
+        ProfileSource source;
         char *where;   /* "/etc/underpass/lte.conf:3" or "LTE (6f0c…)"; "" for defaults */
         char *text;    /* the value as it stands there */
 } ProfileOrigin;
@@ -35,7 +47,7 @@ typedef struct Profile {
         char **warnings;              /* e.g. unknown keys in files */
 } Profile;
 
-int profile_new(Profile **ret);       /* all defaults, origin "default" */
+int profile_new(Profile **ret);       /* all defaults */
 Profile *profile_free(Profile *profile);
 DEFINE_CLEANUP(Profile *, profile_free);
 
@@ -43,10 +55,11 @@ DEFINE_CLEANUP(Profile *, profile_free);
  * Sets one value. A bad value is recorded in profile->error (the first one wins) and is not an error of this
  * function. 0 or -ENOMEM.
  */
-int profile_set(Profile *profile, const Key *key, const char *text, const char *source, const char *where);
+int profile_set(Profile *profile, const Key *key, const char *text, ProfileSource source,
+                const char *where);
 
 /* An unknown key: recorded as error with the key that was probably meant. name may be hostile. */
-int profile_unknown_key(Profile *profile, const char *name, const char *source, const char *where);
+int profile_unknown_key(Profile *profile, const char *name, ProfileSource source, const char *where);
 
 /*
  * Rules over several keys, called once when all sources have spoken: a tunnel needs remote-ports or
@@ -55,9 +68,9 @@ int profile_unknown_key(Profile *profile, const char *name, const char *source, 
  */
 int profile_finish(Profile *profile);
 
-/* The key's name as a source spells it: "underpass.mtu" (NetworkManager), "MTU" (file, networkd), "mtu" (all
- * others). Caller frees; NULL when out of memory. */
-char *profile_key_name(const Key *key, const char *source);
+/* The key's name as a source spells it: "underpass.mtu" (NetworkManager), "MTU" (file, networkd), "mtu"
+ * (default). Caller frees; NULL when out of memory. */
+char *profile_key_name(const Key *key, ProfileSource source);
 
 /* The setting and where it came from: "underpass.mtu=1400 in LTE (6f0c…)". Caller frees;
  * NULL when out of memory. */

@@ -70,7 +70,7 @@ GETTER(property_settings) {
                 _cleanup_(freep) char *value = key_format(key_get(id), &profile->settings);
 
                 r = sd_bus_message_append(reply, "(ssss)", key_get(id)->name, value ?: "",
-                                          origin->source ?: "", origin->where ?: "");
+                                          profile_source_name(origin->source), origin->where ?: "");
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

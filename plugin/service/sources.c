@@ -102,17 +102,17 @@ int sources_profile(Sources *sources, const LinkFacts *facts, Profile **ret) {
 
 uint32_t sources_asked_by(const Sources *sources, const Profile *profile, uint32_t asked_by) {
         for (SourceId id = 0; id < _SOURCE_ID_MAX; id++)
-                if (streq(sources->all[id]->ops->name, profile->origins[KEY_ID_TUNNEL].source))
+                if (sources->all[id]->ops->source == profile->origins[KEY_ID_TUNNEL].source)
                         return asked_by_flags[id];
         return asked_by;
 }
 
 bool sources_better_wait(const Sources *sources, uint32_t ifindex, const Profile *profile,
                          uint32_t asked_by) {
-        const char *tunnel_from = profile->origins[KEY_ID_TUNNEL].source;
+        const ProfileSource tunnel_from = profile->origins[KEY_ID_TUNNEL].source;
         /* One manager speaks for the link: another one that is not there has nothing to add. NetworkManager
          * also has connections for links that it only watches, so there it takes a key. */
-        const bool claimed = profile->network_file || streq(tunnel_from, "NetworkManager");
+        const bool claimed = profile->network_file || tunnel_from == PROFILE_SOURCE_NETWORK_MANAGER;
 
         if (profile->settings.tunnel != TUNNEL_NO)
                 return false;
@@ -163,7 +163,7 @@ int sources_each(const Sources *sources, int (*handler)(const char *name, bool a
         int r = 0;
 
         for (SourceId id = 0; r >= 0 && id < _SOURCE_ID_MAX; id++)
-                r = handler(sources->all[id]->ops->name, sources->all[id]->ops->available(sources->all[id]),
-                            userdata);
+                r = handler(profile_source_name(sources->all[id]->ops->source),
+                            sources->all[id]->ops->available(sources->all[id]), userdata);
         return r;
 }

@@ -93,9 +93,11 @@ static int apply_reading(const Reading *reading, Profile *profile) {
                 const Key *key = key_find_section(reading->keys[i]);
 
                 if (key)
-                        r = profile_set(profile, key, reading->values[i], "file", reading->origins[i]);
+                        r = profile_set(profile, key, reading->values[i], PROFILE_SOURCE_FILE,
+                                        reading->origins[i]);
                 else
-                        r = profile_unknown_key(profile, reading->keys[i], "file", reading->origins[i]);
+                        r = profile_unknown_key(profile, reading->keys[i], PROFILE_SOURCE_FILE,
+                                                reading->origins[i]);
         }
         for (size_t i = 0; r == 0 && i < strings_count(reading->complaints); i++)
                 r = strings_add(&profile->warnings, reading->complaints[i]);
@@ -221,7 +223,7 @@ static void file_free(Source *source) {
 
 int source_file_new(Source **ret, const char *const *directories) {
         static const SourceOps ops = {
-                .name = "file",
+                .source = PROFILE_SOURCE_FILE,
                 .available = file_available,
                 .apply = file_apply,
                 .standing = file_standing,

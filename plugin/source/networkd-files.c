@@ -12,7 +12,6 @@
 #include "source/networkd-files.h"
 
 #define SECTION "X-Underpass"
-#define SOURCE "networkd"
 
 enum { FILE_SIZE_MAX = 1024 * 1024 };
 
@@ -197,16 +196,18 @@ int networkd_sections_apply(const NetworkdSections *sections, Profile *profile) 
                 const Key *key = key_find_section(sections->keys[i]);
 
                 if (key)
-                        r = profile_set(profile, key, sections->values[i], SOURCE, sections->origins[i]);
+                        r = profile_set(profile, key, sections->values[i], PROFILE_SOURCE_NETWORKD,
+                                        sections->origins[i]);
                 else
-                        r = profile_unknown_key(profile, sections->keys[i], SOURCE, sections->origins[i]);
+                        r = profile_unknown_key(profile, sections->keys[i], PROFILE_SOURCE_NETWORKD,
+                                                sections->origins[i]);
         }
         /* networkd registers no MPTCP endpoints, so somebody has to. Servers need none: it is the client
          * that builds subflows, and the kernel has room for eight endpoints only. */
         if (r == 0 && sections->keys && profile->settings.remote_ports.count > 0 &&
-            streq(profile->origins[KEY_ID_MPTCP_ENDPOINT].source, "default"))
-                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow", SOURCE,
-                                "default for systemd-networkd");
+            profile->origins[KEY_ID_MPTCP_ENDPOINT].source == PROFILE_SOURCE_DEFAULT)
+                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow",
+                                PROFILE_SOURCE_NETWORKD, "default for systemd-networkd");
         for (size_t i = 0; r == 0 && i < strings_count(sections->warnings); i++)
                 r = strings_add(&profile->warnings, sections->warnings[i]);
         if (r == 0 && sections->error && !profile->error)

@@ -358,7 +358,7 @@ static void networkd_free(Source *source) {
 
 int source_networkd_new(Source **ret, SourceNetworkdChanged changed, void *userdata) {
         static const SourceOps ops = {
-                .name = "networkd",
+                .source = PROFILE_SOURCE_NETWORKD,
                 .available = networkd_available,
                 .ask = networkd_ask,
                 .identify = networkd_identify,

@@ -363,7 +363,7 @@ static void nm_free(Source *source) {
 
 int source_nm_new(Source **ret, SourceNmChanged changed, void *userdata) {
         static const SourceOps ops = {
-                .name = "NetworkManager",
+                .source = PROFILE_SOURCE_NETWORK_MANAGER,
                 .available = nm_available,
                 .ask = nm_ask,
                 .identify = nm_identify,

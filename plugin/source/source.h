@@ -20,7 +20,7 @@ typedef struct Source Source;
 typedef void (*SourceDone)(void *userdata);
 
 typedef struct SourceOps {
-        const char *name;
+        ProfileSource source;
 
         /* Whether the source can be asked now. One that cannot keeps its last answers. */
         bool (*available)(Source *source);

@@ -35,7 +35,8 @@ static inline Address address_of(const char *text) {
 }
 
 static inline void world_set(World *world, KeyId id, const char *text) {
-        assert(profile_set(world->profile, key_get(id), text, "NetworkManager", "LTE (6f0c)") == 0);
+        assert(profile_set(world->profile, key_get(id), text, PROFILE_SOURCE_NETWORK_MANAGER,
+                           "LTE (6f0c)") == 0);
 }
 
 static inline void world_add_address(World *world, const char *text) {

@@ -292,7 +292,8 @@ static Profile *profile_of(const char *text, bool default_first) {
         tree_write(&tree, 0, "10-lte.network", text);
         assert(profile_new(&profile) == 0);
         if (!default_first)
-                assert(profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "backup", "file", "f:1") == 0);
+                assert(profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "backup",
+                                   PROFILE_SOURCE_FILE, "f:1") == 0);
         assert(networkd_sections_read(tree.list, &answer, &sections) == 0);
         assert(networkd_sections_apply(&sections, profile) == 0);
         tree_done(&tree);

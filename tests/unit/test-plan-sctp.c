@@ -14,9 +14,11 @@ static Profile *profile_with(const char *udp, const char *encap, const char *whe
 
         assert(profile_new(&profile) == 0);
         if (udp)
-                assert(profile_set(profile, key_get(KEY_ID_SCTP_UDP_PORT), udp, "file", where) == 0);
+                assert(profile_set(profile, key_get(KEY_ID_SCTP_UDP_PORT), udp, PROFILE_SOURCE_FILE,
+                                   where) == 0);
         if (encap)
-                assert(profile_set(profile, key_get(KEY_ID_SCTP_ENCAP_PORT), encap, "file", where) == 0);
+                assert(profile_set(profile, key_get(KEY_ID_SCTP_ENCAP_PORT), encap, PROFILE_SOURCE_FILE,
+                                   where) == 0);
         return profile;
 }
 

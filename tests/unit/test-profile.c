@@ -10,7 +10,7 @@
 #include "profile/nm-user.h"
 #include "profile/profile.h"
 
-#define NM "NetworkManager"
+#define NM PROFILE_SOURCE_NETWORK_MANAGER
 #define LTE "LTE (6f0c)"
 #define FILE_LINE "/etc/underpass/lte.conf:3"
 
@@ -21,7 +21,7 @@ static Profile *fresh(void) {
         return profile;
 }
 
-static void set(Profile *profile, KeyId id, const char *text, const char *source, const char *where) {
+static void set(Profile *profile, KeyId id, const char *text, ProfileSource source, const char *where) {
         assert(profile_set(profile, key_get(id), text, source, where) == 0);
 }
 
@@ -29,7 +29,7 @@ static void a_new_profile_has_defaults(void) {
         _cleanup_(profile_freep) Profile *profile = fresh();
 
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
-                assert_text(profile->origins[i].source, "default");
+                assert(profile->origins[i].source == PROFILE_SOURCE_DEFAULT);
                 assert_text(profile->origins[i].where, "");
                 assert_text(profile->origins[i].text, key_get((KeyId) i)->default_text);
         }
@@ -38,22 +38,30 @@ static void a_new_profile_has_defaults(void) {
         assert(!profile->error);
 }
 
+static void sources_have_the_names_that_d_bus_shows(void) {
+        assert_all_named(_PROFILE_SOURCE_MAX, profile_source_name);
+        assert_text(profile_source_name(PROFILE_SOURCE_DEFAULT), "default");
+        assert_text(profile_source_name(PROFILE_SOURCE_FILE), "file");
+        assert_text(profile_source_name(PROFILE_SOURCE_NETWORKD), "networkd");
+        assert_text(profile_source_name(PROFILE_SOURCE_NETWORK_MANAGER), "NetworkManager");
+}
+
 static void the_last_source_wins_and_is_named(void) {
         _cleanup_(profile_freep) Profile *profile = fresh();
         _cleanup_(freep) char *description = NULL, *other = NULL;
 
-        set(profile, KEY_ID_MTU, "1400", "file", FILE_LINE);
-        set(profile, KEY_ID_REMOTE_PORTS, "443", "file", FILE_LINE);
+        set(profile, KEY_ID_MTU, "1400", PROFILE_SOURCE_FILE, FILE_LINE);
+        set(profile, KEY_ID_REMOTE_PORTS, "443", PROFILE_SOURCE_FILE, FILE_LINE);
         other = profile_describe(profile, KEY_ID_MTU);
         assert_text(other, "MTU=1400 in " FILE_LINE);
         set(profile, KEY_ID_MTU, " 1300 ", NM, LTE);
 
         assert(profile->settings.mtu == 1300);
-        assert_text(profile->origins[KEY_ID_MTU].source, NM);
+        assert(profile->origins[KEY_ID_MTU].source == NM);
         assert_text(profile->origins[KEY_ID_MTU].where, LTE);
         assert_text(profile->origins[KEY_ID_MTU].text, " 1300 ");
-        assert_text(profile->origins[KEY_ID_REMOTE_PORTS].source, "file");
-        assert_text(profile->origins[KEY_ID_MSS].source, "default");
+        assert(profile->origins[KEY_ID_REMOTE_PORTS].source == PROFILE_SOURCE_FILE);
+        assert(profile->origins[KEY_ID_MSS].source == PROFILE_SOURCE_DEFAULT);
         description = profile_describe(profile, KEY_ID_MTU);
         assert_text(description, "underpass.mtu=1300 in " LTE);
         assert(!profile->error);
@@ -61,17 +69,22 @@ static void the_last_source_wins_and_is_named(void) {
 
 static void bad_values_are_named_as_their_source_spells_them(void) {
         static const struct {
-                const char *source, *where, *wanted;
+                ProfileSource source;
+                const char *where, *wanted;
         } cases[] = {
                 { NM, LTE,
                   "underpass.remote-ports=70000 in LTE (6f0c): port 70000 is not in 1 … 65535; allowed: "
                   "ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most 32 ranges, or empty "
                   "for none." },
-                { "file", FILE_LINE,
+                { PROFILE_SOURCE_FILE, FILE_LINE,
                   "RemotePorts=70000 in /etc/underpass/lte.conf:3: port 70000 is not in 1 … 65535; allowed: "
                   "ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most 32 ranges, or empty "
                   "for none." },
-                { "fake", "test",
+                { PROFILE_SOURCE_NETWORKD, "/etc/systemd/network/10-lte.network:7",
+                  "RemotePorts=70000 in /etc/systemd/network/10-lte.network:7: port 70000 is not in 1 … "
+                  "65535; allowed: ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most 32 "
+                  "ranges, or empty for none." },
+                { PROFILE_SOURCE_DEFAULT, "test",
                   "remote-ports=70000 in test: port 70000 is not in 1 … 65535; allowed: ports 1 … 65535 and "
                   "ranges FIRST-LAST such as 443,8000-8080, at most 32 ranges, or empty for none." },
         };
@@ -82,14 +95,14 @@ static void bad_values_are_named_as_their_source_spells_them(void) {
                 set(profile, KEY_ID_REMOTE_PORTS, "70000", cases[i].source, cases[i].where);
                 assert_text(profile->error, cases[i].wanted);
                 assert(profile->settings.remote_ports.count == 0);
-                assert_text(profile->origins[KEY_ID_REMOTE_PORTS].source, "default");
+                assert(profile->origins[KEY_ID_REMOTE_PORTS].source == PROFILE_SOURCE_DEFAULT);
         }
 }
 
 static void the_first_error_stays(void) {
         _cleanup_(profile_freep) Profile *profile = fresh();
 
-        set(profile, KEY_ID_TUNNEL, "perhaps", "file", FILE_LINE);
+        set(profile, KEY_ID_TUNNEL, "perhaps", PROFILE_SOURCE_FILE, FILE_LINE);
         set(profile, KEY_ID_TUNNEL, "yes", NM, LTE);
         set(profile, KEY_ID_MTU, "1", NM, LTE);
         assert(profile_unknown_key(profile, "underpass.foo", NM, LTE) == 0);
@@ -107,18 +120,20 @@ static void hostile_text_is_never_repeated_as_it_is(void) {
                                         "evil\\x0a\\x1b[2J (6f0c): the value is not UTF-8 text; allowed: ");
         assert(utf8_valid(profile->error, strlen(profile->error)));
 
-        assert(profile_unknown_key(unknown, "\xff\n%n", "file", FILE_LINE) == 0);
+        assert(profile_unknown_key(unknown, "\xff\n%n", PROFILE_SOURCE_FILE, FILE_LINE) == 0);
         assert_contains(unknown->error, "\\xff\\x0a%n in " FILE_LINE ": no such key");
 }
 
 static void unknown_keys_are_errors_with_a_suggestion(void) {
         static const struct {
-                const char *name, *source, *wanted;
+                const char *name;
+                ProfileSource source;
+                const char *wanted;
         } cases[] = {
                 { "underpass.remote-port", NM,
                   "underpass.remote-port in there: no such key; did you mean underpass.remote-ports? "
                   "`underpassctl keys` lists all." },
-                { "RemotePort", "file",
+                { "RemotePort", PROFILE_SOURCE_FILE,
                   "RemotePort in there: no such key; did you mean RemotePorts? `underpassctl keys` lists "
                   "all." },
                 { "underpass.color", NM,
@@ -178,7 +193,7 @@ static void on_demand_needs_mptcp_options_to_look_at(void) {
 
                 set(profile, KEY_ID_TUNNEL, cases[i].tunnel, NM, LTE);
                 set(profile, KEY_ID_REMOTE_PORTS, "443", NM, LTE);
-                set(profile, KEY_ID_MPTCP_ONLY, cases[i].mptcp_only, "file", FILE_LINE);
+                set(profile, KEY_ID_MPTCP_ONLY, cases[i].mptcp_only, PROFILE_SOURCE_FILE, FILE_LINE);
                 assert(profile_finish(profile) == 0);
                 assert(!profile->error == cases[i].good);
                 if (!cases[i].good)
@@ -208,7 +223,7 @@ static void a_segment_must_fit_the_mtu(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_(profile_freep) Profile *profile = fresh();
 
-                set(profile, KEY_ID_MSS, cases[i].mss, "file", FILE_LINE);
+                set(profile, KEY_ID_MSS, cases[i].mss, PROFILE_SOURCE_FILE, FILE_LINE);
                 set(profile, KEY_ID_MTU, cases[i].mtu, NM, LTE);
                 assert(profile_finish(profile) == 0);
                 assert(!profile->error == cases[i].good);
@@ -231,7 +246,7 @@ static void user_data_of_others_is_left_alone(void) {
 
         assert(nm_user_add(profile, "underpass.mtu", "1400", LTE) == 0);
         assert(profile->settings.mtu == 1400);
-        assert_text(profile->origins[KEY_ID_MTU].source, NM);
+        assert(profile->origins[KEY_ID_MTU].source == NM);
         assert(nm_user_add(profile, "underpass.mut", "1400", LTE) == 0);
         assert_contains(profile->error, "underpass.mut in " LTE ": no such key; did you mean "
                                                                 "underpass.mtu?");
@@ -269,6 +284,7 @@ static void mptcp_flags_are_read_as_network_manager_does(void) {
 int main(void) {
         static const Test tests[] = {
                 { "a new profile has defaults", a_new_profile_has_defaults },
+                { "sources have the names that D-Bus shows", sources_have_the_names_that_d_bus_shows },
                 { "the last source wins and is named", the_last_source_wins_and_is_named },
                 { "bad values are named as their source spells them",
                   bad_values_are_named_as_their_source_spells_them },
