@@ -5,7 +5,6 @@
 #include "kernel/sysctl.h"
 #include "profile/nm-user.h"
 #include "service/sources.h"
-#include "source/networkd.h"
 #include "source/nm.h"
 
 typedef enum SourceId {
@@ -55,10 +54,12 @@ Sources *sources_free(Sources *sources) {
 }
 
 int sources_set_bus(Sources *sources, sd_bus *bus) {
-        int r;
+        int r = 0;
 
-        r = source_networkd_set_bus(sources->all[SOURCE_NETWORKD], bus);
-        return r < 0 ? r : source_nm_set_bus(sources->all[SOURCE_NETWORK_MANAGER], bus);
+        for (SourceId id = 0; r >= 0 && id < _SOURCE_ID_MAX; id++)
+                if (sources->all[id]->ops->set_bus)
+                        r = sources->all[id]->ops->set_bus(sources->all[id], bus);
+        return r;
 }
 
 void sources_ask(Sources *sources, const LinkFacts *facts, SourceDone done, void *userdata,

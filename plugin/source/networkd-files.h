@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/*
- * What networkd says about a link, and what stands in the files that it names.
- */
+/* The sections [X-Underpass] of the .network file, and of its drop-ins, by which networkd manages a link. */
 
 #include "profile/profile.h"
-
-typedef enum NetworkdClaim {
-        NETWORKD_UNDECIDED,   /* it has not come to this link yet, or looks at it anew right now */
-        NETWORKD_UNMANAGED,
-        NETWORKD_MANAGED,
-} NetworkdClaim;
-
-/* As much of the answer to DescribeLink() as is needed. */
-typedef struct NetworkdAnswer {
-        NetworkdClaim claim;
-        char *network_file;   /* set when managed */
-        char **dropins;
-        bool dropins_told;    /* systemd 252 does not tell them */
-} NetworkdAnswer;
-
-void networkd_answer_done(NetworkdAnswer *answer);
-
-/*
- * Reads an answer; text is what came over the bus. 0; -EBADMSG when it is no such answer or about another
- * link, -EFBIG when it is too long to be read in a moment, -ENOMEM.
- */
-int networkd_answer_parse(const char *text, uint32_t ifindex, NetworkdAnswer *ret);
+#include "source/networkd-answer.h"
 
 /* What the sections [X-Underpass] say, in rising order of precedence. */
 typedef struct NetworkdSections {

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The NetworkManager source: devices, their states and the questions. What an answer contains is read in
- * source-nm-reply.c.
- */
+/* The NetworkManager source: devices, their states, and the questions about them. See nm.h. */
 
-#include "base/i18n.h"
 #include "profile/nm-user.h"
-#include "source/nm-device.h"
+#include "source/bus-peer.h"
+#include "source/nm-connection.h"
 #include "source/nm.h"
 
 #define NM_NAME "org.freedesktop.NetworkManager"
@@ -24,71 +21,67 @@ enum {
         DEVICE_STATE_DEACTIVATING = 110,
 };
 
-enum { CALL_TIMEOUT_US = 1000 * 1000 };
+typedef struct NmDevice {
+        BusPeerLink link;
+        char *path;           /* object path, once known */
+        uint32_t state;       /* NM_DEVICE_STATE_*, by signal; 0: not heard yet */
+        bool held_down;       /* the dispatcher script has been told "down", and nothing has come up since */
+        bool has_connection;
+        NmConnection connection;
+} NmDevice;
 
 typedef struct SourceNm {
-        Source source;
-        SourceNmChanged changed;
-        void *userdata;
-        sd_bus *bus;
-        sd_bus_slot *state_slot, *owner_slot, *properties_slot;
-        sd_bus_slot *presence_call; /* whether NetworkManager is there, and ready, is being asked */
-        bool present;   /* NetworkManager is on the bus */
-        bool starting;  /* it has not taken up again what was active before it started */
-        NmDevice *devices;
+        BusPeer peer;
+        bool starting;        /* NetworkManager has not taken up again what was active before it started */
 } SourceNm;
+
+static NmDevice *device_find(Source *source, uint32_t ifindex) {
+        return (NmDevice *) bus_peer_find((BusPeer *) source, ifindex);
+}
+
+/* NetworkManager has said that the device has no connection. */
+static void device_set_none(NmDevice *device) {
+        nm_connection_done(&device->connection);
+        device->has_connection = false;
+        device->link.answered = true;
+}
 
 static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection connection = {};
         NmDevice *device = userdata;
-        const SourceNm *nm = device->owner;
+        const SourceNm *nm = (const SourceNm *) device->link.peer;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                /* "Not active" is an answer; silence and the errors of the bus are not, and while
-                 * NetworkManager starts, which takes as long as any link is being activated, it only
-                 * means "not yet": the last one stands. */
+                /* "Not active" is an answer. Silence and the errors of the bus are none, and while
+                 * NetworkManager starts, which takes as long as any link is being activated, "not active"
+                 * only means "not yet". Then the last answer stands. */
                 if (!nm->starting &&
-                    strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0) {
-                        nm_device_clear(device);
-                        device->answered = true;
-                }
+                    strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0)
+                        device_set_none(device);
         } else if (nm_connection_read(reply, &connection) >= 0) {
-                nm_device_clear(device);
+                nm_connection_done(&device->connection);
                 device->connection = connection;
                 connection = (NmConnection) {};
                 device->has_connection = true;
-                device->answered = true;
+                device->link.answered = true;
         }
-        nm_device_finish(device);
+        bus_peer_finish(&device->link);
         return 0;
 }
 
 static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmDevice *device = userdata;
-        SourceNm *nm = device->owner;
+        SourceNm *nm = (SourceNm *) device->link.peer;
         const char *path = NULL;
-        sd_bus_slot *slot = NULL;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
-                        nm_device_clear(device);
-                        device->answered = true;
-                }
-                nm_device_finish(device);
-                return 0;
-        }
-        if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
-            !nm->bus) {
-                nm_device_finish(device);
-                return 0;
-        }
-        if (nm_call(nm->bus, &slot, device->path, NM_DEVICE, "GetAppliedConnection", on_applied_connection,
-                    device, CALL_TIMEOUT_US, "u", 0) < 0) {
-                nm_device_finish(device);
-                return 0;
-        }
-        sd_bus_slot_unref(device->call);
-        device->call = slot;
+                if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice"))
+                        device_set_none(device);
+                bus_peer_finish(&device->link);
+        } else if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
+                   bus_peer_call(&nm->peer, &device->link.call, device->path, NM_DEVICE,
+                                 "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
+                bus_peer_finish(&device->link);
         return 0;
 }
 
@@ -98,42 +91,25 @@ static bool state_is_down(uint32_t state) {
                (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
 }
 
-/* Puts the question for which somebody waits already, or answers it without asking. */
-static void device_ask(SourceNm *nm, NmDevice *device) {
-        if (!nm->present || !nm->bus) {
-                nm_device_finish(device);
-                return;
-        }
+static bool device_ask(BusPeerLink *link) {
+        NmDevice *device = (NmDevice *) link;
+
         if (device->held_down || state_is_down(device->state)) {
-                nm_device_clear(device);
-                device->answered = true;
-                nm_device_finish(device);
-                return;
+                device_set_none(device);
+                return false;
         }
-        /* Going down, NetworkManager may be waiting for us; what it told us before is still right. */
-        if (device->state == DEVICE_STATE_DEACTIVATING && device->answered) {
-                nm_device_finish(device);
-                return;
-        }
-        if (nm_call(nm->bus, &device->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path, device,
-                    CALL_TIMEOUT_US, "s", device->name) < 0)
-                nm_device_finish(device);
+        /* While the device goes down, NetworkManager may wait for us; its last answer is still right. */
+        if (device->state == DEVICE_STATE_DEACTIVATING && link->answered)
+                return false;
+        return bus_peer_call(link->peer, &link->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path,
+                             device, "s", link->name) >= 0;
 }
 
-static void nm_ask(Source *source, const LinkFacts *facts, SourceDone done, void *userdata) {
-        SourceNm *nm = (SourceNm *) source;
-        NmDevice *device = nm_device_get(&nm->devices, nm, facts->ifindex);
+static void device_done(BusPeerLink *link) {
+        NmDevice *device = (NmDevice *) link;
 
-        if (!device || device->done) {
-                done(userdata);
-                return;
-        }
-        memcpy(device->name, facts->name, sizeof(device->name));
-        device->done = done;
-        device->done_userdata = userdata;
-        /* Whether NetworkManager is there at all is being asked right now: the answer puts the question. */
-        if (!nm->presence_call)
-                device_ask(nm, device);
+        nm_connection_done(&device->connection);
+        free(device->path);
 }
 
 static bool has_keys(const NmConnection *connection) {
@@ -144,7 +120,7 @@ static bool has_keys(const NmConnection *connection) {
 }
 
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, facts->ifindex);
+        const NmDevice *device = device_find(source, facts->ifindex);
 
         if (!device || !device->has_connection)
                 return 0;
@@ -160,7 +136,7 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
 }
 
 static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, facts->ifindex);
+        const NmDevice *device = device_find(source, facts->ifindex);
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
 
@@ -179,160 +155,78 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         return 0;
 }
 
-static bool nm_available(Source *source) {
-        return ((SourceNm *) source)->present;
+static void device_state_changed(NmDevice *device, uint32_t state) {
+        const SourceNm *nm = (const SourceNm *) device->link.peer;
+
+        /* NetworkManager unmanages its devices when it quits, and leaves them as they are. When a single
+         * device is taken away from it, the dispatcher script and the addresses that go tell so. */
+        if (state == DEVICE_STATE_UNMANAGED) {
+                device->state = DEVICE_STATE_UNKNOWN;
+                return;
+        }
+        /* While it starts, NetworkManager leads active devices through all the states of inactive ones. */
+        device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
+        if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
+                device->held_down = false;
+        nm->peer.changed(device->link.ifindex, nm->peer.userdata);
 }
 
-static bool nm_uncertain(Source *source, uint32_t ifindex) {
-        SourceNm *nm = (SourceNm *) source;
-        const NmDevice *device = nm_device_find(nm->devices, ifindex);
-
-        return !device || !device->answered;
-}
-
-static void nm_forget(Source *source, uint32_t ifindex) {
-        SourceNm *nm = (SourceNm *) source;
-
-        for (NmDevice **link = &nm->devices; *link; link = &(*link)->next)
-                if ((*link)->ifindex == ifindex) {
-                        NmDevice *device = *link;
-
-                        *link = device->next;
-                        nm_device_free(device);
-                        return;
-                }
-}
-
-static int on_state_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        SourceNm *nm = userdata;
+static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
         const char *path = sd_bus_message_get_path(message);
         uint32_t state, before, reason;
 
         if (sd_bus_message_read(message, "uuu", &state, &before, &reason) < 0 || !path)
-                return 0;
-        for (NmDevice *device = nm->devices; device; device = device->next)
+                return;
+        for (BusPeerLink *link = peer->links; link; link = link->next) {
+                NmDevice *device = (NmDevice *) link;
+
                 if (device->path && streq(device->path, path)) {
-                        /* NetworkManager lets go of its devices when it quits, and leaves them as they
-                         * are. Who takes a single one out of its hands hears of it by the hook and by the
-                         * addresses that go. */
-                        if (state == DEVICE_STATE_UNMANAGED) {
-                                device->state = DEVICE_STATE_UNKNOWN;
-                                return 0;
-                        }
-                        /* While it starts, NetworkManager leads active devices through all the states of
-                         * the dead. */
-                        device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
-                        if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
-                                device->held_down = false;
-                        nm->changed(device->ifindex, nm->userdata);
-                        return 0;
+                        device_state_changed(device, state);
+                        return;
                 }
-        nm->changed(0, nm->userdata); /* a device that was not asked about yet */
-        return 0;
-}
-
-/* Those who asked while nobody knew whether there is somebody to ask. */
-static void ask_waiting(SourceNm *nm) {
-        for (NmDevice *device = nm->devices; device; device = device->next)
-                if (device->done && !device->call)
-                        device_ask(nm, device);
-}
-
-static void set_present(SourceNm *nm, bool present, bool starting) {
-        bool same = nm->present && present;
-
-        nm->present = present;
-        nm->starting = starting;
-        /* States are told by signals only, and what happened meanwhile was not heard; and a new
-         * NetworkManager counts its devices anew. The last profiles stand until asked anew. */
-        for (NmDevice *device = same ? NULL : nm->devices; device; device = device->next) {
-                device->state = DEVICE_STATE_UNKNOWN;
-                (void) string_replace(&device->path, NULL);
         }
-        ask_waiting(nm);
-        if (present)
-                nm->changed(0, nm->userdata);
+        peer->changed(0, peer->userdata); /* a device that was not asked about yet */
 }
 
 static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         SourceNm *nm = userdata;
         int starting = false;
 
-        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-        if (sd_bus_message_is_method_error(reply, NULL) ||
-            sd_bus_message_read(reply, "v", "b", &starting) < 0)
-                set_present(nm, !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER) &&
-                                !sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN), false);
-        else
-                set_present(nm, true, starting);
+        nm->starting = !sd_bus_message_is_method_error(reply, NULL) &&
+                       sd_bus_message_read(reply, "v", "b", &starting) >= 0 && starting;
+        bus_peer_ready(&nm->peer);
         return 0;
 }
 
-/* One question tells both: the property of a service that is not there is an error. */
-static int ask_presence(SourceNm *nm) {
-        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-        return nm_call(nm->bus, &nm->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get",
-                       on_startup_property, nm, CALL_TIMEOUT_US, "ss", NM_NAME, "Startup");
+static bool ask_startup(BusPeer *peer) {
+        return bus_peer_call(peer, &peer->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get",
+                             on_startup_property, peer, "ss", NM_NAME, "Startup") >= 0;
 }
 
-static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        const char *name, *before, *after;
-        SourceNm *nm = userdata;
+/* States are told by signals only, so what happened meanwhile was not heard, and a new NetworkManager gives
+ * its devices new paths. The last profiles stand until it is asked again. */
+static bool nm_owner_changed(BusPeer *peer) {
+        SourceNm *nm = (SourceNm *) peer;
 
-        if (sd_bus_message_read(message, "sss", &name, &before, &after) < 0)
-                return 0;
-        if (after[0] == '\0' || ask_presence(nm) < 0) {
-                nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-                set_present(nm, false, false);
+        for (BusPeerLink *link = peer->links; link; link = link->next) {
+                NmDevice *device = (NmDevice *) link;
+
+                device->state = DEVICE_STATE_UNKNOWN;
+                (void) string_replace(&device->path, NULL);
         }
-        return 0;
+        nm->starting = false;
+        return peer->owner && ask_startup(peer);
 }
 
 /* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than
  * reading the dictionary. */
-static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        SourceNm *nm = userdata;
-
-        if (nm->starting && !nm->presence_call)
-                (void) ask_presence(nm);
-        return 0;
-}
-
-int source_nm_set_bus(Source *source, sd_bus *bus) {
-        SourceNm *nm = (SourceNm *) source;
-        int r;
-
-        nm->state_slot = sd_bus_slot_unref(nm->state_slot);
-        nm->owner_slot = sd_bus_slot_unref(nm->owner_slot);
-        nm->properties_slot = sd_bus_slot_unref(nm->properties_slot);
-        nm->presence_call = sd_bus_slot_unref(nm->presence_call);
-        for (NmDevice *device = nm->devices; device; device = device->next)
-                nm_device_finish(device);
-        nm->bus = sd_bus_unref(nm->bus);
-        nm->present = false;
-        if (!bus)
-                return 0;
-        nm->bus = sd_bus_ref(bus);
-        r = sd_bus_match_signal_async(bus, &nm->state_slot, NM_NAME, NULL, NM_DEVICE, "StateChanged",
-                                      on_state_changed, NULL, nm);
-        if (r < 0)
-                return r;
-        r = sd_bus_add_match_async(
-                bus, &nm->owner_slot,
-                "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" NM_NAME "'",
-                on_owner_changed, NULL, nm);
-        if (r < 0)
-                return r;
-        r = sd_bus_match_signal_async(bus, &nm->properties_slot, NM_NAME, NM_PATH,
-                                      "org.freedesktop.DBus.Properties", "PropertiesChanged",
-                                      on_properties_changed, NULL, nm);
-        return r < 0 ? r : ask_presence(nm);
+static void on_properties_changed(BusPeer *peer, sd_bus_message *message) {
+        if (((SourceNm *) peer)->starting && !peer->presence_call)
+                (void) ask_startup(peer);
 }
 
 void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) {
-        SourceNm *nm = (SourceNm *) source;
-        NmDevice *device = nm_device_get(&nm->devices, nm, ifindex);
+        NmDevice *device = (NmDevice *) bus_peer_get((BusPeer *) source, ifindex);
         bool coming_up;
 
         if (!device)
@@ -347,38 +241,41 @@ void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) 
 }
 
 bool source_nm_activating(Source *source, uint32_t ifindex) {
-        const NmDevice *device = nm_device_find(((SourceNm *) source)->devices, ifindex);
+        const NmDevice *device = device_find(source, ifindex);
 
         return device && device->state >= DEVICE_STATE_PREPARE && device->state < DEVICE_STATE_ACTIVATED;
 }
 
-static void nm_free(Source *source) {
-        SourceNm *nm = (SourceNm *) source;
-
-        (void) source_nm_set_bus(source, NULL);
-        while (nm->devices)
-                nm_forget(source, nm->devices->ifindex);
-        free(nm);
-}
-
-int source_nm_new(Source **ret, SourceNmChanged changed, void *userdata) {
-        static const SourceOps ops = {
+int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
+        static const SourceOps source_ops = {
                 .source = PROFILE_SOURCE_NETWORK_MANAGER,
-                .available = nm_available,
-                .ask = nm_ask,
+                .available = bus_peer_available,
+                .ask = bus_peer_ask,
                 .identify = nm_identify,
                 .apply = nm_apply,
-                .uncertain = nm_uncertain,
-                .forget = nm_forget,
-                .free = nm_free,
+                .uncertain = bus_peer_uncertain,
+                .forget = bus_peer_forget,
+                .set_bus = bus_peer_set_bus,
+                .free = bus_peer_free,
         };
-        SourceNm *nm = calloc(1, sizeof(*nm));
+        static const BusPeerOps ops = {
+                .name = NM_NAME,
+                .link_size = sizeof(NmDevice),
+                .signals = {
+                        { "interface='" NM_DEVICE "',member='StateChanged'", on_state_changed },
+                        { "path='" NM_PATH "',interface='org.freedesktop.DBus.Properties',"
+                          "member='PropertiesChanged'",
+                          on_properties_changed },
+                },
+                .ask = device_ask,
+                .owner_changed = nm_owner_changed,
+                .link_done = device_done,
+        };
+        BusPeer *peer = NULL;
+        int r;
 
-        if (!nm)
-                return -ENOMEM;
-        nm->source.ops = &ops;
-        nm->changed = changed;
-        nm->userdata = userdata;
-        *ret = &nm->source;
-        return 0;
+        r = bus_peer_new(&peer, sizeof(SourceNm), &source_ops, &ops, changed, userdata);
+        if (r >= 0)
+                *ret = &peer->source;
+        return r;
 }

@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * Where profiles come from. The manager has one array of sources in rising order of precedence: files,
- * networkd, NetworkManager.
+ * Where profiles come from: files, networkd, NetworkManager, in rising order of precedence.
  *
- *
- * A link is settled in three rounds: every source is asked (ask), then each says whose link it is
- * (identify), then each adds its values (apply), so that files can match what NetworkManager knows and yet
- * be overruled by it.
+ * A link's profile is made in three passes over the sources: each is asked (ask), then each says whose link
+ * it is (identify), then each adds its values (apply). So files can match what NetworkManager knows and are
+ * still overruled by it.
  */
+
+#include <systemd/sd-bus.h>
 
 #include "plan/facts.h"
 #include "profile/profile.h"
@@ -18,6 +18,9 @@ typedef struct Source Source;
 
 /* Called once for each ask(), perhaps before ask() returns. */
 typedef void (*SourceDone)(void *userdata);
+
+/* Something may have changed for the link; ifindex 0: for any. */
+typedef void (*SourceChanged)(uint32_t ifindex, void *userdata);
 
 typedef struct SourceOps {
         ProfileSource source;
@@ -35,14 +38,19 @@ typedef struct SourceOps {
         int (*apply)(Source *source, const LinkFacts *facts, Profile *profile);
 
         /* True while this source cannot say whether it has a profile for the link: what is attached stays
-         * then. NULL: it can. */
+         * attached. NULL: it always can. */
         bool (*uncertain)(Source *source, uint32_t ifindex);
 
-        /* True when a link that comes later could find a profile here: the service has to stay. NULL: no. */
+        /* True when a link that appears later could find a profile here, so that the service has to keep
+         * running. NULL: no. */
         bool (*standing)(Source *source);
 
         /* The link is gone. NULL: nothing to forget. */
         void (*forget)(Source *source, uint32_t ifindex);
+
+        /* Hands over a connection to the bus and subscribes there; NULL: the bus is gone. What was learnt
+         * stays. Negative errno. NULL: this source does not use the bus. */
+        int (*set_bus)(Source *source, sd_bus *bus);
 
         void (*free)(Source *source);
 } SourceOps;
@@ -54,3 +62,10 @@ struct Source {
 /* Files: directories in rising order of precedence, ending in NULL; a file masks one of the same name in
  * an earlier directory. */
 int source_file_new(Source **ret, const char *const *directories);
+
+/* systemd-networkd: the sections [X-Underpass] of the .network file, and of its drop-ins, by which it
+ * manages a link. */
+int source_networkd_new(Source **ret, SourceChanged changed, void *userdata);
+
+/* NetworkManager: user.data of the connection that is applied to a device. nm.h has what only it can do. */
+int source_nm_new(Source **ret, SourceChanged changed, void *userdata);

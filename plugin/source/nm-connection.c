@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * Calls to NetworkManager, what the answers contain, and the devices they are about. Part of the
- * NetworkManager source, room L3 (world): sd-bus.
- */
+/* Reads what NetworkManager says of an applied connection. See nm-connection.h. */
 
-#include "source/nm-device.h"
+#include "source/nm-connection.h"
 
 void nm_connection_done(NmConnection *connection) {
         free(connection->id);
@@ -109,70 +106,4 @@ int nm_connection_read(sd_bus_message *message, NmConnection *ret) {
         *ret = connection;
         connection = (NmConnection) {};
         return 0;
-}
-
-static void message_unrefp(sd_bus_message **message) {
-        sd_bus_message_unref(*message);
-}
-
-int nm_call(sd_bus *bus, sd_bus_slot **ret_slot, const char *path, const char *interface, const char *member,
-            sd_bus_message_handler_t handler, void *userdata, uint64_t timeout_us, const char *types, ...) {
-        _cleanup_(message_unrefp) sd_bus_message *message = NULL;
-        va_list arguments;
-        int r;
-
-        r = sd_bus_message_new_method_call(bus, &message, "org.freedesktop.NetworkManager", path, interface,
-                                           member);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_set_auto_start(message, false);
-        if (r < 0)
-                return r;
-        va_start(arguments, types);
-        r = sd_bus_message_appendv(message, types, arguments);
-        va_end(arguments);
-        if (r < 0)
-                return r;
-        return sd_bus_call_async(bus, ret_slot, message, handler, userdata, timeout_us);
-}
-
-NmDevice *nm_device_find(NmDevice *devices, uint32_t ifindex) {
-        for (NmDevice *device = devices; device; device = device->next)
-                if (device->ifindex == ifindex)
-                        return device;
-        return NULL;
-}
-
-NmDevice *nm_device_get(NmDevice **devices, void *owner, uint32_t ifindex) {
-        NmDevice *device = nm_device_find(*devices, ifindex);
-
-        if (device)
-                return device;
-        device = calloc(1, sizeof(*device));
-        if (!device)
-                return NULL;
-        *device = (NmDevice) { .next = *devices, .owner = owner, .ifindex = ifindex };
-        *devices = device;
-        return device;
-}
-
-void nm_device_clear(NmDevice *device) {
-        nm_connection_done(&device->connection);
-        device->has_connection = false;
-}
-
-void nm_device_finish(NmDevice *device) {
-        SourceDone done = device->done;
-
-        device->call = sd_bus_slot_unref(device->call);
-        device->done = NULL;
-        if (done)
-                done(device->done_userdata);
-}
-
-void nm_device_free(NmDevice *device) {
-        nm_device_finish(device);
-        nm_device_clear(device);
-        free(device->path);
-        free(device);
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * Reads what DescribeLink() of systemd-networkd answers. Part of the networkd source, room L3 (world): the
- * only file that knows JSON.
- */
+/* Reads what DescribeLink() of systemd-networkd answers. The only file of the service that knows JSON. */
 
 #include <json-c/json.h>
 
-#include "source/networkd-files.h"
+#include "base/util.h"
+#include "source/networkd-answer.h"
 
 enum {
         /* Some 50 000 routes. Reading that takes a tenth of a second, and this program has one thread. */
