@@ -249,6 +249,21 @@ class ServiceTest(unittest.TestCase):
             lambda: (found := self.client.link(name))["State"] == state and found, f"{name} is {state}"
         )
 
+    def lie(self, path, interface, member, arguments):
+        """A signal of some other program, to everybody and straight to the service, which has read it then."""
+        liar = self.bus.connect()
+        for destination in (None, self.owner()):
+            liar.emit_signal(destination, path, interface, member, arguments)
+        # The bus keeps the order of one sender, so the answer tells that the signals are on their way.
+        liar.call_sync(NAME, ROOT, MANAGER, "ListLinks", None, None, Gio.DBusCallFlags.NONE, -1)
+        liar.close_sync()
+        self.client.manager("ListLinks")
+
+    def lie_about_owner(self, name):
+        """Somebody who is not the bus says that nobody owns the name."""
+        arguments = GLib.Variant("(sss)", (name, ":1.0", ""))
+        self.lie("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged", arguments)
+
     def assert_fails(self, error, call, *arguments):
         """The call must be answered with this error; its message."""
         with self.assertRaises(Failure) as caught:

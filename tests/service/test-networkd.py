@@ -339,6 +339,22 @@ class Nonsense(NetworkdTest):
         self.assertEqual(self.client.link("up0")["State"], "off")
 
 
+class OtherPrograms(NetworkdTest):
+    """Only networkd speaks for networkd, and only the bus of who is there."""
+
+    def test_signals(self):
+        self.active()
+        before = len(self.networkd.calls)
+        for index in (0, self.index):
+            path = f"{mock_networkd.PATH}/link/_{ord(str(index)[0]):02x}{str(index)[1:]}"
+            state = {"AdministrativeState": GLib.Variant("s", "unmanaged")}
+            arguments = GLib.Variant("(sa{sv}as)", (mock_networkd.LINK, state, []))
+            self.lie(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", arguments)
+        self.lie_about_owner(mock_networkd.NAME)
+        self.assertEqual((self.states_heard(), len(self.networkd.calls)), ([], before))
+        self.assertIn("networkd", self.sources())
+
+
 class BothManagers(NetworkdTest):
     """NetworkManager is there as well."""
 

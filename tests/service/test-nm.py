@@ -266,16 +266,15 @@ class Nonsense(NmTest):
         self.wait_state("up0", "active")
 
     def test_other_programs_signals(self):
-        """Only NetworkManager speaks for NetworkManager."""
+        """Only NetworkManager speaks for NetworkManager, and only the bus of who is there."""
         self.active()
-        liar = self.bus.connect()
+        before = len(self.nm.calls)
         path = f"{mock_nm.PATH}/Devices/100"
         arguments = GLib.Variant("(uuu)", (mock_nm.DISCONNECTED, mock_nm.ACTIVATED, 0))
-        liar.emit_signal(None, path, mock_nm.DEVICE, "StateChanged", arguments)
-        liar.flush_sync()
-        before = len(self.nm.calls)
-        self.client.manager("ListLinks")
+        self.lie(path, mock_nm.DEVICE, "StateChanged", arguments)
+        self.lie_about_owner(mock_nm.NAME)
         self.assertEqual((self.states_heard(), len(self.nm.calls)), ([], before))
+        self.assertIn("NetworkManager", self.sources())
 
 
 if __name__ == "__main__":
