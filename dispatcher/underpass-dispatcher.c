@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Hook for the dispatchers of NetworkManager and systemd-networkd: tells the service that something
- * happened to a link.
+ * Dispatcher script of NetworkManager and of networkd-dispatcher: tells the service that something happened
+ * to a link.
  *
- * It reads argv and the environment and
- * makes one call of org.underpass1.Manager.Dispatch. It never calls NetworkManager, which may be waiting for
- * this very hook.
+ * It reads its arguments and environment and makes one call of org.underpass1.Manager.Dispatch. It never
+ * calls NetworkManager, which may be waiting for this script.
  *
- * NetworkManager runs its hooks one after the other and waits for those of pre-up, so this program is
- * bounded in time and exits with 0 even if it could not deliver: the service also listens to rtnetlink, a
- * lost hook only costs a moment.
+ * NetworkManager runs its dispatcher scripts one after the other and waits for those of pre-up. So this
+ * program is limited in time, and exits with 0 even when it could not deliver: the service also listens to
+ * rtnetlink, so a lost event only costs a moment.
  */
 
 #include <net/if.h>
@@ -41,7 +40,7 @@ typedef struct Event {
         Delivery delivery;
 } Event;
 
-/* Actions of NetworkManager that mean something to a tunnel; the many others end here. */
+/* Actions of NetworkManager that matter to a tunnel; all others are ignored. */
 static const Event nm_events[] = {
         { "pre-up", "pre-up", DELIVER_AND_WAIT },
         { "up", "up", DELIVER },
@@ -52,7 +51,8 @@ static const Event nm_events[] = {
         { "down", "down", DELIVER_IF_UP },
 };
 
-/* Operational states of networkd (networkctl(1)). They tell of a link, not of a profile going up or down. */
+/* Operational states of networkd (networkctl(1)). They are about a link, not about a profile that goes up or
+ * down. */
 static const Event networkd_events[] = {
         { "off", "changed", DELIVER_IF_UP },
         { "no-carrier", "changed", DELIVER_IF_UP },
@@ -70,7 +70,7 @@ typedef struct Request {
 
 typedef struct Reply {
         bool arrived;
-        bool failed;    /* reported already */
+        bool failed;    /* the error has been printed */
         const char *interface;
 } Reply;
 
@@ -86,8 +86,8 @@ static const Event *event_find(const Event *events, size_t count, const char *na
         return NULL;
 }
 
-/* Lets go what can be no link to tunnel: loopback, our own helper devices, "none", and names that no bus
- * would carry. */
+/* False for what can never get a tunnel: loopback, our own helper devices, "none", and names that D-Bus does
+ * not carry. */
 static bool interface_concerns_us(const char *name) {
         size_t length = strlen(name);
 
@@ -102,7 +102,7 @@ static const char *environment(const char *name) {
         return value ? value : "";
 }
 
-/* 1: there is something to tell; 0: not our business; -EINVAL: neither dispatcher calls like this. */
+/* 1: there is an event to report; 0: there is none; -EINVAL: neither dispatcher calls like this. */
 static int request_read(int argc, char *argv[], Request *ret) {
         const char *interface = getenv("IFACE"), *state = getenv("OperationalState");
         Request request = { .uuid = "" };
@@ -134,7 +134,7 @@ static int on_reply(sd_bus_message *message, void *userdata, sd_bus_error *ret_e
 
         reply->arrived = true;
         if (error) {
-                fprintf(stderr, "underpass-hook: %s: no tunnel so far: %s\n",
+                fprintf(stderr, "50-underpass: %s: no tunnel so far: %s\n",
                         reply->interface, error->message ? error->message : error->name);
                 reply->failed = true;
         }
@@ -142,7 +142,7 @@ static int on_reply(sd_bus_message *message, void *userdata, sd_bus_error *ret_e
         return 0;
 }
 
-/* Nothing goes out yet: the connection is not even authenticated. */
+/* Nothing is sent yet: the connection is not even authenticated. */
 static int request_queue(sd_bus *bus, const Request *request, uint64_t time_left, Reply *reply) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         int r;
@@ -170,7 +170,7 @@ static int request_queue(sd_bus *bus, const Request *request, uint64_t time_left
         return sd_bus_send(bus, message, NULL);
 }
 
-/* 1 when all that was queued has left, and was answered if an answer is awaited. */
+/* 1 once everything that was queued has been sent and, if an answer is awaited, answered. */
 static int request_done(sd_bus *bus, const Request *request, const Reply *reply) {
         uint64_t queued;
         int r;
@@ -190,8 +190,8 @@ static int request_done(sd_bus *bus, const Request *request, const Reply *reply)
  * Connecting, authenticating, sending and waiting are all driven from this loop, because sd_bus_flush() and
  * sd_bus_call() have no time limit that covers the connection itself.
  *
- * If the service has to be started for a call without answer, the bus may drop that call when this program
- * leaves first. That is as good: a service that starts looks at every link anyway.
+ * If a call without an answer has to start the service, the bus may drop that call when this program exits
+ * first. That does no harm: a service that starts looks at every link anyway.
  */
 static int request_send(const Request *request, uint64_t deadline, Reply *reply) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
@@ -226,7 +226,7 @@ static int request_send(const Request *request, uint64_t deadline, Reply *reply)
 }
 
 static void on_alarm(int signal_number) {
-        static const char text[] = "underpass-hook: gave up after 900 ms\n";
+        static const char text[] = "50-underpass: gave up after 900 ms\n";
         ssize_t n;
 
         n = write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -234,7 +234,8 @@ static void on_alarm(int signal_number) {
         _exit(EXIT_SUCCESS);
 }
 
-/* Whatever should block where no time limit reaches: the activation of a connection must not pay for it. */
+/* Something may block where no other time limit reaches; it must not hold up the activation of a
+ * connection. */
 static void arm_last_resort(void) {
         const struct itimerval timer = { .it_value.tv_usec = LAST_RESORT_USEC };
         struct sigaction action = { .sa_handler = on_alarm };
@@ -258,8 +259,9 @@ int main(int argc, char *argv[]) {
         r = request_read(argc, argv, &request);
         if (r < 0) {
                 fprintf(stderr,
-                        "underpass-hook: called neither as a hook of NetworkManager (INTERFACE ACTION) nor "
-                        "as one of networkd-dispatcher (IFACE and OperationalState in the environment)\n");
+                        "50-underpass: called neither as a dispatcher script of NetworkManager (INTERFACE "
+                        "ACTION) nor as one of networkd-dispatcher (IFACE and OperationalState in the "
+                        "environment)\n");
                 return EXIT_USAGE;
         }
         if (r == 0)
@@ -268,7 +270,7 @@ int main(int argc, char *argv[]) {
         reply.interface = request.interface;
         r = request_send(&request, deadline, &reply);
         if (r < 0 && !reply.failed)
-                fprintf(stderr, "underpass-hook: %s: could not tell the service about \"%s\": %s\n",
+                fprintf(stderr, "50-underpass: %s: could not tell the service about \"%s\": %s\n",
                         request.interface, request.event->name, strerror(-r));
 
         return EXIT_SUCCESS;

@@ -237,7 +237,7 @@ class DispatcherTest(unittest.TestCase):
         process = self.spawn(self.script, "up0", "pre-up", env={"DBUS_SYSTEM_BUS_ADDRESS": self.address},
                              stderr=subprocess.PIPE)
         bus.accept()[0].close()
-        self.assertIn(b"underpass-hook: up0: ", process.communicate(timeout=LIMIT + SLACK)[1])
+        self.assertIn(b"50-underpass: up0: ", process.communicate(timeout=LIMIT + SLACK)[1])
         self.assertEqual(process.returncode, 0)
 
     def test_service_that_never_answers(self):
