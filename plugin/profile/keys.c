@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/*
- * The table of keys and the ways to find a row of it. How values of each type are read and printed is in
- * key-values.c.
- */
+/* The table of keys, how a row is found, and how its value is read and printed. */
 
 #include <assert.h>
 #include <ctype.h>
@@ -16,7 +13,7 @@ enum {
         NAME_LENGTH_MAX = 40,   /* nothing longer can be a misspelt key */
 };
 
-static const Key keys[_KEY_ID_MAX] = {
+static const Key keys[] = {
         [KEY_ID_TUNNEL] = {
                 .id = KEY_ID_TUNNEL,
                 .name = "tunnel",
@@ -204,6 +201,8 @@ static const Key keys[_KEY_ID_MAX] = {
         },
 };
 
+ASSERT_TABLE_COMPLETE(keys, _KEY_ID_MAX);
+
 const Key *key_get(KeyId id) {
         return &keys[id];
 }
@@ -287,14 +286,37 @@ const Key *key_suggest(const char *name) {
         return best;
 }
 
+const char *key_signature(const Key *key) {
+        return value_signature(key->type);
+}
+
+const char *key_word(const Key *key, size_t number) {
+        return value_word(key, number);
+}
+
+int key_parse(const Key *key, const char *text, Settings *settings, char **ret_error) {
+        Settings scratch = *settings;
+        int r = value_parse(key, text, (uint8_t *) &scratch + key->offset, ret_error);
+
+        if (r < 0)
+                return r;
+        memcpy((uint8_t *) settings + key->offset, (const uint8_t *) &scratch + key->offset,
+               value_size(key->type));
+        return 0;
+}
+
+char *key_format(const Key *key, const Settings *settings) {
+        return value_format(key, (const uint8_t *) settings + key->offset);
+}
+
 void settings_init(Settings *settings) {
         *settings = (Settings) { 0 };
 
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
-                _cleanup_(freep) char *reason = NULL;
-                int r = key_parse(&keys[i], keys[i].default_text, settings, &reason);
+                _cleanup_(freep) char *error = NULL;
+                int r = key_parse(&keys[i], keys[i].default_text, settings, &error);
 
-                /* Defaults are rows of this file, and a value that is right needs no memory. */
+                /* Defaults are rows of this file, and a valid value needs no memory. */
                 assert(r == 0);
                 (void) r;
         }

@@ -25,7 +25,7 @@ ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunne
 # Programs of their own, and the rooms that they may include.
 PROGRAMS = {"ctl": ["ctl", "base", "profile"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
-UNTIED = {"base", "ctl", "kernel", "plan", "segment", "service", "source", "tunnel"}
+UNTIED = {"base", "ctl", "kernel", "plan", "profile", "segment", "service", "source", "tunnel"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 
 # Headers of libraries: only these files may include them.

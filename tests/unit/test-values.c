@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "profile/keys.h"
+#include "settings.h"
 
 static void values_have_one_canonical_form(void) {
         static const struct {
@@ -129,7 +130,7 @@ static const struct {
         { KEY_ID_MTU, "65536", -ERANGE, "65536 is not in 576 … 65535" },
         { KEY_ID_MTU, "184467440737095516161400", -ERANGE, "is not in 576 … 65535" },
         { KEY_ID_MTU, "-1", -EINVAL, "“-1” is not a number" },
-        { KEY_ID_MPTCP_ENDPOINT, "subflows", -EINVAL, "“subflows” is no flag of an MPTCP endpoint" },
+        { KEY_ID_MPTCP_ENDPOINT, "subflows", -EINVAL, "“subflows” is not a flag of an MPTCP endpoint" },
         { KEY_ID_MPTCP_ENDPOINT, "none,subflow", -EINVAL, "none cannot be combined with flags" },
         { KEY_ID_MPTCP_ENDPOINT, "signal fullmesh", -EINVAL,
           "refuses signal together with fullmesh" },
@@ -163,7 +164,7 @@ static void bad_values_are_refused_with_a_reason(void) {
                 assert(key_parse(key, bad_values[i].text, &settings, &reason) == bad_values[i].error);
                 assert_contains(reason, bad_values[i].reason);
                 for (size_t other = 0; other < _KEY_ID_MAX; other++)
-                        assert(key_equal(key_get((KeyId) other), &settings, &before));
+                        assert(setting_equal(key_get((KeyId) other), &settings, &before));
         }
 }
 
@@ -217,7 +218,7 @@ static void huge_lists_are_refused_at_once(void) {
         for (size_t i = 0; i + 8 <= 1000000; i += 8)
                 memcpy(ranges + i, "1-65535 ", 8);
         assert(key_parse(key, ranges, &settings, &other) == -E2BIG);
-        assert_contains(other, "the value is 1000000 bytes long; at most 8192 bytes are taken");
+        assert_contains(other, "the value is 1000000 bytes long; at most 8192 bytes are allowed");
         free(TAKE_PTR(other));
 
         memset(huge, '1', 2000000);
