@@ -5,14 +5,14 @@
  * links that no network manager manages and for systems whose NetworkManager loses user.data. All matching
  * files apply, in the order of their names.
  *
- * Read anew each time: the files
- * are few and small, and what is in force is always what stands there.
+ * They are read each time: they are few and small, and what they say is always in force at once.
  */
 
 #include <dirent.h>
 
 #include "base/i18n.h"
 #include "profile/ini.h"
+#include "source/section.h"
 #include "source/source.h"
 
 enum { FILE_SIZE_MAX = 64 * 1024 };
@@ -22,22 +22,16 @@ typedef struct SourceFile {
         const char *const *directories;
 } SourceFile;
 
-/* One file while it is read: the match comes first or last, so values are kept until the end. */
+/* One file while it is read. [Match] may come last, so values are kept until the end. */
 typedef struct Reading {
         const char *path;
         IniMatch match;
-        char **keys;
-        char **values;
-        char **origins;
-        char **complaints;
+        Section section;
 } Reading;
 
 static void reading_done(Reading *reading) {
         ini_match_done(&reading->match);
-        strings_free(reading->keys);
-        strings_free(reading->values);
-        strings_free(reading->origins);
-        strings_free(reading->complaints);
+        section_done(&reading->section);
 }
 
 static int on_match(Reading *reading, const char *key, const char *value, unsigned line) {
@@ -55,7 +49,7 @@ static int on_match(Reading *reading, const char *key, const char *value, unsign
                 if (streq(key, conditions[i].key))
                         return string_replace(conditions[i].target, value);
         return strings_addf(
-                &reading->complaints,
+                &reading->section.warnings,
                 _("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and UUID=."),
                 reading->path, line, key);
 }
@@ -63,69 +57,41 @@ static int on_match(Reading *reading, const char *key, const char *value, unsign
 static int on_assignment(const char *section, const char *key, const char *value, unsigned line,
                          void *userdata) {
         Reading *reading = userdata;
-        int r;
 
         if (streq(section, "Match"))
                 return on_match(reading, key, value, line);
-        if (!streq(section, "X-Underpass"))
+        if (!streq(section, SECTION_NAME))
                 return strings_addf(
-                        &reading->complaints,
+                        &reading->section.warnings,
                         _("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
                         reading->path, line, key);
-        r = strings_add(&reading->keys, key);
-        if (r == 0)
-                r = strings_add(&reading->values, value);
-        if (r == 0)
-                r = strings_addf(&reading->origins, "%s:%u", reading->path, line);
-        return r;
+        return section_add(&reading->section, key, value, reading->path, line);
 }
 
-static void on_complaint(unsigned line, const char *reason, void *userdata) {
+static void on_error(unsigned line, const char *error, void *userdata) {
         Reading *reading = userdata;
 
-        (void) strings_addf(&reading->complaints, "%s:%u: %s", reading->path, line, reason);
+        (void) strings_addf(&reading->section.warnings, "%s:%u: %s", reading->path, line, error);
 }
 
-static int apply_reading(const Reading *reading, Profile *profile) {
-        int r = 0;
-
-        for (size_t i = 0; r == 0 && i < strings_count(reading->keys); i++) {
-                const Key *key = key_find_section(reading->keys[i]);
-
-                if (key)
-                        r = profile_set(profile, key, reading->values[i], PROFILE_SOURCE_FILE,
-                                        reading->origins[i]);
-                else
-                        r = profile_unknown_key(profile, reading->keys[i], PROFILE_SOURCE_FILE,
-                                                reading->origins[i]);
-        }
-        for (size_t i = 0; r == 0 && i < strings_count(reading->complaints); i++)
-                r = strings_add(&profile->warnings, reading->complaints[i]);
-        return r;
+static bool reading_matches(const Reading *reading, const LinkFacts *facts, const Profile *profile) {
+        return ini_match(&reading->match, facts->name, facts->type_name, profile->connection_id,
+                         profile->connection_uuid) > 0;
 }
 
-/* A file that is not UTF-8: with the stray bytes covered its [Match] tells whether this link would have
- * been its business. */
-static int refuse_file(char *text, size_t length, const char *path, const LinkFacts *facts,
-                       Profile *profile) {
+/* A file that is not UTF-8 is an error for the links that its [Match] is about, and for no other. */
+static int apply_bad_file(char *text, size_t length, const char *path, const LinkFacts *facts,
+                          Profile *profile) {
         _cleanup_(reading_done) Reading reading = { .path = path };
-        _cleanup_(freep) char *excerpt = NULL;
-        unsigned line;
+        _cleanup_(freep) char *error = NULL;
         int r;
 
-        excerpt = ini_bad_line(text, length, &line);
-        if (!excerpt)
-                return -ENOMEM;
-        ini_mask(text, length);
-        r = ini_parse(text, length, on_assignment, NULL, &reading);
-        if (r < 0)
-                return r;
-        if (ini_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
-                           profile->connection_uuid) <= 0 || profile->error)
-                return 0;
-        profile->error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path,
-                                       line, excerpt);
-        return profile->error ? 0 : -ENOMEM;
+        r = section_encoding_error(path, text, length, &error);
+        if (r == 0)
+                r = ini_parse(text, length, on_assignment, NULL, &reading);
+        if (r == 0 && !profile->error && reading_matches(&reading, facts, profile))
+                profile->error = TAKE_PTR(error);
+        return r;
 }
 
 static int apply_file(const char *path, const LinkFacts *facts, Profile *profile) {
@@ -136,19 +102,16 @@ static int apply_file(const char *path, const LinkFacts *facts, Profile *profile
 
         r = file_read(path, FILE_SIZE_MAX, &text, &length);
         if (r == -ENOENT)
-                return 0; /* a dangling link, or removed this moment */
+                return 0; /* a dangling link, or just removed */
         if (r < 0)
                 return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path,
                                     strerror(-r));
-        r = ini_parse(text, length, on_assignment, on_complaint, &reading);
+        r = ini_parse(text, length, on_assignment, on_error, &reading);
         if (r == -EILSEQ)
-                return refuse_file(text, length, path, facts, profile);
-        if (r < 0)
+                return apply_bad_file(text, length, path, facts, profile);
+        if (r < 0 || !reading_matches(&reading, facts, profile))
                 return r;
-        if (ini_match(&reading.match, facts->name, facts->type_name, profile->connection_id,
-                           profile->connection_uuid) <= 0)
-                return 0;
-        return apply_reading(&reading, profile);
+        return section_apply(&reading.section, PROFILE_SOURCE_FILE, profile);
 }
 
 static int is_profile(const struct dirent *entry) {
@@ -200,7 +163,7 @@ static bool file_available(Source *source) {
         return true;
 }
 
-/* Any file at all: a link that is plugged in later may match it. */
+/* Any file will do: a link that is plugged in later may match it. */
 static bool file_standing(Source *source) {
         const SourceFile *file = (const SourceFile *) source;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The files of the networkd source: which drop-ins a .network file has, and what [X-Underpass] says in them.
- * networkd ignores sections whose name begins with "X-".
+ * Which drop-ins a .network file has, and what [X-Underpass] says in all of them. networkd ignores sections
+ * whose name begins with "X-".
  */
 
 #include <dirent.h>
@@ -10,8 +10,6 @@
 #include "base/i18n.h"
 #include "profile/ini.h"
 #include "source/networkd-files.h"
-
-#define SECTION "X-Underpass"
 
 enum { FILE_SIZE_MAX = 1024 * 1024 };
 
@@ -25,17 +23,8 @@ typedef struct Reading {
         const char *path;
         const char *text;
         size_t length;
-        NetworkdSections *sections;
+        Section *section;
 } Reading;
-
-void networkd_sections_done(NetworkdSections *sections) {
-        strings_free(sections->keys);
-        strings_free(sections->values);
-        strings_free(sections->origins);
-        strings_free(sections->warnings);
-        free(sections->error);
-        *sections = (NetworkdSections) {};
-}
 
 static bool has_suffix(const char *name, const char *suffix) {
         const size_t length = strlen(name), suffix_length = strlen(suffix);
@@ -107,71 +96,58 @@ int networkd_dropins(const char *const *folders, const char *network_file, char 
 static int on_assignment(const char *section, const char *key, const char *value, unsigned line,
                          void *userdata) {
         const Reading *reading = userdata;
-        NetworkdSections *sections = reading->sections;
+
+        return streq(section, SECTION_NAME) ? section_add(reading->section, key, value, reading->path, line)
+                                            : 0;
+}
+
+/* networkd itself warns about lines in other sections. */
+static void on_error(unsigned line, const char *error, void *userdata) {
+        const Reading *reading = userdata;
+
+        if (ini_line_is_in(reading->text, reading->length, line, SECTION_NAME))
+                (void) strings_addf(&reading->section->warnings, "%s:%u: %s", reading->path, line, error);
+}
+
+/* In a file that is not UTF-8 networkd skips the lines that are not, but nobody knows what they were to say
+ * to us. So it is an error, provided that it has our section at all. */
+static int read_bad_file(Reading *reading, char *text) {
+        const size_t count = strings_count(reading->section->keys);
+        _cleanup_(freep) char *error = NULL;
         int r;
 
-        if (!streq(section, SECTION))
-                return 0;
-        r = strings_add(&sections->keys, key);
+        r = section_encoding_error(reading->path, text, reading->length, &error);
         if (r == 0)
-                r = strings_add(&sections->values, value);
-        if (r == 0)
-                r = strings_addf(&sections->origins, "%s:%u", reading->path, line);
+                r = ini_parse(text, reading->length, on_assignment, NULL, reading);
+        if (r == 0 && strings_count(reading->section->keys) > count && !reading->section->error)
+                reading->section->error = TAKE_PTR(error);
         return r;
 }
 
-/* Of lines in other sections networkd itself complains. */
-static void on_complaint(unsigned line, const char *reason, void *userdata) {
-        const Reading *reading = userdata;
-
-        if (ini_line_is_in(reading->text, reading->length, line, SECTION))
-                (void) strings_addf(&reading->sections->warnings, "%s:%u: %s", reading->path, line, reason);
-}
-
-/* A file that is not UTF-8: networkd skips such lines, but nobody knows what they were to say to us. */
-static int refuse_file(const Reading *reading, char *text) {
-        const size_t count = strings_count(reading->sections->keys);
-        _cleanup_(freep) char *excerpt = NULL;
-        unsigned line;
-        int r;
-
-        excerpt = ini_bad_line(text, reading->length, &line);
-        if (!excerpt)
-                return -ENOMEM;
-        ini_mask(text, reading->length);
-        r = ini_parse(text, reading->length, on_assignment, NULL, (void *) reading);
-        if (r < 0 || strings_count(reading->sections->keys) == count || reading->sections->error)
-                return r;
-        reading->sections->error =
-                string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), reading->path,
-                              line, excerpt);
-        return reading->sections->error ? 0 : -ENOMEM;
-}
-
-static int read_file(const char *path, NetworkdSections *sections) {
+static int read_file(const char *path, Section *section) {
         _cleanup_(freep) char *text = NULL;
-        Reading reading = { .path = path, .sections = sections };
+        Reading reading = { .path = path, .section = section };
         int r;
 
         r = file_read(path, FILE_SIZE_MAX, &text, &reading.length);
         if (r == -ENOENT)
-                return 0; /* a dangling link, or removed and networkd not told yet */
+                return 0; /* a dangling link, or removed and networkd does not know yet */
         if (r < 0)
-                return strings_addf(&sections->warnings, _("%s cannot be read and is ignored: %s."), path,
+                return strings_addf(&section->warnings, _("%s cannot be read and is ignored: %s."), path,
                                     strerror(-r));
         reading.text = text;
-        r = ini_parse(text, reading.length, on_assignment, on_complaint, &reading);
-        return r == -EILSEQ ? refuse_file(&reading, text) : r;
+        r = ini_parse(text, reading.length, on_assignment, on_error, &reading);
+        return r == -EILSEQ ? read_bad_file(&reading, text) : r;
 }
 
-int networkd_sections_read(const char *const *folders, const NetworkdAnswer *answer, NetworkdSections *ret) {
-        _cleanup_(networkd_sections_done) NetworkdSections sections = {};
+int networkd_section_read(const char *const *folders, const NetworkdAnswer *answer, Section *ret) {
+        _cleanup_(section_done) Section section = {};
         _cleanup_(strings_freep) char **found = NULL;
         char **dropins = answer->dropins;
         int r = 0;
 
         if (answer->claim != NETWORKD_MANAGED) {
-                *ret = (NetworkdSections) {};
+                *ret = (Section) {};
                 return 0;
         }
         if (!answer->dropins_told) {
@@ -179,46 +155,32 @@ int networkd_sections_read(const char *const *folders, const NetworkdAnswer *ans
                 dropins = found;
         }
         if (r >= 0)
-                r = read_file(answer->network_file, &sections);
+                r = read_file(answer->network_file, &section);
         for (size_t i = 0; r >= 0 && i < strings_count(dropins); i++)
-                r = read_file(dropins[i], &sections);
+                r = read_file(dropins[i], &section);
         if (r < 0)
                 return r;
-        *ret = sections;
-        sections = (NetworkdSections) {};
+        *ret = section;
+        section = (Section) {};
         return 0;
 }
 
-int networkd_sections_apply(const NetworkdSections *sections, Profile *profile) {
-        int r = 0;
+int networkd_section_apply(const Section *section, Profile *profile) {
+        int r = section_apply(section, PROFILE_SOURCE_NETWORKD, profile);
 
-        for (size_t i = 0; r == 0 && i < strings_count(sections->keys); i++) {
-                const Key *key = key_find_section(sections->keys[i]);
-
-                if (key)
-                        r = profile_set(profile, key, sections->values[i], PROFILE_SOURCE_NETWORKD,
-                                        sections->origins[i]);
-                else
-                        r = profile_unknown_key(profile, sections->keys[i], PROFILE_SOURCE_NETWORKD,
-                                                sections->origins[i]);
-        }
         /* networkd registers no MPTCP endpoints, so somebody has to. Servers need none: it is the client
          * that builds subflows, and the kernel has room for eight endpoints only. */
-        if (r == 0 && sections->keys && profile->settings.remote_ports.count > 0 &&
+        if (r == 0 && section->keys && profile->settings.remote_ports.count > 0 &&
             profile->origins[KEY_ID_MPTCP_ENDPOINT].source == PROFILE_SOURCE_DEFAULT)
-                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow",
-                                PROFILE_SOURCE_NETWORKD, "default for systemd-networkd");
-        for (size_t i = 0; r == 0 && i < strings_count(sections->warnings); i++)
-                r = strings_add(&profile->warnings, sections->warnings[i]);
-        if (r == 0 && sections->error && !profile->error)
-                r = string_replace(&profile->error, sections->error);
+                r = profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "subflow", PROFILE_SOURCE_NETWORKD,
+                                "default for systemd-networkd");
         return r;
 }
 
 static bool file_has_section(const char *path) {
-        _cleanup_(networkd_sections_done) NetworkdSections sections = {};
+        _cleanup_(section_done) Section section = {};
 
-        return read_file(path, &sections) >= 0 && sections.keys;
+        return read_file(path, &section) >= 0 && section.keys;
 }
 
 static bool any_has_section(const char *folder, int (*chosen)(const struct dirent *entry)) {

@@ -23,7 +23,7 @@ enum {
 typedef struct NetworkdLink {
         BusPeerLink link;          /* answered: networkd has decided about this link */
         char *network_file;        /* by which it manages the link; NULL: it does not */
-        NetworkdSections sections;
+        Section section;
         char *error;               /* why the latest answer does not count */
         sd_event_source *retry;    /* the latest question was not answered, and is put once more */
         uint64_t retry_us;
@@ -37,7 +37,7 @@ static void link_done(BusPeerLink *peer_link) {
         NetworkdLink *link = (NetworkdLink *) peer_link;
 
         sd_event_source_disable_unref(link->retry);
-        networkd_sections_done(&link->sections);
+        section_done(&link->section);
         free(link->network_file);
         free(link->error);
 }
@@ -64,7 +64,7 @@ static void link_retry_later(NetworkdLink *link) {
 /* Puts an answer into force. One that does not tell who manages the link leaves the last one in force. */
 static int link_take_answer(NetworkdLink *link, const char *text) {
         _cleanup_(networkd_answer_done) NetworkdAnswer answer = {};
-        NetworkdSections sections = {};
+        Section section = {};
         int r;
 
         r = networkd_answer_parse(text, link->link.ifindex, &answer);
@@ -74,11 +74,11 @@ static int link_take_answer(NetworkdLink *link, const char *text) {
                 link_retry_later(link);
                 return 0;
         }
-        r = networkd_sections_read(networkd_folders, &answer, &sections);
+        r = networkd_section_read(networkd_folders, &answer, &section);
         if (r < 0)
                 return r;
-        networkd_sections_done(&link->sections);
-        link->sections = sections;
+        section_done(&link->section);
+        link->section = section;
         free(link->network_file);
         link->network_file = TAKE_PTR(answer.network_file);
         link->link.answered = true;
@@ -119,7 +119,7 @@ static int networkd_identify(Source *source, const LinkFacts *facts, Profile *pr
 
         if (!link || !link->network_file)
                 return 0;
-        profile->network_section = link->sections.keys || link->sections.error;
+        profile->network_section = link->section.keys || link->section.error;
         profile->network_down = profile->network_section && !(facts->flags & IFF_UP);
         return string_replace(&profile->network_file, link->network_file);
 }
@@ -140,7 +140,7 @@ static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profi
                                       "from one of them."),
                                     profile->connection_id, link->network_file);
         }
-        return networkd_sections_apply(&link->sections, profile);
+        return networkd_section_apply(&link->section, profile);
 }
 
 /* networkd runs no dispatcher scripts, so nobody would start the service again when a link, or the file of

@@ -235,10 +235,10 @@ static NetworkdAnswer managed(const Tree *tree, size_t folder) {
 
 /* "key=value file:line" of all sections, one a line, the root left out. */
 static void assert_sections(const Tree *tree, const NetworkdAnswer *answer, const char *wanted) {
-        _cleanup_(networkd_sections_done) NetworkdSections sections = {};
+        _cleanup_(section_done) Section sections = {};
         char text[1024] = "";
 
-        assert(networkd_sections_read(tree->list, answer, &sections) == 0);
+        assert(networkd_section_read(tree->list, answer, &sections) == 0);
         for (size_t i = 0; i < strings_count(sections.keys); i++) {
                 const size_t used = strlen(text);
 
@@ -283,7 +283,7 @@ static void sections_come_from_all_files_in_order(void) {
 /* The profile that the sections of one file make; default_first: no source has said anything before. */
 static Profile *profile_of(const char *text, bool default_first) {
         _cleanup_(networkd_answer_done) NetworkdAnswer answer = {};
-        _cleanup_(networkd_sections_done) NetworkdSections sections = {};
+        _cleanup_(section_done) Section sections = {};
         Profile *profile;
         Tree tree;
 
@@ -294,8 +294,8 @@ static Profile *profile_of(const char *text, bool default_first) {
         if (!default_first)
                 assert(profile_set(profile, key_get(KEY_ID_MPTCP_ENDPOINT), "backup",
                                    PROFILE_SOURCE_FILE, "f:1") == 0);
-        assert(networkd_sections_read(tree.list, &answer, &sections) == 0);
-        assert(networkd_sections_apply(&sections, profile) == 0);
+        assert(networkd_section_read(tree.list, &answer, &sections) == 0);
+        assert(networkd_section_apply(&sections, profile) == 0);
         tree_done(&tree);
         return profile;
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Sections [X-Underpass] of files of any kind. See section.h. */
+
+#include "base/i18n.h"
+#include "profile/ini.h"
+#include "source/section.h"
+
+void section_done(Section *section) {
+        strings_free(section->keys);
+        strings_free(section->values);
+        strings_free(section->origins);
+        strings_free(section->warnings);
+        free(section->error);
+        *section = (Section) {};
+}
+
+int section_add(Section *section, const char *key, const char *value, const char *path, unsigned line) {
+        int r;
+
+        r = strings_add(&section->keys, key);
+        if (r == 0)
+                r = strings_add(&section->values, value);
+        if (r == 0)
+                r = strings_addf(&section->origins, "%s:%u", path, line);
+        return r;
+}
+
+int section_apply(const Section *section, ProfileSource source, Profile *profile) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < strings_count(section->keys); i++) {
+                const Key *key = key_find_section(section->keys[i]);
+
+                if (key)
+                        r = profile_set(profile, key, section->values[i], source, section->origins[i]);
+                else
+                        r = profile_unknown_key(profile, section->keys[i], source, section->origins[i]);
+        }
+        for (size_t i = 0; r == 0 && i < strings_count(section->warnings); i++)
+                r = strings_add(&profile->warnings, section->warnings[i]);
+        if (r == 0 && section->error && !profile->error)
+                r = string_replace(&profile->error, section->error);
+        return r;
+}
+
+int section_encoding_error(const char *path, char *text, size_t length, char **ret_error) {
+        _cleanup_(freep) char *excerpt = NULL;
+        unsigned line;
+        char *error;
+
+        excerpt = ini_bad_line(text, length, &line);
+        if (!excerpt)
+                return -ENOMEM;
+        error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path, line,
+                              excerpt);
+        if (!error)
+                return -ENOMEM;
+        ini_mask(text, length);
+        *ret_error = error;
+        return 0;
+}
