@@ -13,10 +13,6 @@ static const struct {
         [SCTP_PORT_ENCAP] = { KEY_ID_SCTP_ENCAP_PORT, "encap_port" },
 };
 
-KeyId sctp_key(SctpPort port) {
-        return ports[port].key;
-}
-
 const char *sctp_sysctl(SctpPort port) {
         return ports[port].sysctl;
 }

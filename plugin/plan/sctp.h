@@ -31,8 +31,7 @@ typedef struct SctpStatus {
         int error;                      /* why the value is not in force; -ENOENT: no SCTP over UDP */
 } SctpStatus;
 
-/* The key of a port, and the name of its sysctl below net.sctp. */
-KeyId sctp_key(SctpPort port);
+/* The name of a port's sysctl below net.sctp. */
 const char *sctp_sysctl(SctpPort port);
 
 /* What the settings ask for; 0: nothing. */
