@@ -11,7 +11,7 @@
 
 enum { LINE_MAX_LENGTH = 2048 };
 
-/* The one setting of the process that is no state of the service: how much it says. */
+/* How much the service says. A setting of the process, not state of the service. */
 static int maximum_level = LOG_INFO;
 
 int log_set_level(int level) {

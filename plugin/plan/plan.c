@@ -21,8 +21,6 @@
 
 enum {
         IPV6_MTU_MIN = 1280,       /* RFC 8200 */
-        IPV4_AND_TCP_BYTES = 40,
-        IPV6_AND_TCP_BYTES = 60,
         MSS_MAX = 65535,
 };
 

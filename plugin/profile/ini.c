@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Reads the ini dialect of systemd, and decides whether a [Match] section speaks of a link.
+ * Reads the ini dialect of systemd, and decides whether a [Match] section is about a link.
  */
 
 #include <fnmatch.h>
@@ -22,7 +22,7 @@ typedef struct Parser {
         char *joined;           /* the logical line, room for the whole text */
         char *section;
         IniHandler handler;
-        IniErrorHandler complaint;
+        IniErrorHandler on_error;
         void *userdata;
 } Parser;
 
@@ -92,9 +92,9 @@ static bool logical_line(Parser *parser, unsigned *ret_line) {
         return any;
 }
 
-static int complain(const Parser *parser, unsigned line, const char *reason) {
-        if (parser->complaint)
-                parser->complaint(line, reason, parser->userdata);
+static int parser_error(const Parser *parser, unsigned line, const char *error) {
+        if (parser->on_error)
+                parser->on_error(line, error, parser->userdata);
         return 0;
 }
 
@@ -107,9 +107,11 @@ static int parse_line(Parser *parser, char *text, unsigned line) {
                 const size_t length = strlen(text);
 
                 if (length < 3 || text[length - 1] != ']') {
-                        /* What follows must not be taken for the section before. */
+                        /* What follows does not belong to the section before. */
                         int r = string_replace(&parser->section, "");
-                        return r < 0 ? r : complain(parser, line, _("a section header has the form [Name]"));
+                        if (r < 0)
+                                return r;
+                        return parser_error(parser, line, _("a section header has the form [Name]"));
                 }
                 text[length - 1] = 0;
                 return string_replace(&parser->section, text + 1);
@@ -117,17 +119,18 @@ static int parse_line(Parser *parser, char *text, unsigned line) {
 
         char *equals = strchr(text, '=');
         if (!equals)
-                return complain(parser, line, _("neither a section, an assignment nor a comment"));
+                return parser_error(parser, line, _("neither a section, an assignment nor a comment"));
         *equals = 0;
 
         const char *key = strip(text), *value = strip(equals + 1);
         if (*key == 0)
-                return complain(parser, line, _("an assignment without a key before the equals sign"));
+                return parser_error(parser, line,
+                                    _("an assignment without a key before the equals sign"));
         return parser->handler(parser->section, key, value, line, parser->userdata);
 }
 
-int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler complaint,
-                   void *userdata) {
+int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler on_error,
+              void *userdata) {
         if (!utf8_valid(text, length))
                 return -EILSEQ;
 
@@ -138,7 +141,7 @@ int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandl
                 .joined = malloc(length + 1),
                 .section = strdup(""),
                 .handler = handler,
-                .complaint = complaint,
+                .on_error = on_error,
                 .userdata = userdata,
         };
         if (!parser.joined || !parser.section)
@@ -211,7 +214,7 @@ static bool is_given(const char *condition) {
         return condition && *condition;
 }
 
-/* 1 when one pattern of the list fits (none, when the list is inverted), 0, -ENOMEM. */
+/* 1 when a pattern of the list matches (or none, when the list is inverted), else 0; -ENOMEM. */
 static int list_match(const char *list, const char *value) {
         _cleanup_(freep) char *copy = strdup(list);
         char *rest, *state = NULL;
@@ -233,7 +236,7 @@ static int list_match(const char *list, const char *value) {
 }
 
 int ini_match(const IniMatch *match, const char *name, const char *type, const char *connection,
-                   const char *uuid) {
+              const char *uuid) {
         int r;
 
         if (!is_given(match->name) && !is_given(match->type) && !is_given(match->connection) &&

@@ -7,7 +7,7 @@
  *
  * Dialect: "[Section]", "Key=Value", blanks around key and value dropped, "#" and ";" start a comment line,
  * a backslash at the end of a line joins it with the next one, repeated keys: the last one wins (list keys
- * are written in one line).
+ * are written on one line).
  */
 
 #include <stdbool.h>
@@ -18,23 +18,24 @@
  * "" before the first section. A non-zero return ends the parse and is returned by ini_parse().
  */
 typedef int (*IniHandler)(const char *section, const char *key, const char *value, unsigned line,
-                               void *userdata);
+                          void *userdata);
 
-/* Called with a translated reason for a line that is no section, assignment or comment; NULL to ignore. */
-typedef void (*IniErrorHandler)(unsigned line, const char *reason, void *userdata);
+/* Called for a line that is neither a section header, an assignment nor a comment; error is translated. */
+typedef void (*IniErrorHandler)(unsigned line, const char *error, void *userdata);
 
-/* 0; -EILSEQ when text is not UTF-8 or holds NUL bytes; -ENOMEM; what a handler returned. */
-int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler complaint,
-                   void *userdata);
+/* on_error may be NULL. 0; -EILSEQ when text is not UTF-8 or has NUL bytes; -ENOMEM; what a handler
+ * returned. */
+int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler on_error,
+              void *userdata);
 
-/* The first line that is not UTF-8: its number, and a safe excerpt; "" without one. Caller frees; NULL when
- * out of memory. */
+/* A safe excerpt of the first line that is not UTF-8, and its number; "" when there is none. Caller frees;
+ * NULL when out of memory. */
 char *ini_bad_line(const char *text, size_t length, unsigned *ret_line);
 
-/* Puts "?" in the place of every byte that is not ASCII: such a text can be parsed like any other. */
+/* Replaces every byte that is not ASCII by "?", so that the text can be parsed. */
 void ini_mask(char *text, size_t length);
 
-/* Whether a line stands in this section. */
+/* Whether a line is in this section. */
 bool ini_line_is_in(const char *text, size_t length, unsigned line, const char *section);
 
 /* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
@@ -48,7 +49,7 @@ typedef struct IniMatch {
 
 void ini_match_done(IniMatch *match);
 
-/* All given conditions must hold; a match without any condition holds for no link. Any argument but name
- * may be NULL. */
+/* 1 when all conditions that are given hold, else 0; -ENOMEM. A match without conditions holds for no link.
+ * Any argument but name may be NULL. */
 int ini_match(const IniMatch *match, const char *name, const char *type, const char *connection,
-                   const char *uuid);
+              const char *uuid);

@@ -10,7 +10,7 @@
 #include "profile/keys.h"
 
 enum {
-        NAME_LENGTH_MAX = 40,   /* nothing longer can be a misspelt key */
+        NAME_LENGTH_MAX = 40,   /* a longer name is not a misspelt key */
 };
 
 static const Key keys[] = {
@@ -23,7 +23,7 @@ static const Key keys[] = {
                 .default_text = "no",
                 .range_text = N_("no, yes, auto or on-demand"),
                 .help = N_("Whether the link gets the tunnel; auto: while it carries an MPTCP endpoint; "
-                           "on-demand: only for destinations on whose way MPTCP options get lost."),
+                           "on-demand: only for destinations whose path strips MPTCP options."),
         },
         [KEY_ID_REMOTE_PORTS] = {
                 .id = KEY_ID_REMOTE_PORTS,
@@ -34,7 +34,7 @@ static const Key keys[] = {
                 .default_text = "",
                 .range_text = N_("ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most "
                                  "32 ranges, or empty for none"),
-                .help = N_("Ports of servers that connections of this host reach through the tunnel."),
+                .help = N_("Server ports to which this host connects through the tunnel."),
         },
         [KEY_ID_LOCAL_PORTS] = {
                 .id = KEY_ID_LOCAL_PORTS,
@@ -45,8 +45,8 @@ static const Key keys[] = {
                 .default_text = "",
                 .range_text = N_("ports 1 … 65535 and ranges FIRST-LAST such as 443,8000-8080, at most "
                                  "32 ranges, or empty for none"),
-                .help = N_("Ports of this host at which connections are accepted through the tunnel as "
-                           "well as without it."),
+                .help = N_("Ports of this host that accept connections both through the tunnel and "
+                           "without it."),
         },
         [KEY_ID_REMOTE_ADDRESSES] = {
                 .id = KEY_ID_REMOTE_ADDRESSES,
@@ -57,7 +57,7 @@ static const Key keys[] = {
                 .default_text = "",
                 .range_text = N_("IPv4 and IPv6 addresses and prefixes such as "
                                  "192.0.2.0/24,2001:db8::/32, at most 16, or empty for any"),
-                .help = N_("Addresses of peers that the tunnel is used with."),
+                .help = N_("Peers for which the tunnel is used."),
         },
         [KEY_ID_FWMARK] = {
                 .id = KEY_ID_FWMARK,
@@ -68,8 +68,7 @@ static const Key keys[] = {
                 .default_text = "",
                 .range_text = N_("a mark such as 0x10 or 16, a mark with mask such as 0x10/0xff, or "
                                  "empty for any"),
-                .help = N_("Firewall mark that a connection of this host must carry to be sent through "
-                           "the tunnel."),
+                .help = N_("Firewall mark that a connection of this host must carry to use the tunnel."),
         },
         [KEY_ID_MPTCP_ONLY] = {
                 .id = KEY_ID_MPTCP_ONLY,
@@ -92,8 +91,8 @@ static const Key keys[] = {
                 .zero_word = "auto",
                 .default_text = "auto",
                 .range_text = N_("auto or 536 … 9216"),
-                .help = N_("Largest TCP segment that SYN and SYN-ACK may ask for, in bytes; auto: what "
-                           "fits the MTU of the link and, where ICMP has told it, of the path."),
+                .help = N_("Upper limit for the MSS in SYN and SYN-ACK, in bytes; auto: what fits the MTU "
+                           "of the link and, once ICMP errors have reported it, the path MTU."),
         },
         [KEY_ID_MTU] = {
                 .id = KEY_ID_MTU,
@@ -106,8 +105,7 @@ static const Key keys[] = {
                 .zero_word = "auto",
                 .default_text = "auto",
                 .range_text = N_("auto or 576 … 65535"),
-                .help = N_("MTU of the link while the tunnel is attached, in bytes; auto: it is left "
-                           "alone."),
+                .help = N_("MTU of the link while the tunnel is attached, in bytes; auto: unchanged."),
         },
         [KEY_ID_MPTCP_ENDPOINT] = {
                 .id = KEY_ID_MPTCP_ENDPOINT,
@@ -119,7 +117,7 @@ static const Key keys[] = {
                 .range_text = N_("none, or a list of subflow, signal, backup and fullmesh without signal "
                                  "and fullmesh together"),
                 .help = N_("Flags of the MPTCP endpoints that are registered for the link once the "
-                           "tunnel is there; none: that is left to others."),
+                           "tunnel is attached; none: endpoints are left to other programs."),
         },
         [KEY_ID_FALLBACK] = {
                 .id = KEY_ID_FALLBACK,
@@ -129,8 +127,8 @@ static const Key keys[] = {
                 .offset = offsetof(Settings, fallback),
                 .default_text = "yes",
                 .range_text = N_("yes or no"),
-                .help = N_("Whether connections whose SYN gets no answer over UDP go on as plain TCP; no: "
-                           "they never leave the tunnel."),
+                .help = N_("Whether connections whose SYN gets no answer over UDP continue as plain TCP; "
+                           "no: they never leave the tunnel."),
         },
         [KEY_ID_FALLBACK_AFTER] = {
                 .id = KEY_ID_FALLBACK_AFTER,
@@ -142,8 +140,8 @@ static const Key keys[] = {
                 .maximum = 10,
                 .default_text = "2",
                 .range_text = N_("1 … 10"),
-                .help = N_("How many SYNs without answer are sent over UDP before the next one leaves as "
-                           "plain TCP."),
+                .help = N_("How many SYNs without an answer are sent over UDP before the next one is sent "
+                           "as plain TCP."),
         },
         [KEY_ID_KEEPALIVE] = {
                 .id = KEY_ID_KEEPALIVE,
@@ -157,7 +155,7 @@ static const Key keys[] = {
                 .default_text = "25",
                 .range_text = N_("no or 5 … 7200"),
                 .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
-                           "that a NAT does not forget it."),
+                           "that NATs do not forget it."),
         },
         [KEY_ID_RECEIVE] = {
                 .id = KEY_ID_RECEIVE,
@@ -167,9 +165,9 @@ static const Key keys[] = {
                 .offset = offsetof(Settings, receive),
                 .default_text = "auto",
                 .range_text = N_("auto, tc, gro or xdp"),
-                .help = N_("Where received datagrams become TCP: tc: one by one, at once; gro: merged into "
-                           "large segments behind it; auto: gro for bulk, tc for single packets; xdp: in "
-                           "front of the driver's own GRO, where it has native XDP."),
+                .help = N_("How received datagrams are converted: tc: individually, with the lowest "
+                           "latency; gro: then coalesced by GRO; auto: gro for bulk data, tc for single "
+                           "packets; xdp: before the driver's own GRO, where it has native XDP."),
         },
         [KEY_ID_SCTP_UDP_PORT] = {
                 .id = KEY_ID_SCTP_UDP_PORT,
@@ -182,8 +180,8 @@ static const Key keys[] = {
                 .zero_word = "no",
                 .default_text = "no",
                 .range_text = N_("no or 1 … 65535"),
-                .help = N_("UDP port at which the host takes SCTP (RFC 6951: 9899) while the link is up, "
-                           "with the tunnel or without it; all links of a host share it."),
+                .help = N_("UDP port on which the host receives SCTP (RFC 6951: 9899) while the link is "
+                           "up, with or without the tunnel; all links of a host share it."),
         },
         [KEY_ID_SCTP_ENCAP_PORT] = {
                 .id = KEY_ID_SCTP_ENCAP_PORT,
@@ -196,8 +194,8 @@ static const Key keys[] = {
                 .zero_word = "no",
                 .default_text = "no",
                 .range_text = N_("no or 1 … 65535"),
-                .help = N_("UDP port of peers to which SCTP sockets that are opened from now on send (RFC "
-                           "6951: 9899); needs sctp-udp-port, all links of a host share it."),
+                .help = N_("UDP port of peers to which newly opened SCTP sockets send (RFC 6951: 9899); "
+                           "needs sctp-udp-port; all links of a host share it."),
         },
 };
 
@@ -231,8 +229,8 @@ static int fold(char c) {
         return c == '_' ? '-' : tolower((unsigned char) c);
 }
 
-/* Optimal string alignment distance: how many characters were lost, added, mistaken or swapped with their
- * neighbour. */
+/* Optimal string alignment distance: how many characters are missing, added, wrong or swapped with the next
+ * one. */
 static size_t edit_distance(const char *a, const char *b) {
         size_t rows[3][NAME_LENGTH_MAX + 1];
         const size_t length_a = strlen(a), length_b = strlen(b);
@@ -272,7 +270,7 @@ const Key *key_suggest(const char *name) {
         if (length < 2 || length > NAME_LENGTH_MAX)
                 return NULL;
 
-        /* A third of the name wrong is a slip, more is another word. */
+        /* With a third of its characters wrong a name is misspelt; with more it is another word. */
         size_t best_distance = length / 3 + 1;
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
                 size_t distance = MIN_OF(edit_distance(name, keys[i].name),

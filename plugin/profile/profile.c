@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Gathers what the sources say about one link, remembers who said what, and words the refusal of a bad
- * value.
+ * Collects what the sources say about one link and where each value came from, and makes the sentence about
+ * a bad value.
  */
 
 #include "base/i18n.h"
 #include "profile/profile.h"
 
-enum {
-        WHERE_CHARACTERS = 320,  /* a connection.id may be long, a path even longer */
-        IPV4_AND_TCP_BYTES = 40,
-};
+enum { WHERE_CHARACTERS = 320 }; /* a connection.id may be long, a path even longer */
 
 static const struct {
         const char *name;
@@ -112,8 +109,8 @@ Profile *profile_free(Profile *profile) {
         return NULL;
 }
 
-static int bad_value(Profile *profile, const Key *key, const char *text, ProfileSource source,
-                     const char *where, const char *reason) {
+static int error_bad_value(Profile *profile, const Key *key, const char *text, ProfileSource source,
+                     const char *where, const char *error) {
         _cleanup_(freep) char *name = profile_key_name(key, source);
         _cleanup_(freep) char *value = value_excerpt(text);
         _cleanup_(freep) char *place = where_excerpt(where);
@@ -121,19 +118,19 @@ static int bad_value(Profile *profile, const Key *key, const char *text, Profile
         if (!name || !value || !place)
                 return -ENOMEM;
         return error_consume(profile, string_format(_("%s=%s in %s: %s; allowed: %s."), name, value, place,
-                                                    reason, _(key->range_text)));
+                                                    error, _(key->range_text)));
 }
 
 int profile_set(Profile *profile, const Key *key, const char *text, ProfileSource source,
                 const char *where) {
-        _cleanup_(freep) char *reason = NULL;
+        _cleanup_(freep) char *error = NULL;
         Settings settings = profile->settings;
 
-        int r = key_parse(key, text, &settings, &reason);
+        int r = key_parse(key, text, &settings, &error);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return bad_value(profile, key, text, source, where, reason);
+                return error_bad_value(profile, key, text, source, where, error);
 
         r = origin_set(&profile->origins[key->id], source, where, text);
         if (r < 0)
@@ -150,19 +147,19 @@ int profile_unknown_key(Profile *profile, const char *name, ProfileSource source
         if (!shown || !place)
                 return -ENOMEM;
         if (!key)
-                return error_consume(profile, string_format(_("%s in %s: no such key; `underpassctl keys` "
-                                                              "lists all."),
+                return error_consume(profile, string_format(_("%s in %s: there is no such key; "
+                                                              "`underpassctl keys` lists all."),
                                                             shown, place));
 
         _cleanup_(freep) char *meant = profile_key_name(key, source);
         if (!meant)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s in %s: no such key; did you mean %s? "
+        return error_consume(profile, string_format(_("%s in %s: there is no such key; did you mean %s? "
                                                       "`underpassctl keys` lists all."),
                                                     shown, place, meant));
 }
 
-static int ports_missing(Profile *profile) {
+static int error_ports_missing(Profile *profile) {
         const ProfileSource source = profile->origins[KEY_ID_TUNNEL].source;
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
         _cleanup_(freep) char *remote = profile_key_name(key_get(KEY_ID_REMOTE_PORTS), source);
@@ -170,32 +167,32 @@ static int ports_missing(Profile *profile) {
 
         if (!tunnel || !remote || !local)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: it is not said which connections use the tunnel; "
-                                                      "set %s (ports of servers, for example 443) or, on a "
-                                                      "server, %s."),
+        return error_consume(profile, string_format(_("%s: this does not say which connections use the "
+                                                      "tunnel; set %s (ports of servers, for example 443) "
+                                                      "or, on a server, %s."),
                                                     tunnel, remote, local));
 }
 
-static int segment_too_large(Profile *profile) {
+static int error_mss_too_large(Profile *profile) {
         const Settings *settings = &profile->settings;
         _cleanup_(freep) char *mss = profile_describe(profile, KEY_ID_MSS);
         _cleanup_(freep) char *mtu = profile_describe(profile, KEY_ID_MTU);
 
         if (!mss || !mtu)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: such a segment does not fit %s; choose at most "
-                                                      "%u, or auto."),
+        return error_consume(profile, string_format(_("%s: segments of this size do not fit %s; choose at "
+                                                      "most %u, or auto."),
                                                     mss, mtu, settings->mtu - IPV4_AND_TCP_BYTES));
 }
 
-static int nothing_to_look_at(Profile *profile) {
+static int error_on_demand_without_mptcp(Profile *profile) {
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
         _cleanup_(freep) char *mptcp_only = profile_describe(profile, KEY_ID_MPTCP_ONLY);
 
         if (!tunnel || !mptcp_only)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: lost MPTCP options tell where this tunnel is "
-                                                      "needed, so it cannot be combined with %s; choose "
+        return error_consume(profile, string_format(_("%s: this tunnel is used where MPTCP options get "
+                                                      "lost, so it cannot be combined with %s; choose "
                                                       "tunnel=yes, or mptcp-only=yes."),
                                                     tunnel, mptcp_only));
 }
@@ -207,10 +204,10 @@ int profile_finish(Profile *profile) {
                 return 0;
         if (settings->tunnel != TUNNEL_NO && settings->remote_ports.count == 0 &&
             settings->local_ports.count == 0)
-                return ports_missing(profile);
+                return error_ports_missing(profile);
         if (settings->tunnel == TUNNEL_ON_DEMAND && !settings->mptcp_only)
-                return nothing_to_look_at(profile);
+                return error_on_demand_without_mptcp(profile);
         if (settings->mss != 0 && settings->mtu != 0 && settings->mss > settings->mtu - IPV4_AND_TCP_BYTES)
-                return segment_too_large(profile);
+                return error_mss_too_large(profile);
         return 0;
 }

@@ -25,6 +25,12 @@ enum {
         ENDPOINT_FULLMESH = 1U << 3,
 };
 
+/* What the MTU has beyond the MSS: headers without options. */
+enum {
+        IPV4_AND_TCP_BYTES = 40,
+        IPV6_AND_TCP_BYTES = 60,
+};
+
 typedef struct PortSet {
         size_t count;   /* sorted, not overlapping, not adjacent */
         struct underpass_port_range ranges[UNDERPASS_PORT_RANGES_MAX];

@@ -513,7 +513,7 @@ static int prefix_parse(Token token, struct underpass_prefix *ret_prefix, char *
                 return value_error(ret_error, -EINVAL,
                                    _("%s has bits set beyond its prefix length; write %s"), given, better);
         }
-        /* The programs compare IPv4 in mapped form, so such a prefix would silently let all IPv4 in. */
+        /* The programs compare IPv4 in mapped form, so this prefix would silently include all of IPv4. */
         if (prefix_covers_ipv4(&clean))
                 return value_error_token(ret_error, -EINVAL,
                                          _("%s would take in all of IPv4; write 2000::/3 for the whole IPv6 "

@@ -97,8 +97,8 @@ int bus_peer_call(BusPeer *peer, sd_bus_slot **slot, const char *path, const cha
                   const char *member, sd_bus_message_handler_t handler, void *userdata, const char *types,
                   ...);
 
-/* The peer can be asked: those who wait are served, and all links are looked at, for what happened before
- * was not told by signals. */
+/* The peer can be asked: questions that wait are put, and all links are marked, because no signal told what
+ * happened before. */
 void bus_peer_ready(BusPeer *peer);
 
 /* No question about the link is under way any more: who waits for an answer goes on with what is known. */

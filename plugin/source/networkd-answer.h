@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef enum NetworkdClaim {
-        NETWORKD_UNDECIDED,   /* it has not come to this link yet, or looks at it anew right now */
+        NETWORKD_UNDECIDED,   /* it has not come to this link yet, or is looking at it again */
         NETWORKD_UNMANAGED,
         NETWORKD_MANAGED,
 } NetworkdClaim;
@@ -23,7 +23,7 @@ typedef struct NetworkdAnswer {
 void networkd_answer_done(NetworkdAnswer *answer);
 
 /*
- * Reads an answer; text is what came over the bus. 0; -EBADMSG when it is no such answer or about another
- * link, -EFBIG when it is too long to be read in a moment, -ENOMEM.
+ * Reads an answer; text is what came over the bus. 0; -EBADMSG when it is not such an answer, or about
+ * another link, -EFBIG when it is too long to be read in a moment, -ENOMEM.
  */
 int networkd_answer_parse(const char *text, uint32_t ifindex, NetworkdAnswer *ret);

@@ -11,7 +11,7 @@
 #include "profile/ini.h"
 
 typedef struct Seen {
-        unsigned line;   /* of the last assignment or complaint */
+        unsigned line;   /* of the last assignment or error */
         unsigned lines;  /* of the text */
 } Seen;
 
@@ -46,9 +46,9 @@ static int on_assignment(const char *section, const char *key, const char *value
         return 0;
 }
 
-static void on_complaint(unsigned line, const char *reason, void *userdata) {
+static void on_error(unsigned line, const char *error, void *userdata) {
         check_line(userdata, line);
-        assert(reason && *reason);
+        assert(error && *error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < size; i++)
                 seen.lines += data[i] == '\n';
 
-        int r = ini_parse((const char *) data, size, on_assignment, on_complaint, &seen);
+        int r = ini_parse((const char *) data, size, on_assignment, on_error, &seen);
         assert(r == (utf8_valid((const char *) data, size) ? 0 : -EILSEQ));
         return 0;
 }

@@ -8,8 +8,8 @@
 
 #include "profile/ini.h"
 
-/* What the parser told, as one text: "section|key|value|line" for assignments, "!line reason" for
- * complaints. */
+/* What the parser told, as one text: "section|key|value|line" for assignments, "!line error" for
+ * errors. */
 typedef struct Told {
         char text[2048];
         const char *stop_at;  /* key at which the handler ends the parse */
@@ -29,11 +29,11 @@ static int on_assignment(const char *section, const char *key, const char *value
         return told->stop_at && streq(told->stop_at, key) ? -ECANCELED : 0;
 }
 
-static void on_complaint(unsigned line, const char *reason, void *userdata) {
+static void on_error(unsigned line, const char *error, void *userdata) {
         Told *told = userdata;
         const size_t used = strlen(told->text);
 
-        snprintf(told->text + used, sizeof(told->text) - used, "!%u %s\n", line, reason);
+        snprintf(told->text + used, sizeof(told->text) - used, "!%u %s\n", line, error);
 }
 
 #define NO_FORM "neither a section, an assignment nor a comment"
@@ -77,7 +77,7 @@ static void the_dialect_is_that_of_systemd(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Told told = { "" };
 
-                assert(ini_parse(cases[i].text, strlen(cases[i].text), on_assignment, on_complaint,
+                assert(ini_parse(cases[i].text, strlen(cases[i].text), on_assignment, on_error,
                                       &told) == 0);
                 assert_text(told.text, cases[i].told);
         }
@@ -96,7 +96,7 @@ static void text_that_is_none_is_refused(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Told told = { "" };
 
-                assert(ini_parse(cases[i].text, cases[i].length, on_assignment, on_complaint, &told) ==
+                assert(ini_parse(cases[i].text, cases[i].length, on_assignment, on_error, &told) ==
                        -EILSEQ);
                 assert_text(told.text, "");
         }
@@ -117,7 +117,7 @@ static void text_needs_no_end(void) {
         Told told = { "" };
 
         memcpy(exact, text, strlen(text));
-        assert(ini_parse(exact, strlen(text), on_assignment, on_complaint, &told) == 0);
+        assert(ini_parse(exact, strlen(text), on_assignment, on_error, &told) == 0);
         assert_text(told.text, "A|k|v|2\n");
 }
 

@@ -121,7 +121,7 @@ static void hostile_text_is_never_repeated_as_it_is(void) {
         assert(utf8_valid(profile->error, strlen(profile->error)));
 
         assert(profile_unknown_key(unknown, "\xff\n%n", PROFILE_SOURCE_FILE, FILE_LINE) == 0);
-        assert_contains(unknown->error, "\\xff\\x0a%n in " FILE_LINE ": no such key");
+        assert_contains(unknown->error, "\\xff\\x0a%n in " FILE_LINE ": there is no such key");
 }
 
 static void unknown_keys_are_errors_with_a_suggestion(void) {
@@ -131,13 +131,13 @@ static void unknown_keys_are_errors_with_a_suggestion(void) {
                 const char *wanted;
         } cases[] = {
                 { "underpass.remote-port", NM,
-                  "underpass.remote-port in there: no such key; did you mean underpass.remote-ports? "
-                  "`underpassctl keys` lists all." },
+                  "underpass.remote-port in there: there is no such key; did you mean "
+                  "underpass.remote-ports? `underpassctl keys` lists all." },
                 { "RemotePort", PROFILE_SOURCE_FILE,
-                  "RemotePort in there: no such key; did you mean RemotePorts? `underpassctl keys` lists "
-                  "all." },
+                  "RemotePort in there: there is no such key; did you mean RemotePorts? `underpassctl keys` "
+                  "lists all." },
                 { "underpass.color", NM,
-                  "underpass.color in there: no such key; `underpassctl keys` lists all." },
+                  "underpass.color in there: there is no such key; `underpassctl keys` lists all." },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -198,8 +198,8 @@ static void on_demand_needs_mptcp_options_to_look_at(void) {
                 assert(!profile->error == cases[i].good);
                 if (!cases[i].good)
                         assert_text(profile->error,
-                                    "underpass.tunnel=on-demand in " LTE ": lost MPTCP options tell where "
-                                    "this tunnel is needed, so it cannot be combined with MPTCPOnly=no in "
+                                    "underpass.tunnel=on-demand in " LTE ": this tunnel is used where MPTCP "
+                                    "options get lost, so it cannot be combined with MPTCPOnly=no in "
                                     FILE_LINE "; choose tunnel=yes, or mptcp-only=yes.");
         }
 
@@ -229,7 +229,7 @@ static void a_segment_must_fit_the_mtu(void) {
                 assert(!profile->error == cases[i].good);
                 if (i == 1)
                         assert_text(profile->error,
-                                    "MSS=1361 in " FILE_LINE ": such a segment does not fit "
+                                    "MSS=1361 in " FILE_LINE ": segments of this size do not fit "
                                                              "underpass.mtu=1400 in " LTE "; choose at most "
                                                                                           "1360, or auto.");
         }
@@ -248,7 +248,7 @@ static void user_data_of_others_is_left_alone(void) {
         assert(profile->settings.mtu == 1400);
         assert(profile->origins[KEY_ID_MTU].source == NM);
         assert(nm_user_add(profile, "underpass.mut", "1400", LTE) == 0);
-        assert_contains(profile->error, "underpass.mut in " LTE ": no such key; did you mean "
+        assert_contains(profile->error, "underpass.mut in " LTE ": there is no such key; did you mean "
                                                                 "underpass.mtu?");
 }
 
