@@ -30,7 +30,7 @@ void networkd_answer_done(NetworkdAnswer *answer) {
         *answer = (NetworkdAnswer) {};
 }
 
-static int parse(const char *text, size_t length, json_object **ret) {
+static int object_parse(const char *text, size_t length, json_object **ret) {
         _cleanup_(tokener_freep) json_tokener *tokener = json_tokener_new_ex(NESTING_MAX);
         _cleanup_(object_putp) json_object *object = NULL;
         const char *rest;
@@ -113,7 +113,7 @@ int networkd_answer_parse(const char *text, uint32_t ifindex, NetworkdAnswer *re
 
         if (length > ANSWER_LENGTH_MAX)
                 return -EFBIG;
-        r = parse(text, length, &object);
+        r = object_parse(text, length, &object);
         if (r < 0)
                 return r;
         if (!json_object_object_get_ex(object, "Index", &index) ||

@@ -29,11 +29,11 @@ typedef struct NetworkdLink {
         uint64_t retry_us;
 } NetworkdLink;
 
-static NetworkdLink *link_find(Source *source, uint32_t ifindex) {
+static NetworkdLink *networkd_link_find(Source *source, uint32_t ifindex) {
         return (NetworkdLink *) bus_peer_find((BusPeer *) source, ifindex);
 }
 
-static void link_done(BusPeerLink *peer_link) {
+static void networkd_link_done(BusPeerLink *peer_link) {
         NetworkdLink *link = (NetworkdLink *) peer_link;
 
         sd_event_source_disable_unref(link->retry);
@@ -53,7 +53,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* A networkd that was too busy to answer in time may have no reason for a signal later. The longer it is
  * silent, the less often it is asked. */
-static void link_retry_later(NetworkdLink *link) {
+static void networkd_link_retry_later(NetworkdLink *link) {
         if (link->retry)
                 return;
         link->retry_us = link->retry_us == 0 ? RETRY_FIRST_US : MIN_OF(2 * link->retry_us, RETRY_LAST_US);
@@ -62,7 +62,7 @@ static void link_retry_later(NetworkdLink *link) {
 }
 
 /* Puts an answer into force. One that does not tell who manages the link leaves the last one in force. */
-static int link_take_answer(NetworkdLink *link, const char *text) {
+static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
         _cleanup_(networkd_answer_done) NetworkdAnswer answer = {};
         Section section = {};
         int r;
@@ -71,7 +71,7 @@ static int link_take_answer(NetworkdLink *link, const char *text) {
         if (r < 0)
                 return r;
         if (answer.claim == NETWORKD_UNDECIDED) {
-                link_retry_later(link);
+                networkd_link_retry_later(link);
                 return 0;
         }
         r = networkd_section_read(networkd_folders, &answer, &section);
@@ -94,11 +94,11 @@ static int on_description(sd_bus_message *reply, void *userdata, sd_bus_error *e
 
         /* An error says nothing about the link: networkd gets to know every link sooner or later. */
         if (sd_bus_message_is_method_error(reply, NULL))
-                link_retry_later(link);
+                networkd_link_retry_later(link);
         else {
                 r = sd_bus_message_read(reply, "s", &text);
                 if (r >= 0)
-                        r = link_take_answer(link, text);
+                        r = networkd_link_take_answer(link, text);
                 (void) string_replace(&link->error, NULL);
         }
         if (r < 0)
@@ -109,13 +109,13 @@ static int on_description(sd_bus_message *reply, void *userdata, sd_bus_error *e
         return 0;
 }
 
-static bool link_ask(BusPeerLink *link) {
+static bool networkd_link_ask(BusPeerLink *link) {
         return bus_peer_call(link->peer, &link->call, NETWORKD_PATH, NETWORKD_MANAGER, "DescribeLink",
                              on_description, link, "i", (int) link->ifindex) >= 0;
 }
 
 static int networkd_identify(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NetworkdLink *link = link_find(source, facts->ifindex);
+        const NetworkdLink *link = networkd_link_find(source, facts->ifindex);
 
         if (!link || !link->network_file)
                 return 0;
@@ -125,7 +125,7 @@ static int networkd_identify(Source *source, const LinkFacts *facts, Profile *pr
 }
 
 static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NetworkdLink *link = link_find(source, facts->ifindex);
+        const NetworkdLink *link = networkd_link_find(source, facts->ifindex);
         int r = 0;
 
         if (link && link->error)
@@ -186,8 +186,8 @@ int source_networkd_new(Source **ret, SourceChanged changed, void *userdata) {
                           "arg0='" NETWORKD_LINK "'",
                           on_properties_changed },
                 },
-                .ask = link_ask,
-                .link_done = link_done,
+                .ask = networkd_link_ask,
+                .link_done = networkd_link_done,
         };
         BusPeer *peer = NULL;
         int r;

@@ -35,12 +35,12 @@ typedef struct SourceNm {
         bool starting;        /* NetworkManager has not taken up again what was active before it started */
 } SourceNm;
 
-static NmDevice *device_find(Source *source, uint32_t ifindex) {
+static NmDevice *nm_device_find(Source *source, uint32_t ifindex) {
         return (NmDevice *) bus_peer_find((BusPeer *) source, ifindex);
 }
 
 /* NetworkManager has said that the device has no connection. */
-static void device_set_none(NmDevice *device) {
+static void nm_device_set_none(NmDevice *device) {
         nm_connection_done(&device->connection);
         device->has_connection = false;
         device->link.answered = true;
@@ -57,7 +57,7 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
                  * only means "not yet". Then the last answer stands. */
                 if (!nm->starting &&
                     strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0)
-                        device_set_none(device);
+                        nm_device_set_none(device);
         } else if (nm_connection_read(reply, &connection) >= 0) {
                 nm_connection_done(&device->connection);
                 device->connection = connection;
@@ -76,7 +76,7 @@ static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *e
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice"))
-                        device_set_none(device);
+                        nm_device_set_none(device);
                 bus_peer_finish(&device->link);
         } else if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
                    bus_peer_call(&nm->peer, &device->link.call, device->path, NM_DEVICE,
@@ -91,11 +91,11 @@ static bool state_is_down(uint32_t state) {
                (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
 }
 
-static bool device_ask(BusPeerLink *link) {
+static bool nm_device_ask(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
         if (device->held_down || state_is_down(device->state)) {
-                device_set_none(device);
+                nm_device_set_none(device);
                 return false;
         }
         /* While the device goes down, NetworkManager may wait for us; its last answer is still right. */
@@ -105,7 +105,7 @@ static bool device_ask(BusPeerLink *link) {
                              device, "s", link->name) >= 0;
 }
 
-static void device_done(BusPeerLink *link) {
+static void nm_device_done(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
         nm_connection_done(&device->connection);
@@ -120,7 +120,7 @@ static bool has_keys(const NmConnection *connection) {
 }
 
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = device_find(source, facts->ifindex);
+        const NmDevice *device = nm_device_find(source, facts->ifindex);
 
         if (!device || !device->has_connection)
                 return 0;
@@ -136,7 +136,7 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
 }
 
 static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
-        const NmDevice *device = device_find(source, facts->ifindex);
+        const NmDevice *device = nm_device_find(source, facts->ifindex);
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
 
@@ -155,7 +155,7 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         return 0;
 }
 
-static void device_state_changed(NmDevice *device, uint32_t state) {
+static void nm_device_state_changed(NmDevice *device, uint32_t state) {
         const SourceNm *nm = (const SourceNm *) device->link.peer;
 
         /* NetworkManager unmanages its devices when it quits, and leaves them as they are. When a single
@@ -181,7 +181,7 @@ static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
                 NmDevice *device = (NmDevice *) link;
 
                 if (device->path && streq(device->path, path)) {
-                        device_state_changed(device, state);
+                        nm_device_state_changed(device, state);
                         return;
                 }
         }
@@ -241,7 +241,7 @@ void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) 
 }
 
 bool source_nm_activating(Source *source, uint32_t ifindex) {
-        const NmDevice *device = device_find(source, ifindex);
+        const NmDevice *device = nm_device_find(source, ifindex);
 
         return device && device->state >= DEVICE_STATE_PREPARE && device->state < DEVICE_STATE_ACTIVATED;
 }
@@ -267,9 +267,9 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                           "member='PropertiesChanged'",
                           on_properties_changed },
                 },
-                .ask = device_ask,
+                .ask = nm_device_ask,
                 .owner_changed = nm_owner_changed,
-                .link_done = device_done,
+                .link_done = nm_device_done,
         };
         BusPeer *peer = NULL;
         int r;
