@@ -27,8 +27,8 @@
  * be declared without a length, as in `static const char *const names[] = { [MODE_TC] = "tc", … };`, so that
  * its length is that of the highest entry. Gaps below it are for a unit test to find: assert_all_named().
  */
-#define ASSERT_TABLE_COMPLETE(table, max) \
-        _Static_assert(ELEMENTS(table) == (size_t) (max),                                        \
+#define ASSERT_TABLE_COMPLETE(table, max)                        \
+        _Static_assert(ELEMENTS(table) == (size_t) (max),        \
                        #table " needs exactly one entry for each value below " #max)
 
 /* Hands a pointer over: the variable is NULL afterwards, so its cleanup frees nothing. */

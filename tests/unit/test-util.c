@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 
+#include "base/hash.h"
+
 static void utf8_is_checked_strictly(void) {
         static const struct {
                 const char *text;
@@ -174,6 +176,13 @@ static void files_are_read_up_to_a_limit(void) {
         assert(!untouched);
 }
 
+static void hashes_are_those_of_fnv_1a(void) {
+        assert(hash_bytes(HASH_EMPTY, "", 0) == HASH_EMPTY);
+        assert(hash_bytes(HASH_EMPTY, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
+        assert(hash_bytes(HASH_EMPTY, "foobar", 6) == UINT64_C(0x85944171f73967e8));
+        assert(hash_bytes(hash_bytes(HASH_EMPTY, "foo", 3), "bar", 3) == UINT64_C(0x85944171f73967e8));
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "UTF-8 is checked strictly", utf8_is_checked_strictly },
@@ -183,6 +192,7 @@ int main(void) {
                 { "lists grow and compare", lists_grow_and_compare },
                 { "ownership moves", ownership_moves },
                 { "files are read up to a limit", files_are_read_up_to_a_limit },
+                { "hashes are those of FNV-1a", hashes_are_those_of_fnv_1a },
         };
 
         return run_tests(tests, ELEMENTS(tests));
