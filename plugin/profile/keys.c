@@ -13,8 +13,9 @@ enum {
         NAME_LENGTH_MAX = 40,   /* a longer name is not a misspelt key */
 };
 
+/* In the order of settings.h. Without designators, so that a missing row fails the build. */
 static const Key keys[] = {
-        [KEY_ID_TUNNEL] = {
+        {
                 .id = KEY_ID_TUNNEL,
                 .name = "tunnel",
                 .section_name = "Tunnel",
@@ -25,7 +26,7 @@ static const Key keys[] = {
                 .help = N_("Whether the link gets the tunnel; auto: while it carries an MPTCP endpoint; "
                            "on-demand: only for destinations whose path strips MPTCP options."),
         },
-        [KEY_ID_REMOTE_PORTS] = {
+        {
                 .id = KEY_ID_REMOTE_PORTS,
                 .name = "remote-ports",
                 .section_name = "RemotePorts",
@@ -36,7 +37,7 @@ static const Key keys[] = {
                                  "32 ranges, or empty for none"),
                 .help = N_("Server ports to which this host connects through the tunnel."),
         },
-        [KEY_ID_LOCAL_PORTS] = {
+        {
                 .id = KEY_ID_LOCAL_PORTS,
                 .name = "local-ports",
                 .section_name = "LocalPorts",
@@ -48,7 +49,7 @@ static const Key keys[] = {
                 .help = N_("Ports of this host that accept connections both through the tunnel and "
                            "without it."),
         },
-        [KEY_ID_REMOTE_ADDRESSES] = {
+        {
                 .id = KEY_ID_REMOTE_ADDRESSES,
                 .name = "remote-addresses",
                 .section_name = "RemoteAddresses",
@@ -59,7 +60,7 @@ static const Key keys[] = {
                                  "192.0.2.0/24,2001:db8::/32, at most 16, or empty for any"),
                 .help = N_("Peers for which the tunnel is used."),
         },
-        [KEY_ID_FWMARK] = {
+        {
                 .id = KEY_ID_FWMARK,
                 .name = "fwmark",
                 .section_name = "FirewallMark",
@@ -70,7 +71,7 @@ static const Key keys[] = {
                                  "empty for any"),
                 .help = N_("Firewall mark that a connection of this host must carry to use the tunnel."),
         },
-        [KEY_ID_MPTCP_ONLY] = {
+        {
                 .id = KEY_ID_MPTCP_ONLY,
                 .name = "mptcp-only",
                 .section_name = "MPTCPOnly",
@@ -80,7 +81,7 @@ static const Key keys[] = {
                 .range_text = N_("yes or no"),
                 .help = N_("Whether only connections whose SYN carries an MPTCP option use the tunnel."),
         },
-        [KEY_ID_MSS] = {
+        {
                 .id = KEY_ID_MSS,
                 .name = "mss",
                 .section_name = "MSS",
@@ -94,7 +95,7 @@ static const Key keys[] = {
                 .help = N_("Upper limit for the MSS in SYN and SYN-ACK, in bytes; auto: what fits the MTU "
                            "of the link and, once ICMP errors have reported it, the path MTU."),
         },
-        [KEY_ID_MTU] = {
+        {
                 .id = KEY_ID_MTU,
                 .name = "mtu",
                 .section_name = "MTU",
@@ -107,7 +108,7 @@ static const Key keys[] = {
                 .range_text = N_("auto or 576 … 65535"),
                 .help = N_("MTU of the link while the tunnel is attached, in bytes; auto: unchanged."),
         },
-        [KEY_ID_MPTCP_ENDPOINT] = {
+        {
                 .id = KEY_ID_MPTCP_ENDPOINT,
                 .name = "mptcp-endpoint",
                 .section_name = "MPTCPEndpoint",
@@ -119,7 +120,7 @@ static const Key keys[] = {
                 .help = N_("Flags of the MPTCP endpoints that are registered for the link once the "
                            "tunnel is attached; none: endpoints are left to other programs."),
         },
-        [KEY_ID_FALLBACK] = {
+        {
                 .id = KEY_ID_FALLBACK,
                 .name = "fallback",
                 .section_name = "Fallback",
@@ -130,7 +131,7 @@ static const Key keys[] = {
                 .help = N_("Whether connections whose SYN gets no answer over UDP continue as plain TCP; "
                            "no: they never leave the tunnel."),
         },
-        [KEY_ID_FALLBACK_AFTER] = {
+        {
                 .id = KEY_ID_FALLBACK_AFTER,
                 .name = "fallback-after",
                 .section_name = "FallbackAfter",
@@ -143,7 +144,7 @@ static const Key keys[] = {
                 .help = N_("How many SYNs without an answer are sent over UDP before the next one is sent "
                            "as plain TCP."),
         },
-        [KEY_ID_KEEPALIVE] = {
+        {
                 .id = KEY_ID_KEEPALIVE,
                 .name = "keepalive",
                 .section_name = "KeepAlive",
@@ -157,7 +158,7 @@ static const Key keys[] = {
                 .help = N_("Seconds of silence after which a tunnelled connection sends a keepalive, so "
                            "that NATs do not forget it."),
         },
-        [KEY_ID_RECEIVE] = {
+        {
                 .id = KEY_ID_RECEIVE,
                 .name = "receive",
                 .section_name = "Receive",
@@ -169,7 +170,7 @@ static const Key keys[] = {
                            "latency; gro: then coalesced by GRO; auto: gro for bulk data, tc for single "
                            "packets; xdp: before the driver's own GRO, where it has native XDP."),
         },
-        [KEY_ID_SCTP_UDP_PORT] = {
+        {
                 .id = KEY_ID_SCTP_UDP_PORT,
                 .name = "sctp-udp-port",
                 .section_name = "SCTPUDPPort",
@@ -183,7 +184,7 @@ static const Key keys[] = {
                 .help = N_("UDP port on which the host receives SCTP (RFC 6951: 9899) while the link is "
                            "up, with or without the tunnel; all links of a host share it."),
         },
-        [KEY_ID_SCTP_ENCAP_PORT] = {
+        {
                 .id = KEY_ID_SCTP_ENCAP_PORT,
                 .name = "sctp-encap-port",
                 .section_name = "SCTPEncapPort",
