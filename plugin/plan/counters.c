@@ -118,7 +118,7 @@ static const CounterInfo counters[] = {
                 N_("Packets dropped because their header could not be read or written."),
         },
 };
-_Static_assert(ELEMENTS(counters) == UNDERPASS_COUNTER_COUNT, "every counter has a name");
+ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 
 const CounterInfo *counter_info(enum underpass_counter counter) {
         return &counters[counter];

@@ -2,11 +2,9 @@
 
 /* See bus-fingerprint.h. */
 
+#include "base/hash.h"
 #include "base/util.h"
 #include "service/bus-fingerprint.h"
-
-#define FNV_OFFSET 0xcbf29ce484222325ULL
-#define FNV_PRIME 0x100000001b3ULL
 
 typedef struct Property {
         const sd_bus_vtable *row;
@@ -51,14 +49,6 @@ BusFingerprints *bus_fingerprints_free(BusFingerprints *fingerprints) {
         free(fingerprints->names);
         free(fingerprints);
         return NULL;
-}
-
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t length) {
-        const uint8_t *bytes = data;
-
-        for (size_t i = 0; i < length; i++)
-                hash = (hash ^ bytes[i]) * FNV_PRIME;
-        return hash;
 }
 
 /* One value that is no container; its length follows from its type. */
@@ -108,15 +98,11 @@ static int hash_message(sd_bus_message *message, uint64_t *hash) {
         }
 }
 
-static void message_unrefp(sd_bus_message **message) {
-        sd_bus_message_unref(*message);
-}
-
 /* What a getter says, in a message that is never sent. */
 static int fingerprint(const sd_bus_vtable *row, sd_bus *bus, const char *path, const char *interface,
                        void *userdata, uint64_t *ret) {
-        _cleanup_(message_unrefp) sd_bus_message *message = NULL;
-        uint64_t hash = FNV_OFFSET;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        uint64_t hash = HASH_EMPTY;
         int r;
 
         r = sd_bus_message_new_signal(bus, &message, path, interface, "Fingerprint");

@@ -8,8 +8,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/utsname.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "config.h"
@@ -55,7 +55,7 @@ static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error
 }
 
 static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         const BusManager *self = userdata;
         int r;
 
@@ -87,18 +87,11 @@ static const char *flow_state_name(uint8_t state) {
         return state < ELEMENTS(names) && names[state] ? names[state] : "?";
 }
 
-static uint64_t monotonic_ns(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
-}
-
 /* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of
  * late. */
 static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us,
                            sd_bus_error *error) {
-        const uint64_t now_us = monotonic_ns() / 1000;
+        const uint64_t now_us = clock_monotonic_ns() / 1000;
 
         manager_reset_idle(self->manager);
         if (!call_budget_allows(&self->budget, sd_bus_message_get_sender(message) ?: "", now_us))
@@ -110,7 +103,7 @@ static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *
 
 static void end_expensive(BusManager *self, sd_bus_message *message, uint64_t begin_us) {
         call_budget_charge(&self->budget, sd_bus_message_get_sender(message) ?: "",
-                           monotonic_ns() / 1000 - begin_us);
+                           clock_monotonic_ns() / 1000 - begin_us);
 }
 
 static int append_flow(sd_bus_message *reply, const FlowEntry *entry, uint64_t now_ns) {
@@ -128,9 +121,9 @@ static int append_flow(sd_bus_message *reply, const FlowEntry *entry, uint64_t n
 
 /* One page, and the cursor that leads to the next one. */
 static int send_flows(sd_bus_message *message, const FlowPage *page) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         char next[FLOW_LIST_CURSOR_LENGTH + 1] = "";
-        const uint64_t now_ns = monotonic_ns();
+        const uint64_t now_ns = clock_monotonic_ns();
         int r;
 
         if (page->more)
@@ -180,7 +173,7 @@ static int append_destination(const struct underpass_destination_key *key,
         const DestinationsReply *reply = userdata;
         const Link *link = manager_link(reply->manager, key->ifindex);
         const uint32_t flags = link && link_is_attached(link) ? link_applied(link)->link.flags : 0;
-        const uint64_t now_ns = monotonic_ns();
+        const uint64_t now_ns = clock_monotonic_ns();
         const struct {
                 const char *name;
                 uint64_t until_ns;
@@ -202,7 +195,7 @@ static int append_destination(const struct underpass_destination_key *key,
 }
 
 static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         BusManager *self = userdata;
         DestinationsReply destinations = { .manager = self->manager };
         uint64_t begin_us = 0;
@@ -220,7 +213,7 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
         r = bus_list_begin(message, "(ss)", &reply);
@@ -431,7 +424,7 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
         if (!sd_bus_message_is_method_call(message, "org.freedesktop.DBus.ObjectManager",
                                            "GetManagedObjects"))
                 return 0;
-        if (!call_budget_allows(&self->budget, caller, monotonic_ns() / 1000))
+        if (!call_budget_allows(&self->budget, caller, clock_monotonic_ns() / 1000))
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_LIMITS_EXCEEDED,
                                                   _("Lists have been asked for too often; call again in a "
                                                     "second."));

@@ -7,7 +7,7 @@
 #include "service/bus-reply.h"
 
 int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret) {
-        _cleanup_(bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
         r = sd_bus_message_new_method_return(call, &reply);

@@ -16,10 +16,6 @@
 #define BUS_ERROR_FAILED "org.underpass1.Error.Failed"
 #define BUS_ERROR_LIMITS_EXCEEDED SD_BUS_ERROR_LIMITS_EXCEEDED
 
-static inline void bus_message_unrefp(sd_bus_message **message) {
-        sd_bus_message_unref(*message);
-}
-
 /* The answer to a method that returns one array: opened for its elements, and closed and sent. */
 int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret);
 int bus_list_send(sd_bus_message *reply);

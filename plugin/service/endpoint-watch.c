@@ -2,6 +2,7 @@
 
 /* See endpoint-watch.h. */
 
+#include "base/hash.h"
 #include "service/endpoint-watch.h"
 
 enum { COMPARE_US = 1000 * 1000 };
@@ -14,10 +15,10 @@ struct EndpointWatch {
         uint64_t fingerprint; /* of all endpoints, when they were last compared */
 };
 
-/* FNV-1a over all endpoints: tells whether anything has changed. */
+/* Of all endpoints. */
 static uint64_t fingerprint(MptcpPm *pm) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        uint64_t hash = 0xcbf29ce484222325ULL;
+        uint64_t hash = HASH_EMPTY;
         size_t count = 0;
 
         if (!pm || mptcp_pm_dump(pm, &endpoints, &count) < 0)
@@ -27,8 +28,7 @@ static uint64_t fingerprint(MptcpPm *pm) {
                                            endpoints[i].address.word[2], endpoints[i].address.word[3],
                                            endpoints[i].ifindex, endpoints[i].flags };
 
-                for (size_t word = 0; word < ELEMENTS(words); word++)
-                        hash = (hash ^ words[word]) * 0x100000001b3ULL;
+                hash = hash_bytes(hash, words, sizeof(words));
         }
         return hash;
 }

@@ -3,8 +3,8 @@
 /* See idle.h. */
 
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "service/idle.h"
 
@@ -17,13 +17,6 @@ struct Idle {
         sd_event_source *timer;
         bool leaving;   /* the name is given back, and the service ends soon */
 };
-
-static uint64_t now_us(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-}
 
 static int run_again(sd_event_source *timer, uint64_t delay_us) {
         int r = sd_event_source_set_time_relative(timer, delay_us);
@@ -49,7 +42,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *userdata) {
                 return leave(idle);
         if (manager_is_needed(idle->manager))
                 manager_reset_idle(idle->manager);
-        quiet = now_us() - manager_last_work_us(idle->manager);
+        quiet = clock_monotonic_ns() / 1000 - manager_last_work_us(idle->manager);
         if (quiet < idle->after_us)
                 return run_again(timer, idle->after_us - quiet + 1000);
 

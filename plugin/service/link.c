@@ -66,7 +66,7 @@ static const char *const state_names[] = {
         [LINK_ACTIVE] = "active",
         [LINK_FAILED] = "failed",
 };
-_Static_assert(ELEMENTS(state_names) == _LINK_STATE_MAX, "a name for each state");
+ASSERT_TABLE_COMPLETE(state_names, _LINK_STATE_MAX);
 
 const char *link_state_name(LinkState state) {
         return state_names[state];

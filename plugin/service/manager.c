@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "service/endpoint-watch.h"
 #include "service/manager.h"
@@ -464,10 +464,7 @@ void manager_dispatch(Manager *manager, Link *link, const char *action) {
 }
 
 void manager_reset_idle(Manager *manager) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        manager->last_work_us = (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+        manager->last_work_us = clock_monotonic_ns() / 1000;
 }
 
 uint64_t manager_last_work_us(const Manager *manager) {

@@ -24,9 +24,9 @@ static const uint32_t asked_by_flags[] = {
         [SOURCE_NETWORKD] = UNDERPASS_SAVED_FROM_NETWORKD,
         [SOURCE_NETWORK_MANAGER] = 0,
 };
-_Static_assert(ELEMENTS(asked_by_flags) == _SOURCE_ID_MAX, "flags for each source");
+ASSERT_TABLE_COMPLETE(asked_by_flags, _SOURCE_ID_MAX);
 
-int sources_new(Sources **ret, const char *const *directories, SourcesChanged changed, void *userdata) {
+int sources_new(Sources **ret, const char *const *directories, SourceChanged changed, void *userdata) {
         _cleanup_(sources_freep) Sources *sources = calloc(1, sizeof(*sources));
         int r;
 

@@ -11,11 +11,8 @@
 
 typedef struct Sources Sources;
 
-/* Something may have changed for the link; ifindex 0: for any. */
-typedef void (*SourcesChanged)(uint32_t ifindex, void *userdata);
-
 /* directories: of file profiles, in rising order of precedence, ending in NULL. */
-int sources_new(Sources **ret, const char *const *directories, SourcesChanged changed, void *userdata);
+int sources_new(Sources **ret, const char *const *directories, SourceChanged changed, void *userdata);
 
 /* Answers every question that is still open. */
 Sources *sources_free(Sources *sources);

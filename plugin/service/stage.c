@@ -15,7 +15,7 @@ static const char *const stage_names[] = {
         [STAGE_MTU] = "mtu",
         [STAGE_ENDPOINT] = "endpoint",
 };
-_Static_assert(ELEMENTS(stage_names) == _LINK_STAGE_MAX, "a name for each stage");
+ASSERT_TABLE_COMPLETE(stage_names, _LINK_STAGE_MAX);
 
 const char *link_stage_name(LinkStage stage) {
         return stage_names[stage];

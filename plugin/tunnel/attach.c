@@ -37,13 +37,13 @@ static const int tcx_attach_types[] = {
         [DIRECTION_INGRESS] = ATTACH_TCX_INGRESS,
         [DIRECTION_EGRESS] = ATTACH_TCX_EGRESS,
 };
-_Static_assert(ELEMENTS(tcx_attach_types) == _TUNNEL_DIRECTION_MAX, "every direction has a type");
+ASSERT_TABLE_COMPLETE(tcx_attach_types, _TUNNEL_DIRECTION_MAX);
 
 static const enum bpf_tc_attach_point clsact_attach_points[] = {
         [DIRECTION_INGRESS] = BPF_TC_INGRESS,
         [DIRECTION_EGRESS] = BPF_TC_EGRESS,
 };
-_Static_assert(ELEMENTS(clsact_attach_points) == _TUNNEL_DIRECTION_MAX, "every direction has a point");
+ASSERT_TABLE_COMPLETE(clsact_attach_points, _TUNNEL_DIRECTION_MAX);
 
 /* Attaching to a device that cannot exist tells "no such attach point" (EINVAL) from "no such device"
  * (ENODEV). */

@@ -9,7 +9,7 @@ static const char *const attach_point_names[] = {
         [ATTACH_POINT_TCX] = "tcx",
         [ATTACH_POINT_CLSACT] = "clsact",
 };
-_Static_assert(ELEMENTS(attach_point_names) == _ATTACH_POINT_MAX, "every attach point has a name");
+ASSERT_TABLE_COMPLETE(attach_point_names, _ATTACH_POINT_MAX);
 
 const char *attach_point_name(AttachPoint attach_point) {
         return attach_point_names[attach_point];

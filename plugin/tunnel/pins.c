@@ -208,7 +208,7 @@ static bool adopt_maps(Tunnel *tunnel) {
                 [MAP_SAVED] = sizeof(struct underpass_saved),
                 [MAP_DESTINATIONS] = sizeof(struct underpass_destination),
         };
-        _Static_assert(ELEMENTS(value_sizes) == _TUNNEL_MAP_MAX, "every map has values");
+        ASSERT_TABLE_COMPLETE(value_sizes, _TUNNEL_MAP_MAX);
         struct underpass_loader loader = {};
         uint32_t zero = 0;
 

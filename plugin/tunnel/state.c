@@ -18,7 +18,7 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_SAVED] = "saved",
                 [MAP_DESTINATIONS] = "destinations",
         };
-        _Static_assert(ELEMENTS(names) == _TUNNEL_MAP_MAX, "every map has a name");
+        ASSERT_TABLE_COMPLETE(names, _TUNNEL_MAP_MAX);
 
         return names[map];
 }
@@ -34,7 +34,7 @@ const char *tunnel_program_name(TunnelProgram program) {
                 [PROGRAM_XDP] = "underpass_xdp",
                 [PROGRAM_KEEPALIVE] = "underpass_keepalive",
         };
-        _Static_assert(ELEMENTS(names) == _TUNNEL_PROGRAM_MAX, "every program has a name");
+        ASSERT_TABLE_COMPLETE(names, _TUNNEL_PROGRAM_MAX);
 
         return names[program];
 }
@@ -48,7 +48,7 @@ const char *tunnel_pin_name(TunnelPin pin) {
                 [PIN_KEEPALIVE] = "keepalive",
                 [PIN_SCTP] = "sctp",
         };
-        _Static_assert(ELEMENTS(names) == _TUNNEL_PIN_MAX, "every pin has a name");
+        ASSERT_TABLE_COMPLETE(names, _TUNNEL_PIN_MAX);
 
         return names[pin];
 }
@@ -62,7 +62,7 @@ char *tunnel_link_pin_path(const Tunnel *tunnel, uint32_t ifindex, TunnelDirecti
                 [DIRECTION_INGRESS] = "ingress",
                 [DIRECTION_EGRESS] = "egress",
         };
-        _Static_assert(ELEMENTS(suffixes) == _TUNNEL_DIRECTION_MAX, "every direction has a name");
+        ASSERT_TABLE_COMPLETE(suffixes, _TUNNEL_DIRECTION_MAX);
 
         return string_format("%s/%u-%s", tunnel->folder, ifindex, suffixes[direction]);
 }

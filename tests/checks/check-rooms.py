@@ -25,7 +25,6 @@ ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunne
 # Programs of their own, and the rooms that they may include.
 PROGRAMS = {"ctl": ["ctl", "base", "profile"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
-UNTIED = {"base", "ctl", "kernel", "plan", "profile", "segment", "service", "source", "tunnel"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 
 # Headers of libraries: only these files may include them.
@@ -144,6 +143,24 @@ def definitions(text):
         match = re.match(r"(?!static\b|typedef\b|DEFINE)[A-Za-z_][\w \*]*?\b(\w+)\(", line)
         if match and not line.rstrip().endswith(";") and "=" not in line.partition("(")[0]:
             yield number, match.group(1)
+
+
+def statics(text):
+    """Names and lines of the functions of a file that only it can call."""
+    for number, line in enumerate(code_only(text).splitlines(), 1):
+        match = re.match(r"static (?:inline )?(?:_unused_ )?[A-Za-z_][\w \*]*?\b(\w+)\(", line)
+        if match and not line.rstrip().endswith(";") and "=" not in line.partition("(")[0]:
+            yield number, match.group(1)
+
+
+def check_namesakes(files):
+    """Complaints about static functions that have the name of a global one: who searches for it finds the wrong one."""
+    owners = {function: name for name, text in files.items() if name.endswith(".c")
+              for _, function in definitions(text) if function != "main"}
+    for name, text in files.items():
+        for number, function in statics(text):
+            if function in owners:
+                yield name, number, f"has a static {function}(), which is also a function of {owners[function]}"
 
 
 def calls(files):
@@ -279,9 +296,11 @@ def check_tree(root):
     for name, text in files.items():
         path = name if room_of(name) in {"bpf", "data", "dispatcher"} else f"plugin/{name}"
         lines += [f"{path}:{number}: {complaint}" for number, complaint in check_file(name, text)]
-        if name.endswith(".c") and room_of(name) in UNTIED:
+        if name.endswith(".c") and room_of(name) in ROOMS[1:] + ["ctl"]:
             lines += [f"{path}:{number}: {complaint}" for number, complaint in check_declarations(name, text, files)]
-    found = circle(calls({name: text for name, text in files.items() if room_of(name) in UNTIED}))
+    lines += [f"plugin/{name}:{number}: {complaint}" for name, number, complaint in check_namesakes(
+        {name: text for name, text in files.items() if room_of(name) in ROOMS[1:]})]
+    found = circle(calls({name: text for name, text in files.items() if room_of(name) != "bpf"}))
     if found:
         lines.append(f"plugin: modules call each other in a circle: {' → '.join(found)}")
     for path in sorted((root / "tests").rglob("*.[ch]")):
@@ -347,6 +366,7 @@ BAD = [
     ("plugin/service/main.c", OPENING + "#include <gio/gio.h>\n", "only"),
     ("plugin/plan/plan.c", OPENING + "int f(void) {\n        return warn();\n}\n", "in a circle: plan/plan → plan/warnings → plan/plan"),
     ("plugin/plan/plan.c", OPENING + "int g(void) {\n        return 0;\n}\n", "plan.h does not declare"),
+    ("plugin/service/link.c", OPENING + "static int warn(void) {\n        return 0;\n}\n", "also a function of plan/warnings.c"),
     ("plugin/plan.c", OPENING, "in no room"),
     ("plugin/other/plan.c", OPENING, "no room that"),
     ("plugin/plan/README.md", "a line\n" * (README_LINES_MAX + 1), "has 21 lines"),
