@@ -50,10 +50,9 @@ typedef struct SegmentType {
         int (*remove)(Netlink *netlink, uint32_t link_ifindex);
 } SegmentType;
 
-extern const SegmentType segment_type_netkit;
-extern const SegmentType segment_type_vlan;
-extern const SegmentType segment_type_bridge;
-extern const SegmentType segment_type_veth;
+#define SEGMENT_KIND_TYPE(id, name) extern const SegmentType segment_type_##name;
+
+SEGMENT_KINDS(SEGMENT_KIND_TYPE)
 
 /* Begins a request about a device of this number; 0: named by an attribute. */
 struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex);

@@ -4,13 +4,9 @@
 
 #include "segment/device.h"
 
-static const SegmentType *const types[] = {
-        [SEGMENT_NETKIT] = &segment_type_netkit,
-        [SEGMENT_VLAN] = &segment_type_vlan,
-        [SEGMENT_BRIDGE] = &segment_type_bridge,
-        [SEGMENT_VETH] = &segment_type_veth,
-};
-_Static_assert(ELEMENTS(types) == _SEGMENT_KIND_MAX, "every kind has its functions");
+#define KIND_TYPE(id, name) [SEGMENT_##id] = &segment_type_##name,
+
+static const SegmentType *const types[] = { SEGMENT_KINDS(KIND_TYPE) };
 
 /* Some kernels and modules are not there at all. */
 static bool kernel_has_none(const Netlink *netlink, int error) {

@@ -21,6 +21,9 @@
 
 #include "base/util.h"
 
+/* Network managers leave interfaces with such names alone: data/10-underpass-devices.conf and
+ * data/05-underpass-devices.network. */
+#define SEGMENT_NAME_PREFIX "underpass-"
 #define SEGMENT_NAME_SEND "underpass-tx"
 #define SEGMENT_NAME_RECEIVE "underpass-rx"
 #define SEGMENT_NAME_BRIDGE "underpass-br"
@@ -28,15 +31,28 @@
 #define SEGMENT_NAME_NETKIT_PEER "underpass-np"
 #define SEGMENT_NAME_VLAN "underpass-v" /* and the ifindex of the link */
 
-/* Kinds of segmentation device, the best first. */
+/*
+ * Kinds of segmentation device, the best first: a line makes the value of the enum, the name, and the row of
+ * the functions, segment_type_NAME.
+ *
+ * netkit  runs the program in its transmit routine; kernel 6.7 and newer
+ * vlan    an 8021q device on top of the link, whose own program rewrites; one per link
+ * bridge  a bridge with the sending end of the pair as its port, where the program sits
+ * veth    the pair alone; its queue can drop and reorder, so it is the last resort
+ */
+#define SEGMENT_KINDS(KIND)     \
+        KIND(NETKIT, netkit)    \
+        KIND(VLAN, vlan)        \
+        KIND(BRIDGE, bridge)    \
+        KIND(VETH, veth)
+
+#define SEGMENT_KIND_VALUE(id, name) SEGMENT_##id,
+
 typedef enum SegmentKind {
-        SEGMENT_AUTO,   /* none of them: the caller takes the best one there is */
-        SEGMENT_NETKIT, /* runs the program in its transmit routine; kernel 6.7 and newer */
-        _SEGMENT_KIND_FIRST = SEGMENT_NETKIT,
-        SEGMENT_VLAN,   /* an 8021q device on top of the link, whose own program rewrites; one per link */
-        SEGMENT_BRIDGE, /* a bridge with the sending end of the pair as its port, where the program sits */
-        SEGMENT_VETH,   /* the pair alone; its queue can drop and reorder, so it is the last resort */
+        SEGMENT_AUTO,           /* none of them: the caller takes the best one there is */
+        SEGMENT_KINDS(SEGMENT_KIND_VALUE)
         _SEGMENT_KIND_MAX,
+        _SEGMENT_KIND_FIRST = SEGMENT_AUTO + 1,
 } SegmentKind;
 
 /* "auto" for SEGMENT_AUTO, which has a name but is not found by it: -EINVAL. */
@@ -95,7 +111,7 @@ int segment_up(const SegmentationDevice *segment);
 /* Removes the devices of a kind; SEGMENT_VLAN: the one of this link. 0 also when there are none. */
 int segment_remove(SegmentKind kind, uint32_t link_ifindex);
 
-/* True for the names above: such links are never tunnelled themselves. */
+/* True for names of helper devices: such links are never tunnelled themselves. */
 bool segment_is_name(const char *name);
 
 /* Whether a helper device is among the links that rtnetlink lists. */

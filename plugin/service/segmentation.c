@@ -219,17 +219,26 @@ static bool in_use(const Segmentation *segmentation, SegmentKind kind) {
 
 /* What the programs of another kind sit on has to be told where its devices may be an earlier service's. */
 static SegmentationDevice leftover(const Segmentation *segmentation, SegmentKind kind) {
-        const SegmentationDevice devices[_SEGMENT_KIND_MAX] = {
-                [SEGMENT_NETKIT] = { .program_ifindex = segmentation->devices[SEGMENT_NETKIT].ifindex,
-                                     .place = SEGMENT_PLACE_NETKIT },
-                [SEGMENT_VLAN] = { .place = SEGMENT_PLACE_NONE },
-                [SEGMENT_BRIDGE] = { .program_ifindex = segmentation->pair.send_ifindex,
-                                     .place = SEGMENT_PLACE_EGRESS },
-                [SEGMENT_VETH] = { .program_ifindex = segmentation->pair.receive_ifindex,
-                                   .place = SEGMENT_PLACE_INGRESS },
-        };
+        const GroPair *pair = &segmentation->pair;
 
-        return devices[kind];
+        switch (kind) {
+        case SEGMENT_NETKIT:
+                return (SegmentationDevice) {
+                        .program_ifindex = segmentation->devices[SEGMENT_NETKIT].ifindex,
+                        .place = SEGMENT_PLACE_NETKIT,
+                };
+        case SEGMENT_BRIDGE:
+                return (SegmentationDevice) { .program_ifindex = pair->send_ifindex,
+                                              .place = SEGMENT_PLACE_EGRESS };
+        case SEGMENT_VETH:
+                return (SegmentationDevice) { .program_ifindex = pair->receive_ifindex,
+                                              .place = SEGMENT_PLACE_INGRESS };
+        case SEGMENT_AUTO:
+        case SEGMENT_VLAN:
+        case _SEGMENT_KIND_MAX:
+                break;
+        }
+        return (SegmentationDevice) { .place = SEGMENT_PLACE_NONE };
 }
 
 static bool all_known(const Segmentation *segmentation) {

@@ -133,13 +133,13 @@ def test_program_in_front_that_ends_the_chain():
         assert counted["tcp-mc0"][0] > 0, f"{counted}"
         lab.client.run("underpassctl", "reload")
         warnings = service.link(lab.client, "c0")["Warnings"]
-        assert any("in front of the tunnel on c0" in each for each in warnings), warnings
+        assert any("before the tunnel on c0" in each for each in warnings), warnings
         for way in WAYS:
             lab.client.run("rm", PIN + way, PIN + way + "-packets")
         # The kernel detaches some time after the last reference is gone.
         wait_until(lambda: on_attach_point(lab) == {way: [OURS[way]] for way in WAYS}, "the programs are gone")
         lab.client.run("underpassctl", "reload")
-        assert not any("in front" in each for each in service.link(lab.client, "c0")["Warnings"])
+        assert not any("before the tunnel" in each for each in service.link(lab.client, "c0")["Warnings"])
         assert tunnelled(lab, client)
 
 

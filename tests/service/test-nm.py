@@ -268,6 +268,7 @@ class Nonsense(NmTest):
     def test_other_programs_signals(self):
         """Only NetworkManager speaks for NetworkManager, and only the bus of who is there."""
         self.active()
+        self.quiet("up0")
         before = len(self.nm.calls)
         path = f"{mock_nm.PATH}/Devices/100"
         arguments = GLib.Variant("(uuu)", (mock_nm.DISCONNECTED, mock_nm.ACTIVATED, 0))
