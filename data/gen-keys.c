@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Puts the table of keys into the manual pages, and lists the names of the keys for checks.
+ * Puts the table of keys into the manual pages and the D-Bus interface, and lists the names of the keys for
+ * checks.
  *
  * The text stays in English, as the manual is.
  */
@@ -35,6 +36,12 @@ static void print_properties(void) {
         }
 }
 
+static void print_members(void) {
+        for (KeyId id = 0; id < _KEY_ID_MAX; id++)
+                printf("  <property name=\"%s\" type=\"%s\" access=\"read\"/>\n", key_get(id)->section_name,
+                       key_signature(key_get(id)));
+}
+
 /* A line of a page, and what takes its place. */
 static const struct {
         const char *marker;
@@ -42,6 +49,7 @@ static const struct {
 } sections[] = {
         { ".. keys\n", print_keys },
         { ".. key-properties\n", print_properties },
+        { "  <!-- made from the table of keys -->\n", print_members },
 };
 
 /* Copies the page and puts the keys where its marker stands. */

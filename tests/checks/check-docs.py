@@ -209,7 +209,8 @@ def read_documents(root, gen_keys):
     for pattern in ("data/examples/*.conf", "data/man/*.rst"):
         names += sorted(str(path.relative_to(root)) for path in root.glob(pattern))
     documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
-    documents[DBUS_PAGE] = subprocess.run([gen_keys, "manual", root / DBUS_PAGE], check=True, capture_output=True, encoding="utf-8").stdout
+    for name in (DBUS_PAGE, DBUS_XML):
+        documents[name] = subprocess.run([gen_keys, "manual", root / name], check=True, capture_output=True, encoding="utf-8").stdout
     return documents
 
 
