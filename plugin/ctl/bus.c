@@ -13,6 +13,8 @@
 #define MANAGER_INTERFACE "org.underpass1.Manager"
 #define LINK_INTERFACE "org.underpass1.Link"
 
+enum { LIMITS_WAIT_US = 200 * 1000 };
+
 static bool bus_open(Ctl *ctl, GError **error) {
         if (ctl->bus)
                 return true;
@@ -33,6 +35,26 @@ static bool bus_open(Ctl *ctl, GError **error) {
         return true;
 }
 
+/* The service bounds what lists may cost; who is turned down asks again in a moment, until the time is
+ * over. */
+static GVariant *call_patiently(Ctl *ctl, const char *path, const char *interface, const char *method,
+                                GVariant *arguments, const char *reply_type, int timeout_ms,
+                                GError **error) {
+        const gint64 end_us = g_get_monotonic_time() + timeout_ms * (gint64) 1000;
+
+        for (;;) {
+                GVariant *reply = g_dbus_connection_call_sync(
+                                ctl->bus, BUS_NAME, path, interface, method, arguments,
+                                G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, timeout_ms, NULL, error);
+
+                if (reply || !g_error_matches(*error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED) ||
+                    g_get_monotonic_time() > end_us)
+                        return reply;
+                g_clear_error(error);
+                g_usleep(LIMITS_WAIT_US);
+        }
+}
+
 static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, const char *method,
                              GVariant *arguments, const char *reply_type, int timeout_ms,
                              const char *subject, GError **error) {
@@ -42,9 +64,8 @@ static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, 
                 return NULL;
 
         GError *local = NULL;
-        GVariant *reply = g_dbus_connection_call_sync(ctl->bus, BUS_NAME, path, interface, method, owned,
-                                                      G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE,
-                                                      timeout_ms, NULL, &local);
+        GVariant *reply =
+                call_patiently(ctl, path, interface, method, owned, reply_type, timeout_ms, &local);
         if (!reply)
                 ctl_error_take_bus(error, local, SERVICE_NAME, subject);
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Bounds what calls cost that everybody may make: together they get at most a fifth of the service's time,
- * and one caller half of that. Who asks for more is turned down at once, which costs next to nothing, so
- * that the calls of others and the links are served.
+ * Bounds what calls cost that everybody may make: together they get at most two fifths of the service's
+ * time, and one caller half of that. Who asks for more is turned down at once, which costs next to nothing,
+ * so that the calls of others and the links are served.
  */
 
 #include <stdbool.h>
@@ -12,8 +12,8 @@
 
 enum {
         CALL_BUDGET_WINDOW_US = 1000 * 1000,
-        CALL_BUDGET_ALL_US = 200 * 1000,     /* of each window */
-        CALL_BUDGET_CALLER_US = 100 * 1000,
+        CALL_BUDGET_ALL_US = 400 * 1000,     /* of each window */
+        CALL_BUDGET_CALLER_US = 200 * 1000,
         CALL_BUDGET_CALLERS = 16,            /* who is known in a window; the others share what is left */
         CALL_BUDGET_NAME_LENGTH = 24,
 };

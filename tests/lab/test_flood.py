@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Users without any right who ask for lists without end: what root asks for is answered, and links come first."""
+
+import os
+import signal
+import struct
+
+import runner
+import service
+import traffic
+from host import wait_until
+from lab import PORT
+from state import PINS
+
+FLOWS = 60_000
+LOOPS = 12
+NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+CALL = "busctl --timeout=60 call org.underpass1 /org/underpass1 org.underpass1.Manager"
+SCRIPT = "/usr/lib/NetworkManager/dispatcher.d/50-underpass"
+
+
+def key(number):
+    """Key of a flow of that number, as hexadecimal words for bpftool: local 10.77.1.2, remote 10.128.x.y."""
+    local = bytes(8) + b"\0\0\xff\xff" + bytes((10, 77, 1, 2))
+    remote = bytes(8) + b"\0\0\xff\xff" + struct.pack(">I", 0x0A800000 + number)
+    return local + remote + struct.pack(">HH", 1024 + number, PORT)
+
+
+def fill(host):
+    """As many flows as a busy server has, in the map of a host; their content does not matter."""
+    folder = host.output("find", PINS, "-mindepth", "1", "-maxdepth", "1").split()[0]
+    value = bytearray(64)
+    value[52] = 2  # tunnelled
+    words = " ".join(f"{byte:#04x}" for byte in value)
+    lines = [
+        f"map update pinned {folder}/flows key {' '.join(f'{byte:#04x}' for byte in key(number))} value {words}"
+        for number in range(FLOWS)
+    ]
+    host.write("/run/flows", "\n".join(lines) + "\n")
+    host.run("bpftool", "batch", "file", "/run/flows", timeout=180)
+
+
+def start_loops(host, words):
+    """Loops of an unprivileged user that call a method without end; their processes."""
+    loop = f"while :; do {CALL} {words} >/dev/null 2>&1; done"
+    return [host.spawn([*NOBODY, "sh", "-c", loop]) for _ in range(LOOPS)]
+
+
+def end_loops(loops):
+    """Ends loops and what they have started."""
+    for process in loops:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_lists_without_end():
+    """60 000 flows, and twelve loops that list them: calls of root and the dispatcher script are served, which gives
+    up after 900 ms by itself, and a link that comes up gets its tunnel."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        fill(lab.client)
+        pages = lab.client.output("underpassctl", "--json", "flows")
+        assert pages.count('"local_port"') == FLOWS, pages.count('"local_port"')
+        loops = start_loops(lab.client, 'ListFlows su "" 0')
+        try:
+            for _ in range(2):
+                assert service.link(lab.client, "c0")["State"] == service.ACTIVE
+                told = lab.client.run(SCRIPT, "c0", "pre-up")
+                assert "gave up" not in told.stderr, told
+            lab.client.up("second")
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+            _, client = traffic.pair(lab)
+            traffic.connect_both(lab, client, "a")
+        finally:
+            end_loops(loops)
+
+
+def test_limits_are_told():
+    """One caller that asks faster than it may is turned down, and served again later."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        fill(lab.client)
+        loops = start_loops(lab.client, 'ListFlows su "" 0')
+        try:
+            words = (*CALL.split(), "ListFlows", "su", "", "0")
+            wait_until(
+                lambda: "too often" in lab.client.run(*words, check=False).stderr, "somebody is turned down", 30
+            )
+        finally:
+            end_loops(loops)
+        wait_until(lambda: lab.client.run(*words, check=False).returncode == 0, "calls are served again", 10)
