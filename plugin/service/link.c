@@ -519,10 +519,6 @@ void link_hold_off(Link *link) {
         link->held_off = true;
 }
 
-void link_connection_activated(Link *link) {
-        link->held_off = false;
-}
-
 void link_lose_devices(Link *link) {
         if (!link->target.applied.attached)
                 return;

@@ -85,11 +85,10 @@ int link_settle(Link *link, LinkSettled settled, void *userdata);
 /* The service ends: answers whoever waits. What sources still answer is ignored from now on. */
 void link_interrupt(Link *link);
 
-/* "activate" and "deactivate" by hand; the connection was activated, which ends what "deactivate" said.
- * None of them looks at the link. */
+/* The user, or an activation of the connection, takes back what "deactivate" said; "deactivate" by hand. None of
+ * them looks at the link. */
 void link_activate(Link *link);
 void link_hold_off(Link *link);
-void link_connection_activated(Link *link);
 
 /* The helper devices have gone under it: what is attached gets them again. */
 void link_lose_devices(Link *link);

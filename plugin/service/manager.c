@@ -458,7 +458,7 @@ void manager_dispatch(Manager *manager, Link *link, const char *action) {
         sources_dispatched(manager->sources, link_ifindex(link), action);
         /* An activation of the connection ends what "deactivate" said before it. */
         if (streq(action, "pre-up"))
-                link_connection_activated(link);
+                link_activate(link);
         else if (!streq(action, "pre-down"))
                 link_mark(link);
 }

@@ -142,7 +142,7 @@ def main():
     for line in lines:
         print(line)
     for language, (missing, entries) in counts.items():
-        print(f"{language}: {missing} of {entries} texts are without translation")
+        print(f"note: {language}: {missing} of {entries} texts are without translation")
     return 1 if lines else 0
 
 

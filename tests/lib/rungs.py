@@ -140,12 +140,14 @@ def run_meson(selected, rung, totals):
         seen.add(name)
         verdict = MESON_VERDICTS.get(result["result"], "FAIL")
         text = (result["stdout"] or "") + (result.get("stderr") or "")
-        tail = "\n".join(text.splitlines()[-LOG_TAIL if verdict == "FAIL" else -1 :])
+        lines = text.splitlines()
         if verdict == "FAIL":
-            tail = f"{result['result']}, exit status {result['returncode']}\n{tail}"
-        totals.show(
-            verdict, meson_name(suites[name], name), result["duration"], "" if verdict == "ok" else tail
-        )
+            lines = [f"{result['result']}, exit status {result['returncode']}", *lines[-LOG_TAIL:]]
+        elif verdict == "skip":
+            lines = lines[-1:]
+        else:
+            lines = [line.removeprefix("note: ") for line in lines if line.startswith("note: ")]
+        totals.show(verdict, meson_name(suites[name], name), result["duration"], "\n".join(lines))
     for name in suites.keys() - seen:
         text = output.stdout[-2000:] + output.stderr[-2000:]
         totals.show("FAIL", meson_name(suites[name], name), 0, "no result\n" + text)
