@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 
@@ -161,13 +162,44 @@ int file_write(const char *path, const char *text) {
         return (size_t) written == length ? 0 : -EIO;
 }
 
+static int file_check_type(const struct stat *status) {
+        if (S_ISREG(status->st_mode))
+                return 0;
+        return S_ISDIR(status->st_mode) ? -EISDIR : -EBADFD;
+}
+
+int file_open(const char *path, struct stat *ret_status) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+        struct stat status;
+        int r;
+
+        /* Looked at first, because to open a device can do something, and then once more, because the name
+         * may have got another file meanwhile. */
+        if (stat(path, &status) < 0)
+                return -errno;
+        r = file_check_type(&status);
+        if (r < 0)
+                return r;
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0 || fstat(fd, &status) < 0)
+                return -errno;
+        r = file_check_type(&status);
+        if (r < 0)
+                return r;
+        if (ret_status)
+                *ret_status = status;
+        return TAKE_FD(fd);
+}
+
 int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_length) {
-        _cleanup_(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_(close_fdp) int fd = file_open(path, NULL);
+
+        return fd < 0 ? fd : file_read_fd(fd, limit, ret_text, ret_length);
+}
+
+int file_read_fd(int fd, size_t limit, char **ret_text, size_t *ret_length) {
         _cleanup_(freep) char *text = NULL;
         size_t length = 0, room = 0;
-
-        if (fd < 0)
-                return -errno;
 
         for (;;) {
                 if (length == room) {

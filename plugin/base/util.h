@@ -91,8 +91,21 @@ char *string_excerpt(const char *text, size_t length, size_t limit);
 /* Writes text to an existing file such as a sysctl. Negative errno. */
 int file_write(const char *path, const char *text);
 
-/* Reads at most limit bytes of a file into a NUL-terminated string. -EFBIG when there is more. */
+struct stat;
+
+/*
+ * Opens a regular file for reading and never waits, whatever stands there. The descriptor, which the caller
+ * closes, or a negative errno: -EISDIR for a directory, -EBADFD for a FIFO, a device or a socket. ret_status
+ * may be NULL.
+ */
+int file_open(const char *path, struct stat *ret_status);
+
+/* Reads at most limit bytes of a regular file into a NUL-terminated string. -EFBIG when there is more, and
+ * the errors of file_open(). ret_length may be NULL. */
 int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_length);
+
+/* The same for a descriptor, from where it stands. It stays open. */
+int file_read_fd(int fd, size_t limit, char **ret_text, size_t *ret_length);
 
 /* An array of strings that ends in NULL and grows by one. All functions accept NULL as the empty list. */
 int strings_add(char ***list, const char *text);

@@ -8,10 +8,9 @@
  * They are read each time: they are few and small, and what they say is always in force at once.
  */
 
-#include <dirent.h>
-
 #include "base/i18n.h"
 #include "profile/ini.h"
+#include "source/config.h"
 #include "source/section.h"
 #include "source/source.h"
 
@@ -24,7 +23,7 @@ typedef struct SourceFile {
 
 /* One file while it is read. [Match] may come last, so values are kept until the end. */
 typedef struct Reading {
-        const char *path;
+        const char *path;      /* as it can be shown */
         IniMatch match;
         Section section;
 } Reading;
@@ -95,55 +94,56 @@ static int apply_bad_file(char *text, size_t length, const char *path, const Lin
 }
 
 static int apply_file(const char *path, const LinkFacts *facts, Profile *profile) {
-        _cleanup_(reading_done) Reading reading = { .path = path };
-        _cleanup_(freep) char *text = NULL;
+        _cleanup_(freep) char *text = NULL, *reason = NULL, *shown = config_path_shown(path);
+        _cleanup_(reading_done) Reading reading = { .path = shown };
         size_t length = 0;
         int r;
 
-        r = file_read(path, FILE_SIZE_MAX, &text, &length);
-        if (r == -ENOENT)
-                return 0; /* a dangling link, or just removed */
+        if (!shown)
+                return -ENOMEM;
+        r = config_read(path, FILE_SIZE_MAX, &text, &length, &reason);
         if (r < 0)
-                return strings_addf(&profile->warnings, _("%s cannot be read and is ignored: %s."), path,
-                                    strerror(-r));
+                return r;
+        if (reason)
+                return strings_add(&profile->warnings, reason);
         r = ini_parse(text, length, on_assignment, on_error, &reading);
         if (r == -EILSEQ)
-                return apply_bad_file(text, length, path, facts, profile);
+                return apply_bad_file(text, length, shown, facts, profile);
         if (r < 0 || !reading_matches(&reading, facts, profile))
                 return r;
         return section_apply(&reading.section, PROFILE_SOURCE_FILE, profile);
 }
 
-static int is_profile(const struct dirent *entry) {
-        size_t length = strlen(entry->d_name);
+static bool is_profile(const char *name) {
+        size_t length = strlen(name);
 
-        return entry->d_name[0] != '.' && length > 5 && streq(entry->d_name + length - 5, ".conf");
+        return name[0] != '.' && length > 5 && streq(name + length - 5, ".conf");
 }
 
 static bool masked(const char *const *later_directories, const char *name) {
         for (; *later_directories; later_directories++) {
                 _cleanup_(freep) char *path = string_format("%s/%s", *later_directories, name);
 
-                if (path && access(path, F_OK) == 0)
+                if (path && access(path, F_OK) == 0 && config_folder_usable(*later_directories))
                         return true;
         }
         return false;
 }
 
 static int apply_directory(const char *const *directories, const LinkFacts *facts, Profile *profile) {
-        struct dirent **entries = NULL;
-        int count = scandir(*directories, &entries, is_profile, alphasort), r = 0;
+        _cleanup_(strings_freep) char **names = NULL;
+        _cleanup_(freep) char *reason = NULL;
+        int r;
 
-        for (int i = 0; i < count; i++) {
-                if (r == 0 && !masked(directories + 1, entries[i]->d_name)) {
-                        _cleanup_(freep) char *path =
-                                string_format("%s/%s", *directories, entries[i]->d_name);
+        r = config_list(*directories, is_profile, &names, &reason);
+        if (r == 0 && reason)
+                r = strings_add(&profile->warnings, reason);
+        for (size_t i = 0; r == 0 && i < strings_count(names); i++)
+                if (!masked(directories + 1, names[i])) {
+                        _cleanup_(freep) char *path = string_format("%s/%s", *directories, names[i]);
 
                         r = path ? apply_file(path, facts, profile) : -ENOMEM;
                 }
-                free(entries[i]);
-        }
-        free(entries);
         return r;
 }
 
@@ -168,13 +168,10 @@ static bool file_standing(Source *source) {
         const SourceFile *file = (const SourceFile *) source;
 
         for (const char *const *directory = file->directories; *directory; directory++) {
-                struct dirent **entries = NULL;
-                int count = scandir(*directory, &entries, is_profile, NULL);
+                _cleanup_(strings_freep) char **names = NULL;
+                _cleanup_(freep) char *reason = NULL;
 
-                for (int i = 0; i < count; i++)
-                        free(entries[i]);
-                free(entries);
-                if (count > 0)
+                if (config_list(*directory, is_profile, &names, &reason) < 0 || names)
                         return true;
         }
         return false;

@@ -5,10 +5,8 @@
  * whose name begins with "X-".
  */
 
-#include <dirent.h>
-
-#include "base/i18n.h"
 #include "profile/ini.h"
+#include "source/config.h"
 #include "source/networkd-files.h"
 
 enum { FILE_SIZE_MAX = 1024 * 1024 };
@@ -20,7 +18,7 @@ const char *const networkd_folders[] = {
 };
 
 typedef struct Reading {
-        const char *path;
+        const char *path;      /* as it can be shown */
         const char *text;
         size_t length;
         Section *section;
@@ -32,16 +30,16 @@ static bool has_suffix(const char *name, const char *suffix) {
         return name[0] != '.' && length > suffix_length && streq(name + length - suffix_length, suffix);
 }
 
-static int is_dropin(const struct dirent *entry) {
-        return has_suffix(entry->d_name, ".conf");
+static bool is_dropin(const char *name) {
+        return has_suffix(name, ".conf");
 }
 
-static int is_network(const struct dirent *entry) {
-        return has_suffix(entry->d_name, ".network");
+static bool is_network(const char *name) {
+        return has_suffix(name, ".network");
 }
 
-static int is_network_folder(const struct dirent *entry) {
-        return has_suffix(entry->d_name, ".network.d");
+static bool is_network_folder(const char *name) {
+        return has_suffix(name, ".network.d");
 }
 
 static const char *base_name(const char *path) {
@@ -62,27 +60,29 @@ static bool base_name_in(char *const *paths, size_t count, const char *name) {
 }
 
 /* Paths of the files of a folder that are chosen, and whose names are not in the list yet. */
-static int add_folder(const char *folder, int (*chosen)(const struct dirent *entry), char ***paths) {
-        struct dirent **entries = NULL;
-        int count = scandir(folder, &entries, chosen, NULL), r = 0;
+static int add_folder(const char *folder, bool (*chosen)(const char *name), char ***paths,
+                      char ***warnings) {
+        _cleanup_(strings_freep) char **names = NULL;
+        _cleanup_(freep) char *reason = NULL;
         const size_t before = strings_count(*paths);
+        int r;
 
-        for (int i = 0; i < count; i++) {
-                if (r == 0 && !base_name_in(*paths, before, entries[i]->d_name))
-                        r = strings_addf(paths, "%s/%s", folder, entries[i]->d_name);
-                free(entries[i]);
-        }
-        free(entries);
+        r = config_list(folder, chosen, &names, &reason);
+        if (r == 0 && reason)
+                r = strings_add(warnings, reason);
+        for (size_t i = 0; r == 0 && i < strings_count(names); i++)
+                if (!base_name_in(*paths, before, names[i]))
+                        r = strings_addf(paths, "%s/%s", folder, names[i]);
         return r;
 }
 
-int networkd_dropins(const char *const *folders, const char *network_file, char ***ret) {
+int networkd_dropins(const char *const *folders, const char *network_file, char ***ret, char ***warnings) {
         _cleanup_(strings_freep) char **paths = NULL;
 
         for (; *folders; folders++) {
                 _cleanup_(freep) char *folder =
                         string_format("%s/%s.d", *folders, base_name(network_file));
-                int r = folder ? add_folder(folder, is_dropin, &paths) : -ENOMEM;
+                int r = folder ? add_folder(folder, is_dropin, &paths, warnings) : -ENOMEM;
 
                 if (r < 0)
                         return r;
@@ -124,17 +124,33 @@ static int read_bad_file(Reading *reading, char *text) {
         return r;
 }
 
+/* Somebody else may have written it. A file that says nothing to us is networkd's business alone. */
+static int warn_of_file(const Reading *reading, char *text, const char *reason) {
+        _cleanup_(section_done) Section section = {};
+        Reading scratch = { .path = reading->path, .section = &section };
+        int r = 0;
+
+        if (text) {
+                ini_mask(text, reading->length);
+                r = ini_parse(text, reading->length, on_assignment, NULL, &scratch);
+        }
+        if (r == 0 && (!text || section.keys))
+                r = strings_add(&reading->section->warnings, reason);
+        return r;
+}
+
 static int read_file(const char *path, Section *section) {
-        _cleanup_(freep) char *text = NULL;
-        Reading reading = { .path = path, .section = section };
+        _cleanup_(freep) char *text = NULL, *reason = NULL, *shown = config_path_shown(path);
+        Reading reading = { .path = shown, .section = section };
         int r;
 
-        r = file_read(path, FILE_SIZE_MAX, &text, &reading.length);
-        if (r == -ENOENT)
-                return 0; /* a dangling link, or removed and networkd does not know yet */
+        if (!shown)
+                return -ENOMEM;
+        r = config_read(path, FILE_SIZE_MAX, &text, &reading.length, &reason);
         if (r < 0)
-                return strings_addf(&section->warnings, _("%s cannot be read and is ignored: %s."), path,
-                                    strerror(-r));
+                return r;
+        if (reason)
+                return warn_of_file(&reading, text, reason);
         reading.text = text;
         r = ini_parse(text, reading.length, on_assignment, on_error, &reading);
         return r == -EILSEQ ? read_bad_file(&reading, text) : r;
@@ -151,7 +167,7 @@ int networkd_section_read(const char *const *folders, const NetworkdAnswer *answ
                 return 0;
         }
         if (!answer->dropins_told) {
-                r = networkd_dropins(folders, answer->network_file, &found);
+                r = networkd_dropins(folders, answer->network_file, &found, &section.warnings);
                 dropins = found;
         }
         if (r >= 0)
@@ -183,11 +199,11 @@ static bool file_has_section(const char *path) {
         return read_file(path, &section) >= 0 && section.keys;
 }
 
-static bool any_has_section(const char *folder, int (*chosen)(const struct dirent *entry)) {
-        _cleanup_(strings_freep) char **paths = NULL;
+static bool any_has_section(const char *folder, bool (*chosen)(const char *name)) {
+        _cleanup_(strings_freep) char **paths = NULL, **warnings = NULL;
         bool found = false;
 
-        if (add_folder(folder, chosen, &paths) < 0)
+        if (add_folder(folder, chosen, &paths, &warnings) < 0)
                 return false;
         for (size_t i = 0; !found && i < strings_count(paths); i++)
                 found = chosen == is_network_folder ? any_has_section(paths[i], is_dropin)

@@ -9,6 +9,7 @@
 
 #include "base/i18n.h"
 #include "source/bus-peer.h"
+#include "source/config.h"
 #include "source/networkd-files.h"
 
 #define NETWORKD_PATH "/org/freedesktop/network1"
@@ -130,16 +131,21 @@ static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profi
 
         if (link && link->error)
                 r = strings_add(&profile->warnings, link->error);
-        if (r < 0 || !link || !profile->network_section)
+        if (r < 0 || !link)
                 return r;
-        if (profile->connection_id) {
+        if (profile->network_section && profile->connection_id) {
+                _cleanup_(freep) char *shown = config_path_shown(link->network_file);
+
                 profile->network_section = profile->network_down = false;
+                if (!shown)
+                        return -ENOMEM;
                 return strings_addf(&profile->warnings,
                                     _("NetworkManager and systemd-networkd both manage this link, by the "
                                       "profile \"%s\" and by %s. The keys of the first count; take the link "
                                       "from one of them."),
-                                    profile->connection_id, link->network_file);
+                                    profile->connection_id, shown);
         }
+        /* Without a section there are no keys, but perhaps warnings of files that are not used. */
         return networkd_section_apply(&link->section, profile);
 }
 

@@ -34,6 +34,7 @@ PATIENCE = 60.0 if WRAPPER else 15.0
 def enter_namespace():
     """Starts this program again in a network namespace of its own, where it may do as it likes; ends with 77
     where that is impossible."""
+    os.umask(0o022)  # the service uses no file that its group can change
     if os.environ.get("UNDERPASS_TEST_NAMESPACE") == "1":
         return
     for way in (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]):

@@ -6,6 +6,7 @@ Usage: test-links.py UNDERPASSD-FAKE [TEST…]
 """
 
 import platform
+import os
 import subprocess
 
 from gi.repository import GLib
@@ -367,6 +368,49 @@ class BadProfiles(harness.ServiceTest):
         self.profile("up0", "[Match]\nName=up0\n[X-Underpass]\n" + "# " + "x" * 200_000 + "\n")
         self.assert_fails(NOTHING_TO_DO, self.client.manager, "Activate", "up0")
         self.assertIn("cannot be read", " ".join(self.client.link("up0")["Warnings"]))
+
+    def test_files_that_are_none(self):
+        """A FIFO, a device or a folder holds nobody up and harms no other file."""
+        self.tunnel("up0")
+        os.mkfifo(self.profiles / "a.conf")
+        (self.profiles / "b.conf").symlink_to("/dev/zero")
+        (self.profiles / "c.conf").mkdir()
+        (self.profiles / "d.conf").symlink_to("/dev/null")
+        self.start()
+        found = self.wait_state("up0", "active")
+        ours = [warning for warning in found["Warnings"] if str(self.profiles) in warning]
+        self.assertEqual(len(ours), 3, ours)
+        for name, warning in zip("abc", ours):
+            self.assertIn(f"{self.profiles}/{name}.conf is no regular file", warning)
+        self.client.manager("Reload")
+
+    def test_files_of_others(self):
+        """What others can change is not used; a warning names the file and says what to do."""
+        path = self.tunnel("up0")
+        self.start()
+        self.wait_state("up0", "active")
+        for what, mode in ((path, 0o664), (path, 0o646), (self.profiles, 0o777)):
+            before = what.stat().st_mode & 0o777
+            what.chmod(mode)
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual(found["State"], "off")
+            self.assertIn(f"{what} can be changed by its group or by everybody", " ".join(found["Warnings"]))
+            what.chmod(before)
+            self.client.manager("Reload")
+            self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_odd_names(self):
+        """Names of files reach neither the bus nor the journal as they are."""
+        path = os.fsencode(self.profiles) + b"/\x1b[31m\xff\n<0>.conf"
+        with open(path, "wb") as file:
+            file.write(b"[Match]\nName=up0\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nnonsense\n")
+        self.start()
+        found = self.wait_state("up0", "active")
+        shown = f"{self.profiles}/\\x1b[31m\\xff\\x0a<0>.conf"
+        self.assertIn(("tunnel", "yes", "file", f"{shown}:4"), found["Settings"])
+        self.assertIn(f"{shown}:6", " ".join(found["Warnings"]))
+        self.assertNotIn("\x1b", self.log.read_text())
 
     def test_failure_class(self):
         """The helper of these tests tells errors apart."""

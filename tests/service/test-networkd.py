@@ -5,6 +5,7 @@
 Usage: test-networkd.py UNDERPASSD-FAKE [TEST…]
 """
 
+import os
 import signal
 import socket
 import time
@@ -81,6 +82,28 @@ class Profiles(NetworkdTest):
         self.assertEqual(found["Connection"], ("", ""))
         self.assertEqual(found["ConnectionSettings"], [("network-file", str(file))])
         self.assertEqual(self.sources(), ["file", "networkd"])
+
+    def test_files_of_others(self):
+        """What others can change is not used, and a FIFO among the drop-ins holds nobody up."""
+        file = self.network(*TUNNEL)
+        dropin = self.network("MSS=1300", name="10-up0.network.d/a.conf")
+        fifo = dropin.with_name("b.conf")
+        os.mkfifo(fifo)
+        self.networkd.manage(self.index, file, dropins=[dropin, fifo])
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertEqual(found["MSS"], 1300)
+        self.assertIn(f"{fifo} is no regular file", " ".join(found["Warnings"]))
+        dropin.chmod(0o666)
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["MSS"]), ("active", 0))
+        self.assertIn(f"{dropin} can be changed by", " ".join(found["Warnings"]))
+        file.chmod(0o666)
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual(found["State"], "off")
+        self.assertIn(f"{file} can be changed by", " ".join(found["Warnings"]))
 
     def test_reload(self):
         """networkctl reload: networkd leads the link through its states, and the files are read again."""

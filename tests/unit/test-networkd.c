@@ -190,10 +190,12 @@ static void tree_write(const Tree *tree, size_t folder, const char *name, const 
 
 /* Paths of drop-ins without the root, one a line. */
 static void assert_dropins(const Tree *tree, const char *wanted) {
-        _cleanup_(strings_freep) char **paths = NULL;
+        _cleanup_(strings_freep) char **paths = NULL, **warnings = NULL;
         char text[512] = "";
 
-        assert(networkd_dropins(tree->list, "/usr/lib/systemd/network/10-lte.network", &paths) == 0);
+        assert(networkd_dropins(tree->list, "/usr/lib/systemd/network/10-lte.network", &paths, &warnings) ==
+               0);
+        assert(!warnings);
         for (size_t i = 0; i < strings_count(paths); i++) {
                 assert(strncmp(paths[i], tree->root, strlen(tree->root)) == 0);
                 strcat(strcat(text, paths[i] + strlen(tree->root) + 1), "\n");
@@ -356,6 +358,62 @@ static void bad_input_is_named(void) {
         }
 }
 
+/* A tree with a file that says one thing to us, and the answer that names it. */
+static NetworkdAnswer tree_make_managed(Tree *tree) {
+        tree_make(tree);
+        tree_write(tree, 0, "10-lte.network", "[X-Underpass]\nTunnel=yes\n");
+        return managed(tree, 0);
+}
+
+/* Others may have written it: what it says does not count, and a warning says so where it concerns us. */
+static void files_that_others_can_change_are_not_used(void) {
+        static const struct {
+                const char *path;
+                mode_t mode;
+                const char *warning;
+        } cases[] = {
+                { "10-lte.network", 0666, "10-lte.network can be changed by" },
+                { "10-lte.network", 0664, "chmod go-w" },
+                { "10-lte.network.d/a.conf", 0602, "a.conf can be changed by" },
+                { "10-lte.network.d/other.conf", 0666, NULL },
+                { "10-lte.network.d", 0777, "10-lte.network.d can be changed by" },
+                { ".", 0770, "can be changed by" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Tree tree;
+                _cleanup_(networkd_answer_done) NetworkdAnswer answer = tree_make_managed(&tree);
+                _cleanup_(section_done) Section sections = {};
+
+                tree_write(&tree, 0, "10-lte.network.d/a.conf", "[X-Underpass]\nTunnel=no\n");
+                tree_write(&tree, 0, "10-lte.network.d/other.conf", "[Network]\nDescription=\xff\n");
+                _cleanup_(freep) char *path = string_format("%s/%s", tree.folders[0], cases[i].path);
+                assert(chmod(path, cases[i].mode) == 0);
+
+                assert(networkd_section_read(tree.list, &answer, &sections) == 0);
+                assert(strings_count(sections.keys) == (cases[i].warning ? 1 : 2));
+                assert((cases[i].warning != NULL) == (strings_count(sections.warnings) == 1));
+                if (cases[i].warning)
+                        assert_contains(sections.warnings[0], cases[i].warning);
+                tree_done(&tree);
+        }
+}
+
+static void a_fifo_holds_nobody_up(void) {
+        Tree tree;
+        _cleanup_(networkd_answer_done) NetworkdAnswer answer = tree_make_managed(&tree);
+        _cleanup_(section_done) Section sections = {};
+
+        tree_write(&tree, 0, "10-lte.network.d/b.conf", "");
+        _cleanup_(freep) char *path = string_format("%s/10-lte.network.d/a.conf", tree.folders[0]);
+        assert(mkfifo(path, 0600) == 0);
+        assert(networkd_section_read(tree.list, &answer, &sections) == 0);
+        assert(strings_count(sections.keys) == 1 && strings_count(sections.warnings) == 1);
+        assert_contains(sections.warnings[0], "a.conf is no regular file");
+        assert(networkd_any_section(tree.list));
+        tree_done(&tree);
+}
+
 static void a_section_anywhere_is_found(void) {
         Tree tree;
 
@@ -385,8 +443,11 @@ int main(void) {
                 { "sections come from all files in order", sections_come_from_all_files_in_order },
                 { "endpoints are ours by default", endpoints_are_ours_by_default },
                 { "bad input is named", bad_input_is_named },
+                { "files that others can change are not used", files_that_others_can_change_are_not_used },
+                { "a FIFO holds nobody up", a_fifo_holds_nobody_up },
                 { "a section anywhere is found", a_section_anywhere_is_found },
         };
 
+        umask(022); /* what its group can change is not read */
         return run_tests(tests, ELEMENTS(tests));
 }

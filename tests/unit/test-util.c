@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Tests of the base helpers. May touch: a temporary file of its own.
+ * Tests of the base helpers. May touch: temporary files of its own.
  */
 
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/hash.h"
 
@@ -176,6 +179,38 @@ static void files_are_read_up_to_a_limit(void) {
         assert(!untouched);
 }
 
+/* Opening a FIFO for reading waits for a writer; opening a device can do anything. */
+static void only_regular_files_are_opened(void) {
+        char folder[] = "/tmp/underpass-test-util-XXXXXX";
+        _cleanup_(freep) char *path = NULL, *untouched = NULL;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        assert(mkdtemp(folder));
+        path = string_format("%s/x", folder);
+        assert(path);
+
+        assert(mkfifo(path, 0600) == 0);
+        assert(file_read(path, 10, &untouched, NULL) == -EBADFD);
+        assert(unlink(path) == 0);
+
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        assert(bind(fd, (struct sockaddr *) &address, sizeof(address)) == 0);
+        assert(file_read(path, 10, &untouched, NULL) == -EBADFD);
+        assert(unlink(path) == 0);
+
+        assert(symlink("/dev/zero", path) == 0);
+        assert(file_read(path, 10, &untouched, NULL) == -EBADFD);
+        assert(unlink(path) == 0);
+
+        assert(symlink("x", path) == 0);
+        assert(file_read(path, 10, &untouched, NULL) == -ELOOP);
+        assert(file_open(path, NULL) == -ELOOP);
+        assert(unlink(path) == 0);
+        assert(rmdir(folder) == 0);
+        assert(!untouched);
+}
+
 static void hashes_are_those_of_fnv_1a(void) {
         assert(hash_bytes(HASH_EMPTY, "", 0) == HASH_EMPTY);
         assert(hash_bytes(HASH_EMPTY, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
@@ -192,6 +227,7 @@ int main(void) {
                 { "lists grow and compare", lists_grow_and_compare },
                 { "ownership moves", ownership_moves },
                 { "files are read up to a limit", files_are_read_up_to_a_limit },
+                { "only regular files are opened", only_regular_files_are_opened },
                 { "hashes are those of FNV-1a", hashes_are_those_of_fnv_1a },
         };
 
