@@ -6,6 +6,10 @@
 #include "service/bus-link.h"
 #include "service/bus-manager.h"
 #include "service/bus.h"
+#include "source/bus-owner.h"
+
+#define LOCAL_NAME "org.freedesktop.DBus.Local"
+#define LOGIND_NAME "org.freedesktop.login1"
 
 enum { RETRY_US = 300 * 1000 };
 
@@ -13,6 +17,7 @@ struct Bus {
         Manager *manager;
         sd_bus *connection;        /* NULL: there is none now */
         sd_event_source *retry;
+        BusOwner logind;
         BusManager self;
 };
 
@@ -31,9 +36,13 @@ static void schedule_retry(Bus *bus) {
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Bus *bus = userdata;
 
+        /* The library says this itself; from the bus it would be somebody's forgery. */
+        if (!bus_message_is_from(message, LOCAL_NAME))
+                return 0;
         log_warning("The bus has gone away: tunnels stay, waiting for it to come back.");
         (void) manager_set_bus(bus->manager, NULL);
         (void) bus_links_set_bus(bus->self.links, NULL);
+        bus_owner_stop(&bus->logind);
         bus->connection = sd_bus_close_unref(bus->connection);
         schedule_retry(bus);
         return 0;
@@ -45,7 +54,8 @@ static int on_prepare_for_sleep(sd_bus_message *message, void *userdata, sd_bus_
         Bus *bus = userdata;
         int begins;
 
-        if (sd_bus_message_read(message, "b", &begins) < 0 || begins)
+        if (!bus_message_is_from(message, bus->logind.unique) ||
+            sd_bus_message_read(message, "b", &begins) < 0 || begins)
                 return 0;
         log_info("Resumed from sleep: looking at all links.");
         manager_mark_all(bus->manager);
@@ -67,13 +77,14 @@ static int set_up(Bus *bus, sd_bus *connection) {
         if (r >= 0)
                 r = bus_links_set_bus(bus->self.links, connection);
         if (r >= 0)
-                r = sd_bus_match_signal_async(connection, NULL, "org.freedesktop.DBus.Local", NULL,
-                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
-                                              NULL, bus);
+                r = sd_bus_match_signal_async(connection, NULL, LOCAL_NAME, NULL, LOCAL_NAME, "Disconnected",
+                                              on_disconnected, NULL, bus);
         if (r >= 0)
-                r = sd_bus_match_signal_async(connection, NULL, "org.freedesktop.login1",
-                                              "/org/freedesktop/login1", "org.freedesktop.login1.Manager",
-                                              "PrepareForSleep", on_prepare_for_sleep, NULL, bus);
+                r = sd_bus_match_signal_async(connection, NULL, LOGIND_NAME, "/org/freedesktop/login1",
+                                              LOGIND_NAME ".Manager", "PrepareForSleep",
+                                              on_prepare_for_sleep, NULL, bus);
+        if (r >= 0)
+                r = bus_owner_watch(&bus->logind, connection, LOGIND_NAME);
         if (r >= 0)
                 r = manager_set_bus(bus->manager, connection);
         return r < 0 ? r : sd_bus_request_name(connection, BUS_NAME, 0);
@@ -89,6 +100,7 @@ static int connect_bus(Bus *bus) {
         r = set_up(bus, connection);
         if (r < 0) {
                 log_error("Cannot serve %s on the bus: %s.", BUS_NAME, strerror(-r));
+                bus_owner_stop(&bus->logind);
                 (void) bus_links_set_bus(bus->self.links, NULL);
                 (void) manager_set_bus(bus->manager, NULL);
                 return r;
@@ -157,6 +169,7 @@ Bus *bus_free(Bus *bus) {
         sd_event_source_disable_unref(bus->retry);
         if (bus->connection)
                 (void) manager_set_bus(bus->manager, NULL);
+        bus_owner_stop(&bus->logind);
         sd_bus_flush_close_unref(bus->connection);
         bus_links_free(bus->self.links);
         flow_list_free(bus->self.flows);

@@ -6,10 +6,9 @@
 
 #include "source/bus-peer.h"
 
-#define DRIVER_NAME "org.freedesktop.DBus"
-#define DRIVER_PATH "/org/freedesktop/DBus"
-
 enum { CALL_TIMEOUT_US = 1000 * 1000 };
+
+static void on_owner_changed(BusOwner *owner);
 
 int bus_peer_new(BusPeer **ret, size_t size, const SourceOps *source_ops, const BusPeerOps *ops,
                  SourceChanged changed, void *userdata) {
@@ -19,6 +18,7 @@ int bus_peer_new(BusPeer **ret, size_t size, const SourceOps *source_ops, const 
                 return -ENOMEM;
         peer->source.ops = source_ops;
         peer->ops = ops;
+        peer->owner.changed = on_owner_changed;
         peer->changed = changed;
         peer->userdata = userdata;
         *ret = peer;
@@ -105,84 +105,44 @@ void bus_peer_ready(BusPeer *peer) {
         peer->changed(0, peer->userdata);
 }
 
-/* NULL: nobody owns the name. */
-static void peer_set_owner(BusPeer *peer, const char *owner) {
+static void on_owner_changed(BusOwner *owner) {
+        BusPeer *peer = (BusPeer *) ((char *) owner - offsetof(BusPeer, owner));
         bool asks_first;
 
         peer->presence_call = sd_bus_slot_unref(peer->presence_call);
         peer->present = false;
-        free(peer->owner);
-        peer->owner = owner ? strdup(owner) : NULL;
         asks_first = peer->ops->owner_changed && peer->ops->owner_changed(peer);
-        if (!peer->owner)
+        if (!owner->unique)
                 serve_waiting(peer);
         else if (!asks_first)
                 bus_peer_ready(peer);
 }
 
-static bool message_is_from(sd_bus_message *message, const char *sender) {
-        const char *actual = sd_bus_message_get_sender(message);
-
-        return actual && sender && streq(actual, sender);
-}
-
-static int on_owner(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const char *owner = NULL;
-
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "s", &owner) < 0)
-                owner = NULL;
-        peer_set_owner(userdata, owner);
-        return 0;
-}
-
-static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        const char *name, *before, *after;
-
-        if (message_is_from(message, DRIVER_NAME) &&
-            sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
-                peer_set_owner(userdata, after[0] != '\0' ? after : NULL);
-        return 0;
-}
-
 static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const BusPeerSubscription *subscription = userdata;
 
-        if (message_is_from(message, subscription->peer->owner))
+        if (bus_message_is_from(message, subscription->peer->owner.unique))
                 subscription->signal->handle(subscription->peer, message);
         return 0;
 }
 
-static int peer_add_match(BusPeer *peer, sd_bus_slot **ret_slot, const char *sender, const char *rest,
-                          sd_bus_message_handler_t handler, void *userdata) {
-        _cleanup_(freep) char *match = string_format("type='signal',sender='%s',%s", sender, rest);
-
-        return match ? sd_bus_add_match_async(peer->bus, ret_slot, match, handler, NULL, userdata) : -ENOMEM;
-}
-
 static int peer_subscribe(BusPeer *peer) {
-        _cleanup_(freep) char *owner_match =
-                string_format("path='" DRIVER_PATH "',interface='" DRIVER_NAME "',"
-                              "member='NameOwnerChanged',arg0='%s'",
-                              peer->ops->name);
-        int r = owner_match ? 0 : -ENOMEM;
-
-        for (size_t i = 0; r >= 0 && i < BUS_PEER_SIGNALS_MAX && peer->ops->signals[i].match; i++) {
+        for (size_t i = 0; i < BUS_PEER_SIGNALS_MAX && peer->ops->signals[i].match; i++) {
                 BusPeerSubscription *subscription = &peer->subscriptions[i];
+                _cleanup_(freep) char *match = NULL;
+                int r;
 
                 subscription->peer = peer;
                 subscription->signal = &peer->ops->signals[i];
-                r = peer_add_match(peer, &subscription->slot, peer->ops->name, subscription->signal->match,
-                                   on_signal, subscription);
+                match = string_format("type='signal',sender='%s',%s", peer->ops->name,
+                                      subscription->signal->match);
+                r = match ? sd_bus_add_match_async(peer->bus, &subscription->slot, match, on_signal, NULL,
+                                                   subscription)
+                          : -ENOMEM;
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = peer_add_match(peer, &peer->owner_slot, DRIVER_NAME, owner_match, on_owner_changed,
-                                   peer);
-        if (r < 0)
-                return r;
-        /* Without a time limit of our own: on a host that is busy booting the answer may take seconds, and
-         * nobody would tell us later that the peer was there already. */
-        return sd_bus_call_method_async(peer->bus, &peer->presence_call, DRIVER_NAME, DRIVER_PATH,
-                                        DRIVER_NAME, "GetNameOwner", on_owner, peer, "s", peer->ops->name);
+        return bus_owner_watch(&peer->owner, peer->bus, peer->ops->name);
 }
 
 int bus_peer_set_bus(Source *source, sd_bus *bus) {
@@ -190,11 +150,10 @@ int bus_peer_set_bus(Source *source, sd_bus *bus) {
 
         for (size_t i = 0; i < BUS_PEER_SIGNALS_MAX; i++)
                 peer->subscriptions[i].slot = sd_bus_slot_unref(peer->subscriptions[i].slot);
-        peer->owner_slot = sd_bus_slot_unref(peer->owner_slot);
+        bus_owner_stop(&peer->owner);
         peer->presence_call = sd_bus_slot_unref(peer->presence_call);
         for (BusPeerLink *link = peer->links; link; link = link->next)
                 bus_peer_finish(link);
-        (void) string_replace(&peer->owner, NULL);
         peer->present = false;
         peer->bus = sd_bus_unref(peer->bus);
         if (!bus)
@@ -219,7 +178,7 @@ void bus_peer_ask(Source *source, const LinkFacts *facts, SourceDone done, void 
         link->done = done;
         link->done_userdata = userdata;
         /* While it is being asked whether the peer is there, its links wait for that answer. */
-        if (!peer->presence_call)
+        if (!peer->owner.call && !peer->presence_call)
                 link_ask(link);
 }
 

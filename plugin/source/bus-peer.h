@@ -8,11 +8,12 @@
  *
  * Nothing here blocks or starts the peer: every call is asynchronous and gives up after a second. While the
  * peer is away or silent, its last answers stand. A signal is believed only when it comes from the process
- * that owns the peer's name: anybody can send a signal straight to us, and a match rule does not stop it.
+ * that owns the peer's name, and only tells that there is something to ask: see bus-owner.h.
  */
 
 #include <systemd/sd-bus.h>
 
+#include "source/bus-owner.h"
 #include "source/source.h"
 
 enum { BUS_PEER_SIGNALS_MAX = 2 };
@@ -45,8 +46,8 @@ typedef struct BusPeerOps {
          * for. */
         bool (*ask)(BusPeerLink *link);
 
-        /* Another process owns the name (peer->owner), or nobody does (NULL). True when the source has to
-         * ask something first, and then calls bus_peer_ready(). NULL: nothing to do. */
+        /* Another process owns the name (peer->owner.unique), or nobody does (NULL). True when the source
+         * has to ask something first, and then calls bus_peer_ready(). NULL: nothing to do. */
         bool (*owner_changed)(BusPeer *peer);
 
         /* Frees what comes after BusPeerLink. */
@@ -66,10 +67,9 @@ struct BusPeer {
         SourceChanged changed;
         void *userdata;
         sd_bus *bus;                /* NULL: the bus is away */
-        char *owner;                /* unique name of the process that owns the well-known one, or NULL */
+        BusOwner owner;             /* of the peer's name */
         bool present;               /* it can be asked */
-        sd_bus_slot *presence_call; /* whether it can be asked is being asked */
-        sd_bus_slot *owner_slot;
+        sd_bus_slot *presence_call; /* whether its owner can be asked is being asked */
         BusPeerSubscription subscriptions[BUS_PEER_SIGNALS_MAX];
         BusPeerLink *links;
 };

@@ -86,11 +86,11 @@ class Bus(harness.ServiceTest):
 class Sleep(harness.ServiceTest):
     """The host is suspended and resumed."""
 
-    def prepare_for_sleep(self, connection, begins):
+    def prepare_for_sleep(self, connection, begins, destination=None):
         """What systemd-logind says before and after."""
         path, member = "/org/freedesktop/login1", "PrepareForSleep"
         arguments = GLib.Variant("(b)", (begins,))
-        connection.emit_signal(None, path, LOGIN + ".Manager", member, arguments)
+        connection.emit_signal(destination, path, LOGIN + ".Manager", member, arguments)
         connection.flush_sync()
 
     def test_resume(self):
@@ -105,7 +105,10 @@ class Sleep(harness.ServiceTest):
         bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
         name = GLib.Variant("(su)", (LOGIN, 0))
         login.call_sync(*bus, "RequestName", name, None, Gio.DBusCallFlags.NONE, -1, None)
+        self.lie_about_owner(LOGIN)
         self.prepare_for_sleep(stranger, False)
+        self.prepare_for_sleep(stranger, False, self.owner())
+        stranger.call_sync(harness.NAME, ROOT, "org.freedesktop.DBus.Peer", "Ping", None, None, 0, -1, None)
         self.prepare_for_sleep(login, True)
         peer = (harness.NAME, ROOT, "org.freedesktop.DBus.Peer")
         login.call_sync(*peer, "Ping", None, None, Gio.DBusCallFlags.NONE, -1, None)
