@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bus policy on a private bus: root may call everything, others only what reads. Needs root, to be somebody else.
+"""The bus policy on a private bus: root may call and tell everything, others only what reads and what is told to all. Needs
+root, to be somebody else.
 
 Usage: test-policy.py POLICY INTERFACES      (both from data/; the mock is this file too: test-policy.py --mock)
 """
@@ -18,7 +19,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
-SIGNAL = "org.example.Signals"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+SIGNALS = (
+    f"{PROPERTIES}.PropertiesChanged",
+    "org.freedesktop.NetworkManager.Device.StateChanged",
+    "org.freedesktop.login1.Manager.PrepareForSleep",
+    "org.freedesktop.DBus.NameOwnerChanged",
+)
 PATH = "/org/underpass1"
 NOBODY = 65534
 SKIPPED = 77
@@ -66,15 +73,15 @@ def mock(address):
     bus = dbus.bus.BusConnection(address)
 
     def on_message(_, message):
-        if message.get_interface() == SIGNAL:
-            print("heard", message.get_member(), flush=True)
+        if message.get_type() == dbus.lowlevel.MESSAGE_TYPE_SIGNAL and message.get_path() != dbus.BUS_DAEMON_PATH:
+            print(message.get_path(), message.get_interface(), message.get_member(), flush=True)
         if message.get_type() != dbus.lowlevel.MESSAGE_TYPE_METHOD_CALL:
             return dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED
         bus.send_message(dbus.lowlevel.MethodReturnMessage(message))
         return dbus.lowlevel.HANDLER_RESULT_HANDLED
 
     bus.add_message_filter(on_message)
-    bus.add_match_string(f"type='signal',interface='{SIGNAL}'")
+    bus.add_match_string("type='signal'")
     bus.request_name(NAME)
     print("ready", flush=True)
     GLib.MainLoop().run()
@@ -135,14 +142,34 @@ class PolicyTest(unittest.TestCase):
                 else:
                     self.assertIn("AccessDenied", error)
 
-    def test_signals_of_others_arrive(self):
-        """systemd-networkd is a user of its own, and what it tells must reach the service. What root says after that
-        ends the wait when it does not."""
-        for user, member in ((NOBODY, "Others"), (0, "Root")):
-            subprocess.run(["dbus-send", f"--bus={self.address}", "--type=signal", PATH, f"{SIGNAL}.{member}"],
-                           user=user, group=user, extra_groups=[], stdin=subprocess.DEVNULL, timeout=30, check=True)
-        self.assertEqual(self.mock.stdout.readline(), b"heard Others\n")
-        self.assertEqual(self.mock.stdout.readline(), b"heard Root\n")
+    def signal(self, user, path, signal, straight):
+        """Sends a signal to everybody, or straight to the service, which may be refused."""
+        destination = [f"--dest={NAME}"] if straight else []
+        subprocess.run(["dbus-send", f"--bus={self.address}", "--type=signal", *destination, path, signal], user=user,
+                       group=user, extra_groups=[], stdin=subprocess.DEVNULL, timeout=30, check=True)
+
+    def assert_heard(self, user, signal, straight, heard):
+        """Whether a signal arrives. What root says after it ends the wait when it does not."""
+        self.signal(user, "/asked", signal, straight)
+        self.signal(0, "/end", f"{PROPERTIES}.PropertiesChanged", False)
+        lines = []
+        while not lines or not lines[-1].startswith("/end "):
+            lines.append(self.mock.stdout.readline().decode().rstrip())
+        wanted = [f"/asked {' '.join(signal.rsplit('.', 1))}"] if heard else []
+        self.assertEqual(lines[:-1], wanted)
+
+    def test_signals_for_everybody_arrive(self):
+        """systemd-networkd is a user of its own, and what it tells must reach the service."""
+        for user in (NOBODY, 0):
+            for signal in SIGNALS:
+                with self.subTest(user=user, signal=signal):
+                    self.assert_heard(user, signal, straight=False, heard=True)
+
+    def test_nothing_comes_straight_from_others(self):
+        for signal in SIGNALS:
+            with self.subTest(signal=signal):
+                self.assert_heard(NOBODY, signal, straight=True, heard=False)
+                self.assert_heard(0, signal, straight=True, heard=True)
 
     def test_others_may_not_take_the_name(self):
         request = ("org.freedesktop.DBus", "/", "org.freedesktop.DBus.RequestName", f"string:{NAME}", "uint32:0")
