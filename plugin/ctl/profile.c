@@ -20,6 +20,9 @@
 #include "profile/nm-user.h"
 
 #define SERVICE_NAME "NetworkManager"
+#define CONNECTION_INTERFACE "org.freedesktop.NetworkManager.Settings.Connection"
+#define USER NM_SETTING_USER_SETTING_NAME
+#define USER_DATA NM_SETTING_USER_DATA
 
 static NMClient *client_open(GError **error) {
         GError *local = NULL;
@@ -265,53 +268,155 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
         return true;
 }
 
-/* One request; the main loop runs until it is answered. */
-typedef struct Request {
-        GMainLoop *loop;
-        GError *error;
-} Request;
+/* The profile as NetworkManager has it at this moment, a{sa{sv}}; the client's copy may be older. */
+static GVariant *fetch_settings(GDBusConnection *bus, const ProfileView *view, GError **error) {
+        GError *local = NULL;
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+                        bus, NM_DBUS_SERVICE, view->path, CONNECTION_INTERFACE, "GetSettings", NULL,
+                        G_VARIANT_TYPE("(a{sa{sv}})"), G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL,
+                        &local);
 
-static void update_done(GObject *source, GAsyncResult *result, gpointer userdata) {
-        Request *request = userdata;
-        g_autoptr(GVariant) reply = nm_remote_connection_update2_finish(NM_REMOTE_CONNECTION(source), result,
-                                                                        &request->error);
-
-        (void) reply;
-        g_main_loop_quit(request->loop);
+        if (reply)
+                return g_variant_get_child_value(reply, 0);
+        ctl_error_take_bus(error, local, SERVICE_NAME, view->id);
+        return NULL;
 }
 
-static NMConnection *edited_clone(NMRemoteConnection *remote, GHashTable *edits, GError **error) {
-        g_autoptr(NMConnection) clone = nm_simple_connection_new_clone(NM_CONNECTION(remote));
-        NMSettingUser *user = NM_SETTING_USER(nm_connection_get_setting(clone, NM_TYPE_SETTING_USER));
+/* All of user.data, not only the keys of Underpass. */
+static GHashTable *read_user_data(GVariant *settings) {
+        GHashTable *data = user_data_new();
+        g_autoptr(GVariant) user = g_variant_lookup_value(settings, USER, G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) pairs = NULL;
+
+        if (user)
+                pairs = g_variant_lookup_value(user, USER_DATA, G_VARIANT_TYPE("a{ss}"));
+
+        for (size_t i = 0; pairs && i < g_variant_n_children(pairs); i++) {
+                const char *name, *value;
+                g_variant_get_child(pairs, i, "{&s&s}", &name, &value);
+                g_hash_table_insert(data, g_strdup(name), g_strdup(value));
+        }
+        return data;
+}
+
+static gboolean is_of_others(gpointer name, gpointer value, gpointer userdata) {
+        return !nm_user_is_ours(name);
+}
+
+static GHashTable *read_our_data(GVariant *settings) {
+        GHashTable *data = read_user_data(settings);
+
+        g_hash_table_foreach_remove(data, is_of_others, NULL);
+        return data;
+}
+
+/* The same settings with another user.data, everything else as it is, known to this libnm or not. */
+static GVariant *settings_with(GVariant *settings, GHashTable *data) {
+        g_auto(GVariantBuilder) all = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sa{sv}}"));
+        g_auto(GVariantBuilder) pairs = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{ss}"));
         GHashTableIter iterator;
         gpointer name, value;
-        guint count = 0;
 
-        if (!user) {
-                user = NM_SETTING_USER(nm_setting_user_new());
-                nm_connection_add_setting(clone, NM_SETTING(user));
+        for (size_t i = 0; i < g_variant_n_children(settings); i++) {
+                g_autoptr(GVariant) setting = g_variant_get_child_value(settings, i);
+                const char *setting_name;
+
+                g_variant_get_child(setting, 0, "&s", &setting_name);
+                if (!streq(setting_name, USER))
+                        g_variant_builder_add_value(&all, setting);
         }
+
+        g_hash_table_iter_init(&iterator, data);
+        while (g_hash_table_iter_next(&iterator, &name, &value))
+                g_variant_builder_add(&pairs, "{ss}", (const char *) name, (const char *) value);
+        if (g_hash_table_size(data) > 0) {
+                g_variant_builder_open(&all, G_VARIANT_TYPE("{sa{sv}}"));
+                g_variant_builder_add(&all, "s", USER);
+                g_variant_builder_open(&all, G_VARIANT_TYPE_VARDICT);
+                g_variant_builder_add(&all, "{sv}", USER_DATA, g_variant_builder_end(&pairs));
+                g_variant_builder_close(&all);
+                g_variant_builder_close(&all);
+        }
+        return g_variant_ref_sink(g_variant_builder_end(&all));
+}
+
+/* The number that grows with each change of the profile; 0 before NetworkManager 1.44, which has none. */
+static guint64 fetch_version(GDBusConnection *bus, const ProfileView *view) {
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+                        bus, NM_DBUS_SERVICE, view->path, "org.freedesktop.DBus.Properties", "Get",
+                        g_variant_new("(ss)", CONNECTION_INTERFACE, "VersionId"), G_VARIANT_TYPE("(v)"),
+                        G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL, NULL);
+        g_autoptr(GVariant) version = NULL;
+
+        if (reply)
+                g_variant_get(reply, "(v)", &version);
+        if (!version || !g_variant_is_of_type(version, G_VARIANT_TYPE_UINT64))
+                return 0;
+        return g_variant_get_uint64(version);
+}
+
+static bool check_edits(GHashTable *edits, GError **error) {
+        GHashTableIter iterator;
+        gpointer name, value;
 
         g_hash_table_iter_init(&iterator, edits);
         while (g_hash_table_iter_next(&iterator, &name, &value)) {
                 GError *local = NULL;
-                if (!nm_setting_user_set_data(user, name, value, &local)) {
-                        ctl_error_add(error, CTL_BAD_VALUE, _("NetworkManager does not accept %s: %s."),
-                                      (const char *) name, local->message);
-                        g_error_free(local);
-                        return NULL;
-                }
-        }
 
-        (void) nm_setting_user_get_keys(user, &count);
-        if (count == 0)
-                nm_connection_remove_setting(clone, NM_TYPE_SETTING_USER);
-        return g_steal_pointer(&clone);
+                if (nm_setting_user_check_key(name, &local) &&
+                    (!value || nm_setting_user_check_val(value, &local)))
+                        continue;
+                ctl_error_add(error, CTL_BAD_VALUE, _("NetworkManager does not accept %s: %s."),
+                              (const char *) name, local->message);
+                g_error_free(local);
+                return false;
+        }
+        return true;
 }
 
-/* A profile that exists in memory only stays there: nobody asked for it to be saved. */
-static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, GHashTable *edits,
-                          GError **error) {
+static void changed_meanwhile(const ProfileView *view, GError **error) {
+        ctl_error_add(error, CTL_FAILED,
+                      _("Another program changed the profile “%s” meanwhile, so nothing was written; try "
+                        "again."),
+                      view->id);
+}
+
+static bool same_data(GHashTable *a, GHashTable *b) {
+        return g_hash_table_size(a) == g_hash_table_size(b) && !user_data_changed_by(a, b);
+}
+
+static bool send_update(GDBusConnection *bus, const ProfileView *view, GVariant *settings, guint32 flags,
+                        guint64 version, GError **error) {
+        g_auto(GVariantBuilder) options = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+        GError *local = NULL;
+
+        if (version > 0)
+                g_variant_builder_add(&options, "{sv}", "version-id", g_variant_new_uint64(version));
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+                        bus, NM_DBUS_SERVICE, view->path, CONNECTION_INTERFACE, "Update2",
+                        g_variant_new("(@a{sa{sv}}ua{sv})", settings, flags, &options), NULL,
+                        G_DBUS_CALL_FLAGS_NONE, BUS_CHANGE_TIMEOUT_MS, NULL, &local);
+        if (reply)
+                return true;
+
+        g_autofree char *name = g_dbus_error_get_remote_error(local);
+        if (g_strcmp0(name, "org.freedesktop.NetworkManager.Settings.VersionIdMismatch") != 0) {
+                ctl_error_take_bus(error, local, SERVICE_NAME, view->id);
+                return false;
+        }
+        g_error_free(local);
+        changed_meanwhile(view, error);
+        return false;
+}
+
+/*
+ * Writes the edits into the profile as it is now. What others change between the check of the edits and
+ * this is kept, or stops it when it is about the same keys. From 1.44 on NetworkManager also refuses when
+ * somebody is quicker than the last step.
+ */
+static bool write_profile(NMClient *client, NMRemoteConnection *remote, const ProfileView *view,
+                          GHashTable *edits, GError **error) {
+        GDBusConnection *bus = nm_client_get_dbus_connection(client);
         NMSettingsConnectionFlags flags = nm_remote_connection_get_flags(remote);
         NMSettingsUpdate2Flags update = NM_SETTINGS_UPDATE2_FLAG_NO_REAPPLY;
 
@@ -323,62 +428,39 @@ static bool write_profile(NMRemoteConnection *remote, const ProfileView *view, G
                               view->id);
                 return false;
         }
+        /* A profile that exists in memory only stays there: nobody asked for it to be saved. */
         if (!view->unsaved)
                 update |= NM_SETTINGS_UPDATE2_FLAG_TO_DISK;
-
-        g_autoptr(NMConnection) clone = edited_clone(remote, edits, error);
-        if (!clone)
+        if (!check_edits(edits, error))
                 return false;
 
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        Request request = { .loop = loop };
-        nm_remote_connection_update2(remote, nm_connection_to_dbus(clone, NM_CONNECTION_SERIALIZE_ALL),
-                                     update, NULL, NULL, update_done, &request);
-        g_main_loop_run(loop);
+        guint64 version = fetch_version(bus, view);
+        g_autoptr(GVariant) settings = fetch_settings(bus, view, error);
+        if (!settings)
+                return false;
+        g_autoptr(GHashTable) ours = read_our_data(settings);
+        if (!same_data(ours, view->data)) {
+                changed_meanwhile(view, error);
+                return false;
+        }
 
-        if (request.error)
-                ctl_error_take_bus(error, request.error, SERVICE_NAME, view->id);
-        return !request.error;
+        g_autoptr(GHashTable) before = read_user_data(settings);
+        g_autoptr(GHashTable) after = user_data_apply(before, edits);
+        g_autoptr(GVariant) edited = settings_with(settings, after);
+        return send_update(bus, view, edited, update, version, error);
 }
 
 /*
  * Checks that NetworkManager stored what was written. Systems that store profiles with netplan lose keys of
  * user.data, so a successful update proves nothing.
  */
-static GHashTable *read_back(GDBusConnection *bus, const ProfileView *view, GError **error) {
-        GError *local = NULL;
-        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-                        bus, "org.freedesktop.NetworkManager", view->path,
-                        "org.freedesktop.NetworkManager.Settings.Connection", "GetSettings", NULL,
-                        G_VARIANT_TYPE("(a{sa{sv}})"), G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL,
-                        &local);
-        if (!reply) {
-                ctl_error_take_bus(error, local, "NetworkManager", view->id);
-                return NULL;
-        }
-
-        GHashTable *data = user_data_new();
-        g_autoptr(GVariant) settings = g_variant_get_child_value(reply, 0);
-        g_autoptr(GVariant) user = g_variant_lookup_value(settings, "user", G_VARIANT_TYPE_VARDICT);
-        g_autoptr(GVariant) pairs =
-                        user ? g_variant_lookup_value(user, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
-
-        for (size_t i = 0; pairs && i < g_variant_n_children(pairs); i++) {
-                const char *name, *value;
-                g_variant_get_child(pairs, i, "{&s&s}", &name, &value);
-                if (nm_user_is_ours(name))
-                        g_hash_table_insert(data, g_strdup(name), g_strdup(value));
-        }
-
-        return data;
-}
-
 static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *wanted, GHashTable *edits,
                            GError **error) {
-        g_autoptr(GHashTable) stored = read_back(bus, view, error);
-        if (!stored)
+        g_autoptr(GVariant) settings = fetch_settings(bus, view, error);
+        if (!settings)
                 return false;
 
+        g_autoptr(GHashTable) stored = read_our_data(settings);
         if (user_data_changed_by(stored, edits)) {
                 g_autofree char *lines = user_data_as_file(wanted, view->uuid);
                 ctl_error_add(error, CTL_FAILED,
@@ -394,6 +476,12 @@ static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *
         view->data = g_steal_pointer(&stored);
         return true;
 }
+
+/* One request; the main loop runs until it is answered. */
+typedef struct Request {
+        GMainLoop *loop;
+        GError *error;
+} Request;
 
 static void reapply_done(GObject *source, GAsyncResult *result, gpointer userdata) {
         Request *request = userdata;
@@ -443,7 +531,7 @@ static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remot
         g_autoptr(GHashTable) wanted = user_data_apply(view->data, outcome->edits);
 
         outcome->written = user_data_changed_by(view->data, outcome->edits);
-        if (outcome->written && (!write_profile(remote, view, outcome->edits, error) ||
+        if (outcome->written && (!write_profile(client, remote, view, outcome->edits, error) ||
                                  !verify_profile(nm_client_get_dbus_connection(client), view, wanted,
                                                  outcome->edits, error)))
                 return false;
