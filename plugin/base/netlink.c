@@ -6,32 +6,23 @@
 
 #include <poll.h>
 #include <stdalign.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/netlink-answer.h"
 #include "base/netlink.h"
 
 enum {
         ANSWER_SIZE = 32 * 1024, /* the kernel fills at most this much of a dump per datagram */
         CALL_LIMIT_MS = 5000,
-        ERROR_SIZE = 256,
 };
 
 struct Netlink {
         struct mnl_socket *socket;
         uint32_t sequence;
-        char error[ERROR_SIZE];
+        NetlinkAnswer state; /* of the latest call */
         alignas(struct nlmsghdr) uint8_t answer[ANSWER_SIZE];
 };
-
-typedef struct Call {
-        mnl_cb_t callback;    /* NULL once it asked for no more */
-        void *userdata;
-        int result;
-        bool interrupted;
-        bool finished;
-} Call;
 
 Netlink *netlink_free(Netlink *netlink) {
         if (!netlink)
@@ -69,7 +60,7 @@ int netlink_open(Netlink **ret, int protocol) {
 }
 
 const char *netlink_error(const Netlink *netlink) {
-        return netlink->error;
+        return netlink->state.error;
 }
 
 static int64_t now_ms(void) {
@@ -114,96 +105,18 @@ static int receive_answer(Netlink *netlink, int64_t deadline_ms, size_t *ret_len
         }
 }
 
-static void remember_error(Netlink *netlink, const struct nlmsghdr *message, size_t offset) {
-        const struct nlattr *attribute;
-
-        if (!(message->nlmsg_flags & NLM_F_ACK_TLVS) || offset > mnl_nlmsg_get_payload_len(message))
-                return;
-
-        mnl_attr_for_each(attribute, message, offset)
-                if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG)
-                        snprintf(netlink->error, sizeof(netlink->error), "%.*s",
-                                 (int) mnl_attr_get_payload_len(attribute), mnl_attr_get_str(attribute));
-}
-
-/* NLMSG_ERROR: the request was refused, or acknowledged with error 0. */
-static void finish_by_error(Netlink *netlink, const struct nlmsghdr *message, Call *call) {
-        const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
-        size_t offset = sizeof(*error);
-
-        call->finished = true;
-        if (mnl_nlmsg_get_payload_len(message) < sizeof(*error)) {
-                call->result = -EBADMSG;
-                return;
-        }
-        if (error->error == 0)
-                return;
-
-        /* Without the capped form the whole request is repeated before the attributes. */
-        if (!(message->nlmsg_flags & NLM_F_CAPPED))
-                offset += MNL_ALIGN(mnl_nlmsg_get_payload_len(&error->msg));
-        call->result = error->error;
-        remember_error(netlink, message, offset);
-}
-
-/* NLMSG_DONE: the end of a dump, which can fail half-way. */
-static void finish_by_done(Netlink *netlink, const struct nlmsghdr *message, Call *call) {
-        const int *error = mnl_nlmsg_get_payload(message);
-
-        call->finished = true;
-        if (mnl_nlmsg_get_payload_len(message) < sizeof(*error) || *error >= 0)
-                return;
-
-        call->result = *error;
-        remember_error(netlink, message, sizeof(*error));
-}
-
-static void hand_over(const struct nlmsghdr *message, Call *call) {
-        int r;
-
-        if (!call->callback)
-                return;
-
-        errno = 0;
-        r = call->callback(message, call->userdata);
-        if (r > MNL_CB_STOP)
-                return;
-
-        /* The rest is still read: the next dump on this socket is refused while one is pending. */
-        call->callback = NULL;
-        if (r < MNL_CB_STOP)
-                call->result = errno > 0 ? -errno : -EBADMSG;
-}
-
-static void read_answer(Netlink *netlink, size_t length, Call *call) {
-        const struct nlmsghdr *message = (const struct nlmsghdr *) netlink->answer;
-        int left = (int) length;
-
-        for (; mnl_nlmsg_ok(message, left) && !call->finished; message = mnl_nlmsg_next(message, &left)) {
-                /* Late answers of a call that timed out carry an older number. */
-                if (message->nlmsg_seq != netlink->sequence)
-                        continue;
-                if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-                        call->interrupted = true;
-
-                if (message->nlmsg_type == NLMSG_ERROR)
-                        finish_by_error(netlink, message, call);
-                else if (message->nlmsg_type == NLMSG_DONE)
-                        finish_by_done(netlink, message, call);
-                else if (message->nlmsg_type >= NLMSG_MIN_TYPE)
-                        hand_over(message, call);
-        }
-}
-
 int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
-        Call call = { .callback = callback, .userdata = userdata };
+        NetlinkAnswer *state = &netlink->state;
         int64_t deadline_ms = now_ms() + CALL_LIMIT_MS;
-
-        netlink->error[0] = '\0';
 
         /* Number 0 is what notifications carry. */
         if (++netlink->sequence == 0)
                 netlink->sequence = 1;
+        *state = (NetlinkAnswer) {
+                .sequence = netlink->sequence,
+                .callback = callback,
+                .userdata = userdata,
+        };
         message->nlmsg_seq = netlink->sequence;
         message->nlmsg_pid = mnl_socket_get_portid(netlink->socket);
         /* With an acknowledgment asked for, each call ends in NLMSG_ERROR or NLMSG_DONE, so the end is
@@ -213,17 +126,15 @@ int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, 
         if (mnl_socket_sendto(netlink->socket, message, message->nlmsg_len) < 0)
                 return -errno;
 
-        while (!call.finished) {
+        while (!state->finished) {
                 size_t length = 0;
                 int r;
 
                 r = receive_answer(netlink, deadline_ms, &length);
                 if (r < 0)
                         return r;
-                read_answer(netlink, length, &call);
+                netlink_answer_read(state, netlink->answer, length);
         }
 
-        if (call.result == 0 && call.interrupted)
-                return -EINTR;
-        return call.result;
+        return netlink_answer_result(state);
 }

@@ -12,6 +12,7 @@
 #include <stdalign.h>
 #include <sys/socket.h>
 
+#include "base/netlink-answer.h"
 #include "base/netlink.h"
 #include "kernel/rtnl.h"
 
@@ -118,11 +119,11 @@ static void notify_address(const struct nlmsghdr *message, RtnlHandler handler, 
         handler(RTNL_ADDRESS, address->ifa_index, userdata);
 }
 
-static void notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
-        const struct nlmsghdr *message = datagram;
-        int left = (int) length;
+void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
+        const struct nlmsghdr *message;
 
-        for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+        for (size_t offset = 0; (message = netlink_message_at(datagram, length, offset));
+             offset += MNL_ALIGN(message->nlmsg_len))
                 switch (message->nlmsg_type) {
                 case RTM_NEWLINK:
                 case RTM_DELLINK:
@@ -165,7 +166,7 @@ int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata) {
                 if ((size_t) length > sizeof(datagram))
                         handler(RTNL_LOST, 0, userdata);
                 else
-                        notify(datagram, (size_t) length, handler, userdata);
+                        rtnl_notify(datagram, (size_t) length, handler, userdata);
         }
 }
 
@@ -395,7 +396,8 @@ static int read_index(const struct nlmsghdr *message, void *userdata) {
         const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
         IndexList *list = userdata;
 
-        if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*link))
+        if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*link) ||
+            link->ifi_index <= 0)
                 return MNL_CB_OK;
 
         if (list->count == list->allocated) {

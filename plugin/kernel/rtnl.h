@@ -31,6 +31,10 @@ typedef void (*RtnlHandler)(RtnlChange change, uint32_t ifindex, void *userdata)
 /* Reads all that is pending without blocking. 0 or negative errno. */
 int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata);
 
+/* Tells what one datagram of the monitor says; its beginning is aligned as struct nlmsghdr is. Apart, so
+ * that tests can say what the kernel says. */
+void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata);
+
 /* Facts of one link, addresses included. -ENODEV when it is gone. */
 int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret);
 LinkFacts *rtnl_facts_free(LinkFacts *facts);

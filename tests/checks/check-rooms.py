@@ -38,7 +38,7 @@ LIBRARIES = [
     ("bpf/libbpf*",         ["tunnel/*"]),
     ("bpf/btf.h",           ["tunnel/*"]),
     ("bpf/bpf.h",           ["tunnel/*"]),
-    ("libmnl/*",            ["base/netlink.*", "kernel/*", "segment/*", "tunnel/attach.c"]),
+    ("libmnl/*",            ["base/netlink*", "kernel/*", "segment/*", "tunnel/attach.c"]),
     ("base/netlink.h",      ["base/netlink.*", "kernel/*", "segment/*", "tunnel/attach.c"]),
     ("base/log.h",          ["base/log.c", "service/*"]),
     ("NetworkManager.h",    ["ctl/profile.c"]),
