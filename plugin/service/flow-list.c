@@ -153,7 +153,7 @@ int flow_list_page(FlowList *list, const char *cursor, size_t limit, FlowPage *r
                 first = skip_to(list, &key);
         limit = MIN_OF(limit, (size_t) FLOW_LIST_PAGE_MAX);
         *ret = (FlowPage) {
-                .entries = list->entries + first,
+                .entries = list->entries ? list->entries + first : NULL,
                 .count = MIN_OF(limit, list->count - first),
                 .more = limit < list->count - first,
         };

@@ -85,8 +85,8 @@ int link_settle(Link *link, LinkSettled settled, void *userdata);
 /* The service ends: answers whoever waits. What sources still answer is ignored from now on. */
 void link_interrupt(Link *link);
 
-/* The user, or an activation of the connection, takes back what "deactivate" said; "deactivate" by hand. None of
- * them looks at the link. */
+/* The user, or an activation of the connection, takes back what "deactivate" said; "deactivate" by hand.
+ * None of them looks at the link. */
 void link_activate(Link *link);
 void link_hold_off(Link *link);
 
