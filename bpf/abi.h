@@ -7,7 +7,8 @@
  * Compiled by clang for BPF and by gcc or clang
  * for the host, so no pointer, no padding that is not named, no type whose width depends on the machine. Any
  * change of a layout bumps UNDERPASS_ABI_VERSION: the service then loads afresh instead of adopting old
- * pins.
+ * pins. Two things outlive that and have versions of their own: flows, and the records of what was changed
+ * on the host. Both only ever grow at their ends; what is 0 there says nothing.
  *
  * Byte order: ports inside flow keys and all addresses are in network order, everything else in host order.
  */
@@ -15,6 +16,15 @@
 #include <linux/types.h>
 
 #define UNDERPASS_ABI_VERSION 5
+
+/* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
+ * meaning, place or key does, and all flows are learnt again then. */
+#define UNDERPASS_FLOW_VERSION 1
+
+/* Of struct underpass_saved and underpass_saved_sctp. Each change is another version, and each version keeps
+ * its reader: plugin/tunnel/layout.c. */
+#define UNDERPASS_RECORD_VERSION 1
+#define UNDERPASS_RECORD_SCTP_VERSION 1
 
 enum {
         UNDERPASS_LINKS_MAX = 1024, /* links that can be attached at a time in one network namespace */
@@ -101,7 +111,7 @@ struct underpass_slot {
 /* Map "loader", array of one: who loaded the programs. */
 struct underpass_loader {
         __u32 abi_version; /* UNDERPASS_ABI_VERSION of the loader; no program reads it */
-        __u32 reserved;
+        __u32 flow_version; /* UNDERPASS_FLOW_VERSION of the loader; likewise */
         __u64 object_id;   /* hash of the object: a service with another one replaces the programs */
         __u64 namespace_cookie; /* the keepalive program sees sockets of all network namespaces */
 };
@@ -225,7 +235,7 @@ struct underpass_saved {
         __u32 mtu_set;
         __u32 endpoints_count;
         __u32 endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX][4]; /* MPTCP endpoints that were added */
-        __u32 reserved;
+        __u32 version;         /* UNDERPASS_RECORD_VERSION; stays here, new fields come behind it */
 };
 
 enum { UNDERPASS_SAVED_SCTP_PORTS = 2 };
@@ -245,9 +255,11 @@ struct underpass_saved_sysctl {
  */
 struct underpass_saved_sctp {
         struct underpass_saved_sysctl ports[UNDERPASS_SAVED_SCTP_PORTS];
+        __u32 version;         /* UNDERPASS_RECORD_SCTP_VERSION; stays here, as in struct underpass_saved */
+        __u32 reserved;
 };
 
-_Static_assert(sizeof(struct underpass_saved_sctp) == 8 * UNDERPASS_SAVED_SCTP_PORTS, "layout");
+_Static_assert(sizeof(struct underpass_saved_sctp) == 8 + 8 * UNDERPASS_SAVED_SCTP_PORTS, "layout");
 _Static_assert(sizeof(struct underpass_port_range) == 4, "layout");
 _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) ==
