@@ -290,6 +290,8 @@ static int open_kernel(Manager *manager) {
                           manager->options.pin_root, strerror(-r));
                 return r;
         }
+        if (!streq(tunnel_error(manager->tunnel), ""))
+                log_warning("Taken over from another release: %s.", tunnel_error(manager->tunnel));
         (void) tunnel_features(manager->tunnel, &manager->features);
         return 0;
 }

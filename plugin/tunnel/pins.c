@@ -12,7 +12,10 @@
 
 #include "base/hash.h"
 #include "bpf/underpass.skel.h"
+#include "tunnel/attach.h"
+#include "tunnel/carry.h"
 #include "tunnel/keepalive.h"
+#include "tunnel/layout.h"
 #include "tunnel/pins.h"
 #include "tunnel/state.h"
 
@@ -93,8 +96,7 @@ static int load_programs(Tunnel *tunnel) {
         _cleanup_(freep) char *log = calloc(1, VERIFIER_LOG_SIZE);
         LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
                     .kernel_log_size = VERIFIER_LOG_SIZE);
-        struct underpass_loader loader = {};
-        uint32_t zero = 0;
+        const bool kept = tunnel->maps[MAP_SAVED] >= 0;
         int r;
 
         if (!log)
@@ -115,11 +117,25 @@ static int load_programs(Tunnel *tunnel) {
         r = copy_descriptors(tunnel, skeleton->obj);
         if (r < 0)
                 return r;
+        if (!kept)
+                tunnel->saved_size = layout_size(&layout_saved);
         tunnel->loaded = true;
-        loader.abi_version = UNDERPASS_ABI_VERSION;
-        loader.object_id = object_id();
-        loader.namespace_cookie = tunnel->cookie;
-        return bpf_map_update_elem(tunnel->maps[MAP_LOADER], &zero, &loader, BPF_ANY);
+        return 0;
+}
+
+/* Last of all pins: what a service leaves that is killed before is not taken for this one's. */
+static int pin_loader(const Tunnel *tunnel) {
+        const struct underpass_loader loader = {
+                .abi_version = UNDERPASS_ABI_VERSION,
+                .flow_version = UNDERPASS_FLOW_VERSION,
+                .object_id = object_id(),
+                .namespace_cookie = tunnel->cookie,
+        };
+        const uint32_t zero = 0;
+        int r;
+
+        r = bpf_map_update_elem(tunnel->maps[MAP_LOADER], &zero, &loader, BPF_ANY);
+        return r < 0 ? r : tunnel_pin_again(tunnel, tunnel_map_name(MAP_LOADER), tunnel->maps[MAP_LOADER]);
 }
 
 static int unpin(const Tunnel *tunnel, const char *name) {
@@ -130,28 +146,20 @@ static int unpin(const Tunnel *tunnel, const char *name) {
         return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int pin_again(const Tunnel *tunnel, const char *name, int fd) {
-        _cleanup_(freep) char *path = tunnel_pin_path(tunnel, name);
-        int r;
-
-        r = unpin(tunnel, name);
-        if (r < 0)
-                return r;
-        return path ? bpf_obj_pin(fd, path) : -ENOMEM;
-}
-
 static int pin_all(Tunnel *tunnel) {
         int r;
 
         r = tunnel_make_folder(tunnel);
         for (TunnelMap i = 0; r == 0 && i < _TUNNEL_MAP_MAX; i++)
-                r = pin_again(tunnel, tunnel_map_name(i), tunnel->maps[i]);
+                if (i != MAP_LOADER)
+                        r = tunnel_pin_again(tunnel, tunnel_map_name(i), tunnel->maps[i]);
         for (TunnelProgram i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
-                r = pin_again(tunnel, tunnel_program_name(i), tunnel->programs[i]);
+                r = tunnel_pin_again(tunnel, tunnel_program_name(i), tunnel->programs[i]);
+        if (r == 0)
+                r = pin_loader(tunnel);
         if (r < 0) {
                 tunnel_set_error(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?",
                                 tunnel->root, strerror(-r));
-                (void) pins_remove(tunnel);
                 return r;
         }
         tunnel->pinned = true;
@@ -168,7 +176,12 @@ int pins_ensure(Tunnel *tunnel) {
                         return r;
                 }
         }
-        return tunnel->pinned ? 0 : pin_all(tunnel);
+        if (tunnel->pinned)
+                return 0;
+        r = pin_all(tunnel);
+        if (r < 0)
+                (void) pins_remove(tunnel);
+        return r;
 }
 
 /* Takes the programs off the helper devices; what is no BPF link there may be gone already. */
@@ -196,42 +209,8 @@ int pins_remove(Tunnel *tunnel) {
         return tunnel_remove_folder(tunnel);
 }
 
-/* Opens the pinned maps. False when one is missing or has another layout. */
-static bool adopt_maps(Tunnel *tunnel) {
-        static const uint32_t value_sizes[] = {
-                [MAP_LINKS] = sizeof(struct underpass_link),
-                [MAP_SLOTS] = sizeof(struct underpass_slot),
-                [MAP_LOADER] = sizeof(struct underpass_loader),
-                [MAP_FLOWS] = sizeof(struct underpass_flow),
-                [MAP_HALF_OPEN] = sizeof(struct underpass_flow),
-                [MAP_COUNTERS] = sizeof(struct underpass_counters),
-                [MAP_SAVED] = sizeof(struct underpass_saved),
-                [MAP_DESTINATIONS] = sizeof(struct underpass_destination),
-        };
-        ASSERT_TABLE_COMPLETE(value_sizes, _TUNNEL_MAP_MAX);
-        struct underpass_loader loader = {};
-        uint32_t zero = 0;
-
-        for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++) {
-                _cleanup_(freep) char *path = tunnel_pin_path(tunnel, tunnel_map_name(i));
-                struct bpf_map_info info = {};
-                __u32 size = sizeof(info);
-
-                tunnel->maps[i] = path ? bpf_obj_get(path) : -ENOMEM;
-                if (tunnel->maps[i] < 0 || bpf_obj_get_info_by_fd(tunnel->maps[i], &info, &size) < 0 ||
-                    info.value_size != value_sizes[i])
-                        return false;
-        }
-        return bpf_map_lookup_elem(tunnel->maps[MAP_LOADER], &zero, &loader) == 0 &&
-               loader.abi_version == UNDERPASS_ABI_VERSION;
-}
-
-static bool adopt_programs(Tunnel *tunnel) {
-        struct underpass_loader loader = {};
-        uint32_t zero = 0;
-
-        if (bpf_map_lookup_elem(tunnel->maps[MAP_LOADER], &zero, &loader) < 0 ||
-            loader.object_id != object_id())
+static bool adopt_programs(Tunnel *tunnel, const Carry *carry) {
+        if (carry->loader.object_id != object_id())
                 return false;
         for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
                 _cleanup_(freep) char *path = tunnel_pin_path(tunnel, tunnel_program_name(i));
@@ -240,44 +219,107 @@ static bool adopt_programs(Tunnel *tunnel) {
                 if (tunnel->programs[i] < 0)
                         return false;
         }
+        tunnel->pinned = true;
+        tunnel->loaded = true;
         return true;
 }
 
-/* What an incompatible release left behind: every pin goes, and with the pinned attachments the programs
- * leave the devices. What belongs to no tunnel has a layout of its own and stays. */
-static int remove_everything(Tunnel *tunnel) {
+/* Whether this service knows a pin by its name. What belongs to no tunnel is known, too, and stays. */
+static bool is_known(const char *name) {
+        static const char *const suffixes[] = { "-ingress", "-egress", "-xdp" };
+        const char *rest = name + strspn(name, "0123456789");
+
+        for (size_t i = 0; rest != name && i < ELEMENTS(suffixes); i++)
+                if (streq(rest, suffixes[i]))
+                        return true;
+        for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++)
+                if (streq(name, tunnel_map_name(i)))
+                        return true;
+        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                if (streq(name, tunnel_program_name(i)))
+                        return true;
+        for (TunnelPin i = 0; i < _TUNNEL_PIN_MAX; i++)
+                if (streq(name, tunnel_pin_name(i)))
+                        return true;
+        return false;
+}
+
+static bool is_sctp(const char *name) {
+        return streq(name, tunnel_pin_name(PIN_SCTP));
+}
+
+/* Removes the pins that stays() does not name. An attachment is taken off at once: when only the last
+ * reference goes, the kernel does so some time later. */
+static int remove_pins(const Tunnel *tunnel, bool (*stays)(const char *name)) {
         DIR *folder = opendir(tunnel->folder);
 
         if (!folder)
                 return errno == ENOENT ? 0 : -errno;
         for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
                 _cleanup_(freep) char *path = tunnel_pin_path(tunnel, entry->d_name);
+                _cleanup_(close_fdp) int fd = -EBADF;
 
-                if (path && entry->d_name[0] != '.' && !streq(entry->d_name, tunnel_pin_name(PIN_SCTP)))
-                        (void) unlink(path);
+                if (!path || entry->d_name[0] == '.' || stays(entry->d_name))
+                        continue;
+                fd = bpf_obj_get(path);
+                if (fd >= 0)
+                        (void) bpf_link_detach(fd); /* fails for maps and programs */
+                (void) unlink(path);
         }
         closedir(folder);
-        return pins_remove(tunnel);
+        return 0;
+}
+
+/* In the order of tunnel_detach(). */
+static void take_off(Tunnel *tunnel, uint32_t ifindex) {
+        static const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
+
+        for (size_t i = 0; i < ELEMENTS(order); i++) {
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, order[i]);
+
+                if (pin)
+                        (void) attach_point_detach(ifindex, order[i], pin);
+        }
+}
+
+/* No service writes records that this one cannot read; but if there are some, the programs go, and a person
+ * is told what stays. */
+static int remove_everything(Tunnel *tunnel, const Carry *carry) {
+        size_t count = carry_links(carry, take_off, tunnel);
+        int r;
+
+        r = remove_pins(tunnel, is_sctp);
+        if (r == 0)
+                r = pins_remove(tunnel);
+        if (count > 0)
+                tunnel_set_error(tunnel,
+                                 "%zu links had the tunnel of a release (ABI version %u) whose records "
+                                 "cannot be read; it was taken off, but MTU, MPTCP endpoints and clsact "
+                                 "qdiscs stay as they are: take these links down and up, and remove the "
+                                 "rest by `ip mptcp endpoint delete` and `tc qdisc del dev LINK clsact`",
+                                 count, carry->loader.abi_version);
+        return r;
 }
 
 int pins_adopt(Tunnel *tunnel) {
+        _cleanup_(carry_end) Carry carry;
         int r;
 
+        carry_begin(&carry, tunnel);
         if (access(tunnel->folder, F_OK) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        if (!adopt_maps(tunnel)) {
-                close_all(tunnel);
-                return remove_everything(tunnel);
-        }
-        tunnel->pinned = true;
-        if (adopt_programs(tunnel)) {
-                tunnel->loaded = true;
-                return 0;
-        }
-        /* Another build with the same layouts: its maps stay, and tunnel_attach() replaces the programs, one
-         * link after the other. */
-        r = load_programs(tunnel);
+        if (!carry_is_readable(&carry))
+                return remove_everything(tunnel, &carry);
+        r = carry_keep(&carry, tunnel);
         if (r < 0)
                 return r;
-        return pin_all(tunnel);
+        /* Another build or another version: maps with the same layout stay, and tunnel_attach() replaces the
+         * programs, one link after the other. */
+        if (!carry_is_whole(&carry) || !adopt_programs(tunnel, &carry))
+                r = load_programs(tunnel);
+        if (r >= 0)
+                r = carry_over(&carry, tunnel);
+        if (r >= 0 && !tunnel->pinned)
+                r = pin_all(tunnel);
+        return r < 0 ? r : remove_pins(tunnel, is_known);
 }

@@ -8,6 +8,7 @@
 
 #include <bpf/bpf.h>
 
+#include "tunnel/layout.h"
 #include "tunnel/state.h"
 
 static int compare_indexes(const void *a, const void *b) {
@@ -35,81 +36,113 @@ int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_cou
 }
 
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        _cleanup_(freep) void *value = NULL;
+        int r;
+
         if (!tunnel->loaded)
                 return -ENOENT;
-        return bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, ret);
+        value = calloc(1, tunnel->saved_size);
+        if (!value)
+                return -ENOMEM;
+        r = bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, value);
+        return r < 0 ? r : layout_read(&layout_saved, value, tunnel->saved_size, ret);
 }
 
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        _cleanup_(freep) void *value = NULL;
+        int r;
+
         if (!tunnel->loaded)
                 return -ENOENT;
-        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, saved, BPF_ANY);
+        value = calloc(1, tunnel->saved_size);
+        if (!value)
+                return -ENOMEM;
+        /* The map may be a newer service's, which finds what it has appended when it comes back. */
+        r = bpf_map_lookup_elem(tunnel->maps[MAP_SAVED], &ifindex, value);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        layout_write(&layout_saved, value, tunnel->saved_size, saved);
+        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, value, BPF_ANY);
 }
 
 static char *sctp_path(const Tunnel *tunnel) {
         return tunnel_pin_path(tunnel, tunnel_pin_name(PIN_SCTP));
 }
 
-/* The pinned map, or -ENOENT. */
-static int open_sctp_map(const char *path) {
+/* The record that is pinned, as bytes, at least as many as this service writes; zeros when there is none.
+ * *ret_map is -EBADF then, and when the map is too small for them. */
+static int read_sctp_map(const char *path, void **ret_value, size_t *ret_size, int *ret_map) {
         struct bpf_map_info info = {};
-        __u32 size = sizeof(info);
+        __u32 info_size = sizeof(info);
         _cleanup_(close_fdp) int map = bpf_obj_get(path);
+        _cleanup_(freep) void *value = NULL;
+        const uint32_t zero = 0;
+        size_t size = sizeof(struct underpass_saved_sctp);
+        int r;
 
-        if (map < 0)
+        if (map < 0 && map != -ENOENT)
                 return map;
-        /* Of a release with another layout: nothing that could be understood. */
-        if (bpf_obj_get_info_by_fd(map, &info, &size) < 0 || info.type != BPF_MAP_TYPE_ARRAY ||
-            info.value_size != sizeof(struct underpass_saved_sctp))
-                return -ENOENT;
-        return TAKE_FD(map);
+        /* What is no array was put there by somebody else. */
+        if (map >= 0 && (bpf_obj_get_info_by_fd(map, &info, &info_size) < 0 ||
+                         info.type != BPF_MAP_TYPE_ARRAY || info.key_size != sizeof(zero)))
+                map = close_fd(map);
+        size = MAX_OF(size, (size_t) info.value_size);
+        value = calloc(1, size);
+        if (!value)
+                return -ENOMEM;
+        r = map >= 0 ? bpf_map_lookup_elem(map, &zero, value) : 0;
+        if (r < 0)
+                return r;
+        *ret_value = TAKE_PTR(value);
+        *ret_size = size;
+        *ret_map = info.value_size == size ? TAKE_FD(map) : -EBADF;
+        return 0;
 }
 
 int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
         _cleanup_(freep) char *path = sctp_path(tunnel);
         _cleanup_(close_fdp) int map = -EBADF;
-        const uint32_t zero = 0;
+        _cleanup_(freep) void *value = NULL;
+        size_t size;
+        int r;
 
         if (!path)
                 return -ENOMEM;
-        map = open_sctp_map(path);
-        if (map < 0 && map != -ENOENT)
-                return map;
-        if (map < 0) {
-                *ret = (struct underpass_saved_sctp) {};
-                return 0;
-        }
-        return bpf_map_lookup_elem(map, &zero, ret);
+        r = read_sctp_map(path, &value, &size, &map);
+        /* A record of an older service was completed by zeros. */
+        return r < 0 ? r : layout_read(&layout_saved_sctp, value, size, ret);
 }
 
-static int make_sctp_map(const Tunnel *tunnel, const char *path, const struct underpass_saved_sctp *saved) {
+static int make_sctp_map(const Tunnel *tunnel, const void *value, size_t size) {
         _cleanup_(close_fdp) int map = -EBADF;
         const uint32_t zero = 0;
         int r;
 
-        map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "underpass_sctp", sizeof(zero), sizeof(*saved), 1, NULL);
+        map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "underpass_sctp", sizeof(zero), (__u32) size, 1, NULL);
         if (map < 0)
                 return map;
         /* First the value, then the name under which others find it. */
-        r = bpf_map_update_elem(map, &zero, saved, BPF_ANY);
-        if (r < 0)
-                return r;
-        r = tunnel_make_folder(tunnel);
-        if (r < 0)
-                return r;
-        if (unlink(path) < 0 && errno != ENOENT)
-                return -errno;
-        return bpf_obj_pin(map, path);
+        r = bpf_map_update_elem(map, &zero, value, BPF_ANY);
+        if (r >= 0)
+                r = tunnel_make_folder(tunnel);
+        return r < 0 ? r : tunnel_pin_again(tunnel, tunnel_pin_name(PIN_SCTP), map);
 }
 
 int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved) {
         _cleanup_(freep) char *path = sctp_path(tunnel);
         _cleanup_(close_fdp) int map = -EBADF;
+        _cleanup_(freep) void *value = NULL;
         const uint32_t zero = 0;
-        bool any = false;
+        size_t size;
+        bool any;
+        int r;
 
         if (!path)
                 return -ENOMEM;
+        r = read_sctp_map(path, &value, &size, &map);
+        if (r < 0)
+                return r;
+        any = layout_has_more(&layout_saved_sctp, value, size); /* for a newer service to put back */
         for (size_t i = 0; i < ELEMENTS(saved->ports); i++)
                 any = any || saved->ports[i].changed;
         if (!any) {
@@ -119,7 +152,7 @@ int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *sav
                 (void) tunnel_remove_folder(tunnel);
                 return 0;
         }
-        map = open_sctp_map(path);
-        return map < 0 ? make_sctp_map(tunnel, path, saved) :
-                         bpf_map_update_elem(map, &zero, saved, BPF_ANY);
+        layout_write(&layout_saved_sctp, value, size, saved);
+        return map < 0 ? make_sctp_map(tunnel, value, size) :
+                         bpf_map_update_elem(map, &zero, value, BPF_ANY);
 }

@@ -2,6 +2,7 @@
 
 /* See state.h. */
 
+#include <bpf/bpf.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -80,6 +81,21 @@ int tunnel_remove_folder(const Tunnel *tunnel) {
         /* Stays while another network namespace has pins, and where a sandbox has mounted it. */
         (void) rmdir(tunnel->root);
         return 0;
+}
+
+int tunnel_pin_again(const Tunnel *tunnel, const char *name, int fd) {
+        _cleanup_(freep) char *path = tunnel_pin_path(tunnel, name);
+        _cleanup_(freep) char *next = path ? string_format("%s-next", path) : NULL;
+        int r;
+
+        if (!next)
+                return -ENOMEM;
+        if (unlink(next) < 0 && errno != ENOENT)
+                return -errno;
+        r = bpf_obj_pin(fd, next);
+        if (r < 0)
+                return r;
+        return rename(next, path) < 0 ? -errno : 0;
 }
 
 void tunnel_set_error(Tunnel *tunnel, const char *format, ...) {

@@ -56,6 +56,7 @@ struct Tunnel {
         bool loaded;     /* all descriptors below are valid */
         bool pinned;
         int maps[_TUNNEL_MAP_MAX];
+        size_t saved_size; /* of a value of "saved", which may be a newer service's */
         int programs[_TUNNEL_PROGRAM_MAX];
         uint64_t cookie; /* of the network namespace */
         char *error;     /* for tunnel_error(); NULL: none */
@@ -77,6 +78,10 @@ int tunnel_make_folder(const Tunnel *tunnel);
 
 /* Removes it. 0 also when it is not there, or not empty. */
 int tunnel_remove_folder(const Tunnel *tunnel);
+
+/* Pins under a name of ours, in place of what is pinned there: a service that is killed meanwhile leaves the
+ * one or the other. 0 or negative errno. */
+int tunnel_pin_again(const Tunnel *tunnel, const char *name, int fd);
 
 /* Keeps the reason of a failure for tunnel_error(). */
 void tunnel_set_error(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);

@@ -24,8 +24,9 @@ int attach_point_from_name(const char *name, AttachPoint *ret);
 
 /*
  * Prepares the tunnel of the current network namespace. Adopts what an earlier service left pinned below
- * root ("/sys/fs/bpf/underpass"), and removes what cannot be adopted. Mounts nothing; programs are loaded
- * only in place of adopted ones of another build. -EOPNOTSUPP: tcx was asked for, and the kernel has none.
+ * root ("/sys/fs/bpf/underpass"), of whichever version, and removes what cannot be adopted; tunnel_error()
+ * then says what could not be understood. Mounts nothing; programs are loaded only in place of adopted ones
+ * of another build. -EOPNOTSUPP: tcx was asked for, and the kernel has none.
  */
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point);
 
