@@ -368,7 +368,8 @@ static void adopt(Manager *manager) {
         }
         for (size_t i = 0; i < manager->links_count; i++)
                 link_adopt_path(manager->links[i]);
-        if (count > 0)
+        /* Without records there may be devices all the same: those of a release that was not understood. */
+        if (count > 0 || !streq(tunnel_error(manager->tunnel), ""))
                 segmentation_release_unused(manager->segmentation);
 }
 

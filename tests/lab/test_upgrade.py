@@ -13,7 +13,7 @@ import steady
 import traffic
 import versions
 from host import wait_until
-from lab import address
+from lab import PORT, address
 
 # Each comes once after each other one.
 ROUND = ("older", "current", "newer", "older", "newer", "current", "older")
@@ -180,3 +180,31 @@ def test_put_back_tcx():
 def test_put_back_clsact():
     """As filters."""
     put_back("clsact")
+
+
+def spoil_records(host, interface):
+    """Puts a map in the place of the records that no service has written, with an entry for this link."""
+    folder = host.output("find", state.PINS, "-mindepth", "1", "-maxdepth", "1").strip()
+    index = int(host.path(f"/sys/class/net/{interface}/ifindex").read_text())
+    words = ("type", "hash", "key", "4", "value", "8", "entries", "1024", "name", "saved")
+    host.run("bpftool", "map", "create", f"{folder}/spoilt", *words)
+    key = ("key", *index.to_bytes(4, "little"))
+    host.run("bpftool", "map", "update", "pinned", f"{folder}/spoilt", *key, "value", *bytes(8))
+    host.run("mv", f"{folder}/spoilt", f"{folder}/saved")
+
+
+def test_unreadable():
+    """Records that cannot be read: programs and helper devices go, and the journal says so."""
+    with runner.TestLab() as lab:
+        host = lab.client
+        host.up("first")
+        before = state.host_state(host)
+        service.set_keys(host, "first", "tunnel=yes", f"remote-ports={PORT}", options=["--reapply"])
+        service.wait_state(host, "c0", service.ACTIVE)
+        service.kill(host)
+        spoil_records(host, "c0")
+        host.set_user_data("first", tunnel="no")
+        host.run("nmcli", "device", "reapply", "c0")
+        service.wait_state(host, "c0", "off")
+        state.assert_same(before, state.settled(host, before), host.name)
+        assert "records cannot be read" in (host.folder / "log" / "bus.log").read_text()
