@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the documents true. README.md and CONTRIBUTING.md are short, the packages in README.md are those of tests/packages. Links and
 paths lead to files. plugin/README.md and data/README.md name the rooms, functions and files that exist. No example sends every HTTPS
-connection through the tunnel. data/examples use keys that exist. org.underpass1(5) has each member of data/org.underpass1.xml.
+connection through the tunnel. data/examples use keys that exist. org.underpass1(5) has each member of data/org.underpass1.xml. SECURITY.md names
+tests that exist.
 
 Usage: check-docs.py ROOT GEN-KEYS
        check-docs.py --self-test ROOT GEN-KEYS    spoils copies of the documents; each must be noticed
@@ -22,6 +23,7 @@ ROOM_ROW = re.compile(r"^\| \[`([a-z]+)/`\]", re.M)
 WALK_ROW = re.compile(r"^\| `([a-z]+/[\w./-]+)` `(\w+)\(\)` \|", re.M)
 DATA_ROW = re.compile(r"^\| `([^`]+)` \|", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+LAB_TEST = re.compile(r"`lab/(\w+)(?:/(\w+))?`")
 PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|\.ci)/[A-Za-z0-9_./-]*)`")
 APT = re.compile(r"^apt install (.*)$", re.M)
 REMOTE_PORTS = re.compile(r"\bremote-?ports=([0-9,-]*)", re.I)
@@ -132,6 +134,16 @@ def check_dbus(page, xml):
     return lines
 
 
+def check_tests(root, text):
+    """The tests of the lab that SECURITY.md names: `lab/FILE` or `lab/FILE/TEST`."""
+    lines = [] if LAB_TEST.search(text) else ["SECURITY.md: names no test of the lab"]
+    for file, test in LAB_TEST.findall(text):
+        path = root / f"tests/lab/test_{file}.py"
+        if not path.exists() or test and f"def test_{test}(" not in path.read_text(encoding="utf-8"):
+            lines.append(f"SECURITY.md: there is no test lab/{file}{'/' * bool(test)}{test}")
+    return lines
+
+
 def check_links(root, name, text):
     found = [(root / name).parent / target for target in LINK.findall(text)]
     found += [root / target for target in PATH.findall(text)]
@@ -146,6 +158,7 @@ def check(root, keys, documents):
     lines += check_packages(documents["README.md"], documents["tests/packages"])
     lines += check_rooms(documents["plugin/README.md"], rooms) + check_walk(root, documents["plugin/README.md"])
     lines += check_data(documents["data/README.md"], data)
+    lines += check_tests(root, documents["SECURITY.md"])
     lines += check_dbus(documents[DBUS_PAGE], documents[DBUS_XML])
     examples = [name for name in documents if name.endswith(".conf")]
     lines += [] if examples else ["data/examples: there are none"]
@@ -160,6 +173,9 @@ def spoil_documents(documents):
     """Pairs of a document and a way to spoil it. Each shows what one rule is for."""
     yield "README.md", lambda text: text + "\n" * README_LINES_MAX
     yield "CONTRIBUTING.md", lambda text: text + "\n" * CONTRIBUTING_LINES_MAX
+    yield "SECURITY.md", lambda text: text.replace("`lab/ports`", "`lab/no_such_file`")
+    yield "SECURITY.md", lambda text: text.replace("`lab/attack/blind_segments`", "`lab/attack/no_such_test`")
+    yield "SECURITY.md", lambda text: text.replace("`lab/", "`")
     yield "README.md", lambda text: text.replace(" libmnl-dev", "")
     yield "README.md", lambda text: text.replace("apt install ", "apt install no-such-package ")
     yield "tests/packages", lambda text: text.replace("\n# tests\n", "\nmore\n# tests\n")
@@ -205,7 +221,7 @@ def self_test(root, keys, documents):
 
 def read_documents(root, gen_keys):
     """Text of each document by name; a page with keys as it is built."""
-    names = ["README.md", "CONTRIBUTING.md", "plugin/README.md", "data/README.md", "tests/packages", DBUS_XML]
+    names = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "plugin/README.md", "data/README.md", "tests/packages", DBUS_XML]
     for pattern in ("data/examples/*.conf", "data/man/*.rst"):
         names += sorted(str(path.relative_to(root)) for path in root.glob(pattern))
     documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
