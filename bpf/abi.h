@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 5
+#define UNDERPASS_ABI_VERSION 6
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -136,6 +136,7 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* the peer sent a plain SYN: an answer to it ends the flow */
         UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
+        UNDERPASS_FLOW_DOUBTFUL = 1U << 5,    /* that it fails says nothing of the way to the destination */
 };
 
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
@@ -148,13 +149,15 @@ struct underpass_flow {
         __u64 merged_ns;     /* the last datagram that was merged, 0: none */
         __u32 ifindex;       /* link that the flow was last seen on */
         __u32 slot;
-        __u32 expected;      /* host order: the acknowledgment that an answer to our SYN or SYN-ACK has */
+        __u32 expected;      /* host order: the least acknowledgment that the peer's next packet has */
         __u8 state;          /* enum underpass_flow_state */
         __u8 flags;          /* enum underpass_flow_flag */
         __u8 syns;           /* SYNs of ours so far */
-        __u8 reserved;
+        __u8 errors;         /* ICMP errors believed in the second of errors_second */
         __u32 sequence;      /* network order: of our last packet, for ICMP errors that quote too little */
-        __u32 reserved2;
+        __u32 next;          /* host order: of the first byte that our side has not sent yet */
+        __u32 errors_second; /* CLOCK_MONOTONIC, seconds */
+        __u32 reserved;
 };
 
 /* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are
@@ -207,6 +210,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_DROP_FOREIGN, /* packet at the segmentation device that no program sent there */
         UNDERPASS_COUNTER_DROP_UNSEGMENTED, /* super-packet that the segmentation device did not segment */
         UNDERPASS_COUNTER_DROP_HEADER, /* header that could not be read or written */
+        UNDERPASS_COUNTER_DROP_UNPROVEN, /* ICMP errors about a flow that quote nothing it has in flight */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -266,5 +270,5 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 64, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 72, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

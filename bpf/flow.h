@@ -125,6 +125,7 @@ UNDERPASS_GLOBAL int flow_describe(struct underpass_flow *flow, __u32 ifindex, _
         flow->ifindex = ifindex;
         flow->slot = slot;
         flow->expected = expected;
+        flow->next = expected;
         flow->state = kind & 0xff;
         flow->flags = (kind >> 8) & 0xff;
         flow->syns = 1;
@@ -161,7 +162,7 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
 UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         struct underpass_flow *flow;
-        int refused;
+        int refused, doubtful;
         struct underpass_flow_key key = {};
 
         if (!of || !link)
@@ -171,6 +172,7 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
         if (!flow)
                 return 0;
         refused = flow->flags & UNDERPASS_FLOW_REFUSED;
+        doubtful = flow->flags & UNDERPASS_FLOW_DOUBTFUL;
         if (!(link->flags & UNDERPASS_LINK_FALLBACK) || (!refused && flow->syns < link->fallback_after)) {
                 if (flow->syns < 255)
                         flow->syns++;
@@ -182,7 +184,8 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
         else
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_SILENCE);
         bpf_map_delete_elem(&half_open, &key);
-        destination_block(&key, ifindex);
+        if (!doubtful)
+                destination_block(&key, ifindex);
         return 0;
 }
 
@@ -315,18 +318,45 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
         return 1;
 }
 
-/* A packet of ours on a half-open flow: the SYN-ACK tells by which acknowledgment the peer proves real. */
-UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp) {
+/* The sequence number behind a packet of ours, which may be a super-packet. Host order. */
+UNDERPASS_INLINE __u32 flow_packet_end(struct __sk_buff *skb, const struct packet *packet) {
+        const struct underpass_tcp_header *tcp = &packet->header.tcp;
+        /* More than 64 KiB have no length in the IP header (BIG TCP). */
+        __u32 length = packet->length ? packet->length : skb->len - packet->layer4;
+
+        length -= (__u32) (tcp->offset >> 4) * 4;
+        if (tcp->flags & UNDERPASS_TCP_SYN)
+                length++;
+        if (tcp->flags & UNDERPASS_TCP_FIN)
+                length++;
+        return UNDERPASS_NET32(tcp->sequence) + length;
+}
+
+/* A packet of ours that ends before the sequence number "end". On a half-open flow the SYN-ACK tells by
+ * which acknowledgment the peer proves real. */
+UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp, __u32 end) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->sent++;
         flow->sequence = tcp->tcp.sequence;
-        if (flow->state != UNDERPASS_FLOW_HALF_OPEN || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
-                return;
-        if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
-            (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
+        if (flow->state == UNDERPASS_FLOW_HALF_OPEN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE) &&
+            (tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
+                    (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
                 flow->expected = UNDERPASS_NET32(tcp->tcp.sequence) + 1;
+                flow->next = end;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;
         }
+        /* A reset has whatever number the peer has acknowledged, which may be made up. */
+        if ((__s32) (end - flow->next) > 0 && !(tcp->tcp.flags & UNDERPASS_TCP_RST))
+                flow->next = end;
+}
+
+/* What the peer acknowledges in an established flow is no longer in flight. */
+UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union underpass_header *udp) {
+        __u32 acknowledgment = UNDERPASS_NET32(udp->udp.acknowledgment);
+
+        if ((udp->udp.flags & UNDERPASS_TCP_ACK) &&
+            acknowledgment - flow->expected <= flow->next - flow->expected)
+                flow->expected = acknowledgment;
 }
 
 /* A packet of the peer (header still in UDP form), which its caller has noted the time of: a half-open flow
@@ -339,6 +369,8 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
         flow->received++;
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED)
+                flow_acknowledged(flow, udp);
         if (flow->state != UNDERPASS_FLOW_HALF_OPEN || !(udp->udp.flags & UNDERPASS_TCP_ACK) ||
             (udp->udp.flags & UNDERPASS_TCP_RST))
                 return;
@@ -348,6 +380,7 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
                 return;
         established = *flow;
         established.state = UNDERPASS_FLOW_TUNNELLED;
+        flow_acknowledged(&established, udp);
         if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
                 return; /* still half-open, so still tunnelled; the next packet half_open again */
         if (established.flags & UNDERPASS_FLOW_OPENED_HERE)

@@ -19,8 +19,10 @@ enum {
         ICMPV6_UNREACHABLE = 1,
         ICMPV6_TOO_BIG = 2,
         ICMPV6_PARAMETER = 4,
-        MTU_MIN_IPV4 = 552,  /* less is no path MTU: what Linux believes, too */
+        MTU_MIN_IPV4 = 576,  /* every host takes so much (RFC 791); less is only good for an attack */
         MTU_MIN_IPV6 = 1280, /* RFC 8200 */
+        ICMP_BELIEVED_MAX = 4, /* errors in a second about one flow */
+        TCP_OPTIONS_MAX = 40,
 };
 
 /* One quoted datagram while it is being looked at. */
@@ -31,7 +33,8 @@ struct icmp_quote {
         __u32 length;    /* bytes of it that are quoted: 8, 16 or 20 */
         __u8 ipv6;
         __u8 refusal;    /* the error says that UDP does not get there */
-        __u8 reserved[2];
+        __u8 too_big;    /* the error tells of a path MTU, which need not be a sound one */
+        __u8 reserved;
         __u32 mtu;       /* path MTU that the error tells of; 0: none */
         union underpass_header header;
         struct underpass_flow_key key;
@@ -108,7 +111,8 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 if (start.type < ICMPV6_UNREACHABLE || start.type > ICMPV6_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMPV6_UNREACHABLE;
-                if (start.type == ICMPV6_TOO_BIG)
+                quote->too_big = start.type == ICMPV6_TOO_BIG;
+                if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest);
                 if (icmp_read_inner_ipv6(skb, quote) < 0)
                         return -1;
@@ -117,7 +121,8 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                     start.type != ICMP_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMP_UNREACHABLE && start.code != ICMP_NEEDS_FRAGMENTATION;
-                if (start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION)
+                quote->too_big = start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION;
+                if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest) & 0xffff;
                 if (icmp_read_inner_ipv4(skb, quote) < 0)
                         return -1;
@@ -192,26 +197,98 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
 }
 
 /*
- * Whether the error quotes what was sent a moment ago. The stack judges by itself which errors it believes;
- * what is remembered here must be as hard to forge.
+ * Raises an IPv4 path MTU that is too small to be one: our stack would believe it down to 552 bytes, and 0
+ * is what routers older than RFC 1191 say. (No stack believes less than 1280 bytes of IPv6.)
  */
-UNDERPASS_INLINE int quotes_recent(const struct icmp_quote *quote, __u32 sequence) {
-        /* Either way: the record has the first number of a super-packet, and the last packet may have been a
-         * retransmission. */
-        return quote->length >= 16 && UNDERPASS_NET32(quote->header.udp.sequence) -
-                                                      UNDERPASS_NET32(sequence) + SEQUENCE_WINDOW_MAX <=
-                                              2 * SEQUENCE_WINDOW_MAX;
+UNDERPASS_GLOBAL int icmp_raise_mtu(struct __sk_buff *skb, struct icmp_quote *quote) {
+        __u16 least = UNDERPASS_NET16(MTU_MIN_IPV4), check;
+        __u32 mtu, at;
+
+        if (!quote)
+                return -1;
+        if (quote->ipv6 || !quote->too_big || quote->mtu >= MTU_MIN_IPV4)
+                return 0;
+        at = quote->icmp + offsetof(struct icmp_start, check);
+        mtu = quote->icmp + offsetof(struct icmp_start, rest) + sizeof(__u16);
+        if (bpf_skb_load_bytes(skb, at, &check, sizeof(check)) < 0)
+                return -1;
+        check = underpass_check_adjust(check, least, UNDERPASS_NET16(quote->mtu));
+        if (bpf_skb_store_bytes(skb, at, &check, sizeof(check), 0) < 0)
+                return -1;
+        return bpf_skb_store_bytes(skb, mtu, &least, sizeof(least), 0) < 0 ? -1 : 0;
+}
+
+/*
+ * Whether the error quotes what the flow has in flight: anybody can send one, knowing addresses and ports,
+ * but no sequence number (RFC 5927, 4.1). A quote that is too short for it proves less: there must be as
+ * much data in flight as the datagram had, and it must have been larger than the path MTU that is told of.
+ */
+UNDERPASS_INLINE int icmp_is_proven(const struct icmp_quote *quote, const struct underpass_flow *flow) {
+        __u32 flight = flow->next - flow->expected, length = UNDERPASS_NET16(quote->header.udp.length);
+
+        /* What has no data has the number of the next byte. Of a half-open flow it is the SYN or SYN-ACK,
+         * one before the data. */
+        if (quote->length >= 16)
+                return UNDERPASS_NET32(quote->header.udp.sequence) +
+                               (flow->state == UNDERPASS_FLOW_HALF_OPEN) - flow->expected <=
+                       flight;
+        return flight != 0 && length >= UNDERPASS_HEADER_LENGTH &&
+               length - UNDERPASS_HEADER_LENGTH <= flight + TCP_OPTIONS_MAX &&
+               (!quote->too_big || quote->mtu < length + (quote->layer4 - quote->inner));
+}
+
+/* The same for a SYN of ours that is refused. What quotes less than its sequence number, but its length, may
+ * make this connection a plain one, and tells nothing of the destination. */
+UNDERPASS_INLINE int icmp_is_about_syn(const struct icmp_quote *quote, struct underpass_flow *flow) {
+        __u32 length = UNDERPASS_NET16(quote->header.udp.length) - UNDERPASS_HEADER_LENGTH;
+
+        if (quote->length >= 16)
+                return UNDERPASS_NET32(quote->header.udp.sequence) + 1 == flow->expected;
+        if (length - (flow->next - flow->expected) > TCP_OPTIONS_MAX)
+                return 0;
+        if (!(flow->flags & UNDERPASS_FLOW_REFUSED))
+                flow->flags |= UNDERPASS_FLOW_DOUBTFUL;
+        return 1;
+}
+
+/* Who guesses numbers has few guesses. */
+UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
+        __u32 second = (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
+
+        if (flow->errors_second != second) {
+                flow->errors_second = second;
+                flow->errors = 0;
+        }
+        if (flow->errors >= ICMP_BELIEVED_MAX)
+                return 0;
+        flow->errors++;
+        return 1;
+}
+
+/* A refusal of a SYN of ours on a link with fallback. 1: the next one leaves as plain TCP. */
+UNDERPASS_INLINE int icmp_refuses(struct __sk_buff *skb, const struct icmp_quote *quote,
+                                  struct underpass_flow *flow) {
+        struct underpass_link *link;
+
+        if (!quote->refusal || flow->state != UNDERPASS_FLOW_HALF_OPEN ||
+            !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
+                return 0;
+        link = link_of(skb);
+        if (!link || !(link->flags & UNDERPASS_LINK_FALLBACK) || !icmp_is_about_syn(quote, flow))
+                return 0;
+        flow->flags |= UNDERPASS_FLOW_REFUSED;
+        return 1;
 }
 
 /*
  * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a
- * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up); 0: on to the
- * stack.
+ * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up), or as it does
+ * not prove to be about the flow: a UDP socket that anybody opens at that port would believe it. 0: on to
+ * the stack.
  */
 UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         struct icmp_quote quote = {};
         struct underpass_flow *flow;
-        struct underpass_link *link;
         __u32 slot, sequence;
 
         if (icmp_read(skb, layer3, &quote) != 0)
@@ -222,20 +299,17 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 return 0;
         slot = flow->slot;
         sequence = flow->sequence;
-        if (quote.refusal && flow->state == UNDERPASS_FLOW_HALF_OPEN &&
-            (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) {
-                if (quote.length >= 16 && UNDERPASS_NET32(quote.header.udp.sequence) + 1 != flow->expected)
-                        return 0; /* not about our SYN */
-                link = link_of(skb);
-                if (link && (link->flags & UNDERPASS_LINK_FALLBACK)) {
-                        flow->flags |= UNDERPASS_FLOW_REFUSED;
-                        count(slot, UNDERPASS_COUNTER_DROP_ICMP);
-                        return 1;
-                }
+        if (icmp_refuses(skb, &quote, flow)) {
+                count(slot, UNDERPASS_COUNTER_DROP_ICMP);
+                return 1;
         }
-        if (quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4) && quotes_recent(&quote, sequence))
+        if (!icmp_is_proven(&quote, flow) || !icmp_is_seldom(flow)) {
+                count(slot, UNDERPASS_COUNTER_DROP_UNPROVEN);
+                return 1;
+        }
+        if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
                 destination_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
-        if (icmp_rewrite(skb, &quote, sequence) < 0) {
+        if (icmp_raise_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return 1;
         }

@@ -177,7 +177,8 @@ UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         if (!fits_socket(skb, packet))
                 return 0;
-        if (flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TUNNELLED, 0) < 0)
+        if (flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TUNNELLED,
+                       UNDERPASS_NET32(packet->header.udp.acknowledgment)) < 0)
                 return 0;
         bpf_map_delete_elem(&half_open, &key);
         count(link->slot, UNDERPASS_COUNTER_RELEARNT);

@@ -95,6 +95,7 @@ int underpass_xdp(struct xdp_md *context) {
                 return XDP_PASS;
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
+        flow_acknowledged(flow, &early.header);
         count(flow->slot, UNDERPASS_COUNTER_RECEIVED);
         xdp_convert(context, (int) early.ipv4);
         return XDP_PASS;

@@ -117,6 +117,10 @@ static const CounterInfo counters[] = {
                 "drop-header",
                 N_("Packets dropped because their header could not be read or written."),
         },
+        [UNDERPASS_COUNTER_DROP_UNPROVEN] = {
+                "drop-unproven",
+                N_("ICMP errors dropped because they quote nothing that a tunnelled flow has in flight."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

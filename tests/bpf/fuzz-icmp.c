@@ -17,6 +17,8 @@ enum {
         IPV4_HEADER_LENGTH = 20,
         IPV6_HEADER_LENGTH = 40,
         FRAGMENT_MASK = 0x3fff,
+        LEAST_MTU = 576, /* of IPv4 */
+        TCP_OPTIONS_MAX = 40,
 };
 
 static bool find_message(const struct frame *frame, size_t layer3, uint16_t ethertype,
@@ -38,9 +40,13 @@ static bool find_message(const struct frame *frame, size_t layer3, uint16_t ethe
 static bool is_error(const uint8_t *icmp, struct judge_quote *quote) {
         if (quote->ipv6) {
                 quote->refusal = icmp[0] == FRAME_ICMPV6_UNREACHABLE;
+                quote->too_big = icmp[0] == FRAME_ICMPV6_TOO_BIG;
+                quote->mtu = frame_get32(icmp + 4);
                 return icmp[0] >= FRAME_ICMPV6_UNREACHABLE && icmp[0] <= FRAME_ICMPV6_PARAMETER;
         }
         quote->refusal = icmp[0] == FRAME_ICMP_UNREACHABLE && icmp[1] != FRAME_ICMP_NEEDS_FRAGMENTATION;
+        quote->too_big = icmp[0] == FRAME_ICMP_UNREACHABLE && !quote->refusal;
+        quote->mtu = frame_get16(icmp + 6);
         return icmp[0] == FRAME_ICMP_UNREACHABLE || icmp[0] == FRAME_ICMP_TIME_EXCEEDED ||
                icmp[0] == FRAME_ICMP_PARAMETER;
 }
@@ -81,9 +87,38 @@ uint32_t judge_quoted_sequence(const struct frame *frame, const struct judge_quo
         return frame_get32(frame->data + quote->layer4 + 12);
 }
 
+bool judge_in_flight(const struct frame *frame, const struct judge_quote *quote, uint32_t first,
+                     uint32_t flight) {
+        uint32_t length = frame_get16(frame->data + quote->layer4 + 4);
+
+        if (quote->length >= 16)
+                return judge_quoted_sequence(frame, quote) - first <= flight;
+        if (quote->too_big && quote->mtu >= length + (quote->layer4 - quote->inner))
+                return false;
+        return flight > 0 && length >= FRAME_HEADER_LENGTH &&
+               length <= FRAME_HEADER_LENGTH + TCP_OPTIONS_MAX + flight;
+}
+
+bool judge_about_syn(const struct frame *frame, const struct judge_quote *quote, uint32_t sequence,
+                     uint32_t data) {
+        uint32_t length = frame_get16(frame->data + quote->layer4 + 4);
+
+        if (quote->length >= 16)
+                return judge_quoted_sequence(frame, quote) == sequence;
+        return length >= FRAME_HEADER_LENGTH + data &&
+               length <= FRAME_HEADER_LENGTH + TCP_OPTIONS_MAX + data;
+}
+
+/* A path MTU that is raised. */
+static bool is_raised(const struct judge_quote *quote) {
+        return !quote->ipv6 && quote->too_big && quote->mtu < LEAST_MTU;
+}
+
 /* Which bytes may differ at all. */
 static bool may_change(const struct judge_quote *quote, size_t at) {
         if (at == quote->icmp + 2 || at == quote->icmp + 3)
+                return true;
+        if (is_raised(quote) && (at == quote->icmp + 6 || at == quote->icmp + 7))
                 return true;
         if (at == quote->inner + (quote->ipv6 ? 6 : 9))
                 return true;
@@ -117,6 +152,8 @@ bool judge_error(const struct frame *before, const struct frame *after, const st
         EXPECT_EQUAL(after->data[quote->inner + (quote->ipv6 ? 6 : 9)], FRAME_TCP);
         EXPECT_EQUAL(frame_fold(frame_sum(0, after->data + quote->icmp, message)),
                      frame_fold(frame_sum(0, before->data + quote->icmp, message)));
+        if (is_raised(quote))
+                EXPECT_EQUAL(frame_get16(after->data + quote->icmp + 6), LEAST_MTU);
         if (!quote->ipv6)
                 EXPECT_EQUAL(frame_fold(frame_sum(0, after->data + quote->inner, header)),
                              frame_fold(frame_sum(0, before->data + quote->inner, header)));

@@ -17,6 +17,7 @@ enum {
         FUZZ_PORT = FRAME_PORT_LOCAL, /* our port of the first known flow; the others follow */
         FUZZ_FLOWS = 6,
         FUZZ_SEQUENCE = 0x00abcdef,   /* of the SYNs that are known */
+        FUZZ_IN_FLIGHT = 1000,        /* bytes behind them */
 };
 
 /* What a packet is to be like. */
@@ -73,6 +74,8 @@ struct judge_quote {
         size_t length;   /* bytes of it that count: 8, 16 or 20 */
         bool ipv6;
         bool refusal;    /* says that UDP does not get there */
+        bool too_big;    /* tells of a path MTU */
+        uint32_t mtu;
 };
 
 /* Finds the quote in a packet of any shape; false when it is no such error, or not to be touched. */
@@ -81,6 +84,14 @@ bool judge_find_quote(const struct frame *frame, size_t layer3, uint16_t etherty
 
 /* Sequence number in the quote; there must be 16 bytes of it. */
 uint32_t judge_quoted_sequence(const struct frame *frame, const struct judge_quote *quote);
+
+/* Whether the quote can be one of a flow that has so many bytes in flight, from this sequence number on. */
+bool judge_in_flight(const struct frame *frame, const struct judge_quote *quote, uint32_t first,
+                     uint32_t flight);
+
+/* Whether it can be one of a SYN with so much data. */
+bool judge_about_syn(const struct frame *frame, const struct judge_quote *quote, uint32_t sequence,
+                     uint32_t data);
 
 /*
  * Expects that after is the error about the TCP form: the quote as far as it reaches, everything else

@@ -2,7 +2,8 @@
 
 /*
  * ICMP errors about what left in the tunnel: each becomes the error about the TCP segment, as far as it
- * quotes it, and every other ICMP message comes through byte for byte.
+ * quotes it, if it proves to be about what is in flight, and every other ICMP message comes through byte for
+ * byte.
  *
  * Room: bench.h, frame-icmp.h. Everything runs with and without Ethernet header, and with the sum of a card
  * (CHECKSUM_COMPLETE) where the kernel can do that.
@@ -19,7 +20,10 @@ enum {
         WHOLE = 0xffff, /* of the packet is quoted */
         SEQUENCE = 0x12345678,
         SEGMENT_LENGTH = 20 + 12 + 600,
-        MTU = 1400,
+        PAYLOAD = 600,
+        MTU = 640, /* smaller than the segment */
+        MTU_LEAST = 576, /* of IPv4 */
+        BELIEVED = 4,    /* errors about one flow in a second */
         EXTENSION_DESTINATION = 60,
         EXTENSION_FRAGMENT = 44,
 };
@@ -48,6 +52,8 @@ static bool prepare(struct bench *bench, const struct error_case *test, const st
                 return true;
         bench_tunnelled(&flow);
         flow.sequence = htonl(SEQUENCE);
+        flow.expected = SEQUENCE;
+        flow.next = SEQUENCE + PAYLOAD;
         if (test->flow)
                 test->flow(&flow);
         bench_flow_key(about, true, &key);
@@ -70,7 +76,18 @@ static bool converted_rightly(const struct error_case *test, const struct frame 
         return true;
 }
 
+/* How our stack has to see the error: no path MTU of IPv4 is too small to be one. */
+static struct frame_icmp_spec as_believed(const struct error_case *test) {
+        struct frame_icmp_spec error = test->error;
+
+        if (!test->about.ipv6 && error.type == FRAME_ICMP_UNREACHABLE &&
+            error.code == FRAME_ICMP_NEEDS_FRAGMENTATION && error.rest < MTU_LEAST)
+                error.rest = MTU_LEAST;
+        return error;
+}
+
 static bool run_case(struct bench *bench, const struct error_case *test) {
+        const struct frame_icmp_spec believed = as_believed(test);
         struct frame_spec tcp_spec = test->about, udp_spec = test->about;
         enum bench_program program = test->about.raw ? BENCH_INGRESS_RAW : BENCH_INGRESS;
         struct bench_count counts[BENCH_COUNTS_MAX] = {
@@ -86,7 +103,7 @@ static bool run_case(struct bench *bench, const struct error_case *test) {
         frame_build(&udp_spec, &udp);
         EXPECT(prepare(bench, test, &udp));
         frame_icmp_build(&udp, &test->error, &before);
-        frame_icmp_build_tcp(&tcp, &udp, &test->error, &expected);
+        frame_icmp_build_tcp(&tcp, &udp, &believed, &expected);
         if (test->mangle)
                 test->mangle(&before, before.data + before.layer4 + FRAME_ICMP_HEADER_LENGTH);
         after = before;
@@ -174,6 +191,7 @@ static bool test_record(void *context) {
                 last.udp = false;
                 frame_build(&last, &sent);
                 bench_tunnelled(&flow);
+                flow.expected = flow.next = SEQUENCE;
                 bench_flow_key(&sent, true, &key);
                 EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
                 EXPECT(bench_run(bench, BENCH_EGRESS, false, &sent, NULL, &verdict) == 0);
@@ -318,6 +336,151 @@ static bool test_wrong_checksum(void *context) {
         return true;
 }
 
+/* What the flow has in flight, and an error that quotes something of it or not. */
+struct proof_case {
+        const char *name;
+        int sequence;          /* that is quoted, from the oldest in flight */
+        uint16_t payload;      /* of the datagram that is quoted */
+        uint16_t in_flight;
+        uint16_t quoted;
+        uint16_t mtu;          /* too big; 0: unreachable */
+        bool believed;
+};
+
+static const struct proof_case proofs[] = {
+        { "the oldest", 0, 600, 600, WHOLE, 0, true },
+        { "the newest", 600, 600, 600, WHOLE, 0, true },
+        { "acknowledged", -1, 600, 600, WHOLE, 0, false },
+        { "not sent yet", 601, 600, 600, WHOLE, 0, false },
+        { "half the world away", INT32_MIN, 600, 600, WHOLE, 0, false },
+        { "a path MTU, acknowledged", -1, 600, 600, WHOLE, MTU, false },
+        { "a path MTU, not sent yet", 601, 600, 600, WHOLE, MTU, false },
+        { "16 bytes", 0, 600, 600, 16, MTU, true },
+        { "16 bytes, not sent yet", 601, 600, 600, 16, MTU, false },
+        { "a bare acknowledgment", 0, 0, 0, WHOLE, 0, true },
+        { "8 bytes, as much in flight", 0, 600, 600, 8, 0, true },
+        { "8 bytes, more in flight", 0, 600, 60000, 8, MTU, true },
+        { "8 bytes, nothing in flight", 0, 600, 0, 8, 0, false },
+        { "8 bytes, a path MTU, nothing in flight", 0, 600, 0, 8, MTU, false },
+        { "8 bytes, less in flight", 0, 600, 500, 8, MTU, false },
+        { "8 bytes, a path MTU that the packet fitted", 0, 600, 600, 8, MTU + 100, false },
+        { "15 bytes, nothing in flight", 0, 600, 0, 15, MTU, false },
+        { "8 bytes of a bare acknowledgment, nothing in flight", 0, 0, 0, 8, 0, false },
+};
+
+static bool run_proof(struct bench *bench, const struct proof_case *test, bool ipv6) {
+        struct frame_spec about = { SEGMENT, .ipv6 = ipv6, .udp = true };
+        struct frame_icmp_spec error = { .type = ipv6 ? FRAME_ICMPV6_UNREACHABLE : FRAME_ICMP_UNREACHABLE,
+                                         .code = ipv6 ? FRAME_ICMPV6_PORT : FRAME_ICMP_PORT,
+                                         .quoted = test->quoted, .rest = test->mtu };
+        const struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_ICMP_CONVERTED, test->believed },
+                { UNDERPASS_COUNTER_ICMP_SHORT, test->believed && test->quoted < 16 },
+                { UNDERPASS_COUNTER_DROP_UNPROVEN, !test->believed },
+        };
+        struct underpass_destination known;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame udp, icmp;
+        __u32 verdict;
+
+        if (test->mtu) {
+                error.type = ipv6 ? FRAME_ICMPV6_TOO_BIG : FRAME_ICMP_UNREACHABLE;
+                error.code = ipv6 ? 0 : FRAME_ICMP_NEEDS_FRAGMENTATION;
+        }
+        about.sequence = SEQUENCE + (uint32_t) test->sequence;
+        about.payload = test->payload;
+        EXPECT(bench_reset(bench) == 0);
+        frame_build(&about, &udp);
+        bench_tunnelled(&flow);
+        flow.expected = SEQUENCE;
+        flow.next = SEQUENCE + test->in_flight;
+        bench_flow_key(&udp, true, &key);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        frame_icmp_build(&udp, &error, &icmp);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, test->believed ? BENCH_NEXT : BENCH_DROP);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
+        if (!test->believed)
+                EXPECT_EQUAL(known.mtu, 0);
+        return bench_counted(bench, counts);
+}
+
+/* An error that anybody can make, who knows no more than addresses and ports, is believed by nobody: neither
+ * by our stack nor by a UDP socket at that port. */
+static bool test_proofs(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(proofs) / sizeof(proofs[0]); i++) {
+                if (run_proof(context, &proofs[i / 2], i & 1))
+                        continue;
+                fprintf(stderr, "icmp, IPv%d: %s\n", i & 1 ? 6 : 4, proofs[i / 2].name);
+                return false;
+        }
+        return true;
+}
+
+/* Packets say what is in flight: ours open the window, those of the peer close it. */
+static bool test_window(void *context) {
+        const struct frame_spec sent = { SEGMENT };
+        const struct frame_spec answer = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK,
+                                           .acknowledgment = SEQUENCE + PAYLOAD };
+        const struct frame_spec made_up = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK,
+                                            .acknowledgment = SEQUENCE + PAYLOAD + 1 };
+        const struct frame_spec reset = { .flags = FRAME_RST, .sequence = SEQUENCE + 0x1000000 };
+        const struct { const struct frame_spec *spec; uint32_t expected, next; } steps[] = {
+                { &sent, SEQUENCE, SEQUENCE + PAYLOAD }, { &sent, SEQUENCE, SEQUENCE + PAYLOAD },
+                { &made_up, SEQUENCE, SEQUENCE + PAYLOAD },
+                { &answer, SEQUENCE + PAYLOAD, SEQUENCE + PAYLOAD },
+                { &sent, SEQUENCE + PAYLOAD, SEQUENCE + PAYLOAD },
+                { &reset, SEQUENCE + PAYLOAD, SEQUENCE + PAYLOAD },
+        };
+        struct bench *bench = context;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        frame_build(&sent, &frame);
+        bench_flow_key(&frame, true, &key);
+        bench_tunnelled(&flow);
+        flow.expected = flow.next = SEQUENCE;
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+                frame_build(steps[i].spec, &frame);
+                EXPECT(bench_run(bench, steps[i].spec->udp ? BENCH_INGRESS : BENCH_EGRESS, false, &frame,
+                                 NULL, &verdict) == 0);
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.expected, steps[i].expected);
+                EXPECT_EQUAL(flow.next, steps[i].next);
+        }
+        return true;
+}
+
+/* Who guesses has few guesses: however many errors come, few are believed in a second. */
+static bool test_seldom(void *context) {
+        const struct error_case test = { { SEGMENT, .udp = true }, { UNREACHABLE } };
+        struct bench *bench = context;
+        struct underpass_counters counted;
+        __u64 begin, seconds;
+        struct frame udp, icmp;
+        __u32 verdict;
+
+        frame_build(&test.about, &udp);
+        EXPECT(prepare(bench, &test, &udp));
+        begin = bench_now();
+        for (int i = 0; i < 100; i++) {
+                frame_icmp_build(&udp, &test.error, &icmp);
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
+        }
+        seconds = 2 + (bench_now() - begin) / 1000000000; /* begun */
+        EXPECT(bench_counters(bench, BENCH_SLOT, &counted) == 0);
+        EXPECT(counted.value[UNDERPASS_COUNTER_ICMP_CONVERTED] >= BELIEVED);
+        EXPECT(counted.value[UNDERPASS_COUNTER_ICMP_CONVERTED] <= BELIEVED * seconds);
+        EXPECT_EQUAL(counted.value[UNDERPASS_COUNTER_DROP_UNPROVEN],
+                     100 - counted.value[UNDERPASS_COUNTER_ICMP_CONVERTED]);
+        return true;
+}
+
 int programs_icmp(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "icmp: all types and codes", test_kinds },
@@ -326,6 +489,9 @@ int programs_icmp(struct bench *bench) {
                 { "icmp: long headers and fragments", test_headers },
                 { "icmp: datagrams of others", test_foreign },
                 { "icmp: wrong checksums", test_wrong_checksum },
+                { "icmp: what proves an error", test_proofs },
+                { "icmp: what is in flight", test_window },
+                { "icmp: few in a second", test_seldom },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
