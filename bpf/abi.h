@@ -32,6 +32,7 @@ enum {
         UNDERPASS_HALF_OPEN_MAX = 16384, /* flows whose handshake is not finished */
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
         UNDERPASS_BLOCKED_SECONDS = 600, /* a destination without answer over UDP is left in peace */
+        UNDERPASS_FAILURES_APART_MS = 500, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
@@ -127,7 +128,7 @@ struct underpass_flow_key {
 enum underpass_flow_state {
         UNDERPASS_FLOW_HALF_OPEN = 1,    /* SYN seen, not answered yet; lives in "half_open" */
         UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
-        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN of an on-demand link, not answered yet; in "half_open" */
+        UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN whose answer will tell something; in "half_open" */
 };
 
 enum underpass_flow_flag {
@@ -137,6 +138,7 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
         UNDERPASS_FLOW_DOUBTFUL = 1U << 5,    /* that it fails says nothing of the way to the destination */
+        UNDERPASS_FLOW_FALLEN_BACK = 1U << 6, /* watched, after SYNs over UDP */
 };
 
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
@@ -173,8 +175,10 @@ struct underpass_destination {
         __u64 blocked_until_ns;  /* until then no SYN is tried over UDP */
         __u64 stripped_until_ns; /* until then an on-demand link tunnels */
         __u64 mtu_until_ns;      /* until then mtu is believed */
+        __u64 failed_ns;         /* a connection has failed over UDP, but not as plain TCP; 0: none */
         __u32 mtu;               /* path MTU, bytes */
-        __u32 reserved;
+        __u16 failed_port;       /* its local port, network order */
+        __u16 reserved;
 };
 
 /*
@@ -270,5 +274,6 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 40, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 72, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -50,12 +50,25 @@ UNDERPASS_INLINE __u64 destination_until(__u32 seconds) {
         return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
 }
 
-/* UDP does not get there, or gets no answer. */
-UNDERPASS_GLOBAL int destination_block(struct underpass_flow_key *flow, __u32 ifindex) {
+/*
+ * A connection got no answer over UDP, and then one as plain TCP. Two that have nothing to do with each
+ * other say that UDP does not get there: other ports, some time between them.
+ */
+UNDERPASS_GLOBAL int destination_failed(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+        __u64 now = bpf_ktime_get_coarse_ns(), ago;
 
-        if (destination)
+        if (!destination)
+                return 0;
+        ago = now - destination->failed_ns;
+        if (destination->failed_ns == 0 || ago > UNDERPASS_BLOCKED_SECONDS * NANOSECONDS) {
+                destination->failed_ns = now;
+                destination->failed_port = flow->local_port;
+        } else if (destination->failed_port != flow->local_port &&
+                   ago >= UNDERPASS_FAILURES_APART_MS * MILLISECONDS) {
+                destination->failed_ns = 0;
                 destination->blocked_until_ns = destination_until(UNDERPASS_BLOCKED_SECONDS);
+        }
         return 0;
 }
 
@@ -92,8 +105,10 @@ UNDERPASS_GLOBAL int destination_mtu(struct underpass_flow_key *flow, __u32 ifin
 UNDERPASS_GLOBAL int destination_open(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
 
-        if (destination)
+        if (destination) {
                 destination->blocked_until_ns = 0;
+                destination->failed_ns = 0;
+        }
         return 0;
 }
 

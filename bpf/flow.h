@@ -11,6 +11,7 @@
 
 enum {
         FLOW_SILENCE_SECONDS = 10,
+        FLOW_HOPS_MIN = 32, /* TTL or hop limit that reaches every host */
         SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
 };
 
@@ -155,14 +156,30 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
                 bpf_map_delete_elem(&half_open, key);
 }
 
+/* Whether a SYN of ours may get lost for a reason that its sender has chosen, which anybody can. Returns
+ * UNDERPASS_FLOW_DOUBTFUL or 0. */
+UNDERPASS_GLOBAL int flow_doubts(struct __sk_buff *skb, struct packet *packet) {
+        __u8 hops = 0;
+
+        if (!packet || !packet->usual)
+                return UNDERPASS_FLOW_DOUBTFUL;
+        if (bpf_skb_load_bytes(skb,
+                               packet->layer3 + (packet->ipv6 ? offsetof(struct ipv6hdr, hop_limit) :
+                                                                offsetof(struct iphdr, ttl)),
+                               &hops, sizeof(hops)) < 0)
+                return UNDERPASS_FLOW_DOUBTFUL;
+        return hops < FLOW_HOPS_MIN ? UNDERPASS_FLOW_DOUBTFUL : 0;
+}
+
 /*
- * A SYN that goes again because the last one got no answer. 1: once more over UDP; 0: the flow goes on as
- * plain TCP, and the destination is remembered.
+ * A SYN that goes again because the last one got no answer. doubts: see flow_doubts(). 1: once more over
+ * UDP; 0: the flow goes on as plain TCP. Only if that is answered, UDP is what does not get there; so the
+ * answer is watched for. Nobody gets one who connects from an address that is not this host's.
  */
-UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex) {
+UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex, __u32 doubts) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         struct underpass_flow *flow;
-        int refused, doubtful;
+        int refused;
         struct underpass_flow_key key = {};
 
         if (!of || !link)
@@ -172,7 +189,7 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
         if (!flow)
                 return 0;
         refused = flow->flags & UNDERPASS_FLOW_REFUSED;
-        doubtful = flow->flags & UNDERPASS_FLOW_DOUBTFUL;
+        flow->flags |= (__u8) doubts;
         if (!(link->flags & UNDERPASS_LINK_FALLBACK) || (!refused && flow->syns < link->fallback_after)) {
                 if (flow->syns < 255)
                         flow->syns++;
@@ -183,9 +200,8 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_REFUSED);
         else
                 count(link->slot, UNDERPASS_COUNTER_FALLBACK_SILENCE);
-        bpf_map_delete_elem(&half_open, &key);
-        if (!doubtful)
-                destination_block(&key, ifindex);
+        flow->state = UNDERPASS_FLOW_WATCHED;
+        flow->flags |= UNDERPASS_FLOW_FALLEN_BACK;
         return 0;
 }
 
@@ -214,14 +230,14 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
         return 0;
 }
 
-/* What is known about a SYN that is sent: a retransmission of one that is in "half_open"? Returns its state,
+/* What is known about a SYN that is sent: a retransmission of one that is in "half_open"? Returns its kind,
  * 0 when it is a new one. */
-UNDERPASS_INLINE __u8 flow_known(const struct underpass_flow_key *key, __u32 expected) {
+UNDERPASS_INLINE __u32 flow_known(const struct underpass_flow_key *key, __u32 expected) {
         struct underpass_flow *known = bpf_map_lookup_elem(&half_open, key);
 
         if (!known || !(known->flags & UNDERPASS_FLOW_OPENED_HERE) || known->expected != expected)
                 return 0;
-        return known->state;
+        return known->state | (__u32) known->flags << 8;
 }
 
 /*
@@ -235,8 +251,7 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                                struct underpass_flow_key *of) {
         struct underpass_link *link = link_of(skb);
         struct packet_options options = {};
-        __u32 expected, link_flags, slot, kind;
-        __u8 known;
+        __u32 expected, link_flags, slot, kind, known;
         struct underpass_flow_key key = {};
 
         if (!packet || !of)
@@ -250,8 +265,10 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         slot = link->slot;
         expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
         known = flow_known(&key, expected);
-        if (known == UNDERPASS_FLOW_HALF_OPEN)
-                return flow_try_again(&key, skb->ifindex);
+        if ((known & 0xff) == UNDERPASS_FLOW_HALF_OPEN)
+                return flow_try_again(&key, skb->ifindex, (__u32) flow_doubts(skb, packet));
+        if (known & UNDERPASS_FLOW_FALLEN_BACK << 8)
+                return 0;
 
         packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         if (options.is_signed)
@@ -272,6 +289,7 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         if (known ||
             ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
                 return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
+        kind |= (__u32) flow_doubts(skb, packet) << 8;
         flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;

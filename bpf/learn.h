@@ -12,7 +12,8 @@ enum {
         TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
 };
 
-/* A plain answer to a plain SYN that was watched: has the MPTCP option come back? */
+/* A plain answer to a plain SYN that was watched: so TCP gets there, while UDP did not; or it tells whether
+ * the MPTCP option has come back. */
 UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct packet *packet,
                                         const struct underpass_flow *flow, struct underpass_flow_key *key) {
         struct packet_options options = {};
@@ -21,6 +22,14 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
 
         if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected))
                 return;
+        if (flow->flags & UNDERPASS_FLOW_FALLEN_BACK) {
+                int counts = !refused && !(flow->flags & UNDERPASS_FLOW_DOUBTFUL);
+
+                bpf_map_delete_elem(&half_open, key);
+                if (counts)
+                        destination_failed(key, ifindex);
+                return;
+        }
         if (!refused)
                 packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         bpf_map_delete_elem(&half_open, key);

@@ -17,6 +17,7 @@ enum {
 };
 
 #define HALF_OPEN UNDERPASS_FLOW_HALF_OPEN
+#define WATCHED UNDERPASS_FLOW_WATCHED
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
 #define NOWHERE STORY_NOWHERE
 #define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
@@ -25,6 +26,15 @@ enum {
 #define PLAIN_NOW STORY_OUR_SYN(NOWHERE)
 #define TRIED_FROM(port) STORY_SYN(MPTCP, HALF_OPEN, .our_port = (port))
 #define PLAIN_FROM(port) STORY_SYN(MPTCP, NOWHERE, .our_port = (port))
+#define FELL_BACK STORY_OUR_SYN(WATCHED)
+#define FELL_BACK_FROM(port) STORY_SYN(MPTCP, WATCHED, .our_port = (port))
+#define PLAIN_ANSWER STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE, MPTCP, NOWHERE)
+#define PLAIN_ANSWER_TO(port)                                                                               \
+        {                                                                                                   \
+                .incoming = true, .plain = true, .flags = STORY_SYN_ACK, .sequence = STORY_PEER_SEQUENCE,   \
+                .acknowledgment = NEXT_SEQUENCE, .options = MPTCP, .our_port = (port), .state = NOWHERE     \
+        }
+#define FAILED_BEFORE .failed_ms = -2000, .destination = STORY_BLOCKED
 #define ANSWERED STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED)
 #define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
 #define ESTABLISHED(number) { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, (number) }
@@ -63,13 +73,13 @@ static void any_tcp(struct underpass_link *link) {
 }
 
 static const struct story silence[] = {
-        { "after one SYN", false, { TRIED, PLAIN_NOW, PLAIN_NOW },
-          { OPENED(1), SILENCE(1), BLOCKED(1) }, after_one, .destination = STORY_BLOCKED },
-        { "after two SYNs", false, { TRIED, TRIED, PLAIN_NOW },
-          { OPENED(2), SILENCE(1) }, after_two, .destination = STORY_BLOCKED },
+        { "after one SYN", false, { TRIED, FELL_BACK, FELL_BACK },
+          { OPENED(1), SILENCE(1) }, after_one },
+        { "after two SYNs", false, { TRIED, TRIED, FELL_BACK },
+          { OPENED(2), SILENCE(1) }, after_two },
         { "after ten SYNs", false,
-          { TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, PLAIN_NOW, PLAIN_NOW },
-          { OPENED(10), SILENCE(1), BLOCKED(1) }, after_ten, .destination = STORY_BLOCKED },
+          { TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, FELL_BACK, FELL_BACK },
+          { OPENED(10), SILENCE(1) }, after_ten },
         { "never", false,
           { TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED, TRIED },
           { OPENED(12) }, never },
@@ -80,51 +90,78 @@ static const struct story silence[] = {
           { OPENED(2), ESTABLISHED(1), RECEIVED(1) }, after_two },
         { "it counts as one of them", false,
           { TRIED, STORY_SYN(FRAME_OPTIONS_PLAIN, HALF_OPEN, .incoming = false),
-            STORY_SYN(FRAME_OPTIONS_PLAIN, NOWHERE, .incoming = false) },
-          { OPENED(2), SILENCE(1) }, after_two, .destination = STORY_BLOCKED },
+            STORY_SYN(FRAME_OPTIONS_PLAIN, WATCHED, .incoming = false) },
+          { OPENED(2), SILENCE(1) }, after_two },
         { "a new SYN starts anew", false,
           { TRIED, TRIED, { .flags = FRAME_SYN, .sequence = 5, .options = MPTCP, .state = HALF_OPEN },
             { .flags = FRAME_SYN, .sequence = 5, .options = MPTCP, .state = HALF_OPEN },
-            { .flags = FRAME_SYN, .sequence = 5, .options = MPTCP, .state = NOWHERE } },
-          { OPENED(4), SILENCE(1) }, after_two, .destination = STORY_BLOCKED },
+            { .flags = FRAME_SYN, .sequence = 5, .options = MPTCP, .state = WATCHED } },
+          { OPENED(4), SILENCE(1) }, after_two },
         { "the answer over UDP comes too late", false,
-          { TRIED, PLAIN_NOW, STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, NOWHERE) },
-          { OPENED(1), SILENCE(1) }, after_one, .destination = STORY_BLOCKED },
+          { TRIED, FELL_BACK, STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, WATCHED) },
+          { OPENED(1), SILENCE(1) }, after_one },
         { "the flow goes on as it is now", false,
-          { TRIED, PLAIN_NOW, STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE, MPTCP, NOWHERE),
+          { TRIED, FELL_BACK, PLAIN_ANSWER,
             { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE },
             STORY_PLAIN(FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, NOWHERE),
             STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, NOWHERE) },
-          { OPENED(1), SILENCE(1) }, after_one, .destination = STORY_BLOCKED },
+          { OPENED(1), SILENCE(1) }, after_one },
         { "without MPTCP option, any TCP", false,
           { STORY_SYN(FRAME_OPTIONS_PLAIN, HALF_OPEN, .incoming = false),
             STORY_SYN(FRAME_OPTIONS_PLAIN, HALF_OPEN, .incoming = false),
-            STORY_SYN(FRAME_OPTIONS_PLAIN, NOWHERE, .incoming = false) },
-          { OPENED(2), SILENCE(1) }, any_tcp, .destination = STORY_BLOCKED },
+            STORY_SYN(FRAME_OPTIONS_PLAIN, WATCHED, .incoming = false) },
+          { OPENED(2), SILENCE(1) }, any_tcp },
         { "switched off meanwhile", false,
           { TRIED, TRIED, STORY_SYN(MPTCP, HALF_OPEN, .tweak = never) }, { OPENED(3) }, after_two },
 };
 
 static const struct story remembered[] = {
-        { "the next connection is plain at once", false, { TRIED, PLAIN_NOW, PLAIN_FROM(AGAIN) },
-          { OPENED(1), SILENCE(1), BLOCKED(1) }, after_one, .destination = STORY_BLOCKED },
+        { "the second time: the next connection is plain at once", false,
+          { TRIED, FELL_BACK, PLAIN_ANSWER, PLAIN_FROM(AGAIN) },
+          { OPENED(1), SILENCE(1), BLOCKED(1) }, after_one, FAILED_BEFORE },
+        { "the first time: the next connection is tried", false,
+          { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) }, { OPENED(2), SILENCE(1) }, after_one },
+        { "the same connection has failed before", false,
+          { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) },
+          { OPENED(3), SILENCE(2) }, after_one },
+        { "another one has failed just now", false, { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -1 },
+        { "another one has failed long ago", false, { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -1000 * (UNDERPASS_BLOCKED_SECONDS + 1) },
+        { "plain TCP gets no answer either", false, { TRIED, FELL_BACK, FELL_BACK, TRIED_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -2000 },
+        { "plain TCP is refused", false,
+          { TRIED, FELL_BACK,
+            STORY_PLAIN(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, NOWHERE),
+            TRIED_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -2000 },
+        { "a forged answer to the plain SYN", false,
+          { TRIED, FELL_BACK, STORY_PLAIN(STORY_SYN_ACK, STORY_OUR_SEQUENCE, MPTCP, WATCHED),
+            TRIED_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -2000 },
         { "another port of that host is another destination", false,
-          { TRIED, PLAIN_NOW, STORY_SYN(MPTCP, HALF_OPEN, .their_port = OTHER_PORT) },
-          { OPENED(2), SILENCE(1) }, after_one, .destination = STORY_BLOCKED },
+          { TRIED, FELL_BACK, PLAIN_ANSWER, STORY_SYN(MPTCP, HALF_OPEN, .their_port = OTHER_PORT) },
+          { OPENED(2), SILENCE(1) }, after_one, FAILED_BEFORE },
         { "known from before", false, { PLAIN_NOW, PLAIN_NOW }, { BLOCKED(2) }, after_two,
           .blocked_seconds = 60, .destination = STORY_BLOCKED },
         { "known of another interface", false, { TRIED, TRIED }, { OPENED(2) }, after_two,
           .blocked_seconds = 60, .elsewhere = true },
         { "known, but no longer true", false, { TRIED, TRIED }, { OPENED(2) }, after_two,
           .blocked_seconds = -1 },
-        { "no longer true, and found out again", false, { TRIED, TRIED, PLAIN_NOW, PLAIN_FROM(AGAIN) },
-          { OPENED(2), SILENCE(1), BLOCKED(1) }, after_two, .blocked_seconds = -1,
-          .destination = STORY_BLOCKED },
+        { "no longer true, and found out again", false,
+          { TRIED, TRIED, FELL_BACK, PLAIN_ANSWER, PLAIN_FROM(AGAIN) },
+          { OPENED(2), SILENCE(1), BLOCKED(1) }, after_two, .blocked_seconds = -1, FAILED_BEFORE },
         { "known, but plain TCP is not allowed", false, { TRIED, TRIED, TRIED }, { OPENED(3) }, never,
           .blocked_seconds = 60, .destination = STORY_BLOCKED },
         { "a success of another connection clears it", false,
-          { TRIED, TRIED_FROM(AGAIN), PLAIN_FROM(AGAIN), ANSWERED, TRIED_FROM(THIRD) },
-          { OPENED(3), SILENCE(1), ESTABLISHED(1), RECEIVED(1) }, after_one },
+          { TRIED, TRIED_FROM(AGAIN), FELL_BACK_FROM(AGAIN), PLAIN_ANSWER_TO(AGAIN), PLAIN_FROM(THIRD),
+            ANSWERED, TRIED_FROM(THIRD) },
+          { OPENED(3), SILENCE(1), BLOCKED(1), ESTABLISHED(1), RECEIVED(1) }, after_one,
+          .failed_ms = -2000 },
+        { "a success clears a failure, too", false,
+          { TRIED, ANSWERED, TRIED_FROM(AGAIN), FELL_BACK_FROM(AGAIN), PLAIN_ANSWER_TO(AGAIN),
+            TRIED_FROM(THIRD) },
+          { OPENED(3), SILENCE(1), ESTABLISHED(1), RECEIVED(1) }, after_one, .failed_ms = -2000 },
         { "an incoming connection says nothing about the way there", true,
           { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { { UNDERPASS_COUNTER_FLOWS_ACCEPTED, 1 }, ESTABLISHED(1), RECEIVED(2) }, after_two,
@@ -134,29 +171,29 @@ static const struct story remembered[] = {
 static const struct story refusals[] = {
         { "refused: the next SYN is plain",
           false,
-          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), PLAIN_NOW },
+          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), FELL_BACK },
           { OPENED(1), DROPPED(1), REFUSED(1) },
-          after_ten,
-          .destination = STORY_BLOCKED },
+          after_ten },
         { "refused, and the connection after it",
           false,
-          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), PLAIN_NOW, PLAIN_FROM(AGAIN) },
+          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER,
+            PLAIN_FROM(AGAIN) },
           { OPENED(1), DROPPED(1), REFUSED(1), BLOCKED(1) },
           after_ten,
-          .destination = STORY_BLOCKED },
+          FAILED_BEFORE },
         { "refused twice",
           false,
           { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN),
-            STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), PLAIN_NOW },
+            STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), FELL_BACK },
           { OPENED(1), DROPPED(2), REFUSED(1) },
-          after_two,
-          .destination = STORY_BLOCKED },
+          after_two },
         { "refused, eight bytes quoted: nobody else is told",
           false,
-          { TRIED, STORY_ERROR(STORY_REFUSED_SHORT, STORY_DROPPED, HALF_OPEN), PLAIN_NOW,
-            TRIED_FROM(AGAIN) },
+          { TRIED, STORY_ERROR(STORY_REFUSED_SHORT, STORY_DROPPED, HALF_OPEN), FELL_BACK, FELL_BACK,
+            PLAIN_ANSWER, TRIED_FROM(AGAIN) },
           { OPENED(2), DROPPED(1), REFUSED(1) },
-          after_two },
+          after_two,
+          .failed_ms = -2000 },
         { "refused, and yet answered",
           false,
           { TRIED,
@@ -236,11 +273,82 @@ static bool test_refusals(void *context) {
         return story_run_all(context, refusals, sizeof(refusals) / sizeof(refusals[0]));
 }
 
+/* A SYN whose sender has seen to it that it gets lost, and how. */
+struct doubt_case {
+        const char *name;
+        uint8_t hops[2];      /* of the first SYN, and of the second one */
+        uint8_t ipv4_options;
+        bool counts;
+};
+
+static const struct doubt_case doubts[] = {
+        { "an ordinary SYN", { 64, 64 }, 0, true },
+        { "as few hops as reach everywhere", { 32, 32 }, 0, true },
+        { "too few", { 31, 31 }, 0, false },
+        { "one", { 1, 64 }, 0, false },
+        { "one, at the second time", { 64, 1 }, 0, false },
+        { "IPv4 options", { 64, 64 }, 8, false },
+};
+
+static bool send_syn(struct bench *bench, const struct doubt_case *test, bool ipv6, uint8_t hops,
+                     __u32 expected) {
+        struct frame_spec spec = { .ipv6 = ipv6, .flags = FRAME_SYN, .options = MPTCP, .sequence = 1,
+                                   .ipv4_options = test->ipv4_options };
+        struct frame frame;
+        __u32 verdict;
+
+        frame_build(&spec, &frame);
+        frame.data[frame.layer3 + (ipv6 ? 7 : 8)] = hops;
+        frame_put_checks(&frame);
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, expected);
+        return true;
+}
+
+static bool run_doubt(struct bench *bench, const struct doubt_case *test, bool ipv6) {
+        struct frame_spec answer = { .ipv6 = ipv6, .from = FRAME_REMOTE, .flags = STORY_SYN_ACK,
+                                     .options = MPTCP, .acknowledgment = 2 };
+        struct underpass_destination known;
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct frame frame;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        after_two(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        EXPECT(send_syn(bench, test, ipv6, test->hops[0], BENCH_REDIRECT));
+        EXPECT(send_syn(bench, test, ipv6, test->hops[1], BENCH_REDIRECT));
+        EXPECT(send_syn(bench, test, ipv6, 64, BENCH_NEXT));
+        frame_build(&answer, &frame);
+        bench_flow_key(&frame, false, &key);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
+        EXPECT_EQUAL(known.failed_ns != 0, test->counts);
+        return true;
+}
+
+/* Anybody can have a SYN of their own get lost: that says nothing to others. */
+static bool test_doubts(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(doubts) / sizeof(doubts[0]); i++) {
+                const struct doubt_case *test = &doubts[i / 2];
+
+                if (((i & 1) && test->ipv4_options) || run_doubt(context, test, i & 1))
+                        continue;
+                fprintf(stderr, "fallback, IPv%d: %s\n", i & 1 ? 6 : 4, test->name);
+                return false;
+        }
+        return true;
+}
+
 int programs_fallback(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "fallback: SYNs without answer", test_silence },
                 { "fallback: what is remembered of a destination", test_remembered },
                 { "fallback: ICMP refuses a SYN", test_refusals },
+                { "fallback: SYNs that get lost on purpose", test_doubts },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

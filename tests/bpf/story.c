@@ -193,6 +193,7 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         struct underpass_destination destination = {
                 .blocked_until_ns = from_now(story->blocked_seconds),
                 .stripped_until_ns = from_now(story->stripped_seconds),
+                .failed_ns = story->failed_ms == 0 ? 0 : bench_now() - (__u64) -story->failed_ms * 1000000,
         };
         struct underpass_link link;
 
@@ -201,7 +202,7 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         if (story->tweak)
                 story->tweak(&link);
         EXPECT(bench_set_link(bench, &link) == 0);
-        if (story->blocked_seconds != 0 || story->stripped_seconds != 0)
+        if (story->blocked_seconds != 0 || story->stripped_seconds != 0 || story->failed_ms != 0)
                 EXPECT(bench_put_destination(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
                                          &destination) == 0);
         return true;

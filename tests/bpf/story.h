@@ -67,6 +67,7 @@ struct story {
         void (*tweak)(struct underpass_link *link);
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
+        int failed_ms;           /* negative: so long ago a connection from another port has failed */
         bool elsewhere;          /* known of another interface */
         uint8_t destination;         /* enum story_destination, known in the end */
 };

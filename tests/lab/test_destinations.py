@@ -59,8 +59,10 @@ def test_blocked():
         client.transfer("upload", "tunnelled", size=1000)
         assert destinations(lab) == []
         path.rules(lab, f"udp dport {PORT} drop")
-        client.connect("plain")
-        client.transfer("upload", "plain", size=1000)
+        for name in ("plain", "plain again"):
+            assert destinations(lab) == []
+            client.connect(name)
+            client.transfer("upload", name, size=1000)
         assert_one(lab, "blocked", BLOCKED_SECONDS)
         text = lab.client.output("underpassctl", "explain", "c0")
         assert f"{address('s0')}:{PORT}  UDP blocked, plain TCP for 9 min" in text, text

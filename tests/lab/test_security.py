@@ -12,6 +12,22 @@ from lab import PORT, address
 
 FORGED_MTU = 600
 FORGED = 50
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+STRANGER = "2001:db8:66::77"
+POISON = """
+import socket, sys
+source, target, port, hops = sys.argv[1:]
+IPV6_FREEBIND = 78
+with socket.socket(socket.AF_INET6) as poison:
+    poison.settimeout(2.5)
+    poison.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    poison.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, int(hops))
+    poison.bind((source, 0))
+    try:
+        poison.connect((target, int(port)))
+    except OSError as error:
+        print(error)
+"""
 ROUTER = bytes([198, 18, 0, 66])
 
 
@@ -45,3 +61,34 @@ def test_forged_path_mtu():
         assert counted(lab, "drop-unproven") == FORGED
         client.transfer("upload", "idle", size=1_000_000)
         runner.note(f"{FORGED} forged errors changed nothing")
+
+
+def poison(lab, source, hops):
+    """An unprivileged user of the client connects to the server from this address with this hop limit, in
+    vain."""
+    arguments = (source, address("s0", 6), PORT, hops)
+    answer = lab.client.output(*NOBODY, "/usr/bin/python3", "-c", POISON, *arguments)
+    assert answer == "timed out\n", answer
+
+
+def test_poisoned_destination():
+    """Connections of an unprivileged user that fail by their own fault, be it a foreign address or a hop
+    limit of 1, block no destination for others."""
+    with runner.TestLab() as lab:
+        one_uplink(lab, "fallback-after=1", "mptcp-only=no")
+        _, client = traffic.pair(lab)
+        own = address("c0", 6)
+        lab.middlebox.set_nft_table(
+            "silent",
+            "chain out { type filter hook output priority 0;",
+            "icmpv6 type time-exceeded drop",
+            "}",
+        )
+        for source, hops in ((STRANGER, 64), (STRANGER, 64), (own, 1), (own, 1)):
+            poison(lab, source, hops)
+            assert counted(lab, "plain-blocked") == 0, service.counters(lab.client, "c0")
+        assert counted(lab, "fallback-silence") == 4, service.counters(lab.client, "c0")
+        client.connect("tunnelled", target=address("s0", 6))
+        client.transfer("upload", "tunnelled", size=100_000)
+        assert counted(lab, "flows-established") == 1
+        runner.note("4 connections failed on purpose, and the next one is tunnelled")
