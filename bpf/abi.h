@@ -198,7 +198,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_PASS_PORT, /* SYN in UDP to a port not in local-ports, left alone */
         UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, /* datagram of a flow without UDP checksum, left alone */
         UNDERPASS_COUNTER_PASS_LENGTH, /* datagram of a flow with contradicting lengths, left alone */
-        UNDERPASS_COUNTER_PASS_MERGED, /* datagram of a flow merged by UDP GRO, left alone */
+        UNDERPASS_COUNTER_DROP_MERGED, /* datagram of a flow merged by UDP GRO, for a UDP socket */
         UNDERPASS_COUNTER_PASS_FRAGMENT, /* outgoing TCP fragment: has no UDP form, left alone */
         UNDERPASS_COUNTER_PASS_SIGNED, /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385), left alone */
         UNDERPASS_COUNTER_FALLBACK_SILENCE, /* flows plain for want of an answer over UDP */

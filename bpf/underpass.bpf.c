@@ -250,9 +250,11 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                         return VERDICT_NEXT;
         }
         slot = flow->slot;
+        /* Merged for a UDP socket with UDP_GRO, which any user can open: what belongs to the flow is not for
+         * it to read. */
         if (skb->gso_size) {
-                count(slot, UNDERPASS_COUNTER_PASS_MERGED);
-                return VERDICT_NEXT;
+                count(slot, UNDERPASS_COUNTER_DROP_MERGED);
+                return VERDICT_DROP;
         }
         if (!underpass_udp_shape(&packet.header, packet.length)) {
                 count(slot, UNDERPASS_COUNTER_PASS_LENGTH);

@@ -53,9 +53,9 @@ static const CounterInfo counters[] = {
                 "pass-length",
                 N_("Datagrams of a tunnelled flow left alone because their lengths disagree."),
         },
-        [UNDERPASS_COUNTER_PASS_MERGED] = {
-                "pass-merged",
-                N_("Datagrams of a tunnelled flow left alone because UDP GRO had merged them."),
+        [UNDERPASS_COUNTER_DROP_MERGED] = {
+                "drop-merged",
+                N_("Datagrams of a tunnelled flow dropped because a UDP socket had UDP GRO merge them."),
         },
         [UNDERPASS_COUNTER_PASS_FRAGMENT] = {
                 "pass-fragment",
