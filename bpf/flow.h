@@ -336,6 +336,15 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
         return 1;
 }
 
+/* A SYN of ours that leaves as plain TCP, ending before the sequence number "end": its answer may
+ * acknowledge its data. */
+UNDERPASS_INLINE void flow_sent_plain(const struct underpass_flow_key *key, __u32 end) {
+        struct underpass_flow *flow = bpf_map_lookup_elem(&half_open, key);
+
+        if (flow && (__s32) (end - flow->next) > 0)
+                flow->next = end;
+}
+
 /* The sequence number behind a packet of ours, which may be a super-packet. Host order. */
 UNDERPASS_INLINE __u32 flow_packet_end(struct __sk_buff *skb, const struct packet *packet) {
         const struct underpass_tcp_header *tcp = &packet->header.tcp;
@@ -373,7 +382,7 @@ UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union
         __u32 acknowledgment = UNDERPASS_NET32(udp->udp.acknowledgment);
 
         if ((udp->udp.flags & UNDERPASS_TCP_ACK) &&
-            acknowledgment - flow->expected <= flow->next - flow->expected)
+            underpass_answers(acknowledgment, flow->expected, flow->next))
                 flow->expected = acknowledgment;
 }
 
@@ -394,7 +403,7 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
                 return;
         if (!(flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
                 return;
-        if (!underpass_answers(UNDERPASS_NET32(udp->udp.acknowledgment), flow->expected))
+        if (!underpass_answers(UNDERPASS_NET32(udp->udp.acknowledgment), flow->expected, flow->next))
                 return;
         established = *flow;
         established.state = UNDERPASS_FLOW_TUNNELLED;

@@ -20,7 +20,8 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         __u32 ifindex = flow->ifindex, slot = flow->slot;
         int refused = packet->header.tcp.flags & UNDERPASS_TCP_RST, join = flow->flags & UNDERPASS_FLOW_JOIN;
 
-        if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected))
+        if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected,
+                               flow->next))
                 return;
         if (flow->flags & UNDERPASS_FLOW_FALLEN_BACK) {
                 int counts = !refused && !(flow->flags & UNDERPASS_FLOW_DOUBTFUL);

@@ -183,10 +183,10 @@ UNDERPASS_INLINE int underpass_udp_is_syn(const union underpass_header *header, 
                (reserved & ~UNDERPASS_TCP_AE) == 0;
 }
 
-/* Whether an acknowledgment answers what we sent: at expected, or up to 64 KiB beyond it (data in the
- * SYN, RFC 7413). */
-UNDERPASS_INLINE int underpass_answers(__u32 acknowledgment, __u32 expected) {
-        return acknowledgment - expected <= 0xffff;
+/* Whether an acknowledgment answers what we sent: at expected, or beyond it as far as data went with the SYN
+ * (RFC 7413), so up to the next byte to be sent. */
+UNDERPASS_INLINE int underpass_answers(__u32 acknowledgment, __u32 expected, __u32 next) {
+        return acknowledgment - expected <= next - expected;
 }
 
 /*

@@ -149,8 +149,10 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         }
         flow_key_outgoing(&packet, &key);
         flags = packet.header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK);
-        if (flags == UNDERPASS_TCP_SYN && !flow_open(skb, &packet, &key))
+        if (flags == UNDERPASS_TCP_SYN && !flow_open(skb, &packet, &key)) {
+                flow_sent_plain(&key, flow_packet_end(skb, &packet));
                 return VERDICT_NEXT;
+        }
         flow = flow_lookup(&key);
         if (!flow || !flow_carries(flow, &packet.header))
                 return VERDICT_NEXT;

@@ -21,6 +21,7 @@
 #define HALF_OPEN UNDERPASS_FLOW_HALF_OPEN
 #define TUNNELLED UNDERPASS_FLOW_TUNNELLED
 #define OUR_SYN STORY_OUR_SYN(HALF_OPEN)
+#define SYN_WITH_DATA STORY_SYN(FRAME_OPTIONS_MPTCP, HALF_OPEN, .payload = 100)
 #define OUR_SYN_ACK STORY_OUR_SYN_ACK(HALF_OPEN)
 #define PEER_SYN STORY_PEER_SYN
 #define PEER STORY_PEER
@@ -33,8 +34,24 @@ static const struct story stories[] = {
           { OPENED(1), ESTABLISHED(1), RECEIVED(2) } },
         { "client: data of the SYN acknowledged too",
           false,
-          { OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE + 0xffff, TUNNELLED) },
+          { SYN_WITH_DATA, PEER(SYN_ACK, NEXT_SEQUENCE + 100, TUNNELLED) },
           { OPENED(1), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: some data of the SYN acknowledged",
+          false,
+          { SYN_WITH_DATA, PEER(SYN_ACK, NEXT_SEQUENCE + 50, TUNNELLED) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: the SYN goes again without its data",
+          false,
+          { SYN_WITH_DATA, OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE + 100, TUNNELLED) },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: more acknowledged than the SYN had",
+          false,
+          { SYN_WITH_DATA, PEER(SYN_ACK, NEXT_SEQUENCE + 101, HALF_OPEN) },
+          { OPENED(1), RECEIVED(1) } },
+        { "client: data acknowledged that the SYN did not have",
+          false,
+          { OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE + 1, HALF_OPEN) },
+          { OPENED(1), RECEIVED(1) } },
         { "client: acknowledgments beside it",
           false,
           { OUR_SYN, PEER(SYN_ACK, OUR_SEQUENCE, HALF_OPEN),

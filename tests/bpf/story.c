@@ -54,6 +54,7 @@ static void describe(const struct story *story, const struct story_step *step, s
                 .flags = step->flags,
                 .sequence = step->sequence,
                 .acknowledgment = step->acknowledgment,
+                .payload = step->payload,
                 .options = step->options,
         };
         if (step->error == STORY_NO_ERROR)

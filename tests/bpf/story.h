@@ -50,6 +50,7 @@ struct story_step {
         uint8_t flags;
         uint32_t sequence;
         uint32_t acknowledgment;
+        uint16_t payload;
         enum frame_options options;
         uint16_t our_port;       /* 0: that of the story */
         uint16_t their_port;
