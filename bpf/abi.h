@@ -134,7 +134,7 @@ enum underpass_flow_state {
 enum underpass_flow_flag {
         UNDERPASS_FLOW_OPENED_HERE = 1U << 0, /* our side sent the SYN */
         UNDERPASS_FLOW_ANSWERED = 1U << 1,    /* our SYN-ACK has left, so "expected" is known (responder) */
-        UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* the peer sent a plain SYN: an answer to it ends the flow */
+        UNDERPASS_FLOW_PLAIN_SYN = 1U << 2,   /* plain_sequence is there: an answer to it ends the flow */
         UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
         UNDERPASS_FLOW_DOUBTFUL = 1U << 5,    /* that it fails says nothing of the way to the destination */
@@ -159,7 +159,7 @@ struct underpass_flow {
         __u32 sequence;      /* network order: of our last packet, for ICMP errors that quote too little */
         __u32 next;          /* host order: of the first byte that our side has not sent yet */
         __u32 errors_second; /* CLOCK_MONOTONIC, seconds */
-        __u32 reserved;
+        __u32 plain_sequence; /* host order: of the plain SYN that the peer sent last */
 };
 
 /* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are

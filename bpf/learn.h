@@ -42,15 +42,23 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         }
 }
 
+/* Anybody can send a plain SYN: a flow ends only if our stack answers that very one. */
+UNDERPASS_INLINE void learn_plain_syn(struct underpass_flow *flow, __u32 sequence) {
+        flow->plain_sequence = sequence;
+        flow->flags |= UNDERPASS_FLOW_PLAIN_SYN;
+}
+
 /* A TCP segment that came as such. Only SYN, SYN-ACK and RST are looked up; all others cost a test of the
  * flags. */
 UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *packet) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
+        __u32 sequence;
         __u8 flags;
 
         if (!packet)
                 return 0;
+        sequence = UNDERPASS_NET32(packet->header.tcp.sequence);
         flags = packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK | UNDERPASS_TCP_RST);
         if (!(flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
                 return 0;
@@ -59,29 +67,28 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
         if (flow) {
                 if (flow->state == UNDERPASS_FLOW_WATCHED && (flags & UNDERPASS_TCP_ACK))
                         learn_from_answer(skb, packet, flow, &key);
-                /* The peer has given up UDP, and is answered as it asks. */
+                /* The peer has given up UDP, or so it seems. */
                 else if (flags == UNDERPASS_TCP_SYN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
-                        bpf_map_delete_elem(&half_open, &key);
+                        learn_plain_syn(flow, sequence);
                 return 0;
         }
         if (flags != UNDERPASS_TCP_SYN)
                 return 0;
-        /* Anybody can send this: an established flow ends only if our stack, too, takes it for a new
-         * connection. */
         flow = bpf_map_lookup_elem(&flows, &key);
         if (flow)
-                flow->flags |= UNDERPASS_FLOW_PLAIN_SYN;
+                learn_plain_syn(flow, sequence);
         return 0;
 }
 
-/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK means that the old flow is over.
- * 1: so it is. */
-UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp,
+/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK for that means that the old flow is
+ * over. 1: so it is. */
+UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp, const struct underpass_flow *flow,
                                        const struct underpass_flow_key *key) {
         if ((tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) !=
-            (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
+                    (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK) ||
+            UNDERPASS_NET32(tcp->tcp.acknowledgment) != flow->plain_sequence + 1)
                 return 0;
-        bpf_map_delete_elem(&flows, key);
+        flow_forget(key);
         return 1;
 }
 

@@ -156,7 +156,7 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         flow = flow_lookup(&key);
         if (!flow || !flow_carries(flow, &packet.header))
                 return VERDICT_NEXT;
-        if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, &key))
+        if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, flow, &key))
                 return VERDICT_NEXT;
         flow_sent(flow, &packet.header, flow_packet_end(skb, &packet));
         return send_to_segment(skb, layer3, flow->slot);

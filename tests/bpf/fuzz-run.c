@@ -50,6 +50,7 @@ static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
                 flow.syns = 1;
                 flow.expected = FUZZ_SEQUENCE + (flow.state != UNDERPASS_FLOW_TUNNELLED);
                 flow.next = FUZZ_SEQUENCE + 1 + FUZZ_IN_FLIGHT;
+                flow.plain_sequence = FUZZ_SEQUENCE;
                 flow.sequence = htonl(FUZZ_SEQUENCE);
                 EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? fuzzer->bench.flows :
                                                                                fuzzer->bench.half_open,

@@ -34,6 +34,8 @@ enum {
         STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED)
 #define HANDSHAKE_COUNTS ACCEPTED(1), ESTABLISHED(1)
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
+#define FORGED_SYN(after)                                                                                   \
+        { .incoming = true, .plain = true, .flags = FRAME_SYN, .sequence = 9, .state = (after) }
 #define OURS(kind, after) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after) }
 #define OURS_PLAIN(kind, after)                                                                             \
         { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after), .fate = STORY_UNTOUCHED }
@@ -63,9 +65,16 @@ static const struct story plain_syns[] = {
             STORY_OUR_SYN_ACK(TUNNELLED) },
           { HANDSHAKE_COUNTS, RECEIVED(2) } },
         { "half-open: the peer has given up UDP", true,
-          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), PLAIN(FRAME_SYN, NOWHERE),
+          { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), PLAIN(FRAME_SYN, HALF_OPEN),
             STORY_OUR_SYN_ACK(NOWHERE) },
           { ACCEPTED(1), RECEIVED(1) } },
+        { "half-open: a forged plain SYN", true,
+          { STORY_PEER_SYN, FORGED_SYN(HALF_OPEN), STORY_OUR_SYN_ACK(HALF_OPEN), FORGED_SYN(HALF_OPEN),
+            STORY_OUR_SYN_ACK(HALF_OPEN), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "a forged plain SYN, and a SYN-ACK again", true,
+          { HANDSHAKE, FORGED_SYN(TUNNELLED), STORY_OUR_SYN_ACK(TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
         { "of a client: an opening of both sides at once", false,
           { STORY_OUR_SYN(HALF_OPEN), PLAIN(FRAME_SYN, HALF_OPEN),
             STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
