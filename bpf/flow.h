@@ -372,6 +372,11 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
                 flow->next = end;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;
         }
+        /* A flow of an earlier release does not know what is in flight: so that begins here. */
+        if (flow->next == 0 && flow->state == UNDERPASS_FLOW_TUNNELLED) {
+                flow->expected = UNDERPASS_NET32(tcp->tcp.sequence);
+                flow->next = end;
+        }
         /* A reset has whatever number the peer has acknowledged, which may be made up. */
         if ((__s32) (end - flow->next) > 0 && !(tcp->tcp.flags & UNDERPASS_TCP_RST))
                 flow->next = end;
