@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Users without any right who ask for lists without end: what root asks for is answered, and links come first."""
 
+import json
 import os
 import signal
 import struct
@@ -29,7 +30,8 @@ def key(number):
 def fill(host):
     """As many flows as a busy server has, in the map of a host; their content does not matter."""
     folder = host.output("find", PINS, "-mindepth", "1", "-maxdepth", "1").split()[0]
-    value = bytearray(64)
+    size = json.loads(host.output("bpftool", "--json", "map", "show", "pinned", f"{folder}/flows"))["bytes_value"]
+    value = bytearray(size)
     value[52] = 2  # tunnelled
     words = " ".join(f"{byte:#04x}" for byte in value)
     lines = [
