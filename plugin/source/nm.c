@@ -10,7 +10,6 @@
 #define NM_NAME "org.freedesktop.NetworkManager"
 #define NM_PATH "/org/freedesktop/NetworkManager"
 #define NM_DEVICE "org.freedesktop.NetworkManager.Device"
-#define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
 /* NM_DEVICE_STATE_* (NetworkManager's D-Bus API, all versions). */
 enum {
@@ -25,8 +24,7 @@ enum {
 typedef struct NmDevice {
         BusPeerLink link;
         char *path;           /* object path, once known */
-        uint32_t state;       /* NM_DEVICE_STATE_*, as it was asked last; 0: not known */
-        bool coming_up;       /* the last signal said so; a reason to ask, no more */
+        uint32_t state;       /* NM_DEVICE_STATE_*, by signal; 0: not heard yet */
         bool held_down;       /* the dispatcher script has been told "down", and nothing has come up since */
         bool has_connection;
         NmConnection connection;
@@ -71,39 +69,6 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
         return 0;
 }
 
-/* States in which the device has no connection of its own. An unmanaged device is asked for one:
- * NetworkManager unmanages its devices when it quits, and leaves them as they are. */
-static bool state_is_down(uint32_t state) {
-        return state > DEVICE_STATE_UNMANAGED &&
-               (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
-}
-
-static bool state_is_up(uint32_t state) {
-        return state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED;
-}
-
-static int on_device_state(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        NmDevice *device = userdata;
-        SourceNm *nm = (SourceNm *) device->link.peer;
-        uint32_t state;
-
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "v", "u", &state) < 0)
-                state = DEVICE_STATE_UNKNOWN;
-        device->state = state;
-        if (state_is_down(state)) {
-                /* While it starts, NetworkManager leads active devices through all the states of inactive
-                 * ones. */
-                if (!nm->starting)
-                        nm_device_set_none(device);
-                bus_peer_finish(&device->link);
-        } else if ((state == DEVICE_STATE_DEACTIVATING && device->link.answered) ||
-                   bus_peer_call(&nm->peer, &device->link.call, device->path, NM_DEVICE,
-                                 "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
-                /* While the device goes down, NetworkManager's last answer is still right. */
-                bus_peer_finish(&device->link);
-        return 0;
-}
-
 static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmDevice *device = userdata;
         SourceNm *nm = (SourceNm *) device->link.peer;
@@ -114,20 +79,28 @@ static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *e
                         nm_device_set_none(device);
                 bus_peer_finish(&device->link);
         } else if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
-                   bus_peer_call(&nm->peer, &device->link.call, device->path, DBUS_PROPERTIES, "Get",
-                                 on_device_state, device, "ss", NM_DEVICE, "State") < 0)
+                   bus_peer_call(&nm->peer, &device->link.call, device->path, NM_DEVICE,
+                                 "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
                 bus_peer_finish(&device->link);
         return 0;
+}
+
+/* States in which the device has no connection of its own. */
+static bool state_is_down(uint32_t state) {
+        return state != DEVICE_STATE_UNKNOWN &&
+               (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
 }
 
 static bool nm_device_ask(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
-        if (device->held_down) {
-                device->state = DEVICE_STATE_UNKNOWN;
+        if (device->held_down || state_is_down(device->state)) {
                 nm_device_set_none(device);
                 return false;
         }
+        /* While the device goes down, NetworkManager may wait for us; its last answer is still right. */
+        if (device->state == DEVICE_STATE_DEACTIVATING && link->answered)
+                return false;
         return bus_peer_call(link->peer, &link->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path,
                              device, "s", link->name) >= 0;
 }
@@ -182,18 +155,20 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         return 0;
 }
 
-/* The state that the signal tells may be history by now. So it is asked for, and what was told only says
- * whether there is anything to ask. */
-static void nm_device_state_changed(NmDevice *device, uint32_t told) {
+static void nm_device_state_changed(NmDevice *device, uint32_t state) {
         const SourceNm *nm = (const SourceNm *) device->link.peer;
 
-        device->coming_up = state_is_up(told);
-        if (device->coming_up)
+        /* NetworkManager unmanages its devices when it quits, and leaves them as they are. When a single
+         * device is taken away from it, the dispatcher script and the addresses that go tell so. */
+        if (state == DEVICE_STATE_UNMANAGED) {
+                device->state = DEVICE_STATE_UNKNOWN;
+                return;
+        }
+        /* While it starts, NetworkManager leads active devices through all the states of inactive ones. */
+        device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
+        if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
                 device->held_down = false;
-        /* So does NetworkManager say good-bye. When a single device is taken away from it, the dispatcher
-         * script and the addresses that go tell so. */
-        if (told != DEVICE_STATE_UNMANAGED)
-                nm->peer.changed(device->link.ifindex, nm->peer.userdata);
+        nm->peer.changed(device->link.ifindex, nm->peer.userdata);
 }
 
 static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
@@ -224,12 +199,12 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
 }
 
 static bool ask_startup(BusPeer *peer) {
-        return bus_peer_call(peer, &peer->presence_call, NM_PATH, DBUS_PROPERTIES, "Get",
+        return bus_peer_call(peer, &peer->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get",
                              on_startup_property, peer, "ss", NM_NAME, "Startup") >= 0;
 }
 
-/* What happened meanwhile was not heard, and a new NetworkManager gives its devices new paths. The last
- * profiles stand until it is asked again. */
+/* States are told by signals only, so what happened meanwhile was not heard, and a new NetworkManager gives
+ * its devices new paths. The last profiles stand until it is asked again. */
 static bool nm_owner_changed(BusPeer *peer) {
         SourceNm *nm = (SourceNm *) peer;
 
@@ -237,7 +212,6 @@ static bool nm_owner_changed(BusPeer *peer) {
                 NmDevice *device = (NmDevice *) link;
 
                 device->state = DEVICE_STATE_UNKNOWN;
-                device->coming_up = false;
                 (void) string_replace(&device->path, NULL);
         }
         nm->starting = false;
@@ -253,13 +227,17 @@ static void on_properties_changed(BusPeer *peer, sd_bus_message *message) {
 
 void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) {
         NmDevice *device = (NmDevice *) bus_peer_get((BusPeer *) source, ifindex);
+        bool coming_up;
 
         if (!device)
                 return;
+        coming_up = device->state >= DEVICE_STATE_PREPARE && device->state <= DEVICE_STATE_ACTIVATED;
         if (streq(action, "down"))
-                device->held_down = !device->coming_up;
+                device->held_down = !coming_up;
         else if (!streq(action, "pre-down"))
                 device->held_down = false;
+        if (streq(action, "pre-up") && !coming_up)
+                device->state = DEVICE_STATE_UNKNOWN;
 }
 
 bool source_nm_activating(Source *source, uint32_t ifindex) {
@@ -285,7 +263,7 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                 .link_size = sizeof(NmDevice),
                 .signals = {
                         { "interface='" NM_DEVICE "',member='StateChanged'", on_state_changed },
-                        { "path='" NM_PATH "',interface='" DBUS_PROPERTIES "',"
+                        { "path='" NM_PATH "',interface='org.freedesktop.DBus.Properties',"
                           "member='PropertiesChanged'",
                           on_properties_changed },
                 },

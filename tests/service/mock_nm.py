@@ -25,7 +25,6 @@ XML = f"""<node>
  <method name="GetAppliedConnection">
   <arg type="u" direction="in"/><arg type="a{{sa{{sv}}}}" direction="out"/><arg type="t" direction="out"/>
  </method>
- <property name="State" type="u" access="read"/>
  <signal name="StateChanged"><arg type="u"/><arg type="u"/><arg type="u"/></signal>
 </interface>
 </node>"""
@@ -126,8 +125,6 @@ class MockNm(MockPeer):
         return next(interface for interface, known in self._paths.items() if known == path)
 
     def _answer(self, method, subject):
-        if method == "Get" and subject in self._paths:
-            return GLib.Variant("(v)", (GLib.Variant("u", self._states[subject]),))
         if method == "Get":
             return GLib.Variant("(v)", (GLib.Variant("b", self.startup),))
         if method == "GetDeviceByIpIface":

@@ -273,27 +273,9 @@ class Nonsense(NmTest):
         path = f"{mock_nm.PATH}/Devices/100"
         arguments = GLib.Variant("(uuu)", (mock_nm.DISCONNECTED, mock_nm.ACTIVATED, 0))
         self.lie(path, mock_nm.DEVICE, "StateChanged", arguments)
-        changed = GLib.Variant("(sa{sv}as)", (mock_nm.NAME, {"Startup": GLib.Variant("b", True)}, []))
-        self.lie(mock_nm.PATH, harness.PROPERTIES, "PropertiesChanged", changed)
         self.lie_about_owner(mock_nm.NAME)
         self.assertEqual((self.states_heard(), len(self.nm.calls)), ([], before))
         self.assertIn("NetworkManager", self.sources())
-        self.take_profile()
-        self.wait_state("up0", "off")
-
-    def test_signals_are_a_reason_to_ask(self):
-        """Not even NetworkManager's own signal is taken for a fact: it may be history when it arrives."""
-        self.active()
-        for state in (mock_nm.DISCONNECTED, mock_nm.FAILED, mock_nm.UNMANAGED, mock_nm.DEACTIVATING):
-            arguments = GLib.Variant("(uuu)", (state, mock_nm.ACTIVATED, 0))
-            self.nm.send_signal("up0", arguments)
-            self.client.manager("Reload")
-        self.assertEqual(self.states_heard(), [])
-        self.assert_active()
-        for answer in (GLib.Variant("(s)", ("down",)), GLib.Variant("(v)", (GLib.Variant("s", "down"),))):
-            self.nm.spoilt["Get"] = answer
-            self.client.manager("Reload")
-            self.assert_active()
 
 
 if __name__ == "__main__":
