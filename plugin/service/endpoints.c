@@ -7,13 +7,6 @@
 #include "service/endpoints.h"
 #include "service/record.h"
 
-static bool is_among(const Address *addresses, size_t count, const Address *address) {
-        for (size_t i = 0; i < count; i++)
-                if (address_equal(&addresses[i], address))
-                        return true;
-        return false;
-}
-
 /* The endpoint with this address on this link, or NULL. */
 static const MptcpEndpoint *find_endpoint(const MptcpEndpoint *endpoints, size_t count, uint32_t ifindex,
                                           const Address *address) {
@@ -57,7 +50,7 @@ static int remove_unwanted(Target *target, const Address *wanted, size_t wanted_
                 const Address address = applied->endpoints[i];
                 const MptcpEndpoint *endpoint = find_endpoint(endpoints, count, target->ifindex, &address);
 
-                if (is_among(wanted, wanted_count, &address)) {
+                if (addresses_contain(wanted, wanted_count, &address)) {
                         applied->endpoints[kept++] = address;
                         continue;
                 }
@@ -77,7 +70,7 @@ static int add_one(Target *target, const Address *address, uint32_t flags) {
         Applied *applied = &target->applied;
         int r;
 
-        if (!is_among(applied->endpoints, applied->endpoints_count, address)) {
+        if (!addresses_contain(applied->endpoints, applied->endpoints_count, address)) {
                 if (applied->endpoints_count == ELEMENTS(applied->endpoints))
                         return -ENOSPC;
                 applied->endpoints[applied->endpoints_count++] = *address;
