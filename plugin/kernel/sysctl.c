@@ -7,7 +7,10 @@
 
 #include "kernel/sysctl.h"
 
-enum { SYSCTL_LIMIT = 64 };
+enum {
+        SYSCTL_LIMIT = 64,
+        IPV6_PATH_SIZE = sizeof("/proc/sys/net/ipv6/conf//disable_ipv6") + IF_NAMESIZE,
+};
 
 /* Reads the decimal number at *text and sets *text to what follows it. */
 static int read_number(const char **text, long minimum, long maximum, long *ret) {
@@ -54,21 +57,35 @@ static int read_switch(const char *path, bool missing, bool *ret) {
         return 0;
 }
 
+/* Of disable_ipv6 of a link. */
+static int ipv6_path(const char *name, char path[static IPV6_PATH_SIZE]) {
+        int length = snprintf(path, IPV6_PATH_SIZE, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+
+        return length < 0 || length >= IPV6_PATH_SIZE ? -ENAMETOOLONG : 0;
+}
+
 int sysctl_ipv6_enabled(const char *name, bool *ret) {
-        char path[sizeof("/proc/sys/net/ipv6/conf//disable_ipv6") + IF_NAMESIZE];
+        char path[IPV6_PATH_SIZE];
         bool disabled;
-        int length, r;
+        int r;
 
-        length = snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-        if (length < 0 || (size_t) length >= sizeof(path))
-                return -ENAMETOOLONG;
-
+        r = ipv6_path(name, path);
+        if (r < 0)
+                return r;
         r = read_switch(path, true, &disabled);
         if (r < 0)
                 return r;
 
         *ret = !disabled;
         return 0;
+}
+
+int sysctl_disable_ipv6(const char *name) {
+        char path[IPV6_PATH_SIZE];
+        int r;
+
+        r = ipv6_path(name, path);
+        return r < 0 ? r : file_write(path, "1");
 }
 
 int sysctl_ephemeral_ports(struct underpass_port_range *ret) {

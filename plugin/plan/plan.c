@@ -19,10 +19,7 @@
 #define ARPHRD_NONE 0xfffe
 #endif
 
-enum {
-        IPV6_MTU_MIN = 1280,       /* RFC 8200 */
-        MSS_MAX = 65535,
-};
+enum { MSS_MAX = 65535 };
 
 /* Takes the sentence. -EINVAL, or -ENOMEM when there is none. */
 static int reject(char **ret_error, char *sentence) {

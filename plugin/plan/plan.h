@@ -23,6 +23,9 @@ typedef struct PlanInput {
         size_t udp_ports_count;
 } PlanInput;
 
+/* The least MTU of a link with IPv6 (RFC 8200, section 5). */
+enum { IPV6_MTU_MIN = 1280 };
+
 typedef enum PlanDecision {
         PLAN_OFF,      /* nothing asks for a tunnel, or the user said no */
         PLAN_WAIT,     /* tunnel=auto and no MPTCP endpoint on the link yet */

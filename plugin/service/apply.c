@@ -9,6 +9,7 @@
 
 #include "base/i18n.h"
 #include "kernel/mtu.h"
+#include "kernel/sysctl.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
 #include "service/path.h"
@@ -81,6 +82,10 @@ static int change_mtu(Target *target, uint32_t mtu, uint32_t set, uint32_t origi
                 (void) record_write(target);
                 return r;
         }
+        /* The kernel drops all that it knows of IPv6 on a link below this MTU. A tunnel has such an MTU only
+         * where IPv6 was switched off; without this it would come back switched on. */
+        if (target->mtu < IPV6_MTU_MIN && mtu >= IPV6_MTU_MIN && target->mtu == before.mtu_set)
+                (void) sysctl_disable_ipv6(target->name);
         target->mtu = mtu;
         if (original == 0) {
                 applied->mtu_set = 0;

@@ -7,6 +7,7 @@ import shlex
 import runner
 import service
 import state
+from host import wait_until
 from lab import address
 
 MANY_PORTS = ",".join(str(port) for port in range(1, 20001, 2))  # 10 000 ports that no range joins
@@ -138,6 +139,11 @@ def test_mtu_too_small_for_ipv6():
         lab.client.up("first")
         service.wait_state(lab.client, "c0", service.ACTIVE)
         assert "mtu 1200" in lab.client.output("ip", "link", "show", "c0")
+        # Such an MTU takes all of IPv6 from the link, also that it was switched off.
+        service.set_keys(lab.client, "first", "mtu=auto")
+        lab.client.run("nmcli", "device", "reapply", "c0")
+        wait_until(lambda: "mtu 1500" in lab.client.output("ip", "link", "show", "c0"), "MTU")
+        assert lab.client.output("sysctl", "-n", "net.ipv6.conf.c0.disable_ipv6").strip() == "1"
 
 
 def test_foreign_filters_stay():

@@ -8,6 +8,7 @@
 #include "unit.h"
 
 #include "kernel/mtu.h"
+#include "kernel/sysctl.h"
 #include "kernel/sock-diag.h"
 #include "plan-world.h"
 #include "service/apply.h"
@@ -21,6 +22,7 @@ enum {
 /* What the kernel holds. */
 typedef struct Kernel {
         uint32_t mtu;
+        bool ipv6_disabled;
         MptcpEndpoint endpoints[ENDPOINTS_LIMIT];
         size_t endpoints_count;
         bool attached;
@@ -52,7 +54,18 @@ int mtu_set(uint32_t ifindex, uint32_t mtu) {
         assert(ifindex == LINK);
         if (fails())
                 return -EINVAL;
+        if (mtu < IPV6_MTU_MIN)
+                kernel.ipv6_disabled = false; /* is forgotten with all else */
         kernel.mtu = mtu;
+        return 0;
+}
+
+/* As in the kernel: a link below the MTU of IPv6 has nothing that could be set. */
+int sysctl_disable_ipv6(const char *name) {
+        assert(streq(name, "eth1"));
+        if (kernel.mtu < IPV6_MTU_MIN)
+                return -ENOENT;
+        kernel.ipv6_disabled = true;
         return 0;
 }
 
@@ -202,6 +215,7 @@ static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, ui
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, wish->endpoint);
         world.facts.type = wish->type;
         world.facts.mtu = target->mtu;
+        world.input.ipv6_enabled = false;
         snprintf(addresses, sizeof(addresses), "%s", wish->addresses);
         for (const char *word; (word = strsep(&position, " "));)
                 world_add_address(&world, word);
@@ -341,11 +355,39 @@ static void a_full_table_of_endpoints_costs_nothing(void) {
         assert(target.applied.endpoints_count == 1 && target.applied.endpoint_flags == ENDPOINT_SUBFLOW);
 }
 
+/* The kernel forgets a link's ban of IPv6 with an MTU too small for IPv6. Whether the ban ends with the
+ * tunnel is not ours to say; nor is it where others have chosen the small MTU. */
+static void ipv6_stays_off_after_a_small_mtu(void) {
+        const Wish small = { "", "yes", "443", "1200", "none", "10.0.1.2", ARPHRD_ETHER };
+        const Wish large = { "", "yes", "443", "1400", "none", "10.0.1.2", ARPHRD_ETHER };
+        const Wish *next[] = { &wishes[0], &large };
+
+        for (size_t i = 0; i < ELEMENTS(next); i++) {
+                _cleanup_(target_end) Target target;
+                _cleanup_(freep) char *error = NULL;
+
+                target_begin(&target);
+                assert(apply(&target, &small, &error) == 0);
+                assert(kernel.mtu == 1200 && !kernel.ipv6_disabled);
+                assert(apply(&target, next[i], &error) == 0);
+                assert(kernel.mtu == (i == 0 ? 1500 : 1400) && kernel.ipv6_disabled);
+        }
+
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *error = NULL;
+
+        target_begin(&target);
+        kernel.mtu = target.mtu = 1200;
+        assert(apply(&target, &large, &error) == 0);
+        assert(kernel.mtu == 1400 && !kernel.ipv6_disabled);
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
+                { "IPv6 stays off after a small MTU", ipv6_stays_off_after_a_small_mtu },
         };
 
         return run_tests(tests, ELEMENTS(tests));
