@@ -468,6 +468,13 @@ static void settle(Link *link) {
                         STAGE_NONE, NULL);
                 return;
         }
+        /* What NetworkManager has undone of the profile already, such as the ban of IPv6, is no reason to
+         * begin something that goes in a moment. */
+        if (!link->target.applied.attached &&
+            sources_deactivating(link->context->sources, link->target.ifindex)) {
+                wake_waiters(link, false, LINK_SETTLED);
+                return;
+        }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
                 claim_sctp(link, is_certain(link));

@@ -159,6 +159,10 @@ bool sources_activating(Sources *sources, uint32_t ifindex) {
         return source_nm_activating(sources->all[SOURCE_NETWORK_MANAGER], ifindex);
 }
 
+bool sources_deactivating(Sources *sources, uint32_t ifindex) {
+        return source_nm_deactivating(sources->all[SOURCE_NETWORK_MANAGER], ifindex);
+}
+
 int sources_each(const Sources *sources, int (*handler)(const char *name, bool available, void *userdata),
                  void *userdata) {
         int r = 0;

@@ -55,6 +55,9 @@ void sources_dispatched(Sources *sources, uint32_t ifindex, const char *action);
 /* True while NetworkManager brings the link up: endpoints that exist now were made a moment ago. */
 bool sources_activating(Sources *sources, uint32_t ifindex);
 
+/* True while NetworkManager takes the link down: its profile still counts, but begins nothing. */
+bool sources_deactivating(Sources *sources, uint32_t ifindex);
+
 /* Calls handler for each source with its name and whether it can be asked; a negative return ends the
  * walk and is returned. */
 int sources_each(const Sources *sources, int (*handler)(const char *name, bool available, void *userdata),

@@ -246,6 +246,12 @@ bool source_nm_activating(Source *source, uint32_t ifindex) {
         return device && device->state >= DEVICE_STATE_PREPARE && device->state < DEVICE_STATE_ACTIVATED;
 }
 
+bool source_nm_deactivating(Source *source, uint32_t ifindex) {
+        const NmDevice *device = nm_device_find(source, ifindex);
+
+        return device && device->state == DEVICE_STATE_DEACTIVATING;
+}
+
 int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
         static const SourceOps source_ops = {
                 .source = PROFILE_SOURCE_NETWORK_MANAGER,

@@ -20,3 +20,6 @@ void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action);
 
 /* True while the device is being activated: endpoints that exist now have been made a moment ago. */
 bool source_nm_activating(Source *source, uint32_t ifindex);
+
+/* True while the device is being taken down: what its profile asked for may already be half undone. */
+bool source_nm_deactivating(Source *source, uint32_t ifindex);
