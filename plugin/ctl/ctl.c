@@ -13,6 +13,7 @@
 #include "ctl/error.h"
 #include "ctl/explain.h"
 #include "ctl/flows.h"
+#include "ctl/forget.h"
 #include "ctl/keys.h"
 #include "ctl/links.h"
 #include "ctl/profile.h"
@@ -67,6 +68,16 @@ static const Verb verbs[] = {
                 .help = N_("List tunnelled connections and remembered destinations"),
                 .arguments_max = 1,
                 .run = ctl_flows,
+        },
+        {
+                .name = "forget",
+                .arguments = N_("[INTERFACE [ADDRESS[:PORT]]]"),
+                .help = N_("Forget what was learnt about destinations"),
+                .details = N_("Without ADDRESS all destinations of the link are forgotten, without\n"
+                              "INTERFACE those of all links. Write an IPv6 address with a port as\n"
+                              "[ADDRESS]:PORT."),
+                .arguments_max = 2,
+                .run = ctl_forget,
         },
         {
                 .name = "keys",

@@ -19,16 +19,10 @@
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
 
-/* Reads an interface name and finds its link; sets a D-Bus error otherwise. */
-static int read_link(const BusManager *self, sd_bus_message *message, Link **ret, sd_bus_error *error) {
-        const char *name;
-        Link *link;
-        int r;
+/* Finds the link of a name; sets a D-Bus error otherwise. */
+static int find_link(const BusManager *self, const char *name, Link **ret, sd_bus_error *error) {
+        Link *link = manager_link_by_name(self->manager, name);
 
-        r = sd_bus_message_read(message, "s", &name);
-        if (r < 0)
-                return r;
-        link = manager_link_by_name(self->manager, name);
         if (!link) {
                 _cleanup_(freep) char *excerpt = value_excerpt(name);
 
@@ -37,6 +31,15 @@ static int read_link(const BusManager *self, sd_bus_message *message, Link **ret
         }
         *ret = link;
         return 0;
+}
+
+/* Reads an interface name and finds its link. */
+static int read_link(const BusManager *self, sd_bus_message *message, Link **ret, sd_bus_error *error) {
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &name);
+        return r < 0 ? r : find_link(self, name, ret, error);
 }
 
 /* Of a link with an object; there is none only when memory was short. */
@@ -210,6 +213,59 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
                 r = tunnel_destinations(manager_tunnel(self->manager), append_destination, &destinations);
         end_expensive(self, message, begin_us);
         return r < 0 ? r : bus_list_send(reply);
+}
+
+/* "" is any address. */
+static int read_address(const char *text, Address *ret, bool *ret_any) {
+        Address address;
+
+        *ret_any = !*text;
+        if (!*text)
+                return 0;
+        if (inet_pton(AF_INET6, text, address.word) != 1) {
+                uint32_t ipv4;
+
+                if (inet_pton(AF_INET, text, &ipv4) != 1)
+                        return -EINVAL;
+                address = address_from_ipv4(ipv4);
+        }
+        *ret = address;
+        return 0;
+}
+
+static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const BusManager *self = userdata;
+        const char *name, *address_word;
+        TunnelDestinations which = {};
+        Link *link = NULL;
+        Address address;
+        uint16_t port;
+        bool any;
+        int r;
+
+        manager_reset_idle(self->manager);
+        r = sd_bus_message_read(message, "ssq", &name, &address_word, &port);
+        if (r < 0)
+                return r;
+        if (*name) {
+                r = find_link(self, name, &link, error);
+                if (r < 0)
+                        return r;
+                which.ifindex = link_ifindex(link);
+        }
+        if (read_address(address_word, &address, &any) < 0) {
+                _cleanup_(freep) char *excerpt = value_excerpt(address_word);
+
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                         _("\"%s\" is not an IP address."), excerpt ?: "?");
+        }
+        which.remote = any ? NULL : address.word;
+        which.remote_port = htons(port);
+        r = tunnel_forget(manager_tunnel(self->manager), &which);
+        if (r < 0)
+                return r;
+        log_line(LOG_INFO, *name ? name : NULL, NULL, "Destinations forgotten on request: %d.", r);
+        return sd_bus_reply_method_return(message, "u", (uint32_t) r);
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -400,6 +456,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_deactivate, 0),
         SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links),
                                 method_deactivate_all, 0),
+        SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("s", interface, "s", address, "q", port),
+                                SD_BUS_RESULT("u", destinations), method_forget, 0),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
         /* Dispatcher scripts that do not wait for an answer are gone when sd-bus would ask who they were.
          * The bus policy lets only root call this. */

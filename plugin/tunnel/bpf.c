@@ -201,6 +201,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 /* Last: without it the programs would drop. */
                 (void) devices_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
         }
+        (void) tunnel_forget(tunnel, &(TunnelDestinations) { .ifindex = ifindex });
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
         return result;
 }
@@ -284,6 +285,29 @@ int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *
                 r = bpf_map_get_next_key(map, &key, &key);
         }
         return 0;
+}
+
+static bool is_meant(const TunnelDestinations *which, const struct underpass_destination_key *key) {
+        return (which->ifindex == 0 || which->ifindex == key->ifindex) &&
+               (!which->remote || memcmp(which->remote, key->remote, sizeof(key->remote)) == 0) &&
+               (which->remote_port == 0 || which->remote_port == key->remote_port);
+}
+
+int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
+        struct underpass_destination_key key = {}, next = {};
+        int map = tunnel->maps[MAP_DESTINATIONS], count = 0, r;
+
+        if (!tunnel->loaded)
+                return 0;
+        r = bpf_map_get_next_key(map, NULL, &next);
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_DESTINATIONS_MAX; i++) {
+                key = next;
+                /* Asked for first: behind a key that is gone, the map begins anew. */
+                r = bpf_map_get_next_key(map, &key, &next);
+                if (is_meant(which, &key) && bpf_map_delete_elem(map, &key) == 0)
+                        count++;
+        }
+        return count;
 }
 
 static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {

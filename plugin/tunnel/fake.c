@@ -12,6 +12,7 @@ typedef struct FakeLink {
         bool attached;
         struct underpass_link link;
         struct underpass_saved saved;
+        bool learnt;     /* a destination, as links do once they have their first connections */
 } FakeLink;
 
 struct Tunnel {
@@ -76,7 +77,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 if (tunnel->count == UNDERPASS_LINKS_MAX)
                         return -ENOSPC;
                 fake = &tunnel->links[tunnel->count++];
-                *fake = (FakeLink) { .ifindex = ifindex };
+                *fake = (FakeLink) { .ifindex = ifindex, .learnt = true };
         }
         fake->attached = true;
         fake->saved.slot = (uint32_t) (fake - tunnel->links) + 1;
@@ -164,6 +165,22 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
 
 int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata) {
         return 0;
+}
+
+/* What a link of this tunnel has learnt is about the address "::", port 0. */
+int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
+        int count = 0;
+
+        for (size_t i = 0; i < tunnel->count; i++) {
+                FakeLink *fake = &tunnel->links[i];
+
+                if (!fake->learnt || (which->ifindex != 0 && which->ifindex != fake->ifindex) ||
+                    which->remote || which->remote_port)
+                        continue;
+                fake->learnt = false;
+                count++;
+        }
+        return count;
 }
 
 AttachPoint tunnel_attach_point(Tunnel *tunnel) {

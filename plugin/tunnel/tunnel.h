@@ -70,7 +70,8 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 /* Replaces the path of an attached link. -ENOENT when it is not attached. */
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 
-/* Takes the programs off (egress first) and forgets the link. 0 also when it was not attached or is gone. */
+/* Takes the programs off (egress first) and forgets the link and what it has learnt. 0 also when it was not
+ * attached or is gone. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 /*
@@ -121,6 +122,16 @@ typedef int (*TunnelDestinationHandler)(const struct underpass_destination_key *
 
 /* The same for what is remembered about destinations. */
 int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata);
+
+/* Which destinations are meant: all of them, but for what is set. */
+typedef struct TunnelDestinations {
+        uint32_t ifindex;       /* of one link; 0: of all */
+        const uint32_t *remote; /* at one address, four words as in the key; NULL: at any */
+        uint16_t remote_port;   /* network order; 0: any */
+} TunnelDestinations;
+
+/* Forgets what is remembered about destinations; how many of them there were. Negative errno. */
+int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which);
 
 /* The attach point in use. */
 AttachPoint tunnel_attach_point(Tunnel *tunnel);

@@ -163,6 +163,7 @@ class Mock:
         self.log = log
         self.loop = GLib.MainLoop()
         self.links = LINKS
+        self.destinations = DESTINATIONS
         info = Gio.DBusNodeInfo.new_for_xml(xml)
         self.interfaces = {interface.name: interface for interface in info.interfaces}
         self.known = {
@@ -176,6 +177,11 @@ class Mock:
             if properties["Name"][1] == name:
                 return path
         return None
+
+    def is_meant(self, row, interface, address, port):
+        """Whether a destination is one of those that Forget names."""
+        index = self.links[self.path(interface)]["InterfaceIndex"][1] if interface else row[0]
+        return index == row[0] and address in ("", row[1]) and port in (0, row[2])
 
     def properties(self, path):
         """a{sv} of an object."""
@@ -200,7 +206,7 @@ class Mock:
             more = str(cursor + 1) if cursor + 1 < len(FLOWS) else ""
             return GLib.Variant("(a(sqsqsbutttt)s)", (FLOWS[cursor : cursor + 1], more))
         if method == "ListDestinations":
-            return GLib.Variant("(a(usqsu))", (DESTINATIONS,))
+            return GLib.Variant("(a(usqsu))", (self.destinations,))
         if method == "ListCounters":
             return GLib.Variant("(a(ss))", (COUNTERS,))
         return None
@@ -211,6 +217,15 @@ class Mock:
             return GLib.Variant("()", ())
         if method == "DeactivateAll":
             return GLib.Variant("(u)", (2,))
+        if method == "Forget":
+            interface, address, port = arguments
+            if interface not in ("", "private", "vanish") and not self.path(interface):
+                return "org.underpass1.Error.NoSuchLink"
+            if interface == "private":
+                return "org.freedesktop.DBus.Error.AccessDenied"
+            found = [row for row in self.destinations if self.is_meant(row, interface, address, port)]
+            self.destinations = [row for row in self.destinations if row not in found]
+            return GLib.Variant("(u)", (len(found),))
         if arguments[0] == "private":
             return "org.freedesktop.DBus.Error.AccessDenied"
         if arguments[0] == "broken":

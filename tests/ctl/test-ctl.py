@@ -110,6 +110,7 @@ class CommandLine(CtlTest):
             "status",
             "explain",
             "flows",
+            "forget",
             "keys",
             "activate",
             "deactivate",
@@ -143,6 +144,8 @@ class CommandLine(CtlTest):
             ["reload", "a"],
             ["keys", "a", "b"],
             ["flows", "a", "b"],
+            ["forget", "a", "192.0.2.1", "b"],
+            ["forget", "--all"],
             ["profile", "set", "a"],
             ["activate"],
             ["deactivate"],
@@ -288,7 +291,7 @@ class Completion(CtlTest):
                 self.assertEqual(self.complete(*words), offered)
 
     def test_interfaces(self):
-        for verb in ["status", "explain", "flows", "activate", "deactivate"]:
+        for verb in ["status", "explain", "flows", "forget", "activate", "deactivate"]:
             self.assertEqual(sorted(self.complete(verb, "")), self.LINKS)
         self.assertEqual(self.complete("explain", "underpass-"), [""])
         self.assertEqual(self.complete("explain", "eth7", ""), [""])
@@ -548,6 +551,7 @@ class Document(CtlTest):
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
         documented = set(re.findall(r"``(\w+)``", section)) - {"null", "blocked", "stripped"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["reload"], ["deactivate", "--all"]]
+        verbs.append(["forget", "lte0"])
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
         self.assertEqual(printed - documented, set())
@@ -599,6 +603,68 @@ class Changing(CtlTest):
         begin = time.monotonic()
         self.ctl("status")  # the bus starts it again
         self.assertLess(time.monotonic() - begin, 10)
+
+
+class Forgetting(CtlTest):
+    """The verb forget; each call of it leaves the mock with less."""
+
+    def remembered(self):
+        """(interface, address, port) of what the mock still knows."""
+        return [
+            (row["interface"], row["remote_address"], row["remote_port"])
+            for row in self.json("flows")["destinations"]
+        ]
+
+    def test_forget(self):
+        before = self.remembered()
+        self.assertEqual(len(before), 5)
+        self.calls()
+        self.assertEqual(self.ctl("forget", "lte0")[0], "0 destinations were forgotten.\n")
+        self.assertEqual(self.ctl("forget", "blocked0", "198.51.100.7:80")[0], "0 destinations were forgotten.\n")
+        self.assertEqual(self.remembered(), before)
+        self.assertEqual(self.ctl("forget", "blocked0", "198.51.100.7")[0], "1 destination was forgotten.\n")
+        self.assertEqual(self.ctl("forget", "blocked0", "[2001:db8::7]:8443")[0], "1 destination was forgotten.\n")
+        self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 1})
+        self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 0})
+        self.assertEqual(self.json("forget"), {"forgotten_destinations": 2})
+        self.assertEqual(self.remembered(), [])
+        self.assertEqual(
+            [call for call in self.calls() if call.startswith("Forget")],
+            [
+                "Forget lte0  0",
+                "Forget blocked0 198.51.100.7 80",
+                "Forget blocked0 198.51.100.7 0",
+                "Forget blocked0 2001:db8::7 8443",
+                "Forget blocked0  0",
+                "Forget blocked0  0",
+                "Forget   0",
+            ],
+        )
+
+    def test_addresses(self):
+        for address, sent in (
+            ("192.0.2.1", "192.0.2.1 0"),
+            ("192.0.2.1:443", "192.0.2.1 443"),
+            ("2001:db8::7", "2001:db8::7 0"),
+            ("[2001:db8::7]", "2001:db8::7 0"),
+            ("::1", "::1 0"),
+        ):
+            self.calls()
+            self.ctl("forget", "lte0", address)
+            self.assertEqual(self.calls(), [f"Forget lte0 {sent}"])
+        for address in (
+            *("", "host", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:https", "192.0.2.1:+1"),
+            *("192.0.2.1:1:2", "[192.0.2.1]:443", "[2001:db8::7", "[2001:db8::7]443", "2001:db8::7]:443", "[]", ":443"),
+        ):
+            with self.subTest(address):
+                self.assertIn("is not an address", self.error("forget", "lte0", address, status=5))
+        self.assertEqual(self.calls(), [])
+
+    def test_errors(self):
+        self.assertIn("There is no link “ghost”", self.error("forget", "ghost", status=4))
+        self.assertIn("only root", self.error("forget", "private", "192.0.2.1", status=1))
+        self.assertIn("did not answer", self.error("forget", "vanish", status=3))
+        self.ctl("forget", b"\xff\xfe", status=4)
 
 
 class Netplan(CtlTest):

@@ -75,6 +75,36 @@ def test_blocked():
         assert destinations(lab) == []
 
 
+def forgets(lab, *arguments):
+    """How many destinations the command forgets."""
+    return json.loads(lab.client.output("underpassctl", "--json", "forget", *arguments))["forgotten_destinations"]
+
+
+def test_forget():
+    """What is known of two destinations is forgotten one by one; the next connection uses the tunnel at once."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=yes")
+        _, client = traffic.pair(lab)
+        targets = [address("s0", family) for family in (4, 6)]
+        path.rules(lab, f"udp dport {PORT} drop")
+        for target in targets:
+            for name in ("first", "second"):
+                client.connect(f"{name} {target}", target=target)
+        assert [row["remote_address"] for row in destinations(lab)] in (targets, targets[::-1])
+        assert forgets(lab, "c1") == 0
+        assert forgets(lab, "c0", f"{targets[0]}:{PORT + 1}") == 0
+        assert forgets(lab, "c0", f"[{targets[1]}]:{PORT}") == 1
+        assert [row["remote_address"] for row in destinations(lab)] == targets[:1]
+        path.rules(lab)
+        client.connect("tunnelled", target=targets[1])
+        assert not client.info("tunnelled")["fallback"]
+        client.connect("plain", target=targets[0])
+        assert client.info("plain")["fallback"], "what is known of the other one still holds"
+        assert forgets(lab) >= 1 and forgets(lab) == 0
+        client.connect("tunnelled again", target=targets[0])
+        assert not client.info("tunnelled again")["fallback"]
+
+
 def test_stripped():
     """The middlebox strips MPTCP options: an on-demand link knows it after the first connection."""
     with runner.TestLab() as lab:

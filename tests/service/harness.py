@@ -128,6 +128,10 @@ class Client:
         arguments = GLib.Variant(f"({'s' * len(strings)})", strings) if strings else None
         return self.call(ROOT, MANAGER, member, arguments)
 
+    def forget(self, interface="", address="", port=0):
+        """Calls Forget; how many destinations there were."""
+        return self.call(ROOT, MANAGER, "Forget", GLib.Variant("(ssq)", (interface, address, port)))[0]
+
     def properties(self, path, interface=LINK):
         """All properties of an object."""
         return self.call(path, PROPERTIES, "GetAll", GLib.Variant("(s)", (interface,)))[0]

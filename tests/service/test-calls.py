@@ -75,6 +75,8 @@ class Calls(harness.ServiceTest):
             ("Deactivate", GLib.Variant("(x)", (-1,))),
             ("Dispatch", GLib.Variant("(ss)", ("up0", "up"))),
             ("Dispatch", GLib.Variant("(ssu)", ("up0", "up", 1))),
+            ("Forget", GLib.Variant("(ss)", ("up0", "192.0.2.1"))),
+            ("Forget", GLib.Variant("(ssu)", ("up0", "192.0.2.1", 65536))),
             ("Reload", GLib.Variant("(s)", ("now",))),
             ("DeactivateAll", GLib.Variant("(b)", (True,))),
         ]:

@@ -212,6 +212,32 @@ class Profiles(harness.ServiceTest):
         self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "off")
 
+    def test_forget(self):
+        """Each link of the fake tunnel knows one destination from its first attachment until it forgets."""
+        self.add_link("up1")
+        self.tunnel("up0")
+        self.tunnel("up1")
+        self.start()
+        for name in ("up0", "up1"):
+            self.wait_state(name, "active")
+        self.assertEqual(self.client.forget("up0", "192.0.2.1", 443), 0, "another destination")
+        self.assertEqual(self.client.forget("up0", "", 443), 0, "another port")
+        self.assertEqual(self.client.forget("up0"), 1)
+        self.assertEqual(self.client.forget("up0"), 0, "a second time")
+        self.assertEqual(self.client.forget(), 1, "that of up1")
+        self.assertIn("up7", self.assert_fails(NO_SUCH_LINK, self.client.forget, "up7"))
+        for text in ("host", "192.0.2", "192.0.2.1:443", "[::1]", "fe80::1%up0"):
+            self.assertIn(text, self.assert_fails(DBUS_ERROR + "InvalidArgs", self.client.forget, "", text))
+
+    def test_deactivate_forgets(self):
+        self.tunnel("up0")
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.manager("Activate", "up0")
+        self.client.manager("Reload")
+        self.client.manager("Deactivate", "up0")
+        self.assertEqual(self.client.forget(), 0)
+
     def test_dispatcher_scripts(self):
         self.start()
         self.tunnel("up0")

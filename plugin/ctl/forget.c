@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* "underpassctl forget": drops what was learnt about destinations. */
+
+#include "base/i18n.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/forget.h"
+#include "ctl/json.h"
+#include "ctl/text.h"
+
+/* What stands behind the address; false: it is no port. */
+static bool read_port(const char *text, uint16_t *ret) {
+        guint64 number;
+
+        if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT16, &number, NULL))
+                return false;
+        *ret = (uint16_t) number;
+        return true;
+}
+
+/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; the port is 0 where there is none. */
+static bool read_endpoint(const char *text, char **ret_address, uint16_t *ret_port) {
+        g_autofree char *address = NULL;
+        const char *end;
+        uint16_t port = 0;
+
+        if (text[0] == '[') {
+                end = strchr(text, ']');
+                if (!end)
+                        return false;
+                address = g_strndup(text + 1, (gsize) (end - text - 1));
+                end++;
+        } else {
+                end = strchr(text, ':');
+                if (!end || strchr(end + 1, ':')) /* two: an IPv6 address by itself */
+                        end = text + strlen(text);
+                address = g_strndup(text, (gsize) (end - text));
+        }
+        if (!g_hostname_is_ip_address(address) || (text[0] == '[' && !strchr(address, ':')))
+                return false;
+        if (*end && (*end != ':' || !read_port(end + 1, &port)))
+                return false;
+        *ret_address = g_steal_pointer(&address);
+        *ret_port = port;
+        return true;
+}
+
+bool ctl_forget(Ctl *ctl, char **arguments, GError **error) {
+        const char *interface = arguments[0] ?: "";
+        g_autofree char *address = g_strdup("");
+        uint16_t port = 0;
+        uint32_t count;
+
+        if (!g_utf8_validate(interface, -1, NULL)) {
+                ctl_error_unknown_link(error, interface);
+                return false;
+        }
+        if (arguments[0] && arguments[1]) {
+                g_clear_pointer(&address, g_free);
+                if (!read_endpoint(arguments[1], &address, &port)) {
+                        ctl_error_add(error, CTL_BAD_VALUE,
+                                      _("“%s” is not an address; write 192.0.2.1, 192.0.2.1:443, "
+                                        "2001:db8::1 or [2001:db8::1]:443."),
+                                      arguments[1]);
+                        return false;
+                }
+        }
+
+        g_autoptr(GVariant) reply =
+                        bus_call(ctl, "Forget", g_variant_new("(ssq)", interface, address, port), "(u)",
+                                 BUS_CHANGE_TIMEOUT_MS, arguments[0], error);
+        if (!reply)
+                return false;
+        g_variant_get(reply, "(u)", &count);
+
+        if (ctl->json) {
+                g_autoptr(JsonBuilder) builder = json_builder_new();
+                json_builder_begin_object(builder);
+                json_member_number(builder, "forgotten_destinations", count);
+                json_builder_end_object(builder);
+                json_print(builder);
+        } else {
+                text_line(P_("%u destination was forgotten.", "%u destinations were forgotten.", count),
+                          count);
+        }
+
+        return true;
+}
