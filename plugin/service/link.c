@@ -477,7 +477,11 @@ static void settle(Link *link) {
         }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
+                char **warnings = NULL;
+
                 claim_sctp(link, is_certain(link));
+                add_warnings(link, &warnings);
+                publish_warnings(link, warnings);
                 publish(link, LINK_FAILED,
                         string_format(_("The profile cannot be applied; the link was left as it is.")),
                         STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));

@@ -44,6 +44,18 @@ int section_apply(const Section *section, ProfileSource source, Profile *profile
         return r;
 }
 
+/* The line of the first NUL byte, from 1; 0: there is none. */
+static unsigned line_of_nul(const char *text, size_t length) {
+        const char *nul = memchr(text, 0, length);
+        unsigned line = 1;
+
+        if (!nul)
+                return 0;
+        for (const char *position = text; position < nul; position++)
+                line += *position == '\n';
+        return line;
+}
+
 int section_encoding_error(const char *path, char *text, size_t length, char **ret_error) {
         _cleanup_(freep) char *excerpt = NULL;
         unsigned line;
@@ -52,8 +64,12 @@ int section_encoding_error(const char *path, char *text, size_t length, char **r
         excerpt = ini_bad_line(text, length, &line);
         if (!excerpt)
                 return -ENOMEM;
-        error = string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path, line,
-                              excerpt);
+        error = line == line_of_nul(text, length)
+                        ? string_format(_("%s:%u: the line contains a NUL byte; remove it, or save the file "
+                                          "as UTF-8."),
+                                        path, line)
+                        : string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path,
+                                        line, excerpt);
         if (!error)
                 return -ENOMEM;
         ini_mask(text, length);

@@ -426,6 +426,27 @@ class BadProfiles(harness.ServiceTest):
             self.client.manager("Reload")
             self.assertEqual(self.client.link("up0")["State"], "active")
 
+    def test_nul_in_a_file(self):
+        path = self.profiles / "a.conf"
+        path.write_bytes(b"[Match]\nName=up0\n[X-Underpass]\nTunnel=yes\0\nRemotePorts=443\n")
+        self.start()
+        error = self.wait_state("up0", "failed")["LastError"]
+        self.assertEqual(error, f"{path}:4: the line contains a NUL byte; remove it, or save the file as UTF-8.")
+        path.write_bytes(b"[Match]\nName=up0\n[X-Underpass]\nRemotePorts=443\xff\n; \0\n")
+        self.client.manager("Reload")
+        self.assertIn(":4: \"RemotePorts=443\\xff\" is not valid UTF-8", self.client.link("up0")["LastError"])
+
+    def test_warnings_of_an_earlier_profile(self):
+        """When another profile cannot be applied, what was wrong with the one before is no news any more."""
+        self.tunnel("up0", "Tunnel=yes", "colour", "RemotePorts=443")
+        self.start()
+        self.assertIn(":5: ", " ".join(self.wait_state("up0", "active")["Warnings"]))
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MTU=1", "shape")
+        self.client.manager("Reload")
+        found = self.wait_state("up0", "failed")
+        self.assertIn(":7: ", " ".join(found["Warnings"]))
+        self.assertNotIn(":5: ", " ".join(found["Warnings"]))
+
     def test_odd_names(self):
         """Names of files reach neither the bus nor the journal as they are."""
         path = os.fsencode(self.profiles) + b"/\x1b[31m\xff\n<0>.conf"
