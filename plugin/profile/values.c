@@ -51,10 +51,15 @@ static bool token_equal(Token token, const char *word) {
         return strlen(word) == token.length && strncasecmp(token.text, word, token.length) == 0;
 }
 
+/* A leading zero is an error, because some programs would read it as octal. */
+static bool token_is_octal(Token token) {
+        return token.length > 1 && token.text[0] == '0';
+}
+
 static int token_decimal(Token token, uint32_t *ret) {
         uint64_t number = 0;
 
-        if (token.length == 0)
+        if (token.length == 0 || token_is_octal(token))
                 return -EINVAL;
         for (size_t i = 0; i < token.length; i++) {
                 if (token.text[i] < '0' || token.text[i] > '9')
@@ -81,11 +86,35 @@ static int value_error(char **ret_error, int code, const char *format, ...) {
         return code;
 }
 
+/* Empty stands for an empty list; a lone comma is rather a value that got lost. */
+static int list_check(const char *text, char **ret_error) {
+        const char *cursor = text;
+        Token token;
+
+        if (token_next(&cursor, &token) || !strchr(text, ','))
+                return 0;
+        return value_error(ret_error, -EINVAL, _("a comma without values; leave the value empty for none"));
+}
+
 /* The same for a sentence with one %s, which stands for a safe excerpt of the token. */
 static int value_error_token(char **ret_error, int code, const char *format, Token token) {
         _cleanup_(freep) char *excerpt = string_excerpt(token.text, token.length, EXCERPT_CHARACTERS);
 
         return excerpt ? value_error(ret_error, code, format, excerpt) : -ENOMEM;
+}
+
+/* A token that should be a number. format: the sentence, as above, for one that is something else. */
+static int number_error(char **ret_error, Token number, const char *format, Token token) {
+        size_t digits = 0;
+
+        while (digits < number.length && number.text[digits] >= '0' && number.text[digits] <= '9')
+                digits++;
+        if (digits == number.length && token_is_octal(number))
+                return value_error_token(ret_error, -EINVAL,
+                                         _("“%s” begins with a zero, which some programs take for octal; "
+                                           "leave the zero out"),
+                                         number);
+        return value_error_token(ret_error, -EINVAL, format, token);
 }
 
 /* Appends to a string in a buffer of size bytes; what does not fit is cut. */
@@ -195,7 +224,7 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
 
         int r = token_decimal(token, &number);
         if (r == -EINVAL)
-                return value_error_token(ret_error, r, _("“%s” is not a number"), token);
+                return number_error(ret_error, token, _("“%s” is not a number"), token);
         /* 0 is another word for "no", but not for "auto". */
         if (r == 0 && number == 0 && key->zero_word && streq(key->zero_word, "no")) {
                 *(uint32_t *) field = 0;
@@ -227,12 +256,12 @@ static const char *number_word(const Key *key, size_t number) {
         return number == 0 ? key->zero_word : NULL;
 }
 
-/* 0x… or decimal. A leading zero is an error, because some programs would read it as octal. */
+/* 0x… or decimal. */
 static int mark_number(Token token, uint32_t *ret) {
         uint32_t number = 0;
 
         if (token.length < 3 || token.text[0] != '0' || (token.text[1] | 0x20) != 'x')
-                return token.length > 1 && token.text[0] == '0' ? -EINVAL : token_decimal(token, ret);
+                return token_decimal(token, ret);
 
         for (size_t i = 2; i < token.length; i++) {
                 const char digit = token.text[i], letter = (char) (digit | 0x20);
@@ -323,9 +352,9 @@ static int port_read(Token token, Token whole, uint32_t *ret, char **ret_error) 
         int r = token_decimal(token, &port);
 
         if (r == -EINVAL)
-                return value_error_token(ret_error, r,
-                                         _("“%s” is neither a port nor a range of ports such as 8000-8080"),
-                                         whole);
+                return number_error(ret_error, token,
+                                    _("“%s” is neither a port nor a range of ports such as 8000-8080"),
+                                    whole);
         if (r == -ERANGE || port == 0 || port > PORT_MAX)
                 return port_error(ret_error, token);
         *ret = port;
@@ -486,6 +515,13 @@ static int prefix_read(Token token, struct underpass_prefix *ret_prefix) {
         return 0;
 }
 
+static bool prefix_is_multicast(const struct underpass_prefix *prefix) {
+        if (prefix_is_ipv4(prefix))
+                return (ntohl(prefix->address[3]) & 0xf0000000) == 0xe0000000 &&
+                       mask_bits(prefix->mask) >= MAPPED_BITS + 4;
+        return (ntohl(prefix->address[0]) & 0xff000000) == 0xff000000 && mask_bits(prefix->mask) >= 8;
+}
+
 static int prefix_parse(Token token, struct underpass_prefix *ret_prefix, char **ret_error) {
         struct underpass_prefix prefix, clean;
         int r = prefix_read(token, &prefix);
@@ -519,6 +555,9 @@ static int prefix_parse(Token token, struct underpass_prefix *ret_prefix, char *
                                          _("%s would take in all of IPv4; write 2000::/3 for the whole IPv6 "
                                            "Internet"),
                                          token);
+        if (prefix_is_multicast(&clean))
+                return value_error_token(ret_error, -EINVAL,
+                                         _("%s is a multicast address, to which no connection goes"), token);
         *ret_prefix = clean;
         return 0;
 }
@@ -627,6 +666,7 @@ static const char *endpoint_word(const Key *key, size_t number) {
 
 /* How values of one type are read and printed. */
 typedef struct ValueType {
+        bool list;              /* of words between commas or blanks */
         const char *signature;  /* of D-Bus */
         size_t size;            /* of the field */
         int (*parse)(const Key *key, const char *text, void *field, char **ret_error);
@@ -635,14 +675,14 @@ typedef struct ValueType {
 } ValueType;
 
 static const ValueType value_types[] = {
-        [KEY_TUNNEL_MODE] = { "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
-        [KEY_PORT_SET] = { "a(qq)", sizeof(PortSet), ports_parse, ports_format, NULL },
-        [KEY_PREFIX_SET] = { "as", sizeof(PrefixSet), prefixes_parse, prefixes_format, NULL },
-        [KEY_MARK] = { "s", sizeof(Mark), mark_parse, mark_format, NULL },
-        [KEY_BOOLEAN] = { "b", sizeof(bool), boolean_parse, boolean_format, boolean_word },
-        [KEY_NUMBER] = { "u", sizeof(uint32_t), number_parse, number_format, number_word },
-        [KEY_ENDPOINT] = { "as", sizeof(uint32_t), endpoint_parse, endpoint_format, endpoint_word },
-        [KEY_RECEIVE_MODE] = { "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
+        [KEY_TUNNEL_MODE] = { false, "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
+        [KEY_PORT_SET] = { true, "a(qq)", sizeof(PortSet), ports_parse, ports_format, NULL },
+        [KEY_PREFIX_SET] = { true, "as", sizeof(PrefixSet), prefixes_parse, prefixes_format, NULL },
+        [KEY_MARK] = { false, "s", sizeof(Mark), mark_parse, mark_format, NULL },
+        [KEY_BOOLEAN] = { false, "b", sizeof(bool), boolean_parse, boolean_format, boolean_word },
+        [KEY_NUMBER] = { false, "u", sizeof(uint32_t), number_parse, number_format, number_word },
+        [KEY_ENDPOINT] = { true, "as", sizeof(uint32_t), endpoint_parse, endpoint_format, endpoint_word },
+        [KEY_RECEIVE_MODE] = { false, "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
 };
 
 ASSERT_TABLE_COMPLETE(value_types, _KEY_TYPE_MAX);
@@ -670,7 +710,9 @@ int value_parse(const Key *key, const char *text, void *field, char **ret_error)
         if (!utf8_valid(text, length))
                 return value_error(ret_error, -EINVAL, _("the value is not UTF-8 text"));
 
-        int r = value_types[key->type].parse(key, text, field, ret_error);
+        int r = value_types[key->type].list ? list_check(text, ret_error) : 0;
+        if (r == 0)
+                r = value_types[key->type].parse(key, text, field, ret_error);
         if (r < 0)
                 return r;
         /* Only now, because "too many ports" tells more than "too long". */
