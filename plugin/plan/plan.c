@@ -118,6 +118,23 @@ static int check_mtu(const PlanInput *input, char **ret_error) {
         return 0;
 }
 
+/* With auto the segments follow the MTU; a number must fit it. */
+static int check_mss(const PlanInput *input, char **ret_error) {
+        const Settings *settings = &input->profile->settings;
+        const uint32_t mtu = settings->mtu != 0 ? settings->mtu : input->facts->mtu;
+
+        if (settings->mss == 0 || mtu <= IPV4_AND_TCP_BYTES || settings->mss <= mtu - IPV4_AND_TCP_BYTES)
+                return 0;
+
+        _cleanup_(freep) char *mss = profile_describe(input->profile, KEY_ID_MSS);
+        _cleanup_(freep) char *name = value_excerpt(input->facts->name);
+        if (!mss || !name)
+                return -ENOMEM;
+        return reject(ret_error, string_format(_("%s: segments of this size do not fit the MTU of %s, %u; "
+                                                 "choose at most %u, or auto."),
+                                               mss, name, mtu, mtu - IPV4_AND_TCP_BYTES));
+}
+
 /* tunnel=auto: there must be an endpoint that the kernel builds subflows from. */
 static int decide_auto(const PlanInput *input, Plan *plan, const char *tunnel) {
         _cleanup_(freep) char *name = value_excerpt(input->facts->name);
@@ -163,6 +180,9 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
         if (r < 0)
                 return r;
         r = check_mtu(input, ret_error);
+        if (r < 0)
+                return r;
+        r = check_mss(input, ret_error);
         if (r < 0)
                 return r;
 

@@ -190,7 +190,7 @@ static void segments_follow_the_mtu(void) {
                 uint16_t ipv4, ipv6;
         } cases[] = {
                 { "auto", "auto", 1500, 1460, 1440 }, { "auto", "1400", 1500, 1360, 1340 },
-                { "1000", "1400", 1500, 1000, 1000 }, { "9216", "auto", 1500, 9216, 9216 },
+                { "1000", "1400", 1500, 1000, 1000 }, { "9216", "auto", 9256, 9216, 9216 },
                 { "auto", "auto", 0, 0, 0 },          { "auto", "auto", 50, 10, 0 },
                 { "auto", "auto", 1U << 31, 65535, 65535 },
         };
@@ -206,6 +206,35 @@ static void segments_follow_the_mtu(void) {
                 assert(world.plan->link.mss_ipv4 == cases[i].ipv4);
                 assert(world.plan->link.mss_ipv6 == cases[i].ipv6);
                 assert(!(world.plan->link.flags & UNDERPASS_LINK_MSS_AUTO) == !streq(cases[i].mss, "auto"));
+        }
+}
+
+/* The MTU of the profile counts, and that of the link where it has none. */
+static void segments_must_fit_the_mtu(void) {
+        static const struct {
+                const char *mss, *mtu;
+                uint32_t facts_mtu;
+                const char *error;
+        } cases[] = {
+                { "1460", "auto", 1500, NULL },
+                { "1461", "auto", 1500,
+                  "underpass.mss=1461 in LTE (6f0c): segments of this size do not fit the MTU of eth1, "
+                  "1500; choose at most 1460, or auto." },
+                { "1400", "1440", 1300, NULL },
+                { "1400", "auto", 1300, "choose at most 1260, or auto." },
+                { "1400", "auto", 0, NULL }, /* not known */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(world_end) World world;
+
+                world_begin(&world);
+                world_set(&world, KEY_ID_MSS, cases[i].mss);
+                world_set(&world, KEY_ID_MTU, cases[i].mtu);
+                world.facts.mtu = cases[i].facts_mtu;
+                assert(world_plan(&world) == (cases[i].error ? -EINVAL : 0));
+                if (cases[i].error)
+                        assert_contains(world.error, cases[i].error);
         }
 }
 
@@ -379,6 +408,7 @@ int main(void) {
                 { "the type of the link decides the programs", the_type_of_the_link_decides_the_programs },
                 { "the MTU must suit IPv6 and the device", the_mtu_must_suit_ipv6_and_the_device },
                 { "segments follow the MTU", segments_follow_the_mtu },
+                { "segments must fit the MTU", segments_must_fit_the_mtu },
                 { "the programs get every setting", the_programs_get_every_setting },
                 { "the programs learn how to give in and to keep alive",
                   the_programs_learn_how_to_give_in_and_keep_alive },
