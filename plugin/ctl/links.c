@@ -120,18 +120,23 @@ bool ctl_reload(Ctl *ctl, char **arguments, GError **error) {
         if (!links)
                 return false;
 
-        if (ctl->json) {
-                print_json(links);
-                return true;
-        }
-
         guint active = 0, failed = 0;
         for (guint i = 0; i < links->len; i++) {
-                const char *state = property_string(g_ptr_array_index(links, i), "State");
+                GVariant *link = g_ptr_array_index(links, i);
+                const char *state = property_string(link, "State");
+
                 active += streq(state, "active");
-                failed += streq(state, "failed");
+                if (!streq(state, "failed"))
+                        continue;
+                failed++;
+                ctl_error_add(error, CTL_FAILED, _("%s failed: %s"), property_string(link, "Name"),
+                              property_string(link, "LastError"));
         }
 
-        text_line(_("All profiles were read again; active links: %u, failed links: %u."), active, failed);
-        return true;
+        if (ctl->json)
+                print_json(links);
+        else
+                text_line(_("All profiles were read again; active links: %u, failed links: %u."), active,
+                          failed);
+        return failed == 0;
 }
