@@ -9,6 +9,9 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "ctl/user-data.h"
+#include "kernel/sock-diag.h"
+#include "kernel/sysctl.h"
+#include "plan/warnings.h"
 #include "profile/nm-user.h"
 
 void profile_view_free(ProfileView *view) {
@@ -44,12 +47,45 @@ static const char *effective_value(const ProfileView *view, const Key *key) {
         return g_hash_table_lookup(view->data, name) ?: key->default_text;
 }
 
+/* The MTU that NetworkManager itself sets; 0: none. */
+static uint32_t own_mtu(const ProfileView *view) {
+        uint32_t mtu = 0;
+
+        for (guint i = 0; i < view->mtus->len && mtu == 0; i++) {
+                char **pair = g_ptr_array_index(view->mtus, i);
+
+                mtu = (uint32_t) g_ascii_strtoull(pair[1], NULL, 10);
+        }
+        return mtu;
+}
+
+/* What an activation on this host would warn of, whatever the link. */
+static void add_plan_warnings(const ProfileView *view, char ***warnings) {
+        _cleanup_(profile_freep) Profile *profile = user_data_profile(view->data, view->where);
+        _cleanup_(plan_freep) Plan *plan = g_new0(Plan, 1);
+        _cleanup_(freep) uint16_t *udp_ports = NULL;
+        const LinkFacts facts = {};
+        PlanInput input = { .profile = profile, .facts = &facts };
+
+        if (profile->error || profile->settings.tunnel == TUNNEL_NO)
+                return;
+        profile->connection_mtu = own_mtu(view);
+        (void) sysctl_ephemeral_ports(&input.ephemeral_ports);
+        if (sock_diag_udp_ports(&udp_ports, &input.udp_ports_count) >= 0)
+                input.udp_ports = udp_ports;
+        if (plan_warn(&input, plan) < 0)
+                g_error("out of memory");
+        for (size_t i = 0; i < strings_count(plan->warnings); i++)
+                text_append(warnings, g_strdup(plan->warnings[i]));
+}
+
 void profile_view_advise(const ProfileView *view, char ***warnings, char ***commands) {
         const Key *key = key_get(KEY_ID_MPTCP_ENDPOINT);
         g_autofree char *profile = profile_view_argument(view);
         _cleanup_(freep) char *reason = NULL;
         Settings settings;
 
+        add_plan_warnings(view, warnings);
         settings_init(&settings);
         (void) key_parse(key, effective_value(view, key), &settings, &reason);
 

@@ -138,28 +138,38 @@ static Profile *profile_new_or_abort(void) {
         return profile;
 }
 
+Profile *user_data_profile(GHashTable *data, const char *where) {
+        g_autoptr(GList) names = user_data_names(data);
+        Profile *profile = profile_new_or_abort();
+
+        for (GList *name = names; name; name = name->next)
+                if (nm_user_add(profile, name->data, g_hash_table_lookup(data, name->data), where) < 0)
+                        g_error("out of memory");
+        if (profile_finish(profile) < 0)
+                g_error("out of memory");
+        return profile;
+}
+
 /*
  * A profile keeps its first error only, so each key is tried in a profile of its own, and then all together.
  */
 char **user_data_errors(GHashTable *data, const char *where) {
         g_autoptr(GList) names = user_data_names(data);
         GPtrArray *errors = g_ptr_array_new();
-        _cleanup_(profile_freep) Profile *together = profile_new_or_abort();
 
         for (GList *name = names; name; name = name->next) {
                 const char *value = g_hash_table_lookup(data, name->data);
                 _cleanup_(profile_freep) Profile *alone = profile_new_or_abort();
 
-                if (nm_user_add(alone, name->data, value, where) < 0 ||
-                    nm_user_add(together, name->data, value, where) < 0)
+                if (nm_user_add(alone, name->data, value, where) < 0)
                         g_error("out of memory");
                 if (alone->error)
                         g_ptr_array_add(errors, g_strdup(alone->error));
         }
 
         if (errors->len == 0) {
-                if (profile_finish(together) < 0)
-                        g_error("out of memory");
+                _cleanup_(profile_freep) Profile *together = user_data_profile(data, where);
+
                 if (together->error)
                         g_ptr_array_add(errors, g_strdup(together->error));
         }

@@ -7,7 +7,7 @@
  */
 
 #include "ctl/ctl.h"
-#include "profile/keys.h"
+#include "profile/profile.h"
 
 /* The name of a key in user.data: "underpass.mtu". Caller frees. */
 char *user_data_name(const Key *key);
@@ -33,6 +33,10 @@ GHashTable *user_data_apply(GHashTable *data, GHashTable *edits);
 
 /* True when the edits would change something. */
 bool user_data_changed_by(GHashTable *data, GHashTable *edits);
+
+/* The data as a profile, with their first error, if any. where: the profile, as sentences name it. Caller
+ * frees. */
+Profile *user_data_profile(GHashTable *data, const char *where);
 
 /*
  * Everything that is wrong with the data: one sentence each, ends in NULL, may be empty. where: the profile,

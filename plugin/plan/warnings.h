@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * What works, but perhaps not as its author thought. Included by plan.c and plan-warnings.c only.
+ * What works, but perhaps not as its author thought.
  */
 
 #include "plan/plan.h"
 
-/* Adds sentences to plan->warnings; the plan is complete but for them. 0 or -ENOMEM. */
+/* Adds sentences to plan->warnings, and reads nothing else of the plan. 0 or -ENOMEM. */
 int plan_warn(const PlanInput *input, Plan *plan);

@@ -23,7 +23,7 @@ README_LINES_MAX = 20
 # The rooms of plugin/ in order: each may include itself and those above it. "bpf" is bpf/abi.h and bpf/rewrite.h.
 ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunnel", "service"]
 # Programs of their own, and the rooms that they may include.
-PROGRAMS = {"ctl": ["ctl", "base", "profile"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
+PROGRAMS = {"ctl": ["ctl", "base", "profile", "plan", "kernel"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 

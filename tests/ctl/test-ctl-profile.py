@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import unittest
+from subprocess import PIPE
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -20,6 +21,14 @@ from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-po
 
 SKIP = 77
 PSK = "correct horse battery"
+# Holds port 443 until it may end.
+UDP_SOCKET = """
+import socket
+holder = socket.socket(type=socket.SOCK_DGRAM)
+holder.bind(("", 443))
+print(flush=True)
+input()
+"""
 SETTINGS = "org.freedesktop.NetworkManager.Settings.Connection"
 
 
@@ -273,6 +282,21 @@ class ProfileTest(unittest.TestCase):
             ("disabled", 1, []),
         )
         self.assertEqual(self.json("set", "my endpoint", "mss=1000")["warnings"], [])
+
+    def test_warnings_of_an_activation(self):
+        """What an activation would warn of is said at once: here the MTUs of both, a port of a UDP socket,
+        and one that the kernel gives away."""
+        self.add("warned", "802-3-ethernet.mtu", "1400")
+        command = ["/usr/bin/python3", "-c", UDP_SOCKET]
+        with self.host.spawn(command, stdin=PIPE, stdout=PIPE) as process:
+            process.stdout.readline()
+            warnings = self.json("set", "warned", "tunnel=yes", "local-ports=443,40000", "mtu=1300")["warnings"]
+            process.communicate(b"\n")
+        self.assertEqual(len(warnings), 3, warnings)
+        self.assertIn("local-ports: 40000-40000 overlaps net.ipv4.ip_local_port_range", warnings[0])
+        self.assertIn("a UDP socket also uses port 443", warnings[1])
+        self.assertIn("the connection itself sets an MTU of 1400", warnings[2])
+        self.assertEqual(self.json("set", "warned", "tunnel=no")["warnings"], [])
 
     def applied(self):
         """user.data and the address that the device uses now, as text."""

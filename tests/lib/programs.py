@@ -3,12 +3,18 @@
 build that comes first. May touch: what the program does."""
 
 import os
+import signal
 import subprocess
 
 from host import HERE
 
 BENCH = HERE.parent / "benchmark/bench.py"
 DEMO = HERE / "demo.py"
+
+
+def hear_interrupts():
+    """Ctrl-C counts, even if whoever runs the tests ignores it: nohup, a shell's job in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(program, *options, folder):
@@ -21,5 +27,6 @@ def start(program, *options, folder):
         encoding="utf-8",
         errors="backslashreplace",
         start_new_session=True,
+        preexec_fn=hear_interrupts,
         env=dict(os.environ, TMPDIR=folder),
     )
