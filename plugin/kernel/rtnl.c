@@ -5,6 +5,7 @@
  * and IPv6; and the list of all links.
  */
 
+#include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -51,6 +52,25 @@ Rtnl *rtnl_free(Rtnl *rtnl) {
         return NULL;
 }
 
+/*
+ * Keeps all routes but default ones from the monitor: a router learns a million of them. A notification is
+ * one message.
+ */
+static int ignore_prefixes(int fd) {
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 2),
+                BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+        };
+        const struct sock_fprog program = { .len = ELEMENTS(filter), .filter = filter };
+
+        return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
 int rtnl_open(Rtnl **ret) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         int buffer_size = MONITOR_BUFFER, fd, r;
@@ -73,7 +93,12 @@ int rtnl_open(Rtnl **ret) {
         if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_size, sizeof(buffer_size)) < 0)
                 (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_size, sizeof(buffer_size));
 
-        if (mnl_socket_bind(rtnl->monitor, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+        r = ignore_prefixes(fd);
+        if (r < 0)
+                return r;
+        if (mnl_socket_bind(rtnl->monitor,
+                            RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                                    RTMGRP_IPV6_ROUTE,
                             MNL_SOCKET_AUTOPID) < 0)
                 return -errno;
 
@@ -94,6 +119,10 @@ static bool is_wireless_event(const struct nlmsghdr *message) {
                 if (mnl_attr_get_type(attribute) == IFLA_WIRELESS)
                         return true;
         return false;
+}
+
+static uint32_t attribute_u32(const struct nlattr *attribute) {
+        return mnl_attr_validate(attribute, MNL_TYPE_U32) < 0 ? 0 : mnl_attr_get_u32(attribute);
 }
 
 static void notify_link(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
@@ -119,6 +148,18 @@ static void notify_address(const struct nlmsghdr *message, RtnlHandler handler, 
         handler(RTNL_ADDRESS, address->ifa_index, userdata);
 }
 
+/* Of default routes only: those have no prefix. One that goes by several links is passed over. */
+static void notify_route(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
+        const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+        const struct nlattr *attribute;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*route) || route->rtm_dst_len != 0)
+                return;
+        mnl_attr_for_each(attribute, message, sizeof(*route))
+                if (mnl_attr_get_type(attribute) == RTA_OIF && attribute_u32(attribute) != 0)
+                        handler(RTNL_ROUTE, attribute_u32(attribute), userdata);
+}
+
 void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
         const struct nlmsghdr *message;
 
@@ -132,6 +173,10 @@ void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void 
                 case RTM_NEWADDR:
                 case RTM_DELADDR:
                         notify_address(message, handler, userdata);
+                        break;
+                case RTM_NEWROUTE:
+                case RTM_DELROUTE:
+                        notify_route(message, handler, userdata);
                         break;
                 default:
                         break;
@@ -168,10 +213,6 @@ int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata) {
                 else
                         rtnl_notify(datagram, (size_t) length, handler, userdata);
         }
-}
-
-static uint32_t attribute_u32(const struct nlattr *attribute) {
-        return mnl_attr_validate(attribute, MNL_TYPE_U32) < 0 ? 0 : mnl_attr_get_u32(attribute);
 }
 
 /* Copies a string attribute, cut to the size of the target. */
@@ -321,6 +362,37 @@ static int dump_addresses(Netlink *request, uint8_t family, AddressDump *dump) {
         return r;
 }
 
+static int read_gateway(const struct nlmsghdr *message, void *userdata) {
+        const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+        const struct nlattr *attribute;
+
+        if (message->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(message) < sizeof(*route))
+                return MNL_CB_OK;
+        mnl_attr_for_each(attribute, message, sizeof(*route))
+                if (mnl_attr_get_type(attribute) == RTA_GATEWAY)
+                        (void) read_address_bytes(attribute, route->rtm_family, userdata);
+        return MNL_CB_OK;
+}
+
+/* Asks by which gateway the link would send to a place that is far away whichever network it is in: no
+ * one has these addresses. There need be no gateway. */
+static void find_gateway(Netlink *request, LinkFacts *facts, FactsFamily which) {
+        const uint8_t family = which == FACTS_IPV4 ? AF_INET : AF_INET6;
+        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        const uint8_t far[_FACTS_FAMILY_MAX][16] = { { 192, 88, 99, 1 }, { 0x20, [15] = 1 } };
+        const uint8_t bytes = family == AF_INET ? 4 : 16;
+        struct rtmsg *route;
+
+        message->nlmsg_type = RTM_GETROUTE;
+        route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
+        route->rtm_family = family;
+        route->rtm_dst_len = bytes * 8;
+        mnl_attr_put(message, RTA_DST, bytes, far[which]);
+        mnl_attr_put_u32(message, RTA_OIF, facts->ifindex);
+        (void) netlink_call(request, message, read_gateway, &facts->gateways[which]);
+}
+
 const char *rtnl_type_name(const LinkFacts *facts) {
         static const struct {
                 uint16_t type;
@@ -387,6 +459,8 @@ int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret) {
         r = dump_addresses(rtnl->request, AF_INET6, &dump);
         if (r < 0)
                 return r;
+        for (FactsFamily family = 0; family < _FACTS_FAMILY_MAX; family++)
+                find_gateway(rtnl->request, facts, family);
 
         *ret = TAKE_PTR(facts);
         return 0;

@@ -11,7 +11,8 @@
 
 typedef struct Rtnl Rtnl;
 
-/* Opens the request socket and the monitor (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR). */
+/* Opens the request socket and the monitor of links, addresses and default routes (RTNLGRP_LINK,
+ * RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE and those of IPv6). */
 int rtnl_open(Rtnl **ret);
 Rtnl *rtnl_free(Rtnl *rtnl);
 DEFINE_CLEANUP(Rtnl *, rtnl_free);
@@ -23,6 +24,7 @@ typedef enum RtnlChange {
         RTNL_LINK,      /* new or changed */
         RTNL_LINK_GONE,
         RTNL_ADDRESS,   /* added, changed or removed */
+        RTNL_ROUTE,     /* a default route of the link, likewise */
         RTNL_LOST,      /* messages were lost (ENOBUFS): everything may have changed, ifindex is 0 */
 } RtnlChange;
 
@@ -35,7 +37,7 @@ int rtnl_process(Rtnl *rtnl, RtnlHandler handler, void *userdata);
  * that tests can say what the kernel says. */
 void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata);
 
-/* Facts of one link, addresses included. -ENODEV when it is gone. */
+/* Facts of one link, addresses and gateways included. -ENODEV when it is gone. */
 int rtnl_link(Rtnl *rtnl, uint32_t ifindex, LinkFacts **ret);
 LinkFacts *rtnl_facts_free(LinkFacts *facts);
 DEFINE_CLEANUP(LinkFacts *, rtnl_facts_free);

@@ -52,6 +52,12 @@ typedef struct LinkAddress {
  * not temporary), not loopback, link-local, or unique local (fc00::/7) — the rules of NetworkManager. */
 bool endpoint_address_suitable(const LinkAddress *address);
 
+typedef enum FactsFamily {
+        FACTS_IPV4,
+        FACTS_IPV6,
+        _FACTS_FAMILY_MAX,
+} FactsFamily;
+
 typedef struct LinkFacts {
         uint32_t ifindex;
         char name[IF_NAMESIZE];
@@ -64,6 +70,7 @@ typedef struct LinkFacts {
         const char *type_name; /* "ether", "wwan", "ppp" …: what [Match] Type= compares; static string */
         LinkAddress *addresses;
         size_t addresses_count;
+        Address gateways[_FACTS_FAMILY_MAX]; /* by which the link reaches the rest of the world; 0: none */
 } LinkFacts;
 
 /* An MPTCP path manager endpoint of this network namespace. */

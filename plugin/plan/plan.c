@@ -351,6 +351,8 @@ static bool only_addresses_are_missing(const Applied *applied, const Plan *plan,
 static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
         uint32_t steps = diff_endpoints(applied, plan) | diff_programs(applied, plan, situation);
 
+        if (applied->attached && (situation->moved || !same_settings(&applied->link, &plan->link)))
+                steps |= STEP_FORGET;
         if (plan->mtu != 0 && situation->mtu != plan->mtu)
                 steps |= STEP_MTU;
         if (plan->mtu == 0 && applied->mtu_original != 0)

@@ -83,6 +83,7 @@ typedef enum PlanStep {
         STEP_GRACE = 1U << 8,             /* keep endpoints without address for a moment, then look again */
         STEP_REANNOUNCE = 1U << 9,        /* register endpoints again that were there before the tunnel */
         STEP_WATCH_SUBFLOWS = 1U << 10,   /* look in a while whether the endpoints have got their subflows */
+        STEP_FORGET = 1U << 11,           /* drop what was learnt of destinations */
 } PlanStep;
 
 /* How a link stands now, apart from what has been applied to it. */
@@ -91,6 +92,7 @@ typedef struct PlanSituation {
         bool up;              /* IFF_UP */
         bool unconfirmed;     /* what is attached is an earlier service's, or its programs have gone */
         bool receive_differs; /* the receive mode in use is not the one that was asked for */
+        bool moved;           /* the link has come into another network */
         bool grace_over;      /* endpoints without address have been kept for their moment */
 } PlanSituation;
 
@@ -102,6 +104,7 @@ typedef struct PlanSituation {
  * stood in the way may be gone. STEP_GRACE stands in the place of STEP_REDUCE_ENDPOINTS when nothing but
  * addresses has gone: systemd-networkd and DHCP clients take an address away and give it back, and a
  * removed endpoint would end its subflows. STEP_REANNOUNCE comes with STEP_ATTACH only, and only when the
- * plan owns no endpoints itself.
+ * plan owns no endpoints itself. STEP_FORGET comes with other settings and in another
+ * network: what was learnt may not hold any more.
  */
 uint32_t plan_diff(const Applied *applied, const Plan *plan, const PlanSituation *situation);

@@ -10,10 +10,10 @@
 
 /*
  * Does the steps of plan_diff() in their order; those that are not done here (STEP_GRACE, STEP_REANNOUNCE,
- * STEP_WATCH_SUBFLOWS) are passed over. Where one fails, those before it are undone in reverse order, so
- * what was in force before is in force again. Negative errno then, with *ret_stage and a translated
- * sentence in *ret_error (caller frees) that also names what could not be put back; target->applied tells
- * what is in force.
+ * STEP_WATCH_SUBFLOWS, STEP_FORGET) are passed over. Where one fails, those before it are undone in reverse
+ * order, so what was in force before is in force again. Negative errno then, with *ret_stage and a
+ * translated sentence in *ret_error (caller frees) that also names what could not be put back;
+ * target->applied tells what is in force.
  */
 int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
+#include "plan/network.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
 #include "service/link.h"
@@ -33,6 +34,8 @@ struct Link {
         const LinkContext *context;
         LinkFacts *facts;
         Profile *profile;       /* NULL: no source has answered yet */
+        Network network;        /* that the link is in */
+        bool moved;             /* it has come into another one, and has not forgotten the last one yet */
         Target target;          /* what apply.c and those below it see; they write what has been applied */
         bool unconfirmed;       /* not ours, or without programs or devices, since the last look */
         bool held_off;          /* the user said "deactivate" */
@@ -129,6 +132,7 @@ Link *link_free(Link *link) {
         sd_event_source_disable_unref(link->subflows);
         sd_event_source_disable_unref(link->grace);
         rtnl_facts_free(link->facts);
+        network_clear(&link->network);
         profile_free(link->profile);
         strings_free(link->warnings);
         plan_free(link->failed_plan);
@@ -367,6 +371,7 @@ static uint32_t find_steps(Link *link, const Plan *plan) {
                 .mtu = target->mtu,
                 .up = link->facts->flags & IFF_UP,
                 .receive_differs = target->receive_error != NULL,
+                .moved = link->moved,
                 .grace_over = link->grace_over,
         };
 
@@ -390,6 +395,17 @@ static bool has_just_failed(Link *link, const Plan *plan, uint32_t steps) {
                 return true;
         link->failed_plan = plan_free(link->failed_plan);
         return false;
+}
+
+/* STEP_FORGET. */
+static void forget(Link *link) {
+        int count;
+
+        link->moved = false;
+        count = tunnel_forget(link->context->tunnel,
+                              &(TunnelDestinations) { .ifindex = link->target.ifindex });
+        log_line(LOG_INFO, link_name(link), NULL,
+                 "Another network or other settings; destinations forgotten: %d.", count);
 }
 
 /* Applies a plan, and publishes what came of it. */
@@ -423,6 +439,8 @@ static void carry_out(Link *link, Plan **plan_in) {
                         error);
                 return;
         }
+        if (steps & STEP_FORGET)
+                forget(link);
         if (plan->decision == PLAN_ATTACH) {
                 link->asked_by = sources_asked_by(link->context->sources, link->profile, link->asked_by);
                 (void) record_write_asked_by(&link->target, link->asked_by);
@@ -457,6 +475,8 @@ static void settle(Link *link) {
         }
         profile_free(link->profile);
         link->profile = profile;
+        if (network_follow(&link->network, link->facts, profile) > 0)
+                link->moved = true;
         claim_sctp(link, false); /* what it asks for follows from the plan */
         /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
         if (profile->network_down)

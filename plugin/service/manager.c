@@ -157,6 +157,7 @@ static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) 
         switch (change) {
         case RTNL_LINK:
         case RTNL_ADDRESS:
+        case RTNL_ROUTE:
                 if (!helper)
                         (void) mark(manager, ifindex);
                 return;

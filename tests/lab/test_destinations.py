@@ -70,9 +70,88 @@ def test_blocked():
         set_fallback(lab, "no")
         assert destinations(lab) == []
         set_fallback(lab, "yes")
-        assert_one(lab, "blocked", BLOCKED_SECONDS)
+        assert destinations(lab) == [], "other settings begin without memory"
+
+
+def add_home(lab, *pairs):
+    """Another profile for the same link, with the same addresses."""
+    lab.client.add_profile("home", "c0", **lab.profile_properties("c0", 100))
+    service.set_keys(lab.client, "home", f"remote-ports={PORT}", *pairs)
+
+
+def learn_blocked(lab, client, family=4):
+    """Two connections fall back to plain TCP, and the destination is remembered for it."""
+    path.rules(lab, "meta l4proto udp drop")
+    for name in ("first", "second"):
+        client.connect(f"{name} {family}", target=address("s0", family))
+    assert len(destinations(lab)) == 1, destinations(lab)
+    path.rules(lab)
+
+
+def assert_tunnelled(lab, client, name, family=4):
+    """A connection uses the tunnel at once."""
+    before = path.forwarded(lab, "udp")
+    seconds = client.connect(name, target=address("s0", family))["seconds"]
+    client.transfer("echo", name, size=1000)
+    datagrams = path.forwarded(lab, "udp") - before
+    runner.note(f"{name}: connected after {seconds:.2f} s, {datagrams} datagrams")
+    assert not client.info(name)["fallback"] and datagrams > 0 and seconds < 0.9, client.info(name)
+
+
+def test_another_profile():
+    """A laptop comes home: what the network of the café did to UDP does not count there."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=yes")
+        add_home(lab, "tunnel=yes")
+        _, client = traffic.pair(lab)
+        learn_blocked(lab, client)
+        for profile, family in (("home", 4), ("first", 6)):
+            if family == 6:
+                learn_blocked(lab, client, family)
+            lab.client.up(profile)  # in place of the other one
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            assert_tunnelled(lab, client, f"at {profile}", family)
+
+
+def test_stripped_elsewhere():
+    """The same for a path that strips MPTCP options: at home, where they pass, not one datagram."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=on-demand")
+        add_home(lab, "tunnel=on-demand")
+        _, client = traffic.pair(lab)
+        lab.strip_mptcp(False)
+        client.connect("known to speak MPTCP")
+        lab.strip_mptcp(True)
+        client.connect("café")
+        assert [row["state"] for row in destinations(lab)] == ["stripped"]
+        lab.strip_mptcp(False)
         lab.client.down("first")
-        assert destinations(lab) == []
+        lab.client.up("home")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        client.connect("home")
+        client.transfer("echo", "home", size=1000)
+        assert path.forwarded(lab, "udp") == 0
+
+
+def test_another_gateway():
+    """The same profile in another network: only the gateway tells, or only the address."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=yes")
+        _, client = traffic.pair(lab)
+        router = address("c0", router=True).rsplit(".", 1)[0] + ".254"
+        lab.middlebox.run("ip", "address", "add", f"{router}/24", "dev", "mc0")
+        learn_blocked(lab, client)
+        lab.client.run("ip", "route", "replace", "default", "via", router, "dev", "c0", "metric", "100")
+        wait_until(lambda: destinations(lab) == [], "what was known is forgotten")
+        assert_tunnelled(lab, client, "by another gateway")
+
+        learn_blocked(lab, client, 6)
+        other = address("c0", 6).rsplit("::", 1)[0] + "::77"
+        lab.client.run("ip", "address", "add", f"{other}/64", "dev", "c0", "nodad")
+        assert len(destinations(lab)) == 1, "one more address is no other network"
+        lab.client.run("ip", "address", "delete", f"{address('c0', 6)}/64", "dev", "c0")
+        wait_until(lambda: destinations(lab) == [], "what was known is forgotten")
+        assert_tunnelled(lab, client, "from another address", 6)
 
 
 def forgets(lab, *arguments):

@@ -148,6 +148,27 @@ static void send_forged_message(Rtnl *rtnl, uint32_t ifindex) {
                     sizeof(message));
 }
 
+/* Of the routes only default ones, and those are a matter of their link. */
+static void check_routes(Rtnl *rtnl, uint32_t a, uint32_t b) {
+        static Events events;
+
+        world_ip("link set test-a up");
+        world_ip("link set test-b up");
+        world_ip("address add 192.0.2.1/24 dev test-a");
+        events.count = 0;
+        world_ip("route add 198.51.100.0/24 via 192.0.2.254");
+        world_ip("-6 route add 2001:db8:5::/48 dev test-b");
+        world_ip("route add default via 192.0.2.254");
+        wait_event(rtnl, &events, RTNL_ROUTE, a);
+        CHECK(!has_event(&events, RTNL_ROUTE, b));
+        events.count = 0;
+        world_ip("-6 route add default via fe80::7 dev test-b");
+        wait_event(rtnl, &events, RTNL_ROUTE, b);
+        events.count = 0;
+        world_ip("route delete default");
+        wait_event(rtnl, &events, RTNL_ROUTE, a);
+}
+
 void test_rtnl_monitor(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         static Events events;
@@ -182,6 +203,7 @@ void test_rtnl_monitor(void) {
         world_ip("address delete 192.0.2.1/24 dev test-a");
         wait_event(rtnl, &events, RTNL_ADDRESS, a);
 
+        check_routes(rtnl, a, b);
         send_forged_message(rtnl, a);
         events.count = 0;
         world_ip("link set test-a mtu 1400");
@@ -321,6 +343,42 @@ void test_rtnl_facts(void) {
         CHECK_EQUAL(rtnl_link(rtnl, ifindex, &gone), -ENODEV);
         CHECK_EQUAL(rtnl_link(rtnl, 0, &gone), -ENODEV);
         CHECK(gone == &untouched);
+}
+
+static bool has_gateway(Rtnl *rtnl, const char *name, FactsFamily family, const char *text) {
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
+        Address wanted = text ? world_address(text) : (Address) {};
+
+        return CHECK_EQUAL(rtnl_link(rtnl, world_ifindex(name), &facts), 0) &&
+               address_equal(&facts->gateways[family], &wanted);
+}
+
+void test_rtnl_gateways(void) {
+        _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
+
+        if (!world_ip("link add test-a type veth peer name test-b") || !CHECK_EQUAL(rtnl_open(&rtnl), 0))
+                return;
+        world_ip("address add 192.0.2.1/24 dev test-a");
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV4, NULL)); /* it is down */
+        world_ip("link set test-a up");
+        world_ip("link set test-b up");
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV4, NULL));
+        world_ip("route add default via 192.0.2.254 metric 200");
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV4, "192.0.2.254"));
+        world_ip("route add default via 192.0.2.253 metric 100");
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV4, "192.0.2.253"));
+        /* The other link has none, and one of its own where the first is preferred. */
+        CHECK(has_gateway(rtnl, "test-b", FACTS_IPV4, NULL));
+        world_ip("address add 198.51.100.1/24 dev test-b");
+        world_ip("route add default via 198.51.100.254 metric 300");
+        CHECK(has_gateway(rtnl, "test-b", FACTS_IPV4, "198.51.100.254"));
+
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV6, NULL));
+        world_ip("-6 route add default via fe80::7 dev test-a");
+        CHECK(has_gateway(rtnl, "test-a", FACTS_IPV6, "fe80::7"));
+        CHECK(has_gateway(rtnl, "test-b", FACTS_IPV6, NULL));
+        world_ip("route add default dev test-b metric 50"); /* as point-to-point links have it */
+        CHECK(has_gateway(rtnl, "test-b", FACTS_IPV4, NULL));
 }
 
 /* Adds the addresses in one run of "ip", by a batch file in memory. */

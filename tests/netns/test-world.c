@@ -39,6 +39,7 @@ static const struct {
         { "rtnl-monitor",            test_rtnl_monitor,            true  },
         { "rtnl-lost",               test_rtnl_lost,               false },
         { "rtnl-facts",              test_rtnl_facts,              true  },
+        { "rtnl-gateways",           test_rtnl_gateways,           true  },
         { "rtnl-many",               test_rtnl_many,               false },
         { "mtu-and-sysctls",         test_mtu_and_sysctls,         false },
         { "mptcp-pm",                test_mptcp_pm,                false },

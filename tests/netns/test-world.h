@@ -48,6 +48,7 @@ void test_netlink(void);
 void test_rtnl_monitor(void);
 void test_rtnl_lost(void);
 void test_rtnl_facts(void);
+void test_rtnl_gateways(void);
 void test_rtnl_many(void);
 void test_mtu_and_sysctls(void);
 void test_mptcp_pm(void);

@@ -238,6 +238,32 @@ class Profiles(harness.ServiceTest):
         self.client.manager("Deactivate", "up0")
         self.assertEqual(self.client.forget(), 0)
 
+    def test_another_network_forgets(self):
+        """So does a profile with other settings; what stays the same does not."""
+        for name, change in (
+            ("same", lambda: self.client.manager("Reload")),
+            ("settings", lambda: self.tunnel("up0", "Tunnel=yes", "RemotePorts=80")),
+            ("address", lambda: ip("address", "add", "198.51.100.8/24", "dev", "up0")),
+            ("gateway", lambda: ip("route", "replace", "default", "via", "192.0.2.254")),
+            ("gateway6", lambda: ip("-6", "route", "replace", "default", "via", "fe80::2", "dev", "up0")),
+        ):
+            with self.subTest(name):
+                ip("address", "flush", "dev", "up0", "scope", "global")
+                ip("address", "add", "192.0.2.7/24", "dev", "up0")
+                ip("route", "replace", "default", "via", "192.0.2.1")
+                ip("-6", "route", "replace", "default", "via", "fe80::1", "dev", "up0")
+                self.tunnel("up0")
+                self.start()
+                self.wait_state("up0", "active")
+                self.quiet("up0")
+                change()
+                if name == "address":
+                    ip("address", "delete", "192.0.2.7/24", "dev", "up0")
+                self.client.manager("Reload")
+                self.assertEqual(self.client.forget(), name == "same")
+                self.stop()
+                wait_until(lambda: not self.owner(), "the name is free")
+
     def test_dispatcher_scripts(self):
         self.start()
         self.tunnel("up0")

@@ -89,12 +89,12 @@ static void changed_settings_take_one_step(void) {
         applied = applied_of(world.plan);
         world_set(&world, KEY_ID_REMOTE_PORTS, "444");
         assert(world_plan(&world) == 0);
-        assert(steps(&applied, world.plan, 1500) == STEP_SETTINGS);
+        assert(steps(&applied, world.plan, 1500) == (STEP_SETTINGS | STEP_FORGET));
 
         world.facts.mtu = 1400;  /* mss=auto follows */
         world_set(&world, KEY_ID_REMOTE_PORTS, "443");
         assert(world_plan(&world) == 0);
-        assert(steps(&applied, world.plan, 1400) == STEP_SETTINGS);
+        assert(steps(&applied, world.plan, 1400) == (STEP_SETTINGS | STEP_FORGET));
 
         world.facts.type = ARPHRD_PPP;
         assert(world_plan(&world) == 0);
@@ -251,6 +251,23 @@ static void what_is_unconfirmed_gets_its_settings_again(void) {
         assert(plan_diff(&nothing, world.plan, &situation) == STEP_DETACH);
 }
 
+static void another_network_is_begun_without_memory(void) {
+        const PlanSituation situation = { .mtu = 1500, .up = true, .moved = true };
+        const Applied nothing = { 0 };
+        _cleanup_(world_end) World world;
+        Applied applied;
+
+        world_begin(&world);
+        assert(world_plan(&world) == 0);
+        applied = applied_of(world.plan);
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_FORGET);
+        /* What begins, or ends, has none. */
+        assert(!(plan_diff(&nothing, world.plan, &situation) & STEP_FORGET));
+        world_set(&world, KEY_ID_TUNNEL, "no");
+        assert(world_plan(&world) == 0);
+        assert(plan_diff(&applied, world.plan, &situation) == STEP_DETACH);
+}
+
 static void endpoints_whose_address_has_gone_get_a_grace(void) {
         PlanSituation situation = { .mtu = 1500, .up = true };
         _cleanup_(world_end) World world;
@@ -387,6 +404,7 @@ int main(void) {
                 { "equal plans ask for the same", equal_plans_ask_for_the_same },
                 { "what is unconfirmed gets its settings again",
                   what_is_unconfirmed_gets_its_settings_again },
+                { "another network is begun without memory", another_network_is_begun_without_memory },
                 { "endpoints whose address has gone get a grace",
                   endpoints_whose_address_has_gone_get_a_grace },
                 { "ephemeral ports are warned of", ephemeral_ports_are_warned_of },
