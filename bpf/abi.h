@@ -149,8 +149,8 @@ struct underpass_flow {
         __u64 sent;          /* packets handed over for sending; a super-packet counts once */
         __u64 received;
         __u64 merged_ns;     /* the last datagram that was merged, 0: none */
-        __u32 ifindex;       /* link that the flow was last seen on */
-        __u32 slot;
+        __u32 ifindex;       /* link that our side sent by last, or got the SYN by; see flow.h */
+        __u32 slot;          /* of that link */
         __u32 expected;      /* host order: the least acknowledgment that the peer's next packet has */
         __u8 state;          /* enum underpass_flow_state */
         __u8 flags;          /* enum underpass_flow_flag */

@@ -4,6 +4,15 @@
 /*
  * Flows: decided once, by their SYN, and remembered. Which SYNs of ours leave in the tunnel, which SYNs that
  * come in UDP are taken, and when a handshake counts as answered.
+ *
+ * A flow belongs to no link: routes change, answers leave by another uplink than the questions came by.
+ * Which link a packet is on, the packet itself tells. At a link that is skb->ifindex (ingress_ifindex in
+ * XDP). Behind a segmentation device and behind the GRO pair it is the slot that the program at the link
+ * has noted in the packet, in skb->cb and skb->tc_index. It is never the record: its ifindex and slot say
+ * by which link our side sent last. They serve lists of flows, what is known of destinations, and as a
+ * guess that is right for nearly every packet. Only packets of ours move the record: flow_move(). A
+ * datagram that claims to be of the flow can come by any link. TCP judges it as it judges a segment that
+ * did, and it does not change which way ours go.
  */
 
 #include "options.h"
@@ -46,6 +55,14 @@ UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_
         struct underpass_flow *flow = bpf_map_lookup_elem(&flows, key);
 
         return flow ? flow : bpf_map_lookup_elem(&half_open, key);
+}
+
+/* A packet of ours leaves by this link. */
+UNDERPASS_INLINE void flow_move(struct underpass_flow *flow, __u32 ifindex, __u32 slot) {
+        if (slot == 0 || (flow->slot == slot && flow->ifindex == ifindex))
+                return;
+        flow->slot = slot;
+        flow->ifindex = ifindex;
 }
 
 /*
@@ -190,6 +207,11 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
                 return 0;
         refused = flow->flags & UNDERPASS_FLOW_REFUSED;
         flow->flags |= (__u8) doubts;
+        /* SYNs that got lost on another link say nothing of the way by this one. */
+        if (flow->ifindex != ifindex) {
+                flow_move(flow, ifindex, link->slot);
+                flow->flags |= UNDERPASS_FLOW_DOUBTFUL;
+        }
         if (!(link->flags & UNDERPASS_LINK_FALLBACK) || (!refused && flow->syns < link->fallback_after)) {
                 if (flow->syns < 255)
                         flow->syns++;
@@ -215,7 +237,7 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
                 return 0;
         flow_key_copy(of, &key);
         known = bpf_map_lookup_elem(&half_open, &key);
-        if (!known || known->expected != expected) {
+        if (!known || known->expected != expected || known->ifindex != ifindex) {
                 count(link->slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
                 flow_start(&key, ifindex, link->slot, kind, expected);
                 return 0;
@@ -391,12 +413,11 @@ UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union
                 flow->expected = acknowledgment;
 }
 
-/* A packet of the peer (header still in UDP form), which its caller has noted the time of: a half-open flow
- * becomes established by a segment that answers ours. */
-UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key,
+/* A packet of the peer (header still in UDP form) that came by the link of the slot, and whose time the
+ * caller has noted: a half-open flow becomes established by a segment that answers ours. */
+UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key, __u32 slot,
                                     const union underpass_header *udp) {
         struct underpass_flow established;
-        __u32 slot = flow->slot;
 
         flow->received++;
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
@@ -415,8 +436,11 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
         flow_acknowledged(&established, udp);
         if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
                 return; /* still half-open, so still tunnelled; the next packet half_open again */
-        if (established.flags & UNDERPASS_FLOW_OPENED_HERE)
+        /* Counted where the SYN was, whichever way its answer came. */
+        if (established.flags & UNDERPASS_FLOW_OPENED_HERE) {
+                slot = established.slot;
                 destination_open(key, established.ifindex);
+        }
         bpf_map_delete_elem(&half_open, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
 }

@@ -266,14 +266,14 @@ UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
 }
 
 /* A refusal of a SYN of ours on a link with fallback. 1: the next one leaves as plain TCP. */
-UNDERPASS_INLINE int icmp_refuses(struct __sk_buff *skb, const struct icmp_quote *quote,
-                                  struct underpass_flow *flow) {
+UNDERPASS_INLINE int icmp_refuses(const struct icmp_quote *quote, struct underpass_flow *flow) {
+        __u32 sent_by = flow->ifindex;
         struct underpass_link *link;
 
         if (!quote->refusal || flow->state != UNDERPASS_FLOW_HALF_OPEN ||
             !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return 0;
-        link = link_of(skb);
+        link = bpf_map_lookup_elem(&links, &sent_by);
         if (!link || !(link->flags & UNDERPASS_LINK_FALLBACK) || !icmp_is_about_syn(quote, flow))
                 return 0;
         flow->flags |= UNDERPASS_FLOW_REFUSED;
@@ -289,7 +289,7 @@ UNDERPASS_INLINE int icmp_refuses(struct __sk_buff *skb, const struct icmp_quote
 UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         struct icmp_quote quote = {};
         struct underpass_flow *flow;
-        __u32 slot, sequence;
+        __u32 slot, sequence, sent_by;
 
         if (icmp_read(skb, layer3, &quote) != 0)
                 return 0;
@@ -297,9 +297,10 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         /* Errors come at once; about a flow that has been silent, it is another program's datagram. */
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || flow_is_silent(flow))
                 return 0;
-        slot = flow->slot;
+        slot = slot_of_link(skb->ifindex, flow->slot);
         sequence = flow->sequence;
-        if (icmp_refuses(skb, &quote, flow)) {
+        sent_by = flow->ifindex;
+        if (icmp_refuses(&quote, flow)) {
                 count(slot, UNDERPASS_COUNTER_DROP_ICMP);
                 return 1;
         }
@@ -308,7 +309,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 return 1;
         }
         if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
-                destination_learn_mtu(&quote.key, skb->ifindex, quote.mtu);
+                destination_learn_mtu(&quote.key, sent_by, quote.mtu);
         if (icmp_raise_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return 1;

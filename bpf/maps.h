@@ -105,3 +105,17 @@ UNDERPASS_INLINE void count_on_link(struct __sk_buff *skb, const enum underpass_
 
         count(link ? link->slot : 0, counter);
 }
+
+/*
+ * The slot of a link; 0: it has none. guess is the slot of a link that it may well be: then the answer costs
+ * one look-up into an array.
+ */
+UNDERPASS_INLINE __u32 slot_of_link(__u32 ifindex, __u32 guess) {
+        struct underpass_slot *guessed = bpf_map_lookup_elem(&slots, &guess);
+        struct underpass_link *link;
+
+        if (guessed && guessed->ifindex == ifindex)
+                return guess;
+        link = bpf_map_lookup_elem(&links, &ifindex);
+        return link ? link->slot : 0;
+}

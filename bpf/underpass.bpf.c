@@ -9,6 +9,7 @@
  * segment  one segment at a time, checksum complete → UDP form, out of the link it was meant for
  * ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
  * merged   what GRO made of such TCP → back to the link it came by, into the stack
+ *          (flow.h tells how each knows the link of a packet)
  * keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
  *
  * Everything else gets "next": on tcx the next program runs, on clsact the next filter. Constant offsets
@@ -136,6 +137,7 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
+        __u32 slot;
         __u8 flags;
 
         switch (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet)) {
@@ -159,7 +161,9 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, flow, &key))
                 return VERDICT_NEXT;
         flow_sent(flow, &packet.header, flow_packet_end(skb, &packet));
-        return send_to_segment(skb, layer3, flow->slot);
+        slot = slot_of_link(skb->ifindex, flow->slot);
+        flow_move(flow, skb->ifindex, slot);
+        return send_to_segment(skb, layer3, slot);
 }
 
 /*
@@ -251,7 +255,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 if (!flow)
                         return VERDICT_NEXT;
         }
-        slot = flow->slot;
+        slot = slot_of_link(skb->ifindex, flow->slot);
         /* Merged for a UDP socket with UDP_GRO, which any user can open: what belongs to the flow is not for
          * it to read. */
         if (skb->gso_size) {
@@ -269,7 +273,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         if (layer3)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
-        flow_received(flow, &key, &packet.header);
+        flow_received(flow, &key, slot, &packet.header);
         destination = receive(skb, layer3, &packet, &key, slot);
         return merge && destination == VERDICT_NEXT ? (int) bpf_redirect(merge, 0) : destination;
 }

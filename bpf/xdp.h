@@ -96,7 +96,7 @@ int underpass_xdp(struct xdp_md *context) {
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
         flow_acknowledged(flow, &early.header);
-        count(flow->slot, UNDERPASS_COUNTER_RECEIVED);
+        count(slot_of_link(context->ingress_ifindex, flow->slot), UNDERPASS_COUNTER_RECEIVED);
         xdp_convert(context, (int) early.ipv4);
         return XDP_PASS;
 }

@@ -18,7 +18,7 @@ struct early_case {
         const char *name;
         struct frame_spec spec;
         void (*mangle)(struct frame *frame);
-        enum { ESTABLISHED, HALF_OPEN, SILENT, NO_FLOW } flow;
+        enum { ESTABLISHED, HALF_OPEN, SILENT, NO_FLOW, ELSEWHERE } flow;
         bool converted;
 };
 
@@ -47,6 +47,7 @@ static const struct early_case cases[] = {
           .converted = true },
         { "FIN", DATA(.flags = FRAME_ACK | FRAME_FIN), .converted = true },
         { "wrong checksum", DATA(.flags = FRAME_ACK, .jumbled_check = true), .converted = true },
+        { "a flow that another link sends", DATA(.flags = FRAME_ACK), .flow = ELSEWHERE, .converted = true },
         { "SYN", DATA(.flags = FRAME_SYN) },
         { "RST", DATA(.flags = FRAME_RST, .ipv6 = true) },
         { "half-open flow", DATA(.flags = FRAME_ACK), .flow = HALF_OPEN },
@@ -76,6 +77,10 @@ static bool put_flow(struct bench *bench, const struct early_case *test, const s
                 bench_tunnelled(&flow);
         if (test->flow == HALF_OPEN)
                 flow.state = UNDERPASS_FLOW_HALF_OPEN;
+        if (test->flow == ELSEWHERE) {
+                flow.ifindex = BENCH_IFINDEX + 1;
+                flow.slot = BENCH_SLOT + 1;
+        }
         bench_flow_key(frame, false, &key);
         EXPECT(bench_put_flow(test->flow == HALF_OPEN ? bench->half_open : bench->flows, &key, &flow) == 0);
         return true;

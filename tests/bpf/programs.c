@@ -19,5 +19,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_plain(bench);
         failed += programs_parts(bench);
         failed += programs_gro(bench);
+        failed += programs_links(bench);
         return failed + programs_loop(bench);
 }
