@@ -10,6 +10,9 @@
 #define NM_NAME "org.freedesktop.NetworkManager"
 #define NM_PATH "/org/freedesktop/NetworkManager"
 #define NM_DEVICE "org.freedesktop.NetworkManager.Device"
+#define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
+
+enum { DOUBT_US = 6 * 1000 * 1000 }; /* longer than NetworkManager takes to quit, which is at most 5 s */
 
 /* NM_DEVICE_STATE_* (NetworkManager's D-Bus API, all versions). */
 enum {
@@ -21,44 +24,116 @@ enum {
         DEVICE_STATE_DEACTIVATING = 110,
 };
 
+/* States in which the device is managed and has no connection. */
+static bool state_is_down(uint32_t state) {
+        return state > DEVICE_STATE_UNMANAGED &&
+               (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
+}
+
+static bool state_is_up(uint32_t state) {
+        return state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED;
+}
+
 typedef struct NmDevice {
         BusPeerLink link;
         char *path;           /* object path, once known */
-        uint32_t state;       /* NM_DEVICE_STATE_*, by signal; 0: not heard yet */
-        bool held_down;       /* the dispatcher script has been told "down", and nothing has come up since */
+        uint32_t state;       /* NM_DEVICE_STATE_*, as it was asked last; 0: not known */
+        bool told_down;       /* the dispatcher script has been told "down", and nothing has come up since */
+        bool contradicted;    /* the state said that there is a connection, and then there was none */
         bool has_connection;
         NmConnection connection;
+        sd_event_source *doubt;
+        bool doubt_over;
 } NmDevice;
 
 typedef struct SourceNm {
         BusPeer peer;
-        bool starting;        /* NetworkManager has not taken up again what was active before it started */
+        /* NetworkManager has not taken up again what was active before it started, or has not said yet that
+         * it has: it owns its name before it can answer. */
+        bool starting;
 } SourceNm;
 
 static NmDevice *nm_device_find(Source *source, uint32_t ifindex) {
         return (NmDevice *) bus_peer_find((BusPeer *) source, ifindex);
 }
 
+static bool nm_device_may_be_starting(const NmDevice *device) {
+        return ((const SourceNm *) device->link.peer)->starting;
+}
+
+static void nm_device_end_doubt(NmDevice *device) {
+        device->doubt = sd_event_source_disable_unref(device->doubt);
+        device->doubt_over = false;
+}
+
 /* NetworkManager has said that the device has no connection. */
 static void nm_device_set_none(NmDevice *device) {
+        nm_device_end_doubt(device);
         nm_connection_done(&device->connection);
         device->has_connection = false;
         device->link.answered = true;
 }
 
+/* NetworkManager has said nothing that could be understood. */
+static void nm_device_not_told(NmDevice *device) {
+        device->state = DEVICE_STATE_UNKNOWN;
+        if (device->told_down)
+                nm_device_set_none(device);
+        bus_peer_finish(&device->link);
+}
+
+static int on_doubt_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        NmDevice *device = userdata;
+        BusPeer *peer = device->link.peer;
+
+        device->doubt = sd_event_source_disable_unref(device->doubt);
+        device->doubt_over = true;
+        peer->changed(device->link.ifindex, peer->userdata);
+        return 0;
+}
+
+/* NetworkManager does not manage the device. That says nothing while it starts, and not much while it
+ * quits: then it gives its devices up, and leaves them as they are. So a connection counts until
+ * NetworkManager says the same when it should have quit. */
+static void nm_device_given_up(NmDevice *device) {
+        if (nm_device_may_be_starting(device))
+                return;
+        if (!device->has_connection || device->doubt_over)
+                nm_device_set_none(device);
+        else if (!device->doubt)
+                (void) sd_event_add_time_relative(sd_bus_get_event(device->link.peer->bus), &device->doubt,
+                                                  CLOCK_MONOTONIC, DOUBT_US, 0, on_doubt_over, device);
+}
+
+static int on_device_state(sd_bus_message *reply, void *userdata, sd_bus_error *error);
+
+static int nm_device_ask_state(NmDevice *device) {
+        return bus_peer_call(device->link.peer, &device->link.call, device->path, DBUS_PROPERTIES, "Get",
+                             on_device_state, device, "ss", NM_DEVICE, "State");
+}
+
+/* "Not active" is an answer. Silence and the errors of the bus are none, and while NetworkManager starts,
+ * which takes as long as any link is being activated, "not active" only means "not yet". Then the last
+ * answer stands. False: the state is being asked again, because it said that there is a connection. */
+static bool nm_device_take_error(NmDevice *device, const sd_bus_error *error) {
+        if (nm_device_may_be_starting(device) || strncmp(error->name, NM_NAME ".", sizeof(NM_NAME)) != 0)
+                return true;
+        device->contradicted = device->has_connection && state_is_up(device->state);
+        if (device->contradicted && nm_device_ask_state(device) >= 0)
+                return false;
+        nm_device_set_none(device);
+        return true;
+}
+
 static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection connection = {};
         NmDevice *device = userdata;
-        const SourceNm *nm = (const SourceNm *) device->link.peer;
 
         if (sd_bus_message_is_method_error(reply, NULL)) {
-                /* "Not active" is an answer. Silence and the errors of the bus are none, and while
-                 * NetworkManager starts, which takes as long as any link is being activated, "not active"
-                 * only means "not yet". Then the last answer stands. */
-                if (!nm->starting &&
-                    strncmp(sd_bus_message_get_error(reply)->name, NM_NAME ".", sizeof(NM_NAME)) == 0)
-                        nm_device_set_none(device);
+                if (!nm_device_take_error(device, sd_bus_message_get_error(reply)))
+                        return 0;
         } else if (nm_connection_read(reply, &connection) >= 0) {
+                nm_device_end_doubt(device);
                 nm_connection_done(&device->connection);
                 device->connection = connection;
                 connection = (NmConnection) {};
@@ -69,38 +144,58 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
         return 0;
 }
 
-static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        NmDevice *device = userdata;
-        SourceNm *nm = (SourceNm *) device->link.peer;
-        const char *path = NULL;
+/* What the state means. True: the connection is to be asked for. */
+static bool nm_device_take_state(NmDevice *device, uint32_t state) {
+        const bool up = state_is_up(state), down = state_is_down(state);
 
-        if (sd_bus_message_is_method_error(reply, NULL)) {
-                if (!nm->starting && sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice"))
-                        nm_device_set_none(device);
-                bus_peer_finish(&device->link);
-        } else if (sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
-                   bus_peer_call(&nm->peer, &device->link.call, device->path, NM_DEVICE,
-                                 "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
+        device->state = state;
+        if (up)
+                device->told_down = false;
+        /* While it starts, NetworkManager leads active devices through all the states of inactive ones. */
+        if (device->told_down || (up && device->contradicted) ||
+            (down && !nm_device_may_be_starting(device))) {
+                nm_device_set_none(device);
+                return false;
+        }
+        if (state == DEVICE_STATE_UNMANAGED) {
+                nm_device_given_up(device);
+                return false;
+        }
+        /* While the device goes down, NetworkManager's last answer is still right. */
+        return !down && !(state == DEVICE_STATE_DEACTIVATING && device->link.answered);
+}
+
+static int on_device_state(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        NmDevice *device = userdata;
+        uint32_t state;
+
+        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "v", "u", &state) < 0)
+                state = DEVICE_STATE_UNKNOWN;
+        if (!nm_device_take_state(device, state) ||
+            bus_peer_call(device->link.peer, &device->link.call, device->path, NM_DEVICE,
+                          "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
                 bus_peer_finish(&device->link);
         return 0;
 }
 
-/* States in which the device has no connection of its own. */
-static bool state_is_down(uint32_t state) {
-        return state != DEVICE_STATE_UNKNOWN &&
-               (state <= DEVICE_STATE_DISCONNECTED || state > DEVICE_STATE_DEACTIVATING);
+static int on_device_path(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        NmDevice *device = userdata;
+        const char *path = NULL;
+
+        if (sd_bus_message_is_method_error(reply, NM_NAME ".UnknownDevice")) {
+                (void) nm_device_take_state(device, DEVICE_STATE_UNMANAGED);
+                bus_peer_finish(&device->link);
+        } else if (sd_bus_message_is_method_error(reply, NULL) ||
+                   sd_bus_message_read(reply, "o", &path) < 0 || string_replace(&device->path, path) < 0 ||
+                   nm_device_ask_state(device) < 0)
+                nm_device_not_told(device);
+        return 0;
 }
 
 static bool nm_device_ask(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
-        if (device->held_down || state_is_down(device->state)) {
-                nm_device_set_none(device);
-                return false;
-        }
-        /* While the device goes down, NetworkManager may wait for us; its last answer is still right. */
-        if (device->state == DEVICE_STATE_DEACTIVATING && link->answered)
-                return false;
+        device->contradicted = false;
         return bus_peer_call(link->peer, &link->call, NM_PATH, NM_NAME, "GetDeviceByIpIface", on_device_path,
                              device, "s", link->name) >= 0;
 }
@@ -108,6 +203,7 @@ static bool nm_device_ask(BusPeerLink *link) {
 static void nm_device_done(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
+        nm_device_end_doubt(device);
         nm_connection_done(&device->connection);
         free(device->path);
 }
@@ -155,33 +251,15 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         return 0;
 }
 
-static void nm_device_state_changed(NmDevice *device, uint32_t state) {
-        const SourceNm *nm = (const SourceNm *) device->link.peer;
-
-        /* NetworkManager unmanages its devices when it quits, and leaves them as they are. When a single
-         * device is taken away from it, the dispatcher script and the addresses that go tell so. */
-        if (state == DEVICE_STATE_UNMANAGED) {
-                device->state = DEVICE_STATE_UNKNOWN;
-                return;
-        }
-        /* While it starts, NetworkManager leads active devices through all the states of inactive ones. */
-        device->state = nm->starting && state_is_down(state) ? DEVICE_STATE_UNKNOWN : state;
-        if (state >= DEVICE_STATE_PREPARE && state <= DEVICE_STATE_ACTIVATED)
-                device->held_down = false;
-        nm->peer.changed(device->link.ifindex, nm->peer.userdata);
-}
-
+/* What the signal tells may be history by now, so it is not even read. */
 static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
         const char *path = sd_bus_message_get_path(message);
-        uint32_t state, before, reason;
 
-        if (sd_bus_message_read(message, "uuu", &state, &before, &reason) < 0 || !path)
-                return;
-        for (BusPeerLink *link = peer->links; link; link = link->next) {
-                NmDevice *device = (NmDevice *) link;
+        for (BusPeerLink *link = peer->links; link && path; link = link->next) {
+                const NmDevice *device = (const NmDevice *) link;
 
                 if (device->path && streq(device->path, path)) {
-                        nm_device_state_changed(device, state);
+                        peer->changed(link->ifindex, peer->userdata);
                         return;
                 }
         }
@@ -192,19 +270,19 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
         SourceNm *nm = userdata;
         int starting = false;
 
-        nm->starting = !sd_bus_message_is_method_error(reply, NULL) &&
-                       sd_bus_message_read(reply, "v", "b", &starting) >= 0 && starting;
+        nm->starting = sd_bus_message_is_method_error(reply, NULL) ||
+                       sd_bus_message_read(reply, "v", "b", &starting) < 0 || starting;
         bus_peer_ready(&nm->peer);
         return 0;
 }
 
 static bool ask_startup(BusPeer *peer) {
-        return bus_peer_call(peer, &peer->presence_call, NM_PATH, "org.freedesktop.DBus.Properties", "Get",
+        return bus_peer_call(peer, &peer->presence_call, NM_PATH, DBUS_PROPERTIES, "Get",
                              on_startup_property, peer, "ss", NM_NAME, "Startup") >= 0;
 }
 
-/* States are told by signals only, so what happened meanwhile was not heard, and a new NetworkManager gives
- * its devices new paths. The last profiles stand until it is asked again. */
+/* What happened meanwhile was not heard, and a new NetworkManager gives its devices new paths. The last
+ * profiles stand until it is asked again. */
 static bool nm_owner_changed(BusPeer *peer) {
         SourceNm *nm = (SourceNm *) peer;
 
@@ -212,9 +290,10 @@ static bool nm_owner_changed(BusPeer *peer) {
                 NmDevice *device = (NmDevice *) link;
 
                 device->state = DEVICE_STATE_UNKNOWN;
+                nm_device_end_doubt(device);
                 (void) string_replace(&device->path, NULL);
         }
-        nm->starting = false;
+        nm->starting = true;
         return peer->owner.unique && ask_startup(peer);
 }
 
@@ -227,17 +306,9 @@ static void on_properties_changed(BusPeer *peer, sd_bus_message *message) {
 
 void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) {
         NmDevice *device = (NmDevice *) bus_peer_get((BusPeer *) source, ifindex);
-        bool coming_up;
 
-        if (!device)
-                return;
-        coming_up = device->state >= DEVICE_STATE_PREPARE && device->state <= DEVICE_STATE_ACTIVATED;
-        if (streq(action, "down"))
-                device->held_down = !coming_up;
-        else if (!streq(action, "pre-down"))
-                device->held_down = false;
-        if (streq(action, "pre-up") && !coming_up)
-                device->state = DEVICE_STATE_UNKNOWN;
+        if (device && !streq(action, "pre-down"))
+                device->told_down = streq(action, "down");
 }
 
 bool source_nm_activating(Source *source, uint32_t ifindex) {
@@ -269,7 +340,7 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                 .link_size = sizeof(NmDevice),
                 .signals = {
                         { "interface='" NM_DEVICE "',member='StateChanged'", on_state_changed },
-                        { "path='" NM_PATH "',interface='org.freedesktop.DBus.Properties',"
+                        { "path='" NM_PATH "',interface='" DBUS_PROPERTIES "',"
                           "member='PropertiesChanged'",
                           on_properties_changed },
                 },

@@ -12,9 +12,8 @@
 #include "source/source.h"
 
 /*
- * What a dispatcher script reports. "down" takes the profile away unless NetworkManager's own signals say
- * that the device is being activated again already; everything that comes up means: ask. Never calls
- * NetworkManager.
+ * What a dispatcher script reports. After "down" only a device that is being activated again has a profile;
+ * everything that comes up takes that back. Never calls NetworkManager.
  */
 void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action);
 

@@ -248,10 +248,12 @@ class ServiceTest(unittest.TestCase):
         settings = "\n".join(lines or ("Tunnel=yes", "RemotePorts=443"))
         return self.profile(interface, f"[Match]\nName={interface}\n[X-Underpass]\n{settings}\n")
 
-    def wait_state(self, name, state):
+    def wait_state(self, name, state, seconds=PATIENCE):
         """Waits until a link is in a state; its properties."""
         return wait_until(
-            lambda: (found := self.client.link(name))["State"] == state and found, f"{name} is {state}"
+            lambda: (found := self.client.link(name))["State"] == state and found,
+            f"{name} is {state}",
+            seconds,
         )
 
     def quiet(self, interface):

@@ -25,6 +25,7 @@ XML = f"""<node>
  <method name="GetAppliedConnection">
   <arg type="u" direction="in"/><arg type="a{{sa{{sv}}}}" direction="out"/><arg type="t" direction="out"/>
  </method>
+ <property name="State" type="u" access="read"/>
  <signal name="StateChanged"><arg type="u"/><arg type="u"/><arg type="u"/></signal>
 </interface>
 </node>"""
@@ -81,9 +82,10 @@ class MockNm(MockPeer):
         self._paths[interface] = path
         self._connection.register_object(path, self._device_info, self._call, None, None)
 
-    def add_device(self, interface, applied=None):
-        """A device, active with this connection or disconnected. It may be known already."""
-        self._states[interface] = ACTIVATED if applied else DISCONNECTED
+    def add_device(self, interface, applied=None, state=DISCONNECTED):
+        """A device, active with this connection or in another state. It may be known already; no signal tells
+        that it has changed."""
+        self._states[interface] = ACTIVATED if applied else state
         if applied:
             self.applied[interface] = applied
         if self._connection and interface not in self._paths:
@@ -125,6 +127,8 @@ class MockNm(MockPeer):
         return next(interface for interface, known in self._paths.items() if known == path)
 
     def _answer(self, method, subject):
+        if method == "Get" and subject in self._paths:
+            return GLib.Variant("(v)", (GLib.Variant("u", self._states[subject]),))
         if method == "Get":
             return GLib.Variant("(v)", (GLib.Variant("b", self.startup),))
         if method == "GetDeviceByIpIface":

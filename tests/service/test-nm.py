@@ -16,6 +16,7 @@ from mock_nm import UUID, connection
 from peer_test import FAILED, PeerTest, RestartTests, SilenceTests
 
 NOTHING_TO_DO = "org.underpass1.Error.NothingToDo"
+GIVEN_UP = 6 + PATIENCE  # a device that NetworkManager does not manage any more has no connection then
 TUNNEL = {"tunnel": "yes", "remote_ports": "443"}
 
 
@@ -83,13 +84,27 @@ class Profiles(NmTest):
     def test_dispatcher_script(self):
         """What the dispatcher script says counts while the signals are still on their way."""
         self.active()
-        self.nm.hold.add("GetAppliedConnection")
-        self.client.manager("Dispatch", "up0", "pre-down", UUID)
-        self.assert_active()
+        applied = self.nm.applied["up0"]
+        for state in (mock_nm.DISCONNECTED, mock_nm.UNMANAGED):
+            with self.subTest(state=state):
+                self.nm.hold.add("GetAppliedConnection")
+                self.client.manager("Dispatch", "up0", "pre-down", UUID)
+                self.assert_active()
+                self.nm.add_device("up0", state=state)
+                self.client.manager("Dispatch", "up0", "down", UUID)
+                self.wait_state("up0", "off")
+                self.nm.hold.clear()
+                self.nm.add_device("up0", applied)
+                self.client.manager("Dispatch", "up0", "pre-up", UUID)
+                self.assert_active()
+
+    def test_late_word_of_dispatcher_script(self):
+        """A "down" that is about the activation before this one takes nothing down."""
+        self.active()
+        self.nm.set_state("up0", mock_nm.PREPARE)
         self.client.manager("Dispatch", "up0", "down", UUID)
-        self.wait_state("up0", "off")
-        self.nm.hold.clear()
-        self.client.manager("Dispatch", "up0", "pre-up", UUID)
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
         self.assert_active()
 
     def test_precedence(self):
@@ -165,6 +180,75 @@ class Restarts(RestartTests, NmTest):
         self.nm.finish_startup()
         self.wait_state("up0", "off")
 
+    def test_name_before_answers(self):
+        """NetworkManager owns its name before it has objects, and what it says then is no answer."""
+        applied = self.active() and self.nm.applied["up0"]
+        self.nm.stop()
+        self.wait_gone()
+        self.nm.applied.clear()
+        self.nm.add_device("up0", state=mock_nm.UNMANAGED)
+        questions = ("Get", "GetDeviceByIpIface")
+        self.nm.spoilt = dict.fromkeys(questions, "org.freedesktop.DBus.Error.UnknownMethod")
+        self.nm.start(startup=True)
+        self.wait_back()
+        self.client.manager("Reload")
+        self.nm.spoilt.clear()
+        for state in (mock_nm.UNAVAILABLE, mock_nm.DISCONNECTED):
+            self.nm.set_state("up0", state)
+            self.client.manager("Reload")
+        self.nm.activate("up0", applied)
+        self.nm.finish_startup()
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+        self.take_profile()
+        self.wait_state("up0", "off")
+
+    def quit(self):
+        """What NetworkManager does first when it quits."""
+        self.nm.applied.clear()
+        self.nm.set_state("up0", mock_nm.UNMANAGED)
+        self.client.manager("Reload")
+
+    def test_quits(self):
+        """It gives its devices up, which is seen by any question that it still answers."""
+        applied = self.active() and self.nm.applied["up0"]
+        for last_words in (None, mock_nm.NAME + ".UnknownDevice"):
+            self.quit()
+            if last_words:
+                self.nm.spoilt["GetDeviceByIpIface"] = last_words
+                self.client.manager("Reload")
+            self.nm.stop()
+            self.wait_gone()
+            self.nm.spoilt.clear()
+            self.nm.start(startup=True)
+            self.wait_back()
+            self.nm.activate("up0", applied)
+            self.nm.finish_startup()
+            self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+
+    def test_quits_between_two_questions(self):
+        """The state was that of an active device, and then there is no connection."""
+        self.active()
+        self.nm.applied.clear()
+        self.nm.hold.add("GetAppliedConnection")
+        reloaded = self.send("Reload")
+        wait_until(lambda: self.nm.held, "the connection is asked for")
+        self.nm.add_device("up0", state=mock_nm.UNMANAGED)
+        self.nm.hold.clear()
+        self.nm.release()
+        wait_until(lambda: reloaded, "the call is answered")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+
+    def test_gives_up_a_device(self):
+        """When it does not quit, its word counts, even if no dispatcher script tells so."""
+        self.active()
+        self.quit()
+        self.assert_active()
+        self.wait_state("up0", "off", seconds=GIVEN_UP)
 
 
 class Silence(SilenceTests, NmTest):
@@ -273,9 +357,27 @@ class Nonsense(NmTest):
         path = f"{mock_nm.PATH}/Devices/100"
         arguments = GLib.Variant("(uuu)", (mock_nm.DISCONNECTED, mock_nm.ACTIVATED, 0))
         self.lie(path, mock_nm.DEVICE, "StateChanged", arguments)
+        changed = GLib.Variant("(sa{sv}as)", (mock_nm.NAME, {"Startup": GLib.Variant("b", True)}, []))
+        self.lie(mock_nm.PATH, harness.PROPERTIES, "PropertiesChanged", changed)
         self.lie_about_owner(mock_nm.NAME)
         self.assertEqual((self.states_heard(), len(self.nm.calls)), ([], before))
         self.assertIn("NetworkManager", self.sources())
+        self.take_profile()
+        self.wait_state("up0", "off")
+
+    def test_signals_are_a_reason_to_ask(self):
+        """Not even NetworkManager's own signal is taken for a fact: it may be history when it arrives."""
+        self.active()
+        for state in (mock_nm.DISCONNECTED, mock_nm.FAILED, mock_nm.UNMANAGED, mock_nm.DEACTIVATING):
+            arguments = GLib.Variant("(uuu)", (state, mock_nm.ACTIVATED, 0))
+            self.nm.send_signal("up0", arguments)
+            self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+        for answer in (GLib.Variant("(s)", ("down",)), GLib.Variant("(v)", (GLib.Variant("s", "down"),))):
+            self.nm.spoilt["Get"] = answer
+            self.client.manager("Reload")
+            self.assert_active()
 
 
 if __name__ == "__main__":
