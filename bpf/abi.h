@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 6
+#define UNDERPASS_ABI_VERSION 7
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -138,7 +138,8 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_REFUSED = 1U << 3,     /* ICMP says that UDP does not get there */
         UNDERPASS_FLOW_JOIN = 1U << 4,        /* the SYN was one of MP_JOIN: an additional subflow */
         UNDERPASS_FLOW_DOUBTFUL = 1U << 5,    /* that it fails says nothing of the way to the destination */
-        UNDERPASS_FLOW_FALLEN_BACK = 1U << 6, /* watched, after SYNs over UDP */
+        /* SYNs in the other form got no answer: watched, after some over UDP; half-open, after plain ones */
+        UNDERPASS_FLOW_FALLEN_BACK = 1U << 6,
 };
 
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
@@ -178,7 +179,10 @@ struct underpass_destination {
         __u64 failed_ns;         /* a connection has failed over UDP, but not as plain TCP; 0: none */
         __u32 mtu;               /* path MTU, bytes */
         __u16 failed_port;       /* its local port, network order */
-        __u16 reserved;
+        __u16 stripped_join;     /* 1: options that got lost were MP_JOIN, others may pass */
+        __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
+        __u16 swallowed_port;    /* their local port, network order */
+        __u16 reserved[3];
 };
 
 /*
@@ -274,6 +278,6 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 40, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 56, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 72, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -51,33 +51,67 @@ UNDERPASS_INLINE __u64 destination_until(__u32 seconds) {
 }
 
 /*
- * A connection got no answer over UDP, and then one as plain TCP. Two that have nothing to do with each
- * other say that UDP does not get there: other ports, some time between them.
+ * Notes that a connection from this port has failed. 1: so has another one before, and the two have nothing
+ * to do with each other: other ports, some time between them.
  */
+UNDERPASS_INLINE int destination_failed_again(__u64 *failed_ns, __u16 *failed_port, __u16 port) {
+        __u64 now = bpf_ktime_get_coarse_ns(), ago = now - *failed_ns;
+
+        if (*failed_ns == 0 || ago > UNDERPASS_BLOCKED_SECONDS * NANOSECONDS) {
+                *failed_ns = now;
+                *failed_port = port;
+                return 0;
+        }
+        if (*failed_port == port || ago < UNDERPASS_FAILURES_APART_MS * MILLISECONDS)
+                return 0;
+        *failed_ns = 0;
+        return 1;
+}
+
+/* A connection got no answer over UDP, and then one as plain TCP. Two of them say that UDP does not get
+ * there. */
 UNDERPASS_GLOBAL int destination_failed(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
-        __u64 now = bpf_ktime_get_coarse_ns(), ago;
 
-        if (!destination)
-                return 0;
-        ago = now - destination->failed_ns;
-        if (destination->failed_ns == 0 || ago > UNDERPASS_BLOCKED_SECONDS * NANOSECONDS) {
-                destination->failed_ns = now;
-                destination->failed_port = flow->local_port;
-        } else if (destination->failed_port != flow->local_port &&
-                   ago >= UNDERPASS_FAILURES_APART_MS * MILLISECONDS) {
-                destination->failed_ns = 0;
+        if (destination && destination_failed_again(&destination->failed_ns, &destination->failed_port,
+                                                    flow->local_port))
                 destination->blocked_until_ns = destination_until(UNDERPASS_BLOCKED_SECONDS);
+        return 0;
+}
+
+/* MPTCP options do not get there, or not back. join: they were MP_JOIN. */
+UNDERPASS_GLOBAL int destination_strip(struct underpass_flow_key *flow, __u32 ifindex, __u32 join) {
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+
+        if (destination) {
+                destination->stripped_until_ns = destination_until(UNDERPASS_STRIPPED_SECONDS);
+                destination->stripped_join = join != 0;
         }
         return 0;
 }
 
-/* MPTCP options do not get there, or not back. */
-UNDERPASS_GLOBAL int destination_strip(struct underpass_flow_key *flow, __u32 ifindex) {
+/* A connection got no answer as plain TCP with MPTCP options, and then one over UDP. Two of them say that
+ * such SYNs do not get there. */
+UNDERPASS_GLOBAL int destination_swallowed(struct underpass_flow_key *flow, __u32 ifindex, __u32 join) {
         struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
 
-        if (destination)
+        if (!destination)
+                return 0;
+        destination->stripped_join = join != 0;
+        if (destination_failed_again(&destination->swallowed_ns, &destination->swallowed_port,
+                                     flow->local_port))
                 destination->stripped_until_ns = destination_until(UNDERPASS_STRIPPED_SECONDS);
+        return 0;
+}
+
+/* MPTCP options got there and back. That others pass says nothing of MP_JOIN. */
+UNDERPASS_GLOBAL int destination_whole(struct underpass_flow_key *flow, __u32 ifindex, __u32 join) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        if (destination && (join || !destination->stripped_join)) {
+                destination->stripped_until_ns = 0;
+                destination->swallowed_ns = 0;
+        }
         return 0;
 }
 

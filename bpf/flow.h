@@ -227,7 +227,12 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
         return 0;
 }
 
-/* A SYN of an on-demand link that leaves as plain TCP: what becomes of its MPTCP option is watched. */
+/*
+ * A SYN of an on-demand link. 0: it leaves as plain TCP, and what becomes of its MPTCP option is watched; 1:
+ * it leaves over UDP, for those before got no answer. Some middleboxes drop what they do not know, option
+ * and SYN together; only an answer over UDP shows that one did. Nobody gets any who connects from an address
+ * that is not this host's.
+ */
 UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __u32 kind, __u32 expected) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
         struct underpass_flow *known;
@@ -242,14 +247,20 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
                 flow_start(&key, ifindex, link->slot, kind, expected);
                 return 0;
         }
-        if (known->syns < 255)
-                known->syns++;
-        /* Some middleboxes drop what they do not know, option and SYN together. */
-        if (known->syns == link->fallback_after + 1) {
-                count(link->slot, UNDERPASS_COUNTER_STRIPPED);
-                destination_strip(&key, ifindex);
+        if (known->state == UNDERPASS_FLOW_HALF_OPEN) {
+                known->state = UNDERPASS_FLOW_WATCHED; /* UDP did no better */
+                known->flags &= (__u8) ~UNDERPASS_FLOW_FALLEN_BACK;
         }
-        return 0;
+        known->flags |= (__u8) (kind >> 8) & UNDERPASS_FLOW_DOUBTFUL;
+        if (known->syns > link->fallback_after)
+                return 0;
+        known->syns++;
+        if (known->syns <= link->fallback_after)
+                return 0;
+        known->state = UNDERPASS_FLOW_HALF_OPEN;
+        known->flags |= UNDERPASS_FLOW_FALLEN_BACK;
+        count(link->slot, UNDERPASS_COUNTER_FLOWS_OPENED);
+        return 1;
 }
 
 /* What is known about a SYN that is sent: a retransmission of one that is in "half_open"? Returns its kind,
@@ -273,7 +284,7 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                                struct underpass_flow_key *of) {
         struct underpass_link *link = link_of(skb);
         struct packet_options options = {};
-        __u32 expected, link_flags, slot, kind, known;
+        __u32 expected, link_flags, slot, kind, known, fallen_back;
         struct underpass_flow_key key = {};
 
         if (!packet || !of)
@@ -287,9 +298,10 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         slot = link->slot;
         expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
         known = flow_known(&key, expected);
-        if ((known & 0xff) == UNDERPASS_FLOW_HALF_OPEN)
+        fallen_back = known & UNDERPASS_FLOW_FALLEN_BACK << 8;
+        if ((known & 0xff) == UNDERPASS_FLOW_HALF_OPEN && !fallen_back)
                 return flow_try_again(&key, skb->ifindex, (__u32) flow_doubts(skb, packet));
-        if (known & UNDERPASS_FLOW_FALLEN_BACK << 8)
+        if ((known & 0xff) == UNDERPASS_FLOW_WATCHED && fallen_back)
                 return 0;
 
         packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
@@ -308,10 +320,10 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                 bpf_map_delete_elem(&half_open, &key);
                 return 0;
         }
+        kind |= (__u32) flow_doubts(skb, packet) << 8;
         if (known ||
             ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
                 return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
-        kind |= (__u32) flow_doubts(skb, packet) << 8;
         flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
@@ -413,6 +425,21 @@ UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union
                 flow->expected = acknowledgment;
 }
 
+/*
+ * What an answer over UDP to a SYN of ours tells of its destination. One that came by another link than the
+ * SYN left by, the slot says which, tells nothing of plain SYNs before: the sender's address is that of the
+ * other one.
+ */
+UNDERPASS_INLINE void flow_prove(const struct underpass_flow *flow, struct underpass_flow_key *key,
+                                 __u32 slot) {
+        destination_open(key, flow->ifindex);
+        if (slot != flow->slot || (flow->flags & (UNDERPASS_FLOW_FALLEN_BACK | UNDERPASS_FLOW_DOUBTFUL)) !=
+                                          UNDERPASS_FLOW_FALLEN_BACK)
+                return;
+        destination_swallowed(key, flow->ifindex, flow->flags & UNDERPASS_FLOW_JOIN);
+        count(slot, UNDERPASS_COUNTER_STRIPPED);
+}
+
 /* A packet of the peer (header still in UDP form) that came by the link of the slot, and whose time the
  * caller has noted: a half-open flow becomes established by a segment that answers ours. */
 UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key, __u32 slot,
@@ -438,8 +465,8 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
                 return; /* still half-open, so still tunnelled; the next packet half_open again */
         /* Counted where the SYN was, whichever way its answer came. */
         if (established.flags & UNDERPASS_FLOW_OPENED_HERE) {
+                flow_prove(&established, key, slot);
                 slot = established.slot;
-                destination_open(key, established.ifindex);
         }
         bpf_map_delete_elem(&half_open, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);

@@ -274,7 +274,9 @@ UNDERPASS_INLINE int icmp_refuses(const struct icmp_quote *quote, struct underpa
             !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return 0;
         link = bpf_map_lookup_elem(&links, &sent_by);
-        if (!link || !(link->flags & UNDERPASS_LINK_FALLBACK) || !icmp_is_about_syn(quote, flow))
+        if (!link ||
+            !((link->flags & UNDERPASS_LINK_FALLBACK) || (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) ||
+            !icmp_is_about_syn(quote, flow))
                 return 0;
         flow->flags |= UNDERPASS_FLOW_REFUSED;
         return 1;

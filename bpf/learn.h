@@ -17,13 +17,13 @@ enum {
 UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct packet *packet,
                                         const struct underpass_flow *flow, struct underpass_flow_key *key) {
         struct packet_options options = {};
-        __u32 ifindex = flow->ifindex, slot = flow->slot;
-        int refused = packet->header.tcp.flags & UNDERPASS_TCP_RST, join = flow->flags & UNDERPASS_FLOW_JOIN;
+        __u32 ifindex = flow->ifindex, slot = flow->slot, join = flow->flags & UNDERPASS_FLOW_JOIN;
+        int refused = packet->header.tcp.flags & UNDERPASS_TCP_RST;
 
         if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected,
                                flow->next))
                 return;
-        if (flow->flags & UNDERPASS_FLOW_FALLEN_BACK) {
+        if (flow->state == UNDERPASS_FLOW_WATCHED && (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) {
                 int counts = !refused && !(flow->flags & UNDERPASS_FLOW_DOUBTFUL);
 
                 bpf_map_delete_elem(&half_open, key);
@@ -36,10 +36,11 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         bpf_map_delete_elem(&half_open, key);
         /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing
          * of the connection: its MP_CAPABLE has been stripped. */
-        if (refused ? join : !options.mptcp) {
-                destination_strip(key, ifindex);
+        if (refused ? join != 0 : !options.mptcp) {
+                destination_strip(key, ifindex, join);
                 count(slot, UNDERPASS_COUNTER_STRIPPED);
-        }
+        } else if (!refused)
+                destination_whole(key, ifindex, join);
 }
 
 /* Anybody can send a plain SYN: a flow ends only if our stack answers that very one. */
@@ -65,7 +66,8 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
         flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&half_open, &key);
         if (flow) {
-                if (flow->state == UNDERPASS_FLOW_WATCHED && (flags & UNDERPASS_TCP_ACK))
+                if ((flow->state == UNDERPASS_FLOW_WATCHED || (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) &&
+                    (flags & UNDERPASS_TCP_ACK))
                         learn_from_answer(skb, packet, flow, &key);
                 /* The peer has given up UDP, or so it seems. */
                 else if (flags == UNDERPASS_TCP_SYN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))

@@ -115,13 +115,14 @@ bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round) {
         return judge_conversion(&round->before, &round->after, true, &limits);
 }
 
-/* A refusal of a SYN of ours that the fallback deals with. */
+/* A refusal of a SYN of ours after which the next one is plain. */
 static bool refuses(const struct fuzzer *fuzzer, const struct round *round) {
         const struct underpass_flow *flow = &round->flow;
 
         return round->quote.refusal && flow->state == UNDERPASS_FLOW_HALF_OPEN &&
                (flow->flags & UNDERPASS_FLOW_OPENED_HERE) &&
-               (fuzzer->link.flags & UNDERPASS_LINK_FALLBACK) &&
+               ((fuzzer->link.flags & UNDERPASS_LINK_FALLBACK) ||
+                (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) &&
                judge_about_syn(&round->before, &round->quote, flow->expected - 1,
                                flow->next - flow->expected);
 }
@@ -159,7 +160,7 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         static const enum underpass_counter received[] = {
                 UNDERPASS_COUNTER_RECEIVED, UNDERPASS_COUNTER_FLOWS_ACCEPTED,
                 UNDERPASS_COUNTER_FLOWS_ESTABLISHED, UNDERPASS_COUNTER_MSS_CLAMPED,
-                UNDERPASS_COUNTER_COUNT,
+                UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
         };
         static const enum underpass_counter reasons[] = {
                 UNDERPASS_COUNTER_PASS_NOT_MPTCP, UNDERPASS_COUNTER_PASS_PORT,
@@ -182,6 +183,10 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         EXPECT(!accepted || !in_tunnel(round));
         if (round->counted.value[UNDERPASS_COUNTER_RECEIVED]) {
                 fuzzer->converted++;
+                /* The answer to a SYN that went over UDP for want of one to plain SYNs. */
+                EXPECT(round->counted.value[UNDERPASS_COUNTER_STRIPPED] <=
+                       (round->counted.value[UNDERPASS_COUNTER_FLOWS_ESTABLISHED] &&
+                        (round->flow.flags & UNDERPASS_FLOW_FALLEN_BACK)));
                 EXPECT_EQUAL(all_counted(round), counted(round, received));
                 return judge_conversion(&round->before, &round->after, false, &limits);
         }

@@ -12,6 +12,7 @@
 
 enum {
         AGAIN = 41000, /* our port in a connection after the first one */
+        THIRD = 42000,
         OTHER_PORT = 8000,
 };
 
@@ -27,6 +28,15 @@ enum {
 #define JOIN_SYN STORY_SYN(JOIN, WATCHED, .incoming = false)
 #define SYN_FROM(port, after) STORY_SYN(MPTCP, after, .our_port = (port))
 #define ANSWER(with, after) STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE, with, after)
+#define ANSWER_TO(port)                                                                                     \
+        {                                                                                                   \
+                .incoming = true, .plain = true, .flags = STORY_SYN_ACK, .sequence = STORY_PEER_SEQUENCE,   \
+                .acknowledgment = NEXT_SEQUENCE, .options = MPTCP, .our_port = (port), .state = NOWHERE     \
+        }
+/* The SYN that leaves over UDP, when those before it got no answer, and what comes back to it. */
+#define TRIES STORY_OUR_SYN(HALF_OPEN)
+#define TRIES_JOIN STORY_SYN(JOIN, HALF_OPEN, .incoming = false)
+#define UDP_ANSWER STORY_PEER(STORY_SYN_ACK, NEXT_SEQUENCE, TUNNELLED)
 #define RESET(after) STORY_PLAIN(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, after)
 #define UNTOUCHED(kind, number)                                                                             \
         {                                                                                                   \
@@ -37,10 +47,17 @@ enum {
 #define WATCHES(number) { UNDERPASS_COUNTER_PLAIN_ON_DEMAND, (number) }
 #define STRIPPED(number) { UNDERPASS_COUNTER_STRIPPED, (number) }
 #define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
+#define ESTABLISHED(number) { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, (number) }
+#define RECEIVED(number) { UNDERPASS_COUNTER_RECEIVED, (number) }
 
 static void on_demand(struct underpass_link *link) {
         link->flags |= UNDERPASS_LINK_ON_DEMAND | UNDERPASS_LINK_FALLBACK;
         link->fallback_after = 2;
+}
+
+static void without_fallback(struct underpass_link *link) {
+        on_demand(link);
+        link->flags &= ~(__u32) UNDERPASS_LINK_FALLBACK;
 }
 
 static void always(struct underpass_link *link) {
@@ -86,12 +103,56 @@ static const struct story answers[] = {
 };
 
 static const struct story silence[] = {
-        { "SYNs with the option are swallowed", false, { SYN, SYN, SYN, SYN, SYN_FROM(AGAIN, HALF_OPEN) },
-          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
+        { "SYNs with the option are swallowed: this one goes over UDP", false,
+          { SYN, SYN, TRIES, UDP_ANSWER, SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand },
+        { "the second time: the next one is tunnelled at once", false,
+          { SYN, SYN, TRIES, UDP_ANSWER, SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(1), OPENED(2), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -2000, .destination = STORY_STRIPPED },
+        { "another one has failed just now", false,
+          { SYN, SYN, TRIES, UDP_ANSWER, SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -1 },
+        { "no answer over UDP either", false, { SYN, SYN, TRIES, SYN, SYN, SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2), OPENED(1) }, on_demand, .swallowed_ms = -2000 },
+        { "no answer, and the kernel takes the option out", false,
+          { SYN, SYN, TRIES, STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false),
+            ANSWER(STRIPPED_OPTIONS, NOWHERE), SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2), OPENED(1) }, on_demand, .swallowed_ms = -2000 },
+        { "UDP is refused", false,
+          { SYN, SYN, TRIES, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), SYN,
+            ANSWER(MPTCP, NOWHERE) },
+          { WATCHES(1), OPENED(1), { UNDERPASS_COUNTER_DROP_ICMP, 1 } }, without_fallback },
+        { "the answer to a plain one comes late", false,
+          { SYN, SYN, TRIES, ANSWER(MPTCP, NOWHERE), { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE },
+            SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(2), OPENED(1) }, on_demand, .swallowed_ms = -2000 },
+        { "it comes late, and the option does not come back", false,
+          { SYN, SYN, TRIES, ANSWER(STRIPPED_OPTIONS, NOWHERE), SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(1), OPENED(2), STRIPPED(1) }, on_demand, .destination = STORY_STRIPPED },
+        { "a forged answer to a plain one", false,
+          { SYN, SYN, TRIES, STORY_PLAIN(STORY_SYN_ACK, STORY_OUR_SEQUENCE, STRIPPED_OPTIONS, HALF_OPEN),
+            UDP_ANSWER },
+          { WATCHES(1), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand },
+        { "a forged answer over UDP", false,
+          { SYN, SYN, TRIES, STORY_PEER(STORY_SYN_ACK, STORY_OUR_SEQUENCE, HALF_OPEN), SYN },
+          { WATCHES(1), OPENED(1), RECEIVED(1) }, on_demand, .swallowed_ms = -2000 },
+        { "a success of another connection clears it", false,
+          { SYN_FROM(AGAIN, WATCHED), ANSWER_TO(AGAIN), SYN, SYN, TRIES, UDP_ANSWER,
+            SYN_FROM(THIRD, WATCHED) },
+          { WATCHES(3), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -2000 },
+        { "not if it was another kind of option", false,
+          { SYN_FROM(AGAIN, WATCHED), ANSWER_TO(AGAIN), JOIN_SYN, JOIN_SYN, TRIES_JOIN, UDP_ANSWER,
+            SYN_FROM(THIRD, HALF_OPEN) },
+          { WATCHES(2), OPENED(2), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -2000, .stripped_join = true, .destination = STORY_STRIPPED },
         { "two of them prove nothing", false, { SYN, SYN, SYN_FROM(AGAIN, WATCHED) }, { WATCHES(2) },
           on_demand },
-        { "of a subflow", false, { JOIN_SYN, JOIN_SYN, JOIN_SYN }, { WATCHES(1), STRIPPED(1) }, on_demand,
-          .destination = STORY_STRIPPED },
+        { "of a subflow", false, { JOIN_SYN, JOIN_SYN, TRIES_JOIN, UDP_ANSWER },
+          { WATCHES(1), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -2000, .destination = STORY_STRIPPED },
         { "the kernel takes the option out by itself", false,
           { SYN, SYN, STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false),
             ANSWER(STRIPPED_OPTIONS, NOWHERE) },

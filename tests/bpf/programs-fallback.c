@@ -305,9 +305,11 @@ static bool send_syn(struct bench *bench, const struct doubt_case *test, bool ip
         return true;
 }
 
-static bool run_doubt(struct bench *bench, const struct doubt_case *test, bool ipv6) {
+/* On demand the first two SYNs are plain and the third one goes over UDP, else the other way round. */
+static bool run_doubt(struct bench *bench, const struct doubt_case *test, bool ipv6, bool on_demand) {
         struct frame_spec answer = { .ipv6 = ipv6, .from = FRAME_REMOTE, .flags = STORY_SYN_ACK,
-                                     .options = MPTCP, .acknowledgment = 2 };
+                                     .udp = on_demand, .options = MPTCP, .acknowledgment = 2 };
+        __u32 first = on_demand ? BENCH_NEXT : BENCH_REDIRECT;
         struct underpass_destination known;
         struct underpass_flow_key key;
         struct underpass_link link;
@@ -317,27 +319,29 @@ static bool run_doubt(struct bench *bench, const struct doubt_case *test, bool i
         EXPECT(bench_reset(bench) == 0);
         bench_default_link(&link);
         after_two(&link);
+        link.flags |= on_demand ? UNDERPASS_LINK_ON_DEMAND : 0;
         EXPECT(bench_set_link(bench, &link) == 0);
-        EXPECT(send_syn(bench, test, ipv6, test->hops[0], BENCH_REDIRECT));
-        EXPECT(send_syn(bench, test, ipv6, test->hops[1], BENCH_REDIRECT));
-        EXPECT(send_syn(bench, test, ipv6, 64, BENCH_NEXT));
+        EXPECT(send_syn(bench, test, ipv6, test->hops[0], first));
+        EXPECT(send_syn(bench, test, ipv6, test->hops[1], first));
+        EXPECT(send_syn(bench, test, ipv6, 64, on_demand ? BENCH_REDIRECT : BENCH_NEXT));
         frame_build(&answer, &frame);
         bench_flow_key(&frame, false, &key);
         EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_NEXT);
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
-        EXPECT_EQUAL(known.failed_ns != 0, test->counts);
+        EXPECT_EQUAL((on_demand ? known.swallowed_ns : known.failed_ns) != 0, test->counts);
         return true;
 }
 
 /* Anybody can have a SYN of their own get lost: that says nothing to others. */
 static bool test_doubts(void *context) {
-        for (size_t i = 0; i < 2 * sizeof(doubts) / sizeof(doubts[0]); i++) {
-                const struct doubt_case *test = &doubts[i / 2];
+        for (size_t i = 0; i < 4 * sizeof(doubts) / sizeof(doubts[0]); i++) {
+                const struct doubt_case *test = &doubts[i / 4];
 
-                if (((i & 1) && test->ipv4_options) || run_doubt(context, test, i & 1))
+                if (((i & 1) && test->ipv4_options) || run_doubt(context, test, i & 1, i & 2))
                         continue;
-                fprintf(stderr, "fallback, IPv%d: %s\n", i & 1 ? 6 : 4, test->name);
+                fprintf(stderr, "fallback, IPv%d%s: %s\n", i & 1 ? 6 : 4, i & 2 ? ", on demand" : "",
+                        test->name);
                 return false;
         }
         return true;

@@ -190,11 +190,17 @@ static __u64 from_now(int seconds) {
         return seconds == 0 ? 0 : bench_now() + (__u64) ((long long) seconds * 1000000000);
 }
 
+static __u64 so_long_ago(int milliseconds) {
+        return milliseconds == 0 ? 0 : bench_now() + (__u64) ((long long) milliseconds * 1000000);
+}
+
 static bool prepare(struct bench *bench, const struct story *story, const struct underpass_flow_key *key) {
         struct underpass_destination destination = {
                 .blocked_until_ns = from_now(story->blocked_seconds),
                 .stripped_until_ns = from_now(story->stripped_seconds),
-                .failed_ns = story->failed_ms == 0 ? 0 : bench_now() - (__u64) -story->failed_ms * 1000000,
+                .failed_ns = so_long_ago(story->failed_ms),
+                .swallowed_ns = so_long_ago(story->swallowed_ms),
+                .stripped_join = story->stripped_join,
         };
         struct underpass_link link;
 
@@ -203,7 +209,8 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         if (story->tweak)
                 story->tweak(&link);
         EXPECT(bench_set_link(bench, &link) == 0);
-        if (story->blocked_seconds != 0 || story->stripped_seconds != 0 || story->failed_ms != 0)
+        if (story->blocked_seconds != 0 || story->stripped_seconds != 0 || story->failed_ms != 0 ||
+            story->swallowed_ms != 0)
                 EXPECT(bench_put_destination(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
                                          &destination) == 0);
         return true;

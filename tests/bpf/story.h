@@ -69,6 +69,8 @@ struct story {
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
         int failed_ms;           /* negative: so long ago a connection from another port has failed */
+        int swallowed_ms;        /* the same of one whose plain SYNs got no answer, but that over UDP did */
+        bool stripped_join;      /* it was an additional subflow */
         bool elsewhere;          /* known of another interface */
         uint8_t destination;         /* enum story_destination, known in the end */
 };
