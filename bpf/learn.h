@@ -7,6 +7,7 @@
  */
 
 #include "flow.h"
+#include "note.h"
 
 enum {
         TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
@@ -61,7 +62,7 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
                 return 0;
         sequence = UNDERPASS_NET32(packet->header.tcp.sequence);
         flags = packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK | UNDERPASS_TCP_RST);
-        if (!(flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)))
+        if (!(flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)) || note_is_converted(skb))
                 return 0;
         flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&half_open, &key);

@@ -20,23 +20,12 @@
 #include "icmp.h"
 #include "keepalive.h"
 #include "learn.h"
+#include "note.h"
 
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
         VERDICT_DROP = 2,  /* TCX_DROP, TC_ACT_SHOT, NETKIT_DROP */
-        SEGMENT_MAGIC = 0x756e6470,
         VLAN_ID_MASK = 0xfff,
-};
-
-/*
- * What egress tells segmentation device in skb->cb, which survives segmentation and every kind of
- * segmentation device but a bridge. Where it is lost, skb->tc_index still has the slot: 0 is what a packet
- * has that no program of ours sent.
- */
-enum segment_note {
-        NOTE_PRIORITY, /* zeroed by veth and netkit; a bridge leaves it alone */
-        NOTE_MAGIC,
-        NOTE_SLOT,
 };
 
 UNDERPASS_INLINE struct underpass_slot *slot_of(__u32 slot) {
@@ -61,10 +50,7 @@ UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, 
                         return VERDICT_DROP;
                 }
         }
-        skb->tc_index = (__u16) slot;
-        skb->cb[NOTE_MAGIC] = SEGMENT_MAGIC;
-        skb->cb[NOTE_SLOT] = slot;
-        skb->cb[NOTE_PRIORITY] = skb->priority;
+        note_sent(skb, slot);
         return bpf_redirect(of->device_ifindex, 0);
 }
 
@@ -113,19 +99,26 @@ UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
         return 0;
 }
 
-/* A packet that an 8021q segmentation device gave back to its link, segment by segment, with our tag.
- * Somebody else's packets of that VLAN have no slot. */
-UNDERPASS_GLOBAL int leave_vlan_segment(struct __sk_buff *skb) {
-        struct underpass_slot *of = slot_of(skb->tc_index);
-        __u32 ifindex = skb->ifindex, slot = skb->tc_index;
+/* Whether a frame is of a VLAN above the link, which is another network. VLAN 0 is none, but a priority. */
+UNDERPASS_INLINE int is_of_vlan(struct __sk_buff *skb) {
+        return skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK) != 0;
+}
 
-        if (!of || of->ifindex != ifindex || of->device_ifindex == 0)
+/* A frame of a VLAN leaves. It is left alone, unless an 8021q segmentation device gives back a segment of
+ * ours to its link, with our tag. */
+UNDERPASS_GLOBAL int egress_from_vlan(struct __sk_buff *skb) {
+        __u32 ifindex = skb->ifindex, slot = skb->tc_index;
+        struct underpass_slot *of = slot_of(slot);
+
+        if ((skb->vlan_tci & VLAN_ID_MASK) != UNDERPASS_SEGMENT_VLAN ||
+            skb->vlan_proto != UNDERPASS_NET16(ETH_P_8021Q) || !note_is_sent(skb) || !of ||
+            of->ifindex != ifindex || of->device_ifindex == 0)
                 return VERDICT_NEXT;
         if (skb->gso_size) {
                 count(slot, UNDERPASS_COUNTER_DROP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        skb->tc_index = 0;
+        note_remove(skb);
         if (bpf_skb_vlan_pop(skb) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
@@ -191,8 +184,10 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
 
         if (!packet->usual || (packet->header.udp.flags & UNDERPASS_TCP_SYN)) {
                 packet_to_tcp(packet);
-                if (packet->header.tcp.flags & UNDERPASS_TCP_SYN)
+                if (packet->header.tcp.flags & UNDERPASS_TCP_SYN) {
                         clamp(skb, packet, key, skb->ifindex);
+                        note_converted(skb);
+                }
                 if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
                         count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                         return VERDICT_DROP;
@@ -209,22 +204,12 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                 difference += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
         bpf_csum_update(skb, difference);
         bpf_set_hash_invalid(skb);
-        skb->tc_index = (__u16) slot;
         count(slot, UNDERPASS_COUNTER_RECEIVED);
         return VERDICT_NEXT;
 }
 
-/*
- * Whether a packet has been here before: merged, and given back to its link; or converted by the same
- * program at the other hook, while a link goes from clsact to tcx. It is TCP now, but not what the peer has
- * sent.
- */
-UNDERPASS_INLINE int is_converted(struct __sk_buff *skb) {
-        struct underpass_slot *of = slot_of(skb->tc_index);
-
-        return of && of->ifindex == skb->ifindex;
-}
-
+/* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
+ * to learn from it. */
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
@@ -232,8 +217,6 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         __u32 slot, merge = 0;
         int destination;
 
-        if (skb->tc_index && is_converted(skb))
-                return VERDICT_NEXT;
         if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
                         learn_from_plain(skb, &packet);
@@ -275,19 +258,20 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, slot, &packet.header);
         destination = receive(skb, layer3, &packet, &key, slot);
-        return merge && destination == VERDICT_NEXT ? (int) bpf_redirect(merge, 0) : destination;
+        if (!merge || destination != VERDICT_NEXT)
+                return destination;
+        skb->tc_index = (__u16) slot;
+        return (int) bpf_redirect(merge, 0);
 }
 
-/* A stack frame of its own, beside that of leave_vlan_segment(). */
+/* A stack frame of its own, beside that of egress_from_vlan(). */
 UNDERPASS_GLOBAL int egress_ethernet(struct __sk_buff *skb) {
         return egress(skb, ETH_HLEN);
 }
 
 SEC("tc")
 int underpass_egress_ethernet(struct __sk_buff *skb) {
-        if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK) == UNDERPASS_SEGMENT_VLAN)
-                return leave_vlan_segment(skb);
-        return egress_ethernet(skb);
+        return is_of_vlan(skb) ? egress_from_vlan(skb) : egress_ethernet(skb);
 }
 
 SEC("tc")
@@ -297,7 +281,7 @@ int underpass_egress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_ingress_ethernet(struct __sk_buff *skb) {
-        return ingress(skb, ETH_HLEN);
+        return is_of_vlan(skb) ? VERDICT_NEXT : ingress(skb, ETH_HLEN);
 }
 
 SEC("tc")
@@ -307,7 +291,7 @@ int underpass_ingress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_segment(struct __sk_buff *skb) {
-        __u32 noted = skb->cb[NOTE_MAGIC] == SEGMENT_MAGIC, slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
+        __u32 noted = note_is_sent(skb), slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
         struct underpass_slot *of;
         __u32 ifindex;
 
@@ -327,7 +311,7 @@ int underpass_segment(struct __sk_buff *skb) {
         }
         if (to_udp(skb, slot, ifindex) < 0)
                 return VERDICT_DROP;
-        skb->tc_index = 0; /* a veth pair would carry it into the slots of another network namespace */
+        note_remove(skb);
         if (noted)
                 skb->priority = skb->cb[NOTE_PRIORITY];
         return bpf_redirect(ifindex, 0);
@@ -341,6 +325,7 @@ int underpass_merged(struct __sk_buff *skb) {
                 count(0, UNDERPASS_COUNTER_DROP_FOREIGN);
                 return VERDICT_DROP;
         }
+        skb->tc_index = 0;
         return bpf_redirect(of->ifindex, BPF_F_INGRESS);
 }
 

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/random.h>
 
 #include "base/hash.h"
 #include "bpf/underpass.skel.h"
@@ -108,6 +109,8 @@ static int load_programs(Tunnel *tunnel) {
         r = reuse_maps(tunnel, skeleton->obj);
         if (r < 0)
                 return r;
+        if (getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) < 0)
+                return -errno;
         r = underpass_bpf__load(skeleton);
         if (r < 0) {
                 tunnel_set_error(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r),

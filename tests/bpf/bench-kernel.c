@@ -22,7 +22,9 @@ enum {
         /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */
         TEST_SUMMED = 1U << 2,
         BENCH_LOST = 99, /* verdict when a tail call fails */
-        READ = BPF_LDX | BPF_MEM | BPF_W,
+        COPY = BPF_ALU64 | BPF_MOV | BPF_X,
+        SET = BPF_ALU64 | BPF_MOV | BPF_K,
+        SKIP_IF = BPF_JMP | BPF_JEQ | BPF_K,
         WRITE = BPF_STX | BPF_MEM | BPF_W,
         MAP_ADDRESS = BPF_LD | BPF_DW | BPF_IMM, /* takes two instructions */
 };
@@ -77,23 +79,28 @@ void bench_close(struct bench *bench) {
 }
 
 /*
- * A test run takes a context, but no tc_index in it: a program that takes it from the last word of cb and
- * goes on to the one that is wanted. Descriptor or negative errno; *ret_array has to stay open as long.
+ * A test run takes a context, but neither tc_index nor a VLAN tag in it: a program that sets both and goes
+ * on to the one that is wanted. Descriptor or negative errno; *ret_array has to stay open as long.
  */
-static int open_indexed(int program, int *ret_array) {
-        const __s16 last = offsetof(struct __sk_buff, cb[4]), index = offsetof(struct __sk_buff, tc_index);
+static int open_prepared(int program, const struct __sk_buff *context, int *ret_array) {
         const __u32 zero = 0;
-        int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "test_indexed", sizeof(__u32), sizeof(__u32), 1,
+        int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "test_prepared", sizeof(__u32), sizeof(__u32), 1,
                                    NULL);
         const struct bpf_insn code[] = {
-                { .code = READ, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_1, .off = last },
-                { .code = WRITE, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = index },
-                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3 },
-                { .code = WRITE, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_3, .off = last },
+                { .code = COPY, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1 },
+                { .code = SET, .dst_reg = BPF_REG_2, .imm = (__s32) context->tc_index },
+                { .code = WRITE, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2,
+                  .off = offsetof(struct __sk_buff, tc_index) },
+                { .code = SET, .dst_reg = BPF_REG_2, .imm = (__s32) context->vlan_proto },
+                { .code = SET, .dst_reg = BPF_REG_3, .imm = (__s32) context->vlan_tci },
+                { .code = SKIP_IF, .dst_reg = BPF_REG_2, .imm = 0, .off = 1 },
+                { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_vlan_push },
+                { .code = COPY, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_6 },
                 { .code = MAP_ADDRESS, .dst_reg = BPF_REG_2, .src_reg = BPF_PSEUDO_MAP_FD, .imm = array },
                 {},
+                { .code = SET, .dst_reg = BPF_REG_3 },
                 { .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_tail_call },
-                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = BENCH_LOST },
+                { .code = SET, .dst_reg = BPF_REG_0, .imm = BENCH_LOST },
                 { .code = BPF_JMP | BPF_EXIT },
         };
         int r;
@@ -102,7 +109,7 @@ static int open_indexed(int program, int *ret_array) {
                 return array;
         r = bpf_map_update_elem(array, &zero, &program, BPF_ANY);
         if (r == 0)
-                r = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "test_indexed", "GPL", code,
+                r = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "test_prepared", "GPL", code,
                                   sizeof(code) / sizeof(code[0]), NULL);
         if (r < 0)
                 close(array);
@@ -139,19 +146,18 @@ static int run(int program, bool summed, struct frame *frame, struct __sk_buff *
 
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict) {
-        struct __sk_buff indexed;
+        struct __sk_buff allowed;
         int array, fd, r;
 
-        if (!context || context->tc_index == 0)
+        if (!context || (context->tc_index == 0 && !context->vlan_present))
                 return run(bench->programs[program], summed, frame, context, ret_verdict);
-        fd = open_indexed(bench->programs[program], &array);
+        fd = open_prepared(bench->programs[program], context, &array);
         if (fd < 0)
                 return fd;
-        indexed = *context;
-        indexed.cb[4] = indexed.tc_index;
-        indexed.tc_index = 0;
-        r = run(fd, summed, frame, &indexed, ret_verdict);
-        *context = indexed;
+        allowed = *context;
+        allowed.tc_index = allowed.vlan_present = allowed.vlan_tci = allowed.vlan_proto = 0;
+        r = run(fd, summed, frame, &allowed, ret_verdict);
+        *context = allowed;
         close(fd);
         close(array);
         return r;

@@ -89,7 +89,9 @@ int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot)
  * Runs a program. The frame is replaced by what comes out, *context too; pass NULL for one that is all
  * zero. Offsets in the frame stay what they were. With summed the packet carries a sum of all its bytes
  * as cards give it (CHECKSUM_COMPLETE), and the kernel answers -EBADMSG when the program leaves a wrong
- * one; -EINVAL when the kernel cannot do that. context->tc_index is set for the program, too.
+ * one; -EINVAL when the kernel cannot do that. context->tc_index and a VLAN tag (vlan_present, vlan_tci and
+ * vlan_proto: beside the frame, as the kernel keeps it) are set for the program, too, and come back on the
+ * host.
  */
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict);

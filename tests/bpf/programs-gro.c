@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which received datagrams go through the GRO pair, that what came back from it is not looked at again,
- * that kinds of segmentation device which lose the note in cb find the slot all the same.
+ * Which received datagrams go through the GRO pair, what becomes of what comes back from it, that kinds of
+ * segmentation device which lose the note in cb find the slot all the same, and whose notes are believed.
  *
  * Room: bench.h.
  */
+
+#include <string.h>
 
 #include "programs.h"
 
@@ -13,6 +15,7 @@ enum {
         /* Before and after UNDERPASS_GRO_LINGER_MS; the programs' clock lags by a jiffy, 10 ms at most. */
         RECENT_NS = 12 * 1000000,
         LATER_NS = 33 * 1000000,
+        GUESSED = 0x12345678, /* in place of our note */
 };
 
 struct merge_case {
@@ -98,39 +101,89 @@ static bool test_cases(void *context) {
         return true;
 }
 
-/* A packet that the GRO pair, or a program at another hook, has had: plain TCP, nothing to learn from. */
-static bool test_converted(void *context) {
-        struct frame_spec spec = { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
-                                   .flags = FRAME_SYN };
-        struct bench *bench = context;
-        struct frame frame, before;
+/* What has gone through the GRO pair comes to its link again, as TCP: there is nothing to learn from it. */
+static bool run_again(struct bench *bench, const struct merge_case *test, bool ipv6) {
+        struct __sk_buff skb = { .tc_index = BENCH_SLOT };
+        struct frame_spec spec = test->spec;
+        struct underpass_flow flow, known;
         struct underpass_flow_key key;
-        struct underpass_flow flow;
+        struct frame frame, tcp;
         __u32 verdict;
 
-        for (__u32 index = 0; index < 2; index++) {
-                struct __sk_buff skb = { .tc_index = index ? BENCH_SLOT : 0 };
+        spec.ipv6 = ipv6;
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, false, &key);
+        EXPECT(prepare(bench, test, &frame));
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        tcp = frame;
+        EXPECT(bench_run(bench, BENCH_MERGED, false, &frame, &skb, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        EXPECT_EQUAL(skb.tc_index, 0);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(frame_equal(&frame, &tcp));
+        EXPECT(bench_get_flow(bench->flows, &key, &known) == 0);
+        EXPECT(memcmp(&flow, &known, sizeof(flow)) == 0);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), 0);
+        return bench_counted(bench, received);
+}
 
-                frame_build(&spec, &frame);
-                EXPECT(prepare(bench, &cases[0], &frame));
-                before = frame;
-                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
-                EXPECT_EQUAL(verdict, BENCH_NEXT);
-                EXPECT(frame_equal(&frame, &before));
-                bench_flow_key(&frame, false, &key);
-                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
-                EXPECT_EQUAL(flow.flags, index ? 0 : UNDERPASS_FLOW_PLAIN_SYN);
+static bool test_again(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+                if (!cases[i / 2].merged || run_again(context, &cases[i / 2], i & 1))
+                        continue;
+                fprintf(stderr, "merge, again: %s\n", cases[i / 2].name);
+                return false;
         }
         return true;
 }
 
-/* The number of another link, or of none, is nothing that we have written. */
-static bool test_foreign_index(void *context) {
-        static const __u32 foreign[] = { BENCH_SLOT + 1, UNDERPASS_LINKS_MAX + 1, 0xffff };
+/* A SYN that a program of ours has converted, at the other attach point, is none that came as plain TCP.
+ * What somebody writes into a packet does not make a plain one look so. */
+static bool test_twice(void *context) {
+        static const struct __sk_buff forged[] = {
+                {}, { .tc_index = BENCH_SLOT }, { .tc_index = BENCH_SLOT, .cb = { 0, GUESSED, BENCH_SLOT } },
+        };
+        struct frame_spec spec = { PEER, .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP };
         struct bench *bench = context;
 
-        for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
-                struct __sk_buff skb = { .tc_index = foreign[i] };
+        for (size_t i = 0; i < 1 + sizeof(forged) / sizeof(forged[0]); i++) {
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame frame, before;
+                struct __sk_buff skb = {};
+                __u32 verdict;
+
+                EXPECT(bench_reset(bench) == 0);
+                frame_build(&spec, &frame);
+                bench_flow_key(&frame, false, &key);
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_NEXT);
+                EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
+                if (i > 0)
+                        skb = forged[i - 1];
+                before = frame;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_NEXT);
+                EXPECT(frame_equal(&frame, &before));
+                EXPECT(bench_get_flow(bench->half_open, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.flags, i == 0 ? 0 : UNDERPASS_FLOW_PLAIN_SYN);
+        }
+        return true;
+}
+
+/* The sender of a packet can write what he likes into tc_index and cb, also in another network namespace:
+ * what belongs to the flow is converted all the same, and reaches no UDP socket. */
+static bool test_forged(void *context) {
+        static const __u32 indexes[] = { BENCH_SLOT, BENCH_SLOT + 1, UNDERPASS_LINKS_MAX + 1, 0xffff };
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < 2 * sizeof(indexes) / sizeof(indexes[0]); i++) {
+                struct __sk_buff skb = {
+                        .tc_index = indexes[i / 2], .cb = { 0, i & 1 ? GUESSED : 0, BENCH_SLOT }
+                };
                 struct frame frame, expected;
                 __u32 verdict;
 
@@ -141,6 +194,7 @@ static bool test_foreign_index(void *context) {
                 EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &skb, &verdict) == 0);
                 EXPECT_EQUAL(verdict, BENCH_REDIRECT);
                 EXPECT(frame_equal(&frame, &expected));
+                EXPECT(bench_counted(bench, received));
         }
         return true;
 }
@@ -195,8 +249,9 @@ static bool test_segment_by_index(void *context) {
 int programs_gro(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "merge: what goes through the merge pair", test_cases },
-                { "merge: what has come back from it", test_converted },
-                { "merge: numbers that are not ours", test_foreign_index },
+                { "merge: what has come back from it", test_again },
+                { "merge: a SYN that meets two programs", test_twice },
+                { "merge: notes that others have written", test_forged },
                 { "merge: back to the link", test_back },
                 { "merge: a hop that loses the note", test_segment_by_index },
         };

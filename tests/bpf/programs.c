@@ -20,5 +20,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_parts(bench);
         failed += programs_gro(bench);
         failed += programs_links(bench);
+        failed += programs_vlan(bench);
         return failed + programs_loop(bench);
 }

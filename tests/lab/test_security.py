@@ -2,15 +2,19 @@
 """What somebody else says or sends is believed no more than plain TCP would believe it: each attack, made by
 who could make it, beside what is meant honestly and still has to work."""
 
+import json
 import socket
 
 import craft
 import path
 import runner
 import service
+import state
 import terse_router
 import traffic
-from lab import PORT, address
+import wire
+from host import HERE
+from lab import LINKS, PORT, address
 from peer import IPPROTO_MPTCP
 
 FORGED_MTU = 600
@@ -33,6 +37,23 @@ with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, int(protocol)) as poison
         print(error)
 """
 ROUTER = bytes([198, 18, 0, 66])
+ATTACHMENTS = ("/usr/bin/python3", HERE / "attachments.py")
+FORGER = "/sys/fs/bpf/forger-"
+PINS = "/sys/fs/bpf/underpass"
+SLOT = 1  # of the first link
+SEGMENT_VLAN = 4094
+UNSET = 0x756E6470  # what our notes have in place of a secret as long as nobody has set one
+THIEF = """
+import socket, sys
+UDP_GRO = 104
+thief = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+if sys.argv[2] == "merged":
+    thief.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+thief.bind(("::", int(sys.argv[1])))
+print("bound", flush=True)
+print(len(thief.recv(65536)), flush=True)
+"""
 
 
 def one_uplink(lab, *pairs, tunnel="yes"):
@@ -134,3 +155,94 @@ def test_swallowed_in_earnest():
         client.transfer("upload", "tunnelled", size=100_000)
         assert seconds < 0.5 and not client.info("tunnelled")["fallback"], seconds
         assert counted(lab, "stripped") == 2 and counted(lab, "flows-established") == 3
+
+
+def forge(lab, host, interface, way, index=0, tag=0):
+    """Has a program at this attach point of a link, before all others, write into every packet what our programs
+    tell each other there; call what is returned to end it."""
+    pin = f"{FORGER}{host.name}-{interface}-{lab.folder.name}"
+    host.run(*ATTACHMENTS, "forge", interface, way, index, UNSET, tag, pin)
+    return lambda: host.run("rm", "-f", pin)
+
+
+def need_tcx(lab):
+    """Skips the test on a kernel without tcx."""
+    if not state.programs(lab.client, "c0"):
+        raise runner.Skip("this kernel has no tcx")
+
+
+def secret(host):
+    """The number that makes notes of a host's programs its own."""
+    folder = host.output("ls", PINS).split()[0]
+    pinned = f"{PINS}/{folder}/underpass_segment"
+    for number in json.loads(host.output("bpftool", "-j", "prog", "show", "pinned", pinned))["map_ids"]:
+        if json.loads(host.output("bpftool", "-j", "map", "show", "id", number))["name"].endswith("rodata"):
+            return json.loads(host.output("bpftool", "-j", "map", "dump", "id", number))[0]["value"]
+    raise AssertionError("the programs have no secret")
+
+
+def steal(lab, host, port, how):
+    """An unprivileged user opens a UDP socket at this port; the process, which ends when it has got something."""
+    thief = host.spawn([*NOBODY, "/usr/bin/python3", "-c", THIEF, str(port), how], stdout=-1)
+    lab.at_close(thief.wait)
+    lab.at_close(thief.kill)
+    assert thief.stdout.readline() == b"bound\n"
+    return thief
+
+
+def test_notes_of_another_namespace():
+    """Whoever is root of another network namespace writes into the packets that it sends here what our programs
+    write into theirs, to be passed by. Data of a connection becomes TCP all the same, and none of it reaches a
+    UDP socket."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        one_uplink(lab)
+        assert len({str(each) for each in (secret(lab.client), secret(lab.server), UNSET)}) == 3
+        ends = [forge(lab, lab.middlebox, LINKS[each][0], "egress", index=SLOT) for each in ("c0", "s0")]
+        _, client = traffic.pair(lab)
+        thief = steal(lab, lab.server, PORT, "plain")
+        for family in (4, 6):
+            client.connect("idle", target=address("s0", family))
+            client.transfer("upload", "idle", size=1_000_000)
+            client.transfer("download", "idle", size=1_000_000)
+            assert not client.info("idle")["fallback"]
+            client.close("idle")
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+        assert thief.poll() is None, "a UDP socket has got data of the connection"
+        for end in ends:
+            end()
+
+
+def tagged(capture, payload):
+    """Tags (VLAN ids, None for a frame without one) of the frames in a capture that end in these bytes."""
+    frames = [frame for frame, _ in wire.read_pcap(capture.path) if frame.endswith(payload)]
+    return [
+        int.from_bytes(frame[14:16], "big") & 0xFFF if frame[12:14] == b"\x81\0" else None for frame in frames
+    ]
+
+
+def test_frames_of_other_vlans():
+    """Frames of VLANs above a tunnelled link, which are other networks, look like packets of the tunnel: they are
+    left alone both ways, also with the id of our own segmentation device, whatever somebody has written into
+    them. Without tag they are not."""
+    with runner.TestLab() as lab:
+        need_tcx(lab)
+        one_uplink(lab)
+        here, there = address("c0"), address("s0")
+        forged = ((7, 0), (SEGMENT_VLAN, 0), (SEGMENT_VLAN, SLOT), (0, 0))
+        for number, (tag, index) in enumerate(forged):
+            syn = craft.plain((here, 5000 + number), (there, PORT), craft.SYN, 1, options=craft.CAPABLE)
+            end = forge(lab, lab.client, "c0", "egress", index, tag)
+            mac = path.hardware_address(lab.middlebox, "mc0")
+            with wire.Capture(lab.middlebox, "mc0") as capture:
+                lab.client.run("/usr/bin/python3", HERE / "inject.py", "c0", mac, 0, text=syn.hex() + "\n")
+            end()
+            assert tagged(capture, syn) == ([tag] if tag else []), tagged(capture, syn)
+        assert counted(lab, "flows-opened") == counted(lab, "sent") == 1, service.counters(lab.client, "c0")
+        for number, (tag, index) in enumerate(forged):
+            syn = craft.wrapped((here, 6000 + number), (there, PORT), craft.SYN, 1, options=craft.CAPABLE)
+            end = forge(lab, lab.middlebox, "ms0", "egress", index, tag)
+            path.inject(lab, "s0", [syn])
+            end()
+        taken = service.counters(lab.server, "s0")
+        assert taken["flows-accepted"] == 2 and taken["received"] == 2, taken

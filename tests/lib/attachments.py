@@ -6,6 +6,9 @@ bpf() system call alone, because the tools of the oldest system that the lab run
     attachments.py query LINK…                              {LINK: {"ingress": [[number, name], …], "egress": […]}}
     attachments.py attach LINK POINT first|last VERDICT PIN  attaches a program that counts and returns VERDICT
     attachments.py count PIN                                packets that this program has seen
+    attachments.py forge LINK POINT INDEX WORD TAG PIN       attaches, first, a program that writes into every packet:
+                                                            INDEX to tc_index, WORD to all of cb, and a tag of VLAN TAG
+                                                            if that is not 0, as the driver of an 8021q device does
 
 POINT is ingress, egress (tcx) or xdp. PIN is a path on a bpf file system: the attachment stays until PIN is
 removed. May touch: the link, and PIN and PIN-packets.
@@ -28,6 +31,8 @@ TYPE_SCHED_CLS, TYPE_XDP, MAP_TYPE_ARRAY = 3, 6, 2
 # Attach type and, for XDP, the generic mode (every device has it).
 ATTACH = {"ingress": 46, "egress": 47, "xdp": 37}
 XDP_GENERIC = 2
+NEXT = -1
+ETH_P_8021Q = 0x8100
 BEFORE, AFTER = 1 << 3, 1 << 4
 PROGRAM_NAME = b"foreign"
 
@@ -78,26 +83,56 @@ def counting_program(packets, verdict):
     )
 
 
+def forging_program(index, word, tag):
+    """Writes tc_index, cb and a VLAN tag, and lets the next program have the packet."""
+    code = [
+        instruction(0xBF, 6, 1),  # r6 = r1
+        instruction(0xB7, 2, 0, 0, index),  # r2 = index
+        instruction(0x63, 6, 2, 44),  # r6->tc_index = r2
+        instruction(0xB7, 2, 0, 0, word),  # r2 = word
+        *(instruction(0x63, 6, 2, 48 + 4 * place) for place in range(5)),  # r6->cb[place] = r2
+    ]
+    if tag:
+        code += [
+            instruction(0xB7, 2, 0, 0, socket.htons(ETH_P_8021Q)),  # r2 = …
+            instruction(0xB7, 3, 0, 0, tag),  # r3 = tag
+            instruction(0x85, immediate=18),  # bpf_skb_vlan_push(r1, r2, r3)
+        ]
+    return b"".join(code + [instruction(0xB7, 0, 0, 0, NEXT), instruction(0x95)])
+
+
 def pin(fd, path):
     """Pins an object."""
     name = ctypes.create_string_buffer(path.encode())
     call(OBJ_PIN, "QII", pointer(name), fd, 0)
 
 
+def load(kind, text):
+    """Loads a program."""
+    code = ctypes.create_string_buffer(text)
+    licence = ctypes.create_string_buffer(b"GPL")
+    program, _ = call(
+        *(PROG_LOAD, "IIQQIIQII16s", kind, len(text) // 8, pointer(code), pointer(licence)),
+        *(0, 0, 0, 0, 0, PROGRAM_NAME),
+    )
+    return program
+
+
 def attach(interface, attach_point, position, verdict, path):
     """Loads, attaches and pins."""
     packets, _ = call(MAP_CREATE, "IIIII", MAP_TYPE_ARRAY, 4, 8, 1, 0)
-    code = ctypes.create_string_buffer(counting_program(packets, int(verdict)))
-    licence = ctypes.create_string_buffer(b"GPL")
     kind = TYPE_XDP if attach_point == "xdp" else TYPE_SCHED_CLS
-    count = (len(code) - 1) // 8
-    program, _ = call(
-        *(PROG_LOAD, "IIQQIIQII16s", kind, count, pointer(code), pointer(licence)),
-        *(0, 0, 0, 0, 0, PROGRAM_NAME),
-    )
+    program = load(kind, counting_program(packets, int(verdict)))
     flags = XDP_GENERIC if attach_point == "xdp" else {"first": BEFORE, "last": AFTER}[position]
     link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[attach_point], flags)
     pin(packets, path + "-packets")
+    pin(link, path)
+
+
+def forge(interface, attach_point, index, word, tag, path):
+    """Loads, attaches before all others, and pins."""
+    program = load(TYPE_SCHED_CLS, forging_program(int(index), ctypes.c_int32(int(word)).value, int(tag)))
+    link, _ = call(LINK_CREATE, "IIII", program, socket.if_nametoindex(interface), ATTACH[attach_point], BEFORE)
     pin(link, path)
 
 
@@ -145,7 +180,7 @@ def query(*interfaces):
 
 def main():
     """One command."""
-    commands = {"query": query, "attach": attach, "count": count}
+    commands = {"query": query, "attach": attach, "count": count, "forge": forge}
     commands[sys.argv[1]](*sys.argv[2:])
 
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What one program tells another one in the packet itself.
+ *
+ * skb->cb and skb->tc_index keep what the sender of a packet has written, also across a veth pair out of
+ * another network namespace (the kernel clears skb->mark there, but not these). So a program believes them
+ * only
+ *
+ * - at our own devices, segmentation device and GRO pair: nobody but our programs sends packets there;
+ * - at a link, together with a number that nobody else knows. It is taken out before a packet leaves.
+ */
+
+#include <linux/bpf.h>
+
+#include "rewrite.h"
+
+/*
+ * Places in skb->cb, which survives segmentation and every kind of segmentation device but a bridge. Where
+ * it is lost, skb->tc_index still has the slot: 0 is what a packet has that no program of ours sent.
+ */
+enum note_place {
+        NOTE_PRIORITY, /* zeroed by veth and netkit; a bridge leaves it alone */
+        NOTE_SECRET,
+        NOTE_SLOT,
+};
+
+/* The service puts a random number here when it loads the programs. */
+const volatile __u32 note_secret = 0x756e6470;
+
+/* From egress to the segmentation device. */
+UNDERPASS_INLINE void note_sent(struct __sk_buff *skb, __u32 slot) {
+        skb->tc_index = (__u16) slot;
+        skb->cb[NOTE_SECRET] = note_secret;
+        skb->cb[NOTE_SLOT] = slot;
+        skb->cb[NOTE_PRIORITY] = skb->priority;
+}
+
+UNDERPASS_INLINE int note_is_sent(struct __sk_buff *skb) {
+        return skb->cb[NOTE_SECRET] == note_secret;
+}
+
+/* Before a packet leaves: the next network namespace may have slots of its own, and is not to learn the
+ * number. */
+UNDERPASS_INLINE void note_remove(struct __sk_buff *skb) {
+        skb->tc_index = 0;
+        skb->cb[NOTE_SECRET] = 0;
+}
+
+/*
+ * A SYN that ingress has converted meets another ingress program of ours while its link goes from clsact to
+ * tcx, and is no SYN that came as plain TCP. The IP layer clears cb.
+ */
+UNDERPASS_INLINE void note_converted(struct __sk_buff *skb) {
+        skb->cb[NOTE_SECRET] = ~note_secret;
+}
+
+UNDERPASS_INLINE int note_is_converted(struct __sk_buff *skb) {
+        return skb->cb[NOTE_SECRET] == ~note_secret;
+}
