@@ -96,6 +96,7 @@ static int bridge_create(Netlink *netlink) {
 
         header->ifi_flags = header->ifi_change = IFF_NOARP;
         mnl_attr_put_strz(message, IFLA_IFNAME, SEGMENT_NAME_BRIDGE);
+        device_mark(message);
         information = mnl_attr_nest_start(message, IFLA_LINKINFO);
         mnl_attr_put_strz(message, IFLA_INFO_KIND, BRIDGE_KIND);
         mnl_attr_nest_end(message, information);
@@ -128,7 +129,7 @@ static int enslave(Netlink *netlink, uint32_t port, uint32_t master) {
 }
 
 static bool bridge_is_ours(const Device *bridge, const Device *port) {
-        return streq(bridge->kind, BRIDGE_KIND) && (bridge->has_alias || port->master == bridge->ifindex);
+        return streq(bridge->kind, BRIDGE_KIND) && (bridge->ours || port->master == bridge->ifindex);
 }
 
 static int bridge_find_or_create(Netlink *netlink, const Device *port, Device *ret) {
@@ -139,7 +140,7 @@ static int bridge_find_or_create(Netlink *netlink, const Device *port, Device *r
                 return r;
         if (ret->ifindex == 0) {
                 r = bridge_create(netlink);
-                return r < 0 ? r : device_find(netlink, SEGMENT_NAME_BRIDGE, ret);
+                return r < 0 ? r : device_find_made(netlink, SEGMENT_NAME_BRIDGE, ret);
         }
         return bridge_is_ours(ret, port) ? 0 : -EEXIST;
 }

@@ -14,7 +14,10 @@
 
 #define DEVICE_ALIAS "Underpass segmentation device, made by underpassd: leave it alone"
 
-enum { ADDRESS_MODE_NONE = 1 /* IN6_ADDR_GEN_MODE_NONE */ };
+enum {
+        ADDRESS_MODE_NONE = 1, /* IN6_ADDR_GEN_MODE_NONE */
+        DEVICE_GROUP = 0x756e6470,
+};
 
 struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex) {
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -25,6 +28,10 @@ struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uin
         link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
         link->ifi_index = (int) ifindex;
         return message;
+}
+
+void device_mark(struct nlmsghdr *message) {
+        mnl_attr_put_u32(message, IFLA_GROUP, DEVICE_GROUP);
 }
 
 static bool attribute_is(const struct nlattr *attribute, const char *text) {
@@ -98,6 +105,9 @@ static int read_device(const struct nlmsghdr *message, void *userdata) {
                 case IFLA_IFALIAS:
                         link->has_alias = attribute_is(attribute, DEVICE_ALIAS);
                         break;
+                case IFLA_GROUP:
+                        link->ours |= read_u32(attribute) == DEVICE_GROUP;
+                        break;
                 case IFLA_LINKINFO:
                         read_kind(attribute, link);
                         break;
@@ -108,6 +118,7 @@ static int read_device(const struct nlmsghdr *message, void *userdata) {
                         break;
                 }
 
+        link->ours |= link->has_alias;
         /* The same number may belong to another device here. */
         if (elsewhere)
                 link->other = 0;
@@ -128,6 +139,19 @@ int device_find(Netlink *netlink, const char *name, Device *ret) {
 
         *ret = link;
         return 0;
+}
+
+int device_find_made(Netlink *netlink, const char *name, Device *ret) {
+        DEVICE_REQUEST(buffer);
+        struct nlmsghdr *message = device_request(buffer, RTM_DELLINK, 0, 0);
+        int r;
+
+        r = device_find(netlink, name, ret);
+        if (r >= 0)
+                return 0;
+        mnl_attr_put_strz(message, IFLA_IFNAME, name);
+        (void) netlink_call(netlink, message, NULL, NULL);
+        return r;
 }
 
 int device_delete(Netlink *netlink, uint32_t ifindex) {
@@ -253,6 +277,7 @@ static void put_end(struct nlmsghdr *message, struct ifinfomsg *header, const ch
         header->ifi_flags = header->ifi_change = IFF_NOARP;
         mnl_attr_put_strz(message, IFLA_IFNAME, name);
         mnl_attr_put_u32(message, IFLA_MTU, DEVICE_MTU);
+        device_mark(message);
 }
 
 static int create_pair(Netlink *netlink, const char *kind, const char *const names[2]) {
@@ -276,7 +301,7 @@ static int create_pair(Netlink *netlink, const char *kind, const char *const nam
 /* Clears the way for a new pair: what is left of ours goes, what is not ours stays and is an error. */
 static int remove_remains(Netlink *netlink, const char *kind, const Device ends[2]) {
         for (size_t i = 0; i < 2; i++)
-                if (ends[i].ifindex > 0 && !(streq(ends[i].kind, kind) && ends[i].has_alias))
+                if (ends[i].ifindex > 0 && !(streq(ends[i].kind, kind) && ends[i].ours))
                         return -EEXIST;
 
         for (size_t i = 0; i < 2; i++) {
@@ -301,8 +326,8 @@ int device_ensure_pair(Netlink *netlink, const char *kind, const char *const nam
                 r = remove_remains(netlink, kind, ends);
                 if (r >= 0)
                         r = create_pair(netlink, kind, names);
-                if (r >= 0)
-                        r = find_pair(netlink, names, ends);
+                for (size_t i = 0; r >= 0 && i < 2; i++)
+                        r = device_find_made(netlink, names[i], &ends[i]);
                 if (r < 0)
                         return r;
                 if (!is_pair(ends, kind))
@@ -332,12 +357,12 @@ int device_remove_pair(Netlink *netlink, const char *kind, const char *const nam
                 return r;
 
         /* One end takes the other along. An end that lost its peer's name is ours only when it says so. */
-        if (is_pair(ends, kind) || (streq(ends[0].kind, kind) && ends[0].has_alias)) {
+        if (is_pair(ends, kind) || (streq(ends[0].kind, kind) && ends[0].ours)) {
                 r = device_delete(netlink, ends[0].ifindex);
                 if (r < 0)
                         return r;
         }
-        if (streq(ends[1].kind, kind) && ends[1].has_alias)
+        if (streq(ends[1].kind, kind) && ends[1].ours)
                 return device_delete(netlink, ends[1].ifindex);
         return 0;
 }

@@ -28,7 +28,8 @@ typedef struct Device {
         uint32_t mtu;
         uint16_t vlan;       /* id of an 8021q device */
         char kind[IF_NAMESIZE];
-        bool has_alias;      /* ours */
+        bool has_alias;
+        bool ours;           /* by its alias, or by its group when it is half made */
         bool has_ipv6;
         uint8_t address_mode;
 } Device;
@@ -57,8 +58,15 @@ SEGMENT_KINDS(SEGMENT_KIND_TYPE)
 /* Begins a request about a device of this number; 0: named by an attribute. */
 struct nlmsghdr *device_request(void *buffer, uint16_t type, uint16_t flags, uint32_t ifindex);
 
+/* Marks the device of a request to make one as ours: the kernel takes no alias there, but a group. A service
+ * that is killed before it has given the alias leaves a device that the next one knows all the same. */
+void device_mark(struct nlmsghdr *message);
+
 /* Finds a device by name; 0 also when there is none. */
 int device_find(Netlink *netlink, const char *name, Device *ret);
+
+/* The same for one that has just been made, which goes again when it cannot be looked at. */
+int device_find_made(Netlink *netlink, const char *name, Device *ret);
 
 /* Removes it. 0 also when it is gone. */
 int device_delete(Netlink *netlink, uint32_t ifindex);

@@ -49,6 +49,10 @@ int segment_remove(SegmentKind kind, uint32_t link_ifindex) {
         return 0;
 }
 
+int segment_remove_unowned(const uint32_t *owners, size_t count) {
+        return 0;
+}
+
 /* No link of the host, and yet always there. */
 bool segment_is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {
         return true;

@@ -3,6 +3,7 @@
 /* The kinds of segmentation device in one table. See segment.h. */
 
 #include "segment/device.h"
+#include "segment/vlan.h"
 
 #define KIND_TYPE(id, name) [SEGMENT_##id] = &segment_type_##name,
 
@@ -55,6 +56,20 @@ int segment_remove(SegmentKind kind, uint32_t link_ifindex) {
 
         r = netlink_open(&netlink, NETLINK_ROUTE);
         return r < 0 ? r : types[kind]->remove(netlink, link_ifindex);
+}
+
+int segment_remove_unowned(const uint32_t *owners, size_t count) {
+        _cleanup_(strings_freep) char **names = NULL;
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_ROUTE);
+        if (r >= 0)
+                r = vlan_list(netlink, &names);
+        for (size_t i = 0; r >= 0 && i < strings_count(names); i++)
+                if (!segment_is_among(vlan_owner(names[i]), owners, count))
+                        r = types[SEGMENT_VLAN]->remove(netlink, vlan_owner(names[i]));
+        return r;
 }
 
 bool segment_is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {

@@ -12,7 +12,7 @@
  * device.
  *
  * All devices are NOARP, have no IPv6 addresses, and carry an alias that says who made them. They are found
- * by name, so that the next service adopts them.
+ * by name, so that the next service adopts them; those that are half made it knows by their group.
  *
  * Twins: segment.c and what it stands on (the kernel), fake.c (no devices, for tests without privileges).
  */
@@ -110,6 +110,9 @@ int segment_up(const SegmentationDevice *segment);
 
 /* Removes the devices of a kind; SEGMENT_VLAN: the one of this link. 0 also when there are none. */
 int segment_remove(SegmentKind kind, uint32_t link_ifindex);
+
+/* Removes the devices of single links (SEGMENT_VLAN) that are not among these. */
+int segment_remove_unowned(const uint32_t *owners, size_t count);
 
 /* True for names of helper devices: such links are never tunnelled themselves. */
 bool segment_is_name(const char *name);

@@ -13,6 +13,7 @@
 
 #include "bpf/abi.h"
 #include "segment/device.h"
+#include "segment/vlan.h"
 
 #define VLAN_KIND "vlan"
 
@@ -43,6 +44,7 @@ static int vlan_create(Netlink *netlink, uint32_t link_ifindex, const char *name
 
         header->ifi_flags = header->ifi_change = IFF_NOARP;
         mnl_attr_put_strz(message, IFLA_IFNAME, name);
+        device_mark(message);
         mnl_attr_put_u32(message, IFLA_LINK, link_ifindex);
         information = mnl_attr_nest_start(message, IFLA_LINKINFO);
         mnl_attr_put_strz(message, IFLA_INFO_KIND, VLAN_KIND);
@@ -67,7 +69,7 @@ static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const ch
         if (r < 0 || vlan_is_ours(ret, link_ifindex))
                 return r;
         if (ret->ifindex != 0) {
-                if (!streq(ret->kind, VLAN_KIND) || !ret->has_alias)
+                if (!streq(ret->kind, VLAN_KIND) || !ret->ours)
                         return -EEXIST;
                 r = device_delete(netlink, ret->ifindex);
                 if (r < 0)
@@ -75,7 +77,7 @@ static int vlan_find_or_create(Netlink *netlink, uint32_t link_ifindex, const ch
         }
         r = vlan_create(netlink, link_ifindex, name);
         if (r >= 0)
-                r = device_find(netlink, name, ret);
+                r = device_find_made(netlink, name, ret);
         if (r < 0)
                 return r;
         return vlan_is_ours(ret, link_ifindex) ? 0 : -ENODEV;
@@ -124,9 +126,50 @@ static int vlan_remove(Netlink *netlink, uint32_t link_ifindex) {
                 return 0;
         r = device_find(netlink, name, &link);
         if (r < 0 || !streq(link.kind, VLAN_KIND) ||
-            !(link.has_alias || vlan_is_ours(&link, link_ifindex)))
+            !(link.ours || vlan_is_ours(&link, link_ifindex)))
                 return r;
         return device_delete(netlink, link.ifindex);
+}
+
+uint32_t vlan_owner(const char *name) {
+        unsigned ifindex;
+        int end = 0;
+
+        if (sscanf(name, SEGMENT_NAME_VLAN "%u%n", &ifindex, &end) != 1 || name[end] != '\0')
+                return 0;
+        return ifindex;
+}
+
+static int read_name(const struct nlmsghdr *message, void *userdata) {
+        const struct nlattr *attribute;
+        char ***names = userdata;
+
+        if (message->nlmsg_type != RTM_NEWLINK)
+                return MNL_CB_OK;
+        mnl_attr_for_each(attribute, message, sizeof(struct ifinfomsg)) {
+                if (mnl_attr_get_type(attribute) != IFLA_IFNAME ||
+                    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) < 0 ||
+                    vlan_owner(mnl_attr_get_str(attribute)) == 0)
+                        continue;
+                if (strings_add(names, mnl_attr_get_str(attribute)) < 0) {
+                        errno = ENOMEM;
+                        return MNL_CB_ERROR;
+                }
+        }
+        return MNL_CB_OK;
+}
+
+int vlan_list(Netlink *netlink, char ***ret_names) {
+        _cleanup_(strings_freep) char **names = NULL;
+        DEVICE_REQUEST(buffer);
+        int r;
+
+        r = netlink_call(netlink, device_request(buffer, RTM_GETLINK, NLM_F_DUMP, 0), read_name, &names);
+        /* Changes of other links disturbed the list: what it has is right. */
+        if (r < 0 && r != -EINTR)
+                return r;
+        *ret_names = TAKE_PTR(names);
+        return 0;
 }
 
 const SegmentType segment_type_vlan = { vlan_ensure, vlan_up, vlan_remove };

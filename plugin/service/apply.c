@@ -137,7 +137,9 @@ static int attach_programs(Target *target, bool raw_ip, const struct underpass_l
         if (r < 0)
                 return r;
         path = path_by(target, &device);
-        r = tunnel_attach(target->tunnel, target->ifindex, raw_ip, &path, &settings);
+        r = record_begin(target);
+        if (r >= 0)
+                r = tunnel_attach(target->tunnel, target->ifindex, raw_ip, &path, &settings);
         if (r < 0) {
                 segmentation_release_unused(target->segmentation);
                 return r;

@@ -39,7 +39,6 @@ struct Link {
         Target target;          /* what apply.c and those below it see; they write what has been applied */
         bool unconfirmed;       /* not ours, or without programs or devices, since the last look */
         bool held_off;          /* the user said "deactivate" */
-        uint32_t asked_by;      /* UNDERPASS_SAVED_FROM_…: whose profile asked for the tunnel, as recorded */
         uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
 
         LinkState state;
@@ -179,7 +178,7 @@ void link_adopt(Link *link) {
         endpoints_adopt(&link->target, &saved);
         (void) segmentation_claim(link->context->segmentation, link->target.ifindex);
         link->unconfirmed = true;
-        link->asked_by = saved.flags & UNDERPASS_SAVED_FROM;
+        link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
         log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
 }
 
@@ -411,7 +410,7 @@ static void forget(Link *link) {
 /* Applies a plan, and publishes what came of it. */
 static void carry_out(Link *link, Plan **plan_in) {
         _cleanup_(plan_freep) Plan *plan = TAKE_PTR(*plan_in);
-        const uint32_t steps = find_steps(link, plan);
+        const uint32_t steps = find_steps(link, plan), asked_by = link->target.asked_by;
         LinkStage stage = STAGE_NONE;
         char *error = NULL;
         int r;
@@ -423,6 +422,8 @@ static void carry_out(Link *link, Plan **plan_in) {
                 wake_waiters(link, false, LINK_SETTLED);
                 return;
         }
+        if (plan->decision == PLAN_ATTACH)
+                link->target.asked_by = sources_asked_by(link->context->sources, link->profile, asked_by);
         r = apply_steps(&link->target, plan, steps, &stage, &error);
         link->facts->mtu = link->target.mtu;
         if (r >= 0)
@@ -432,6 +433,7 @@ static void carry_out(Link *link, Plan **plan_in) {
         add_warnings(link, &plan->warnings);
         publish_warnings(link, TAKE_PTR(plan->warnings));
         if (r < 0) {
+                link->target.asked_by = asked_by;
                 link->failed_plan = TAKE_PTR(plan);
                 link->failed_steps = steps;
                 publish(link, LINK_FAILED,
@@ -441,10 +443,8 @@ static void carry_out(Link *link, Plan **plan_in) {
         }
         if (steps & STEP_FORGET)
                 forget(link);
-        if (plan->decision == PLAN_ATTACH) {
-                link->asked_by = sources_asked_by(link->context->sources, link->profile, link->asked_by);
-                (void) record_write_asked_by(&link->target, link->asked_by);
-        }
+        if (plan->decision == PLAN_ATTACH)
+                (void) record_write_asked_by(&link->target);
         publish(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (steps & STEP_REANNOUNCE)
                 endpoints_reannounce(&link->target,
@@ -457,7 +457,7 @@ static void carry_out(Link *link, Plan **plan_in) {
 static bool better_wait(const Link *link) {
         return link->target.applied.attached && link->unconfirmed && !link->held_off &&
                sources_better_wait(link->context->sources, link->target.ifindex, link->profile,
-                                   link->asked_by);
+                                   link->target.asked_by);
 }
 
 /* All sources have answered: plan, compare, apply, publish. */

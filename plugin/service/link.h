@@ -66,7 +66,8 @@ int link_new(Link **ret, const LinkContext *context, LinkFacts *facts);
 /* Whoever waits is answered first. */
 Link *link_free(Link *link);
 
-/* Takes over what an earlier service recorded about this link: it counts as attached as it was found. */
+/* Takes over what an earlier service recorded about this link, if anything: it counts as attached as it was
+ * found. */
 void link_adopt(Link *link);
 
 /* All links are adopted: the packets of this one take a way that exists. */

@@ -11,6 +11,8 @@
 #include "service/endpoint-watch.h"
 #include "service/manager.h"
 
+enum { AGAIN_US = 1000 * 1000 };
+
 struct Manager {
         ManagerOptions options;
         sd_event *event;
@@ -23,6 +25,8 @@ struct Manager {
         Sctp *sctp;
         Sources *sources;
         EndpointWatch *endpoint_watch;
+        sd_event_source *again;  /* something could not be read: all links are looked at again */
+        bool adopted;            /* what an earlier service has left: its links are known */
         LinkContext link_context; /* made of the above */
         Link **links;
         size_t links_count;
@@ -88,31 +92,51 @@ static Link *append_link(Manager *manager, LinkFacts *facts) {
 }
 
 /* A link is known by its name from the start, so that a call that comes first thing finds it. Loopback
- * and helper devices are no links in this sense. */
-static Link *add_link(Manager *manager, uint32_t ifindex) {
+ * and helper devices are no links in this sense: -ENODEV. */
+static int add_link(Manager *manager, uint32_t ifindex) {
         _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
         Link *link;
+        int r;
 
-        if (rtnl_link(manager->rtnl, ifindex, &facts) < 0 || (facts->flags & IFF_LOOPBACK) ||
-            segment_is_name(facts->name))
-                return NULL;
+        r = rtnl_link(manager->rtnl, ifindex, &facts);
+        if (r < 0)
+                return r;
+        if ((facts->flags & IFF_LOOPBACK) || segment_is_name(facts->name))
+                return -ENODEV;
         link = append_link(manager, facts);
         if (!link)
-                return NULL;
+                return -ENOMEM;
         TAKE_PTR(facts);
+        link_adopt(link);
         tell(manager, MANAGER_LINK_ADDED, link);
-        return link;
+        return 0;
 }
 
-/* Looks at this link soon; one that is not known yet is added. */
-static Link *mark(Manager *manager, uint32_t ifindex) {
-        Link *link = manager_link(manager, ifindex);
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
-        if (!link)
-                link = add_link(manager, ifindex);
+/* What cannot be read is not taken for gone: it is read once more in a while. */
+static void look_again(Manager *manager, int error) {
+        if (manager->again)
+                return;
+        log_warning("Cannot read the links: %s; trying again.", strerror(-error));
+        (void) sd_event_add_time_relative(manager->event, &manager->again, CLOCK_MONOTONIC, AGAIN_US, 0,
+                                          on_again, manager);
+}
+
+/* Looks at this link soon; one that is not known yet is added. -ENODEV: it is gone, or no link of ours. */
+static int mark(Manager *manager, uint32_t ifindex) {
+        Link *link = manager_link(manager, ifindex);
+        int r = 0;
+
+        if (!link) {
+                r = add_link(manager, ifindex);
+                link = r < 0 ? NULL : manager_link(manager, ifindex);
+        }
         if (link)
                 link_mark(link);
-        return link;
+        else if (r != -ENODEV)
+                look_again(manager, r);
+        return r;
 }
 
 void manager_mark_all(Manager *manager) {
@@ -138,9 +162,13 @@ static bool is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) 
 static void enumerate(Manager *manager) {
         _cleanup_(freep) uint32_t *ifindexes = NULL;
         size_t count = 0;
+        int r;
 
-        if (rtnl_links(manager->rtnl, &ifindexes, &count) < 0)
+        r = rtnl_links(manager->rtnl, &ifindexes, &count);
+        if (r < 0) {
+                look_again(manager, r);
                 return;
+        }
         for (size_t i = manager->links_count; i-- > 0;)
                 if (!is_among(link_ifindex(manager->links[i]), ifindexes, count))
                         drop_link(manager, link_ifindex(manager->links[i]));
@@ -148,6 +176,41 @@ static void enumerate(Manager *manager) {
                 lose_devices(manager);
         for (size_t i = 0; i < count; i++)
                 (void) mark(manager, ifindexes[i]);
+}
+
+/* What an earlier service recorded: links that exist are adopted as they are added, the rest is swept up. */
+static void adopt(Manager *manager) {
+        _cleanup_(freep) uint32_t *ifindexes = NULL;
+        size_t count = 0;
+        int r;
+
+        r = tunnel_saved_links(manager->tunnel, &ifindexes, &count);
+        manager->adopted = r >= 0;
+        if (r < 0)
+                look_again(manager, r);
+        for (size_t i = 0; i < count; i++) {
+                r = mark(manager, ifindexes[i]);
+                if (r == -ENODEV)
+                        (void) tunnel_detach(manager->tunnel, ifindexes[i]);
+                else if (r < 0)
+                        manager->adopted = false;
+        }
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_adopt_path(manager->links[i]);
+        /* Without records there may be devices all the same: those of a service that was killed before it
+         * wrote one, or of a release that was not understood. */
+        if (manager->adopted)
+                segmentation_sweep_up(manager->segmentation);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *manager = userdata;
+
+        manager->again = sd_event_source_disable_unref(manager->again);
+        if (!manager->adopted)
+                adopt(manager);
+        enumerate(manager);
+        return 0;
 }
 
 static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) {
@@ -352,28 +415,6 @@ static int add_events(Manager *manager) {
         return r;
 }
 
-/* What an earlier service recorded: links that exist are adopted, the rest is swept up. */
-static void adopt(Manager *manager) {
-        _cleanup_(freep) uint32_t *ifindexes = NULL;
-        size_t count = 0;
-
-        if (tunnel_saved_links(manager->tunnel, &ifindexes, &count) < 0)
-                return;
-        for (size_t i = 0; i < count; i++) {
-                Link *link = mark(manager, ifindexes[i]);
-
-                if (link)
-                        link_adopt(link);
-                else
-                        (void) tunnel_detach(manager->tunnel, ifindexes[i]);
-        }
-        for (size_t i = 0; i < manager->links_count; i++)
-                link_adopt_path(manager->links[i]);
-        /* Without records there may be devices all the same: those of a release that was not understood. */
-        if (count > 0 || !streq(tunnel_error(manager->tunnel), ""))
-                segmentation_release_unused(manager->segmentation);
-}
-
 int manager_new(Manager **ret, const ManagerOptions *options) {
         _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(*manager));
         int r;
@@ -409,6 +450,7 @@ Manager *manager_free(Manager *manager) {
         endpoint_watch_free(manager->endpoint_watch);
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
+        sd_event_source_disable_unref(manager->again);
         sd_event_source_disable_unref(manager->rtnl_event);
         sd_event_source_disable_unref(manager->reconcile_event);
         sd_event_source_disable_unref(manager->exit_event);

@@ -38,13 +38,24 @@ int record_write(const Target *target) {
         return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
 }
 
-int record_write_asked_by(const Target *target, uint32_t asked_by) {
+int record_begin(const Target *target) {
         struct underpass_saved saved = {};
         int r;
 
         r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
-        if (r < 0 || (saved.flags & UNDERPASS_SAVED_FROM) == asked_by)
+        if (r != -ENOENT)
                 return r;
-        saved.flags = (saved.flags & ~(uint32_t) UNDERPASS_SAVED_FROM) | asked_by;
+        saved.flags = target->asked_by;
+        return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
+}
+
+int record_write_asked_by(const Target *target) {
+        struct underpass_saved saved = {};
+        int r;
+
+        r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
+        if (r < 0 || (saved.flags & UNDERPASS_SAVED_FROM) == target->asked_by)
+                return r;
+        saved.flags = (saved.flags & ~(uint32_t) UNDERPASS_SAVED_FROM) | target->asked_by;
         return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
 }

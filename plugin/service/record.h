@@ -16,5 +16,9 @@ int record_adopt(Target *target, struct underpass_saved *ret);
 /* Writes target->applied into the record. -ENOENT: the link is not attached. */
 int record_write(const Target *target);
 
-/* Records whose profile asks for the tunnel (flags of UNDERPASS_SAVED_FROM). Negative errno. */
-int record_write_asked_by(const Target *target, uint32_t asked_by);
+/* Begins the record of a link that has none, with whose profile asks for the tunnel (target->asked_by). It
+ * is there before anything is attached, so that the next service knows whom to wait for. Negative errno. */
+int record_begin(const Target *target);
+
+/* Records it anew. Negative errno. */
+int record_write_asked_by(const Target *target);

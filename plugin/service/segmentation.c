@@ -340,6 +340,25 @@ void segmentation_release_unused(Segmentation *segmentation) {
         forget_devices(segmentation);
 }
 
+void segmentation_sweep_up(Segmentation *segmentation) {
+        _cleanup_(freep) uint32_t *owners = NULL;
+        size_t count = 0;
+        int r;
+
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                count++;
+        owners = calloc(count + 1, sizeof(*owners));
+        if (!owners)
+                return;
+        count = 0;
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next)
+                owners[count++] = user->ifindex;
+        r = segment_remove_unowned(owners, count);
+        if (r < 0)
+                log_warning("Devices that an earlier service has left cannot be removed: %s.", strerror(-r));
+        segmentation_release_unused(segmentation);
+}
+
 void segmentation_lose(Segmentation *segmentation) {
         forget_devices(segmentation);
         for (SegmentationUser *user = segmentation->users; user; user = user->next) {

@@ -38,6 +38,9 @@ int segmentation_use(Segmentation *segmentation, uint32_t ifindex, const Segment
  * and pins go. */
 void segmentation_leave(Segmentation *segmentation, uint32_t ifindex);
 
+/* After all links of an earlier service have been claimed: removes what it has left for no link. */
+void segmentation_sweep_up(Segmentation *segmentation);
+
 /* Removes all devices and pins unless a link uses them. */
 void segmentation_release_unused(Segmentation *segmentation);
 

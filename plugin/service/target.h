@@ -18,6 +18,7 @@ typedef struct Target {
         Tunnel *tunnel;
         MptcpPm *mptcp_pm;            /* NULL: the kernel has no MPTCP */
         Segmentation *segmentation;
+        uint32_t asked_by;            /* UNDERPASS_SAVED_FROM_…: whose profile asks for the tunnel */
 
         /* What has been applied: written by apply.c, the endpoints in it by endpoints.c. */
         Applied applied;

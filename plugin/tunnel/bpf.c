@@ -101,7 +101,10 @@ static int choose_slot(Tunnel *tunnel, uint32_t *ret) {
         for (size_t i = 0; i < count; i++) {
                 struct underpass_saved saved;
 
-                if (tunnel_saved_get(tunnel, indexes[i], &saved) == 0 && saved.slot <= UNDERPASS_LINKS_MAX)
+                r = tunnel_saved_get(tunnel, indexes[i], &saved);
+                if (r < 0)
+                        return r;
+                if (saved.slot <= UNDERPASS_LINKS_MAX)
                         used[saved.slot] = true;
         }
         while (used[slot])
@@ -147,8 +150,10 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
         if (!known) {
                 r = choose_slot(tunnel, &saved.slot);
-                if (r < 0)
+                if (r < 0) {
+                        (void) tunnel_detach(tunnel, ifindex); /* the record, if it has been begun */
                         return r;
+                }
         }
         saved.flags = (saved.flags & ~UNDERPASS_SAVED_RAW_IP) | (raw_ip ? UNDERPASS_SAVED_RAW_IP : 0);
         link->slot = saved.slot;
@@ -229,9 +234,8 @@ unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {
 }
 
 int tunnel_release(Tunnel *tunnel) {
-        if (!tunnel->loaded)
-                return 0;
-        return tunnel->pinned ? pins_remove(tunnel) : 0;
+        /* Not even a folder, where a service was killed that had made it. */
+        return tunnel->pinned ? pins_remove(tunnel) : tunnel_remove_folder(tunnel);
 }
 
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {

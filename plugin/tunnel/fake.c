@@ -29,6 +29,17 @@ static FakeLink *fake_find(Tunnel *tunnel, uint32_t ifindex) {
         return NULL;
 }
 
+/* NULL: there is no room for one more. */
+static FakeLink *fake_ensure(Tunnel *tunnel, uint32_t ifindex) {
+        FakeLink *fake = fake_find(tunnel, ifindex);
+
+        if (fake || tunnel->count == UNDERPASS_LINKS_MAX)
+                return fake;
+        fake = &tunnel->links[tunnel->count++];
+        *fake = (FakeLink) { .ifindex = ifindex, .learnt = true };
+        return fake;
+}
+
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         Tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
@@ -71,17 +82,14 @@ int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
 
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
-        FakeLink *fake = fake_find(tunnel, ifindex);
+        FakeLink *fake = fake_ensure(tunnel, ifindex);
 
-        if (!fake) {
-                if (tunnel->count == UNDERPASS_LINKS_MAX)
-                        return -ENOSPC;
-                fake = &tunnel->links[tunnel->count++];
-                *fake = (FakeLink) { .ifindex = ifindex, .learnt = true };
-        }
+        if (!fake)
+                return -ENOSPC;
         fake->attached = true;
         fake->saved.slot = (uint32_t) (fake - tunnel->links) + 1;
-        fake->saved.flags = raw_ip ? UNDERPASS_SAVED_RAW_IP : 0;
+        fake->saved.flags &= ~(uint32_t) UNDERPASS_SAVED_RAW_IP;
+        fake->saved.flags |= raw_ip ? UNDERPASS_SAVED_RAW_IP : 0;
         link->slot = fake->saved.slot;
         fake->link = *link;
         return 0;
@@ -119,10 +127,10 @@ int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *r
 }
 
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
-        FakeLink *fake = fake_find(tunnel, ifindex);
+        FakeLink *fake = fake_ensure(tunnel, ifindex);
 
         if (!fake)
-                return -ENOENT;
+                return -ENOSPC;
         fake->saved = *saved;
         return 0;
 }

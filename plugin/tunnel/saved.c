@@ -21,14 +21,18 @@ int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_cou
         _cleanup_(freep) uint32_t *indexes = calloc(UNDERPASS_LINKS_MAX, sizeof(uint32_t));
         uint32_t ifindex = 0;
         size_t count = 0;
+        int r = -ENOENT;
 
         if (!indexes)
                 return -ENOMEM;
         if (tunnel->loaded)
-                for (int r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], NULL, &ifindex);
+                for (r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], NULL, &ifindex);
                      r == 0 && count < UNDERPASS_LINKS_MAX;
                      r = bpf_map_get_next_key(tunnel->maps[MAP_SAVED], &ifindex, &ifindex))
                         indexes[count++] = ifindex;
+        /* A list that lacks a link would give its slot away. */
+        if (r < 0 && r != -ENOENT)
+                return r;
         qsort(indexes, count, sizeof(uint32_t), compare_indexes);
         *ret_ifindexes = TAKE_PTR(indexes);
         *ret_count = count;
@@ -62,7 +66,8 @@ int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_sa
         if (r < 0 && r != -ENOENT)
                 return r;
         layout_write(&layout_saved, value, tunnel->saved_size, saved);
-        return bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, value, BPF_ANY);
+        r = bpf_map_update_elem(tunnel->maps[MAP_SAVED], &ifindex, value, BPF_ANY);
+        return r == -E2BIG ? -ENOSPC : r;
 }
 
 static char *sctp_path(const Tunnel *tunnel) {

@@ -94,7 +94,8 @@ unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex);
  * programs, so the next tunnel_attach() is quick. */
 int tunnel_release(Tunnel *tunnel);
 
-/* The record of a link, which tells the next service what this one did. -ENOENT: there is none. */
+/* The record of a link, which tells the next service what this one did. -ENOENT: there is none. -ENOSPC:
+ * there is no room for one more. */
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret);
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved);
 

@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -101,6 +102,15 @@ def set_environment(host, **variables):
         for line in text.splitlines()
     ]
     host.write(path, "\n".join(lines) + "\n")
+    bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    busctl(host, "call", *bus, "ReloadConfig")
+
+
+def add_options(host, *options):
+    """Options in addition to what set_environment() has set."""
+    path = "/usr/share/dbus-1/system-services/org.underpass1.service"
+    text = re.sub("(?m)^Exec=.*", lambda found: " ".join([found[0], *options]), host.path(path).read_text())
+    host.write(path, text)
     bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
     busctl(host, "call", *bus, "ReloadConfig")
 

@@ -120,6 +120,24 @@ static void check_foreign(SegmentKind kind, const GroPair *pair, uint32_t link, 
         world_ip(delete);
 }
 
+/* What a service leaves that was killed between the requests which make the bridge: no alias, no port. */
+static void check_half_made(Rtnl *rtnl, const GroPair *pair) {
+        _cleanup_(freep) char *reason = NULL;
+        SegmentationDevice segment = {};
+        uint32_t ifindex;
+
+        world_ip("link add underpass-br group 1970168944 type bridge");
+        ifindex = world_ifindex(SEGMENT_NAME_BRIDGE);
+        CHECK_EQUAL(segment_ensure(SEGMENT_BRIDGE, pair, 0, &segment, &reason), 0);
+        CHECK_EQUAL(segment.ifindex, ifindex);
+        check_device(rtnl, &segment, "bridge");
+        CHECK_EQUAL(segment_remove(SEGMENT_BRIDGE, 0), 0);
+        CHECK_EQUAL(if_nametoindex(SEGMENT_NAME_BRIDGE), 0);
+        world_ip("link add underpass-br group 1970168944 type bridge");
+        CHECK_EQUAL(segment_remove(SEGMENT_BRIDGE, 0), 0);
+        CHECK_EQUAL(if_nametoindex(SEGMENT_NAME_BRIDGE), 0);
+}
+
 void test_segment_bridge(void) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         GroPair pair = {};
@@ -155,6 +173,7 @@ void test_segment_bridge(void) {
         check_again(rtnl, &pair, &segment, 0);
         CHECK_EQUAL(segment_up(&segment), 0);
         CHECK_EQUAL(segment_remove(SEGMENT_BRIDGE, 0), 0);
+        check_half_made(rtnl, &pair);
         check_foreign(SEGMENT_BRIDGE, &pair, 0, "link add underpass-br type bridge", SEGMENT_NAME_BRIDGE);
         end(SEGMENT_BRIDGE, 0, SEGMENT_NAME_BRIDGE);
 }
@@ -300,7 +319,10 @@ void test_segment_vlan(void) {
         (void) world_feature(segment.name, ETHTOOL_STXCSUM, 1);
         (void) world_feature(segment.name, ETHTOOL_STSO, 1);
         check_again(rtnl, &pair, &segment, link);
-        CHECK_EQUAL(segment_remove(SEGMENT_VLAN, link), 0);
+        CHECK_EQUAL(segment_remove_unowned(&link, 1), 0);
+        CHECK_EQUAL(if_nametoindex(name), segment.ifindex);
+        CHECK_EQUAL(segment_remove_unowned(NULL, 0), 0);
+        CHECK_EQUAL(if_nametoindex(name), 0);
 
         /* The id is somebody else's on this link, or the name is; and devices that take no VLAN at all. */
         check_foreign(SEGMENT_VLAN, &pair, link, "link add link one name mine type vlan id 4094", "mine");

@@ -28,6 +28,7 @@ typedef struct Kernel {
         bool attached;
         bool raw_ip;
         struct underpass_link link;
+        bool recorded;          /* the record is there; it comes before the programs and goes with them */
         struct underpass_saved saved;
 } Kernel;
 
@@ -107,11 +108,12 @@ int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
 
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
-        if (fails())
+        assert(kernel.recorded);
+        if (fails()) {
+                kernel.recorded = kernel.attached;
                 return -EBUSY;
-        link->slot = 1;
-        if (!kernel.attached)
-                kernel.saved = (struct underpass_saved) { .slot = 1 };
+        }
+        kernel.saved.slot = link->slot = 1;
         kernel.attached = true;
         kernel.raw_ip = raw_ip;
         kernel.link = *link;
@@ -124,12 +126,13 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         kernel.attached = false;
         kernel.raw_ip = false;
         kernel.link = (struct underpass_link) {};
+        kernel.recorded = false;
         kernel.saved = (struct underpass_saved) {};
         return 0;
 }
 
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
-        if (!kernel.attached)
+        if (!kernel.recorded)
                 return -ENOENT;
         *ret = kernel.saved;
         return 0;
@@ -137,8 +140,7 @@ int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *r
 
 /* Memory of the kernel that is there already: this does not fail. */
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
-        if (!kernel.attached)
-                return -ENOENT;
+        kernel.recorded = true;
         kernel.saved = *saved;
         return 0;
 }

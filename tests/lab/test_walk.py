@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A walk over the calls by which the service changes the kernel while it attaches a link: before each of them it is
+killed, or the call fails for want of memory. The next service, or the next look, leaves a host like any other.
+
+A run takes a sample of the calls. UNDERPASS_WALK=all in the environment takes each of them, which takes an hour."""
+
+import contextlib
+import os
+import signal
+
+import runner
+import service
+import state
+from host import wait_until
+
+CALLS = ("sendto", "bpf", "ioctl", "mkdir", "rename", "unlink")
+SAMPLE = 5  # calls that are looked at with each device and each fault
+PROFILE = "/etc/underpass/walk.conf"
+TEXT = "[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nMTU=1400\nMPTCPEndpoint=subflow\n"
+TOPICS = ("links", "queueing disciplines", "programs on links", "MPTCP endpoints", "pins")
+DONE = "c0: Now active"
+FAULTS = ("killed", "without_memory")
+
+
+class Walk:
+    """A host with one link and a profile for it, and one kind of segmentation device."""
+
+    def __init__(self, lab, kind, attach_point):
+        self.host, self.kind = lab.client, kind
+        self.options = [f"--attach-point={attach_point}"]
+        self.host.run("ip", "address", "add", "10.77.1.2/24", "dev", "c0")
+        self.host.run("ip", "link", "set", "c0", "up")
+        wait_until(lambda: "state UP" in self.host.output("ip", "link", "show", "c0"), "c0 has its carrier")
+        self.host.start_bus()
+        service.set_environment(self.host, UNDERPASS_SEGMENTATION=kind)
+        service.add_options(self.host, *self.options)
+        self.log = self.host.folder / "log" / "walk.log"
+        self.clean = self.state()
+        self.traced = None
+
+    def state(self):
+        """What the service changes."""
+        return state.normalised({topic: self.host.run(*state.COMMANDS[topic]).stdout for topic in TOPICS})
+
+    def settle(self, expected, what):
+        """The state becomes the expected one: the kernel takes some programs off a moment later."""
+        try:
+            wait_until(lambda: not state.difference(expected, self.state()), what, 5)
+        except TimeoutError:
+            state.assert_same(expected, self.state(), what)
+
+    def profile(self, there):
+        """Writes the profile, or takes it away."""
+        if there:
+            self.host.write(PROFILE, TEXT)
+        else:
+            self.host.path(PROFILE).unlink()
+
+    def start(self, *strace):
+        """Starts the service under strace, by hand, and returns when it has attached the link or ended."""
+        self.profile(True)
+        self.log.write_bytes(b"")
+        command = ["strace", *strace, "env", f"UNDERPASS_SEGMENTATION={self.kind}"]
+        with open(self.log, "ab") as log:
+            traced = self.host.spawn([*command, "/usr/libexec/underpassd", *self.options], stdout=log, stderr=log)
+
+        self.traced = traced
+        wait_until(self.is_over, f"the service has ended or attached the link: {strace}", 20)
+
+    def is_over(self):
+        """Whether the service has ended, or attached the link."""
+        return self.traced.poll() is not None or DONE in self.log.read_text()
+
+    def end(self):
+        """Ends the service, however far it is."""
+        for pid in self.host.pids("underpassd"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.traced.wait(timeout=10)
+
+    def count(self):
+        """What a service calls until it has attached the link, see calls_of(); and what it has made."""
+        trace = self.host.folder / "log" / "trace"
+        self.start("-o", str(trace), "-e", "trace=" + ",".join(CALLS))
+        assert service.manager_property(self.host, "SegmentationDevice")[0] == self.kind
+        lines = trace.read_text().splitlines()
+        built = self.state()
+        self.end()
+        self.leave("counted")
+        return calls_of(lines), built
+
+    def leave(self, what):
+        """The profile goes, and with it all that was made for it."""
+        self.profile(False)
+        service.manager_call(self.host, "Reload")
+        self.settle(self.clean, f"{what}: without the profile")
+
+    def inject(self, call, number, fault):
+        """Starts a service that meets this fault at its call of this number."""
+        self.start("-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={number}")
+
+    def killed(self, call, number, built):
+        """Killed before a call. The next service makes the same of it as any other does; and where the profile
+        has gone meanwhile, it removes all that there is."""
+        what = f"{self.kind}, killed before {call} {number}"
+        self.inject(call, number, "signal=KILL")
+        self.end()
+        service.manager_call(self.host, "Reload")
+        service.wait_state(self.host, "c0", service.ACTIVE)
+        used = service.manager_property(self.host, "SegmentationDevice")[0]
+        assert used == self.kind, f"{what}: the next service uses {used}"
+        self.compare(built, what)
+        self.leave(what)
+        service.kill(self.host, signal.SIGTERM)
+
+        self.inject(call, number, "signal=KILL")
+        self.end()
+        self.profile(False)
+        service.manager_call(self.host, "ListLinks")
+        self.settle(self.clean, f"{what}, and the profile has gone")
+        service.kill(self.host, signal.SIGTERM)
+
+    def compare(self, built, what):
+        """Apart from the numbers of the devices, all is as if nothing had happened."""
+        wait_until(lambda: self.shape(built) == self.shape(self.state()), what, 5)
+
+    @staticmethod
+    def shape(built):
+        """A state without numbers that go on counting."""
+        names = [line.split(":")[1].split("@")[0] for line in built["links"].splitlines() if line[:1].isdigit()]
+        pins = [line.rpartition("/")[2].lstrip("0123456789") for line in built["pins"].splitlines()]
+        return sorted(names), sorted(pins), built["MPTCP endpoints"], "mtu 1400" in built["links"]
+
+    def without_memory(self, call, number, built):
+        """A call fails. The link is active all the same, or is so after the service has tried again by itself. A service
+        that can do nothing without this call ends."""
+        what = f"{self.kind}, ENOMEM from {call} {number}"
+        self.inject(call, number, "error=ENOMEM")
+        service.manager_call(self.host, "Reload")
+        service.wait_state(self.host, "c0", service.ACTIVE)
+        self.leave(what)
+        self.end()
+
+
+def calls_of(lines):
+    """The calls of a trace, (name, number of this name) each. Of a row of calls of bpf with the same command, such as
+    those that read a map, only the first."""
+    numbers, found, before = dict.fromkeys(CALLS, 0), [], ""
+    for line in lines:
+        call, _, rest = line.partition("(")
+        if call not in numbers:
+            continue
+        numbers[call] += 1
+        command = rest.split(",")[0] if call == "bpf" else ""
+        if not command or command != before:
+            found.append((call, numbers[call]))
+        before = command
+    return found
+
+
+def chosen(every, offset):
+    """Those that a run looks at."""
+    if os.environ.get("UNDERPASS_WALK") == "all":
+        return every
+    step = max(1, len(every) // SAMPLE)
+    return every[offset % step :: step]
+
+
+def failure_of(kind, attach_point, fault, calls):
+    """Looks at these calls, (name, number) each, in one host, up to the first that goes wrong. Takes away from the
+    list what it has looked at; what went wrong, or None."""
+    with runner.TestLab(manager=False) as lab:
+        steps = Walk(lab, kind, attach_point)
+        counted, built = steps.count()
+        if not calls:
+            calls += chosen(counted, FAULTS.index(fault))
+            runner.note(f"{kind}, {fault}: {len(calls)} of {len(counted)} calls")
+        try:
+            while calls:
+                getattr(steps, fault)(*calls.pop(0), built)
+        except (AssertionError, TimeoutError) as error:
+            return str(error)
+    return None
+
+
+def walk(kind, attach_point="auto"):
+    """Both faults at the calls of one kind of device."""
+    failures = []
+    for fault in FAULTS:
+        calls, first = [], True
+        while first or calls:
+            failure, first = failure_of(kind, attach_point, fault, calls), False
+            if failure is not None:
+                runner.note(failure)
+                failures.append(failure)
+    assert not failures, f"{len(failures)} of the calls"
+
+
+def test_bridge():
+    """It is made by several requests: the device, its options, its port, its alias, its features."""
+    walk("bridge")
+
+
+def test_veth_with_clsact():
+    """As on old kernels: filters and a qdisc of our own in the place of pinned attachments."""
+    walk("veth", "clsact")
