@@ -161,6 +161,10 @@ struct underpass_flow {
         __u32 next;          /* host order: of the first byte that our side has not sent yet */
         __u32 errors_second; /* CLOCK_MONOTONIC, seconds */
         __u32 plain_sequence; /* host order: of the plain SYN that the peer sent last */
+        __u32 stalled_sequence; /* host order: of the segment that was sent again last */
+        __u32 stalled_ms;       /* CLOCK_MONOTONIC, milliseconds: when */
+        __u32 stalled_received; /* lower half of "received" then */
+        __u32 stalls;           /* how often it was sent again without an acknowledgment */
 };
 
 /* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are
@@ -219,6 +223,8 @@ enum underpass_counter {
         UNDERPASS_COUNTER_DROP_UNSEGMENTED, /* super-packet that the segmentation device did not segment */
         UNDERPASS_COUNTER_DROP_HEADER, /* header that could not be read or written */
         UNDERPASS_COUNTER_DROP_UNPROVEN, /* ICMP errors about a flow that quote nothing it has in flight */
+        UNDERPASS_COUNTER_DROP_FRAGMENT, /* first fragments of datagrams of a flow; the peer is told */
+        UNDERPASS_COUNTER_BLACK_HOLE, /* segments lost for their size: our side is told to send less */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -279,5 +285,5 @@ _Static_assert(sizeof(struct underpass_link) ==
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_destination) == 56, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 72, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 88, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -21,6 +21,7 @@
 #include "keepalive.h"
 #include "learn.h"
 #include "note.h"
+#include "path-mtu.h"
 
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
@@ -126,11 +127,21 @@ UNDERPASS_GLOBAL int egress_from_vlan(struct __sk_buff *skb) {
         return to_udp(skb, slot, ifindex) < 0 ? VERDICT_DROP : VERDICT_NEXT;
 }
 
+/* Instead of the packet, its sender gets an error. way: BPF_F_INGRESS for our own side, 0 for the peer. */
+UNDERPASS_INLINE int tell_path_mtu(struct __sk_buff *skb, const __u32 layer3, __u32 ipv6, __u32 mtu,
+                                   const __u64 way) {
+        if (path_mtu_make_error(skb, layer3, ipv6, mtu) < 0) {
+                count_on_link(skb, UNDERPASS_COUNTER_DROP_HEADER);
+                return VERDICT_DROP;
+        }
+        return (int) bpf_redirect(skb->ifindex, way);
+}
+
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
-        __u32 slot;
+        __u32 end, slot;
         __u8 flags;
 
         switch (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet)) {
@@ -153,8 +164,15 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 return VERDICT_NEXT;
         if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, flow, &key))
                 return VERDICT_NEXT;
-        flow_sent(flow, &packet.header, flow_packet_end(skb, &packet));
         slot = slot_of_link(skb->ifindex, flow->slot);
+        end = flow_packet_end(skb, &packet);
+        if (path_mtu_sent_before(flow, &packet, end) && path_mtu_timed_out(flow)) {
+                int mtu = path_mtu_of_black_hole(skb, &packet, slot);
+
+                if (mtu != 0)
+                        return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);
+        }
+        flow_sent(flow, &packet.header, end);
         flow_move(flow, skb->ifindex, slot);
         return send_to_segment(skb, layer3, slot);
 }
@@ -208,6 +226,14 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
         return VERDICT_NEXT;
 }
 
+UNDERPASS_INLINE int take_fragment(struct __sk_buff *skb, const __u32 layer3) {
+        int mtu = path_mtu_of_fragment(skb, layer3);
+
+        if (mtu <= 0)
+                return mtu == 0 ? VERDICT_NEXT : VERDICT_DROP;
+        return tell_path_mtu(skb, layer3, 0, (__u32) mtu, 0);
+}
+
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
  * to learn from it. */
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
@@ -215,9 +241,12 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow *flow;
         struct packet packet = {};
         __u32 slot, merge = 0;
-        int destination;
+        int destination, read;
 
-        if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
+        read = packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet);
+        if (read == PACKET_FRAGMENT)
+                return take_fragment(skb, layer3);
+        if (read != PACKET_FOUND) {
                 if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
                         learn_from_plain(skb, &packet);
                 else if (icmp_may_concern(skb, layer3))

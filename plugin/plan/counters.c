@@ -121,6 +121,16 @@ static const CounterInfo counters[] = {
                 "drop-unproven",
                 N_("ICMP errors dropped because they quote nothing that a tunnelled flow has in flight."),
         },
+        [UNDERPASS_COUNTER_DROP_FRAGMENT] = {
+                "drop-fragment",
+                N_("Datagrams of tunnelled flows that arrived in fragments; the peer is told to send "
+                   "smaller ones."),
+        },
+        [UNDERPASS_COUNTER_BLACK_HOLE] = {
+                "black-hole",
+                N_("Segments that got lost again and again for their size; the sender is told to send "
+                   "smaller ones."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

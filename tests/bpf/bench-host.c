@@ -32,6 +32,7 @@ struct host {
         uint8_t bytes[LINEAR_MAX];
         size_t length;
         size_t linear;
+        size_t layer3;        /* 14 or 0 */
 };
 
 /* One packet at a time, as helpers are not told whose it is. */
@@ -123,6 +124,30 @@ long bpf_skb_pull_data(struct __sk_buff *skb, __u32 length) {
         if (length > host.length)
                 return -ENOMEM;
         pull(skb, length ? length : host.linear);
+        return 0;
+}
+
+long bpf_skb_change_tail(struct __sk_buff *skb, __u32 length, __u64 flags) {
+        if (flags != 0 || length > host.length)
+                return -EINVAL; /* longer ones are not needed */
+        gather();
+        host.length = length;
+        lay_out(skb, length); /* as the kernel does */
+        return 0;
+}
+
+/* Room behind the Ethernet header. */
+long bpf_skb_adjust_room(struct __sk_buff *skb, __s32 difference, __u32 mode, __u64 flags) {
+        const size_t behind = host.layer3, room = (size_t) difference;
+
+        if (difference < 0 || mode != BPF_ADJ_ROOM_MAC || flags != 0 ||
+            host.length + room > sizeof(host.bytes))
+                return -EINVAL;
+        gather();
+        memmove(host.bytes + behind + room, host.bytes + behind, host.length - behind);
+        memset(host.bytes + behind, 0, room);
+        host.length += room;
+        lay_out(skb, host.linear + room);
         return 0;
 }
 
@@ -266,6 +291,7 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
         if (summed || frame->length < ETH_HLEN || linear > frame->length)
                 return -EINVAL;
         host.length = frame->length;
+        host.layer3 = program == BENCH_EGRESS_RAW || program == BENCH_INGRESS_RAW ? 0 : ETH_HLEN;
         memcpy(host.bytes, frame->data, frame->length);
         skb.ifindex = BENCH_IFINDEX;
         memcpy(&skb.protocol, frame->data + 12, 2);

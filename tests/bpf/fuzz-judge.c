@@ -67,6 +67,18 @@ bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_
         return found && frame->layer4 + FRAME_HEADER_LENGTH <= frame->length;
 }
 
+bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype) {
+        const uint8_t *ip = frame->data + layer3;
+
+        if (ethertype != PROTOCOL_IPV4 ||
+            frame->length < layer3 + IPV4_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] != 0x45 ||
+            ip[9] != FRAME_UDP || (frame_get16(ip + 6) & 0x3fff) != FRAME_MORE_FRAGMENTS)
+                return false;
+        frame->layer3 = layer3;
+        frame->layer4 = layer3 + IPV4_HEADER_LENGTH;
+        return true;
+}
+
 static bool is_ipv6(const struct frame *frame) {
         return frame->data[frame->layer3] >> 4 == 6;
 }

@@ -14,6 +14,7 @@
 enum {
         ETHERNET_LENGTH = 14,
         BELIEVED = 4, /* errors about one flow in a second */
+        FRAGMENT_MIN = 576,
 };
 
 static uint64_t all_counted(const struct round *round) {
@@ -155,6 +156,37 @@ static bool judge_quoting(struct fuzzer *fuzzer, const struct round *round) {
         return judge_error(&round->before, &round->after, &round->quote, ntohl(flow->sequence));
 }
 
+/* A datagram of a flow in fragments: an error to the peer takes its place, unless it is tiny, or the peer
+ * has been told often enough. */
+static bool judge_fragment(struct fuzzer *fuzzer, const struct round *round) {
+        const uint8_t *before = round->before.data + round->before.layer3;
+        const uint8_t *after = round->after.data + round->before.layer3;
+        bool known = round->flow.state == UNDERPASS_FLOW_TUNNELLED;
+        uint16_t size = frame_get16(before + 2);
+
+        EXPECT_EQUAL(all_counted(round), known);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_FRAGMENT], known);
+        if (round->verdict != BENCH_REDIRECT) {
+                EXPECT_EQUAL(round->verdict, known ? BENCH_DROP : BENCH_NEXT);
+                EXPECT(!known || size < FRAGMENT_MIN || round->flow.errors >= BELIEVED);
+                EXPECT(frame_equal(&round->before, &round->after));
+                return true;
+        }
+        EXPECT(known && size >= FRAGMENT_MIN);
+        EXPECT_EQUAL(round->after.length, round->before.layer3 + 28 + 40);
+        fuzzer->errors++;
+        /* A test run of the kernel takes every packet for one with an Ethernet header. */
+        if (round->program == BENCH_INGRESS_RAW)
+                return true;
+        EXPECT_EQUAL(frame_layer3_sum(&round->after), 0xffff);
+        EXPECT(memcmp(after + 12, before + 16, 4) == 0 && memcmp(after + 16, before + 12, 4) == 0);
+        EXPECT_EQUAL(frame_get32(after + 20) >> 16, 0x0304);
+        EXPECT_EQUAL(frame_get32(after + 24), size);
+        EXPECT_EQUAL(frame_fold(frame_sum(0, after + 20, 48)), 0xffff);
+        EXPECT(memcmp(after + 28 + 20, before + 20, 20) == 0);
+        return true;
+}
+
 bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
         static const enum underpass_counter received[] = {
@@ -176,6 +208,8 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
 
         if (round->quotes)
                 return judge_quoting(fuzzer, round);
+        if (round->fragment)
+                return judge_fragment(fuzzer, round);
         EXPECT_EQUAL(round->verdict, merged ? BENCH_DROP : BENCH_NEXT);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_MERGED], merged);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED],

@@ -23,6 +23,7 @@ struct round {
         struct frame after;
         struct __sk_buff context;
         uint8_t protocol;     /* that was located, or 0 */
+        bool fragment;        /* it is the first fragment of an IPv4 datagram */
         bool quotes;          /* it is an ICMP error about UDP, see quote */
         struct judge_quote quote;
         struct underpass_flow flow; /* known before; state 0: none */

@@ -88,15 +88,17 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
         struct underpass_flow_key key;
 
         round->protocol = 0;
-        round->quotes = false;
+        round->quotes = round->fragment = false;
         round->flow.state = 0;
         if (ingress && judge_locate(&round->before, layer3, ethertype, FRAME_UDP))
                 round->protocol = FRAME_UDP;
         else if (judge_locate(&round->before, layer3, ethertype, FRAME_TCP))
                 round->protocol = FRAME_TCP;
+        else if (ingress && judge_locate_fragment(&round->before, layer3, ethertype))
+                round->fragment = true;
         else if (ingress)
                 round->quotes = judge_find_quote(&round->before, layer3, ethertype, &round->quote);
-        if (round->protocol != 0)
+        if (round->protocol != 0 || round->fragment)
                 bench_flow_key(&round->before, !ingress, &key);
         else if (round->quotes) {
                 quoted.layer3 = round->quote.inner;

@@ -47,6 +47,9 @@ struct judge_limits {
  */
 bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_t protocol);
 
+/* Whether the packet is the first fragment of an IPv4 datagram, with a header of the usual length. */
+bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype);
+
 /* Layer 4 length as the IP header says, which may be a lie. The frame must have been located. */
 uint16_t judge_length(const struct frame *frame);
 

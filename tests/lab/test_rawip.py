@@ -29,8 +29,9 @@ PROFILES = {
 class Line:
     """The line between client and server; a context manager. Afterwards the file at path has all packets."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, largest=65535):
         self.lab = lab
+        self.largest = largest
         self.path = lab.folder / "line.pcap"
         self._process = None
 
@@ -38,7 +39,7 @@ class Line:
         ends = [str(self.lab.client.init), CLIENT, str(self.lab.server.init), SERVER]
         with open(self.lab.client.folder / "log" / "line.log", "wb") as log:
             self._process = subprocess.Popen(
-                ["/usr/bin/python3", str(HERE / "wirepair.py"), *ends, str(self.path)],
+                ["/usr/bin/python3", str(HERE / "wirepair.py"), *ends, str(self.path), str(self.largest)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -68,10 +69,10 @@ def write_profiles(lab, *more):
 
 
 @contextlib.contextmanager
-def tunnelled_line(lab, *more):
+def tunnelled_line(lab, *more, **options):
     """The line with the tunnel on both ends."""
     write_profiles(lab, *more)
-    with Line(lab) as line:
+    with Line(lab, **options) as line:
         line.up()
         for host, device in ((lab.client, CLIENT), (lab.server, SERVER)):
             found = service.wait_state(host, device, service.ACTIVE)

@@ -3,9 +3,9 @@
 """A line between two hosts without link layer header, as wwan and ppp devices have: a tun device in each,
 and this program carries packets between them and keeps a copy of each in a pcap file.
 
-    wirepair.py PID DEVICE PID DEVICE PCAP
+    wirepair.py PID DEVICE PID DEVICE PCAP LARGEST
 
-PID is a process of the host. Says "ready" when both devices are there; they go when standard input is
+PID is a process of the host. Packets of more than LARGEST bytes vanish. Says "ready" when both devices are there; they go when standard input is
 closed. May touch: the two devices, and PCAP.
 """
 
@@ -55,10 +55,12 @@ def open_device(pid, name):
     return fd
 
 
-def carry(source, target, stop, pcap):
+def carry(source, target, stop, pcap, largest):
     """Carries packets one way until the end of stop."""
     while stop not in select.select([source, stop], [], [])[0]:
         packet = os.read(source, 1 << 17)
+        if len(packet) > largest:
+            continue
         pcap.add(packet)
         try:
             os.write(target, packet)
@@ -68,11 +70,11 @@ def carry(source, target, stop, pcap):
 
 def main():
     """See above."""
-    first, second, path = sys.argv[1:3], sys.argv[3:5], sys.argv[5]
+    first, second, path, largest = sys.argv[1:3], sys.argv[3:5], sys.argv[5], int(sys.argv[6])
     pcap = Pcap(path)
     ends = open_device(*first), open_device(*second)
     threads = [
-        threading.Thread(target=carry, args=(*pair, sys.stdin.fileno(), pcap))
+        threading.Thread(target=carry, args=(*pair, sys.stdin.fileno(), pcap, largest))
         for pair in (ends, tuple(reversed(ends)))
     ]
     for thread in threads:

@@ -25,6 +25,8 @@ long bpf_redirect(__u32 ifindex, __u64 flags);
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length);
 long bpf_skb_store_bytes(struct __sk_buff *skb, __u32 offset, const void *from, __u32 length, __u64 flags);
 long bpf_skb_pull_data(struct __sk_buff *skb, __u32 length);
+long bpf_skb_change_tail(struct __sk_buff *skb, __u32 length, __u64 flags);
+long bpf_skb_adjust_room(struct __sk_buff *skb, __s32 difference, __u32 mode, __u64 flags);
 long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags);
 long bpf_skb_vlan_pop(struct __sk_buff *skb);
 long bpf_csum_update(struct __sk_buff *skb, __wsum sum);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Paths that are narrower than the link where nobody says so: a firewall eats ICMP, or a router fragments
+ * what should not be. The programs say it instead, as a router would, by an ICMP error that quotes the
+ * packet. The sender's stack judges that error like any other, remembers the size for ten minutes, and sends
+ * again in smaller segments; with a forwarded flow that is the stack of another host.
+ *
+ * black hole: our segments get no acknowledgment, however often they are sent. The error goes to our own
+ *             side, about TCP.
+ * fragments:  datagrams of the peer arrive in pieces. The error goes to the peer, about UDP.
+ *
+ * Both replace the packet that they quote, which would not have arrived as a whole anyway. Rare packets, so
+ * everything goes by helper calls.
+ */
+
+#include "icmp.h"
+
+enum {
+        BLACK_HOLE_TIMEOUTS = 2,        /* so often sent again, without a word of the peer */
+        BLACK_HOLE_TIMEOUTS_HEARD = 4,  /* likewise, while the peer goes on speaking */
+        BLACK_HOLE_APART_MS = 150,      /* TCP waits at least 200 ms for an acknowledgment (RFC 6298: 1 s) */
+        PATH_MTU_USUAL = 1280,          /* hardly a path takes less */
+        PATH_MTU_SMALL = 1024,          /* tcp_base_mss, with which Linux probes */
+        PATH_MTU_QUOTED_IPV4 = IPV4_LENGTH + UNDERPASS_HEADER_LENGTH,
+        PATH_MTU_QUOTED_IPV6 = IPV6_LENGTH + UNDERPASS_HEADER_LENGTH,
+        IPV4_MORE_FRAGMENTS = 0x2000,
+        IPV4_DONT_FRAGMENT = 0x4000,
+        PATH_MTU_HOPS = 64,
+};
+
+/* An error about a packet: what is put before its first bytes, and these bytes. */
+struct path_mtu_error_ipv4 {
+        struct iphdr ip;
+        struct icmp_start icmp;
+        struct iphdr quoted;
+        union underpass_header header;
+};
+
+struct path_mtu_error_ipv6 {
+        struct ipv6hdr ip;
+        struct icmp_start icmp;
+        struct ipv6hdr quoted;
+        union underpass_header header;
+};
+
+/* The size to try for packets of this one's, 0: it is as small as it gets. */
+UNDERPASS_INLINE __u32 path_mtu_below(__u32 size, __u32 ipv6) {
+        if (size > PATH_MTU_USUAL)
+                return PATH_MTU_USUAL;
+        if (ipv6)
+                return 0; /* RFC 8200: every path takes 1280 */
+        return size > PATH_MTU_SMALL ? PATH_MTU_SMALL : size > MTU_MIN_IPV4 ? MTU_MIN_IPV4 : 0;
+}
+
+/* Whether a segment of ours has been sent before, and is the one that the peer has to acknowledge next. end:
+ * the sequence number behind it. Before flow_sent(). */
+UNDERPASS_INLINE int path_mtu_sent_before(const struct underpass_flow *flow, const struct packet *packet,
+                                          __u32 end) {
+        __u32 sequence = UNDERPASS_NET32(packet->header.tcp.sequence);
+
+        return flow->state == UNDERPASS_FLOW_TUNNELLED && sequence == flow->expected && end != sequence &&
+               (__s32) (end - flow->next) <= 0;
+}
+
+/* Counts the timeouts of such a segment. 1: the way seems to swallow segments of its size. */
+UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow) {
+        __u64 now = bpf_ktime_get_coarse_ns() / MILLISECONDS;
+
+        if (!flow)
+                return 0;
+        if (flow->stalled_sequence != flow->expected || flow->stalls == 0) {
+                flow->stalled_sequence = flow->expected;
+                flow->stalled_received = (__u32) flow->received;
+                flow->stalled_ms = (__u32) now;
+                flow->stalls = 1;
+                return 0;
+        }
+        if ((__u32) now - flow->stalled_ms < BLACK_HOLE_APART_MS)
+                return 0;
+        flow->stalled_ms = (__u32) now;
+        flow->stalls++;
+        if (flow->stalls < ((__u32) flow->received == flow->stalled_received ? BLACK_HOLE_TIMEOUTS :
+                                                                              BLACK_HOLE_TIMEOUTS_HEARD))
+                return 0;
+        flow->stalls = 0;
+        return 1;
+}
+
+UNDERPASS_INLINE __u32 path_mtu_sum(__u32 sum, const void *bytes, __u32 length) {
+        const __u16 *words = bytes;
+
+#pragma unroll
+        for (__u32 i = 0; i < length / 2; i++)
+                sum += words[i];
+        return sum;
+}
+
+UNDERPASS_INLINE int path_mtu_write_ipv4(struct __sk_buff *skb, __u32 layer3, __u32 mtu) {
+        struct path_mtu_error_ipv4 error = {};
+
+        if (bpf_skb_load_bytes(skb, layer3 + sizeof(error.ip) + sizeof(error.icmp), &error.quoted,
+                               PATH_MTU_QUOTED_IPV4) < 0)
+                return -1;
+        /* What a router would have quoted is not in pieces yet. */
+        error.quoted.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
+        error.quoted.check = 0;
+        error.quoted.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error.quoted, IPV4_LENGTH));
+        error.icmp.type = ICMP_UNREACHABLE;
+        error.icmp.code = ICMP_NEEDS_FRAGMENTATION;
+        error.icmp.rest = UNDERPASS_NET32(mtu);
+        error.icmp.check = (__u16) ~underpass_fold(
+                path_mtu_sum(0, &error.icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV4));
+        *(__u8 *) &error.ip = IPV4_USUAL;
+        error.ip.tot_len = UNDERPASS_NET16(sizeof(error));
+        error.ip.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
+        error.ip.ttl = PATH_MTU_HOPS;
+        error.ip.protocol = PROTOCOL_ICMP;
+        error.ip.saddr = error.quoted.daddr;
+        error.ip.daddr = error.quoted.saddr;
+        error.ip.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error.ip, IPV4_LENGTH));
+        return (int) bpf_skb_store_bytes(skb, layer3, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM);
+}
+
+UNDERPASS_INLINE int path_mtu_write_ipv6(struct __sk_buff *skb, __u32 layer3, __u32 mtu) {
+        struct path_mtu_error_ipv6 error = {};
+        __u32 sum = UNDERPASS_NET16(sizeof(error) - IPV6_LENGTH) + UNDERPASS_NET16(PROTOCOL_ICMPV6);
+
+        if (bpf_skb_load_bytes(skb, layer3 + sizeof(error.ip) + sizeof(error.icmp), &error.quoted,
+                               PATH_MTU_QUOTED_IPV6) < 0)
+                return -1;
+        error.icmp.type = ICMPV6_TOO_BIG;
+        error.icmp.rest = UNDERPASS_NET32(mtu);
+        sum = path_mtu_sum(sum, &error.quoted.saddr, sizeof(error.quoted.saddr) * 2);
+        sum = path_mtu_sum(sum, &error.icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV6);
+        error.icmp.check = (__u16) ~underpass_fold(sum);
+        *(__u8 *) &error.ip = 6 << 4;
+        error.ip.payload_len = UNDERPASS_NET16(sizeof(error) - IPV6_LENGTH);
+        error.ip.nexthdr = PROTOCOL_ICMPV6;
+        error.ip.hop_limit = PATH_MTU_HOPS;
+        error.ip.saddr = error.quoted.daddr;
+        error.ip.daddr = error.quoted.saddr;
+        return (int) bpf_skb_store_bytes(skb, layer3, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM);
+}
+
+/* Sends an Ethernet frame back to where it came from. */
+UNDERPASS_INLINE int path_mtu_turn_frame(struct __sk_buff *skb) {
+        struct ethhdr header, turned;
+
+        if (bpf_skb_load_bytes(skb, 0, &header, sizeof(header)) < 0)
+                return -1;
+        turned = header;
+        __builtin_memcpy(turned.h_dest, header.h_source, ETH_ALEN);
+        __builtin_memcpy(turned.h_source, header.h_dest, ETH_ALEN);
+        return (int) bpf_skb_store_bytes(skb, 0, &turned, sizeof(turned), 0);
+}
+
+/*
+ * Makes of a packet with the headers at their usual place the ICMP error that it does not fit a path of mtu
+ * bytes, to its own source. Negative: it may be half written and has to be dropped.
+ */
+UNDERPASS_GLOBAL int path_mtu_make_error(struct __sk_buff *skb, __u32 layer3, __u32 ipv6, __u32 mtu) {
+        __u32 quoted = ipv6 ? PATH_MTU_QUOTED_IPV6 : PATH_MTU_QUOTED_IPV4;
+        __u32 more = (ipv6 ? IPV6_LENGTH : IPV4_LENGTH) + ICMP_HEADER_LENGTH;
+
+        if (layer3 != 0 && layer3 != ETH_HLEN)
+                return -1;
+        if (bpf_skb_change_tail(skb, layer3 + quoted, 0) < 0 ||
+            bpf_skb_adjust_room(skb, (__s32) more, BPF_ADJ_ROOM_MAC, 0) < 0)
+                return -1;
+        if (layer3 != 0 && path_mtu_turn_frame(skb) < 0)
+                return -1;
+        return ipv6 ? path_mtu_write_ipv6(skb, layer3, mtu) : path_mtu_write_ipv4(skb, layer3, mtu);
+}
+
+/*
+ * Our segment, which path_mtu_timed_out() believes lost for its size. Returns the size that our own side is
+ * to be told, 0: none, as the segment is small already.
+ */
+UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet *packet, __u32 slot) {
+        struct underpass_flow_key key = {};
+        __u32 mtu;
+
+        if (!packet || !packet->usual || skb->gso_size)
+                return 0;
+        mtu = path_mtu_below(packet->layer4 - packet->layer3 + packet->length, packet->ipv6);
+        if (mtu == 0)
+                return 0;
+        flow_key_outgoing(packet, &key);
+        destination_learn_mtu(&key, skb->ifindex, mtu);
+        count(slot, UNDERPASS_COUNTER_BLACK_HOLE);
+        return (int) mtu;
+}
+
+/*
+ * A fragment that came in. Only IPv4 has them on the way, and only the first one says what it belongs to.
+ * Returns the size that the peer is to be told, 0: it is no datagram of a tunnelled flow, negative: it is
+ * one, but the peer has been told often enough.
+ */
+UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, __u32 layer3) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+        union underpass_header header;
+        struct iphdr ip;
+        __u32 size;
+
+        if (bpf_skb_load_bytes(skb, layer3, &ip, sizeof(ip)) < 0 || *(__u8 *) &ip != IPV4_USUAL ||
+            ip.protocol != UNDERPASS_PROTOCOL_UDP ||
+            (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) != UNDERPASS_NET16(IPV4_MORE_FRAGMENTS) ||
+            bpf_skb_load_bytes(skb, layer3 + IPV4_LENGTH, &header, sizeof(header)) < 0)
+                return 0;
+        packet_address_ipv4(key.local, ip.daddr);
+        packet_address_ipv4(key.remote, ip.saddr);
+        key.local_port = header.udp.dest;
+        key.remote_port = header.udp.source;
+        flow = bpf_map_lookup_elem(&flows, &key);
+        size = UNDERPASS_NET16(ip.tot_len);
+        if (!flow || flow_is_silent(flow))
+                return 0;
+        count(flow->slot, UNDERPASS_COUNTER_DROP_FRAGMENT);
+        return size < MTU_MIN_IPV4 || !icmp_is_seldom(flow) ? -1 : (int) size;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Paths narrower than the link where ICMP says nothing: segments that get lost again and again, and
+ * datagrams that arrive in fragments, become ICMP errors to their sender.
+ *
+ * Room: bench.h, frame-icmp.h.
+ */
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "frame-icmp.h"
+#include "programs.h"
+
+enum {
+        SEQUENCE = 0x00001000,
+        ROOM_IPV4 = 28, /* an IP header and that of ICMP, in front of the quote */
+        ROOM_IPV6 = 48,
+        QUOTED_IPV4 = 40,
+        QUOTED_IPV6 = 60,
+        BELIEVED = 4, /* errors about one flow in a second */
+};
+
+/* A segment of ours that is sent again, and what came before. */
+struct black_hole_case {
+        const char *name;
+        bool ipv6;
+        uint16_t size;       /* of the IP packet */
+        uint32_t stalls;     /* sent again so often */
+        uint32_t ago_ms;     /* the last time */
+        bool heard;          /* the peer has spoken since */
+        uint32_t other;      /* stalled at a sequence number that is so much less */
+        uint32_t behind;     /* the peer has acknowledged so much less */
+        uint32_t in_flight;  /* bytes; 0: the segment is new */
+        uint32_t told;       /* MTU, 0: the segment is sent */
+        uint32_t then;       /* stalls afterwards */
+};
+
+static const struct black_hole_case black_holes[] = {
+        { "the first time", false, 1500, 0, 0, false, 0, 0, 5000, 0, 1 },
+        { "the second time", false, 1500, 1, 400, false, 0, 0, 5000, 1280, 0 },
+        { "the second time, IPv6", true, 1500, 1, 400, false, 0, 0, 5000, 1280, 0 },
+        { "too soon for a timeout", false, 1500, 1, 100, false, 0, 0, 5000, 0, 1 },
+        { "the peer speaks", false, 1500, 1, 400, true, 0, 0, 5000, 0, 2 },
+        { "the peer speaks, for the last time", false, 1500, 3, 400, true, 0, 0, 5000, 1280, 0 },
+        { "another segment", false, 1500, 1, 400, false, 1448, 0, 5000, 0, 1 },
+        { "not the next one", false, 1500, 1, 400, false, 0, 1448, 5000, 0, 1 },
+        { "a new one", false, 1500, 1, 400, false, 0, 0, 0, 0, 1 },
+        { "smaller", false, 1280, 1, 400, false, 0, 0, 5000, 1024, 0 },
+        { "smaller still", false, 1024, 1, 400, false, 0, 0, 5000, 576, 0 },
+        { "as small as it gets", false, 576, 1, 400, false, 0, 0, 5000, 0, 0 },
+        { "as small as it gets, IPv6", true, 1280, 1, 400, false, 0, 0, 5000, 0, 0 },
+        { "a jumbo frame", true, 3000, 1, 400, false, 0, 0, 5000, 1280, 0 },
+};
+
+/* The error must be sound, come from the other side, and quote the beginning of the packet. */
+static bool expect_error(const struct frame *before, const struct frame *after, bool ipv6, uint32_t mtu) {
+        const size_t room = ipv6 ? ROOM_IPV6 : ROOM_IPV4, quoted = ipv6 ? QUOTED_IPV6 : QUOTED_IPV4;
+        const size_t addresses = ipv6 ? 16 : 4, source = before->layer3 + (ipv6 ? 8 : 12);
+        const uint8_t *icmp = after->data + after->layer3 + (ipv6 ? 40 : 20);
+        struct frame error = *after;
+
+        error.layer4 = (size_t) (icmp - after->data);
+        EXPECT_EQUAL(after->length, before->layer3 + room + quoted);
+        EXPECT_EQUAL(frame_layer3_sum(after), 0xffff);
+        EXPECT_EQUAL(frame_icmp_sum(&error), 0xffff);
+        EXPECT_EQUAL(icmp[0], ipv6 ? FRAME_ICMPV6_TOO_BIG : FRAME_ICMP_UNREACHABLE);
+        EXPECT_EQUAL(icmp[1], ipv6 ? 0 : FRAME_ICMP_NEEDS_FRAGMENTATION);
+        EXPECT_EQUAL(frame_get32(icmp + 4), mtu);
+        EXPECT(memcmp(after->data + source, before->data + source + addresses, addresses) == 0);
+        EXPECT(memcmp(after->data + source + addresses, before->data + source, addresses) == 0);
+        EXPECT(memcmp(icmp + 8 + (ipv6 ? 40 : 20), before->data + before->layer4, 20) == 0);
+        EXPECT(memcmp(icmp + 8 + source - before->layer3, before->data + source, 2 * addresses) == 0);
+        if (!ipv6) {
+                EXPECT_EQUAL(frame_icmp_quoted_sum(&error), 0xffff);
+                EXPECT_EQUAL(frame_get16(icmp + 8 + 6), FRAME_DONT_FRAGMENT);
+                EXPECT(memcmp(icmp + 8, before->data + before->layer3, 6) == 0);
+        }
+        if (before->layer3 != 0) {
+                EXPECT(memcmp(after->data, before->data + 6, 6) == 0);
+                EXPECT(memcmp(after->data + 6, before->data, 6) == 0);
+                EXPECT(memcmp(after->data + 12, before->data + 12, 2) == 0);
+        }
+        return true;
+}
+
+static uint16_t payload_of(bool ipv6, uint16_t size) {
+        return (uint16_t) (size - (ipv6 ? 60 : 40));
+}
+
+static bool run_black_hole(struct bench *bench, const struct black_hole_case *test) {
+        struct frame_spec spec = { .ipv6 = test->ipv6, .flags = FRAME_ACK, .sequence = SEQUENCE,
+                                   .payload = payload_of(test->ipv6, test->size) };
+        struct underpass_destination known = {};
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame before, after;
+        struct __sk_buff context = {};
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_tunnelled(&flow);
+        flow.expected = SEQUENCE - test->behind;
+        flow.next = SEQUENCE + test->in_flight;
+        flow.received = 7;
+        flow.stalls = test->stalls;
+        flow.stalled_sequence = flow.expected - test->other;
+        flow.stalled_received = test->heard ? 6 : 7;
+        flow.stalled_ms = (__u32) (bench_now() / 1000000) - test->ago_ms;
+        frame_build(&spec, &before);
+        bench_flow_key(&before, true, &key);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        after = before;
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &after, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.stalls, test->then);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
+        EXPECT_EQUAL(known.mtu, test->told);
+        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            { UNDERPASS_COUNTER_BLACK_HOLE, test->told != 0 }, {} }));
+        /* What is told instead has not been sent. */
+        EXPECT_EQUAL(flow.sent, test->told == 0);
+        if (test->told != 0)
+                return expect_error(&before, &after, test->ipv6, test->told);
+        return frame_equal(&before, &after);
+}
+
+static bool test_black_holes(void *context) {
+        for (size_t i = 0; i < sizeof(black_holes) / sizeof(black_holes[0]); i++) {
+                if (run_black_hole(context, &black_holes[i]))
+                        continue;
+                fprintf(stderr, "path mtu: %s\n", black_holes[i].name);
+                return false;
+        }
+        return true;
+}
+
+/* The peer is told, a few times a second; the next program of ours sees no bit of the datagram. */
+static bool test_fragments(void *context) {
+        struct frame_spec spec = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK, .payload = 1360,
+                                   .sequence = SEQUENCE, .fragment = FRAME_MORE_FRAGMENTS };
+        struct bench *bench = context;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame before, after;
+        uint64_t second = bench_now() / 1000000000;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_tunnelled(&flow);
+        frame_build(&spec, &before);
+        bench_flow_key(&before, false, &key);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        for (int i = 0; i < BELIEVED + 2; i++) {
+                after = before;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &after, NULL, &verdict) == 0);
+                /* Another second allows for more. */
+                if (i < BELIEVED || bench_now() / 1000000000 == second)
+                        EXPECT_EQUAL(verdict, i < BELIEVED ? BENCH_REDIRECT : BENCH_DROP);
+                EXPECT(verdict == BENCH_DROP || expect_error(&before, &after, false, 1400));
+        }
+        return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            { UNDERPASS_COUNTER_DROP_FRAGMENT, BELIEVED + 2 }, {} });
+}
+
+int programs_path_mtu(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "path mtu: segments that get lost for their size", test_black_holes },
+                { "path mtu: datagrams in fragments", test_fragments },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}

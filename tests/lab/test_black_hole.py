@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Paths narrower than the link where ICMP says nothing, or where packets are cut to pieces instead: what a
+connection over plain TCP survives has to arrive through the tunnel, too."""
+
+import time
+
+import path
+import runner
+import service
+import test_rawip
+import test_router
+import traffic
+from lab import PORT, address
+
+MTU = 1400
+SIZE = 1_000_000
+FIRST, LATER = 8.0, 1.5  # seconds for SIZE: until the path is known, and afterwards
+NO_ICMP = (
+    "chain out { type filter hook output priority 0;"
+    " icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }"
+)
+CLEAR_DF = "chain clear { type filter hook prerouting priority -300; ip frag-off & 0x4000 != 0 ip frag-off set 0; }"
+
+
+def counted(host, interface, name):
+    """One counter of a link."""
+    return service.counters(host, interface)[name]
+
+
+def transfers(client, target, limits, tasks=("upload", "download"), **options):
+    """Transfers on one new connection after the other; their seconds."""
+    seconds = []
+    for number, limit in enumerate(limits):
+        name = f"{target} {number}"
+        client.connect(name, target, **options)
+        client.transfer("echo", name, size=1000)
+        for task in tasks:
+            took = client.transfer(task, name, size=SIZE, timeout=60)["seconds"]
+            seconds.append(took)
+            assert took < limit, f"{task} of connection {number}: {took:.1f} s, not {limit}"
+        assert not client.info(name)["fallback"]
+        client.close(name)
+    return seconds
+
+
+def show(seconds):
+    """For the report."""
+    return ", ".join(f"{each:.2f}" for each in seconds) + " s"
+
+
+def filtered(family):
+    """No router on the way tells of the path's MTU. The second connection begins with small segments."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        path.narrow(lab, MTU)
+        lab.middlebox.set_nft_table("filtered", NO_ICMP)
+        _, client = traffic.pair(lab)
+        seconds = transfers(client, address("s0", family), (FIRST, LATER))
+        runner.note(f"IPv{family}, up and down twice: {show(seconds)}")
+        assert counted(lab.client, "c0", "black-hole") > 0 and counted(lab.server, "s0", "black-hole") > 0
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
+def test_icmp_is_filtered_ipv4():
+    """IPv4."""
+    filtered(4)
+
+
+def test_icmp_is_filtered_ipv6():
+    """IPv6."""
+    filtered(6)
+
+
+def test_icmp_is_filtered_for_a_host_behind():
+    """Forwarded: the error goes on to the host that sends, through the router's own NAT."""
+    with runner.TestLab() as lab, test_router.host_behind(lab) as inner:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        path.narrow(lab, MTU)
+        lab.middlebox.set_nft_table("filtered", NO_ICMP)
+        traffic.Peer(lab, lab.server).listen(PORT)
+        client = traffic.Peer(lab, inner)
+        for family in (4, 6):
+            seconds = transfers(client, address("s0", family), (FIRST, LATER), tasks=("upload",))
+            runner.note(f"IPv{family}, up twice: {show(seconds)}")
+        assert counted(lab.client, "c0", "black-hole") > 0
+
+
+def test_icmp_is_filtered_on_a_raw_ip_link():
+    """A device without Ethernet header."""
+    with runner.TestLab() as lab, test_rawip.tunnelled_line(lab, largest=MTU):
+        _, client = traffic.pair(lab)
+        for family in (4, 6):
+            seconds = transfers(client, test_rawip.ADDRESSES[test_rawip.SERVER][family], (FIRST, LATER))
+            runner.note(f"IPv{family}, up and down twice: {show(seconds)}")
+        assert counted(lab.client, test_rawip.CLIENT, "black-hole") > 0
+        assert counted(lab.server, test_rawip.SERVER, "black-hole") > 0
+
+
+def test_short_outage():
+    """Nothing gets through for three seconds: the transfer goes on afterwards, whatever is thought of it."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("echo", "a", size=1000)
+        client.start("upload", "a", size=3 * SIZE, rate=SIZE)
+        path.rules(lab, "drop")
+        time.sleep(3)
+        path.rules(lab)
+        result = client.wait("a", 60)
+        assert result["equal"], result
+        runner.note(f"3 MB at 1 MB/s, away for 3 s: {result['seconds']:.1f} s")
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
+def fragments(prepare):
+    """Datagrams above the path's MTU arrive in fragments."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        prepare(lab)
+        service.bring_up(lab, "first")
+        path.narrow(lab, MTU)
+        _, client = traffic.pair(lab)
+        seconds = transfers(client, address("s0", 4), (LATER, LATER))
+        runner.note(f"up and down twice: {show(seconds)}")
+        assert counted(lab.client, "c0", "drop-fragment") > 0 and counted(lab.server, "s0", "drop-fragment") > 0
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
+def test_fragments_of_a_router():
+    """A router on the way clears "don't fragment"."""
+    fragments(lambda lab: lab.middlebox.set_nft_table("df", CLEAR_DF))
+
+
+def test_fragments_of_hosts():
+    """The hosts do without path MTU discovery, so routers may cut."""
+
+    def no_discovery(lab):
+        for host in (lab.client, lab.server):
+            host.sysctl("net.ipv4.ip_no_pmtu_disc", 1)
+
+    fragments(no_discovery)
