@@ -218,6 +218,6 @@ UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, __u32 layer3) {
         size = UNDERPASS_NET16(ip.tot_len);
         if (!flow || flow_is_silent(flow))
                 return 0;
-        count(flow->slot, UNDERPASS_COUNTER_DROP_FRAGMENT);
+        count(slot_of_link(skb->ifindex, flow->slot), UNDERPASS_COUNTER_DROP_FRAGMENT);
         return size < MTU_MIN_IPV4 || !icmp_is_seldom(flow) ? -1 : (int) size;
 }
