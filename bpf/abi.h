@@ -96,11 +96,12 @@ struct underpass_link {
 
 enum underpass_slot_flag {
         UNDERPASS_SLOT_GRO_ALL = 1U << 0, /* not only bulk: UNDERPASS_RECEIVE_GRO */
+        UNDERPASS_SLOT_RESTS = 1U << 1,   /* of a link that was detached; no program reads it */
 };
 
 /*
  * Map "slots", array, index slot (see struct underpass_link): what every packet of a link needs, as one
- * look-up into an array. An entry of 0 is no link.
+ * look-up into an array. An entry without ifindex is no link.
  */
 struct underpass_slot {
         __u32 ifindex;       /* the link */

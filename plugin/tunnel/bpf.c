@@ -13,6 +13,7 @@
 #include "tunnel/attach.h"
 #include "tunnel/devices.h"
 #include "tunnel/pins.h"
+#include "tunnel/slots.h"
 #include "tunnel/state.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -81,43 +82,6 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
         return NULL;
 }
 
-/* The lowest slot that no record uses, its counters cleared. */
-static int choose_slot(Tunnel *tunnel, uint32_t *ret) {
-        _cleanup_(freep) uint32_t *indexes = NULL;
-        _cleanup_(freep) struct underpass_counters *zero = NULL;
-        _cleanup_(freep) bool *used = calloc(UNDERPASS_LINKS_MAX + 2, sizeof(bool));
-        size_t count;
-        uint32_t slot = 1;
-        int cpus = libbpf_num_possible_cpus(), r;
-
-        if (cpus < 0)
-                return cpus;
-        zero = calloc((size_t) cpus, sizeof(*zero));
-        if (!used || !zero)
-                return -ENOMEM;
-        r = tunnel_saved_links(tunnel, &indexes, &count);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < count; i++) {
-                struct underpass_saved saved;
-
-                r = tunnel_saved_get(tunnel, indexes[i], &saved);
-                if (r < 0)
-                        return r;
-                if (saved.slot <= UNDERPASS_LINKS_MAX)
-                        used[saved.slot] = true;
-        }
-        while (used[slot])
-                slot++;
-        if (slot > UNDERPASS_LINKS_MAX)
-                return -ENOSPC;
-        r = bpf_map_update_elem(tunnel->maps[MAP_COUNTERS], &slot, zero, BPF_ANY);
-        if (r < 0)
-                return r;
-        *ret = slot;
-        return 0;
-}
-
 static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
         const TunnelProgram programs[_TUNNEL_DIRECTION_MAX] = {
                 [DIRECTION_INGRESS] = raw_ip ? PROGRAM_INGRESS_RAW : PROGRAM_INGRESS_ETHERNET,
@@ -149,7 +113,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 return r;
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
         if (!known) {
-                r = choose_slot(tunnel, &saved.slot);
+                r = slots_choose(tunnel, &saved.slot);
                 if (r < 0) {
                         (void) tunnel_detach(tunnel, ifindex); /* the record, if it has been begun */
                         return r;
@@ -204,7 +168,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
                 if (r < 0)
                         result = r;
                 /* Last: without it the programs would drop. */
-                (void) devices_fill_slot(tunnel, saved.slot, 0, &(TunnelPath) {});
+                if (saved.slot != 0)
+                        (void) slots_rest(tunnel, saved.slot);
         }
         (void) tunnel_forget(tunnel, &(TunnelDestinations) { .ifindex = ifindex });
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
@@ -312,33 +277,6 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
                         count++;
         }
         return count;
-}
-
-static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {
-        struct underpass_flow_key key = {};
-        struct underpass_flow flow;
-
-        /* Flows come and go meanwhile: the bound ends a walk that the map restarts. */
-        int r = bpf_map_get_next_key(map, NULL, &key);
-
-        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_FLOWS_MAX; i++) {
-                if (bpf_map_lookup_elem(map, &key, &flow) == 0) {
-                        r = handler(&key, &flow, userdata);
-                        if (r != 0)
-                                return r;
-                }
-                r = bpf_map_get_next_key(map, &key, &key);
-        }
-        return 0;
-}
-
-int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
-        int r;
-
-        if (!tunnel->loaded)
-                return 0;
-        r = walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata);
-        return r != 0 ? r : walk_flows(tunnel->maps[MAP_HALF_OPEN], handler, userdata);
 }
 
 AttachPoint tunnel_attach_point(Tunnel *tunnel) {

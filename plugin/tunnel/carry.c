@@ -8,6 +8,7 @@
 
 #include "tunnel/carry.h"
 #include "tunnel/layout.h"
+#include "tunnel/slots.h"
 
 /* Layouts of this service. */
 static const CarryMap layouts[] = {
@@ -260,6 +261,8 @@ int carry_over(const Carry *carry, Tunnel *tunnel) {
 
         tunnel_set_error(tunnel, "%s", "");
         r = carry_records(carry, tunnel);
+        if (r >= 0 && !carry->maps[MAP_SLOTS].kept)
+                r = slots_rest_all(tunnel);
         if (r >= 0)
                 r = carry_flows(carry, tunnel, MAP_HALF_OPEN);
         if (r >= 0)

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See slots.h. */
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "tunnel/slots.h"
+
+/* What flows tell about each slot. */
+typedef struct SlotUse {
+        bool taken[UNDERPASS_LINKS_MAX + 1];       /* by a link that has a record */
+        uint64_t seen_ns[UNDERPASS_LINKS_MAX + 1]; /* last packet of a flow that names it; 0: none does */
+} SlotUse;
+
+static int read_links(Tunnel *tunnel, SlotUse *use) {
+        _cleanup_(freep) uint32_t *indexes = NULL;
+        size_t count = 0;
+        int r;
+
+        r = tunnel_saved_links(tunnel, &indexes, &count);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < count; i++) {
+                struct underpass_saved saved;
+
+                r = tunnel_saved_get(tunnel, indexes[i], &saved);
+                if (r < 0)
+                        return r;
+                if (saved.slot <= UNDERPASS_LINKS_MAX)
+                        use->taken[saved.slot] = true;
+        }
+        return 0;
+}
+
+static int note_flow(const struct underpass_flow_key *key, const struct underpass_flow *flow,
+                     void *userdata) {
+        SlotUse *use = userdata;
+
+        if (flow->slot <= UNDERPASS_LINKS_MAX)
+                use->seen_ns[flow->slot] = MAX_OF(use->seen_ns[flow->slot], MAX_OF(flow->seen_ns, 1ULL));
+        return 0;
+}
+
+/* What cannot be read is not given away. */
+static bool is_resting(Tunnel *tunnel, uint32_t slot) {
+        struct underpass_slot entry;
+
+        return bpf_map_lookup_elem(tunnel->maps[MAP_SLOTS], &slot, &entry) < 0 ||
+               (entry.flags & UNDERPASS_SLOT_RESTS);
+}
+
+static int set_flags(Tunnel *tunnel, uint32_t slot, uint32_t flags) {
+        const struct underpass_slot entry = { .flags = flags };
+
+        return bpf_map_update_elem(tunnel->maps[MAP_SLOTS], &slot, &entry, BPF_ANY);
+}
+
+/* The first slot without link that does not rest; 0: there is none. */
+static uint32_t find_fresh(Tunnel *tunnel, const SlotUse *use) {
+        for (uint32_t slot = 1; slot <= UNDERPASS_LINKS_MAX; slot++)
+                if (!use->taken[slot] && !is_resting(tunnel, slot))
+                        return slot;
+        return 0;
+}
+
+/* Those that no flow names any more have rested enough. */
+static int wake(Tunnel *tunnel, SlotUse *use) {
+        int r;
+
+        r = tunnel_flows(tunnel, note_flow, use);
+        for (uint32_t slot = 1; r == 0 && slot <= UNDERPASS_LINKS_MAX; slot++)
+                if (!use->taken[slot] && use->seen_ns[slot] == 0)
+                        r = set_flags(tunnel, slot, 0);
+        return r;
+}
+
+/* Deletes the flows of a slot from a map. The walk steps on before it deletes, or it would begin anew; flows
+ * that come and go meanwhile may do that, so it is bounded. */
+static void forget_flows(int map, uint32_t slot) {
+        struct underpass_flow_key key = {}, next = {};
+        struct underpass_flow flow;
+        int r = bpf_map_get_next_key(map, NULL, &key);
+
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_FLOWS_MAX; i++) {
+                const bool ours = bpf_map_lookup_elem(map, &key, &flow) == 0 && flow.slot == slot;
+
+                r = bpf_map_get_next_key(map, &key, &next);
+                if (ours)
+                        (void) bpf_map_delete_elem(map, &key);
+                key = next;
+        }
+}
+
+static uint32_t free_one(Tunnel *tunnel, const SlotUse *use) {
+        uint32_t silent = 0;
+
+        for (uint32_t slot = 1; slot <= UNDERPASS_LINKS_MAX; slot++)
+                if (!use->taken[slot] && (silent == 0 || use->seen_ns[slot] < use->seen_ns[silent]))
+                        silent = slot;
+        if (silent != 0) {
+                forget_flows(tunnel->maps[MAP_FLOWS], silent);
+                forget_flows(tunnel->maps[MAP_HALF_OPEN], silent);
+        }
+        return silent;
+}
+
+static int clear_counters(Tunnel *tunnel, uint32_t slot) {
+        _cleanup_(freep) struct underpass_counters *zero = NULL;
+        const int cpus = libbpf_num_possible_cpus();
+
+        if (cpus < 0)
+                return cpus;
+        zero = calloc((size_t) cpus, sizeof(*zero));
+        if (!zero)
+                return -ENOMEM;
+        return bpf_map_update_elem(tunnel->maps[MAP_COUNTERS], &slot, zero, BPF_ANY);
+}
+
+int slots_choose(Tunnel *tunnel, uint32_t *ret) {
+        _cleanup_(freep) SlotUse *use = calloc(1, sizeof(*use));
+        uint32_t slot;
+        int r;
+
+        if (!use)
+                return -ENOMEM;
+        r = read_links(tunnel, use);
+        if (r < 0)
+                return r;
+        slot = find_fresh(tunnel, use);
+        if (slot == 0) {
+                r = wake(tunnel, use);
+                if (r < 0)
+                        return r;
+                slot = find_fresh(tunnel, use);
+        }
+        if (slot == 0)
+                slot = free_one(tunnel, use);
+        if (slot == 0)
+                return -ENOSPC;
+        r = clear_counters(tunnel, slot);
+        if (r < 0)
+                return r;
+        *ret = slot;
+        return 0;
+}
+
+int slots_rest(Tunnel *tunnel, uint32_t slot) {
+        return set_flags(tunnel, slot, UNDERPASS_SLOT_RESTS);
+}
+
+int slots_rest_all(Tunnel *tunnel) {
+        _cleanup_(freep) SlotUse *use = calloc(1, sizeof(*use));
+        int r;
+
+        if (!use)
+                return -ENOMEM;
+        r = read_links(tunnel, use);
+        for (uint32_t slot = 1; r == 0 && slot <= UNDERPASS_LINKS_MAX; slot++)
+                if (!use->taken[slot])
+                        r = slots_rest(tunnel, slot);
+        return r;
+}
