@@ -51,7 +51,7 @@ struct packet {
         __u32 layer3;          /* offset of the IP header: 14 or 0 */
         __u32 layer4;          /* offset of the TCP or UDP header */
         __u32 protocol_offset; /* offset of the byte that names the layer 4 protocol */
-        __u16 length;          /* layer 4 header and payload, by the IP header */
+        __u16 length;          /* layer 4 header and payload, by the IP header; 0: it says nothing */
         __u8 ipv6;
         __u8 usual;            /* headers are at their usual place */
         union underpass_header header;
@@ -130,7 +130,8 @@ UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3,
         packet->ipv6 = 0;
         packet->protocol_offset = layer3 + offsetof(struct iphdr, protocol);
         packet->layer4 = layer3 + ip->ihl * 4;
-        packet->length = UNDERPASS_NET16(ip->tot_len) - ip->ihl * 4;
+        /* As with IPv6, 0 stands for more than 64 KiB (BIG TCP, Linux 6.3). */
+        packet->length = ip->tot_len ? UNDERPASS_NET16(ip->tot_len) - ip->ihl * 4 : 0;
         packet_address_ipv4(packet->source, ip->saddr);
         packet_address_ipv4(packet->dest, ip->daddr);
         packet->usual = ip->ihl == 5;
@@ -200,7 +201,7 @@ UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb) {
 
                 header = (void *) ip + IPV4_LENGTH;
                 if ((void *) (header + 1) > end || *(__u8 *) ip != IPV4_USUAL ||
-                    ip->protocol != UNDERPASS_PROTOCOL_TCP ||
+                    ip->protocol != UNDERPASS_PROTOCOL_TCP || !ip->tot_len ||
                     (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
                         return 0;
                 length = UNDERPASS_NET16(ip->tot_len) - IPV4_LENGTH;

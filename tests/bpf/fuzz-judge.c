@@ -84,7 +84,7 @@ static bool is_ipv6(const struct frame *frame) {
 }
 
 uint16_t judge_length(const struct frame *frame) {
-        if (is_ipv6(frame) && frame_get16(frame->data + frame->layer3 + 4) == 0)
+        if (frame_get16(frame->data + frame->layer3 + (is_ipv6(frame) ? 4 : 2)) == 0)
                 return 0; /* jumbo: no length at all */
         return (uint16_t) frame_layer4_length(frame);
 }
