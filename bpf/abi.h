@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 7
+#define UNDERPASS_ABI_VERSION 8
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -31,7 +31,8 @@ enum {
         UNDERPASS_FLOWS_MAX = 65536, /* flows remembered; beyond it the least recently used one goes */
         UNDERPASS_HALF_OPEN_MAX = 16384, /* flows whose handshake is not finished */
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
-        UNDERPASS_BLOCKED_SECONDS = 600, /* a destination without answer over UDP is left in peace */
+        UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
+        UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_FAILURES_APART_MS = 500, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
@@ -141,6 +142,7 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_DOUBTFUL = 1U << 5,    /* that it fails says nothing of the way to the destination */
         /* SYNs in the other form got no answer: watched, after some over UDP; half-open, after plain ones */
         UNDERPASS_FLOW_FALLEN_BACK = 1U << 6,
+        UNDERPASS_FLOW_REFUSED_THERE = 1U << 7, /* refused, and by the destination itself */
 };
 
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
@@ -177,17 +179,31 @@ struct underpass_destination_key {
         __u16 reserved;
 };
 
+/* Why UDP does not reach a destination. */
+enum underpass_block_reason {
+        UNDERPASS_BLOCK_SILENCE,  /* no answer */
+        UNDERPASS_BLOCK_REFUSED,  /* ICMP of the destination itself: nothing listens at that port */
+        UNDERPASS_BLOCK_FILTERED, /* any other ICMP refusal: a firewall */
+        UNDERPASS_BLOCK_REASON_COUNT,
+};
+
+/* What is remembered of one reason. */
+struct underpass_block {
+        __u64 until_ns;          /* until then no SYN is tried over UDP */
+        __u64 failed_ns;         /* a connection has failed over UDP, but not as plain TCP; 0: none */
+        __u16 failed_port;       /* its local port, network order */
+        __u16 pause;             /* seconds that it has been blocked for last; 0: it has not */
+        __u32 reserved;
+};
+
 struct underpass_destination {
-        __u64 blocked_until_ns;  /* until then no SYN is tried over UDP */
+        struct underpass_block blocks[UNDERPASS_BLOCK_REASON_COUNT];
         __u64 stripped_until_ns; /* until then an on-demand link tunnels */
         __u64 mtu_until_ns;      /* until then mtu is believed */
-        __u64 failed_ns;         /* a connection has failed over UDP, but not as plain TCP; 0: none */
         __u32 mtu;               /* path MTU, bytes */
-        __u16 failed_port;       /* its local port, network order */
         __u16 stripped_join;     /* 1: options that got lost were MP_JOIN, others may pass */
-        __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
         __u16 swallowed_port;    /* their local port, network order */
-        __u16 reserved[3];
+        __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
 };
 
 /*
@@ -285,6 +301,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 56, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 88, "layout");
+_Static_assert(sizeof(struct underpass_block) == 24, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 104, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

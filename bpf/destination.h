@@ -57,7 +57,7 @@ UNDERPASS_INLINE __u64 destination_until(__u32 seconds) {
 UNDERPASS_INLINE int destination_failed_again(__u64 *failed_ns, __u16 *failed_port, __u16 port) {
         __u64 now = bpf_ktime_get_coarse_ns(), ago = now - *failed_ns;
 
-        if (*failed_ns == 0 || ago > UNDERPASS_BLOCKED_SECONDS * NANOSECONDS) {
+        if (*failed_ns == 0 || ago > UNDERPASS_BLOCKED_SECONDS_MAX * NANOSECONDS) {
                 *failed_ns = now;
                 *failed_port = port;
                 return 0;
@@ -68,14 +68,46 @@ UNDERPASS_INLINE int destination_failed_again(__u64 *failed_ns, __u16 *failed_po
         return 1;
 }
 
-/* A connection got no answer over UDP, and then one as plain TCP. Two of them say that UDP does not get
- * there. */
-UNDERPASS_GLOBAL int destination_failed(struct underpass_flow_key *flow, __u32 ifindex) {
+/*
+ * A connection from this port has failed for the reason of the block. The first pause takes two of them, for
+ * anybody can have one of his own fail. After that, each one that fails doubles the pause.
+ */
+UNDERPASS_GLOBAL int destination_block(struct underpass_block *block, __u16 port) {
+        __u64 now = bpf_ktime_get_coarse_ns();
+        __u32 pause = UNDERPASS_BLOCKED_SECONDS;
+
+        if (!block || block->until_ns > now)
+                return 0;
+        if (block->pause && now - block->until_ns < UNDERPASS_BLOCKED_SECONDS_MAX * NANOSECONDS) {
+                pause = 2 * (__u32) block->pause;
+                if (pause > UNDERPASS_BLOCKED_SECONDS_MAX)
+                        pause = UNDERPASS_BLOCKED_SECONDS_MAX;
+        } else if (!destination_failed_again(&block->failed_ns, &block->failed_port, port)) {
+                return 0;
+        }
+        block->failed_ns = 0;
+        block->pause = (__u16) pause;
+        block->until_ns = now + pause * NANOSECONDS;
+        return 0;
+}
+
+/* A connection got no answer over UDP, or a refusal, and then one as plain TCP. */
+UNDERPASS_GLOBAL int destination_failed(struct underpass_flow_key *flow, __u32 ifindex, __u32 reason) {
         struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
 
-        if (destination && destination_failed_again(&destination->failed_ns, &destination->failed_port,
-                                                    flow->local_port))
-                destination->blocked_until_ns = destination_until(UNDERPASS_BLOCKED_SECONDS);
+        if (!destination)
+                return 0;
+        /* The statements keep the compiler from making one call of these, with a place that varies. */
+        if (reason == UNDERPASS_BLOCK_REFUSED) {
+                destination_block(&destination->blocks[UNDERPASS_BLOCK_REFUSED], flow->local_port);
+                asm volatile("" : : "i"(UNDERPASS_BLOCK_REFUSED));
+        } else if (reason == UNDERPASS_BLOCK_FILTERED) {
+                destination_block(&destination->blocks[UNDERPASS_BLOCK_FILTERED], flow->local_port);
+                asm volatile("" : : "i"(UNDERPASS_BLOCK_FILTERED));
+        } else {
+                destination_block(&destination->blocks[UNDERPASS_BLOCK_SILENCE], flow->local_port);
+                asm volatile("" : : "i"(UNDERPASS_BLOCK_SILENCE));
+        }
         return 0;
 }
 
@@ -135,21 +167,23 @@ UNDERPASS_GLOBAL int destination_mtu(struct underpass_flow_key *flow, __u32 ifin
                        0;
 }
 
-/* A handshake over UDP has been completed. */
+/* A handshake over UDP has been completed: UDP gets there, whatever failed before. */
 UNDERPASS_GLOBAL int destination_open(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
 
-        if (destination) {
-                destination->blocked_until_ns = 0;
-                destination->failed_ns = 0;
-        }
+        if (destination)
+                __builtin_memset(destination->blocks, 0, sizeof(destination->blocks));
         return 0;
 }
 
 UNDERPASS_GLOBAL int destination_is_blocked(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
 
-        return destination && destination->blocked_until_ns > bpf_ktime_get_coarse_ns();
+        __u64 now = bpf_ktime_get_coarse_ns();
+
+        return destination && (destination->blocks[UNDERPASS_BLOCK_SILENCE].until_ns > now ||
+                               destination->blocks[UNDERPASS_BLOCK_REFUSED].until_ns > now ||
+                               destination->blocks[UNDERPASS_BLOCK_FILTERED].until_ns > now);
 }
 
 UNDERPASS_GLOBAL int destination_is_stripped(struct underpass_flow_key *flow, __u32 ifindex) {

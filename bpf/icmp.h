@@ -15,8 +15,10 @@ enum {
         ICMP_UNREACHABLE = 3,
         ICMP_TIME_EXCEEDED = 11,
         ICMP_PARAMETER = 12,
+        ICMP_PORT = 3, /* code of unreachable, as the next one */
         ICMP_NEEDS_FRAGMENTATION = 4,
         ICMPV6_UNREACHABLE = 1,
+        ICMPV6_PORT = 4, /* code of it */
         ICMPV6_TOO_BIG = 2,
         ICMPV6_PARAMETER = 4,
         MTU_MIN_IPV4 = 576,  /* every host takes so much (RFC 791); less is only good for an attack */
@@ -34,7 +36,7 @@ struct icmp_quote {
         __u8 ipv6;
         __u8 refusal;    /* the error says that UDP does not get there */
         __u8 too_big;    /* the error tells of a path MTU, which need not be a sound one */
-        __u8 reserved;
+        __u8 port;       /* a refusal says that nothing takes UDP at the port */
         __u32 mtu;       /* path MTU that the error tells of; 0: none */
         union underpass_header header;
         struct underpass_flow_key key;
@@ -111,6 +113,7 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 if (start.type < ICMPV6_UNREACHABLE || start.type > ICMPV6_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMPV6_UNREACHABLE;
+                quote->port = start.code == ICMPV6_PORT;
                 quote->too_big = start.type == ICMPV6_TOO_BIG;
                 if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest);
@@ -121,6 +124,7 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                     start.type != ICMP_PARAMETER)
                         return -1;
                 quote->refusal = start.type == ICMP_UNREACHABLE && start.code != ICMP_NEEDS_FRAGMENTATION;
+                quote->port = start.code == ICMP_PORT;
                 quote->too_big = start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION;
                 if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest) & 0xffff;
@@ -265,8 +269,29 @@ UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
         return 1;
 }
 
+/* Whether the error comes from the destination of the quoted datagram. Routers say "port unreachable", too,
+ * when their firewall is told to. */
+UNDERPASS_GLOBAL int icmp_is_of_destination(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote) {
+        __u32 source[4] = {}, ipv4;
+
+        if (!quote)
+                return 0;
+        if (quote->ipv6) {
+                if (bpf_skb_load_bytes(skb, layer3 + offsetof(struct ipv6hdr, saddr), source,
+                                       sizeof(source)) < 0)
+                        return 0;
+        } else {
+                if (bpf_skb_load_bytes(skb, layer3 + offsetof(struct iphdr, saddr), &ipv4, sizeof(ipv4)) < 0)
+                        return 0;
+                packet_address_ipv4(source, ipv4);
+        }
+        return source[0] == quote->key.remote[0] && source[1] == quote->key.remote[1] &&
+               source[2] == quote->key.remote[2] && source[3] == quote->key.remote[3];
+}
+
 /* A refusal of a SYN of ours on a link with fallback. 1: the next one leaves as plain TCP. */
-UNDERPASS_INLINE int icmp_refuses(const struct icmp_quote *quote, struct underpass_flow *flow) {
+UNDERPASS_INLINE int icmp_refuses(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote,
+                                  struct underpass_flow *flow) {
         __u32 sent_by = flow->ifindex;
         struct underpass_link *link;
 
@@ -279,6 +304,8 @@ UNDERPASS_INLINE int icmp_refuses(const struct icmp_quote *quote, struct underpa
             !icmp_is_about_syn(quote, flow))
                 return 0;
         flow->flags |= UNDERPASS_FLOW_REFUSED;
+        if (quote->port && icmp_is_of_destination(skb, layer3, quote))
+                flow->flags |= UNDERPASS_FLOW_REFUSED_THERE;
         return 1;
 }
 
@@ -302,7 +329,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         slot = slot_of_link(skb->ifindex, flow->slot);
         sequence = flow->sequence;
         sent_by = flow->ifindex;
-        if (icmp_refuses(&quote, flow)) {
+        if (icmp_refuses(skb, layer3, &quote, flow)) {
                 count(slot, UNDERPASS_COUNTER_DROP_ICMP);
                 return 1;
         }

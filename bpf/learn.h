@@ -26,10 +26,15 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
                 return;
         if (flow->state == UNDERPASS_FLOW_WATCHED && (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) {
                 int counts = !refused && !(flow->flags & UNDERPASS_FLOW_DOUBTFUL);
+                __u32 reason = UNDERPASS_BLOCK_SILENCE;
+
+                if (flow->flags & UNDERPASS_FLOW_REFUSED)
+                        reason = flow->flags & UNDERPASS_FLOW_REFUSED_THERE ? UNDERPASS_BLOCK_REFUSED :
+                                                                              UNDERPASS_BLOCK_FILTERED;
 
                 bpf_map_delete_elem(&half_open, key);
                 if (counts)
-                        destination_failed(key, ifindex);
+                        destination_failed(key, ifindex, reason);
                 return;
         }
         if (!refused)

@@ -16,7 +16,9 @@ static const struct {
         const char *state;
         const char *sentence;
 } state_sentences[] = {
-        { "blocked", N_("UDP blocked, plain TCP for %s") },
+        { "silent", N_("UDP gets no answer, plain TCP for %s") },
+        { "refused", N_("UDP refused by the destination, plain TCP for %s") },
+        { "filtered", N_("UDP refused by a firewall, plain TCP for %s") },
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
 };
 

@@ -13,7 +13,7 @@ typedef struct Destination {
         uint32_t ifindex;
         const char *remote;
         uint16_t remote_port;
-        const char *state;     /* "blocked", "stripped" */
+        const char *state;     /* "silent", "refused", "filtered", "stripped" */
         uint32_t seconds_left; /* until the state is forgotten */
 } Destination;
 
@@ -26,7 +26,7 @@ void destinations_read(GVariant *destinations, size_t row, Destination *ret);
 /* How many destinations of a link are in this state. */
 unsigned destinations_count(GVariant *destinations, uint32_t ifindex, const char *state);
 
-/* "UDP blocked, plain TCP for 9 min". Caller frees. */
+/* "UDP gets no answer, plain TCP for 9 min". Caller frees. */
 char *destinations_describe(const Destination *destination);
 
 /* Adds one object; interface is the name of the link. */

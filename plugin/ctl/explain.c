@@ -86,14 +86,36 @@ static bool stays_plain(GVariant *link) {
                property_counter(link, "plain-on-demand") > 0 && property_counter(link, "stripped") == 0;
 }
 
-static char *advise_active(GVariant *link, GVariant *destinations) {
-        const char *name = property_string(link, "Name");
-        uint64_t opened = property_counter(link, "flows-opened"),
-                 accepted = property_counter(link, "flows-accepted");
-        uint32_t ifindex = property_number(link, "InterfaceIndex");
-        unsigned blocked = destinations_count(destinations, ifindex, "blocked");
+/* What to do about destinations that UDP does not reach; NULL: there are none. Each reason has another
+ * remedy; what somebody has said comes before what silence may mean. */
+static char *advise_blocked(const char *link, uint32_t ifindex, GVariant *destinations) {
+        unsigned refused = destinations_count(destinations, ifindex, "refused"),
+                 filtered = destinations_count(destinations, ifindex, "filtered"),
+                 silent = destinations_count(destinations, ifindex, "silent");
 
-        if (blocked > 0)
+        if (refused > 0)
+                return g_strdup_printf(
+                                P_("%u destination of %s says that nothing takes UDP at this port, so "
+                                   "connections to it use plain TCP for now. Set up Underpass there with "
+                                   "this port in local-ports, or leave the destination out "
+                                   "(remote-addresses, remote-ports).",
+                                   "%u destinations of %s say that nothing takes UDP at these ports, so "
+                                   "connections to them use plain TCP for now. Set up Underpass there with "
+                                   "these ports in local-ports, or leave the destinations out "
+                                   "(remote-addresses, remote-ports).",
+                                   refused),
+                                refused, link);
+        if (filtered > 0)
+                return g_strdup_printf(
+                                P_("A firewall on the way to %u destination of %s refuses UDP, so "
+                                   "connections to it use plain TCP for now. Have the firewall let UDP to "
+                                   "this port pass, or use another link for it.",
+                                   "A firewall on the way to %u destinations of %s refuses UDP, so "
+                                   "connections to them use plain TCP for now. Have the firewall let UDP to "
+                                   "these ports pass, or use another link for them.",
+                                   filtered),
+                                filtered, link);
+        if (silent > 0)
                 return g_strdup_printf(
                                 P_("%u destination of %s does not answer over UDP, so connections to it "
                                    "use plain TCP for now. Check that the peer has a tunnel on this port "
@@ -103,8 +125,20 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
                                    "use plain TCP for now. Check that the peers have a tunnel on these "
                                    "ports (their key local-ports) and that no firewall drops UDP. UDP is "
                                    "tried again when the time listed for a destination is over.",
-                                   blocked),
-                                blocked, name);
+                                   silent),
+                                silent, link);
+        return NULL;
+}
+
+static char *advise_active(GVariant *link, GVariant *destinations) {
+        const char *name = property_string(link, "Name");
+        uint64_t opened = property_counter(link, "flows-opened"),
+                 accepted = property_counter(link, "flows-accepted");
+        uint32_t ifindex = property_number(link, "InterfaceIndex");
+        char *blocked = advise_blocked(name, ifindex, destinations);
+
+        if (blocked)
+                return blocked;
         if (opened + accepted == 0 && stays_plain(link))
                 return g_strdup_printf(_("Nothing: MPTCP options have passed on %s so far, so its "
                                          "connections stay plain TCP."),

@@ -177,12 +177,15 @@ static int append_destination(const struct underpass_destination_key *key,
         const Link *link = manager_link(reply->manager, key->ifindex);
         const uint32_t flags = link && link_is_attached(link) ? link_applied(link)->link.flags : 0;
         const uint64_t now_ns = clock_monotonic_ns();
+        const struct underpass_block *blocks = destination->blocks;
         const struct {
                 const char *name;
                 uint64_t until_ns;
                 uint32_t flag; /* of the link: without it the state has no effect */
         } states[] = {
-                { "blocked", destination->blocked_until_ns, UNDERPASS_LINK_FALLBACK },
+                { "silent", blocks[UNDERPASS_BLOCK_SILENCE].until_ns, UNDERPASS_LINK_FALLBACK },
+                { "refused", blocks[UNDERPASS_BLOCK_REFUSED].until_ns, UNDERPASS_LINK_FALLBACK },
+                { "filtered", blocks[UNDERPASS_BLOCK_FILTERED].until_ns, UNDERPASS_LINK_FALLBACK },
                 { "stripped", destination->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
         };
         char remote[INET6_ADDRSTRLEN];

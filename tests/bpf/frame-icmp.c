@@ -72,7 +72,7 @@ static void build_ipv4(const struct frame *about, const struct frame_icmp_spec *
         ip[8] = 61;
         ip[9] = FRAME_ICMP;
         memcpy(ip + 12, inner + 16, 4);
-        ip[15] ^= 0x40;
+        ip[15] ^= spec->from_destination ? 0 : 0x40;
         memcpy(ip + 16, inner + 12, 4);
         memset(ip + IPV4_HEADER_LENGTH, 1, spec->ipv4_options);
         frame->protocol = frame->layer3 + 9;
@@ -80,7 +80,8 @@ static void build_ipv4(const struct frame *about, const struct frame_icmp_spec *
         frame_put16(ip + 10, (uint16_t) ~frame_layer3_sum(frame));
 }
 
-static void build_ipv6(const struct frame *about, size_t length, struct frame *frame) {
+static void build_ipv6(const struct frame *about, const struct frame_icmp_spec *spec, size_t length,
+                       struct frame *frame) {
         const uint8_t *inner = about->data + about->layer3;
         uint8_t *ip = frame->data + frame->layer3;
 
@@ -89,7 +90,7 @@ static void build_ipv6(const struct frame *about, size_t length, struct frame *f
         ip[6] = FRAME_ICMPV6;
         ip[7] = 61;
         memcpy(ip + 8, inner + 24, 16);
-        ip[23] ^= 0x40;
+        ip[23] ^= spec->from_destination ? 0 : 0x40;
         memcpy(ip + 24, inner + 8, 16);
         frame->protocol = frame->layer3 + 6;
         frame->layer4 = frame->layer3 + IPV6_HEADER_LENGTH;
@@ -104,7 +105,7 @@ void frame_icmp_build(const struct frame *about, const struct frame_icmp_spec *s
         memcpy(ret->data, about->data, about->layer3);
         ret->layer3 = about->layer3;
         if (is_ipv6(about))
-                build_ipv6(about, FRAME_ICMP_HEADER_LENGTH + quoted, ret);
+                build_ipv6(about, spec, FRAME_ICMP_HEADER_LENGTH + quoted, ret);
         else
                 build_ipv4(about, spec, FRAME_ICMP_HEADER_LENGTH + quoted, ret);
         icmp = ret->data + ret->layer4;

@@ -17,11 +17,13 @@ enum {
         FRAME_ICMP_PARAMETER = 12,
         FRAME_ICMP_NEEDS_FRAGMENTATION = 4, /* code of unreachable */
         FRAME_ICMP_PORT = 3,                /* code of unreachable */
+        FRAME_ICMP_PROHIBITED = 13,         /* code of unreachable */
         FRAME_ICMPV6_UNREACHABLE = 1,
         FRAME_ICMPV6_TOO_BIG = 2,
         FRAME_ICMPV6_TIME_EXCEEDED = 3,
         FRAME_ICMPV6_PARAMETER = 4,
         FRAME_ICMPV6_PORT = 4,              /* code of unreachable */
+        FRAME_ICMPV6_PROHIBITED = 1,        /* code of unreachable */
 };
 
 struct frame_icmp_spec {
@@ -32,6 +34,7 @@ struct frame_icmp_spec {
         uint8_t ipv4_options;   /* of the outer header: bytes, a multiple of 4 */
         uint16_t fragment;      /* of the outer IPv4 header */
         bool jumbled_check;     /* a wrong ICMP checksum */
+        bool from_destination;  /* of the packet that it is about, and not from a router */
 };
 
 /*

@@ -127,7 +127,7 @@ static const struct story remembered[] = {
         { "another one has failed just now", false, { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) },
           { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -1 },
         { "another one has failed long ago", false, { TRIED, FELL_BACK, PLAIN_ANSWER, TRIED_FROM(AGAIN) },
-          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -1000 * (UNDERPASS_BLOCKED_SECONDS + 1) },
+          { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -1000 * (UNDERPASS_BLOCKED_SECONDS_MAX + 1) },
         { "plain TCP gets no answer either", false, { TRIED, FELL_BACK, FELL_BACK, TRIED_FROM(AGAIN) },
           { OPENED(2), SILENCE(1) }, after_one, .failed_ms = -2000 },
         { "plain TCP is refused", false,
@@ -168,6 +168,38 @@ static const struct story remembered[] = {
           .blocked_seconds = 60, .destination = STORY_BLOCKED },
 };
 
+/* How long a destination is left in peace: story_run() compares the pause. */
+#define FAILS { TRIED, FELL_BACK, PLAIN_ANSWER }, { OPENED(1), SILENCE(1) }, after_one
+#define BLOCKED_FOR(seconds) .pause_after = (seconds), .destination = STORY_BLOCKED
+static const struct story pauses[] = {
+        { "two failures: the first pause", false, FAILS, .failed_ms = -2000,
+          BLOCKED_FOR(UNDERPASS_BLOCKED_SECONDS) },
+        { "one more after it: twice as long", false, FAILS, .blocked_seconds = -1, .pause = 10,
+          BLOCKED_FOR(20) },
+        { "and again", false, FAILS, .blocked_seconds = -60, .pause = 80, BLOCKED_FOR(160) },
+        { "never longer than the longest", false, FAILS, .blocked_seconds = -1, .pause = 320,
+          BLOCKED_FOR(600) },
+        { "the longest stays", false, FAILS, .blocked_seconds = -1, .pause = 600, BLOCKED_FOR(600) },
+        { "a long time later it begins anew", false, FAILS,
+          .blocked_seconds = -UNDERPASS_BLOCKED_SECONDS_MAX - 1, .pause = 600 },
+        { "a refusal doubles its own pause", false,
+          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER },
+          { OPENED(1), DROPPED(1), REFUSED(1) }, after_two, .blocked_seconds = -1, .pause = 40,
+          .reason = UNDERPASS_BLOCK_FILTERED, BLOCKED_FOR(80) },
+        { "a refusal leaves the pause of another reason", false,
+          { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER },
+          { OPENED(1), DROPPED(1), REFUSED(1) }, after_two, .blocked_seconds = -1, .pause = 40 },
+        { "one success clears it: two failures again, and the first pause", false,
+          { TRIED, ANSWERED, TRIED_FROM(AGAIN), FELL_BACK_FROM(AGAIN), PLAIN_ANSWER_TO(AGAIN),
+            TRIED_FROM(THIRD) },
+          { OPENED(3), SILENCE(1), ESTABLISHED(1), RECEIVED(1) }, after_one, .blocked_seconds = -1,
+          .pause = 320 },
+        { "refused after all: the pause stays as it is", false,
+          { TRIED, FELL_BACK,
+            STORY_PLAIN(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, NOWHERE) },
+          { OPENED(1), SILENCE(1) }, after_one, .blocked_seconds = -1, .pause = 40 },
+};
+
 static const struct story refusals[] = {
         { "refused: the next SYN is plain",
           false,
@@ -180,7 +212,34 @@ static const struct story refusals[] = {
             PLAIN_FROM(AGAIN) },
           { OPENED(1), DROPPED(1), REFUSED(1), BLOCKED(1) },
           after_ten,
-          FAILED_BEFORE },
+          FAILED_BEFORE,
+          .reason = UNDERPASS_BLOCK_FILTERED },
+        { "refused by the destination itself",
+          false,
+          { TRIED, STORY_ERROR(STORY_REFUSED_THERE, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER,
+            PLAIN_FROM(AGAIN) },
+          { OPENED(1), DROPPED(1), REFUSED(1), BLOCKED(1) },
+          after_ten,
+          FAILED_BEFORE,
+          .reason = UNDERPASS_BLOCK_REFUSED,
+          .pause_after = UNDERPASS_BLOCKED_SECONDS },
+        { "the firewall of the destination is a firewall",
+          false,
+          { TRIED, STORY_ERROR(STORY_PROHIBITED_THERE, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER,
+            PLAIN_FROM(AGAIN) },
+          { OPENED(1), DROPPED(1), REFUSED(1), BLOCKED(1) },
+          after_ten,
+          FAILED_BEFORE,
+          .reason = UNDERPASS_BLOCK_FILTERED,
+          .pause_after = UNDERPASS_BLOCKED_SECONDS },
+        { "a refusal and a silence are not two of a kind",
+          false,
+          { TRIED, STORY_ERROR(STORY_REFUSED_THERE, STORY_DROPPED, HALF_OPEN), FELL_BACK, PLAIN_ANSWER,
+            TRIED_FROM(AGAIN) },
+          { OPENED(2), DROPPED(1), REFUSED(1) },
+          after_ten,
+          .failed_ms = -2000,
+          .reason = UNDERPASS_BLOCK_FILTERED },
         { "refused twice",
           false,
           { TRIED, STORY_ERROR(STORY_REFUSED, STORY_DROPPED, HALF_OPEN),
@@ -269,6 +328,10 @@ static bool test_remembered(void *context) {
         return story_run_all(context, remembered, sizeof(remembered) / sizeof(remembered[0]));
 }
 
+static bool test_pauses(void *context) {
+        return story_run_all(context, pauses, sizeof(pauses) / sizeof(pauses[0]));
+}
+
 static bool test_refusals(void *context) {
         return story_run_all(context, refusals, sizeof(refusals) / sizeof(refusals[0]));
 }
@@ -329,7 +392,8 @@ static bool run_doubt(struct bench *bench, const struct doubt_case *test, bool i
         EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_NEXT);
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
-        EXPECT_EQUAL((on_demand ? known.swallowed_ns : known.failed_ns) != 0, test->counts);
+        EXPECT_EQUAL((on_demand ? known.swallowed_ns : known.blocks[UNDERPASS_BLOCK_SILENCE].failed_ns) != 0,
+                     test->counts);
         return true;
 }
 
@@ -351,6 +415,7 @@ int programs_fallback(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "fallback: SYNs without answer", test_silence },
                 { "fallback: what is remembered of a destination", test_remembered },
+                { "fallback: how long a destination is left in peace", test_pauses },
                 { "fallback: ICMP refuses a SYN", test_refusals },
                 { "fallback: SYNs that get lost on purpose", test_doubts },
         };

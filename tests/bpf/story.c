@@ -23,11 +23,16 @@ struct error_kind {
         uint8_t type6, code6;   /* ICMPv6 */
         uint16_t quoted;
         uint32_t rest;
+        bool there;             /* it comes from the destination */
 };
 
 static const struct error_kind error_kinds[STORY_ERROR_COUNT] = {
         [STORY_REFUSED] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
                             FRAME_ICMPV6_PORT, WHOLE, 0 },
+        [STORY_REFUSED_THERE] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
+                                  FRAME_ICMPV6_PORT, WHOLE, 0, true },
+        [STORY_PROHIBITED_THERE] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PROHIBITED, FRAME_ICMPV6_UNREACHABLE,
+                                     FRAME_ICMPV6_PROHIBITED, WHOLE, 0, true },
         [STORY_REFUSED_SHORT] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
                                   FRAME_ICMPV6_PORT, 8, 0 },
         [STORY_REFUSED_OTHER] = { FRAME_ICMP_UNREACHABLE, FRAME_ICMP_PORT, FRAME_ICMPV6_UNREACHABLE,
@@ -87,6 +92,7 @@ static void build_error(const struct story *story, const struct story_step *step
                 .code = ipv6 ? kind->code6 : kind->code,
                 .quoted = kind->quoted,
                 .rest = kind->rest,
+                .from_destination = kind->there,
         };
         struct frame_spec spec;
         struct frame udp, tcp;
@@ -196,13 +202,16 @@ static __u64 so_long_ago(int milliseconds) {
 
 static bool prepare(struct bench *bench, const struct story *story, const struct underpass_flow_key *key) {
         struct underpass_destination destination = {
-                .blocked_until_ns = from_now(story->blocked_seconds),
                 .stripped_until_ns = from_now(story->stripped_seconds),
-                .failed_ns = so_long_ago(story->failed_ms),
                 .swallowed_ns = so_long_ago(story->swallowed_ms),
                 .stripped_join = story->stripped_join,
         };
+        struct underpass_block *block = &destination.blocks[story->reason];
         struct underpass_link link;
+
+        block->until_ns = from_now(story->blocked_seconds);
+        block->pause = story->pause;
+        block->failed_ns = so_long_ago(story->failed_ms);
 
         EXPECT(bench_reset(bench) == 0);
         bench_default_link(&link);
@@ -222,9 +231,18 @@ static bool known_in_the_end(struct bench *bench, const struct story *story,
         struct underpass_destination destination;
 
         bench_get_destination(bench, key, BENCH_IFINDEX, &destination);
-        EXPECT_EQUAL(destination.blocked_until_ns > bench_now(), !!(story->destination & STORY_BLOCKED));
+        for (unsigned reason = 0; reason < UNDERPASS_BLOCK_REASON_COUNT; reason++) {
+                const struct underpass_block *block = &destination.blocks[reason];
+
+                EXPECT_EQUAL(block->until_ns > bench_now(),
+                             (story->destination & STORY_BLOCKED) && reason == story->reason);
+                if (reason == story->reason && story->pause_after) {
+                        EXPECT_EQUAL(block->pause, story->pause_after);
+                        EXPECT(block->until_ns > from_now(story->pause_after - 2));
+                        EXPECT(block->until_ns <= from_now(story->pause_after));
+                }
+        }
         EXPECT_EQUAL(destination.stripped_until_ns > bench_now(), !!(story->destination & STORY_STRIPPED));
-        EXPECT(destination.blocked_until_ns <= from_now(UNDERPASS_BLOCKED_SECONDS));
         EXPECT(destination.stripped_until_ns <= from_now(UNDERPASS_STRIPPED_SECONDS));
         return true;
 }

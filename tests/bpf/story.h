@@ -27,7 +27,9 @@ enum story_destination {
 /* An ICMP error about our last SYN or SYN-ACK, in place of a packet of the peer. */
 enum story_error {
         STORY_NO_ERROR,
-        STORY_REFUSED,          /* port unreachable */
+        STORY_REFUSED,          /* port unreachable, from a router on the way */
+        STORY_REFUSED_THERE,    /* port unreachable, from the destination itself */
+        STORY_PROHIBITED_THERE, /* administratively prohibited, from the destination itself */
         STORY_REFUSED_SHORT,    /* the same, eight bytes quoted */
         STORY_REFUSED_OTHER,    /* the same about a packet with another sequence number */
         STORY_EXCEEDED,         /* time exceeded */
@@ -69,6 +71,9 @@ struct story {
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
         int failed_ms;           /* negative: so long ago a connection from another port has failed */
+        enum underpass_block_reason reason; /* of that, and of what is blocked in the end */
+        uint16_t pause;          /* seconds of an earlier block that is over */
+        uint16_t pause_after;    /* the pause in the end; 0: whatever it is */
         int swallowed_ms;        /* the same of one whose plain SYNs got no answer, but that over UDP did */
         bool stripped_join;      /* it was an additional subflow */
         bool elsewhere;          /* known of another interface */

@@ -35,11 +35,16 @@ FLOWS = [
     ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 90, 90, 1, 0),
 ]
 DESTINATIONS = [
-    (22, "198.51.100.7", 443, "blocked", 570),
+    (22, "198.51.100.7", 443, "silent", 570),
     (22, "2001:db8::7", 8443, "stripped", 3480),
-    (22, "198.51.100.8", 443, "blocked", 119),
+    (22, "198.51.100.8", 443, "silent", 119),
     (24, "198.51.100.7", 443, "throttled", 7),
-    (98, "198.51.100.7", 443, "blocked", 1),
+    (25, "198.51.100.7", 443, "silent", 20),
+    (25, "198.51.100.8", 443, "filtered", 20),
+    (26, "198.51.100.7", 443, "filtered", 20),
+    (26, "198.51.100.8", 443, "refused", 20),
+    (26, "198.51.100.9", 443, "refused", 20),
+    (98, "198.51.100.7", 443, "silent", 1),
 ]
 
 
@@ -130,6 +135,8 @@ LINKS = {
         Settings=[("tunnel", "on-demand", "file", "/etc/underpass/d.conf:3"), ("fallback", "yes", "default", "")],
         Counters={"plain-on-demand": 4, "stripped": 1},
     ),
+    "/org/underpass1/link/_325": link(25, "filtered0", "active"),
+    "/org/underpass1/link/_326": link(26, "refused0", "active"),
     "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
     "/org/underpass1/link/_32": link(2, "idle0", "off"),
     "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),

@@ -339,7 +339,7 @@ class Reading(CtlTest):
         self.assertNotIn("not shown", out)
         names = [link["interface"] for link in self.json("status", "--all")["links"]]
         self.assertEqual(
-            names, ["idle0", "idle1", "wlan0", "lte0", "eth1", "plain0", "blocked0", "demand0"]
+            names, ["idle0", "idle1", "wlan0", "lte0", "eth1", "plain0", "blocked0", "demand0", "filtered0", "refused0"]
         )
 
     def test_status_of_links(self):
@@ -409,6 +409,10 @@ class Reading(CtlTest):
             ("demand0", "No connection has used the tunnel of demand0 yet"),
             ("blocked0", "2 destinations of blocked0 do not answer over UDP"),
             ("blocked0", "local-ports"),
+            ("filtered0", "A firewall on the way to 1 destination of filtered0 refuses UDP"),
+            ("filtered0", "Have the firewall let UDP to this port pass"),
+            ("refused0", "2 destinations of refused0 say that nothing takes UDP at these ports"),
+            ("refused0", "Set up Underpass there"),
         ]:
             with self.subTest(name):
                 out, _ = self.ctl("explain", name)
@@ -422,9 +426,9 @@ class Reading(CtlTest):
         self.assertEqual(
             lines[start + 1 : start + 5],
             [
-                "  198.51.100.7:443    UDP blocked, plain TCP for 9 min",
+                "  198.51.100.7:443    UDP gets no answer, plain TCP for 9 min",
                 "  [2001:db8::7]:8443  MPTCP stripped, tunnelled for 58 min",
-                "  198.51.100.8:443    UDP blocked, plain TCP for 119 s",
+                "  198.51.100.8:443    UDP gets no answer, plain TCP for 119 s",
                 "",
             ],
         )
@@ -462,15 +466,19 @@ class Reading(CtlTest):
         lines = self.ctl("flows")[0].splitlines()[6:]
         self.assertEqual(lines[0], "")
         self.assertRegex(lines[1], r"^LINK +DESTINATION +STATE$")
-        self.assertRegex(lines[2], r"^blocked0 +198.51.100.7:443 +UDP blocked, plain TCP for 9 min$")
+        self.assertRegex(lines[2], r"^blocked0 +198.51.100.7:443 +UDP gets no answer, plain TCP for 9 min$")
         self.assertRegex(
             lines[3], r"^blocked0 +\[2001:db8::7\]:8443 +MPTCP stripped, tunnelled for 58 min$"
         )
-        self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP blocked, plain TCP for 119 s$")
-        # A state of a later version, and a link that has just gone.
+        self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP gets no answer, plain TCP for 119 s$")
+        # A state of a later version, and in the end a link that has just gone.
         self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +throttled, 7 s$")
-        self.assertRegex(lines[6], r"^#98 +198.51.100.7:443 +UDP blocked, plain TCP for 1 s$")
-        self.assertEqual(len(lines), 7)
+        self.assertRegex(lines[7], r"^filtered0 +198.51.100.8:443 +UDP refused by a firewall, plain TCP for 20 s$")
+        self.assertRegex(
+            lines[9], r"^refused0 +198.51.100.8:443 +UDP refused by the destination, plain TCP for 20 s$"
+        )
+        self.assertRegex(lines[11], r"^#98 +198.51.100.7:443 +UDP gets no answer, plain TCP for 1 s$")
+        self.assertEqual(len(lines), 12)
 
         lines = self.ctl("flows", "demand0")[0].splitlines()
         self.assertEqual(lines[:2], ["No connections are tunnelled.", ""])
@@ -503,7 +511,7 @@ class Reading(CtlTest):
 
     def test_no_legend(self):
         lines = self.ctl("flows", "--no-legend")[0].splitlines()
-        self.assertEqual((lines.index(""), len(lines)), (5, 11))
+        self.assertEqual((lines.index(""), len(lines)), (5, 16))
         self.assertEqual(len(self.ctl("flows", "--no-legend", "demand0")[0].splitlines()), 1)
         self.assertTrue(self.ctl("status", "--no-legend")[0].startswith("wlan0"))
 
@@ -549,7 +557,7 @@ class Document(CtlTest):
     def test_manual(self):
         manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
-        documented = set(re.findall(r"``(\w+)``", section)) - {"null", "blocked", "stripped"}
+        documented = set(re.findall(r"``(\w+)``", section)) - {"null", "silent", "refused", "filtered", "stripped"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["deactivate", "--all"]]
         verbs.append(["forget", "lte0"])
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}
@@ -590,10 +598,10 @@ class Changing(CtlTest):
     def test_reload(self):
         self.calls()
         out, err = self.ctl("reload", status=1)
-        self.assertIn("All profiles were read again; active links: 4, failed links: 1.", out)
+        self.assertIn("All profiles were read again; active links: 6, failed links: 1.", out)
         self.assertEqual(err, "underpassctl: eth1 failed: The attach point is taken.\n")
         self.assertEqual(self.calls()[0], "Reload")
-        self.assertEqual(len(json.loads(self.ctl("reload", "--json", status=1)[0])["links"]), 8)
+        self.assertEqual(len(json.loads(self.ctl("reload", "--json", status=1)[0])["links"]), 10)
 
     def test_refused(self):
         self.assertIn("only root", self.error("activate", "private", status=1))
@@ -620,7 +628,7 @@ class Forgetting(CtlTest):
 
     def test_forget(self):
         before = self.remembered()
-        self.assertEqual(len(before), 5)
+        self.assertEqual(len(before), 10)
         self.calls()
         self.assertEqual(self.ctl("forget", "lte0")[0], "0 destinations were forgotten.\n")
         self.assertEqual(self.ctl("forget", "blocked0", "198.51.100.7:80")[0], "0 destinations were forgotten.\n")
@@ -629,7 +637,7 @@ class Forgetting(CtlTest):
         self.assertEqual(self.ctl("forget", "blocked0", "[2001:db8::7]:8443")[0], "1 destination was forgotten.\n")
         self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 1})
         self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 0})
-        self.assertEqual(self.json("forget"), {"forgotten_destinations": 2})
+        self.assertEqual(self.json("forget"), {"forgotten_destinations": 7})
         self.assertEqual(self.remembered(), [])
         self.assertEqual(
             [call for call in self.calls() if call.startswith("Forget")],

@@ -11,9 +11,10 @@ import traffic
 from host import wait_until
 from lab import PORT, address
 
-BLOCKED_SECONDS = 600
+BLOCKED_SECONDS = 10  # the first time
 STRIPPED_SECONDS = 3600
 SLACK = 60  # seconds that a slow machine may need from the known to the question
+PATIENCE = 2 * BLOCKED_SECONDS
 
 
 def bring_up(lab, *pairs):
@@ -33,6 +34,12 @@ def destinations(lab):
         [row[name] for name in ("interface_index", "remote_address", "remote_port", "state")] for row in rows
     ], f"{answer} {rows}"
     return rows
+
+
+def states(lab):
+    """States of the rows of `underpassctl flows`, which may expire at any moment."""
+    rows = json.loads(lab.client.output("underpassctl", "--json", "flows", "c0"))["destinations"]
+    return [row["state"] for row in rows]
 
 
 def assert_one(lab, known, seconds):
@@ -63,9 +70,9 @@ def test_blocked():
             assert destinations(lab) == []
             client.connect(name)
             client.transfer("upload", name, size=1000)
-        assert_one(lab, "blocked", BLOCKED_SECONDS)
+        assert_one(lab, "silent", BLOCKED_SECONDS)
         text = lab.client.output("underpassctl", "explain", "c0")
-        assert f"{address('s0')}:{PORT}  UDP blocked, plain TCP for 9 min" in text, text
+        assert f"{address('s0')}:{PORT}  UDP gets no answer, plain TCP for " in text, text
         assert "1 destination of c0 does not answer over UDP" in text.splitlines()[-1], text
         set_fallback(lab, "no")
         assert destinations(lab) == []
@@ -79,11 +86,11 @@ def add_home(lab, *pairs):
     service.set_keys(lab.client, "home", f"remote-ports={PORT}", *pairs)
 
 
-def learn_blocked(lab, client, family=4):
+def learn_blocked(lab, client, family=4, prefix=""):
     """Two connections fall back to plain TCP, and the destination is remembered for it."""
     path.rules(lab, "meta l4proto udp drop")
     for name in ("first", "second"):
-        client.connect(f"{name} {family}", target=address("s0", family))
+        client.connect(f"{prefix}{name} {family}", target=address("s0", family))
     assert len(destinations(lab)) == 1, destinations(lab)
     path.rules(lab)
 
@@ -110,6 +117,7 @@ def test_another_profile():
                 learn_blocked(lab, client, family)
             lab.client.up(profile)  # in place of the other one
             service.wait_state(lab.client, "c0", service.ACTIVE)
+            assert forgets(lab) == 0, "nothing is left"
             assert_tunnelled(lab, client, f"at {profile}", family)
 
 
@@ -123,7 +131,7 @@ def test_stripped_elsewhere():
         client.connect("known to speak MPTCP")
         lab.strip_mptcp(True)
         client.connect("café")
-        assert [row["state"] for row in destinations(lab)] == ["stripped"]
+        assert states(lab) == ["stripped"]
         lab.strip_mptcp(False)
         lab.client.down("first")
         lab.client.up("home")
@@ -143,6 +151,7 @@ def test_another_gateway():
         learn_blocked(lab, client)
         lab.client.run("ip", "route", "replace", "default", "via", router, "dev", "c0", "metric", "100")
         wait_until(lambda: destinations(lab) == [], "what was known is forgotten")
+        assert forgets(lab) == 0, "nothing is left"
         assert_tunnelled(lab, client, "by another gateway")
 
         learn_blocked(lab, client, 6)
@@ -151,6 +160,7 @@ def test_another_gateway():
         assert len(destinations(lab)) == 1, "one more address is no other network"
         lab.client.run("ip", "address", "delete", f"{address('c0', 6)}/64", "dev", "c0")
         wait_until(lambda: destinations(lab) == [], "what was known is forgotten")
+        assert forgets(lab) == 0, "nothing is left"
         assert_tunnelled(lab, client, "from another address", 6)
 
 
@@ -166,7 +176,7 @@ def test_forget():
         _, client = traffic.pair(lab)
         targets = [address("s0", family) for family in (4, 6)]
         path.rules(lab, f"udp dport {PORT} drop")
-        for target in targets:
+        for target in targets[::-1]:
             for name in ("first", "second"):
                 client.connect(f"{name} {target}", target=target)
         assert [row["remote_address"] for row in destinations(lab)] in (targets, targets[::-1])
@@ -182,6 +192,68 @@ def test_forget():
         assert forgets(lab) >= 1 and forgets(lab) == 0
         client.connect("tunnelled again", target=targets[0])
         assert not client.info("tunnelled again")["fallback"]
+
+
+def reason(lab, client, name, family):
+    """Makes two connections fail; the state of the destination and the last line of explain."""
+    for number in range(2):
+        client.connect(f"{name} {number}", target=address("s0", family), protocol="tcp")
+    found = states(lab)
+    advice = lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+    runner.note(f"{name}: {found}: {advice[:90]}")
+    return found, advice
+
+
+def test_reasons():
+    """Who refuses UDP, if anybody says so: the destination has no Underpass, or a firewall is on the way, its
+    own or another one. Each has its remedy."""
+    with runner.TestLab() as lab:
+        service.set_keys(lab.client, "first", f"remote-ports={PORT}", "tunnel=yes", "mptcp-only=no")
+        service.bring_up(lab, "first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        server = traffic.Peer(lab, lab.server)
+        server.listen(PORT, "tcp")
+        client = traffic.Peer(lab, lab.client)
+        for family, icmp in ((4, "icmp"), (6, "icmpv6")):
+            found, advice = reason(lab, client, f"no Underpass, IPv{family}", family)
+            assert found == ["refused"] and "Set up Underpass there" in advice, (found, advice)
+            forgets(lab)
+            path.rules(lab, f"udp dport {PORT} reject with {icmp} port-unreachable")
+            found, advice = reason(lab, client, f"refused on the way, IPv{family}", family)
+            assert found == ["filtered"] and "Have the firewall let UDP" in advice, (found, advice)
+            path.rules(lab)
+            forgets(lab)
+            head = "chain input { type filter hook input priority 0; policy accept;"
+            refusal = f"udp dport {PORT} reject with {icmp} admin-prohibited"
+            lab.server.set_nft_table("firewall", head, refusal, "}")
+            found, advice = reason(lab, client, f"firewall of the server, IPv{family}", family)
+            assert found == ["filtered"], (found, advice)
+            forgets(lab)
+            lab.server.set_nft_table("firewall", head, f"udp dport {PORT} drop", "}")
+            found, advice = reason(lab, client, f"no answer, IPv{family}", family)
+            assert found == ["silent"] and "does not answer over UDP" in advice, (found, advice)
+            lab.server.set_nft_table("firewall", head, "}")
+            forgets(lab)
+
+
+def test_back_off():
+    """A destination is tried again after ten seconds, and when that fails, after twenty; one success, and it
+    begins anew."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=yes")
+        _, client = traffic.pair(lab)
+        learn_blocked(lab, client)
+        assert_one(lab, "silent", BLOCKED_SECONDS)
+        path.rules(lab, f"udp dport {PORT} drop")
+        wait_until(lambda: states(lab) == [], "the first pause ends", PATIENCE)
+        client.connect("again")
+        rows = destinations(lab)
+        assert len(rows) == 1 and rows[0]["seconds_left"] > BLOCKED_SECONDS, rows
+        path.rules(lab)
+        wait_until(lambda: states(lab) == [], "the second pause ends", 2 * PATIENCE)
+        assert_tunnelled(lab, client, "at last")
+        learn_blocked(lab, client, prefix="after a success ")
+        assert_one(lab, "silent", BLOCKED_SECONDS)
 
 
 def test_stripped():
