@@ -288,6 +288,13 @@ char **strings_free(char **list) {
         return NULL;
 }
 
+bool strings_contain(char *const *list, const char *text) {
+        for (size_t i = 0; i < strings_count(list); i++)
+                if (streq(list[i], text))
+                        return true;
+        return false;
+}
+
 bool strings_equal(char *const *a, char *const *b) {
         size_t count = strings_count(a);
 

@@ -112,6 +112,7 @@ int strings_add(char ***list, const char *text);
 int strings_addf(char ***list, const char *format, ...) _printf_(2, 3);
 char **strings_free(char **list);
 size_t strings_count(char *const *list);
+bool strings_contain(char *const *list, const char *text);
 bool strings_equal(char *const *a, char *const *b);
 static inline void strings_freep(char ***list) {
         strings_free(*list);

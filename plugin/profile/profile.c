@@ -104,6 +104,7 @@ Profile *profile_free(Profile *profile) {
         free(profile->connection_uuid);
         free(profile->network_file);
         free(profile->error);
+        free(profile->unread);
         strings_free(profile->warnings);
         free(profile);
         return NULL;

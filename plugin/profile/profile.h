@@ -45,6 +45,10 @@ typedef struct Profile {
         /* The first value that could not be taken; the link is left untouched while this is set. */
         char *error;                  /* complete sentence: key, value, source, reason, what to do */
         char **warnings;              /* e.g. unknown keys in files */
+
+        /* What cannot be read or may not be used, a sentence that is among the warnings, too; NULL: nothing.
+         * Where it may have been this that asked for a tunnel, the link is left as it is. */
+        char *unread;
 } Profile;
 
 int profile_new(Profile **ret);       /* all defaults */

@@ -299,14 +299,9 @@ static void add_warnings(const Link *link, char ***warnings) {
 
 /* Takes the warnings over; new ones are logged. */
 static void publish_warnings(Link *link, char **warnings) {
-        for (size_t i = 0; i < strings_count(warnings); i++) {
-                bool known = false;
-
-                for (size_t j = 0; !known && j < strings_count(link->warnings); j++)
-                        known = streq(warnings[i], link->warnings[j]);
-                if (!known)
+        for (size_t i = 0; i < strings_count(warnings); i++)
+                if (!strings_contain(link->warnings, warnings[i]))
                         log_line(LOG_WARNING, link_name(link), NULL, "%s", warnings[i]);
-        }
         strings_free(link->warnings);
         link->warnings = warnings;
 }
@@ -481,6 +476,12 @@ static void settle(Link *link) {
         /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
         if (profile->network_down)
                 link->held_off = false;
+        if (better_wait(link) && profile->unread) {
+                publish(link, LINK_FAILED,
+                        string_format(_("The profile cannot be read; the link was left as it is.")),
+                        STAGE_PROFILE, strdup(profile->unread));
+                return;
+        }
         if (better_wait(link)) {
                 publish(link, LINK_ACTIVE,
                         string_format(_("Left unchanged until the network manager reports the active "

@@ -134,9 +134,9 @@ static int warn_of_file(const Reading *reading, char *text, const char *reason) 
                 ini_mask(text, reading->length);
                 r = ini_parse(text, reading->length, on_assignment, NULL, &scratch);
         }
-        if (r == 0 && (!text || section.keys))
-                r = strings_add(&reading->section->warnings, reason);
-        return r;
+        if (r < 0 || (text && !section.keys))
+                return r;
+        return section_add_unread(reading->section, reading->path, reason);
 }
 
 static int read_file(const char *path, Section *section) {

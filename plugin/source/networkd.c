@@ -78,8 +78,16 @@ static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
         r = networkd_section_read(networkd_folders, &answer, &section);
         if (r < 0)
                 return r;
-        section_done(&link->section);
-        link->section = section;
+        /* What was read before stands while some of it cannot be read; the link is left as it is. */
+        if (section_lacks(&section, &link->section)) {
+                r = string_replace(&link->section.error, section.unread);
+                section_done(&section);
+        } else {
+                section_done(&link->section);
+                link->section = section;
+        }
+        if (r < 0)
+                return r;
         free(link->network_file);
         link->network_file = TAKE_PTR(answer.network_file);
         link->link.answered = true;
@@ -149,6 +157,12 @@ static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profi
         return networkd_section_apply(&link->section, profile);
 }
 
+static bool networkd_uncertain(Source *source, uint32_t ifindex) {
+        const NetworkdLink *link = networkd_link_find(source, ifindex);
+
+        return bus_peer_uncertain(source, ifindex) || (link && link->section.unread);
+}
+
 /* networkd runs no dispatcher scripts, so nobody would start the service again when a link, or the file of
  * one, gets a profile. */
 static bool networkd_standing(Source *source) {
@@ -177,7 +191,7 @@ int source_networkd_new(Source **ret, SourceChanged changed, void *userdata) {
                 .ask = bus_peer_ask,
                 .identify = networkd_identify,
                 .apply = networkd_apply,
-                .uncertain = bus_peer_uncertain,
+                .uncertain = networkd_uncertain,
                 .standing = networkd_standing,
                 .forget = bus_peer_forget,
                 .set_bus = bus_peer_set_bus,

@@ -2,6 +2,7 @@
 
 /* The NetworkManager source: devices, their states, and the questions about them. See nm.h. */
 
+#include "base/i18n.h"
 #include "profile/nm-user.h"
 #include "source/bus-peer.h"
 #include "source/nm-connection.h"
@@ -42,6 +43,7 @@ typedef struct NmDevice {
         bool contradicted;    /* the state said that there is a connection, and then there was none */
         bool has_connection;
         NmConnection connection;
+        char *error;          /* why the latest answer does not count */
         sd_event_source *doubt;
         bool doubt_over;
 } NmDevice;
@@ -128,11 +130,17 @@ static bool nm_device_take_error(NmDevice *device, const sd_bus_error *error) {
 static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection connection = {};
         NmDevice *device = userdata;
+        int r;
 
+        (void) string_replace(&device->error, NULL);
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 if (!nm_device_take_error(device, sd_bus_message_get_error(reply)))
                         return 0;
-        } else if (nm_connection_read(reply, &connection) >= 0) {
+        } else if ((r = nm_connection_read(reply, &connection)) < 0)
+                device->error = string_format(_("Cannot parse NetworkManager's reply about this link (%s); "
+                                                "using the previous one."),
+                                              strerror(-r));
+        else {
                 nm_device_end_doubt(device);
                 nm_connection_done(&device->connection);
                 device->connection = connection;
@@ -206,6 +214,7 @@ static void nm_device_done(BusPeerLink *link) {
         nm_device_end_doubt(device);
         nm_connection_done(&device->connection);
         free(device->path);
+        free(device->error);
 }
 
 static bool has_keys(const NmConnection *connection) {
@@ -236,6 +245,8 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
 
+        if (device && device->error && strings_add(&profile->warnings, device->error) < 0)
+                return -ENOMEM;
         if (!device || !device->has_connection)
                 return 0;
         connection = &device->connection;

@@ -12,6 +12,8 @@ void section_done(Section *section) {
         strings_free(section->origins);
         strings_free(section->warnings);
         free(section->error);
+        strings_free(section->unread_files);
+        free(section->unread);
         *section = (Section) {};
 }
 
@@ -24,6 +26,28 @@ int section_add(Section *section, const char *key, const char *value, const char
         if (r == 0)
                 r = strings_addf(&section->origins, "%s:%u", path, line);
         return r;
+}
+
+int section_add_unread(Section *section, const char *path, const char *reason) {
+        int r;
+
+        r = strings_add(&section->warnings, reason);
+        if (r == 0)
+                r = strings_add(&section->unread_files, path);
+        return r < 0 || section->unread ? r : string_replace(&section->unread, reason);
+}
+
+bool section_lacks(const Section *now, const Section *before) {
+        for (size_t i = 0; i < strings_count(now->unread_files); i++) {
+                const char *file = now->unread_files[i];
+                const size_t length = strlen(file);
+
+                for (size_t k = 0; k < strings_count(before->origins); k++)
+                        if (strncmp(before->origins[k], file, length) == 0 &&
+                            before->origins[k][length] == ':')
+                                return true;
+        }
+        return false;
 }
 
 int section_apply(const Section *section, ProfileSource source, Profile *profile) {
@@ -39,6 +63,8 @@ int section_apply(const Section *section, ProfileSource source, Profile *profile
         }
         for (size_t i = 0; r == 0 && i < strings_count(section->warnings); i++)
                 r = strings_add(&profile->warnings, section->warnings[i]);
+        if (r == 0 && section->unread && !profile->unread)
+                r = string_replace(&profile->unread, section->unread);
         if (r == 0 && section->error && !profile->error)
                 r = string_replace(&profile->error, section->error);
         return r;

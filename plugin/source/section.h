@@ -13,12 +13,20 @@ typedef struct Section {
         char **origins;       /* "/etc/systemd/network/10-lte.network:12" */
         char **warnings;
         char *error;          /* of the first file that cannot be used at all */
+        char **unread_files;  /* that cannot be read, or may not be used … */
+        char *unread;         /* … and why: of the first of them, as it is among the warnings */
 } Section;
 
 void section_done(Section *section);
 
 /* One assignment, from this line of a file. 0 or -ENOMEM. */
 int section_add(Section *section, const char *key, const char *value, const char *path, unsigned line);
+
+/* A file that cannot be read or may not be used, and the sentence about it. 0 or -ENOMEM. */
+int section_add_unread(Section *section, const char *path, const char *reason);
+
+/* Whether what a section has said before may only be missing now because its file cannot be read. */
+bool section_lacks(const Section *now, const Section *before);
 
 /* Adds all of it to a profile. 0 or -ENOMEM. */
 int section_apply(const Section *section, ProfileSource source, Profile *profile);

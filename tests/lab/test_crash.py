@@ -69,6 +69,35 @@ def test_deactivate_all_by_a_fresh_service():
         state.assert_same(before, state.host_state(lab.client), "deactivate --all")
 
 
+def test_file_breaks_while_the_service_is_dead():
+    """The next service cannot read the file that asked for the tunnel: it takes nothing off, and says why."""
+    with runner.TestLab(manager=False) as lab:
+        client, path = lab.client, "/etc/underpass/c0.conf"
+        text = "[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nMTU=1400\n"
+        client.run("ip", "link", "set", "c0", "up")
+        wait_until(lambda: "state UP" in client.output("ip", "link", "show", "c0"), "c0 has its carrier")
+        client.start_bus()
+        before = tunnel_state(client)
+        client.write(path, text)
+        service.manager_call(client, "ListLinks")
+        service.wait_state(client, "c0", service.ACTIVE)
+        built = tunnel_state(client)
+        for broken in (text + "# " + "x" * 65536, text.replace("[X-Underpass]", "[X-Underpass")):
+            service.kill(client)
+            client.write(path, broken)
+            service.manager_call(client, "Reload")
+            found = service.wait_state(client, "c0", "failed")
+            assert found["LastError"].startswith(path), found["LastError"]
+            state.assert_same(built, tunnel_state(client), "with a broken file")
+            client.write(path, text)
+            service.manager_call(client, "Reload")
+            service.wait_state(client, "c0", service.ACTIVE)
+            state.assert_same(built, tunnel_state(client), "with the file mended")
+        client.path(path).unlink()
+        service.manager_call(client, "Reload")
+        wait_until(lambda: not state.difference(before, tunnel_state(client)), "all is gone without the file")
+
+
 def active_profiles(host):
     """Names of the profiles that are active."""
     return set(host.output("nmcli", "-g", "name", "connection", "show", "--active").splitlines())

@@ -436,18 +436,70 @@ class BadProfiles(harness.ServiceTest):
             self.assertIn(f"{self.profiles}/{name}.conf is no regular file", warning)
         self.client.manager("Reload")
 
-    def test_files_of_others(self):
-        """What others can change is not used; a warning names the file and says what to do."""
-        path = self.tunnel("up0")
+    def test_broken_file(self):
+        """A file that cannot be read any more takes no tunnel down, whatever is wrong with it, and no other link cares.
+        When it is in order again, what it says counts; and when it is gone, so is the tunnel."""
+        self.add_link("up1")
+        self.tunnel("up1")
+        path = self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        good = path.read_text()
         self.start()
-        self.wait_state("up0", "active")
+        before = self.wait_state("up0", "active")["Applied"]
+        self.wait_state("up1", "active")
+
+        def write(text):
+            return lambda: path.write_bytes(text)
+
+        for name, spoil, sentence in [
+            ("too large", write(good.encode() + b"# " + b"x" * 65536), "cannot be read"),
+            ("a FIFO", lambda: (path.unlink(), os.mkfifo(path)), "is no regular file"),
+            ("a folder", path.mkdir, "is no regular file"),
+            ("a loop", lambda: path.symlink_to(path.name), "cannot be read"),
+            ("no UTF-8", write(b"[M\xe4tch]\n"), "is not valid UTF-8"),
+            ("half of it", write(b"[Match\nName=up0\n"), ":1: "),
+            ("no section", write(b"tunnel please\n"), ":1: "),
+            ("a slip", write(good.replace("[X-Underpass]", "[X-Underpass").encode()), ":3: "),
+        ]:
+            with self.subTest(name):
+                if spoil not in (path.mkdir,) and path.is_dir():
+                    path.rmdir()
+                elif name in ("a folder", "a loop", "no UTF-8"):
+                    path.rmdir() if path.is_dir() else path.unlink()
+                spoil()
+                for _ in range(2):
+                    self.client.manager("Reload")
+                    found = self.client.link("up0")
+                    self.assertEqual((found["State"], found["Applied"], mtu("up0")), ("failed", before, 1400))
+                    self.assertIn(sentence, found["LastError"])
+                    self.assertIn(str(path), found["LastError"])
+                    self.assertEqual(self.client.link("up1")["State"], "active")
+        path.write_text(good.replace("1400", "1350"))
+        self.client.manager("Reload")
+        self.assertEqual((self.client.link("up0")["State"], mtu("up0")), ("active", 1350))
+        path.unlink()
+        self.client.manager("Reload")
+        self.assertEqual((self.client.link("up0")["State"], mtu("up0")), ("off", 1500))
+
+    def test_files_of_others(self):
+        """What others can change is not used; a warning names the file and says what to do. A tunnel that the file
+        has asked for before stays as it is, and so does its error until the file is in order again."""
+        path = self.tunnel("up0")
+        path.chmod(0o666)
+        self.start()
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["Applied"]), ("off", []))
+        self.assertIn(f"{path} can be changed by its group or by everybody", " ".join(found["Warnings"]))
+        path.chmod(0o644)
+        self.client.manager("Reload")
+        applied = self.wait_state("up0", "active")["Applied"]
         for what, mode in ((path, 0o664), (path, 0o646), (self.profiles, 0o777)):
             before = what.stat().st_mode & 0o777
             what.chmod(mode)
             self.client.manager("Reload")
             found = self.client.link("up0")
-            self.assertEqual(found["State"], "off")
-            self.assertIn(f"{what} can be changed by its group or by everybody", " ".join(found["Warnings"]))
+            self.assertEqual((found["State"], found["Applied"]), ("failed", applied))
+            self.assertIn(f"{what} can be changed by its group or by everybody", found["LastError"])
             what.chmod(before)
             self.client.manager("Reload")
             self.assertEqual(self.client.link("up0")["State"], "active")

@@ -94,15 +94,26 @@ class Profiles(NetworkdTest):
         found = self.wait_state("up0", "active")
         self.assertEqual(found["MSS"], 1300)
         self.assertIn(f"{fifo} is no regular file", " ".join(found["Warnings"]))
-        dropin.chmod(0o666)
-        self.client.manager("Reload")
-        found = self.client.link("up0")
-        self.assertEqual((found["State"], found["MSS"]), ("active", 0))
-        self.assertIn(f"{dropin} can be changed by", " ".join(found["Warnings"]))
+        before = found["Applied"]
+        for path in (dropin, file):
+            path.chmod(0o666)
+            self.client.manager("Reload")
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual((found["State"], found["MSS"], found["Applied"]), ("failed", 1300, before))
+            self.assertIn(f"{path} can be changed by", found["LastError"])
+            path.chmod(0o644)
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual((found["State"], found["MSS"], found["LastError"]), ("active", 1300, ""))
+        # Nothing that others can change brings a link up.
+        self.client.manager("Deactivate", "up0")
+        self.stop()
         file.chmod(0o666)
+        self.start()
         self.client.manager("Reload")
         found = self.client.link("up0")
-        self.assertEqual(found["State"], "off")
+        self.assertEqual((found["State"], found["Applied"]), ("off", []))
         self.assertIn(f"{file} can be changed by", " ".join(found["Warnings"]))
 
     def test_reload(self):

@@ -302,6 +302,8 @@ class Nonsense(NmTest):
                 self.nm.spoilt["GetAppliedConnection"] = answer
                 self.client.manager("Reload")
                 self.assert_active()
+                told = "Cannot parse NetworkManager's reply" in " ".join(self.client.link("up0")["Warnings"])
+                self.assertEqual(told, not name.startswith("an error") and name != "no version")
         self.nm.spoilt.clear()
         for name, answer in [
             ("a string", GLib.Variant("(s)", ("/not/a/path",))),
