@@ -19,6 +19,7 @@ import path
 import runner
 import service
 import traffic
+from host import HERE
 from lab import LINKS, PORT, address
 
 SIZE = 1_000_000
@@ -79,6 +80,23 @@ def ask_for_tunnels(lab):
     for interface in LINKS:
         host = lab.client if interface in UPLINKS else lab.server
         service.wait_state(host, interface, service.ACTIVE, PATIENCE)
+
+
+def use_newer_stacks(lab):
+    """BIG TCP on all links, and AccECN, as far as the kernel has them; whether it has AccECN."""
+    for interface, (peer, _) in LINKS.items():
+        host = lab.client if interface in UPLINKS else lab.server
+        for where, name in ((host, interface), (lab.middlebox, peer)):
+            where.run("/usr/bin/python3", HERE / "big_tcp.py", name, 192 * 1024, check=False)
+    # The two bytes behind the UDP header: data offset with AE, and flags. A SYN with AE, CWR and ECE asks.
+    asked = f"udp dport {PORT} @th,64,16 & 0x01d2 == 0x01c2 counter name asked"
+    chain = f"chain forward {{ type filter hook forward priority -20; {asked}; }}"
+    lab.middlebox.set_nft_table("newer", "counter asked { }", chain)
+    results = [
+        host.run("sysctl", "-qw", "net.ipv4.tcp_ecn=3", check=False).returncode
+        for host in (lab.client, lab.server)
+    ]
+    return results == [0, 0]
 
 
 def capabilities(host):
@@ -147,9 +165,13 @@ def main():
         say("without the tunnel: falls back to TCP")
         ask_for_tunnels(lab)
         plain = path.forwarded(lab, "tcp")
+        accurate_ecn = use_newer_stacks(lab)
         for family in (4, 6):
             through_tunnel(lab, client, family)
         found = settled(lab)
+        if accurate_ecn:
+            found["accurate_ecn_syns"] = lab.middlebox.nft_counters("newer")["asked"][0]
+            say(f"{found['accurate_ecn_syns']} SYNs with AccECN in UDP form")
         found["plain"] = path.forwarded(lab, "tcp") - plain
         found["udp"] = {name: packets for name, (packets, _) in lab.counters().items() if "udp" in name}
         for host in (lab.client, lab.server):
