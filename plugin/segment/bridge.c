@@ -11,12 +11,13 @@
 #include <linux/if_link.h>
 
 #include "segment/device.h"
+#include "segment/offload.h"
 
 #define BRIDGE_KIND "bridge"
 
 enum { FORWARD_TRIES = 64 }; /* a millisecond at most */
 
-static const DeviceFeature bridge_features[] = {
+static const Offload bridge_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -165,7 +166,8 @@ static int bridge_repair(Netlink *netlink, const Device *port, Device *bridge) {
         r = device_repair(netlink, bridge, DEVICE_MTU);
         if (r < 0)
                 return r;
-        return device_set_features(SEGMENT_NAME_BRIDGE, bridge_features, ELEMENTS(bridge_features));
+        r = offload_set(SEGMENT_NAME_BRIDGE, bridge_features, ELEMENTS(bridge_features));
+        return r < 0 ? r : offload_cut_datagrams(SEGMENT_NAME_BRIDGE);
 }
 
 static int bridge_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifindex,

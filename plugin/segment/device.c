@@ -2,12 +2,9 @@
 
 /* See device.h. */
 
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
-#include <linux/sockios.h>
 #include <linux/veth.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "segment/device.h"
@@ -203,52 +200,6 @@ int device_repair(Netlink *netlink, const Device *link, uint32_t mtu) {
 
         r = repair_flags(netlink, link, mtu);
         return r < 0 ? r : repair_address_mode(netlink, link);
-}
-
-static int feature_call(int fd, const char *name, uint32_t command, uint32_t *value) {
-        struct ethtool_value request = { .cmd = command, .data = *value };
-        struct ifreq interface = {};
-
-        snprintf(interface.ifr_name, sizeof(interface.ifr_name), "%s", name);
-        interface.ifr_data = (char *) &request;
-        if (ioctl(fd, SIOCETHTOOL, &interface) < 0)
-                return -errno;
-
-        *value = request.data;
-        return 0;
-}
-
-static int repair_feature(int fd, const char *name, const DeviceFeature *feature) {
-        uint32_t now = 0, wanted = feature->value;
-        int r;
-
-        r = feature_call(fd, name, feature->get, &now);
-        if (r < 0 || !now == !wanted)
-                return r;
-
-        r = feature_call(fd, name, feature->set, &wanted);
-        /* The kernel may take the request and still keep the feature, when another one demands it. */
-        if (r >= 0)
-                r = feature_call(fd, name, feature->get, &now);
-        if (r < 0)
-                return r;
-        return !now == !feature->value ? 0 : -EOPNOTSUPP;
-}
-
-int device_set_features(const char *name, const DeviceFeature *features, size_t count) {
-        _cleanup_(close_fdp) int fd = -EBADF;
-
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return -errno;
-
-        for (size_t i = 0; i < count; i++) {
-                int r = repair_feature(fd, name, &features[i]);
-
-                if (r < 0 && !features[i].optional)
-                        return r;
-        }
-        return 0;
 }
 
 int device_up(Netlink *netlink, uint32_t ifindex) {

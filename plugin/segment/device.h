@@ -34,14 +34,6 @@ typedef struct Device {
         uint8_t address_mode;
 } Device;
 
-/* An offload that has to be on or off. */
-typedef struct DeviceFeature {
-        uint32_t get;
-        uint32_t set;
-        uint32_t value;
-        bool optional;       /* what the device cannot do is no failure */
-} DeviceFeature;
-
 /* One kind of segmentation device: its functions of segment.h. *ret_reason may stay NULL when the errno says
  * it all. */
 typedef struct SegmentType {
@@ -73,9 +65,6 @@ int device_delete(Netlink *netlink, uint32_t ifindex);
 
 /* NOARP, alias, no IPv6 addresses, and the MTU unless it is 0: what is right is not touched. */
 int device_repair(Netlink *netlink, const Device *link, uint32_t mtu);
-
-/* Sets offloads in the order of the table. -EOPNOTSUPP: the device took it and yet does otherwise. */
-int device_set_features(const char *name, const DeviceFeature *features, size_t count);
 
 int device_up(Netlink *netlink, uint32_t ifindex);
 

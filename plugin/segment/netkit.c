@@ -9,12 +9,13 @@
 #include <linux/ethtool.h>
 
 #include "segment/device.h"
+#include "segment/offload.h"
 
 #define NETKIT_KIND "netkit"
 
 static const char *const netkit_names[2] = { SEGMENT_NAME_NETKIT, SEGMENT_NAME_NETKIT_PEER };
 
-static const DeviceFeature netkit_features[] = {
+static const Offload netkit_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -32,7 +33,9 @@ static int netkit_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_if
         r = device_ensure_pair(netlink, NETKIT_KIND, netkit_names, ends, &created);
         if (r < 0)
                 return r;
-        r = device_set_features(SEGMENT_NAME_NETKIT, netkit_features, ELEMENTS(netkit_features));
+        r = offload_set(SEGMENT_NAME_NETKIT, netkit_features, ELEMENTS(netkit_features));
+        if (r >= 0)
+                r = offload_cut_datagrams(SEGMENT_NAME_NETKIT);
         if (r < 0) {
                 if (created)
                         (void) device_delete(netlink, ends[0].ifindex);

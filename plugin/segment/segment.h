@@ -6,6 +6,7 @@
  *
  * The segmentation device: packets to be sent are redirected to it because it can neither segment nor
  * checksum in hardware. So the kernel does both in software before the rewriting program sees the packets.
+ * Received datagrams that the stack had merged before are cut there in the same way.
  *
  * The GRO pair: a veth pair through which received packets pass GRO once more, as TCP. What enters its
  * receiving end comes out of its sending end. In the other direction it is part of two kinds of segmentation

@@ -10,13 +10,14 @@
 #include <stdio.h>
 
 #include "segment/device.h"
+#include "segment/offload.h"
 
 #define PAIR_KIND "veth"
 
 static const char *const pair_names[2] = { SEGMENT_NAME_SEND, SEGMENT_NAME_RECEIVE };
 
 /* Segmentation and checksums first: while they are on, the kernel may refuse what they depend on. */
-static const DeviceFeature send_features[] = {
+static const Offload send_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },       /* the kernel segments … */
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false }, /* … and sums, in front of the program */
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, false },         /* segments share the payload's pages */
@@ -24,7 +25,7 @@ static const DeviceFeature send_features[] = {
         { ETHTOOL_GGRO, ETHTOOL_SGRO, 1, false },       /* merges what was received … */
 };
 
-static const DeviceFeature receive_features[] = {
+static const Offload receive_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },       /* … which it does only when this end has no TSO */
         { ETHTOOL_GGRO, ETHTOOL_SGRO, 0, false },       /* or segments to be sent would be merged again */
 };
@@ -42,9 +43,11 @@ int gro_pair_ensure(GroPair *ret) {
         if (r < 0)
                 return r;
 
-        r = device_set_features(SEGMENT_NAME_SEND, send_features, ELEMENTS(send_features));
+        r = offload_set(SEGMENT_NAME_SEND, send_features, ELEMENTS(send_features));
         if (r >= 0)
-                r = device_set_features(SEGMENT_NAME_RECEIVE, receive_features, ELEMENTS(receive_features));
+                r = offload_cut_datagrams(SEGMENT_NAME_SEND);
+        if (r >= 0)
+                r = offload_set(SEGMENT_NAME_RECEIVE, receive_features, ELEMENTS(receive_features));
         if (r < 0) {
                 if (created)
                         (void) device_delete(netlink, ends[0].ifindex);

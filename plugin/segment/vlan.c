@@ -13,12 +13,13 @@
 
 #include "bpf/abi.h"
 #include "segment/device.h"
+#include "segment/offload.h"
 #include "segment/vlan.h"
 
 #define VLAN_KIND "vlan"
 
 /* What the link cannot do, a device on top of it cannot either. */
-static const DeviceFeature vlan_features[] = {
+static const Offload vlan_features[] = {
         { ETHTOOL_GTSO, ETHTOOL_STSO, 0, false },
         { ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, 0, false },
         { ETHTOOL_GSG, ETHTOOL_SSG, 1, true },
@@ -95,7 +96,9 @@ static int vlan_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifin
         if (r >= 0)
                 r = device_repair(netlink, &link, 0);
         if (r >= 0) {
-                r = device_set_features(name, vlan_features, ELEMENTS(vlan_features));
+                r = offload_set(name, vlan_features, ELEMENTS(vlan_features));
+                if (r >= 0)
+                        r = offload_cut_datagrams(name);
                 if (r < 0) {
                         *ret_reason = strdup("segmentation or checksums cannot be switched off");
                         r = -EINVAL; /* of this link, not of the kernel */

@@ -24,6 +24,23 @@ enum {
         UP_TRIES = 1000,
 };
 
+/* Offloads that only a name tells. */
+static bool has_offload(const char *device, const char *offload) {
+        char command[128];
+
+        snprintf(command, sizeof(command), "ethtool -k %s | grep -q '^%s: on'", device, offload);
+        return system(command) == 0;
+}
+
+/* Somebody switches on what lets a device take merged datagrams as they are. */
+static void take_merged(const char *device) {
+        char command[128];
+
+        snprintf(command, sizeof(command), "ethtool -K %s tx-gso-list on", device);
+        CHECK_EQUAL(system(command), 0);
+        CHECK(has_offload(device, "tx-gso-list"));
+}
+
 static void check_device(Rtnl *rtnl, const SegmentationDevice *segment, const char *kind) {
         _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
 
@@ -36,6 +53,8 @@ static void check_device(Rtnl *rtnl, const SegmentationDevice *segment, const ch
         CHECK_EQUAL(facts->addresses_count, 0);
         CHECK_EQUAL(world_feature(segment->name, ETHTOOL_GTSO, 0), 0);
         CHECK_EQUAL(world_feature(segment->name, ETHTOOL_GTXCSUM, 0), 0);
+        CHECK(!has_offload(segment->name, "tx-gso-list"));
+        CHECK(!has_offload(segment->name, "tx-udp-segmentation"));
 }
 
 static void count_change(RtnlChange change, uint32_t ifindex, void *userdata) {
@@ -158,7 +177,11 @@ void test_segment_bridge(void) {
 
         (void) world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_STXCSUM, 1);
         (void) world_feature(SEGMENT_NAME_BRIDGE, ETHTOOL_STSO, 1);
+        take_merged(SEGMENT_NAME_SEND); /* without its port the bridge cannot */
+        take_merged(SEGMENT_NAME_BRIDGE);
         check_again(rtnl, &pair, &segment, 0);
+        CHECK_EQUAL(gro_pair_ensure(&pair), 0);
+        CHECK(!has_offload(SEGMENT_NAME_SEND, "tx-gso-list"));
         world_ip("link set underpass-br mtu 1500 alias mine");
         check_again(rtnl, &pair, &segment, 0);
         world_ip("link set underpass-tx nomaster");
@@ -283,6 +306,7 @@ void test_segment_netkit(void) {
         check_unchanged(rtnl, &pair, &segment, 0);
         (void) world_feature(SEGMENT_NAME_NETKIT, ETHTOOL_STXCSUM, 1);
         (void) world_feature(SEGMENT_NAME_NETKIT, ETHTOOL_STSO, 1);
+        take_merged(SEGMENT_NAME_NETKIT);
         check_again(rtnl, &pair, &segment, 0);
         CHECK_EQUAL(segment_remove(SEGMENT_NETKIT, 0), 0);
         CHECK_EQUAL(if_nametoindex(SEGMENT_NAME_NETKIT_PEER), 0);
@@ -318,6 +342,7 @@ void test_segment_vlan(void) {
         CHECK(is_up(rtnl, segment.ifindex));
         (void) world_feature(segment.name, ETHTOOL_STXCSUM, 1);
         (void) world_feature(segment.name, ETHTOOL_STSO, 1);
+        take_merged(segment.name);
         check_again(rtnl, &pair, &segment, link);
         CHECK_EQUAL(segment_remove_unowned(&link, 1), 0);
         CHECK_EQUAL(if_nametoindex(name), segment.ifindex);
