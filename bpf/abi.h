@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 8
+#define UNDERPASS_ABI_VERSION 9
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -43,6 +43,7 @@ enum {
                 4094, /* VLAN id by which packets come back from an 8021q segmentation device */
         UNDERPASS_GRO_LENGTH = 512, /* datagrams of at least so many bytes are worth merging */
         UNDERPASS_GRO_LINGER_MS = 20, /* so long after it the smaller ones of the flow go the same way */
+        UNDERPASS_CUT_LINGER_MS = 20, /* so long after merged ones the single ones go to be cut, too */
 };
 
 /* An inclusive range of ports, host order, first <= last, first >= 1. */
@@ -168,6 +169,7 @@ struct underpass_flow {
         __u32 stalled_ms;       /* CLOCK_MONOTONIC, milliseconds: when */
         __u32 stalled_received; /* lower half of "received" then */
         __u32 stalls;           /* how often it was sent again without an acknowledgment */
+        __u64 cut_ns;        /* the last merged datagram that was cut again, 0: none */
 };
 
 /* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are
@@ -221,9 +223,9 @@ enum underpass_counter {
         UNDERPASS_COUNTER_URGENT_CLEARED, /* segments that lost URG and the urgent pointer */
         UNDERPASS_COUNTER_PASS_NOT_MPTCP, /* SYN in UDP without MPTCP option, left alone */
         UNDERPASS_COUNTER_PASS_PORT, /* SYN in UDP to a port not in local-ports, left alone */
-        UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, /* datagram of a flow without UDP checksum, left alone */
-        UNDERPASS_COUNTER_PASS_LENGTH, /* datagram of a flow with contradicting lengths, left alone */
-        UNDERPASS_COUNTER_DROP_MERGED, /* datagram of a flow merged by UDP GRO, for a UDP socket */
+        UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, /* half-open flow: no UDP checksum, left alone */
+        UNDERPASS_COUNTER_PASS_LENGTH, /* half-open flow: contradicting lengths, left alone */
+        UNDERPASS_COUNTER_CUT, /* merged datagrams of a flow that were cut again */
         UNDERPASS_COUNTER_PASS_FRAGMENT, /* outgoing TCP fragment: has no UDP form, left alone */
         UNDERPASS_COUNTER_PASS_SIGNED, /* SYN with TCP-AO or TCP-MD5 (RFC 5925, 2385), left alone */
         UNDERPASS_COUNTER_FALLBACK_SILENCE, /* flows plain for want of an answer over UDP */
@@ -242,6 +244,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_DROP_UNPROVEN, /* ICMP errors about a flow that quote nothing it has in flight */
         UNDERPASS_COUNTER_DROP_FRAGMENT, /* first fragments of datagrams of a flow; the peer is told */
         UNDERPASS_COUNTER_BLACK_HOLE, /* segments lost for their size: our side is told to send less */
+        UNDERPASS_COUNTER_DROP_MALFORMED, /* datagram of an established flow that cannot become TCP */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -301,7 +304,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 88, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 96, "layout");
 _Static_assert(sizeof(struct underpass_block) == 24, "layout");
 _Static_assert(sizeof(struct underpass_destination) == 104, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -32,6 +32,7 @@
 enum {
         IPV4_LENGTH = 20,
         IPV6_LENGTH = 40,
+        UDP_LENGTH = 8,
         IPV4_USUAL = 0x45,           /* version 4, a header without options */
         IPV4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
         EXTENSIONS_MAX = 4,          /* IPv6 extension headers that are walked over */
@@ -158,20 +159,32 @@ UNDERPASS_INLINE int packet_read_ipv6(struct __sk_buff *skb, const __u32 layer3,
         return packet->usual ? PACKET_FOUND : packet_walk_extensions(skb, packet, ip->nexthdr, protocol);
 }
 
+/*
+ * Makes so many bytes from the start accessible, or all that there are. 0: they are; negative: they cannot
+ * be, or it is no datagram of ours. GRO may have made a list of datagrams (SKB_GSO_FRAGLIST), which the
+ * kernel cuts at its borders: so no more is pulled than the first of them has.
+ */
+UNDERPASS_INLINE int packet_pull(struct __sk_buff *skb, const __u32 wanted, __u8 protocol) {
+        if ((void *) (long) skb->data + wanted <= (void *) (long) skb->data_end)
+                return 0;
+        if (skb->gso_size && skb->gso_size < UNDERPASS_HEADER_LENGTH - UDP_LENGTH &&
+            protocol == UNDERPASS_PROTOCOL_UDP)
+                return -1;
+        /* Short, or the headers are not in the linear part: only then it costs a call. */
+        return (int) bpf_skb_pull_data(skb, skb->len < wanted ? skb->len : wanted);
+}
+
 UNDERPASS_INLINE int packet_read_at(struct __sk_buff *skb, const __u32 layer3, __u8 protocol,
                                     struct packet *packet) {
-        __u32 wanted = layer3 + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH;
-
-        if (skb->protocol != UNDERPASS_NET16(ETH_P_IP) && skb->protocol != UNDERPASS_NET16(ETH_P_IPV6))
-                return PACKET_OTHER;
         packet->layer3 = layer3;
-        if ((void *) (long) skb->data + wanted > (void *) (long) skb->data_end) {
-                /* Short, or the headers are not in the linear part: only then it costs a call. */
-                if (bpf_skb_pull_data(skb, skb->len < wanted ? skb->len : wanted) < 0)
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP)) {
+                if (packet_pull(skb, layer3 + IPV4_LENGTH + UNDERPASS_HEADER_LENGTH, protocol) < 0)
                         return PACKET_OTHER;
-        }
-        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP))
                 return packet_read_ipv4(skb, layer3, protocol, packet);
+        }
+        if (skb->protocol != UNDERPASS_NET16(ETH_P_IPV6) ||
+            packet_pull(skb, layer3 + IPV6_LENGTH + UNDERPASS_HEADER_LENGTH, protocol) < 0)
+                return PACKET_OTHER;
         return packet_read_ipv6(skb, layer3, protocol, packet);
 }
 

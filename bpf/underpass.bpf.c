@@ -6,8 +6,10 @@
  *
  * egress   TCP of a tunnelled flow → redirected to the segmentation device as it is: super-packet, checksum
  *          not done yet
- * segment  one segment at a time, checksum complete → UDP form, out of the link it was meant for
- * ingress  UDP of a tunnelled flow → TCP form; ICMP errors about it → errors about TCP
+ * segment  one segment at a time, checksum complete → UDP form, out of the link it was meant for;
+ *          one datagram of a merged one → TCP form, to the GRO pair or back to the link it came by
+ * ingress  UDP of a tunnelled flow → TCP form; merged before (UDP GRO) → redirected to the segmentation
+ *          device, which cuts it; ICMP errors about the flow → errors about TCP
  * merged   what GRO made of such TCP → back to the link it came by, into the stack
  *          (flow.h tells how each knows the link of a packet)
  * keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
@@ -70,19 +72,82 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
         return 0;
 }
 
-/* One segment of a tunnelled flow, its checksum complete, for the link of the slot. Negative: it may be half
- * written and has to be dropped. */
-UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+/* One datagram of the peer → TCP form. ifindex: of the link it came by. */
+UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
+                             struct underpass_flow_key *key, __u32 slot, __u32 ifindex) {
+        __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
+
+        if (!packet->usual || (packet->header.udp.flags & UNDERPASS_TCP_SYN)) {
+                packet_to_tcp(packet);
+                if (packet->header.tcp.flags & UNDERPASS_TCP_SYN) {
+                        clamp(skb, packet, key, ifindex);
+                        note_converted(skb);
+                }
+                if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
+                        count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                        return VERDICT_DROP;
+                }
+        } else if (!packet_fast_to_tcp(skb, layer3, packet->ipv6)) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                return VERDICT_DROP;
+        }
+        /* A card that summed the whole packet (CHECKSUM_COMPLETE) must hear how the sum changed: the
+         * segment by the pseudo header's protocol number; the IPv4 header not at all, its checksum evens
+         * it out; the IPv6 header by the next header byte, which is a high one. No-op for all other kinds
+         * of checksum state. */
+        if (packet->ipv6)
+                difference += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
+        bpf_csum_update(skb, difference);
+        bpf_set_hash_invalid(skb);
+        count(slot, UNDERPASS_COUNTER_RECEIVED);
+        return VERDICT_NEXT;
+}
+
+/*
+ * One datagram of those that ingress has sent here to be cut, in the order in which they came. What cannot
+ * become TCP goes back to its link as it is, where ingress decides about it as about any other. The GRO pair
+ * is for established flows: it would lose the note on what else there is to learn from.
+ */
+UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, struct packet *packet, __u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+        struct underpass_flow_key key = {};
+        __u32 ifindex, merge = 0;
+        struct underpass_flow *flow;
+
+        if (!packet || !of)
+                return VERDICT_DROP;
+        ifindex = of->ifindex;
+        flow_key_incoming(packet, &key);
+        flow = flow_lookup(&key);
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet->header.udp.check == 0 ||
+            !underpass_udp_shape(&packet->header, packet->length))
+                return bpf_redirect(ifindex, BPF_F_INGRESS);
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet->header.udp.flags & UNDERPASS_TCP_SYN))
+                merge = of->gro_ifindex;
+        else
+                note_converted(skb);
+        flow->seen_ns = bpf_ktime_get_coarse_ns();
+        flow_received(flow, &key, slot, &packet->header);
+        if (receive(skb, ETH_HLEN, packet, &key, slot, ifindex) == VERDICT_DROP)
+                return VERDICT_DROP;
+        if (!merge)
+                return bpf_redirect(ifindex, BPF_F_INGRESS);
+        skb->tc_index = (__u16) slot;
+        return bpf_redirect(merge, 0);
+}
+
+/* Behind the segmentation device, what is not usual there. See behind_device(). */
+UNDERPASS_GLOBAL int behind_device_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
         struct packet packet = {};
 
-        if (packet_fast_to_udp(skb)) {
-                count(slot, UNDERPASS_COUNTER_SENT);
-                return 0;
-        }
         if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
             !underpass_tcp_shape(&packet.header, packet.length)) {
+                if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) == PACKET_FOUND) {
+                        note_remove(skb);
+                        return receive_cut(skb, &packet, slot);
+                }
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
-                return -1;
+                return VERDICT_DROP;
         }
         if (packet.header.tcp.flags & UNDERPASS_TCP_SYN) {
                 struct underpass_flow_key key = {};
@@ -94,10 +159,21 @@ UNDERPASS_INLINE int to_udp(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
         if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
-                return -1;
+                return VERDICT_DROP;
         }
         count(slot, UNDERPASS_COUNTER_SENT);
-        return 0;
+        return VERDICT_NEXT;
+}
+
+/*
+ * One segment of a tunnelled flow, its checksum complete, or one datagram. VERDICT_NEXT: it has its UDP
+ * form, for the link of the slot. All else is what to do with it: it is half written, or on its way in.
+ */
+UNDERPASS_INLINE int behind_device(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+        if (!packet_fast_to_udp(skb))
+                return behind_device_unusual(skb, slot, ifindex);
+        count(slot, UNDERPASS_COUNTER_SENT);
+        return VERDICT_NEXT;
 }
 
 /* Whether a frame is of a VLAN above the link, which is another network. VLAN 0 is none, but a priority. */
@@ -124,7 +200,7 @@ UNDERPASS_GLOBAL int egress_from_vlan(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
-        return to_udp(skb, slot, ifindex) < 0 ? VERDICT_DROP : VERDICT_NEXT;
+        return behind_device(skb, slot, ifindex);
 }
 
 /* Instead of the packet, its sender gets an error. way: BPF_F_INGRESS for our own side, 0 for the peer. */
@@ -196,33 +272,19 @@ UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u
         return of->gro_ifindex;
 }
 
-UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
-                             struct underpass_flow_key *key, __u32 slot) {
-        __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
-
-        if (!packet->usual || (packet->header.udp.flags & UNDERPASS_TCP_SYN)) {
-                packet_to_tcp(packet);
-                if (packet->header.tcp.flags & UNDERPASS_TCP_SYN) {
-                        clamp(skb, packet, key, skb->ifindex);
-                        note_converted(skb);
-                }
-                if (packet_write(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) < 0) {
-                        count(slot, UNDERPASS_COUNTER_DROP_HEADER);
-                        return VERDICT_DROP;
-                }
-        } else if (!packet_fast_to_tcp(skb, layer3, packet->ipv6)) {
-                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+/*
+ * A datagram of a flow that cannot become TCP. It may be a part of what the peer sends, so no UDP socket,
+ * which any user can open, gets it. A flow that is not established may be made up; there UDP is left alone.
+ */
+UNDERPASS_INLINE int malformed(const struct underpass_flow *flow, const struct packet *packet, __u32 slot) {
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED) {
+                count(slot, UNDERPASS_COUNTER_DROP_MALFORMED);
                 return VERDICT_DROP;
         }
-        /* A card that summed the whole packet (CHECKSUM_COMPLETE) must hear how the sum changed: the
-         * segment by the pseudo header's protocol number; the IPv4 header not at all, its checksum evens
-         * it out; the IPv6 header by the next header byte, which is a high one. No-op for all other kinds
-         * of checksum state. */
-        if (packet->ipv6)
-                difference += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
-        bpf_csum_update(skb, difference);
-        bpf_set_hash_invalid(skb);
-        count(slot, UNDERPASS_COUNTER_RECEIVED);
+        if (packet->header.udp.check == 0)
+                count(slot, UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM);
+        else
+                count(slot, UNDERPASS_COUNTER_PASS_LENGTH);
         return VERDICT_NEXT;
 }
 
@@ -232,6 +294,11 @@ UNDERPASS_INLINE int take_fragment(struct __sk_buff *skb, const __u32 layer3) {
         if (mtu <= 0)
                 return mtu == 0 ? VERDICT_NEXT : VERDICT_DROP;
         return tell_path_mtu(skb, layer3, 0, (__u32) mtu, 0);
+}
+
+/* A frame of its own: the egress programs have their copy. */
+UNDERPASS_GLOBAL int send_to_cut(struct __sk_buff *skb, __u32 layer3, __u32 slot) {
+        return send_to_segment(skb, layer3, slot);
 }
 
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
@@ -253,14 +320,15 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                         return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
                 return VERDICT_NEXT;
         }
-        /* The cheapest test first, for all UDP of this host: a data offset below 5 is never ours. */
-        if (packet.header.udp.offset < UNDERPASS_HEADER_LENGTH / 4 << 4)
+        /* The cheapest test first, for all UDP of this host: a data offset below 5 is never ours. Merged
+         * ones may have one of ours behind it. */
+        if (packet.header.udp.offset < UNDERPASS_HEADER_LENGTH / 4 << 4 && !skb->gso_size)
                 return VERDICT_NEXT;
         flow_key_incoming(&packet, &key);
         flow = flow_lookup(&key);
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED ||
             (flow_is_silent(flow) && flow_is_over(skb, &packet))) {
-                if (packet.header.udp.check == 0 || skb->gso_size ||
+                if (packet.header.udp.check == 0 ||
                     (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
                         return VERDICT_NEXT;
                 flow = flow_lookup(&key);
@@ -268,25 +336,21 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                         return VERDICT_NEXT;
         }
         slot = slot_of_link(skb->ifindex, flow->slot);
-        /* Merged for a UDP socket with UDP_GRO, which any user can open: what belongs to the flow is not for
-         * it to read. */
         if (skb->gso_size) {
-                count(slot, UNDERPASS_COUNTER_DROP_MERGED);
-                return VERDICT_DROP;
+                flow->cut_ns = flow->seen_ns = bpf_ktime_get_coarse_ns();
+                count(slot, UNDERPASS_COUNTER_CUT);
+                return send_to_cut(skb, layer3, slot);
         }
-        if (!underpass_udp_shape(&packet.header, packet.length)) {
-                count(slot, UNDERPASS_COUNTER_PASS_LENGTH);
-                return VERDICT_NEXT;
-        }
-        if (packet.header.udp.check == 0) {
-                count(slot, UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM);
-                return VERDICT_NEXT;
-        }
+        if (packet.header.udp.check == 0 || !underpass_udp_shape(&packet.header, packet.length))
+                return malformed(flow, &packet, slot);
         flow->seen_ns = bpf_ktime_get_coarse_ns();
+        /* It must not overtake those that are being cut. */
+        if (flow->seen_ns - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS)
+                return send_to_cut(skb, layer3, slot);
         if (layer3)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, slot, &packet.header);
-        destination = receive(skb, layer3, &packet, &key, slot);
+        destination = receive(skb, layer3, &packet, &key, slot, skb->ifindex);
         if (!merge || destination != VERDICT_NEXT)
                 return destination;
         skb->tc_index = (__u16) slot;
@@ -323,6 +387,7 @@ int underpass_segment(struct __sk_buff *skb) {
         __u32 noted = note_is_sent(skb), slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
         struct underpass_slot *of;
         __u32 ifindex;
+        int verdict;
 
         /* Two loads, not one from a place that varies. */
         asm volatile("" : "+r"(slot), "+r"(index));
@@ -338,8 +403,9 @@ int underpass_segment(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        if (to_udp(skb, slot, ifindex) < 0)
-                return VERDICT_DROP;
+        verdict = behind_device(skb, slot, ifindex);
+        if (verdict != VERDICT_NEXT)
+                return verdict;
         note_remove(skb);
         if (noted)
                 skb->priority = skb->cb[NOTE_PRIORITY];

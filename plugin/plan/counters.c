@@ -47,15 +47,15 @@ static const CounterInfo counters[] = {
         },
         [UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM] = {
                 "pass-zero-checksum",
-                N_("Datagrams of a tunnelled flow left alone because they have no UDP checksum."),
+                N_("Datagrams of a half-open flow left alone because they have no UDP checksum."),
         },
         [UNDERPASS_COUNTER_PASS_LENGTH] = {
                 "pass-length",
-                N_("Datagrams of a tunnelled flow left alone because their lengths disagree."),
+                N_("Datagrams of a half-open flow left alone because their lengths disagree."),
         },
-        [UNDERPASS_COUNTER_DROP_MERGED] = {
-                "drop-merged",
-                N_("Datagrams of a tunnelled flow dropped because a UDP socket had UDP GRO merge them."),
+        [UNDERPASS_COUNTER_CUT] = {
+                "cut",
+                N_("Datagrams of tunnelled flows that UDP GRO had merged, and that were cut again."),
         },
         [UNDERPASS_COUNTER_PASS_FRAGMENT] = {
                 "pass-fragment",
@@ -130,6 +130,10 @@ static const CounterInfo counters[] = {
                 "black-hole",
                 N_("Segments that got lost again and again for their size; the sender is told to send "
                    "smaller ones."),
+        },
+        [UNDERPASS_COUNTER_DROP_MALFORMED] = {
+                "drop-malformed",
+                N_("Datagrams of a tunnelled flow dropped for lack of checksum, or lengths that disagree."),
         },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);

@@ -34,6 +34,12 @@ static uint64_t counted(const struct round *round, const enum underpass_counter 
         return sum;
 }
 
+/* What may be counted for a datagram that becomes TCP. */
+static const enum underpass_counter received[] = {
+        UNDERPASS_COUNTER_RECEIVED, UNDERPASS_COUNTER_FLOWS_ACCEPTED, UNDERPASS_COUNTER_FLOWS_ESTABLISHED,
+        UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
+};
+
 static bool in_tunnel(const struct round *round) {
         return round->flow.state == UNDERPASS_FLOW_HALF_OPEN ||
                round->flow.state == UNDERPASS_FLOW_TUNNELLED;
@@ -86,6 +92,22 @@ bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
         return true;
 }
 
+/* One datagram of a merged one: TCP now, or given back as it is. */
+static bool judge_cut(struct fuzzer *fuzzer, const struct round *round) {
+        static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
+        bool convertible = in_tunnel(round) && judge_convertible(&round->before);
+
+        EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED], convertible);
+        EXPECT_EQUAL(all_counted(round), counted(round, received));
+        if (convertible) {
+                fuzzer->converted++;
+                return judge_conversion(&round->before, &round->after, false, &limits);
+        }
+        EXPECT_EQUAL(all_counted(round), 0);
+        return frame_equal(&round->before, &round->after);
+}
+
 bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round) {
         static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
         static const enum underpass_counter drops[] = {
@@ -98,6 +120,8 @@ bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round) {
         };
         bool foreign = round->context.cb[1] != fuzzer->segment_note.cb[1];
 
+        if (round->protocol == FRAME_UDP && !round->context.gso_size && !foreign)
+                return judge_cut(fuzzer, round);
         EXPECT_EQUAL(round->verdict, round->protocol == FRAME_TCP && judge_offset_sound(&round->before) &&
                                                      !round->context.gso_size && !foreign ?
                                              BENCH_REDIRECT :
@@ -187,13 +211,29 @@ static bool judge_fragment(struct fuzzer *fuzzer, const struct round *round) {
         return true;
 }
 
+/* On its way to be cut: as it came, behind an Ethernet header. */
+static bool judge_redirected(struct fuzzer *fuzzer, const struct round *round, unsigned counts) {
+        size_t added = round->program == BENCH_INGRESS_RAW ? ETHERNET_LENGTH : 0;
+
+        EXPECT_EQUAL(all_counted(round), counts);
+        EXPECT_EQUAL(round->after.length, round->before.length + added);
+        EXPECT(memcmp(round->after.data + added, round->before.data, round->before.length) == 0);
+        fuzzer->redirected++;
+        return true;
+}
+
+/* Merged before the programs saw it: known, or opened by its first datagram, it goes to be cut. */
+static bool judge_merged(struct fuzzer *fuzzer, const struct round *round) {
+        bool accepted = round->counted.value[UNDERPASS_COUNTER_FLOWS_ACCEPTED];
+
+        EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_CUT], 1);
+        EXPECT(accepted != in_tunnel(round));
+        return judge_redirected(fuzzer, round, 1 + accepted);
+}
+
 bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
-        static const enum underpass_counter received[] = {
-                UNDERPASS_COUNTER_RECEIVED, UNDERPASS_COUNTER_FLOWS_ACCEPTED,
-                UNDERPASS_COUNTER_FLOWS_ESTABLISHED, UNDERPASS_COUNTER_MSS_CLAMPED,
-                UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
-        };
         static const enum underpass_counter reasons[] = {
                 UNDERPASS_COUNTER_PASS_NOT_MPTCP, UNDERPASS_COUNTER_PASS_PORT,
                 UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, UNDERPASS_COUNTER_PASS_LENGTH,
@@ -202,16 +242,22 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         };
         bool accepted = round->counted.value[UNDERPASS_COUNTER_FLOWS_ACCEPTED];
         bool udp = round->protocol == FRAME_UDP;
-        bool convertible = udp && !round->context.gso_size && judge_convertible(&round->before);
-        bool merged = udp && round->context.gso_size && in_tunnel(round) &&
-                      round->before.data[round->before.layer4 + 8] >> 4 >= FRAME_HEADER_LENGTH / 4;
+        bool merged = udp && round->context.gso_size;
+        bool convertible = udp && !merged && judge_convertible(&round->before);
+        bool malformed = udp && !merged && !convertible && round->flow.state == UNDERPASS_FLOW_TUNNELLED &&
+                         round->before.data[round->before.layer4 + 8] >> 4 >= FRAME_HEADER_LENGTH / 4;
 
         if (round->quotes)
                 return judge_quoting(fuzzer, round);
         if (round->fragment)
                 return judge_fragment(fuzzer, round);
-        EXPECT_EQUAL(round->verdict, merged ? BENCH_DROP : BENCH_NEXT);
-        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_MERGED], merged);
+        if (merged && (in_tunnel(round) || accepted))
+                return judge_merged(fuzzer, round);
+        /* Right behind merged ones of its flow: a matter of milliseconds, see programs-cut.c. */
+        if (convertible && in_tunnel(round) && round->flow.cut_ns && round->verdict == BENCH_REDIRECT)
+                return judge_redirected(fuzzer, round, 0);
+        EXPECT_EQUAL(round->verdict, malformed ? BENCH_DROP : BENCH_NEXT);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_MALFORMED], malformed);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED],
                      convertible && (in_tunnel(round) || accepted));
         EXPECT(!accepted || !in_tunnel(round));
@@ -226,7 +272,7 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         }
         EXPECT(frame_equal(&round->before, &round->after));
         EXPECT(all_counted(round) <= 1);
-        if (merged)
+        if (malformed)
                 return true;
         /* Plain TCP is only looked at, and may tell that options get lost. */
         EXPECT_EQUAL(all_counted(round), udp ? counted(round, reasons) :

@@ -80,7 +80,8 @@ bool round_set_up(struct fuzzer *fuzzer, uint32_t dice) {
         return read_counters(fuzzer, &fuzzer->counters);
 }
 
-/* Finds out what the packet is, and what is known of its flow. */
+/* Finds out what the packet is, and what is known of its flow. Behind the segmentation device datagrams are
+ * on their way in. */
 static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingress, bool raw) {
         uint16_t ethertype = frame_get16(round->before.data + 12);
         size_t layer3 = raw ? 0 : ETHERNET_LENGTH;
@@ -94,7 +95,11 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
                 round->protocol = FRAME_UDP;
         else if (judge_locate(&round->before, layer3, ethertype, FRAME_TCP))
                 round->protocol = FRAME_TCP;
-        else if (ingress && judge_locate_fragment(&round->before, layer3, ethertype))
+        else if (round->program == BENCH_SEGMENT &&
+                 judge_locate(&round->before, layer3, ethertype, FRAME_UDP)) {
+                round->protocol = FRAME_UDP;
+                ingress = true;
+        } else if (ingress && judge_locate_fragment(&round->before, layer3, ethertype))
                 round->fragment = true;
         else if (ingress)
                 round->quotes = judge_find_quote(&round->before, layer3, ethertype, &round->quote);

@@ -18,6 +18,7 @@ enum {
         EXTENSION_FRAGMENT = 44,
         EXTENSION_DESTINATION = 60,
         PAYLOAD = 100,
+        ETHERNET_LENGTH = 14,
 };
 
 struct ingress_case {
@@ -30,7 +31,9 @@ struct ingress_case {
         bool flow;         /* the datagram belongs to a flow */
         bool converted;
         bool no_link;
-        bool merged;       /* by GRO */
+        bool merged;       /* by GRO, before the programs see it: goes to be cut as it is */
+        bool foreign;      /* so it is, but no flow has it */
+        bool half_open;    /* the flow of the datagram is */
         bool dropped;
 };
 
@@ -47,7 +50,11 @@ struct ingress_case {
 #define TAKEN_LOWERED .converted = true, .counts = { { UNDERPASS_COUNTER_FLOWS_ACCEPTED, 1 }, \
                 { UNDERPASS_COUNTER_RECEIVED, 1 }, { UNDERPASS_COUNTER_MSS_CLAMPED, 1 } }
 #define RECEIVED .flow = true, .converted = true, .counts = { { UNDERPASS_COUNTER_RECEIVED, 1 } }
-#define DROPPED_MERGED .dropped = true, .counts = { { UNDERPASS_COUNTER_DROP_MERGED, 1 } }
+#define MERGED .flow = true, .merged = true, .counts = { { UNDERPASS_COUNTER_CUT, 1 } }
+#define MERGED_TAKEN                                                                                        \
+        .merged = true, .counts = { { UNDERPASS_COUNTER_FLOWS_ACCEPTED, 1 }, { UNDERPASS_COUNTER_CUT, 1 } }
+#define MALFORMED .flow = true, .dropped = true, .counts = { { UNDERPASS_COUNTER_DROP_MALFORMED, 1 } }
+#define MALFORMED_HALF_OPEN(reason) .flow = true, .half_open = true, LEFT_ALONE(reason)
 #define LEFT_ALONE(reason) .counts = { { UNDERPASS_COUNTER_PASS_##reason, 1 } }
 #define EXTENSIONS(...)                                                                                     \
         .ipv6 = true, .extensions = { __VA_ARGS__ }, .extensions_count = sizeof((uint8_t[]){ __VA_ARGS__ })
@@ -141,7 +148,9 @@ static const struct ingress_case cases[] = {
         { "SYN, length too short", { SYN_MPTCP }, .mangle = shorter },
         { "SYN, options beyond the end", { SERVER, .flags = FRAME_SYN }, .mangle = offset_beyond },
         { "SYN with URG", { SYN_MPTCP }, .mangle = urgent },
-        { "SYN merged with others", { SYN_MPTCP }, .merged = true },
+        { "SYN merged with others", { SYN_MPTCP }, MERGED_TAKEN },
+        { "SYN to another port, merged", { SYN_BETWEEN(50000, 444) }, .foreign = true, LEFT_ALONE(PORT) },
+        { "ACK of no flow, merged", { DATA }, .foreign = true },
         { "SYN, Ethernet padding",
           { SERVER, .flags = FRAME_SYN, .options = FRAME_OPTIONS_MSS_ODD },
           .mangle = padded,
@@ -174,31 +183,23 @@ static const struct ingress_case cases[] = {
           RECEIVED },
         { "data, wrong checksum", { DATA, .jumbled_check = true }, RECEIVED },
         { "data, Ethernet padding", { SERVER, .flags = FRAME_ACK }, .mangle = padded, RECEIVED },
-        { "data without checksum", { DATA }, .flow = true, .mangle = no_check, LEFT_ALONE(ZERO_CHECKSUM) },
-        { "data, IPv6, without checksum",
+        { "data without checksum", { DATA }, .mangle = no_check, MALFORMED },
+        { "data, IPv6, without checksum", { DATA, .ipv6 = true }, .mangle = no_check, MALFORMED },
+        { "data, length too long", { DATA }, .mangle = longer, MALFORMED },
+        { "data, length too short", { DATA, .ipv6 = true }, .mangle = shorter, MALFORMED },
+        { "data, length 0", { DATA, .ipv6 = true }, .mangle = length_zero, MALFORMED },
+        { "options beyond the end", { SERVER, .flags = FRAME_ACK }, .mangle = offset_beyond, MALFORMED },
+        { "data with URG", { DATA }, .mangle = urgent, MALFORMED },
+        { "half-open, without checksum", { DATA }, .mangle = no_check, MALFORMED_HALF_OPEN(ZERO_CHECKSUM) },
+        { "half-open, length too long",
           { DATA, .ipv6 = true },
-          .flow = true,
-          .mangle = no_check,
-          LEFT_ALONE(ZERO_CHECKSUM) },
-        { "data, length too long", { DATA }, .flow = true, .mangle = longer, LEFT_ALONE(LENGTH) },
-        { "data, length too short",
-          { DATA, .ipv6 = true },
-          .flow = true,
-          .mangle = shorter,
-          LEFT_ALONE(LENGTH) },
-        { "data, length 0",
-          { DATA, .ipv6 = true },
-          .flow = true,
-          .mangle = length_zero,
-          LEFT_ALONE(LENGTH) },
-        { "options beyond the end",
-          { SERVER, .flags = FRAME_ACK },
-          .flow = true,
-          .mangle = offset_beyond,
-          LEFT_ALONE(LENGTH) },
-        { "data with URG", { DATA }, .flow = true, .mangle = urgent, LEFT_ALONE(LENGTH) },
-        { "data merged by GRO", { DATA }, .flow = true, .merged = true, DROPPED_MERGED },
-        { "data merged by GRO, IPv6", { DATA, .ipv6 = true }, .flow = true, .merged = true, DROPPED_MERGED },
+          .mangle = longer,
+          MALFORMED_HALF_OPEN(LENGTH) },
+        { "half-open, URG", { DATA }, .mangle = urgent, MALFORMED_HALF_OPEN(LENGTH) },
+        { "data merged by GRO", { DATA }, MERGED },
+        { "data merged by GRO, IPv6", { DATA, .ipv6 = true }, MERGED },
+        { "merged, one without checksum in front", { DATA }, .mangle = no_check, MERGED },
+        { "merged, one of others in front", { DATA }, .mangle = offset_four, MERGED },
         { "data offset 4", { DATA }, .flow = true, .mangle = offset_four },
         { "fragment", { DATA, .fragment = FRAME_MORE_FRAGMENTS }, .flow = true, .dropped = true,
           .counts = { { UNDERPASS_COUNTER_DROP_FRAGMENT, 1 } } },
@@ -223,9 +224,21 @@ static bool prepare(struct bench *bench, const struct ingress_case *test, const 
         if (test->flow) {
                 bench_tunnelled(&flow);
                 bench_flow_key(frame, false, &key);
-                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                if (test->half_open)
+                        flow.state = UNDERPASS_FLOW_HALF_OPEN;
+                EXPECT(bench_put_flow(test->half_open ? bench->half_open : bench->flows, &key, &flow) == 0);
         }
         return true;
+}
+
+/* The header that a packet gets on its way to a device that speaks Ethernet. */
+static void expect_ethernet(struct frame *frame) {
+        bool ipv6 = frame->data[0] >> 4 == 6;
+
+        memmove(frame->data + ETHERNET_LENGTH, frame->data, frame->length);
+        memset(frame->data, 0, ETHERNET_LENGTH);
+        frame_put16(frame->data + 12, ipv6 ? 0x86dd : 0x0800);
+        frame->length += ETHERNET_LENGTH;
 }
 
 /* What the reference makes of it. A checksum that was wrong must stay wrong by as much. */
@@ -242,7 +255,8 @@ static void expect_converted(const struct ingress_case *test, struct frame *fram
 }
 
 static bool run_case(struct bench *bench, const struct ingress_case *test, bool raw, bool summed) {
-        struct __sk_buff context = { .gso_size = test->merged ? 60 : 0, .gso_segs = test->merged ? 2 : 0 };
+        bool merged = test->merged || test->foreign;
+        struct __sk_buff context = { .gso_size = merged ? 60 : 0, .gso_segs = merged ? 2 : 0 };
         struct frame expected, after;
         struct frame_spec spec = test->spec;
         __u32 verdict;
@@ -256,19 +270,22 @@ static bool run_case(struct bench *bench, const struct ingress_case *test, bool 
         expected = after;
         if (test->converted)
                 expect_converted(test, &expected);
+        if (test->merged && raw)
+                expect_ethernet(&expected);
         r = bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, summed, &after, &context, &verdict);
         if (summed && r == -EINVAL)
                 return true;
         EXPECT_EQUAL((unsigned) -r, 0);
-        EXPECT_EQUAL(verdict, test->dropped ? BENCH_DROP : BENCH_NEXT);
+        EXPECT_EQUAL(verdict, test->dropped ? BENCH_DROP : test->merged ? BENCH_REDIRECT : BENCH_NEXT);
         EXPECT(bench_counted(bench, test->counts));
         if (!frame_equal(&after, &expected)) {
                 frame_dump("came out", &after);
                 frame_dump("expected", &expected);
                 return false;
         }
-        EXPECT_EQUAL(bench_flows_count(bench->flows), test->flow);
-        EXPECT_EQUAL(bench_flows_count(bench->half_open), test->converted && !test->flow);
+        EXPECT_EQUAL(bench_flows_count(bench->flows), test->flow && !test->half_open);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open),
+                     test->half_open || ((test->converted || test->merged) && !test->flow));
         return true;
 }
 

@@ -196,7 +196,8 @@ static bool send_jumbo(struct bench *bench, const struct frame_spec *spec) {
 
 /* None comes from the wire. */
 static bool receive_jumbo(struct bench *bench, const struct frame_spec *sent) {
-        static const struct bench_count length[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_PASS_LENGTH, 1 } };
+        static const struct bench_count length[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_DROP_MALFORMED,
+                                                                       1 } };
         struct frame_spec spec = *sent;
         struct frame before, after;
         __u32 verdict;
@@ -209,7 +210,7 @@ static bool receive_jumbo(struct bench *bench, const struct frame_spec *sent) {
         after = before;
         EXPECT(bench_run(bench, spec.raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &after, NULL,
                          &verdict) == 0);
-        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT_EQUAL(verdict, BENCH_DROP);
         EXPECT(frame_equal(&before, &after));
         return bench_counted(bench, length);
 }

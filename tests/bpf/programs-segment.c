@@ -104,7 +104,6 @@ static const struct segment_case cases[] = {
           SENT,
           .mss_ipv4 = 1300 },
         { "SYN without MSS", { .flags = FRAME_SYN }, SENT, .mss_ipv4 = 1300 },
-        { "UDP", { .udp = true, .flags = FRAME_ACK, .payload = 20 }, UNREADABLE },
         { "fragment", { .flags = FRAME_ACK, .payload = 20, .fragment = FRAME_MORE_FRAGMENTS }, UNREADABLE },
         { "fragment, IPv6",
           { .flags = FRAME_ACK, EXTENSIONS(EXTENSION_FRAGMENT), .fragment = 1 },

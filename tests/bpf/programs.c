@@ -22,5 +22,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_gro(bench);
         failed += programs_links(bench);
         failed += programs_vlan(bench);
+        failed += programs_cut(bench);
         return failed + programs_loop(bench);
 }

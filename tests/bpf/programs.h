@@ -25,6 +25,7 @@ int programs_parts(struct bench *bench);
 int programs_gro(struct bench *bench);
 int programs_links(struct bench *bench);
 int programs_vlan(struct bench *bench);
+int programs_cut(struct bench *bench);
 
 int programs_loop(struct bench *bench);
 

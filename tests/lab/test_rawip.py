@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 
+import merging
 import runner
 import service
 import state
@@ -15,6 +16,7 @@ from host import HERE, wait_until
 from lab import PORT
 
 SIZE = 10_000_000
+MOMENT_NS = 1_000_000
 CLIENT, SERVER = "wwan7", "line0"  # names of the two devices
 ADDRESSES = {
     CLIENT: {4: "10.77.77.1", 6: "2001:db8:77:77::1"},
@@ -29,9 +31,9 @@ PROFILES = {
 class Line:
     """The line between client and server; a context manager. Afterwards the file at path has all packets."""
 
-    def __init__(self, lab, largest=65535):
+    def __init__(self, lab, largest=65535, merges=False):
         self.lab = lab
-        self.largest = largest
+        self.options = [str(largest), *(["merge"] if merges else [])]
         self.path = lab.folder / "line.pcap"
         self._process = None
 
@@ -39,7 +41,7 @@ class Line:
         ends = [str(self.lab.client.init), CLIENT, str(self.lab.server.init), SERVER]
         with open(self.lab.client.folder / "log" / "line.log", "wb") as log:
             self._process = subprocess.Popen(
-                ["/usr/bin/python3", str(HERE / "wirepair.py"), *ends, str(self.path), str(self.largest)],
+                ["/usr/bin/python3", str(HERE / "wirepair.py"), *ends, str(self.path), *self.options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -130,6 +132,29 @@ def test_clsact():
             assert "underpass_egres" in lab.client.output("tc", "filter", "show", "dev", CLIENT, "egress")
             transfers(lab, traffic.pair(lab)[1], "mptcp", (4,))
         assert_line_right(line, {4}, 1)
+
+
+def merge(host, device, *features):
+    """Datagrams that come by this device within a moment arrive as one."""
+    host.run("ethtool", "-K", device, *features)
+    # The hosts' own /sys cannot be written to.
+    writable, as_before = "mount -o remount,rw /sys", "mount -o remount,ro /sys"
+    write = f"echo {MOMENT_NS} >/sys/class/net/{device}/gro_flush_timeout"
+    host.run("unshare", "--mount", "sh", "-c", f"{writable} && {write} && {as_before}")
+
+
+def test_merged():
+    """Datagrams that the stack merges before the programs see them, in both forms (see test_merged.py)."""
+    with runner.TestLab() as lab:
+        with tunnelled_line(lab, merges=True):
+            client = traffic.pair(lab)[1]
+            for features in (merging.FORWARDING, merging.LIST):
+                merge(lab.client, CLIENT, *features)
+                merge(lab.server, SERVER, *features)
+                for family in (4, 6):
+                    target = ADDRESSES[SERVER][family]
+                    merging.transfer(client, "upload", lab.server, SERVER, target, family)
+                    merging.transfer(client, "download", lab.client, CLIENT, target, family)
 
 
 def test_others_on_the_line():

@@ -4,6 +4,7 @@ forwarded traffic with masquerade, super-packets included."""
 
 import contextlib
 
+import merging
 import path
 import runner
 import service
@@ -101,3 +102,24 @@ def test_forwarded_mptcp():
 def test_forwarded_tcp():
     """Plain TCP of the inner host with mptcp-only=no."""
     forwarded("tcp")
+
+
+def test_merged():
+    """Datagrams that the links of router and server merge before the programs see them, in both forms: what the
+    router forwards is cut to segments that fit (see test_merged.py)."""
+    with runner.TestLab() as lab, host_behind(lab) as inner:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        traffic.Peer(lab, lab.server).listen(PORT)
+        peer = traffic.Peer(lab, inner)
+        for features in (merging.FORWARDING, merging.LIST):
+            merging.merge(lab, "c0", features)
+            merging.merge(lab, "s0", features)
+            for offload in ("on", "off"):
+                lab.client.run("ethtool", "-K", "lan", "tso", offload, "tx", offload)
+                for family in (4, 6):
+                    target = address("s0", family)
+                    merging.transfer(peer, "download", lab.client, "c0", target, family)
+                    merging.transfer(peer, "upload", lab.server, "s0", target, family)
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+        assert traffic.subflows(lab.client) == []

@@ -59,14 +59,6 @@ def assert_kind(host, kind, links):
     assert helpers(host) == expected_helpers(host, kind, links), f"{helpers(host)}"
 
 
-def need_kind(host, kind, link):
-    """Skips the test where the kernel has no such segmentation device, which the service has to say."""
-    found = service.link(host, link)
-    if found["State"] == "failed":
-        assert f"{kind}: the kernel has none" in found["LastError"], found["LastError"]
-        raise runner.Skip(f"this kernel has no {kind}")
-
-
 def set_up_tunnels(lab, kind=None, keys=()):
     """Gives all links of both hosts their tunnel; the client's peer program. kind: of the segmentation
     device."""
@@ -77,7 +69,7 @@ def set_up_tunnels(lab, kind=None, keys=()):
         service.set_keys(lab.server, "server", *keys)
     service.bring_up(lab)
     if kind:
-        need_kind(lab.client, kind, "c0")
+        service.need_kind(lab.client, kind, "c0")
     for link in CLIENT_LINKS:
         service.wait_state(lab.client, link, service.ACTIVE)
     service.wait_state(lab.server, "s0", service.ACTIVE)

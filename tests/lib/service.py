@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 
+import runner
 from host import children, running, wait_until
 from lab import PORT
 
@@ -54,6 +55,14 @@ def wait_state(host, interface, expected, seconds=5.0):
             f"{last['Reason']} {last['LastStage']} {last['LastError']}"
         ) from None
     return last
+
+
+def need_kind(host, kind, interface):
+    """Skips the test where the kernel has no such segmentation device, which the service has to say."""
+    found = link(host, interface)
+    if found["State"] == "failed":
+        assert f"{kind}: the kernel has none" in found["LastError"], found["LastError"]
+        raise runner.Skip(f"this kernel has no {kind}")
 
 
 def set_keys(host, profile, *pairs, options=(), check=True):

@@ -3,10 +3,11 @@
 """A line between two hosts without link layer header, as wwan and ppp devices have: a tun device in each,
 and this program carries packets between them and keeps a copy of each in a pcap file.
 
-    wirepair.py PID DEVICE PID DEVICE PCAP LARGEST
+    wirepair.py PID DEVICE PID DEVICE PCAP LARGEST [merge]
 
-PID is a process of the host. Packets of more than LARGEST bytes vanish. Says "ready" when both devices are there; they go when standard input is
-closed. May touch: the two devices, and PCAP.
+PID is a process of the host. Packets of more than LARGEST bytes vanish. With merge the devices receive as network
+cards do, so that what arrives within a moment can be merged. Says "ready" when both devices are there; they go
+when standard input is closed. May touch: the two devices, and PCAP.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ import time
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+IFF_TUN, IFF_NAPI, IFF_NO_PI = 0x0001, 0x0010, 0x1000
 LINKTYPE_RAW = 101
 
 
@@ -44,14 +45,14 @@ class Pcap:
             self._file.close()
 
 
-def open_device(pid, name):
+def open_device(pid, name, flags):
     """Makes a tun device in the network namespace of a process; its descriptor."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open(f"/proc/{pid}/ns/net", "rb") as namespace:
         if libc.setns(namespace.fileno(), CLONE_NEWNET) < 0:
             raise OSError(ctypes.get_errno(), f"setns to process {pid}")
     fd = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH14x", name.encode(), IFF_TUN | IFF_NO_PI))
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH14x", name.encode(), IFF_TUN | IFF_NO_PI | flags))
     return fd
 
 
@@ -72,7 +73,8 @@ def main():
     """See above."""
     first, second, path, largest = sys.argv[1:3], sys.argv[3:5], sys.argv[5], int(sys.argv[6])
     pcap = Pcap(path)
-    ends = open_device(*first), open_device(*second)
+    flags = IFF_NAPI if "merge" in sys.argv[7:] else 0
+    ends = open_device(*first, flags), open_device(*second, flags)
     threads = [
         threading.Thread(target=carry, args=(*pair, sys.stdin.fileno(), pcap, largest))
         for pair in (ends, tuple(reversed(ends)))
