@@ -189,23 +189,37 @@ void endpoints_reannounce(Target *target, bool young) {
         }
 }
 
-/* Whether there is an MPTCP connection that a subflow of this endpoint could join. */
-static bool could_join(const MptcpEndpoint *endpoint, const Address *others, size_t others_count) {
+/* Whether there are more than this many MPTCP connections that a subflow of this endpoint could join. */
+static bool could_join(const MptcpEndpoint *endpoint, const Address *others, size_t others_count,
+                       size_t connections) {
         for (size_t i = 0; i < others_count; i++)
                 if (address_is_ipv4(&others[i]) == address_is_ipv4(&endpoint->address) &&
-                    subflows_from(&others[i]) > 0)
+                    subflows_from(&others[i]) > connections)
                         return true;
         return false;
 }
 
-void endpoints_retry_subflows(Target *target, const Address *others, size_t others_count) {
+SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
+        SubflowLook look = SUBFLOWS_COMPLETE;
         size_t count = 0;
 
         if (!target->mptcp_pm || mptcp_pm_dump(target->mptcp_pm, &endpoints, &count) < 0)
-                return;
-        for (size_t i = 0; i < count; i++)
-                if (builds_subflows(target, &endpoints[i]) && subflows_from(&endpoints[i].address) == 0 &&
-                    could_join(&endpoints[i], others, others_count))
-                        register_again(target, &endpoints[i]);
+                return look;
+        for (size_t i = 0; i < count; i++) {
+                size_t subflows;
+
+                if (!builds_subflows(target, &endpoints[i]))
+                        continue;
+                subflows = subflows_from(&endpoints[i].address);
+                if (!could_join(&endpoints[i], others, others_count, subflows))
+                        continue;
+                if (subflows > 0) {
+                        look = MAX_OF(look, SUBFLOWS_IN_USE);
+                        continue;
+                }
+                register_again(target, &endpoints[i]);
+                look = SUBFLOWS_RETRIED;
+        }
+        return look;
 }

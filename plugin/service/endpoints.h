@@ -6,6 +6,7 @@
  * again so that the kernel builds their subflows through the tunnel.
  */
 
+#include "service/subflow-watch.h"
 #include "service/target.h"
 
 /* Takes over the endpoints of a record, with the flags that they have in the kernel: registering one
@@ -41,8 +42,8 @@ void endpoints_remove_all(Target *target);
 void endpoints_reannounce(Target *target, bool young);
 
 /*
- * Registers the endpoints again whose subflow did not come up, because the kernel tries each endpoint only
- * once: those without subflow, while there is an MPTCP connection of the same family from one of the other
- * addresses, those of all other links.
+ * Registers the endpoints again that have no subflow, because the kernel tries each endpoint only once for
+ * a connection: while there is an MPTCP connection of the same family from one of the other addresses,
+ * those of all other links. An endpoint that has subflows stays: they would end.
  */
-void endpoints_retry_subflows(Target *target, const Address *others, size_t others_count);
+SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count);

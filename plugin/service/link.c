@@ -14,12 +14,11 @@
 #include "service/link.h"
 #include "service/path.h"
 #include "service/record.h"
+#include "service/subflow-watch.h"
 
 enum {
         RETRY_US = 3 * 1000 * 1000,
         GRACE_US = 1000 * 1000,        /* that an endpoint gets whose address has gone */
-        SUBFLOWS_US = 700 * 1000,      /* that a subflow gets before its endpoint is registered again */
-        SUBFLOWS_LOOKS = 3,
 };
 
 /* Somebody who wants to know what comes of a look. */
@@ -57,8 +56,7 @@ struct Link {
         sd_event_source *retry;
         sd_event_source *grace; /* of endpoints whose addresses have gone */
         bool grace_over;
-        sd_event_source *subflows;
-        unsigned subflow_looks_left;
+        SubflowWatch *subflows;
         LinkWaiter *waiters;
 };
 
@@ -74,8 +72,21 @@ const char *link_state_name(LinkState state) {
         return state_names[state];
 }
 
+static void report(Link *link, LinkReport what) {
+        link->context->report(link, what, link->context->userdata);
+}
+
+static void on_subflows_due(void *userdata) {
+        Link *link = userdata;
+
+        if (link->target.applied.attached)
+                report(link, LINK_REPORT_SUBFLOWS);
+}
+
 /* Takes the facts of a new look. */
 static void take_facts(Link *link, LinkFacts *facts) {
+        if (link->facts && !(link->facts->flags & IFF_RUNNING) && (facts->flags & IFF_RUNNING))
+                subflow_watch_hurry(link->subflows);
         rtnl_facts_free(link->facts);
         link->facts = facts;
         snprintf(link->target.name, sizeof(link->target.name), "%s", facts->name);
@@ -95,8 +106,11 @@ int link_new(Link **ret, const LinkContext *context, LinkFacts *facts) {
                 .mptcp_pm = context->mptcp_pm,
                 .segmentation = context->segmentation,
         };
-        r = sctp_await(context->sctp, facts->ifindex);
+        r = subflow_watch_new(&link->subflows, context->event, on_subflows_due, link);
+        if (r >= 0)
+                r = sctp_await(context->sctp, facts->ifindex);
         if (r < 0) {
+                subflow_watch_free(link->subflows);
                 free(link);
                 return r;
         }
@@ -128,7 +142,7 @@ Link *link_free(Link *link) {
                 return NULL;
         wake_waiters(link, true, LINK_INTERRUPTED);
         sd_event_source_disable_unref(link->retry);
-        sd_event_source_disable_unref(link->subflows);
+        subflow_watch_free(link->subflows);
         sd_event_source_disable_unref(link->grace);
         rtnl_facts_free(link->facts);
         network_clear(&link->network);
@@ -142,9 +156,6 @@ Link *link_free(Link *link) {
         return NULL;
 }
 
-static void report(Link *link, LinkReport what) {
-        link->context->report(link, what, link->context->userdata);
-}
 
 void link_mark(Link *link) {
         link->dirty = true;
@@ -177,6 +188,7 @@ void link_adopt(Link *link) {
                 return;
         endpoints_adopt(&link->target, &saved);
         (void) segmentation_claim(link->context->segmentation, link->target.ifindex);
+        subflow_watch_proven(link->subflows);
         link->unconfirmed = true;
         link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
         log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
@@ -335,27 +347,26 @@ static void keep_grace(Link *link, bool needed) {
                                                   GRACE_US, 0, on_grace_over, link);
 }
 
-static int on_subflows(sd_event_source *source, uint64_t usec, void *userdata) {
-        Link *link = userdata;
-
-        link->subflows = sd_event_source_disable_unref(link->subflows);
-        if (link->target.applied.attached)
-                report(link, LINK_REPORT_SUBFLOWS);
-        return 0;
-}
-
-/* STEP_WATCH_SUBFLOWS. 0 looks: not any more. */
-static void watch_subflows(Link *link, unsigned looks) {
-        link->subflows = sd_event_source_disable_unref(link->subflows);
-        link->subflow_looks_left = looks;
-        if (looks > 0 && link->context->mptcp_pm)
-                (void) sd_event_add_time_relative(link->context->event, &link->subflows, CLOCK_MONOTONIC,
-                                                  SUBFLOWS_US, 0, on_subflows, link);
-}
-
 void link_retry_subflows(Link *link, const Address *others, size_t others_count) {
-        endpoints_retry_subflows(&link->target, others, others_count);
-        watch_subflows(link, link->subflow_looks_left - 1);
+        subflow_watch_looked(link->subflows,
+                             endpoints_retry_subflows(&link->target, others, others_count));
+}
+
+void link_mptcp_event(Link *link, const MptcpEvent *event) {
+        if (!link->target.applied.attached)
+                return;
+        switch (event->kind) {
+        case MPTCP_CONNECTION_GONE:
+                subflow_watch_freed(link->subflows);
+                return;
+        case MPTCP_SUBFLOW_UP:
+                subflow_watch_proven(link->subflows);
+                return;
+        case MPTCP_SUBFLOW_GONE:
+        case MPTCP_EVENTS_LOST:
+                subflow_watch_lost(link->subflows, event->refused);
+                return;
+        }
 }
 
 /* What plan_diff() needs to know of the link as it is. */
@@ -444,8 +455,8 @@ static void carry_out(Link *link, Plan **plan_in) {
         if (steps & STEP_REANNOUNCE)
                 endpoints_reannounce(&link->target,
                                      sources_activating(link->context->sources, link->target.ifindex));
-        if (steps & STEP_WATCH_SUBFLOWS)
-                watch_subflows(link, SUBFLOWS_LOOKS);
+        if ((steps & STEP_WATCH_SUBFLOWS) && link->context->mptcp_pm)
+                subflow_watch_begin(link->subflows);
 }
 
 /* What an earlier service attached stays until the one who asked for it has spoken. */
@@ -630,6 +641,12 @@ bool link_is_busy(const Link *link) {
 
 bool link_wants_tunnel(const Link *link) {
         return link->profile && link->profile->settings.tunnel != TUNNEL_NO;
+}
+
+bool link_builds_subflows(const Link *link) {
+        const Applied *applied = &link->target.applied;
+
+        return applied->attached && (applied->link.remote_ports_count > 0 || applied->endpoints_count > 0);
 }
 
 bool link_depends_on_endpoints(const Link *link) {

@@ -9,6 +9,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "kernel/mptcp-events.h"
 #include "kernel/mptcp-pm.h"
 #include "kernel/rtnl.h"
 #include "plan/plan.h"
@@ -94,9 +95,16 @@ void link_hold_off(Link *link);
 /* The helper devices have gone under it: what is attached gets them again. */
 void link_lose_devices(Link *link);
 
-/* Registers MPTCP endpoints again whose subflow did not come up, if there is a connection to join from
- * one of these addresses, those of all other links. Looks again in a while, a few times. */
+/* Registers MPTCP endpoints again that have no subflow, if there is a connection to join from one of these
+ * addresses, those of all other links. When it is time to look again, LINK_REPORT_SUBFLOWS says so. */
 void link_retry_subflows(Link *link, const Address *others, size_t others_count);
+
+/* The kernel tells something of a subflow of this link, or of all. */
+void link_mptcp_event(Link *link, const MptcpEvent *event);
+
+/* Whether it matters what the kernel tells of MPTCP: the tunnel is there for connections that begin here, or
+ * has endpoints. */
+bool link_builds_subflows(const Link *link);
 
 /* The link does not exist any more: forgets it, its record and its pins. It stays valid for the caller
  * to free. */

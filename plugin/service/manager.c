@@ -27,6 +27,8 @@ struct Manager {
         EndpointWatch *endpoint_watch;
         sd_event_source *again;  /* something could not be read: all links are looked at again */
         bool adopted;            /* what an earlier service has left: its links are known */
+        MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */
+        sd_event_source *mptcp_event;
         LinkContext link_context; /* made of the above */
         Link **links;
         size_t links_count;
@@ -308,6 +310,63 @@ static void retry_subflows(const Manager *manager, Link *link) {
         link_retry_subflows(link, others, count);
 }
 
+/* The link of a subflow. That of an endpoint is bound to it, the first one of a connection is not. */
+static Link *link_of_event(const Manager *manager, const MptcpEvent *event) {
+        if (event->ifindex != 0)
+                return manager_link(manager, event->ifindex);
+        for (size_t i = 0; event->has_local && i < manager->links_count; i++) {
+                const LinkFacts *facts = link_facts(manager->links[i]);
+
+                for (size_t k = 0; k < facts->addresses_count; k++)
+                        if (address_equal(&facts->addresses[k].address, &event->local))
+                                return manager->links[i];
+        }
+        return NULL;
+}
+
+static void on_mptcp_told(const MptcpEvent *event, void *userdata) {
+        const Manager *manager = userdata;
+        Link *link;
+
+        if (event->kind == MPTCP_CONNECTION_GONE || event->kind == MPTCP_EVENTS_LOST) {
+                for (size_t i = 0; i < manager->links_count; i++)
+                        link_mptcp_event(manager->links[i], event);
+                return;
+        }
+        link = link_of_event(manager, event);
+        if (link)
+                link_mptcp_event(link, event);
+}
+
+static void stop_mptcp_events(Manager *manager) {
+        manager->mptcp_event = sd_event_source_disable_unref(manager->mptcp_event);
+        manager->mptcp_events = mptcp_events_free(manager->mptcp_events);
+}
+
+static int on_mptcp_event(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Manager *manager = userdata;
+
+        if (mptcp_events_process(manager->mptcp_events, on_mptcp_told, manager) < 0)
+                stop_mptcp_events(manager);
+        return 0;
+}
+
+/* Listens to MPTCP while there is a link that builds subflows, which a server does not. */
+static void listen_to_mptcp(Manager *manager) {
+        bool needed = false;
+
+        for (size_t i = 0; !needed && i < manager->links_count; i++)
+                needed = link_builds_subflows(manager->links[i]);
+        if (!needed)
+                stop_mptcp_events(manager);
+        if (!needed || manager->mptcp_events || !manager->mptcp_pm)
+                return;
+        if (mptcp_events_open(&manager->mptcp_events) < 0 ||
+            sd_event_add_io(manager->event, &manager->mptcp_event, mptcp_events_fd(manager->mptcp_events),
+                            EPOLLIN, on_mptcp_event, manager) < 0)
+                stop_mptcp_events(manager);
+}
+
 static void on_link_report(Link *link, LinkReport report, void *userdata) {
         Manager *manager = userdata;
 
@@ -316,6 +375,7 @@ static void on_link_report(Link *link, LinkReport report, void *userdata) {
                 (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
                 return;
         case LINK_REPORT_PUBLISHED:
+                listen_to_mptcp(manager);
                 if (link_depends_on_endpoints(link))
                         endpoint_watch_start(manager->endpoint_watch);
                 tell(manager, MANAGER_LINK_CHANGED, link);
@@ -448,6 +508,7 @@ Manager *manager_free(Manager *manager) {
                 link_free(manager->links[i]);
         free(manager->links);
         endpoint_watch_free(manager->endpoint_watch);
+        stop_mptcp_events(manager);
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
         sd_event_source_disable_unref(manager->again);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Endpoints of the path manager and the count of subflows, with real MPTCP connections over loopback.
+ * Endpoints of the path manager, its events and the count of subflows, with real MPTCP connections over
+ * loopback.
  * Part of test-world; runs in a network namespace of its own.
  */
 
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "kernel/mptcp-events.h"
 #include "kernel/mptcp-pm.h"
 #include "kernel/sock-diag.h"
 #include "profile/keys.h"
@@ -271,4 +273,71 @@ void test_sock_diag_subflows(void) {
         connection_close(&fallback);
         CHECK(wait_subflows("127.0.0.2", 0));
         check_join(pm);
+}
+
+typedef struct EventsSeen {
+        size_t count[MPTCP_EVENTS_LOST + 1];
+        size_t bound[MPTCP_EVENTS_LOST + 1]; /* of a subflow that is bound to a link */
+        MptcpEvent last;                     /* of those */
+} EventsSeen;
+
+static void see_event(const MptcpEvent *event, void *userdata) {
+        EventsSeen *seen = userdata;
+
+        seen->count[event->kind]++;
+        if (event->ifindex == 0)
+                return;
+        seen->bound[event->kind]++;
+        seen->last = *event;
+}
+
+/* Waits until one of the counters of seen is what is wanted, or more. */
+static bool wait_events(MptcpEvents *events, EventsSeen *seen, const size_t *counter, size_t wanted) {
+        struct pollfd readable = { .fd = mptcp_events_fd(events), .events = POLLIN };
+
+        while (*counter < wanted)
+                if (!CHECK(poll(&readable, 1, WAIT_MS) == 1) ||
+                    !CHECK_EQUAL(mptcp_events_process(events, see_event, seen), 0))
+                        return false;
+        return true;
+}
+
+void test_mptcp_events(void) {
+        MptcpEndpoint endpoint = {
+                .address = world_address("127.0.0.3"),
+                .flags = ENDPOINT_SUBFLOW,
+                .ifindex = world_ifindex("lo"),
+        };
+        _cleanup_(mptcp_pm_freep) MptcpPm *pm = open_pm();
+        _cleanup_(mptcp_events_freep) MptcpEvents *events = NULL;
+        EventsSeen seen = {};
+        Connection connection;
+
+        if (!pm || !world_sysctl("/proc/sys/net/mptcp/enabled", "1") ||
+            !world_ip("mptcp limits set subflows 2 add_addr_accepted 2") ||
+            !CHECK_EQUAL(mptcp_events_open(&events), 0))
+                return;
+        CHECK_EQUAL(mptcp_events_process(events, see_event, &seen), 0);
+
+        /* Both ends of the connection are in this namespace, and each tells of itself. */
+        connection = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001,
+                                     IPPROTO_MPTCP);
+        CHECK(wait_events(events, &seen, &seen.count[MPTCP_SUBFLOW_UP], 2));
+        CHECK_EQUAL(seen.bound[MPTCP_SUBFLOW_UP], 0);
+
+        /* The server may build one as well, which the client refuses. */
+        CHECK_EQUAL(mptcp_pm_add(pm, &endpoint), 0);
+        CHECK(wait_events(events, &seen, &seen.bound[MPTCP_SUBFLOW_UP], 1));
+        CHECK(seen.last.has_local && address_equal(&seen.last.local, &endpoint.address));
+        CHECK_EQUAL(seen.last.ifindex, endpoint.ifindex);
+        CHECK(wait_subflows("127.0.0.3", 1));
+
+        CHECK_EQUAL(mptcp_pm_remove(pm, &endpoint), 0);
+        CHECK(wait_events(events, &seen, &seen.bound[MPTCP_SUBFLOW_GONE], 1));
+        CHECK(wait_subflows("127.0.0.3", 0));
+        CHECK_EQUAL(seen.count[MPTCP_CONNECTION_GONE], 0);
+
+        connection_close(&connection);
+        CHECK(wait_events(events, &seen, &seen.count[MPTCP_CONNECTION_GONE], 2));
+        CHECK_EQUAL(seen.count[MPTCP_EVENTS_LOST], 0);
 }

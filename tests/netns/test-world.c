@@ -44,6 +44,7 @@ static const struct {
         { "mtu-and-sysctls",         test_mtu_and_sysctls,         false },
         { "mptcp-pm",                test_mptcp_pm,                false },
         { "sock-diag-udp",           test_sock_diag_udp,           true  },
+        { "mptcp-events",            test_mptcp_events,            false },
         { "sock-diag-subflows",      test_sock_diag_subflows,      true  },
         { "gro-pair",                test_segment_pair,            false },
         { "segment-bridge",          test_segment_bridge,          false },

@@ -52,6 +52,7 @@ void test_rtnl_gateways(void);
 void test_rtnl_many(void);
 void test_mtu_and_sysctls(void);
 void test_mptcp_pm(void);
+void test_mptcp_events(void);
 void test_sock_diag_udp(void);
 void test_sock_diag_subflows(void);
 void test_segment_pair(void);

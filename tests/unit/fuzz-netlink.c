@@ -2,8 +2,8 @@
 
 /*
  * Fuzz target: what the kernel says by netlink. The first byte chooses who asks, the rest is the datagram
- * that answers each of its requests; this file stands in for the socket (base/netlink.c). May touch: one
- * socket of the monitor, from which nothing is read.
+ * that answers each of its requests; this file stands in for the socket (base/netlink.c). May touch: the
+ * sockets of the monitors, from which nothing is read.
  */
 
 #include "unit.h"
@@ -11,6 +11,7 @@
 #include "base/netlink-answer.h"
 #include "base/netlink.h"
 #include "fuzz.h"
+#include "kernel/mptcp-events.h"
 #include "kernel/mptcp-pm.h"
 #include "kernel/rtnl.h"
 #include "kernel/sock-diag.h"
@@ -60,7 +61,8 @@ int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, 
 }
 
 static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
-        assert(change == RTNL_LINK || change == RTNL_LINK_GONE || change == RTNL_ADDRESS);
+        assert(change == RTNL_LINK || change == RTNL_LINK_GONE || change == RTNL_ADDRESS ||
+               change == RTNL_ROUTE);
         assert(ifindex > 0);
 }
 
@@ -141,9 +143,27 @@ static void read_subflows(void) {
         }
 }
 
+static void on_mptcp_event(const MptcpEvent *event, void *userdata) {
+        const Address none = {};
+
+        assert(event->kind <= MPTCP_SUBFLOW_GONE);
+        assert(event->has_local || address_equal(&event->local, &none));
+}
+
+static void read_mptcp_events(void) {
+        mptcp_events_notify(answer, answer_length, on_mptcp_event, NULL);
+}
+
+static void read_mptcp_groups(void) {
+        _cleanup_(mptcp_events_freep) MptcpEvents *events = NULL;
+
+        assert(mptcp_events_open(&events) < 0 || mptcp_events_fd(events) >= 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static void (*const readers[])(void) = {
-                read_notification, read_link, read_links, read_endpoints, read_ports, read_subflows,
+                read_notification, read_link,     read_links,        read_endpoints,
+                read_ports,        read_subflows, read_mptcp_events, read_mptcp_groups,
         };
 
         if (size == 0)
