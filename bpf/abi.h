@@ -35,6 +35,8 @@ enum {
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_FAILURES_APART_MS = 500, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
+        UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
+        UNDERPASS_SPOKEN_SECONDS = 86400, /* that a server has MPTCP is remembered */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16, /* prefixes of remote-addresses */
@@ -172,7 +174,8 @@ struct underpass_flow {
         __u64 cut_ns;        /* the last merged datagram that was cut again, 0: none */
 };
 
-/* Key and value of map "destinations", LRU hash: what is known about the way to a destination. Times are
+/* Key and value of map "destinations", LRU hash: what is known about the way to a destination. What is so by
+ * whichever link, it has with ifindex 0. Times are
  * CLOCK_MONOTONIC, 0: never. */
 struct underpass_destination_key {
         __u32 ifindex;
@@ -191,11 +194,10 @@ enum underpass_block_reason {
 
 /* What is remembered of one reason. */
 struct underpass_block {
-        __u64 until_ns;          /* until then no SYN is tried over UDP */
         __u64 failed_ns;         /* a connection has failed over UDP, but not as plain TCP; 0: none */
-        __u16 failed_port;       /* its local port, network order */
+        __u32 until;             /* CLOCK_MONOTONIC, seconds: until then no SYN is tried over UDP */
+        __u16 failed_port;       /* local port of that connection, network order */
         __u16 pause;             /* seconds that it has been blocked for last; 0: it has not */
-        __u32 reserved;
 };
 
 struct underpass_destination {
@@ -205,6 +207,8 @@ struct underpass_destination {
         __u32 mtu;               /* path MTU, bytes */
         __u16 stripped_join;     /* 1: options that got lost were MP_JOIN, others may pass */
         __u16 swallowed_port;    /* their local port, network order */
+        __u64 lacking_until_ns;  /* until then an on-demand link takes it that the server has no MPTCP */
+        __u64 spoken_until_ns;   /* of ifindex 0: until then the server is known to have MPTCP */
         __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
 };
 
@@ -245,6 +249,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_DROP_FRAGMENT, /* first fragments of datagrams of a flow; the peer is told */
         UNDERPASS_COUNTER_BLACK_HOLE, /* segments lost for their size: our side is told to send less */
         UNDERPASS_COUNTER_DROP_MALFORMED, /* datagram of an established flow that cannot become TCP */
+        UNDERPASS_COUNTER_LACKING, /* answers to plain SYNs by servers that have no MPTCP */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -305,6 +310,6 @@ _Static_assert(sizeof(struct underpass_link) ==
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 96, "layout");
-_Static_assert(sizeof(struct underpass_block) == 24, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 104, "layout");
+_Static_assert(sizeof(struct underpass_block) == 16, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 96, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

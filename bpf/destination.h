@@ -46,6 +46,10 @@ UNDERPASS_INLINE struct underpass_destination *destination_make(struct underpass
         return bpf_map_lookup_elem(&destinations, &key);
 }
 
+UNDERPASS_INLINE __u32 destination_now(void) {
+        return (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
+}
+
 UNDERPASS_INLINE __u64 destination_until(__u32 seconds) {
         return bpf_ktime_get_coarse_ns() + seconds * NANOSECONDS;
 }
@@ -73,12 +77,11 @@ UNDERPASS_INLINE int destination_failed_again(__u64 *failed_ns, __u16 *failed_po
  * anybody can have one of his own fail. After that, each one that fails doubles the pause.
  */
 UNDERPASS_GLOBAL int destination_block(struct underpass_block *block, __u16 port) {
-        __u64 now = bpf_ktime_get_coarse_ns();
-        __u32 pause = UNDERPASS_BLOCKED_SECONDS;
+        __u32 now = destination_now(), pause = UNDERPASS_BLOCKED_SECONDS;
 
-        if (!block || block->until_ns > now)
+        if (!block || block->until > now)
                 return 0;
-        if (block->pause && now - block->until_ns < UNDERPASS_BLOCKED_SECONDS_MAX * NANOSECONDS) {
+        if (block->pause && now - block->until < UNDERPASS_BLOCKED_SECONDS_MAX) {
                 pause = 2 * (__u32) block->pause;
                 if (pause > UNDERPASS_BLOCKED_SECONDS_MAX)
                         pause = UNDERPASS_BLOCKED_SECONDS_MAX;
@@ -87,7 +90,7 @@ UNDERPASS_GLOBAL int destination_block(struct underpass_block *block, __u16 port
         }
         block->failed_ns = 0;
         block->pause = (__u16) pause;
-        block->until_ns = now + pause * NANOSECONDS;
+        block->until = now + pause;
         return 0;
 }
 
@@ -144,7 +147,42 @@ UNDERPASS_GLOBAL int destination_whole(struct underpass_flow_key *flow, __u32 if
                 destination->stripped_until_ns = 0;
                 destination->swallowed_ns = 0;
         }
+        if (destination)
+                destination->lacking_until_ns = 0;
         return 0;
+}
+
+/* The server has answered with an MPTCP option: so it has MPTCP, by whichever link it is asked. */
+UNDERPASS_GLOBAL int destination_spoke(struct underpass_flow_key *flow) {
+        struct underpass_destination *destination = flow ? destination_make(flow, 0) : 0;
+
+        if (destination)
+                destination->spoken_until_ns = destination_until(UNDERPASS_SPOKEN_SECONDS);
+        return 0;
+}
+
+UNDERPASS_GLOBAL int destination_speaks(struct underpass_flow_key *flow) {
+        struct underpass_destination *destination = flow ? destination_find(flow, 0) : 0;
+
+        return destination && destination->spoken_until_ns > bpf_ktime_get_coarse_ns();
+}
+
+/* The server has answered without MPTCP option, and nothing says that one got lost. */
+UNDERPASS_GLOBAL int destination_lacks(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
+
+        if (destination)
+                destination->lacking_until_ns = destination_until(UNDERPASS_LACKING_SECONDS);
+        return 0;
+}
+
+/* Whether a server is taken to have no MPTCP. Once it is known to have it, the answer was not its own. */
+UNDERPASS_GLOBAL int destination_is_lacking(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+
+        if (!destination || destination->lacking_until_ns <= bpf_ktime_get_coarse_ns())
+                return 0;
+        return !destination_speaks(flow);
 }
 
 /* ICMP says how large packets may be on the way. */
@@ -179,11 +217,11 @@ UNDERPASS_GLOBAL int destination_open(struct underpass_flow_key *flow, __u32 ifi
 UNDERPASS_GLOBAL int destination_is_blocked(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
 
-        __u64 now = bpf_ktime_get_coarse_ns();
+        __u32 now = destination_now();
 
-        return destination && (destination->blocks[UNDERPASS_BLOCK_SILENCE].until_ns > now ||
-                               destination->blocks[UNDERPASS_BLOCK_REFUSED].until_ns > now ||
-                               destination->blocks[UNDERPASS_BLOCK_FILTERED].until_ns > now);
+        return destination && (destination->blocks[UNDERPASS_BLOCK_SILENCE].until > now ||
+                               destination->blocks[UNDERPASS_BLOCK_REFUSED].until > now ||
+                               destination->blocks[UNDERPASS_BLOCK_FILTERED].until > now);
 }
 
 UNDERPASS_GLOBAL int destination_is_stripped(struct underpass_flow_key *flow, __u32 ifindex) {

@@ -321,6 +321,12 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         }
         kind |= (__u32) flow_doubts(skb, packet) << 8;
+        if (!known && (link_flags & UNDERPASS_LINK_ON_DEMAND) && options.mptcp == 1 &&
+            destination_is_lacking(&key, skb->ifindex)) {
+                count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
+                bpf_map_delete_elem(&half_open, &key);
+                return 0;
+        }
         if (known ||
             ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
                 return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);

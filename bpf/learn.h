@@ -10,8 +10,18 @@
 #include "note.h"
 
 enum {
+        LEARN_NOPS = 12,       /* as many as MP_CAPABLE leaves where a middlebox overwrites it */
         TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
 };
+
+/*
+ * Whether an answer without MPTCP option had one: nearly all servers have no MPTCP, and that is no fault of
+ * the path. Who is asked for an additional subflow has it. A refused connection is refused; a refused
+ * additional subflow is one whose peer knows nothing of the connection: its MP_CAPABLE has been stripped.
+ */
+UNDERPASS_INLINE int learn_is_stripped(struct underpass_flow_key *key, __u32 join, __u8 nops) {
+        return join || nops >= LEARN_NOPS || destination_speaks(key);
+}
 
 /* A plain answer to a plain SYN that was watched: so TCP gets there, while UDP did not; or it tells whether
  * the MPTCP option has come back. */
@@ -40,13 +50,35 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         if (!refused)
                 packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         bpf_map_delete_elem(&half_open, key);
-        /* A refused connection is refused; a refused additional subflow is one whose peer knows nothing
-         * of the connection: its MP_CAPABLE has been stripped. */
-        if (refused ? join != 0 : !options.mptcp) {
+        if (options.mptcp) {
+                destination_whole(key, ifindex, join);
+                destination_spoke(key);
+        } else if (refused ? join != 0 : learn_is_stripped(key, join, options.nops)) {
                 destination_strip(key, ifindex, join);
                 count(slot, UNDERPASS_COUNTER_STRIPPED);
-        } else if (!refused)
-                destination_whole(key, ifindex, join);
+        } else if (!refused) {
+                destination_lacks(key, ifindex);
+                count(slot, UNDERPASS_COUNTER_LACKING);
+        }
+}
+
+/* A SYN-ACK over UDP that our SYN has been answered by: has the server MPTCP? */
+UNDERPASS_GLOBAL int learn_spoken(struct __sk_buff *skb, struct packet *packet,
+                                  struct underpass_flow_key *of) {
+        struct packet_options options = {};
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+
+        if (!packet || !of)
+                return 0;
+        flow_key_copy(of, &key);
+        flow = bpf_map_lookup_elem(&flows, &key);
+        if (!flow || !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
+                return 0;
+        packet_options(skb, packet->layer4, packet->header.udp.offset, &options);
+        if (options.mptcp)
+                destination_spoke(&key);
+        return 0;
 }
 
 /* Anybody can send a plain SYN: a flow ends only if our stack answers that very one. */

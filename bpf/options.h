@@ -23,6 +23,7 @@ struct packet_options {
         __u32 mss_offset; /* of the value of two bytes, from the start of the packet; 0: none */
         __u16 mss;        /* host order */
         __u8 mptcp;       /* 1: there is an MPTCP option, 2: one of MP_JOIN */
+        __u8 nops;        /* how many NOPs */
         __u8 is_signed;   /* 1: TCP-AO or TCP-MD5: the header is signed in its TCP form */
 };
 
@@ -44,6 +45,7 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
         ret->mss_offset = 0;
         ret->mss = 0;
         ret->mptcp = 0;
+        ret->nops = 0;
         ret->is_signed = 0;
 #pragma unroll
         for (int i = 0; i < OPTIONS_MAX; i++) {
@@ -54,6 +56,7 @@ UNDERPASS_GLOBAL int packet_options(struct __sk_buff *skb, __u32 layer4, __u8 da
                     option[0] == OPTION_END)
                         break;
                 if (option[0] == OPTION_NOP) {
+                        ret->nops++;
                         position = at + 1;
                         continue;
                 }

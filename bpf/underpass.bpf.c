@@ -350,6 +350,9 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         if (layer3)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         flow_received(flow, &key, slot, &packet.header);
+        if ((packet.header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
+            (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
+                learn_spoken(skb, &packet, &key);
         destination = receive(skb, layer3, &packet, &key, slot, skb->ifindex);
         if (!merge || destination != VERDICT_NEXT)
                 return destination;

@@ -19,6 +19,7 @@ static const struct {
         { "silent", N_("UDP gets no answer, plain TCP for %s") },
         { "refused", N_("UDP refused by the destination, plain TCP for %s") },
         { "filtered", N_("UDP refused by a firewall, plain TCP for %s") },
+        { "no-mptcp", N_("no MPTCP there, not tunnelled for %s") },
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
 };
 

@@ -135,6 +135,10 @@ static const CounterInfo counters[] = {
                 "drop-malformed",
                 N_("Datagrams of a tunnelled flow dropped for lack of checksum, or lengths that disagree."),
         },
+        [UNDERPASS_COUNTER_LACKING] = {
+                "no-mptcp",
+                N_("Connections that began as plain MPTCP to servers that have no MPTCP."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -176,17 +176,18 @@ static int append_destination(const struct underpass_destination_key *key,
         const DestinationsReply *reply = userdata;
         const Link *link = manager_link(reply->manager, key->ifindex);
         const uint32_t flags = link && link_is_attached(link) ? link_applied(link)->link.flags : 0;
-        const uint64_t now_ns = clock_monotonic_ns();
+        const uint64_t now_ns = clock_monotonic_ns(), second_ns = 1000000000;
         const struct underpass_block *blocks = destination->blocks;
         const struct {
                 const char *name;
                 uint64_t until_ns;
                 uint32_t flag; /* of the link: without it the state has no effect */
         } states[] = {
-                { "silent", blocks[UNDERPASS_BLOCK_SILENCE].until_ns, UNDERPASS_LINK_FALLBACK },
-                { "refused", blocks[UNDERPASS_BLOCK_REFUSED].until_ns, UNDERPASS_LINK_FALLBACK },
-                { "filtered", blocks[UNDERPASS_BLOCK_FILTERED].until_ns, UNDERPASS_LINK_FALLBACK },
+                { "silent", blocks[UNDERPASS_BLOCK_SILENCE].until * second_ns, UNDERPASS_LINK_FALLBACK },
+                { "refused", blocks[UNDERPASS_BLOCK_REFUSED].until * second_ns, UNDERPASS_LINK_FALLBACK },
+                { "filtered", blocks[UNDERPASS_BLOCK_FILTERED].until * second_ns, UNDERPASS_LINK_FALLBACK },
                 { "stripped", destination->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
+                { "no-mptcp", destination->lacking_until_ns, UNDERPASS_LINK_ON_DEMAND },
         };
         char remote[INET6_ADDRSTRLEN];
         int r = 0;
@@ -196,7 +197,7 @@ static int append_destination(const struct underpass_destination_key *key,
                         r = sd_bus_message_append(reply->message, "(usqsu)", key->ifindex,
                                                   format_address(key->remote, remote),
                                                   ntohs(key->remote_port), states[i].name,
-                                                  (uint32_t) ((states[i].until_ns - now_ns) / 1000000000));
+                                                  (uint32_t) ((states[i].until_ns - now_ns) / second_ns));
         return r < 0 ? r : 0;
 }
 

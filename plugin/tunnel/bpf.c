@@ -273,8 +273,9 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
                 key = next;
                 /* Asked for first: behind a key that is gone, the map begins anew. */
                 r = bpf_map_get_next_key(map, &key, &next);
+                /* What is known of a server, whichever link leads there, is part of no destination. */
                 if (is_meant(which, &key) && bpf_map_delete_elem(map, &key) == 0)
-                        count++;
+                        count += key.ifindex != 0;
         }
         return count;
 }

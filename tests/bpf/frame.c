@@ -51,6 +51,8 @@ static const struct options options_table[FRAME_OPTIONS_COUNT] = {
         [FRAME_OPTIONS_LENGTH_LONG] = { 8, { MSS_1460, 30, 5, 0x01, 0x01 } },
         [FRAME_OPTIONS_LAST_BYTE] = { 8, { MSS_1460, 1, 1, 1, 30 } },
         [FRAME_OPTIONS_MD5] = { 28, { MSS_1460, MP_CAPABLE, 1, MD5_SIGNATURE, 1 } },
+        [FRAME_OPTIONS_OVERWRITTEN] = { 32, { MSS_1460, SACK_AND_TIME, WINDOW_SCALE, 1, 1, 1, 1, 1, 1, 1, 1,
+                                              1, 1, 1, 1 } },
         [FRAME_OPTIONS_AO] = { 24, { MSS_1460, MP_CAPABLE, AO_SIGNATURE } },
 };
 

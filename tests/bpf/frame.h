@@ -50,6 +50,7 @@ enum frame_options {
         FRAME_OPTIONS_LAST_BYTE, /* kind in the very last byte, without a length */
         FRAME_OPTIONS_MD5, /* MP_CAPABLE and a signature of TCP-MD5 (RFC 2385) */
         FRAME_OPTIONS_AO, /* MP_CAPABLE and a signature of TCP-AO (RFC 5925) */
+        FRAME_OPTIONS_OVERWRITTEN, /* MP_CAPABLE of a SYN-ACK, overwritten by NOPs */
         FRAME_OPTIONS_COUNT,
 };
 

@@ -196,6 +196,14 @@ static __u64 from_now(int seconds) {
         return seconds == 0 ? 0 : bench_now() + (__u64) ((long long) seconds * 1000000000);
 }
 
+static __u32 seconds(__u64 nanoseconds) {
+        return (__u32) (nanoseconds / 1000000000);
+}
+
+static __u32 seconds_from_now(int count) {
+        return seconds(from_now(count));
+}
+
 static __u64 so_long_ago(int milliseconds) {
         return milliseconds == 0 ? 0 : bench_now() + (__u64) ((long long) milliseconds * 1000000);
 }
@@ -206,10 +214,12 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
                 .swallowed_ns = so_long_ago(story->swallowed_ms),
                 .stripped_join = story->stripped_join,
         };
+        const struct underpass_destination server = { .spoken_until_ns = from_now(60) };
         struct underpass_block *block = &destination.blocks[story->reason];
         struct underpass_link link;
 
-        block->until_ns = from_now(story->blocked_seconds);
+        block->until = seconds_from_now(story->blocked_seconds);
+        destination.lacking_until_ns = from_now(story->lacking_seconds);
         block->pause = story->pause;
         block->failed_ns = so_long_ago(story->failed_ms);
 
@@ -218,8 +228,10 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         if (story->tweak)
                 story->tweak(&link);
         EXPECT(bench_set_link(bench, &link) == 0);
+        if (story->speaks)
+                EXPECT(bench_put_destination(bench, key, 0, &server) == 0);
         if (story->blocked_seconds != 0 || story->stripped_seconds != 0 || story->failed_ms != 0 ||
-            story->swallowed_ms != 0)
+            story->swallowed_ms != 0 || story->lacking_seconds != 0)
                 EXPECT(bench_put_destination(bench, key, story->elsewhere ? OTHER_INTERFACE : BENCH_IFINDEX,
                                          &destination) == 0);
         return true;
@@ -234,15 +246,17 @@ static bool known_in_the_end(struct bench *bench, const struct story *story,
         for (unsigned reason = 0; reason < UNDERPASS_BLOCK_REASON_COUNT; reason++) {
                 const struct underpass_block *block = &destination.blocks[reason];
 
-                EXPECT_EQUAL(block->until_ns > bench_now(),
+                EXPECT_EQUAL(block->until > seconds(bench_now()),
                              (story->destination & STORY_BLOCKED) && reason == story->reason);
                 if (reason == story->reason && story->pause_after) {
                         EXPECT_EQUAL(block->pause, story->pause_after);
-                        EXPECT(block->until_ns > from_now(story->pause_after - 2));
-                        EXPECT(block->until_ns <= from_now(story->pause_after));
+                        EXPECT(block->until > seconds_from_now(story->pause_after - 2));
+                        EXPECT(block->until <= seconds_from_now(story->pause_after));
                 }
         }
         EXPECT_EQUAL(destination.stripped_until_ns > bench_now(), !!(story->destination & STORY_STRIPPED));
+        EXPECT_EQUAL(destination.lacking_until_ns > bench_now(), !!(story->destination & STORY_LACKING));
+        EXPECT(destination.lacking_until_ns <= from_now(UNDERPASS_LACKING_SECONDS));
         EXPECT(destination.stripped_until_ns <= from_now(UNDERPASS_STRIPPED_SECONDS));
         return true;
 }

@@ -22,6 +22,7 @@ enum {
 enum story_destination {
         STORY_BLOCKED = 1 << 0,
         STORY_STRIPPED = 1 << 1,
+        STORY_LACKING = 1 << 2, /* no MPTCP there */
 };
 
 /* An ICMP error about our last SYN or SYN-ACK, in place of a packet of the peer. */
@@ -70,6 +71,8 @@ struct story {
         void (*tweak)(struct underpass_link *link);
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
+        int lacking_seconds;
+        bool speaks;             /* the server is known to have MPTCP */
         int failed_ms;           /* negative: so long ago a connection from another port has failed */
         enum underpass_block_reason reason; /* of that, and of what is blocked in the end */
         uint16_t pause;          /* seconds of an earlier block that is over */

@@ -473,12 +473,13 @@ class Reading(CtlTest):
         self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP gets no answer, plain TCP for 119 s$")
         # A state of a later version, and in the end a link that has just gone.
         self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +throttled, 7 s$")
-        self.assertRegex(lines[7], r"^filtered0 +198.51.100.8:443 +UDP refused by a firewall, plain TCP for 20 s$")
+        self.assertRegex(lines[7], r"^filtered0 +198.51.100.6:443 +no MPTCP there, not tunnelled for 20 s$")
+        self.assertRegex(lines[8], r"^filtered0 +198.51.100.8:443 +UDP refused by a firewall, plain TCP for 20 s$")
         self.assertRegex(
-            lines[9], r"^refused0 +198.51.100.8:443 +UDP refused by the destination, plain TCP for 20 s$"
+            lines[10], r"^refused0 +198.51.100.8:443 +UDP refused by the destination, plain TCP for 20 s$"
         )
-        self.assertRegex(lines[11], r"^#98 +198.51.100.7:443 +UDP gets no answer, plain TCP for 1 s$")
-        self.assertEqual(len(lines), 12)
+        self.assertRegex(lines[12], r"^#98 +198.51.100.7:443 +UDP gets no answer, plain TCP for 1 s$")
+        self.assertEqual(len(lines), 13)
 
         lines = self.ctl("flows", "demand0")[0].splitlines()
         self.assertEqual(lines[:2], ["No connections are tunnelled.", ""])
@@ -511,7 +512,7 @@ class Reading(CtlTest):
 
     def test_no_legend(self):
         lines = self.ctl("flows", "--no-legend")[0].splitlines()
-        self.assertEqual((lines.index(""), len(lines)), (5, 16))
+        self.assertEqual((lines.index(""), len(lines)), (5, 17))
         self.assertEqual(len(self.ctl("flows", "--no-legend", "demand0")[0].splitlines()), 1)
         self.assertTrue(self.ctl("status", "--no-legend")[0].startswith("wlan0"))
 
@@ -628,7 +629,7 @@ class Forgetting(CtlTest):
 
     def test_forget(self):
         before = self.remembered()
-        self.assertEqual(len(before), 10)
+        self.assertEqual(len(before), 11)
         self.calls()
         self.assertEqual(self.ctl("forget", "lte0")[0], "0 destinations were forgotten.\n")
         self.assertEqual(self.ctl("forget", "blocked0", "198.51.100.7:80")[0], "0 destinations were forgotten.\n")
@@ -637,7 +638,7 @@ class Forgetting(CtlTest):
         self.assertEqual(self.ctl("forget", "blocked0", "[2001:db8::7]:8443")[0], "1 destination was forgotten.\n")
         self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 1})
         self.assertEqual(self.json("forget", "blocked0"), {"forgotten_destinations": 0})
-        self.assertEqual(self.json("forget"), {"forgotten_destinations": 7})
+        self.assertEqual(self.json("forget"), {"forgotten_destinations": 8})
         self.assertEqual(self.remembered(), [])
         self.assertEqual(
             [call for call in self.calls() if call.startswith("Forget")],

@@ -132,3 +132,62 @@ def test_all_dropped_for_a_while():
         assert stripped(lab) == [0, 0], stripped(lab)
         tcp, udp = connection(lab, client, "later", UPLINKS)
         assert tcp > 0 and udp == 0
+
+
+def ordinary_server(lab, port, family):
+    """The server as it is nearly everywhere: no MPTCP at this port, no Underpass, a firewall that drops UDP; the
+    client's peer."""
+    service.set_keys(lab.client, "first", "tunnel=on-demand", f"remote-ports={PORT}")
+    lab.strip_mptcp(False)
+    service.bring_up(lab, "first")
+    service.wait_state(lab.client, "c0", service.ACTIVE)
+    path.rules(lab, "meta l4proto udp drop")
+    traffic.Peer(lab, lab.server).listen(port, "tcp")
+    return traffic.Peer(lab, lab.client)
+
+
+def states(lab):
+    """What is known of destinations."""
+    return [row[3] for row in service.manager_call(lab.client, "ListDestinations")["data"][0]]
+
+
+def test_ordinary_servers():
+    """A server without MPTCP is none whose path strips it: no connection waits, over IPv4 and IPv6."""
+    with runner.TestLab() as lab:
+        client = ordinary_server(lab, PORT, 4)
+        for family in (4, 6):
+            seconds = []
+            for number in range(4):
+                name = f"IPv{family} {number}"
+                seconds.append(client.connect(name, target=address("s0", family))["seconds"])
+                client.transfer("echo", name, size=100)
+            runner.note(f"IPv{family}: connected after {', '.join(f'{each:.3f}' for each in seconds)} s")
+            assert max(seconds) < 0.5, seconds
+        assert states(lab) == ["no-mptcp"] * 2, states(lab)
+        found = service.counters(lab.client, "c0")
+        assert (found["stripped"], found["no-mptcp"], found["flows-opened"]) == (0, 2, 0), found
+        assert path.forwarded(lab, "udp") == 0
+
+
+def test_known_by_another_link():
+    """The path of one link strips; that the server has MPTCP shows on the other one. From then on the first
+    one uses the tunnel."""
+    with runner.TestLab() as lab:
+        client = bring_up(lab)
+        path.rules(lab, 'iifname "mc0" tcp option mptcp exists reset tcp option mptcp')
+        lab.client.run("nmcli", "connection", "down", "second")
+        client.connect("unknown")
+        client.transfer("echo", "unknown", size=1000)
+        assert client.info("unknown")["fallback"] and states(lab) == ["no-mptcp"], states(lab)
+        lab.client.up("second")
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        client.connect("by the other link", source=address("c1"), device="c1")
+        client.transfer("echo", "by the other link", size=1000)
+        assert not client.info("by the other link")["fallback"]
+        client.connect("stripped")
+        client.transfer("echo", "stripped", size=1000)
+        wait_until(lambda: "stripped" in states(lab), "the path is known to strip")
+        before = path.forwarded(lab, "udp")
+        client.connect("tunnelled")
+        client.transfer("echo", "tunnelled", size=1000)
+        assert not client.info("tunnelled")["fallback"] and path.forwarded(lab, "udp") > before
