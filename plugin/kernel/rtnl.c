@@ -17,6 +17,10 @@
 #include "base/netlink.h"
 #include "kernel/rtnl.h"
 
+#ifndef ARPHRD_IP6GRE
+#define ARPHRD_IP6GRE 823
+#endif
+
 enum {
         REQUEST_SIZE = 256,
         NOTIFICATION_SIZE = 32 * 1024,
@@ -403,6 +407,13 @@ const char *rtnl_type_name(const LinkFacts *facts) {
                 { ARPHRD_LOOPBACK, NULL,        "loopback"  },
                 { ARPHRD_PPP,      NULL,        "ppp"       },
                 { ARPHRD_RAWIP,    NULL,        "wwan"      },
+                { ARPHRD_TUNNEL,   "vti",       "vti"       },
+                { ARPHRD_TUNNEL,   NULL,        "ipip"      },
+                { ARPHRD_TUNNEL6,  "vti6",      "vti6"      },
+                { ARPHRD_TUNNEL6,  NULL,        "ip6tnl"    }, /* DS-Lite, too */
+                { ARPHRD_SIT,      NULL,        "sit"       },
+                { ARPHRD_IPGRE,    NULL,        "gre"       },
+                { ARPHRD_IP6GRE,   NULL,        "ip6gre"    },
                 { ARPHRD_NONE,     "tun",       "tun"       },
                 { ARPHRD_NONE,     "wireguard", "wireguard" },
                 { ARPHRD_NONE,     "wwan",      "wwan"      },

@@ -15,6 +15,9 @@
 #ifndef ARPHRD_RAWIP
 #define ARPHRD_RAWIP 519
 #endif
+#ifndef ARPHRD_IP6GRE
+#define ARPHRD_IP6GRE 823
+#endif
 #ifndef ARPHRD_NONE
 #define ARPHRD_NONE 0xfffe
 #endif
@@ -53,8 +56,7 @@ static const MptcpEndpoint *endpoint_on_link(const PlanInput *input) {
         return NULL;
 }
 
-/* The programs know packets that begin with an Ethernet or with an IP header. */
-static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error) {
+bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip) {
         static const struct {
                 uint16_t type;
                 bool raw_ip;
@@ -63,7 +65,22 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
                 { ARPHRD_NONE, true },
                 { ARPHRD_PPP, true },
                 { ARPHRD_RAWIP, true },
+                { ARPHRD_TUNNEL, true },  /* ipip, vti */
+                { ARPHRD_TUNNEL6, true }, /* ip6tnl, DS-Lite among them, vti6 */
+                { ARPHRD_SIT, true },
+                { ARPHRD_IPGRE, true },
+                { ARPHRD_IP6GRE, true },
         };
+
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                if (types[i].type == facts->type) {
+                        *ret_raw_ip = types[i].raw_ip;
+                        return true;
+                }
+        return false;
+}
+
+static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error) {
         const LinkFacts *facts = input->facts;
         _cleanup_(freep) char *name = value_excerpt(facts->name);
 
@@ -76,11 +93,8 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
                                                          "profile."),
                                                        name));
 
-        for (size_t i = 0; i < ELEMENTS(types); i++)
-                if (types[i].type == facts->type) {
-                        *ret_raw_ip = types[i].raw_ip;
-                        return 0;
-                }
+        if (plan_knows_type(facts, ret_raw_ip))
+                return 0;
         return reject(ret_error, string_format(_("%s has type %u; Underpass works on Ethernet and raw-IP "
                                                  "devices."),
                                                name, (unsigned) facts->type));

@@ -58,6 +58,9 @@ typedef struct Applied {
         size_t endpoints_count;
 } Applied;
 
+/* Whether the programs know packets of such a link, which begin with an Ethernet or with an IP header. */
+bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip);
+
 /*
  * Computes the plan. 0; -EINVAL when the profile cannot be applied to this link: *ret_error is then a
  * translated sentence (profile->error, a link of a type that carries no IP packets of its own, an MTU below

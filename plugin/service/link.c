@@ -466,6 +466,25 @@ static bool better_wait(const Link *link) {
                                    link->target.asked_by);
 }
 
+/* The type of a link can change under its tunnel. Programs for the one kind of packets read and write others
+ * at the wrong places, so they go even where no plan can be made. Whether there were such programs. */
+static bool take_off_misfits(Link *link) {
+        const Applied *applied = &link->target.applied;
+        const PlanSituation situation = { .mtu = link->target.mtu };
+        const Plan off = { .decision = PLAN_OFF };
+        _cleanup_(freep) char *error = NULL;
+        LinkStage stage = STAGE_NONE;
+        bool raw_ip;
+
+        if (!applied->attached ||
+            (plan_knows_type(link->facts, &raw_ip) && raw_ip == applied->raw_ip))
+                return false;
+        if (apply_steps(&link->target, &off, plan_diff(applied, &off, &situation), &stage, &error) < 0)
+                log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s", error ?: "");
+        link->facts->mtu = link->target.mtu;
+        return true;
+}
+
 /* All sources have answered: plan, compare, apply, publish. */
 static void settle(Link *link) {
         _cleanup_(plan_freep) Plan *plan = NULL;
@@ -509,13 +528,16 @@ static void settle(Link *link) {
         }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
+                const bool misfits = take_off_misfits(link);
                 char **warnings = NULL;
 
                 claim_sctp(link, is_certain(link));
                 add_warnings(link, &warnings);
                 publish_warnings(link, warnings);
                 publish(link, LINK_FAILED,
-                        string_format(_("The profile cannot be applied; the link was left as it is.")),
+                        strdup(misfits ? _("The type of the link has changed, and the profile cannot be "
+                                           "applied; the tunnel was taken off.")
+                                       : _("The profile cannot be applied; the link was left as it is.")),
                         STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
                 return;
         }

@@ -17,6 +17,18 @@ from lab import PORT
 
 SIZE = 10_000_000
 MOMENT_NS = 1_000_000
+# Numbers of ARPHRD_*, and the kinds of links that have them.
+TYPES = {
+    "none": 0xFFFE,
+    "ppp": 512,
+    "rawip": 519,
+    "ipip, vti": 768,
+    "ip6tnl, vti6": 769,
+    "sit": 776,
+    "gre": 778,
+    "ip6gre": 823,
+}
+ETHERNET, INFINIBAND = 1, 32
 CLIENT, SERVER = "wwan7", "line0"  # names of the two devices
 ADDRESSES = {
     CLIENT: {4: "10.77.77.1", 6: "2001:db8:77:77::1"},
@@ -31,9 +43,9 @@ PROFILES = {
 class Line:
     """The line between client and server; a context manager. Afterwards the file at path has all packets."""
 
-    def __init__(self, lab, largest=65535, merges=False):
+    def __init__(self, lab, largest=65535, merges=False, kind=None):
         self.lab = lab
-        self.options = [str(largest), *(["merge"] if merges else [])]
+        self.options = [str(largest), *(["merge"] if merges else []), *([] if kind is None else [str(kind)])]
         self.path = lab.folder / "line.pcap"
         self._process = None
 
@@ -195,3 +207,90 @@ def test_down_restores():
             wait_until(
                 lambda: not state.difference(then, state.host_state(host)), f"{host.name}: as before", 5
             )
+
+
+@contextlib.contextmanager
+def typed(lab):
+    """A device of the client whose type is changed by calling what this yields with a number of ARPHRD_*."""
+    command = ["/usr/bin/python3", str(HERE / "typed_tun.py"), CLIENT]
+    process = lab.client.spawn(command, stdin=-1, stdout=-1, encoding="utf-8")
+
+    def change(number):
+        lab.client.run("ip", "link", "set", CLIENT, "down")
+        process.stdin.write(f"{number}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+        lab.client.run("ip", "link", "set", CLIENT, "up")
+
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield change
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(timeout=20)
+
+
+def programs_of(found):
+    """"raw" or "ethernet": what is attached, the same both ways; "" when nothing is."""
+    kinds = {name.rpartition("_")[2] for name in dict(found["Programs"]).values()}
+    assert len(kinds) <= 1, kinds
+    return "".join(kinds)
+
+
+def test_types_of_tunnels():
+    """Devices of all types that carry IP without a header of their own."""
+    with runner.TestLab(manager=False) as lab:
+        lab.client.start_bus()
+        lab.client.write("/etc/underpass/line.conf", PROFILES[CLIENT])
+        lab.client.run("underpassctl", "reload")
+        with typed(lab) as change:
+            for name, number in TYPES.items():
+                change(number)
+                lab.client.run("underpassctl", "reload")
+                found = service.wait_state(lab.client, CLIENT, service.ACTIVE)
+                assert programs_of(found) == "raw", f"{name}: {found['Programs']}"
+
+
+def test_type_changes_under_the_tunnel():
+    """The programs follow; on a type that they do not know none stays, and the error says so. It comes back with
+    a type that they know, and meanwhile a profile with a mistake keeps no program where it does not belong."""
+    with runner.TestLab(manager=False) as lab:
+        lab.client.start_bus()
+        lab.client.write("/etc/underpass/line.conf", PROFILES[CLIENT] + "MTU=1400\n")
+        lab.client.run("underpassctl", "reload")
+        with typed(lab) as change:
+            change(TYPES["none"])
+            service.wait_state(lab.client, CLIENT, service.ACTIVE)
+            for number, expected in (
+                (ETHERNET, "ethernet"),
+                (INFINIBAND, ""),
+                (TYPES["rawip"], "raw"),
+                (INFINIBAND, ""),
+                (ETHERNET, "ethernet"),
+                (TYPES["sit"], "raw"),
+            ):
+                change(number)
+                lab.client.run("underpassctl", "reload", check=False)
+                found = service.wait_state(lab.client, CLIENT, service.ACTIVE if expected else "failed")
+                assert programs_of(found) == expected, f"{number}: {found['Programs']}"
+                if not expected:
+                    assert f"has type {number}" in found["LastError"], found["LastError"]
+                    assert found["Applied"] == [] and " mtu 1500 " in lab.client.output("ip", "link", "show", CLIENT), found
+            lab.client.write("/etc/underpass/line.conf", PROFILES[CLIENT] + "MTU=none\n")
+            change(ETHERNET)
+            lab.client.run("underpassctl", "reload", check=False)
+            found = service.wait_state(lab.client, CLIENT, "failed")
+            assert programs_of(found) == "" and "MTU=none" in found["LastError"], found
+
+
+def test_transfers_over_types_of_tunnels():
+    """Data both ways over devices of the types of 6in4 and of GRE over IPv6."""
+    for name in ("sit", "ip6gre"):
+        with runner.TestLab() as lab:
+            for host in (lab.client, lab.server):
+                device = CLIENT if host is lab.client else SERVER
+                host.write("/etc/underpass/type.conf", PROFILES[device].replace("Type=tun", "Name=line0"))
+            with tunnelled_line(lab, kind=TYPES[name]) as line:
+                transfers(lab, traffic.pair(lab)[1], "mptcp")
+            assert_line_right(line, {4, 6}, 2)

@@ -144,7 +144,8 @@ class Walk:
 
 def calls_of(lines):
     """The calls of a trace, (name, number of this name) each. Of a row of calls of bpf with the same command, such as
-    those that read a map, only the first."""
+    those that read a map, only the first; and none by which libbpf asks what the kernel can do, for it remembers the
+    answer as long as the process lives."""
     numbers, found, before = dict.fromkeys(CALLS, 0), [], ""
     for line in lines:
         call, _, rest = line.partition("(")
@@ -152,7 +153,8 @@ def calls_of(lines):
             continue
         numbers[call] += 1
         command = rest.split(",")[0] if call == "bpf" else ""
-        if not command or command != before:
+        asks = "libbpf_" in rest or "BPF_PROG_TYPE_SOCKET_FILTER" in rest
+        if not asks and (not command or command != before):
             found.append((call, numbers[call]))
         before = command
     return found

@@ -3,11 +3,11 @@
 """A line between two hosts without link layer header, as wwan and ppp devices have: a tun device in each,
 and this program carries packets between them and keeps a copy of each in a pcap file.
 
-    wirepair.py PID DEVICE PID DEVICE PCAP LARGEST [merge]
+    wirepair.py PID DEVICE PID DEVICE PCAP LARGEST [merge] [TYPE]
 
 PID is a process of the host. Packets of more than LARGEST bytes vanish. With merge the devices receive as network
-cards do, so that what arrives within a moment can be merged. Says "ready" when both devices are there; they go
-when standard input is closed. May touch: the two devices, and PCAP.
+cards do, so that what arrives within a moment can be merged. TYPE is the number ARPHRD_* that both have. Says "ready"
+when both devices are there; they go when standard input is closed. May touch: the two devices, and PCAP.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ import threading
 import time
 
 CLONE_NEWNET = 0x40000000
-TUNSETIFF = 0x400454CA
+TUNSETIFF, TUNSETLINK = 0x400454CA, 0x400454CD
 IFF_TUN, IFF_NAPI, IFF_NO_PI = 0x0001, 0x0010, 0x1000
 LINKTYPE_RAW = 101
 
@@ -75,6 +75,9 @@ def main():
     pcap = Pcap(path)
     flags = IFF_NAPI if "merge" in sys.argv[7:] else 0
     ends = open_device(*first, flags), open_device(*second, flags)
+    for kind in filter(str.isdigit, sys.argv[7:]):
+        for end in ends:
+            fcntl.ioctl(end, TUNSETLINK, int(kind))
     threads = [
         threading.Thread(target=carry, args=(*pair, sys.stdin.fileno(), pcap, largest))
         for pair in (ends, tuple(reversed(ends)))

@@ -278,7 +278,14 @@ static void check_types(Rtnl *rtnl) {
         check_type(ARPHRD_RAWIP, "", "wwan");
         check_type(ARPHRD_NONE, "wwan", "wwan");
         check_type(ARPHRD_NONE, "wireguard", "wireguard");
-        check_type(ARPHRD_SIT, "sit", "other");
+        check_type(ARPHRD_TUNNEL, "ipip", "ipip");
+        check_type(ARPHRD_TUNNEL, "vti", "vti");
+        check_type(ARPHRD_TUNNEL6, "ip6tnl", "ip6tnl");
+        check_type(ARPHRD_TUNNEL6, "vti6", "vti6");
+        check_type(ARPHRD_SIT, "sit", "sit");
+        check_type(ARPHRD_IPGRE, "gre", "gre");
+        check_type(823, "ip6gre", "ip6gre");
+        check_type(ARPHRD_INFINIBAND, "ipoib", "other");
         check_type(ARPHRD_NONE, "amt", "other");
 
         if (!world_try_ip("tuntap add dev test-tun mode tun") ||
