@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 9
+#define UNDERPASS_ABI_VERSION 10
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -250,6 +250,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_BLACK_HOLE, /* segments lost for their size: our side is told to send less */
         UNDERPASS_COUNTER_DROP_MALFORMED, /* datagram of an established flow that cannot become TCP */
         UNDERPASS_COUNTER_LACKING, /* answers to plain SYNs by servers that have no MPTCP */
+        UNDERPASS_COUNTER_DROP_INJECTED, /* datagrams that UDP sockets of this host send into a flow */
         UNDERPASS_COUNTER_COUNT,
 };
 

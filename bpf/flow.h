@@ -73,6 +73,13 @@ UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
         return flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS < bpf_ktime_get_coarse_ns();
 }
 
+/* Whether it is certain that both sides, or this one alone, speak over UDP. */
+UNDERPASS_INLINE int flow_is_open(const struct underpass_flow *flow) {
+        return flow->state == UNDERPASS_FLOW_TUNNELLED ||
+               (flow->state == UNDERPASS_FLOW_HALF_OPEN &&
+                (flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)));
+}
+
 /*
  * Whether a packet of ours leaves in the tunnel by this record. Anybody can send a SYN over UDP with the
  * addresses and ports of a plain connection, so until our stack has answered it by a SYN-ACK, nothing but
@@ -81,8 +88,7 @@ UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
 UNDERPASS_INLINE int flow_carries(const struct underpass_flow *flow, const union underpass_header *tcp) {
         if (flow->state == UNDERPASS_FLOW_WATCHED)
                 return 0;
-        if (flow->state == UNDERPASS_FLOW_TUNNELLED ||
-            (flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
+        if (flow_is_open(flow))
                 return 1;
         return (tcp->tcp.flags & UNDERPASS_TCP_SYN) ||
                ((tcp->tcp.flags & UNDERPASS_TCP_RST) && tcp->tcp.sequence == 0);

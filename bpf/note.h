@@ -49,8 +49,9 @@ UNDERPASS_INLINE void note_remove(struct __sk_buff *skb) {
 }
 
 /*
- * A SYN that ingress has converted meets another ingress program of ours while its link goes from clsact to
- * tcx, and is no SYN that came as plain TCP. The IP layer clears cb.
+ * For the next program of ours at the link, which has nothing to do with the packet any more: egress, after
+ * a segment has left the segmentation device; ingress, while a link goes from clsact to tcx, for which a SYN
+ * that another one has converted is none that came as plain TCP. The IP layer clears cb.
  */
 UNDERPASS_INLINE void note_converted(struct __sk_buff *skb) {
         skb->cb[NOTE_SECRET] = ~note_secret;

@@ -45,7 +45,7 @@ enum {
 enum packet_result {
         PACKET_FOUND,
         PACKET_OTHER,     /* not IP, another protocol, or cut off */
-        PACKET_FRAGMENT,  /* the wanted protocol, but a fragment */
+        PACKET_FRAGMENT,  /* the wanted protocol, but a fragment: of struct packet only header is missing */
 };
 
 struct packet {
@@ -126,8 +126,6 @@ UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3,
                 return PACKET_OTHER;
         if (ip->protocol != protocol || ip->version != 4 || ip->ihl < 5)
                 return PACKET_OTHER;
-        if (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK))
-                return PACKET_FRAGMENT;
         packet->ipv6 = 0;
         packet->protocol_offset = layer3 + offsetof(struct iphdr, protocol);
         packet->layer4 = layer3 + ip->ihl * 4;
@@ -135,6 +133,8 @@ UNDERPASS_INLINE int packet_read_ipv4(struct __sk_buff *skb, const __u32 layer3,
         packet->length = ip->tot_len ? UNDERPASS_NET16(ip->tot_len) - ip->ihl * 4 : 0;
         packet_address_ipv4(packet->source, ip->saddr);
         packet_address_ipv4(packet->dest, ip->daddr);
+        if (ip->frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK))
+                return PACKET_FRAGMENT;
         packet->usual = ip->ihl == 5;
         packet->header = *header;
         return packet->usual ? PACKET_FOUND : packet_skip_ipv4_options(skb, packet);
@@ -198,6 +198,31 @@ UNDERPASS_GLOBAL int packet_read(struct __sk_buff *skb, __u32 layer3, __u8 proto
         if (layer3 == ETH_HLEN)
                 return packet_read_at(skb, ETH_HLEN, protocol, packet);
         return packet_read_at(skb, 0, protocol, packet);
+}
+
+/* The ports of a fragment; what a later one has in their place, when it is not the first. Negative: none. */
+UNDERPASS_GLOBAL int packet_read_ports(struct __sk_buff *skb, struct packet *packet) {
+        if (!packet)
+                return -1;
+        return bpf_skb_load_bytes(skb, packet->layer4, &packet->header, 2 * sizeof(__u16)) < 0 ? -1 : 0;
+}
+
+/* The other way round, as its answer would come: addresses and ports. */
+UNDERPASS_GLOBAL int packet_turn(struct packet *packet) {
+        __u16 port;
+
+        if (!packet)
+                return 0;
+        for (int i = 0; i < 4; i++) {
+                __u32 word = packet->source[i];
+
+                packet->source[i] = packet->dest[i];
+                packet->dest[i] = word;
+        }
+        port = packet->header.udp.source;
+        packet->header.udp.source = packet->header.udp.dest;
+        packet->header.udp.dest = port;
+        return 0;
 }
 
 /*

@@ -20,6 +20,7 @@
 
 #include "xdp.h"
 #include "icmp.h"
+#include "inject.h"
 #include "keepalive.h"
 #include "learn.h"
 #include "note.h"
@@ -220,6 +221,10 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         __u32 end, slot;
         __u8 flags;
 
+        if (note_is_converted(skb)) {
+                note_remove(skb);
+                return VERDICT_NEXT;
+        }
         switch (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet)) {
         case PACKET_FOUND:
                 break;
@@ -227,7 +232,8 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 count_on_link(skb, UNDERPASS_COUNTER_PASS_FRAGMENT);
                 return VERDICT_NEXT;
         default:
-                return VERDICT_NEXT;
+                return inject_is_of_udp_socket(skb) && inject_into_flow(skb, layer3) ? VERDICT_DROP :
+                                                                                        VERDICT_NEXT;
         }
         flow_key_outgoing(&packet, &key);
         flags = packet.header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK);
@@ -409,7 +415,8 @@ int underpass_segment(struct __sk_buff *skb) {
         verdict = behind_device(skb, slot, ifindex);
         if (verdict != VERDICT_NEXT)
                 return verdict;
-        note_remove(skb);
+        skb->tc_index = 0;
+        note_converted(skb);
         if (noted)
                 skb->priority = skb->cb[NOTE_PRIORITY];
         return bpf_redirect(ifindex, 0);

@@ -139,6 +139,10 @@ static const CounterInfo counters[] = {
                 "no-mptcp",
                 N_("Connections that began as plain MPTCP to servers that have no MPTCP."),
         },
+        [UNDERPASS_COUNTER_DROP_INJECTED] = {
+                "drop-injected",
+                N_("Datagrams of UDP sockets of this host dropped because they name a tunnelled flow."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

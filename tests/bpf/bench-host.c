@@ -196,6 +196,10 @@ struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sock) {
         return NULL;
 }
 
+struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sock) {
+        return sock;
+}
+
 long bpf_sk_release(void *sock) {
         return 0;
 }

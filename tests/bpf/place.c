@@ -35,7 +35,7 @@ struct ipv6_request {
         int ifindex;
 };
 
-static socklen_t address_of(enum frame_side side, bool ipv6, uint16_t port, struct sockaddr_storage *ret) {
+socklen_t place_address(enum frame_side side, bool ipv6, uint16_t port, struct sockaddr_storage *ret) {
         struct sockaddr_in6 *six = (struct sockaddr_in6 *) ret;
         struct sockaddr_in *four = (struct sockaddr_in *) ret;
         uint8_t address[16];
@@ -59,7 +59,7 @@ static int add_ipv4(int control, enum frame_side side) {
         struct sockaddr_storage address;
         struct ifreq request = {};
 
-        address_of(side, false, 0, &address);
+        place_address(side, false, 0, &address);
         snprintf(request.ifr_name, sizeof(request.ifr_name), "lo:%d", (int) side + 1);
         memcpy(&request.ifr_addr, &address, sizeof(request.ifr_addr));
         return ioctl(control, SIOCSIFADDR, &request) < 0 ? -errno : 0;
@@ -131,7 +131,7 @@ static int bind_to(const struct sockaddr_storage *address, socklen_t length, int
 
 static int bound(enum frame_side side, bool ipv6, uint16_t port, int type) {
         struct sockaddr_storage address;
-        socklen_t length = address_of(side, ipv6, port, &address);
+        socklen_t length = place_address(side, ipv6, port, &address);
 
         return bind_to(&address, length, type);
 }
@@ -174,7 +174,7 @@ void place_abort(int socket) {
 
 int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket) {
         struct sockaddr_storage address;
-        socklen_t length = address_of(FRAME_REMOTE, ipv6, to, &address);
+        socklen_t length = place_address(FRAME_REMOTE, ipv6, to, &address);
         int fd = bound(FRAME_LOCAL, ipv6, from, SOCK_STREAM), r;
 
         if (fd < 0)

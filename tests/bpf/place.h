@@ -10,6 +10,7 @@
 
 #include <linux/types.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "frame.h"
 
@@ -21,6 +22,9 @@ bool place_has_ipv6(void);
 
 /* The cookie of the network namespace. */
 int place_cookie(__u64 *ret);
+
+/* The address of a side as sockets take it; its length. */
+socklen_t place_address(enum frame_side side, bool ipv6, uint16_t port, struct sockaddr_storage *ret);
 
 /* A TCP socket that listens, or a UDP socket, at the address of a side. */
 int place_listen(enum frame_side side, bool ipv6, uint16_t port);

@@ -34,4 +34,5 @@ int programs_xdp(struct bench *bench);
 
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);
+int programs_inject(struct bench *bench);
 int programs_keepalive(struct bench *bench);

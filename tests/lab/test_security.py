@@ -2,8 +2,11 @@
 """What somebody else says or sends is believed no more than plain TCP would believe it: each attack, made by
 who could make it, beside what is meant honestly and still has to work."""
 
+import ipaddress
 import json
 import socket
+import struct
+import subprocess
 
 import craft
 import path
@@ -53,6 +56,15 @@ if sys.argv[2] == "merged":
 thief.bind(("::", int(sys.argv[1])))
 print("bound", flush=True)
 print(len(thief.recv(65536)), flush=True)
+"""
+INJECT = """
+import socket, sys
+source, port, target, target_port = sys.argv[1:5]
+with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as intruder:
+    intruder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    intruder.bind((source, int(port)))
+    for _ in range(3):
+        intruder.sendto(bytes.fromhex(sys.argv[5]), (target, int(target_port)))
 """
 
 
@@ -246,3 +258,83 @@ def test_frames_of_other_vlans():
             end()
         taken = service.counters(lab.server, "s0")
         assert taken["flows-accepted"] == 2 and taken["received"] == 2, taken
+
+
+def next_numbers(capture, source, dest):
+    """Sequence number of the next byte from one (address, port) to another, and the acknowledgment beside it, by what
+    is in the capture of UDP form."""
+    numbers = []
+    ports = struct.pack("!HH", source[1], dest[1])
+    for frame, _ in wire.read_pcap(capture.path):
+        packet = frame[14:]
+        start = 40 if packet[0] >> 4 == 6 else 20
+        pair = packet[8:40] if start == 40 else packet[12:20]
+        addresses = ipaddress.ip_address(source[0]).packed + ipaddress.ip_address(dest[0]).packed
+        if pair == addresses and packet[start : start + 4] == ports:
+            length, _, offset, flags, _, sequence, acknowledgment = struct.unpack_from(
+                "!HHBBHII", packet, start + 4
+            )
+            numbers.append(((sequence + length - (offset >> 4) * 4) % (1 << 32), acknowledgment))
+    return numbers[-1]
+
+
+def forged_reset(lab, client, source, dest):
+    """What comes behind the UDP header of a segment that ends the connection, with the right numbers: the attacker is
+    spared the guessing."""
+    with wire.Capture(lab.middlebox, "mc0") as capture:
+        client.transfer("echo", "a", size=1000)
+    sequence, acknowledgment = next_numbers(capture, source, dest)
+    return struct.pack("!BBHII", 5 << 4, craft.RST | craft.ACK, 64000, sequence, acknowledgment)
+
+
+def inject_as_nobody(host, source, dest, data):
+    """An unprivileged user of a host sends datagrams with addresses and ports of his choice."""
+    words = (*source, *dest, data.hex())
+    host.run(*NOBODY, "/usr/bin/python3", "-c", INJECT, *words)
+
+
+def test_datagrams_into_a_connection():
+    """An unprivileged user of either host sends UDP from address and port of somebody's tunnelled connection, a reset
+    with the right numbers: nothing of it leaves, and the connection goes on."""
+    with runner.TestLab() as lab:
+        one_uplink(lab)
+        _, client = traffic.pair(lab)
+        for number, family in enumerate((4, 6), 1):
+            port = client.connect("a", target=address("s0", family))["port"]
+            here, there = (address("c0", family), port), (address("s0", family), PORT)
+            for host, link, source, dest in ((lab.client, "c0", here, there), (lab.server, "s0", there, here)):
+                reset = forged_reset(lab, client, source, dest)
+                before = lab.counters()
+                inject_as_nobody(host, source, dest, reset)
+                assert lab.counters() == before, "a datagram has left"
+                client.transfer("echo", "a", size=1000)
+                assert service.counters(host, link)["drop-injected"] == 3 * number
+            client.transfer("upload", "a", size=1_000_000)
+            assert not client.info("a")["fallback"]
+            client.close("a")
+
+
+def test_datagrams_beside_a_connection():
+    """Its honest twin: an HTTP/3 server of an unprivileged user at the port of the tunnel, its clients on the other
+    host, and TCP in the tunnel meanwhile."""
+    with runner.TestLab() as lab:
+        one_uplink(lab)
+        _, client = traffic.pair(lab)
+        command = [*NOBODY, "/usr/bin/python3", str(HERE / "datagrams.py")]
+        server = lab.server.spawn([*command, "serve", str(PORT)], stdout=subprocess.PIPE)
+        lab.at_close(server.wait)
+        lab.at_close(server.kill)
+        assert server.stdout.readline() == b"ready\n"
+        # The first bytes of QUIC: a long header, a short one that looks like a data offset of 5, 6 and 7.
+        starts = (bytes([0xC0, 0, 0, 0, 1]), bytes([0x52]), bytes([0x65, craft.ACK]), bytes([0x7F, craft.SYN]))
+        lines = "".join((start + bytes(1200 - len(start))).hex() + "\n" for start in starts * 25)
+        for family in (4, 6):
+            client.connect("a", target=address("s0", family))
+            client.start("upload", "a", size=4_000_000, rate=2_000_000)
+            told = lab.client.output(*command, "ask", str(PORT), address("s0", family), text=lines)
+            assert client.progress("a")["running"] and client.wait("a")["equal"]
+            assert not client.info("a")["fallback"]
+            client.close("a")
+            runner.note(told.strip())
+        for host, link in ((lab.client, "c0"), (lab.server, "s0")):
+            assert service.counters(host, link)["drop-injected"] == 0

@@ -39,6 +39,7 @@ struct bpf_sock *bpf_skc_lookup_tcp(void *context, struct bpf_sock_tuple *tuple,
 struct bpf_sock *bpf_sk_lookup_udp(void *context, struct bpf_sock_tuple *tuple, __u32 size, __u64 netns,
                                    __u64 flags);
 struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sock);
+struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sock);
 long bpf_sk_release(void *sock);
 
 __u64 bpf_get_netns_cookie(void *context);
