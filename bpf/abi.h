@@ -263,6 +263,7 @@ enum underpass_saved_flag {
         UNDERPASS_SAVED_RAW_IP = 1U << 1,         /* programs for devices without Ethernet header */
         UNDERPASS_SAVED_FROM_FILE = 1U << 2,      /* a profile of this source asked for the tunnel, … */
         UNDERPASS_SAVED_FROM_NETWORKD = 1U << 3,  /* … without any of these: one of NetworkManager */
+        UNDERPASS_SAVED_TAKEN_IN = 1U << 4,       /* attached for flows whose route has moved there */
         UNDERPASS_SAVED_FROM = UNDERPASS_SAVED_FROM_FILE | UNDERPASS_SAVED_FROM_NETWORKD,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which UDP ports are taken, and how many subflows an address carries.
+ * Which UDP ports are taken, how many subflows an address carries, and single connections.
  */
 
 #include <linux/inet_diag.h>
@@ -12,8 +12,11 @@
 #include <stdalign.h>
 #include <sys/socket.h>
 
-#include "base/netlink.h"
 #include "kernel/sock-diag.h"
+
+#ifndef SOCK_DESTROY
+#define SOCK_DESTROY 21
+#endif
 
 enum {
         REQUEST_SIZE = 256,
@@ -224,4 +227,81 @@ int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
 
         *ret_count = total;
         return 0;
+}
+
+/* The state of the socket, 0: not told. */
+typedef struct TcpSocket {
+        TcpConnection *connection;
+        uint8_t state;
+} TcpSocket;
+
+static int read_tcp(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        const struct nlattr *attribute;
+        TcpSocket *found = userdata;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket))
+                return MNL_CB_OK;
+
+        found->state = socket->idiag_state;
+        found->connection->bound = socket->id.idiag_if;
+        found->connection->user = socket->idiag_uid;
+        mnl_attr_for_each(attribute, message, sizeof(*socket))
+                if (mnl_attr_get_type(attribute) == INET_DIAG_MARK &&
+                    mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+                        found->connection->mark = mnl_attr_get_u32(attribute);
+        return MNL_CB_OK;
+}
+
+/* A request about one connection. IPv4 is looked for in sockets of both families. */
+static struct nlmsghdr *put_tcp_request(void *buffer, uint16_t type, const TcpConnection *connection,
+                                        uint32_t bound) {
+        const bool ipv4 = address_is_ipv4(&connection->local);
+        struct inet_diag_req_v2 *request;
+        struct nlmsghdr *message;
+
+        message = put_diag_request(buffer, ipv4 ? AF_INET : AF_INET6, IPPROTO_TCP, ALL_STATES, 0);
+        message->nlmsg_type = type;
+        message->nlmsg_flags = 0;
+        request = mnl_nlmsg_get_payload(message);
+        request->id.idiag_sport = connection->local_port;
+        request->id.idiag_dport = connection->remote_port;
+        memcpy(request->id.idiag_src, ipv4 ? &connection->local.word[3] : connection->local.word,
+               ipv4 ? sizeof(uint32_t) : sizeof(connection->local.word));
+        memcpy(request->id.idiag_dst, ipv4 ? &connection->remote.word[3] : connection->remote.word,
+               ipv4 ? sizeof(uint32_t) : sizeof(connection->remote.word));
+        request->id.idiag_if = bound;
+        request->id.idiag_cookie[0] = request->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+        return message;
+}
+
+int sock_diag_find_tcp(Netlink *netlink, TcpConnection *connection) {
+        const uint32_t places[] = { 0, connection->bound };
+
+        for (size_t i = 0; i < ELEMENTS(places); i++) {
+                alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+                TcpConnection copy = *connection;
+                TcpSocket found = { .connection = &copy };
+                struct nlmsghdr *message;
+                int r;
+
+                if (i > 0 && places[i] == 0)
+                        break;
+                message = put_tcp_request(buffer, SOCK_DIAG_BY_FAMILY, connection, places[i]);
+                r = netlink_call(netlink, message, read_tcp, &found);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                if (r < 0 || found.state == 0 || found.state == TCP_LISTEN || found.state == TCP_CLOSE)
+                        continue;
+                *connection = copy;
+                return 0;
+        }
+        return -ENOENT;
+}
+
+int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection) {
+        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+        struct nlmsghdr *message = put_tcp_request(buffer, SOCK_DESTROY, connection, connection->bound);
+
+        return netlink_call(netlink, message, NULL, NULL);
 }

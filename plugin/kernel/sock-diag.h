@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Questions about sockets of this network namespace by NETLINK_SOCK_DIAG (linux/inet_diag.h).
+ * Sockets of this network namespace by NETLINK_SOCK_DIAG (linux/inet_diag.h).
  */
 
+#include "base/netlink.h"
 #include "base/util.h"
 #include "plan/facts.h"
 
@@ -13,3 +14,23 @@ int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count);
 
 /* Number of established TCP sockets with this local address that are MPTCP subflows. */
 int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count);
+
+/* A TCP connection of this host, ports in network order. */
+typedef struct TcpConnection {
+        Address local;
+        Address remote;
+        uint16_t local_port;
+        uint16_t remote_port;
+        uint32_t bound;    /* link that its socket is bound to, as far as it is known; 0: none */
+        uint32_t mark;     /* filled in by sock_diag_find_tcp(), like bound */
+        uint32_t user;
+} TcpConnection;
+
+/* Whether a connection has a socket, which may be one that waits for late packets. netlink: a socket of
+ * NETLINK_SOCK_DIAG, for many questions. bound: where to look for it besides sockets that are not bound.
+ * -ENOENT: it has none. */
+int sock_diag_find_tcp(Netlink *netlink, TcpConnection *connection);
+
+/* Ends it as a reset of the peer would, and tells the peer by one (CONFIG_INET_DIAG_DESTROY). -EOPNOTSUPP:
+ * the kernel cannot do that. */
+int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection);

@@ -80,6 +80,16 @@ bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip) {
         return false;
 }
 
+static bool is_loopback(const LinkFacts *facts) {
+        return (facts->flags & IFF_LOOPBACK) || facts->type == ARPHRD_LOOPBACK;
+}
+
+bool plan_can_attach(const LinkFacts *facts) {
+        bool raw_ip;
+
+        return !is_loopback(facts) && plan_knows_type(facts, &raw_ip);
+}
+
 static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error) {
         const LinkFacts *facts = input->facts;
         _cleanup_(freep) char *name = value_excerpt(facts->name);
@@ -87,12 +97,11 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
         if (!name)
                 return -ENOMEM;
         /* A loopback device calls itself Ethernet in some guises, so the flag decides first. */
-        if ((facts->flags & IFF_LOOPBACK) || facts->type == ARPHRD_LOOPBACK)
+        if (is_loopback(facts))
                 return reject(ret_error, string_format(_("%s is a loopback device: its packets never meet a "
                                                          "middlebox; take the key tunnel out of its "
                                                          "profile."),
                                                        name));
-
         if (plan_knows_type(facts, ret_raw_ip))
                 return 0;
         return reject(ret_error, string_format(_("%s has type %u; Underpass works on Ethernet and raw-IP "
@@ -206,6 +215,30 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
         return decide(plan, PLAN_ATTACH, string_format("%s.", tunnel));
 }
 
+/* A link that nothing asks a tunnel for has programs all the same while connections that are in the tunnel
+ * leave by it: settings without any port begin no others. */
+static int take_in(const PlanInput *input, Plan *plan) {
+        _cleanup_(freep) char *name = value_excerpt(input->facts->name);
+        char *sentence;
+
+        if (!name)
+                return -ENOMEM;
+        if (!input->taken_in || plan->decision == PLAN_ATTACH || input->held_off ||
+            input->profile->network_down || is_loopback(input->facts) ||
+            !plan_knows_type(input->facts, &plan->raw_ip))
+                return 0;
+        sentence = string_format(_("Tunnelled connections whose route has moved to %s go on there; new ones "
+                                   "do not use the tunnel. %s"),
+                                 name, plan->reason);
+        if (!sentence)
+                return -ENOMEM;
+        free(plan->reason);
+        plan->reason = sentence;
+        plan->decision = PLAN_ATTACH;
+        plan->taken_in = true;
+        return 0;
+}
+
 static uint16_t mss_for(uint32_t mtu, uint32_t headers) {
         return (uint16_t) (mtu > headers ? MIN_OF(mtu - headers, (uint32_t) MSS_MAX) : 0);
 }
@@ -276,15 +309,17 @@ int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
                 return -ENOMEM;
 
         int r = plan_decide(input, plan, ret_error);
+        if (r >= 0)
+                r = take_in(input, plan);
         if (r < 0)
                 return r;
         fill_sctp(input, plan);
-        if (plan->decision == PLAN_ATTACH) {
+        if (plan->decision == PLAN_ATTACH && !plan->taken_in) {
                 fill_link(input, &plan->link);
                 plan->mtu = input->profile->settings.mtu;
                 fill_endpoints(input, plan);
         }
-        if (plan->decision != PLAN_OFF) {
+        if (plan->decision != PLAN_OFF && !plan->taken_in) {
                 r = plan_warn(input, plan);
                 if (r < 0)
                         return r;
@@ -335,8 +370,9 @@ static bool same_settings(const struct underpass_link *a, const struct underpass
 }
 
 bool plan_equal(const Plan *a, const Plan *b) {
-        return a->decision == b->decision && a->raw_ip == b->raw_ip && same_settings(&a->link, &b->link) &&
-               a->mtu == b->mtu && a->endpoint_flags == b->endpoint_flags &&
+        return a->decision == b->decision && a->taken_in == b->taken_in && a->raw_ip == b->raw_ip &&
+               same_settings(&a->link, &b->link) && a->mtu == b->mtu &&
+               a->endpoint_flags == b->endpoint_flags &&
                a->endpoints_count == b->endpoints_count &&
                all_in(a->endpoints, a->endpoints_count, b->endpoints, b->endpoints_count);
 }
@@ -376,7 +412,7 @@ static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSitu
                 steps = (steps & ~(uint32_t) STEP_REDUCE_ENDPOINTS) | STEP_GRACE;
 
         /* An on-demand link sends first SYNs as plain TCP anyway. */
-        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 &&
+        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 && !plan->taken_in &&
             !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
                 steps |= STEP_REANNOUNCE;
         if (steps & (STEP_REANNOUNCE | STEP_ENDPOINTS))

@@ -17,6 +17,7 @@ typedef struct PlanInput {
         const MptcpEndpoint *endpoints;   /* of the whole network namespace */
         size_t endpoints_count;
         bool held_off;                    /* the user said "deactivate" */
+        bool taken_in;                    /* the route of tunnelled connections has moved to this link */
         bool ipv6_enabled;                /* on this link (net.ipv6.conf.IFACE.disable_ipv6 = 0) */
         struct underpass_port_range ephemeral_ports; /* net.ipv4.ip_local_port_range; first 0: unknown */
         const uint16_t *udp_ports;        /* local ports of bound UDP sockets, host order */
@@ -36,6 +37,7 @@ typedef enum PlanDecision {
 typedef struct Plan {
         PlanDecision decision;
         char *reason;                     /* one translated sentence: why this decision */
+        bool taken_in;                    /* only for connections that are in the tunnel already */
         bool raw_ip;                      /* programs for devices without Ethernet header */
         struct underpass_link link;       /* settings for the programs; slot is 0 here */
         uint32_t mtu;                     /* 0: leave alone */
@@ -68,6 +70,9 @@ bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip);
  */
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error);
 Plan *plan_free(Plan *plan);
+
+/* Whether a link can have programs at all, whatever its profile. */
+bool plan_can_attach(const LinkFacts *facts);
 
 /* Whether two plans ask for the same; reasons and warnings do not matter. */
 bool plan_equal(const Plan *a, const Plan *b);

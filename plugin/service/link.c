@@ -38,6 +38,8 @@ struct Link {
         Target target;          /* what apply.c and those below it see; they write what has been applied */
         bool unconfirmed;       /* not ours, or without programs or devices, since the last look */
         bool held_off;          /* the user said "deactivate" */
+        bool strayed;           /* in this look, a tunnelled connection leaves by this link */
+        bool turned_away;       /* tunnelled connections were ended that were to leave by it */
         uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
 
         LinkState state;
@@ -191,6 +193,7 @@ void link_adopt(Link *link) {
         subflow_watch_proven(link->subflows);
         link->unconfirmed = true;
         link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
+        link->target.taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
         log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
 }
 
@@ -265,6 +268,7 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
                 .profile = link->profile,
                 .facts = link->facts,
                 .held_off = link->held_off,
+                .taken_in = link->target.taken_in,
         };
 
         if (link->context->mptcp_pm &&
@@ -307,6 +311,11 @@ static void add_warnings(const Link *link, char ***warnings) {
                         link_name(link), link_name(link), link_name(link));
         if (attached && link->target.receive_error)
                 (void) strings_add(warnings, link->target.receive_error);
+        if (link->turned_away)
+                (void) strings_addf(warnings,
+                                    _("Tunnelled connections whose route had moved to %s were ended, "
+                                      "because it has no tunnel and can have none now."),
+                                    link_name(link));
 }
 
 /* Takes the warnings over; new ones are logged. */
@@ -450,7 +459,7 @@ static void carry_out(Link *link, Plan **plan_in) {
         if (steps & STEP_FORGET)
                 forget(link);
         if (plan->decision == PLAN_ATTACH)
-                (void) record_write_asked_by(&link->target);
+                (void) record_write_reason(&link->target);
         publish(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (steps & STEP_REANNOUNCE)
                 endpoints_reannounce(&link->target,
@@ -462,6 +471,7 @@ static void carry_out(Link *link, Plan **plan_in) {
 /* What an earlier service attached stays until the one who asked for it has spoken. */
 static bool better_wait(const Link *link) {
         return link->target.applied.attached && link->unconfirmed && !link->held_off &&
+               !link->target.taken_in &&
                sources_better_wait(link->context->sources, link->target.ifindex, link->profile,
                                    link->target.asked_by);
 }
@@ -582,6 +592,38 @@ void link_activate(Link *link) {
 
 void link_hold_off(Link *link) {
         link->held_off = true;
+}
+
+/* While a look at it is due, nobody knows whether it can have programs. */
+StrayFate link_take_in(Link *link, bool moved) {
+        link->strayed = true;
+        if (link->target.applied.attached) {
+                link->turned_away = false;
+                return STRAY_CARRIED;
+        }
+        if (!moved)
+                return STRAY_CARRIED;
+        if (link_is_busy(link))
+                return STRAY_AWAITED;
+        if (!link->target.taken_in && !link->held_off && plan_can_attach(link->facts)) {
+                link->target.taken_in = true;
+                link_mark(link);
+                return STRAY_AWAITED;
+        }
+        if (link->target.taken_in || !link->turned_away)
+                link_mark(link);
+        link->target.taken_in = false;
+        link->turned_away = true;
+        return STRAY_ENDS;
+}
+
+bool link_let_go(Link *link) {
+        if (link->target.taken_in && !link->strayed && !link_is_busy(link)) {
+                link->target.taken_in = false;
+                link_mark(link);
+        }
+        link->strayed = false;
+        return link->target.taken_in;
 }
 
 void link_lose_devices(Link *link) {

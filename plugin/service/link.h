@@ -18,6 +18,7 @@
 #include "service/segmentation.h"
 #include "service/sources.h"
 #include "service/stage.h"
+#include "service/strays.h"
 #include "tunnel/tunnel.h"
 
 typedef struct Link Link;
@@ -91,6 +92,17 @@ void link_interrupt(Link *link);
  * None of them looks at the link. */
 void link_activate(Link *link);
 void link_hold_off(Link *link);
+
+/*
+ * A tunnelled connection leaves by this link; moved: it was on another one before. A link without tunnel
+ * gets programs for the connections that have moved to it, unless it was deactivated by hand or cannot
+ * have any.
+ */
+StrayFate link_take_in(Link *link, bool moved);
+
+/* All connections have been looked at since the last call: programs that only they needed go with the last
+ * one. Returns whether such programs are there, or are to come. */
+bool link_let_go(Link *link);
 
 /* The helper devices have gone under it: what is attached gets them again. */
 void link_lose_devices(Link *link);

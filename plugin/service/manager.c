@@ -25,6 +25,7 @@ struct Manager {
         Sctp *sctp;
         Sources *sources;
         EndpointWatch *endpoint_watch;
+        Strays *strays;
         sd_event_source *again;  /* something could not be read: all links are looked at again */
         bool adopted;            /* what an earlier service has left: its links are known */
         MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */
@@ -219,6 +220,9 @@ static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) 
         Manager *manager = userdata;
         const bool helper = segmentation_is_helper(manager->segmentation, ifindex);
 
+        /* Where a link goes down, nobody tells that its routes go, too. */
+        if (!helper)
+                strays_look(manager->strays);
         switch (change) {
         case RTNL_LINK:
         case RTNL_ADDRESS:
@@ -288,6 +292,23 @@ static bool on_endpoints_compared(bool changed, void *userdata) {
                         link_mark(link);
         }
         return depends;
+}
+
+/* Loopback and helper devices are no links: what leaves by them is not lost. */
+static StrayFate on_stray(uint32_t ifindex, bool moved, void *userdata) {
+        Link *link = manager_link(userdata, ifindex);
+
+        return link ? link_take_in(link, moved) : STRAY_CARRIED;
+}
+
+static bool on_strays_looked(void *userdata) {
+        Manager *manager = userdata;
+        bool carried = false;
+
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_let_go(manager->links[i]))
+                        carried = true;
+        return carried;
 }
 
 /* Gathers the addresses of the other links, from which there may be a connection that a subflow can join. */
@@ -433,6 +454,9 @@ static int make_parts(Manager *manager) {
         if (r >= 0)
                 r = endpoint_watch_new(&manager->endpoint_watch, manager->event, manager->mptcp_pm,
                                        on_endpoints_compared, manager);
+        if (r >= 0)
+                r = strays_new(&manager->strays, manager->event, manager->tunnel, on_stray, on_strays_looked,
+                               manager);
         if (r < 0)
                 return r;
         manager->link_context = (LinkContext) {
@@ -509,6 +533,7 @@ Manager *manager_free(Manager *manager) {
         free(manager->links);
         endpoint_watch_free(manager->endpoint_watch);
         stop_mptcp_events(manager);
+        strays_free(manager->strays);
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
         sd_event_source_disable_unref(manager->again);

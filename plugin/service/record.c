@@ -38,6 +38,11 @@ int record_write(const Target *target) {
         return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
 }
 
+/* Why the link has a tunnel, as the record says it. */
+static uint32_t reason_flags(const Target *target) {
+        return target->asked_by | (target->taken_in ? UNDERPASS_SAVED_TAKEN_IN : 0);
+}
+
 int record_begin(const Target *target) {
         struct underpass_saved saved = {};
         int r;
@@ -45,17 +50,18 @@ int record_begin(const Target *target) {
         r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
         if (r != -ENOENT)
                 return r;
-        saved.flags = target->asked_by;
+        saved.flags = reason_flags(target);
         return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
 }
 
-int record_write_asked_by(const Target *target) {
+int record_write_reason(const Target *target) {
+        const uint32_t mask = UNDERPASS_SAVED_FROM | UNDERPASS_SAVED_TAKEN_IN, flags = reason_flags(target);
         struct underpass_saved saved = {};
         int r;
 
         r = tunnel_saved_get(target->tunnel, target->ifindex, &saved);
-        if (r < 0 || (saved.flags & UNDERPASS_SAVED_FROM) == target->asked_by)
+        if (r < 0 || (saved.flags & mask) == flags)
                 return r;
-        saved.flags = (saved.flags & ~(uint32_t) UNDERPASS_SAVED_FROM) | target->asked_by;
+        saved.flags = (saved.flags & ~mask) | flags;
         return tunnel_saved_set(target->tunnel, target->ifindex, &saved);
 }

@@ -16,9 +16,9 @@ int record_adopt(Target *target, struct underpass_saved *ret);
 /* Writes target->applied into the record. -ENOENT: the link is not attached. */
 int record_write(const Target *target);
 
-/* Begins the record of a link that has none, with whose profile asks for the tunnel (target->asked_by). It
+/* Begins the record of a link that has none, with why it gets a tunnel (target->asked_by and taken_in). It
  * is there before anything is attached, so that the next service knows whom to wait for. Negative errno. */
 int record_begin(const Target *target);
 
 /* Records it anew. Negative errno. */
-int record_write_asked_by(const Target *target);
+int record_write_reason(const Target *target);

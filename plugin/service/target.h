@@ -19,6 +19,7 @@ typedef struct Target {
         MptcpPm *mptcp_pm;            /* NULL: the kernel has no MPTCP */
         Segmentation *segmentation;
         uint32_t asked_by;            /* UNDERPASS_SAVED_FROM_…: whose profile asks for the tunnel */
+        bool taken_in;                /* attached for flows whose route has moved here, or about to be */
 
         /* What has been applied: written by apply.c, the endpoints in it by endpoints.c. */
         Applied applied;

@@ -335,3 +335,104 @@ def test_forwarded():
                 changes.append(([(lab.client, f"-{family}", "route", "del", *words)], "c0"))
             moving(lab, client, changes, address("s0", family))
         nothing_plain(lab)
+
+
+def carried(lab, link):
+    """What a link says that has programs only for connections that have moved to it."""
+    found = service.wait_state(lab.client, link, service.ACTIVE)
+    assert "new ones do not use the tunnel" in found["Reason"], found["Reason"]
+    return found
+
+
+def moves_to(lab, client, link, there, target=None):
+    """A connection whose route moves to a link without tunnel, where plain TCP does not pass, and back."""
+    before = state.host_state(lab.client)
+    port = client.connect("a", target)["port"]
+    client.start("uploads", "a", rate=RATE)
+    goes_on(client)
+    path.rules(lab, f"tcp dport {PORT} drop", f"tcp sport {PORT} drop")
+    lab.client.run("ip", *there[:2], "add", *there[2:])
+    goes_on(client)
+    wait_link(lab.client, port, link)
+    carried(lab, link)
+    return before
+
+
+def ends_again(lab, client, link, there, before):
+    """The connection ends where it is; with it the programs go."""
+    client.finish("a")
+    assert client.wait("a")["equal"]
+    assert service.counters(lab.client, link)["flows-opened"] == 0
+    client.close("a")
+    path.rules(lab)
+    client.connect("plain", protocol="tcp")
+    both_ways(client, "plain")
+    assert service.counters(lab.client, link)["flows-opened"] == 0
+    client.close("plain")
+    lab.client.run("ip", *there[:2], "del", *there[2:])
+    service.wait_state(lab.client, link, "off", 90)
+    wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+
+
+def test_link_without_tunnel():
+    """The default route moves to a link without tunnel: the connection goes on there in its form, over a
+    restart of the service; nothing else uses the tunnel there; at its end the link is as before."""
+    with hosts("MPTCPOnly=no", client="[c]0") as lab:
+        _, client = traffic.pair(lab)
+        for family in (4, 6):
+            there = (f"-{family}", "route", "default", "via", address("c1", family, True), "dev", "c1")
+            before = moves_to(lab, client, "c1", there + ("metric", 50), address("s0", family))
+            service.kill(lab.client)
+            goes_on(client)
+            service.manager_call(lab.client, "ListLinks")
+            carried(lab, "c1")
+            goes_on(client)
+            ends_again(lab, client, "c1", there + ("metric", 50), before)
+
+
+def test_link_without_tunnel_and_header():
+    """The same with a line without Ethernet header that nobody asks a tunnel for on this end."""
+    with hosts("MPTCPOnly=no", client="[c]*") as lab, Line(lab) as wires:
+        wires.up()
+        lab.server.sysctl(f"net.ipv4.conf.{SERVER}.rp_filter", 0)
+        service.wait_state(lab.server, SERVER, service.ACTIVE)
+        _, client = traffic.pair(lab)
+        there = ("-4", "route", address("s0"), "dev", CLIENT)
+        before = moves_to(lab, client, CLIENT, there)
+        ends_again(lab, client, CLIENT, there, before)
+
+
+def test_link_without_tunnel_forwarded():
+    """The same for what a router forwards. It has no socket, so it counts as alive for a while."""
+    with hosts("MPTCPOnly=no", client="[c]0") as lab, host_behind(lab) as inner:
+        server, client = traffic.Peer(lab, lab.server), traffic.Peer(lab, inner)
+        server.listen(PORT)
+        there = ("-4", "route", "default", "via", address("c1", router=True), "dev", "c1", "metric", "50")
+        before = moves_to(lab, client, "c1", there)
+        lab.client.run("ip", *there[:2], "del", *there[2:])
+        goes_on(client)
+        service.wait_state(lab.client, "c1", "off")
+        client.finish("a")
+        assert client.wait("a")["equal"]
+        wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+
+
+def test_link_that_stays_without():
+    """A link that was deactivated by hand takes no connection in: one whose route moves there is ended, as a
+    reset would end it, and the link says so."""
+    with hosts("MPTCPOnly=no", client="[c]0") as lab:
+        _, client = traffic.pair(lab)
+        lab.client.run("underpassctl", "deactivate", "c1")
+        client.connect("a", protocol="tcp")
+        client.start("uploads", "a", rate=RATE)
+        goes_on(client)
+        path.rules(lab, f"tcp dport {PORT} drop", f"tcp sport {PORT} drop")
+        lab.client.run(*f"ip route add default via {address('c1', router=True)} dev c1 metric 50".split())
+        wait_until(lambda: not client.progress("a")["running"], "the connection ends", 5)
+        try:
+            client.wait("a")
+            raise AssertionError("the transfer has ended well")
+        except traffic.PeerError as error:
+            assert "Connection" in str(error), error
+        assert "were ended" in lab.client.output("underpassctl", "explain", "c1")
+        assert service.link(lab.client, "c1")["State"] == "off"

@@ -60,6 +60,25 @@ static void the_first_plan_takes_all_steps(void) {
         assert(steps(&nothing, world.plan, 1400) == STEP_ATTACH);
 }
 
+/* Programs for connections that are there already change nothing for new ones. */
+static void taking_in_takes_one_step(void) {
+        _cleanup_(world_end) World world;
+        const Applied nothing = { 0 };
+        Applied applied = { .attached = true };
+
+        world_begin(&world);
+        world_set(&world, KEY_ID_TUNNEL, "no");
+        world_set(&world, KEY_ID_MTU, "1400");
+        world.input.taken_in = true;
+        assert(world_plan(&world) == 0);
+        assert(steps(&nothing, world.plan, 1500) == STEP_ATTACH);
+        assert(steps(&applied, world.plan, 1500) == 0);
+
+        world.input.taken_in = false;
+        assert(world_plan(&world) == 0);
+        assert(steps(&applied, world.plan, 1500) == STEP_DETACH);
+}
+
 static void the_same_plan_takes_no_step(void) {
         _cleanup_(world_end) World world;
         Applied applied;
@@ -394,6 +413,7 @@ static void two_masters_are_warned_of(void) {
 int main(void) {
         static const Test tests[] = {
                 { "the first plan takes all steps", the_first_plan_takes_all_steps },
+                { "taking connections in takes one step", taking_in_takes_one_step },
                 { "the same plan takes no step", the_same_plan_takes_no_step },
                 { "changed settings take one step", changed_settings_take_one_step },
                 { "other programs take all steps", other_programs_take_all_steps },

@@ -57,6 +57,51 @@ static void the_user_can_hold_it_off(void) {
         assert(world.plan->decision == PLAN_OFF);
 }
 
+static void a_link_without_tunnel_takes_connections_in(void) {
+        static const struct underpass_link nothing;
+        _cleanup_(world_end) World world;
+
+        world_begin(&world);
+        world_add_address(&world, "10.0.1.2");
+        world_set(&world, KEY_ID_MPTCP_ENDPOINT, "subflow");
+        world_set(&world, KEY_ID_TUNNEL, "no");
+        world.input.taken_in = true;
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_ATTACH && world.plan->taken_in && !world.plan->raw_ip);
+        assert_contains(world.plan->reason, "Tunnelled connections whose route has moved to eth1");
+        assert_contains(world.plan->reason, "underpass.tunnel=no in LTE (6f0c).");
+        /* Settings that begin no connection, and nothing else of the profile. */
+        assert(memcmp(&world.plan->link, &nothing, sizeof(nothing)) == 0);
+        assert(world.plan->mtu == 0 && world.plan->endpoints_count == 0 && !world.plan->warnings);
+
+        world.facts.type = ARPHRD_NONE;
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_ATTACH && world.plan->raw_ip);
+
+        /* Not where there are no programs for it, nor against the user's word. */
+        world.facts.type = ARPHRD_INFINIBAND;
+        assert(!plan_can_attach(&world.facts));
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_OFF && !world.plan->taken_in);
+        world.facts.type = ARPHRD_ETHER;
+        world.facts.flags |= IFF_LOOPBACK;
+        assert(!plan_can_attach(&world.facts));
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_OFF);
+        world.facts.flags &= ~(uint32_t) IFF_LOOPBACK;
+        assert(plan_can_attach(&world.facts));
+        world.input.held_off = true;
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_OFF);
+
+        /* A tunnel of its own has its own settings. */
+        world.input.held_off = false;
+        world_set(&world, KEY_ID_TUNNEL, "yes");
+        assert(world_plan(&world) == 0);
+        assert(world.plan->decision == PLAN_ATTACH && !world.plan->taken_in);
+        assert(world.plan->endpoints_count == 1);
+}
+
 static void a_bad_profile_makes_no_plan(void) {
         _cleanup_(world_end) World world;
 
@@ -408,6 +453,7 @@ int main(void) {
                 { "nothing is done unless it is asked for", nothing_is_done_unless_it_is_asked_for },
                 { "tunnel=yes attaches", yes_attaches },
                 { "the user can hold the tunnel off", the_user_can_hold_it_off },
+                { "a link without tunnel takes connections in", a_link_without_tunnel_takes_connections_in },
                 { "a bad profile makes no plan", a_bad_profile_makes_no_plan },
                 { "tunnel=auto waits for an endpoint", auto_waits_for_an_endpoint },
                 { "the type of the link decides the programs", the_type_of_the_link_decides_the_programs },
