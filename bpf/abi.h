@@ -37,6 +37,7 @@ enum {
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
         UNDERPASS_SPOKEN_SECONDS = 86400, /* that a server has MPTCP is remembered */
+        UNDERPASS_THROTTLED_SECONDS = 600, /* a limit of UDP on the way is told of for so long */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16, /* prefixes of remote-addresses */
@@ -170,8 +171,12 @@ struct underpass_flow {
         __u32 stalled_sequence; /* host order: of the segment that was sent again last */
         __u32 stalled_ms;       /* CLOCK_MONOTONIC, milliseconds: when */
         __u32 stalled_received; /* lower half of "received" then */
-        __u32 stalls;           /* how often it was sent again without an acknowledgment */
+        __u8 stalls;            /* how often it was sent again without an acknowledgment */
+        __u8 bad_seconds;       /* in a row, in which much was sent again */
+        __u16 resent_second;    /* CLOCK_MONOTONIC, 1.07 seconds each: the last with something sent again */
         __u64 cut_ns;        /* the last merged datagram that was cut again, 0: none */
+        __u32 resent_bytes;  /* in resent_second */
+        __u32 resent_next;   /* "next" when it began */
 };
 
 /* Key and value of map "destinations", LRU hash: what is known about the way to a destination. What is so by
@@ -210,6 +215,7 @@ struct underpass_destination {
         __u64 lacking_until_ns;  /* until then an on-demand link takes it that the server has no MPTCP */
         __u64 spoken_until_ns;   /* of ifindex 0: until then the server is known to have MPTCP */
         __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
+        __u64 throttled_until_ns; /* until then: much of what goes there over UDP gets lost */
 };
 
 /*
@@ -251,6 +257,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_DROP_MALFORMED, /* datagram of an established flow that cannot become TCP */
         UNDERPASS_COUNTER_LACKING, /* answers to plain SYNs by servers that have no MPTCP */
         UNDERPASS_COUNTER_DROP_INJECTED, /* datagrams that UDP sockets of this host send into a flow */
+        UNDERPASS_COUNTER_THROTTLED, /* flows that lost much for seconds on end */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -311,7 +318,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 96, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 104, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 96, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 104, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -456,8 +456,6 @@ UNDERPASS_INLINE void flow_prove(const struct underpass_flow *flow, struct under
  * caller has noted: a half-open flow becomes established by a segment that answers ours. */
 UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key, __u32 slot,
                                     const union underpass_header *udp) {
-        struct underpass_flow established;
-
         flow->received++;
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
@@ -470,15 +468,17 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
                 return;
         if (!underpass_answers(UNDERPASS_NET32(udp->udp.acknowledgment), flow->expected, flow->next))
                 return;
-        established = *flow;
-        established.state = UNDERPASS_FLOW_TUNNELLED;
-        flow_acknowledged(&established, udp);
-        if (bpf_map_update_elem(&flows, key, &established, BPF_ANY) < 0)
-                return; /* still half-open, so still tunnelled; the next packet half_open again */
+        /* In its place, as the stack has no room for a copy. */
+        flow->state = UNDERPASS_FLOW_TUNNELLED;
+        flow_acknowledged(flow, udp);
+        if (bpf_map_update_elem(&flows, key, flow, BPF_ANY) < 0) {
+                flow->state = UNDERPASS_FLOW_HALF_OPEN; /* so still tunnelled; the next packet tries again */
+                return;
+        }
         /* Counted where the SYN was, whichever way its answer came. */
-        if (established.flags & UNDERPASS_FLOW_OPENED_HERE) {
-                flow_prove(&established, key, slot);
-                slot = established.slot;
+        if (flow->flags & UNDERPASS_FLOW_OPENED_HERE) {
+                flow_prove(flow, key, slot);
+                slot = flow->slot;
         }
         bpf_map_delete_elem(&half_open, key);
         count(slot, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);

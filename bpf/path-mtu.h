@@ -54,14 +54,9 @@ UNDERPASS_INLINE __u32 path_mtu_below(__u32 size, __u32 ipv6) {
         return size > PATH_MTU_SMALL ? PATH_MTU_SMALL : size > MTU_MIN_IPV4 ? MTU_MIN_IPV4 : 0;
 }
 
-/* Whether a segment of ours has been sent before, and is the one that the peer has to acknowledge next. end:
- * the sequence number behind it. Before flow_sent(). */
-UNDERPASS_INLINE int path_mtu_sent_before(const struct underpass_flow *flow, const struct packet *packet,
-                                          __u32 end) {
-        __u32 sequence = UNDERPASS_NET32(packet->header.tcp.sequence);
-
-        return flow->state == UNDERPASS_FLOW_TUNNELLED && sequence == flow->expected && end != sequence &&
-               (__s32) (end - flow->next) <= 0;
+/* Whether a segment of ours that is sent again is the one that the peer has to acknowledge next. */
+UNDERPASS_INLINE int path_mtu_is_awaited(const struct underpass_flow *flow, const struct packet *packet) {
+        return UNDERPASS_NET32(packet->header.tcp.sequence) == flow->expected;
 }
 
 /* Counts the timeouts of such a segment. 1: the way seems to swallow segments of its size. */

@@ -25,6 +25,7 @@
 #include "learn.h"
 #include "note.h"
 #include "path-mtu.h"
+#include "throttle.h"
 
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
@@ -214,6 +215,24 @@ UNDERPASS_INLINE int tell_path_mtu(struct __sk_buff *skb, const __u32 layer3, __
         return (int) bpf_redirect(skb->ifindex, way);
 }
 
+/* A segment of ours, which ends before the sequence number "end", is sent again. Returns the size of packets
+ * that its sender is to be told, 0: none. */
+UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+                                  __u32 slot, __u32 end) {
+        struct underpass_flow_key key = {};
+
+        if (!packet || !flow)
+                return 0;
+        flow_key_outgoing(packet, &key);
+        if (throttle_sent_again(flow, end - UNDERPASS_NET32(packet->header.tcp.sequence))) {
+                throttle_note(&key, skb->ifindex);
+                count(slot, UNDERPASS_COUNTER_THROTTLED);
+        }
+        if (!path_mtu_is_awaited(flow, packet) || !path_mtu_timed_out(flow))
+                return 0;
+        return path_mtu_of_black_hole(skb, packet, slot);
+}
+
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
@@ -248,8 +267,8 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 return VERDICT_NEXT;
         slot = slot_of_link(skb->ifindex, flow->slot);
         end = flow_packet_end(skb, &packet);
-        if (path_mtu_sent_before(flow, &packet, end) && path_mtu_timed_out(flow)) {
-                int mtu = path_mtu_of_black_hole(skb, &packet, slot);
+        if (throttle_is_sent_again(flow, &packet, end)) {
+                int mtu = look_at_loss(skb, &packet, flow, slot, end);
 
                 if (mtu != 0)
                         return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);

@@ -21,6 +21,7 @@ static const struct {
         { "filtered", N_("UDP refused by a firewall, plain TCP for %s") },
         { "no-mptcp", N_("no MPTCP there, not tunnelled for %s") },
         { "stripped", N_("MPTCP stripped, tunnelled for %s") },
+        { "throttled", N_("much of UDP gets lost, remembered for %s") },
 };
 
 GVariant *destinations_list(Ctl *ctl, GError **error) {

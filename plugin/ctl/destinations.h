@@ -13,7 +13,7 @@ typedef struct Destination {
         uint32_t ifindex;
         const char *remote;
         uint16_t remote_port;
-        const char *state;     /* "silent", "refused", "filtered", "stripped", "no-mptcp" */
+        const char *state;     /* "silent", "refused", "filtered", "stripped", "no-mptcp", "throttled" */
         uint32_t seconds_left; /* until the state is forgotten */
 } Destination;
 

@@ -130,6 +130,27 @@ static char *advise_blocked(const char *link, uint32_t ifindex, GVariant *destin
         return NULL;
 }
 
+/* UDP gets there, but much of it gets lost on the way. NULL: there is no such destination. */
+static char *advise_throttled(const char *link, uint32_t ifindex, GVariant *destinations) {
+        unsigned throttled = destinations_count(destinations, ifindex, "throttled");
+
+        if (throttled == 0)
+                return NULL;
+        return g_strdup_printf(
+                        P_("Much of what %s sends over UDP to %u destination gets lost for seconds on end, so "
+                           "connections to it are slow. If plain TCP on the same link is fast, the operator "
+                           "limits UDP: leave the destination out (remote-addresses, remote-ports), use "
+                           "another link for it, or set tunnel=on-demand, which prefers plain MPTCP where "
+                           "that passes.",
+                           "Much of what %s sends over UDP to %u destinations gets lost for seconds on end, "
+                           "so connections to them are slow. If plain TCP on the same link is fast, the "
+                           "operator limits UDP: leave the destinations out (remote-addresses, "
+                           "remote-ports), use another link for them, or set tunnel=on-demand, which "
+                           "prefers plain MPTCP where that passes.",
+                           throttled),
+                        link, throttled);
+}
+
 static char *advise_active(GVariant *link, GVariant *destinations) {
         const char *name = property_string(link, "Name");
         uint64_t opened = property_counter(link, "flows-opened"),
@@ -137,8 +158,10 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
         uint32_t ifindex = property_number(link, "InterfaceIndex");
         char *blocked = advise_blocked(name, ifindex, destinations);
 
-        if (blocked)
-                return blocked;
+        char *throttled = blocked ? NULL : advise_throttled(name, ifindex, destinations);
+
+        if (blocked || throttled)
+                return blocked ?: throttled;
         if (opened + accepted == 0 && stays_plain(link))
                 return g_strdup_printf(_("Nothing: MPTCP options have passed on %s so far, so its "
                                          "connections stay plain TCP."),

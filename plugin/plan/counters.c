@@ -143,6 +143,11 @@ static const CounterInfo counters[] = {
                 "drop-injected",
                 N_("Datagrams of UDP sockets of this host dropped because they name a tunnelled flow."),
         },
+        [UNDERPASS_COUNTER_THROTTLED] = {
+                "throttled",
+                N_("Times that a connection had to send much again for seconds on end, as where UDP is "
+                   "limited."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -181,19 +181,20 @@ static int append_destination(const struct underpass_destination_key *key,
         const struct {
                 const char *name;
                 uint64_t until_ns;
-                uint32_t flag; /* of the link: without it the state has no effect */
+                uint32_t flag; /* of the link: without it the state has no effect; 0: it has in any case */
         } states[] = {
                 { "silent", blocks[UNDERPASS_BLOCK_SILENCE].until * second_ns, UNDERPASS_LINK_FALLBACK },
                 { "refused", blocks[UNDERPASS_BLOCK_REFUSED].until * second_ns, UNDERPASS_LINK_FALLBACK },
                 { "filtered", blocks[UNDERPASS_BLOCK_FILTERED].until * second_ns, UNDERPASS_LINK_FALLBACK },
                 { "stripped", destination->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
                 { "no-mptcp", destination->lacking_until_ns, UNDERPASS_LINK_ON_DEMAND },
+                { "throttled", destination->throttled_until_ns, 0 },
         };
         char remote[INET6_ADDRSTRLEN];
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ELEMENTS(states); i++)
-                if ((flags & states[i].flag) && states[i].until_ns > now_ns)
+                if ((flags & states[i].flag) == states[i].flag && states[i].until_ns > now_ns)
                         r = sd_bus_message_append(reply->message, "(usqsu)", key->ifindex,
                                                   format_address(key->remote, remote),
                                                   ntohs(key->remote_port), states[i].name,

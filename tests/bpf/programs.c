@@ -17,6 +17,7 @@ int programs_packets(struct bench *bench) {
         failed += programs_icmp(bench);
         failed += programs_mtu(bench);
         failed += programs_path_mtu(bench);
+        failed += programs_throttle(bench);
         failed += programs_plain(bench);
         failed += programs_parts(bench);
         failed += programs_gro(bench);

@@ -20,6 +20,7 @@ int programs_demand(struct bench *bench);
 int programs_icmp(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_path_mtu(struct bench *bench);
+int programs_throttle(struct bench *bench);
 int programs_plain(struct bench *bench);
 int programs_parts(struct bench *bench);
 int programs_gro(struct bench *bench);
