@@ -472,7 +472,7 @@ class Reading(CtlTest):
         )
         self.assertRegex(lines[4], r"^blocked0 +198.51.100.8:443 +UDP gets no answer, plain TCP for 119 s$")
         # A state of a later version, and in the end a link that has just gone.
-        self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +throttled, 7 s$")
+        self.assertRegex(lines[5], r"^demand0 +198.51.100.7:443 +moonstruck, 7 s$")
         self.assertRegex(lines[7], r"^filtered0 +198.51.100.6:443 +no MPTCP there, not tunnelled for 20 s$")
         self.assertRegex(lines[8], r"^filtered0 +198.51.100.8:443 +UDP refused by a firewall, plain TCP for 20 s$")
         self.assertRegex(
