@@ -138,10 +138,10 @@ static char *advise_throttled(const char *link, uint32_t ifindex, GVariant *dest
                 return NULL;
         return g_strdup_printf(
                         P_("Much of what %s sends over UDP to %u destination gets lost for seconds on end, "
-                           "so connections to it are slow. If plain TCP on the same link is fast, the operator "
-                           "limits UDP: leave the destination out (remote-addresses, remote-ports), use "
-                           "another link for it, or set tunnel=on-demand, which prefers plain MPTCP where "
-                           "that passes.",
+                           "so connections to it are slow. If plain TCP on the same link is fast, the "
+                           "operator limits UDP: leave the destination out (remote-addresses, "
+                           "remote-ports), use another link for it, or set tunnel=on-demand, which prefers "
+                           "plain MPTCP where that passes.",
                            "Much of what %s sends over UDP to %u destinations gets lost for seconds on end, "
                            "so connections to them are slow. If plain TCP on the same link is fast, the "
                            "operator limits UDP: leave the destinations out (remote-addresses, "

@@ -494,7 +494,7 @@ class Reading(CtlTest):
                         "interface_index": 24,
                         "remote_address": "198.51.100.7",
                         "remote_port": 443,
-                        "state": "throttled",
+                        "state": "moonstruck",
                         "seconds_left": 7,
                     }
                 ],
