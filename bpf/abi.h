@@ -135,6 +135,7 @@ enum underpass_flow_state {
         UNDERPASS_FLOW_HALF_OPEN = 1,    /* SYN seen, not answered yet; lives in "half_open" */
         UNDERPASS_FLOW_TUNNELLED = 2, /* handshake done over UDP; lives in "flows" */
         UNDERPASS_FLOW_WATCHED = 3,   /* plain SYN whose answer will tell something; in "half_open" */
+        UNDERPASS_FLOW_CLAIMED = 4,   /* forgotten handshake, if our next packet says so; in "half_open" */
 };
 
 enum underpass_flow_flag {

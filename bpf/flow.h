@@ -51,6 +51,11 @@ UNDERPASS_GLOBAL int flow_key_copy(struct underpass_flow_key *from, struct under
         return 0;
 }
 
+/* Whether a record is no more than a note, and none of the peer's datagrams belongs to it. */
+UNDERPASS_INLINE int flow_is_note(const struct underpass_flow *flow) {
+        return flow->state == UNDERPASS_FLOW_WATCHED || flow->state == UNDERPASS_FLOW_CLAIMED;
+}
+
 UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_key *key) {
         struct underpass_flow *flow = bpf_map_lookup_elem(&flows, key);
 
@@ -83,11 +88,17 @@ UNDERPASS_INLINE int flow_is_open(const struct underpass_flow *flow) {
 /*
  * Whether a packet of ours leaves in the tunnel by this record. Anybody can send a SYN over UDP with the
  * addresses and ports of a plain connection, so until our stack has answered it by a SYN-ACK, nothing but
- * that answer, or a refusal (sequence number 0, RFC 9293, 3.10.7), belongs to it.
+ * that answer, or a refusal (sequence number 0, RFC 9293, 3.10.7), belongs to it. Likewise anybody can send
+ * an ACK for it, so a record of that kind has only what begins where the ACK said.
  */
 UNDERPASS_INLINE int flow_carries(const struct underpass_flow *flow, const union underpass_header *tcp) {
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED)
+                return 1;
         if (flow->state == UNDERPASS_FLOW_WATCHED)
                 return 0;
+        if (flow->state == UNDERPASS_FLOW_CLAIMED)
+                return UNDERPASS_NET32(tcp->tcp.sequence) + !!(tcp->tcp.flags & UNDERPASS_TCP_SYN) ==
+                       flow->expected;
         if (flow_is_open(flow))
                 return 1;
         return (tcp->tcp.flags & UNDERPASS_TCP_SYN) ||
@@ -405,9 +416,17 @@ UNDERPASS_INLINE __u32 flow_packet_end(struct __sk_buff *skb, const struct packe
         return UNDERPASS_NET32(tcp->sequence) + length;
 }
 
-/* A packet of ours that ends before the sequence number "end". On a half-open flow the SYN-ACK tells by
- * which acknowledgment the peer proves real. */
+/*
+ * A packet of ours that ends before the sequence number "end". On a half-open flow the SYN-ACK tells by
+ * which acknowledgment the peer proves real. On one that the peer has claimed, whatever flow_carries() lets
+ * pass confirms what it acknowledged; but a reset has whatever number that was, which may be made up.
+ */
 UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp, __u32 end) {
+        if (flow->state == UNDERPASS_FLOW_CLAIMED && !(tcp->tcp.flags & UNDERPASS_TCP_RST)) {
+                flow->state = UNDERPASS_FLOW_HALF_OPEN;
+                flow->flags |= UNDERPASS_FLOW_ANSWERED;
+                count(flow->slot, UNDERPASS_COUNTER_RELEARNT);
+        }
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->sent++;
         flow->sequence = tcp->tcp.sequence;
@@ -423,7 +442,6 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
                 flow->expected = UNDERPASS_NET32(tcp->tcp.sequence);
                 flow->next = end;
         }
-        /* A reset has whatever number the peer has acknowledged, which may be made up. */
         if ((__s32) (end - flow->next) > 0 && !(tcp->tcp.flags & UNDERPASS_TCP_RST))
                 flow->next = end;
 }

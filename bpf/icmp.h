@@ -324,7 +324,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 return 0;
         flow = flow_lookup(&quote.key);
         /* Errors come at once; about a flow that has been silent, it is another program's datagram. */
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || flow_is_silent(flow))
+        if (!flow || flow_is_note(flow) || flow_is_silent(flow))
                 return 0;
         slot = slot_of_link(skb->ifindex, flow->slot);
         sequence = flow->sequence;

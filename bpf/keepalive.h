@@ -81,7 +81,7 @@ int underpass_keepalive(struct bpf_sock_ops *socket) {
                 return 1;
         flow_key_of_socket(socket, &key);
         flow = flow_lookup(&key);
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED)
+        if (!flow || flow_is_note(flow))
                 return 1;
         ifindex = flow->ifindex;
         link = bpf_map_lookup_elem(&links, &ifindex);

@@ -11,7 +11,9 @@
 
 enum {
         LEARN_NOPS = 12,       /* as many as MP_CAPABLE leaves where a middlebox overwrites it */
-        TCP_STATE_LISTEN = 10, /* enum in linux/tcp_states.h */
+        TCP_STATE_SYN_SENT = 2, /* enum in linux/tcp_states.h */
+        TCP_STATE_LISTEN = 10,
+        TCP_STATE_NEW_SYN_RECV = 12, /* enum in net/tcp_states.h: the kernel's half-open connections */
 };
 
 /*
@@ -153,30 +155,75 @@ UNDERPASS_GLOBAL int learn_tuple(struct packet *packet, struct bpf_sock_tuple *t
         return 0;
 }
 
-/* Whether a segment fits what a socket of this host expects: as hard to guess as for TCP itself. */
-UNDERPASS_INLINE int fits_socket(struct __sk_buff *skb, struct packet *packet) {
+/* The headers of a datagram as our stack would see them. */
+struct learn_headers {
+        __u8 ip[IPV6_LENGTH];
+        union underpass_header tcp;
+};
+
+/* Returns 0, negative if they cannot be read. */
+UNDERPASS_GLOBAL int learn_headers(struct __sk_buff *skb, struct packet *packet,
+                                   struct learn_headers *headers) {
+        if (!packet || !headers)
+                return -1;
+        headers->tcp = packet->header;
+        underpass_udp_to_tcp(&headers->tcp);
+        if (packet->ipv6)
+                return bpf_skb_load_bytes(skb, packet->layer3, headers->ip, IPV6_LENGTH) < 0 ? -1 : 0;
+        return bpf_skb_load_bytes(skb, packet->layer3, headers->ip, IPV4_LENGTH) < 0 ? -1 : 0;
+}
+
+/* Whether a segment fits what a connection of this host expects: as hard to guess as for TCP itself. */
+UNDERPASS_INLINE int fits_connection(const struct packet *packet, const struct bpf_tcp_sock *tcp,
+                                     __u32 state) {
         __u32 sequence = UNDERPASS_NET32(packet->header.udp.sequence);
         __u32 acknowledgment = UNDERPASS_NET32(packet->header.udp.acknowledgment);
+
+        if (packet->header.udp.flags & UNDERPASS_TCP_SYN)
+                return state == TCP_STATE_SYN_SENT && !(packet->header.udp.flags & UNDERPASS_TCP_RST) &&
+                       acknowledgment - tcp->snd_una - 1 < tcp->snd_nxt - tcp->snd_una;
+        return state != TCP_STATE_SYN_SENT &&
+               sequence - tcp->rcv_nxt + SEQUENCE_WINDOW_MAX <= 2 * SEQUENCE_WINDOW_MAX &&
+               acknowledgment - tcp->snd_una <= tcp->snd_nxt - tcp->snd_una;
+}
+
+/*
+ * What the sockets of this host make of a segment that is an ACK or a SYN-ACK, as the state of a flow; 0: it
+ * fits none. A half-open connection of the kernel does not say which number it has sent, nor does it exist
+ * once SYN cookies are in use; a cookie proves itself. served: the port is one where SYNs are taken, so only
+ * there handshakes are gone on with.
+ */
+UNDERPASS_GLOBAL int learn_state(struct __sk_buff *skb, struct packet *packet, __u32 served) {
+        struct learn_headers headers = {};
         struct bpf_sock_tuple tuple = {};
         struct bpf_tcp_sock *tcp;
         struct bpf_sock *sock;
-        int fits = 0;
+        int state = 0;
 
+        if (!packet || learn_headers(skb, packet, &headers) < 0)
+                return 0;
         learn_tuple(packet, &tuple);
         if (packet->ipv6)
-                sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
         else
-                sock = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
         if (!sock)
                 return 0;
-        if (sock->state != TCP_STATE_LISTEN) {
+        if (sock->state == TCP_STATE_LISTEN) {
+                if (served &&
+                    bpf_tcp_check_syncookie(sock, headers.ip, packet->ipv6 ? IPV6_LENGTH : IPV4_LENGTH,
+                                            (struct tcphdr *) &headers.tcp, sizeof(headers.tcp)) == 0)
+                        state = UNDERPASS_FLOW_TUNNELLED;
+        } else if (sock->state == TCP_STATE_NEW_SYN_RECV) {
+                if (served && !(packet->header.udp.flags & UNDERPASS_TCP_RST))
+                        state = UNDERPASS_FLOW_CLAIMED;
+        } else {
                 tcp = bpf_tcp_sock(sock);
-                if (tcp)
-                        fits = sequence - tcp->rcv_nxt + SEQUENCE_WINDOW_MAX <= 2 * SEQUENCE_WINDOW_MAX &&
-                               acknowledgment - tcp->snd_una <= tcp->snd_nxt - tcp->snd_una;
+                if (tcp && fits_connection(packet, tcp, sock->state))
+                        state = UNDERPASS_FLOW_TUNNELLED;
         }
         bpf_sk_release(sock);
-        return fits;
+        return state;
 }
 
 /*
@@ -213,31 +260,41 @@ UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) 
 
 /*
  * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile,
- * the flow was pushed out of the map, or the map is new, and it is learnt again. 1: it is; 0: not ours. What
- * a router forwards has no socket here and cannot be told from other UDP.
+ * or a handshake, the flow was pushed out of the map, or the map is new, and it is learnt again. 1: it is;
+ * 0: not ours. What a router forwards has no socket here and cannot be told from other UDP.
  */
 UNDERPASS_GLOBAL int learn_again(struct __sk_buff *skb, struct packet *packet,
                                  struct underpass_flow_key *of) {
         struct underpass_flow_key key = {};
         struct underpass_link *link;
+        __u32 state, answers, served, slot;
 
-        if (!packet || !of || !underpass_udp_shape(&packet->header, packet->length))
+        if (!packet || !of || !underpass_udp_shape(&packet->header, packet->length) ||
+            !(packet->header.udp.flags & UNDERPASS_TCP_ACK))
                 return 0;
         flow_key_copy(of, &key);
-        if ((packet->header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) != UNDERPASS_TCP_ACK)
-                return 0;
         link = link_of(skb);
         if (!link)
                 return 0;
-        if (!ports_contain(link->local_ports, UNDERPASS_NET16(key.local_port)) &&
-            !ports_contain(link->remote_ports, UNDERPASS_NET16(key.remote_port)))
+        slot = link->slot;
+        answers = packet->header.udp.flags & UNDERPASS_TCP_SYN;
+        served = !answers && ports_contain(link->local_ports, UNDERPASS_NET16(key.local_port));
+        if (!served && !ports_contain(link->remote_ports, UNDERPASS_NET16(key.remote_port)))
                 return 0;
-        if (!fits_socket(skb, packet))
+        /* A SYN that has gone on as plain TCP is answered over UDP too late. */
+        if (answers && bpf_map_lookup_elem(&half_open, &key))
                 return 0;
-        if (flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_TUNNELLED,
+        state = (__u32) learn_state(skb, packet, served);
+        if (state == 0)
+                return 0;
+        if (flow_start(&key, skb->ifindex, slot, state | (answers ? UNDERPASS_FLOW_OPENED_HERE << 8 : 0),
                        UNDERPASS_NET32(packet->header.udp.acknowledgment)) < 0)
                 return 0;
+        if (state == UNDERPASS_FLOW_CLAIMED)
+                return 1;
+        if (answers)
+                destination_open(&key, skb->ifindex);
         bpf_map_delete_elem(&half_open, &key);
-        count(link->slot, UNDERPASS_COUNTER_RELEARNT);
+        count(slot, UNDERPASS_COUNTER_RELEARNT);
         return 1;
 }

@@ -85,6 +85,7 @@ static const char *flow_state_name(uint8_t state) {
                 [UNDERPASS_FLOW_HALF_OPEN] = "half-open",
                 [UNDERPASS_FLOW_TUNNELLED] = "tunnelled",
                 [UNDERPASS_FLOW_WATCHED] = "plain",
+                [UNDERPASS_FLOW_CLAIMED] = "half-open",
         };
 
         return state < ELEMENTS(names) && names[state] ? names[state] : "?";

@@ -200,6 +200,10 @@ struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sock) {
         return sock;
 }
 
+long bpf_tcp_check_syncookie(void *sock, void *ip, __u32 ip_length, struct tcphdr *tcp, __u32 tcp_length) {
+        return -ENOENT;
+}
+
 long bpf_sk_release(void *sock) {
         return 0;
 }

@@ -7,6 +7,9 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -188,6 +191,81 @@ int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int soc
         }
         *ret_socket = fd;
         return 0;
+}
+
+/* Nothing that arrives gets to the socket, and nobody hears of that. */
+static int deafen(int fd) {
+        struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+        const struct sock_fprog program = { .len = 1, .filter = &nothing };
+
+        return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
+/* Waits on a packet socket for the SYN-ACK of a port, by which the numbers of both sides are known. */
+static int read_syn_ack(int tap, bool ipv6, uint16_t port, struct place_handshake *ret) {
+        const size_t header = ipv6 ? 40 : 20, protocol = ipv6 ? 6 : 9;
+        uint8_t packet[2048];
+        ssize_t length;
+
+        for (;;) {
+                length = recv(tap, packet, sizeof(packet), 0);
+                if (length < 0)
+                        return -errno;
+                if ((size_t) length < header + FRAME_HEADER_LENGTH || packet[0] >> 4 != (ipv6 ? 6 : 4) ||
+                    packet[protocol] != FRAME_TCP || frame_get16(packet + header) != port ||
+                    packet[header + 13] != (FRAME_SYN | FRAME_ACK))
+                        continue;
+                ret->server_number = frame_get32(packet + header + 4);
+                ret->client_number = frame_get32(packet + header + 8) - 1;
+                return 0;
+        }
+}
+
+static int begin(int client, int tap, bool ipv6, uint16_t to, struct place_handshake *ret) {
+        const struct timeval patience = { .tv_sec = 5 };
+        struct sockaddr_storage address;
+        socklen_t length = place_address(FRAME_REMOTE, ipv6, to, &address);
+        int r = deafen(client);
+
+        if (r < 0)
+                return r;
+        if (setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+            fcntl(client, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        if (connect(client, (struct sockaddr *) &address, length) < 0 && errno != EINPROGRESS)
+                return -errno;
+        return read_syn_ack(tap, ipv6, to, ret);
+}
+
+int place_begin(bool ipv6, uint16_t from, uint16_t to, struct place_handshake *ret) {
+        struct place_handshake handshake = { .client = bound(FRAME_LOCAL, ipv6, from, SOCK_STREAM) };
+        int tap, r;
+
+        if (handshake.client < 0)
+                return handshake.client;
+        tap = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
+        if (tap < 0)
+                r = -errno;
+        else {
+                r = begin(handshake.client, tap, ipv6, to, &handshake);
+                close(tap);
+        }
+        if (r < 0)
+                place_abort(handshake.client);
+        else
+                *ret = handshake;
+        return r;
+}
+
+int place_set_cookies(int mode) {
+        FILE *file = fopen("/proc/sys/net/ipv4/tcp_syncookies", "we");
+        int r = 0;
+
+        if (!file)
+                return -errno;
+        if (fprintf(file, "%d\n", mode) < 0)
+                r = -EIO;
+        return fclose(file) == 0 ? r : -errno;
 }
 
 static int read_queue(int fd, int queue, uint32_t *ret) {

@@ -38,6 +38,20 @@ int place_udp(enum frame_side side, bool ipv6, uint16_t port);
  */
 int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket);
 
+/* A handshake that stands still: the server has answered, and its client does not hear of it. */
+struct place_handshake {
+        int client;
+        uint32_t client_number; /* sequence number of the SYN */
+        uint32_t server_number; /* of the SYN-ACK */
+};
+
+/* Begins one, from FRAME_LOCAL to FRAME_REMOTE as place_connect(). place_abort() the client after it. */
+int place_begin(bool ipv6, uint16_t from, uint16_t to, struct place_handshake *ret);
+
+/* When servers answer by SYN cookies, keeping nothing of the handshake: 0 never, 1 when they have too many,
+ * 2 always. */
+int place_set_cookies(int mode);
+
 /* Closes a connection, or a socket that is none, without a trace: nothing of it waits for late packets. */
 void place_abort(int socket);
 

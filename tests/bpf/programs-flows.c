@@ -187,9 +187,42 @@ static bool test_record(void *context) {
         return true;
 }
 
+/* SYNs of so many senders, the first one by its number. The server answers them. */
+static bool send_syns(struct bench *bench, unsigned first, unsigned count) {
+        for (unsigned i = first; i < first + count; i++) {
+                struct frame_spec syn = {
+                        .from = FRAME_REMOTE,
+                        .udp = true,
+                        .flags = FRAME_SYN,
+                        .options = FRAME_OPTIONS_JOIN,
+                        .ipv6 = i & 1,
+                        .source_port = (uint16_t) (1024 + i),
+                        .dest_port = 443,
+                        .sequence = i,
+                };
+                struct frame_spec answer = {
+                        .ipv6 = i & 1,
+                        .flags = SYN_ACK,
+                        .source_port = 443,
+                        .dest_port = (uint16_t) (1024 + i),
+                        .acknowledgment = i + 1,
+                };
+                struct frame frame;
+                __u32 verdict;
+
+                frame_build(&syn, &frame);
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+                EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
+                frame_build(&answer, &frame);
+                EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, NULL, &verdict) == 0);
+                EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        }
+        return true;
+}
+
 /*
- * Twice as many SYNs as "tries" holds: the established flow is still there, and the tunnel still takes new
- * ones.
+ * Twice as many SYNs as "half_open" holds: the established flow is still there, and the tunnel still takes
+ * new ones.
  */
 static bool test_flood(void *context) {
         static const struct story *established = &stories[0];
@@ -201,27 +234,27 @@ static bool test_flood(void *context) {
         EXPECT(story_run(bench, established, false, false));
         story_build(established, &established->steps[0], false, false, &frame);
         bench_flow_key(&frame, true, &key);
-        for (unsigned i = 0; i < 2 * UNDERPASS_HALF_OPEN_MAX; i++) {
-                struct frame_spec spec = {
-                        .from = FRAME_REMOTE,
-                        .udp = true,
-                        .flags = FRAME_SYN,
-                        .options = FRAME_OPTIONS_JOIN,
-                        .ipv6 = i & 1,
-                        .source_port = (uint16_t) (1024 + i),
-                        .dest_port = 443,
-                        .sequence = i,
-                };
-                __u32 verdict;
-
-                frame_build(&spec, &frame);
-                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
-                EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
-        }
+        EXPECT(send_syns(bench, 0, 2 * UNDERPASS_HALF_OPEN_MAX));
         EXPECT(bench_flows_count(bench->half_open) <= UNDERPASS_HALF_OPEN_MAX);
         EXPECT_EQUAL(bench_flows_count(bench->flows), 1);
         EXPECT_EQUAL(story_state(bench, &key, &flow), TUNNELLED);
         return true;
+}
+
+/* A handshake outlives the SYNs that a flood of 20 000 a second sends in 600 ms, which satellites need. */
+static bool test_flood_beside_handshake(void *context) {
+        static const struct story server = { .server = true };
+        static const struct story_step syn = PEER_SYN, syn_ack = OUR_SYN_ACK,
+                                       ack = PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED);
+        enum { MEANWHILE = 12000 };
+        struct bench *bench = context;
+
+        EXPECT(bench_reset(bench) == 0);
+        EXPECT(send_syns(bench, 0, UNDERPASS_HALF_OPEN_MAX + 4000));
+        EXPECT(story_run_step(bench, &server, &syn, false, false));
+        EXPECT(story_run_step(bench, &server, &syn_ack, false, false));
+        EXPECT(send_syns(bench, UNDERPASS_HALF_OPEN_MAX + 4000, MEANWHILE));
+        return story_run_step(bench, &server, &ack, false, false);
 }
 
 int programs_flows(struct bench *bench) {
@@ -229,6 +262,7 @@ int programs_flows(struct bench *bench) {
                 { "flows: handshakes and their ends", test_stories },
                 { "flows: what a record says", test_record },
                 { "flows: a flood of SYNs", test_flood },
+                { "flows: a handshake beside a flood", test_flood_beside_handshake },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

@@ -13,11 +13,16 @@
 
 #include "place.h"
 #include "programs.h"
+#include "story.h"
+
+#define CLAIMED UNDERPASS_FLOW_CLAIMED
+#define TUNNELLED UNDERPASS_FLOW_TUNNELLED
 
 enum {
         FAR = 1 << 20, /* how far a sequence number may lie from what is expected */
         OTHER_PORT = 45000,
         LISTENING_PORT = 443,
+        HANDSHAKE_PORT = 46000, /* each its own: the kernel keeps the server's half for a while */
 };
 
 /* A connection of this host, seen from its client or from its server. */
@@ -254,6 +259,184 @@ static bool test_listening(void *context) {
         return true;
 }
 
+/* One datagram for the server or, with SYN, for the client of a handshake that stands still. */
+struct handshake_case {
+        const char *name;
+        bool cookie;         /* the server keeps nothing of it */
+        uint8_t flags;
+        int sequence;        /* from what is right */
+        int acknowledgment;
+        void (*tweak)(struct underpass_link *link);
+        bool watched;
+        uint8_t state;       /* of the flow afterwards, STORY_NOWHERE: no more is known than before */
+        bool wrong;          /* our next packet does not confirm it */
+};
+
+static void local_others(struct underpass_link *link) {
+        link->local_ports[0] = (struct underpass_port_range) { 80, 80 };
+        link->remote_ports[1] = (struct underpass_port_range) { HANDSHAKE_PORT, HANDSHAKE_PORT + 999 };
+}
+
+static const struct handshake_case handshakes[] = {
+        { "the ACK", .flags = FRAME_ACK, .state = CLAIMED },
+        { "data", .flags = FRAME_ACK | FRAME_PSH, .state = CLAIMED },
+        { "FIN", .flags = FRAME_ACK | FRAME_FIN, .state = CLAIMED },
+        { "too high a number", .flags = FRAME_ACK, .acknowledgment = 1, .state = CLAIMED, .wrong = true },
+        { "too low a number", .flags = FRAME_ACK, .acknowledgment = -1, .state = CLAIMED, .wrong = true },
+        { "a reset", .flags = FRAME_ACK | FRAME_RST },
+        { "nothing acknowledged", .flags = FRAME_PSH },
+        { "no such port in the profile", .flags = FRAME_ACK, .tweak = other_ports },
+        { "a port that is only tunnelled to", .flags = FRAME_ACK, .tweak = local_others },
+        { "cookie", true, .flags = FRAME_ACK, .state = TUNNELLED },
+        { "cookie, data", true, .flags = FRAME_ACK | FRAME_PSH, .state = TUNNELLED },
+        { "cookie, wrong", true, .flags = FRAME_ACK, .acknowledgment = 0x01000000 },
+        { "cookie, wrong at its end", true, .flags = FRAME_ACK, .acknowledgment = 0x00abcdef },
+        { "cookie, of another SYN", true, .flags = FRAME_ACK, .sequence = 12345 },
+        { "cookie, a reset", true, .flags = FRAME_ACK | FRAME_RST },
+        { "cookie, no such port in the profile", true, .flags = FRAME_ACK, .tweak = other_ports },
+        { "cookie, a port that is only tunnelled to", true, .flags = FRAME_ACK, .tweak = local_others },
+        { "the SYN-ACK", .flags = FRAME_SYN | FRAME_ACK, .state = TUNNELLED },
+        { "the SYN-ACK of another SYN", .flags = FRAME_SYN | FRAME_ACK, .acknowledgment = 1 },
+        { "the SYN-ACK of a SYN before", .flags = FRAME_SYN | FRAME_ACK, .acknowledgment = -1 },
+        { "a SYN-ACK that resets", .flags = FRAME_SYN | FRAME_ACK | FRAME_RST },
+        { "the SYN-ACK, but the SYN was plain", .flags = FRAME_SYN | FRAME_ACK, .watched = true },
+        { "the SYN-ACK, no such port", .flags = FRAME_SYN | FRAME_ACK, .tweak = other_ports },
+};
+
+static void build_handshake(const struct place_handshake *handshake, const struct handshake_case *test,
+                            bool ipv6, uint16_t port, struct frame *ret) {
+        bool to_client = test->flags & FRAME_SYN;
+        uint32_t from = to_client ? handshake->server_number : handshake->client_number + 1;
+        uint32_t to = to_client ? handshake->client_number : handshake->server_number;
+        struct frame_spec spec = {
+                .ipv6 = ipv6,
+                .udp = true,
+                .from = to_client ? FRAME_REMOTE : FRAME_LOCAL,
+                .source_port = to_client ? LISTENING_PORT : port,
+                .dest_port = to_client ? port : LISTENING_PORT,
+                .flags = test->flags,
+                .sequence = from + (uint32_t) test->sequence,
+                .acknowledgment = to + 1 + (uint32_t) test->acknowledgment,
+                .options = to_client ? FRAME_OPTIONS_MPTCP : FRAME_OPTIONS_NONE,
+        };
+
+        frame_build(&spec, ret);
+}
+
+/* A packet of the server, which is what the sockets are here: in which form does it leave? */
+static bool answer(struct bench *bench, const struct frame *claim, uint8_t flags, uint32_t sequence,
+                   bool tunnelled) {
+        struct frame_spec spec = {
+                .ipv6 = claim->data[claim->layer3] >> 4 == 6, .from = FRAME_REMOTE,
+                .source_port = LISTENING_PORT, .dest_port = frame_get16(claim->data + claim->layer4),
+                .flags = flags, .sequence = sequence, .payload = 10,
+        };
+        struct frame frame;
+        __u32 verdict;
+
+        frame_build(&spec, &frame);
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, tunnelled ? BENCH_REDIRECT : BENCH_NEXT);
+        return true;
+}
+
+/* Only our own stack confirms a claim: by a packet that begins where the peer said. */
+static bool run_claim(struct bench *bench, const struct handshake_case *test, const struct frame *claim,
+                      const struct underpass_flow_key *key) {
+        uint32_t claimed = frame_get32(claim->data + claim->layer4 + 16);
+        uint32_t number = claimed - (uint32_t) test->acknowledgment; /* of our stack's first byte */
+        struct frame frame = *claim;
+        struct underpass_flow flow;
+        __u32 verdict;
+
+        EXPECT(answer(bench, claim, FRAME_RST, claimed, true));
+        EXPECT(answer(bench, claim, FRAME_ACK, number + 10, false));
+        EXPECT(story_state(bench, key, &flow) == CLAIMED);
+        EXPECT(answer(bench, claim, FRAME_SYN | FRAME_ACK, number - 1, !test->wrong));
+        EXPECT(answer(bench, claim, FRAME_ACK, number, !test->wrong));
+        if (test->wrong) {
+                EXPECT(story_state(bench, key, &flow) == CLAIMED);
+                /* The right one is heard after it. */
+                frame_put32(frame.data + frame.layer4 + 16, number);
+                frame_put_checks(&frame);
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+                return answer(bench, claim, FRAME_ACK, number, true);
+        }
+        EXPECT(story_state(bench, key, &flow) == UNDERPASS_FLOW_HALF_OPEN);
+        EXPECT(answer(bench, claim, FRAME_ACK, number + 10, true));
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(frame.data[frame.protocol], FRAME_TCP);
+        EXPECT(story_state(bench, key, &flow) == TUNNELLED);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), 0);
+        return true;
+}
+
+static bool run_handshake(struct bench *bench, const struct handshake_case *test,
+                          const struct place_handshake *handshake, bool ipv6, uint16_t port) {
+        bool known = test->state != STORY_NOWHERE, claimed = test->state == CLAIMED;
+        struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RELEARNT, test->state == TUNNELLED },
+                { UNDERPASS_COUNTER_RECEIVED, known },
+        };
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct underpass_flow flow;
+        struct frame frame, before;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        if (test->tweak)
+                test->tweak(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        build_handshake(handshake, test, ipv6, port, &frame);
+        bench_flow_key(&frame, false, &key);
+        if (test->watched)
+                EXPECT(put_watched(bench, &key));
+        before = frame;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(bench_counted(bench, counts));
+        EXPECT_EQUAL(bench_flows_count(bench->flows), known && !claimed);
+        EXPECT_EQUAL(bench_flows_count(bench->half_open), claimed || test->watched);
+        if (!known) {
+                EXPECT(frame_equal(&frame, &before));
+                return true;
+        }
+        EXPECT_EQUAL(story_state(bench, &key, &flow), test->state);
+        EXPECT_EQUAL(flow.flags, test->flags & FRAME_SYN ? UNDERPASS_FLOW_OPENED_HERE : 0);
+        if (claimed)
+                EXPECT(run_claim(bench, test, &before, &key));
+        frame_to_tcp(&before);
+        EXPECT(frame_equal(&frame, &before));
+        return true;
+}
+
+/* Each on a handshake of its own: what is sent to a server stays in its memory. */
+static bool test_handshakes(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(handshakes) / sizeof(handshakes[0]); i++) {
+                const struct handshake_case *test = &handshakes[i / 2];
+                bool ipv6 = (i & 1) && place_has_ipv6(), passed;
+                const uint16_t port = (uint16_t) (HANDSHAKE_PORT + i);
+                struct place_handshake handshake;
+                int listener;
+
+                EXPECT_EQUAL((unsigned) -place_set_cookies(test->cookie ? 2 : 0), 0);
+                listener = place_listen(FRAME_REMOTE, ipv6, LISTENING_PORT);
+                EXPECT(listener >= 0);
+                EXPECT_EQUAL((unsigned) -place_begin(ipv6, port, LISTENING_PORT, &handshake), 0);
+                passed = run_handshake(context, test, &handshake, ipv6, port);
+                place_abort(handshake.client);
+                place_abort(listener);
+                EXPECT_EQUAL((unsigned) -place_set_cookies(1), 0);
+                if (passed)
+                        continue;
+                fprintf(stderr, "handshakes, IPv%d: %s\n", ipv6 ? 6 : 4, test->name);
+                return false;
+        }
+        return true;
+}
+
 /* A flow, how long it has been silent, and what sockets there are. */
 struct silent_case {
         const char *name;
@@ -339,6 +522,7 @@ int programs_learn(struct bench *bench) {
                 { "learn: forgotten connections", test_forgotten },
                 { "learn: both ways again", test_both_ways },
                 { "learn: a socket that listens", test_listening },
+                { "learn: forgotten handshakes", test_handshakes },
                 { "learn: flows that are long silent", test_silent },
         };
 

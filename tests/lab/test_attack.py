@@ -3,6 +3,7 @@
 and SYNs, and SYNs in UDP form to whatever is not tunnelled."""
 
 import ipaddress
+import json
 import random
 import threading
 
@@ -14,8 +15,10 @@ import traffic
 import wire
 from host import wait_until
 from lab import PLAIN_PORT, PORT, address
+from state import PINS
 
 FLOOD = 20_000
+FLOOD_SECONDS = 10
 BLIND = 3_000
 RATE = 2_000_000  # bytes a second of the live connection
 ATTACKER = {4: "198.18.0.66", 6: "2001:db8:66::66"}
@@ -117,6 +120,68 @@ def test_flood_of_made_up_senders():
             f"{gained['flows-accepted']} SYNs taken, {gained['flows-established']} handshakes completed; "
             f"connected meanwhile after {seconds * 1000:.0f} ms, afterwards {later * 1000:.0f} ms"
         )
+
+
+def kernel_counter(host, name):
+    """One of the kernel's extended counters of TCP."""
+    return int(host.output("nstat", "-asz", f"TcpExt{name}").split(f"TcpExt{name}")[1].split()[0])
+
+
+def test_flood_beside_handshakes():
+    """20 000 SYNs in UDP form a second, so the listener answers by cookies: one connection after the other comes up
+    without losing a SYN, none falls back, none leaves the tunnel, and the live one goes on."""
+    with runner.TestLab() as lab:
+        _, client, _ = live_connection(lab)
+        cookies = kernel_counter(lab.server, "SyncookiesRecv")
+        client.start("uploads", "live", rate=RATE // 4)
+        flood = path.flood(lab, "s0", "udp", PORT, FLOOD, FLOOD_SECONDS)
+        wait_until(lambda: service.counters(lab.server, "s0")["flows-accepted"] > FLOOD // 10, "the flood arrives", 30)
+        client.start("connects", "many", address=address("s0"), port=PORT, pause=0.01)
+        sent = int(flood.communicate()[0])
+        client.finish("many")
+        many = client.wait("many")
+        client.finish("live")
+        seconds = sorted(many["seconds"])
+        assert not many["errors"] and many["fallbacks"] == 0, many
+        assert len(seconds) > 10 and seconds[-1] < 0.9, seconds[-10:]
+        still_alive(lab, client)
+        cookies = kernel_counter(lab.server, "SyncookiesRecv") - cookies
+        assert cookies >= len(seconds), (cookies, len(seconds))
+        runner.note(
+            f"{sent / FLOOD_SECONDS:.0f} SYNs a second; {len(seconds)} connections up after "
+            f"{seconds[len(seconds) // 2] * 1000:.1f} ms (half of them), {seconds[-1] * 1000:.0f} ms (the last)"
+        )
+
+
+def push_out(host):
+    """Forgets all half-open flows of a host, as a flood makes it forget them that lasts longer than a handshake."""
+    folder = host.output("find", PINS, "-mindepth", "1", "-maxdepth", "1").split()[0]
+    entries = json.loads(host.output("bpftool", "--json", "map", "dump", "pinned", f"{folder}/half_open"))
+    assert entries, "there is no half-open flow"
+    for entry in entries:
+        host.run("bpftool", "map", "delete", "pinned", f"{folder}/half_open", "key", *entry["key"])
+
+
+def test_handshakes_pushed_out():
+    """ACKs that come when the half-open flow that they are for has been pushed out: of a handshake that the listener
+    keeps, and of one that only its cookie knows."""
+    bare_ack = f"udp dport {PORT} @th,72,8 & 0x12 == 0x10"
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        _, client = traffic.pair(lab)
+        for number, (name, cookies) in enumerate((("kept", 0), ("cookie", 2)), 1):
+            lab.server.sysctl("net.ipv4.tcp_syncookies", cookies)
+            path.rules(lab, f"{bare_ack} drop")
+            client.connect(name)
+            client.start("echo", name, size=1000)
+            push_out(lab.server)
+            path.rules(lab)
+            client.wait(name)
+            client.transfer("download", name, size=100_000)
+            counters = service.counters(lab.server, "s0")
+            assert counters["relearnt"] == number and counters["flows-established"] == 1, counters
+            assert counters["flows-accepted"] == number, counters
 
 
 def blind(rolls, source, dest, flags):

@@ -4,6 +4,8 @@ drops, refuses, translates addresses, has narrow links behind it, and sends pack
 (made by craft.py). May touch: nft tables and routes of the middlebox.
 """
 
+import subprocess
+
 from host import HERE
 from lab import LINKS, address
 
@@ -53,6 +55,19 @@ def inject(lab, interface, packets, pause=0):
     lab.middlebox.run(
         *("/usr/bin/python3", HERE / "inject.py", peer, hardware_address(host, interface), pause),
         text="".join(packet.hex() + "\n" for packet in packets),
+    )
+
+
+def flood(lab, interface, form, port, rate, seconds):
+    """The middlebox sends SYNs with made-up senders to the host that has this interface, as "udp" or "tcp"; the process,
+    whose output is how many there were. Nobody answers the SYN-ACKs, not even by ICMP."""
+    lab.middlebox.run("ip", "route", "replace", "blackhole", "198.18.0.0/15")
+    host = lab.client if interface.startswith("c") else lab.server
+    words = (LINKS[interface][0], hardware_address(host, interface), form, address(interface), port, rate, seconds)
+    return lab.middlebox.spawn(
+        ["/usr/bin/python3", str(HERE / "syn_flood.py"), *(str(word) for word in words)],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
     )
 
 

@@ -240,7 +240,7 @@ class Peer:
         return {key: value for key, value in task.items() if key != "thread"}
 
     def finish(self, name):
-        """Lets an upload without end come to its end; wait() for it."""
+        """Lets uploads or connects without end come to their end; wait() for it."""
         self._finishing.add(name)
 
     # Transfers
@@ -289,6 +289,23 @@ class Peer:
             size += PIECE
         self._finishing.discard(name)
         return {"equal": equal, "bytes": size}
+
+    def _connects(self, name, address, port, protocol="mptcp", pause=0.0):
+        """Opens one connection after the other, moves a few bytes and closes it, until finish(): the seconds that each
+        took to open, how many had fallen back to TCP, and what went wrong."""
+        seconds, fallbacks, errors = [], 0, []
+        while name not in self._finishing:
+            try:
+                seconds.append(self.connect(name, address, port, protocol)["seconds"])
+                self._echo(name, 100)
+                fallbacks += self.info(name)["fallback"]
+                self.close(name)
+            except (OSError, EOFError, ValueError) as error:
+                errors.append(f"{type(error).__name__}: {error}")
+            self._note(name)(len(seconds))
+            time.sleep(pause)
+        self._finishing.discard(name)
+        return {"seconds": seconds, "fallbacks": fallbacks, "errors": errors}
 
     def _download(self, name, size=None, file=None, target=None):
         stream, begin = self._streams[name], time.monotonic()

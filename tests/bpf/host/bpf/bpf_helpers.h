@@ -15,6 +15,8 @@
 #define __uint(name, value) int (*name)[value]
 #define __type(name, value) __typeof__(value) *name
 
+struct tcphdr;
+
 void *bpf_map_lookup_elem(void *map, const void *key);
 long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
 long bpf_map_delete_elem(void *map, const void *key);
@@ -40,6 +42,7 @@ struct bpf_sock *bpf_sk_lookup_udp(void *context, struct bpf_sock_tuple *tuple, 
                                    __u64 flags);
 struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sock);
 struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sock);
+long bpf_tcp_check_syncookie(void *sock, void *ip, __u32 ip_length, struct tcphdr *tcp, __u32 tcp_length);
 long bpf_sk_release(void *sock);
 
 __u64 bpf_get_netns_cookie(void *context);
