@@ -15,6 +15,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 # pylint: disable=wrong-import-position
+import merging
 import path
 import runner
 import service
@@ -31,6 +32,7 @@ Name={names}
 
 [X-Underpass]
 Tunnel=yes
+MPTCPOnly=no
 {ports}
 """
 
@@ -127,6 +129,18 @@ def through_tunnel(lab, client, family):
     say(f"IPv{family}: subflows {', '.join(expected)}, {2 * SIZE} bytes")
 
 
+def through_tunnel_merged(lab, client):
+    """Datagrams arrive merged, in both forms, at the server and then at the client's first uplink."""
+    for form, features in (("forwarding", merging.FORWARDING), ("lists", merging.LIST)):
+        for task, host, interface in (("upload", lab.server, "s0"), ("download", lab.client, "c0")):
+            merging.merge(lab, interface, features)
+            for family in (4, 6):
+                target = address("s0", family)
+                merging.transfer(client, task, host, interface, target, family, "tcp", SIZE)
+            merging.merge(lab, interface, merging.NONE)
+        say(f"arrived merged ({form}), was cut again")
+
+
 def settled(lab):
     """What the last look at the hosts tells."""
     properties = service.busctl(
@@ -168,6 +182,7 @@ def main():
         accurate_ecn = use_newer_stacks(lab)
         for family in (4, 6):
             through_tunnel(lab, client, family)
+        through_tunnel_merged(lab, client)
         found = settled(lab)
         if accurate_ecn:
             found["accurate_ecn_syns"] = lab.middlebox.nft_counters("newer")["asked"][0]
