@@ -107,15 +107,30 @@ UNDERPASS_INLINE void count_on_link(struct __sk_buff *skb, const enum underpass_
 }
 
 /*
+ * The same number, of which the verifier of kernel 6.1 knows nothing any more: swapped twice. Once it finds
+ * a number on the stack that it knows to have 32 bits, it takes it for as good as a pointer, and without
+ * CAP_PERFMON nothing of less than 64 bits may be written over it.
+ */
+UNDERPASS_INLINE __u32 unknown(__u32 number) {
+        __u64 value = number;
+
+#ifdef __bpf__
+        asm volatile("%0 = be32 %0\n%0 = be32 %0" : "+r"(value));
+#endif
+        return (__u32) value;
+}
+
+/*
  * The slot of a link; 0: it has none. guess is the slot of a link that it may well be: then the answer costs
  * one look-up into an array.
  */
 UNDERPASS_INLINE __u32 slot_of_link(__u32 ifindex, __u32 guess) {
-        struct underpass_slot *guessed = bpf_map_lookup_elem(&slots, &guess);
+        __u32 slot = unknown(guess), index = unknown(ifindex);
+        struct underpass_slot *guessed = bpf_map_lookup_elem(&slots, &slot);
         struct underpass_link *link;
 
-        if (guessed && guessed->ifindex == ifindex)
-                return guess;
-        link = bpf_map_lookup_elem(&links, &ifindex);
-        return link ? link->slot : 0;
+        if (guessed && guessed->ifindex == index)
+                return slot;
+        link = bpf_map_lookup_elem(&links, &index);
+        return link ? unknown(link->slot) : 0;
 }

@@ -87,9 +87,35 @@ UNDERPASS_INLINE __u32 path_mtu_sum(__u32 sum, const void *bytes, __u32 length) 
         const __u16 *words = bytes;
 
 #pragma unroll
-        for (__u32 i = 0; i < length / 2; i++)
+        for (__u32 i = 0; i < length / 2; i++) {
                 sum += words[i];
+                asm volatile("" : "+r"(sum) : : "memory"); /* or all words are loaded first, to the stack */
+        }
         return sum;
+}
+
+/* All but what is quoted. Returns 0. */
+UNDERPASS_GLOBAL int path_mtu_fill_ipv4(struct path_mtu_error_ipv4 *error, __u32 mtu) {
+        if (!error)
+                return 0;
+        /* What a router would have quoted is not in pieces yet. */
+        error->quoted.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
+        error->quoted.check = 0;
+        error->quoted.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error->quoted, IPV4_LENGTH));
+        error->icmp.type = ICMP_UNREACHABLE;
+        error->icmp.code = ICMP_NEEDS_FRAGMENTATION;
+        error->icmp.rest = UNDERPASS_NET32(mtu);
+        error->icmp.check = (__u16) ~underpass_fold(
+                path_mtu_sum(0, &error->icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV4));
+        *(__u8 *) &error->ip = IPV4_USUAL;
+        error->ip.tot_len = UNDERPASS_NET16(sizeof(*error));
+        error->ip.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
+        error->ip.ttl = PATH_MTU_HOPS;
+        error->ip.protocol = PROTOCOL_ICMP;
+        error->ip.saddr = error->quoted.daddr;
+        error->ip.daddr = error->quoted.saddr;
+        error->ip.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error->ip, IPV4_LENGTH));
+        return 0;
 }
 
 UNDERPASS_INLINE int path_mtu_write_ipv4(struct __sk_buff *skb, __u32 layer3, __u32 mtu) {
@@ -98,57 +124,50 @@ UNDERPASS_INLINE int path_mtu_write_ipv4(struct __sk_buff *skb, __u32 layer3, __
         if (bpf_skb_load_bytes(skb, layer3 + sizeof(error.ip) + sizeof(error.icmp), &error.quoted,
                                PATH_MTU_QUOTED_IPV4) < 0)
                 return -1;
-        /* What a router would have quoted is not in pieces yet. */
-        error.quoted.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
-        error.quoted.check = 0;
-        error.quoted.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error.quoted, IPV4_LENGTH));
-        error.icmp.type = ICMP_UNREACHABLE;
-        error.icmp.code = ICMP_NEEDS_FRAGMENTATION;
-        error.icmp.rest = UNDERPASS_NET32(mtu);
-        error.icmp.check = (__u16) ~underpass_fold(
-                path_mtu_sum(0, &error.icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV4));
-        *(__u8 *) &error.ip = IPV4_USUAL;
-        error.ip.tot_len = UNDERPASS_NET16(sizeof(error));
-        error.ip.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
-        error.ip.ttl = PATH_MTU_HOPS;
-        error.ip.protocol = PROTOCOL_ICMP;
-        error.ip.saddr = error.quoted.daddr;
-        error.ip.daddr = error.quoted.saddr;
-        error.ip.check = (__u16) ~underpass_fold(path_mtu_sum(0, &error.ip, IPV4_LENGTH));
+        path_mtu_fill_ipv4(&error, mtu);
         return (int) bpf_skb_store_bytes(skb, layer3, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM);
+}
+
+/* All but what is quoted. Returns 0. */
+UNDERPASS_GLOBAL int path_mtu_fill_ipv6(struct path_mtu_error_ipv6 *error, __u32 mtu) {
+        __u32 sum = UNDERPASS_NET16(sizeof(*error) - IPV6_LENGTH) + UNDERPASS_NET16(PROTOCOL_ICMPV6);
+
+        if (!error)
+                return 0;
+        error->icmp.type = ICMPV6_TOO_BIG;
+        error->icmp.rest = UNDERPASS_NET32(mtu);
+        sum = path_mtu_sum(sum, &error->quoted.saddr, sizeof(error->quoted.saddr) * 2);
+        sum = path_mtu_sum(sum, &error->icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV6);
+        error->icmp.check = (__u16) ~underpass_fold(sum);
+        *(__u8 *) &error->ip = 6 << 4;
+        error->ip.payload_len = UNDERPASS_NET16(sizeof(*error) - IPV6_LENGTH);
+        error->ip.nexthdr = PROTOCOL_ICMPV6;
+        error->ip.hop_limit = PATH_MTU_HOPS;
+        error->ip.saddr = error->quoted.daddr;
+        error->ip.daddr = error->quoted.saddr;
+        return 0;
 }
 
 UNDERPASS_INLINE int path_mtu_write_ipv6(struct __sk_buff *skb, __u32 layer3, __u32 mtu) {
         struct path_mtu_error_ipv6 error = {};
-        __u32 sum = UNDERPASS_NET16(sizeof(error) - IPV6_LENGTH) + UNDERPASS_NET16(PROTOCOL_ICMPV6);
 
         if (bpf_skb_load_bytes(skb, layer3 + sizeof(error.ip) + sizeof(error.icmp), &error.quoted,
                                PATH_MTU_QUOTED_IPV6) < 0)
                 return -1;
-        error.icmp.type = ICMPV6_TOO_BIG;
-        error.icmp.rest = UNDERPASS_NET32(mtu);
-        sum = path_mtu_sum(sum, &error.quoted.saddr, sizeof(error.quoted.saddr) * 2);
-        sum = path_mtu_sum(sum, &error.icmp, ICMP_HEADER_LENGTH + PATH_MTU_QUOTED_IPV6);
-        error.icmp.check = (__u16) ~underpass_fold(sum);
-        *(__u8 *) &error.ip = 6 << 4;
-        error.ip.payload_len = UNDERPASS_NET16(sizeof(error) - IPV6_LENGTH);
-        error.ip.nexthdr = PROTOCOL_ICMPV6;
-        error.ip.hop_limit = PATH_MTU_HOPS;
-        error.ip.saddr = error.quoted.daddr;
-        error.ip.daddr = error.quoted.saddr;
+        path_mtu_fill_ipv6(&error, mtu);
         return (int) bpf_skb_store_bytes(skb, layer3, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM);
 }
 
 /* Sends an Ethernet frame back to where it came from. */
 UNDERPASS_INLINE int path_mtu_turn_frame(struct __sk_buff *skb) {
-        struct ethhdr header, turned;
+        __u8 dest[ETH_ALEN], source[ETH_ALEN];
 
-        if (bpf_skb_load_bytes(skb, 0, &header, sizeof(header)) < 0)
+        if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_dest), dest, ETH_ALEN) < 0 ||
+            bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), source, ETH_ALEN) < 0 ||
+            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), source, ETH_ALEN, 0) < 0 ||
+            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), dest, ETH_ALEN, 0) < 0)
                 return -1;
-        turned = header;
-        __builtin_memcpy(turned.h_dest, header.h_source, ETH_ALEN);
-        __builtin_memcpy(turned.h_source, header.h_dest, ETH_ALEN);
-        return (int) bpf_skb_store_bytes(skb, 0, &turned, sizeof(turned), 0);
+        return 0;
 }
 
 /*
@@ -188,6 +207,18 @@ UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet
         return (int) mtu;
 }
 
+/* The flow of such a fragment. Returns 0. */
+UNDERPASS_GLOBAL int path_mtu_key(struct iphdr *ip, union underpass_header *header,
+                                  struct underpass_flow_key *key) {
+        if (!ip || !header || !key)
+                return 0;
+        packet_address_ipv4(key->local, ip->daddr);
+        packet_address_ipv4(key->remote, ip->saddr);
+        key->local_port = header->udp.dest;
+        key->remote_port = header->udp.source;
+        return 0;
+}
+
 /*
  * A fragment that came in. Only IPv4 has them on the way, and only the first one says what it belongs to.
  * Returns the size that the peer is to be told, 0: it is no datagram of a tunnelled flow, negative: it is
@@ -205,10 +236,7 @@ UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, __u32 layer3) {
             (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) != UNDERPASS_NET16(IPV4_MORE_FRAGMENTS) ||
             bpf_skb_load_bytes(skb, layer3 + IPV4_LENGTH, &header, sizeof(header)) < 0)
                 return 0;
-        packet_address_ipv4(key.local, ip.daddr);
-        packet_address_ipv4(key.remote, ip.saddr);
-        key.local_port = header.udp.dest;
-        key.remote_port = header.udp.source;
+        path_mtu_key(&ip, &header, &key);
         flow = bpf_map_lookup_elem(&flows, &key);
         size = UNDERPASS_NET16(ip.tot_len);
         if (!flow || flow_is_silent(flow))

@@ -30,6 +30,7 @@
 enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
         VERDICT_DROP = 2,  /* TCX_DROP, TC_ACT_SHOT, NETKIT_DROP */
+        VERDICT_OTHER = -2, /* none yet: it is another packet */
         VLAN_ID_MASK = 0xfff,
 };
 
@@ -110,27 +111,30 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
  * become TCP goes back to its link as it is, where ingress decides about it as about any other. The GRO pair
  * is for established flows: it would lose the note on what else there is to learn from.
  */
-UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, struct packet *packet, __u32 slot) {
+UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         struct underpass_slot *of = slot_of(slot);
         struct underpass_flow_key key = {};
-        __u32 ifindex, merge = 0;
         struct underpass_flow *flow;
+        struct packet packet = {};
+        __u32 ifindex, merge = 0;
 
-        if (!packet || !of)
+        if (!of || packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
+        }
         ifindex = of->ifindex;
-        flow_key_incoming(packet, &key);
+        flow_key_incoming(&packet, &key);
         flow = flow_lookup(&key);
-        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet->header.udp.check == 0 ||
-            !underpass_udp_shape(&packet->header, packet->length))
+        if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet.header.udp.check == 0 ||
+            !underpass_udp_shape(&packet.header, packet.length))
                 return bpf_redirect(ifindex, BPF_F_INGRESS);
-        if (flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet->header.udp.flags & UNDERPASS_TCP_SYN))
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN))
                 merge = of->gro_ifindex;
         else
                 note_converted(skb);
         flow->seen_ns = bpf_ktime_get_coarse_ns();
-        flow_received(flow, &key, slot, &packet->header);
-        if (receive(skb, ETH_HLEN, packet, &key, slot, ifindex) == VERDICT_DROP)
+        flow_received(flow, &key, slot, &packet.header);
+        if (receive(skb, ETH_HLEN, &packet, &key, slot, ifindex) == VERDICT_DROP)
                 return VERDICT_DROP;
         if (!merge)
                 return bpf_redirect(ifindex, BPF_F_INGRESS);
@@ -138,16 +142,14 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, struct packet *packet, _
         return bpf_redirect(merge, 0);
 }
 
-/* Behind the segmentation device, what is not usual there. See behind_device(). */
-UNDERPASS_GLOBAL int behind_device_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+/* A segment that is not as usual → UDP form. */
+UNDERPASS_GLOBAL int send_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
         struct packet packet = {};
+        int found = packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet);
 
-        if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND ||
-            !underpass_tcp_shape(&packet.header, packet.length)) {
-                if (packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) == PACKET_FOUND) {
-                        note_remove(skb);
-                        return receive_cut(skb, &packet, slot);
-                }
+        if (found == PACKET_OTHER)
+                return VERDICT_OTHER;
+        if (found != PACKET_FOUND || !underpass_tcp_shape(&packet.header, packet.length)) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
@@ -172,10 +174,17 @@ UNDERPASS_GLOBAL int behind_device_unusual(struct __sk_buff *skb, __u32 slot, __
  * form, for the link of the slot. All else is what to do with it: it is half written, or on its way in.
  */
 UNDERPASS_INLINE int behind_device(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
-        if (!packet_fast_to_udp(skb))
-                return behind_device_unusual(skb, slot, ifindex);
-        count(slot, UNDERPASS_COUNTER_SENT);
-        return VERDICT_NEXT;
+        int verdict;
+
+        if (packet_fast_to_udp(skb)) {
+                count(slot, UNDERPASS_COUNTER_SENT);
+                return VERDICT_NEXT;
+        }
+        verdict = send_unusual(skb, slot, ifindex);
+        if (verdict != VERDICT_OTHER)
+                return verdict;
+        note_remove(skb);
+        return receive_cut(skb, slot);
 }
 
 /* Whether a frame is of a VLAN above the link, which is another network. VLAN 0 is none, but a priority. */
