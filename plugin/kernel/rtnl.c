@@ -102,7 +102,7 @@ int rtnl_open(Rtnl **ret) {
                 return r;
         if (mnl_socket_bind(rtnl->monitor,
                             RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                                    RTMGRP_IPV6_ROUTE,
+                                    RTMGRP_IPV6_ROUTE | RTMGRP_TC,
                             MNL_SOCKET_AUTOPID) < 0)
                 return -errno;
 
@@ -164,6 +164,14 @@ static void notify_route(const struct nlmsghdr *message, RtnlHandler handler, vo
                         handler(RTNL_ROUTE, attribute_u32(attribute), userdata);
 }
 
+/* What belongs to a block that several links share names no link. */
+static void notify_tc(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
+        const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+
+        if (mnl_nlmsg_get_payload_len(message) >= sizeof(*tc) && tc->tcm_ifindex > 0)
+                handler(RTNL_TC, (uint32_t) tc->tcm_ifindex, userdata);
+}
+
 void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
         const struct nlmsghdr *message;
 
@@ -181,6 +189,12 @@ void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void 
                 case RTM_NEWROUTE:
                 case RTM_DELROUTE:
                         notify_route(message, handler, userdata);
+                        break;
+                case RTM_NEWQDISC:
+                case RTM_DELQDISC:
+                case RTM_NEWTFILTER:
+                case RTM_DELTFILTER:
+                        notify_tc(message, handler, userdata);
                         break;
                 default:
                         break;

@@ -11,8 +11,8 @@
 
 typedef struct Rtnl Rtnl;
 
-/* Opens the request socket and the monitor of links, addresses and default routes (RTNLGRP_LINK,
- * RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE and those of IPv6). */
+/* Opens the request socket and the monitor of links, addresses, default routes and filters (RTNLGRP_LINK,
+ * RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE and those of IPv6, RTNLGRP_TC). */
 int rtnl_open(Rtnl **ret);
 Rtnl *rtnl_free(Rtnl *rtnl);
 DEFINE_CLEANUP(Rtnl *, rtnl_free);
@@ -25,6 +25,7 @@ typedef enum RtnlChange {
         RTNL_LINK_GONE,
         RTNL_ADDRESS,   /* added, changed or removed */
         RTNL_ROUTE,     /* a default route of the link, likewise */
+        RTNL_TC,        /* a queueing discipline of the link, or a filter in it, likewise */
         RTNL_LOST,      /* messages were lost (ENOBUFS): everything may have changed, ifindex is 0 */
 } RtnlChange;
 

@@ -197,6 +197,15 @@ void link_adopt(Link *link) {
         log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
 }
 
+void link_filters_changed(Link *link) {
+        const bool wants_room = link->state == LINK_FAILED && link->last_stage == STAGE_ATTACH;
+
+        if (!link->target.applied.attached && !wants_room)
+                return;
+        link->insist |= wants_room;
+        link_mark(link);
+}
+
 void link_adopt_path(Link *link) {
         _cleanup_(freep) char *error = NULL;
         LinkStage stage = STAGE_NONE;
@@ -460,6 +469,9 @@ static void carry_out(Link *link, Plan **plan_in) {
                 forget(link);
         if (plan->decision == PLAN_ATTACH)
                 (void) record_write_reason(&link->target);
+        if (link->target.applied.attached && tunnel_follow(link->context->tunnel, link->target.ifindex) < 0)
+                log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ATTACH), "%s",
+                         tunnel_error(link->context->tunnel));
         publish(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (steps & STEP_REANNOUNCE)
                 endpoints_reannounce(&link->target,

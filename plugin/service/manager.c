@@ -230,6 +230,10 @@ static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) 
                 if (!helper)
                         (void) mark(manager, ifindex);
                 return;
+        case RTNL_TC:
+                if (manager_link(manager, ifindex))
+                        link_filters_changed(manager_link(manager, ifindex));
+                return;
         case RTNL_LINK_GONE:
                 if (helper)
                         lose_devices(manager);

@@ -30,6 +30,7 @@ enum {
 /* Our own filters are known by these. */
 enum {
         FILTER_PRIORITY = 9,
+        FILTER_PRIORITY_BEHIND = 0xfff0, /* behind all that the kernel gives by itself, 0xc000 and below */
         FILTER_HANDLE = 0x756e6470,
 };
 
@@ -44,6 +45,12 @@ static const enum bpf_tc_attach_point clsact_attach_points[] = {
         [DIRECTION_EGRESS] = BPF_TC_EGRESS,
 };
 ASSERT_TABLE_COMPLETE(clsact_attach_points, _TUNNEL_DIRECTION_MAX);
+
+static const uint32_t clsact_parents[] = {
+        [DIRECTION_INGRESS] = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+        [DIRECTION_EGRESS] = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS),
+};
+ASSERT_TABLE_COMPLETE(clsact_parents, _TUNNEL_DIRECTION_MAX);
 
 /* Attaching to a device that cannot exist tells "no such attach point" (EINVAL) from "no such device"
  * (ENODEV). */
@@ -145,20 +152,38 @@ static int clsact_request(uint32_t ifindex, uint16_t type, uint16_t flags) {
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-static int count_filter(const struct nlmsghdr *message, void *userdata) {
-        size_t *count = userdata;
+typedef struct Filters {
+        size_t count;
+        uint32_t parent; /* as the one who made the last of them has named it */
+} Filters;
 
-        (*count)++;
+static int count_filter(const struct nlmsghdr *message, void *userdata) {
+        const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+        Filters *filters = userdata;
+
+        filters->count++;
+        filters->parent = tc->tcm_parent;
         return MNL_CB_OK;
 }
 
-/* Filters of everybody at one side of the clsact qdisc. */
-static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
+/* Of others: ours are known by their priorities. */
+static int count_foreign_filter(const struct nlmsghdr *message, void *userdata) {
+        const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+        const uint32_t priority = TC_H_MAJ(tc->tcm_info) >> 16;
+
+        if (message->nlmsg_type != RTM_NEWTFILTER || priority == FILTER_PRIORITY ||
+            priority == FILTER_PRIORITY_BEHIND)
+                return MNL_CB_OK;
+        return count_filter(message, userdata);
+}
+
+/* Filters at one side of the clsact qdisc, or in the ingress qdisc in its place, that handler counts. */
+static int clsact_filters(uint32_t ifindex, uint32_t parent, mnl_cb_t handler, Filters *ret) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         char buffer[512] __attribute__((aligned(4))) = {};
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct tcmsg *tc;
-        size_t count = 0;
+        Filters filters = {};
         int r;
 
         r = netlink_open(&netlink, NETLINK_ROUTE);
@@ -170,27 +195,25 @@ static int clsact_filters(uint32_t ifindex, uint32_t parent, size_t *ret) {
         tc->tcm_family = AF_UNSPEC;
         tc->tcm_ifindex = (int) ifindex;
         tc->tcm_parent = parent;
-        r = netlink_call(netlink, message, count_filter, &count);
+        r = netlink_call(netlink, message, handler, &filters);
         if (r < 0)
                 return r;
-        *ret = count;
+        *ret = filters;
         return 0;
 }
 
 static int remove_empty_clsact(uint32_t ifindex) {
-        const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
-                                     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
         int r;
 
-        for (size_t i = 0; i < ELEMENTS(parents); i++) {
-                size_t count = 0;
+        for (size_t i = 0; i < ELEMENTS(clsact_parents); i++) {
+                Filters filters = {};
 
-                r = clsact_filters(ifindex, parents[i], &count);
+                r = clsact_filters(ifindex, clsact_parents[i], count_filter, &filters);
                 if (r == -ENODEV)
                         return 0;
                 if (r < 0)
                         return r;
-                if (count > 0)
+                if (filters.count > 0)
                         return 0; /* other programs use it by now */
         }
         r = clsact_request(ifindex, RTM_DELQDISC, 0);
@@ -222,7 +245,9 @@ int attach_point_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_s
         if (r == 0)
                 return 0;
         if (r == -EBUSY)
-                tunnel_set_error(tunnel, "an ingress qdisc is in the place of the clsact qdisc");
+                tunnel_set_error(tunnel, "an ingress qdisc is in the place of the clsact qdisc; let the "
+                                         "program that made it use \"clsact\" instead of \"ingress\", and "
+                                         "for its filters \"parent ffff:fff2\"");
         saved->flags = flags;
         (void) tunnel_saved_set(tunnel, ifindex, saved);
         return r == -EEXIST ? 0 : r;
@@ -240,30 +265,68 @@ int attach_point_disown_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpas
         return tunnel_saved_set(tunnel, ifindex, saved);
 }
 
-static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
-                         TunnelProgram program) {
-        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex,
-                    .attach_point = clsact_attach_points[direction]);
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+static int filter_attach(Tunnel *tunnel, uint32_t ifindex, uint32_t parent, TunnelProgram program,
+                         uint32_t priority) {
+        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex, .attach_point = BPF_TC_CUSTOM,
+                    .parent = parent);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = priority,
                     .prog_fd = tunnel->programs[program], .flags = BPF_TC_F_REPLACE);
         int r;
 
         r = bpf_tc_attach(&point, &options);
         if (r == -EINVAL)
-                tunnel_set_error(tunnel, "a filter of another kind has priority %d in the clsact qdisc",
-                                FILTER_PRIORITY);
+                tunnel_set_error(tunnel, "a filter of another kind has priority %u in the clsact qdisc",
+                                 priority);
         return r;
 }
 
-static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
+static int clsact_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction,
+                         TunnelProgram program) {
+        return filter_attach(tunnel, ifindex, clsact_parents[direction], program, FILTER_PRIORITY);
+}
+
+static int filter_detach(uint32_t ifindex, TunnelDirection direction, uint32_t priority) {
         LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex,
                     .attach_point = clsact_attach_points[direction]);
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = priority);
         int r;
 
         r = bpf_tc_detach(&point, &options);
         /* EINVAL: there is no clsact qdisc (any more). */
         return r == -ENOENT || r == -ENODEV || r == -EINVAL ? 0 : r;
+}
+
+static int clsact_detach(uint32_t ifindex, TunnelDirection direction) {
+        return filter_detach(ifindex, direction, FILTER_PRIORITY);
+}
+
+/* Number of the program in our filter behind the others; 0: it is not there. */
+static uint32_t program_behind(uint32_t ifindex) {
+        LIBBPF_OPTS(bpf_tc_hook, point, .ifindex = (int) ifindex, .attach_point = BPF_TC_INGRESS);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY_BEHIND);
+
+        return bpf_tc_query(&point, &options) == 0 ? options.prog_id : 0;
+}
+
+int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program) {
+        const uint32_t behind = program_behind(ifindex);
+        struct bpf_prog_info info = {};
+        __u32 size = sizeof(info);
+        Filters others = {};
+        int r;
+
+        tunnel_set_error(tunnel, "%s", "");
+        r = clsact_filters(ifindex, clsact_parents[DIRECTION_INGRESS], count_foreign_filter, &others);
+        if (r == 0 && others.count == 0)
+                return behind == 0 ? 0 : filter_detach(ifindex, DIRECTION_INGRESS, FILTER_PRIORITY_BEHIND);
+        if (r == 0)
+                r = bpf_obj_get_info_by_fd(tunnel->programs[program], &info, &size);
+        if (r == 0 && info.id != behind)
+                r = filter_attach(tunnel, ifindex, others.parent, program, FILTER_PRIORITY_BEHIND);
+        if (r < 0 && r != -EINVAL)
+                tunnel_set_error(tunnel, "cannot attach behind the ingress filters of others: %s",
+                                 strerror(-r));
+        return r;
 }
 
 static bool clsact_attached(uint32_t ifindex, TunnelDirection direction) {
@@ -306,6 +369,8 @@ int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char 
         /* Both: an earlier service may have been told to use the other attach point. */
         r = attach_point_unpin(ifindex, pin);
         other = clsact_detach(ifindex, direction);
+        if (direction == DIRECTION_INGRESS && filter_detach(ifindex, direction, FILTER_PRIORITY_BEHIND) < 0)
+                other = -EIO;
         return r < 0 ? r : other;
 }
 

@@ -22,6 +22,10 @@ int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direct
 /* Takes it off both attach points. 0 also when it is not there or the link is gone. */
 int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
 
+/* Attaches an ingress program behind the ingress filters of others, too, while there are such in a qdisc of
+ * whomever: tcx and our own priority come before them. What is right is not touched. */
+int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program);
+
 /* Attaches a program to the primary end of a netkit pair, or in front of the driver (native XDP), pinned. It
  * is taken off by attach_point_unpin(). */
 int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);

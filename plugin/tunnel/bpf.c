@@ -143,6 +143,18 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         return r;
 }
 
+int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
+        struct underpass_saved saved = {};
+        int r;
+
+        r = tunnel_saved_get(tunnel, ifindex, &saved);
+        if (r < 0)
+                return r;
+        return attach_point_follow(tunnel, ifindex,
+                                   saved.flags & UNDERPASS_SAVED_RAW_IP ? PROGRAM_INGRESS_RAW :
+                                                                          PROGRAM_INGRESS_ETHERNET);
+}
+
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
         struct underpass_saved saved = {};

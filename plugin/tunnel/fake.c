@@ -95,6 +95,10 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         return 0;
 }
 
+int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
+        return 0;
+}
+
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         FakeLink *fake = fake_find(tunnel, ifindex);
 

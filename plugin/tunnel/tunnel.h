@@ -70,6 +70,13 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 /* Replaces the path of an attached link. -ENOENT when it is not attached. */
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 
+/*
+ * Puts the ingress program behind the filters of others, too, in the qdisc that they are in, as long as
+ * there are such: one of them may translate our datagrams from IPv6 (CLAT), which the program in front of
+ * them does not know for ours. What that one has converted is left alone behind.
+ */
+int tunnel_follow(Tunnel *tunnel, uint32_t ifindex);
+
 /* Takes the programs off (egress first) and forgets the link and what it has learnt. 0 also when it was not
  * attached or is gone. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);

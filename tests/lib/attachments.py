@@ -5,6 +5,7 @@ bpf() system call alone, because the tools of the oldest system that the lab run
 
     attachments.py query LINK…                              {LINK: {"ingress": [[number, name], …], "egress": […]}}
     attachments.py attach LINK POINT first|last VERDICT PIN  attaches a program that counts and returns VERDICT
+    attachments.py put LINK POINT first|last PROGRAM PIN     attaches the program that is pinned at PROGRAM
     attachments.py count PIN                                packets that this program has seen
     attachments.py forge LINK POINT INDEX WORD TAG PIN       attaches, first, a program that writes into every packet:
                                                             INDEX to tc_index, WORD to all of cb, and a tag of VLAN TAG
@@ -129,6 +130,15 @@ def attach(interface, attach_point, position, verdict, path):
     pin(link, path)
 
 
+def put(interface, attach_point, position, program, path):
+    """Attaches a pinned program, and pins that."""
+    name = ctypes.create_string_buffer(program.encode())
+    fd, _ = call(OBJ_GET, "QII", pointer(name), 0, 0)
+    flags = {"first": BEFORE, "last": AFTER}[position]
+    link, _ = call(LINK_CREATE, "IIII", fd, socket.if_nametoindex(interface), ATTACH[attach_point], flags)
+    pin(link, path)
+
+
 def forge(interface, attach_point, index, word, tag, path):
     """Loads, attaches before all others, and pins."""
     program = load(TYPE_SCHED_CLS, forging_program(int(index), ctypes.c_int32(int(word)).value, int(tag)))
@@ -180,7 +190,7 @@ def query(*interfaces):
 
 def main():
     """One command."""
-    commands = {"query": query, "attach": attach, "count": count, "forge": forge}
+    commands = {"query": query, "attach": attach, "put": put, "count": count, "forge": forge}
     commands[sys.argv[1]](*sys.argv[2:])
 
 
