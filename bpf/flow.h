@@ -78,6 +78,23 @@ UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
         return flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS < bpf_ktime_get_coarse_ns();
 }
 
+/*
+ * Whether a datagram of the peer goes on where the flow was: it acknowledges what our side has in flight, or
+ * nothing more. By chance no other datagram does. next is 0 in flows of an earlier release.
+ */
+UNDERPASS_INLINE int flow_goes_on(const struct underpass_flow *flow, const union underpass_header *udp) {
+        return flow->next != 0 && (udp->udp.flags & UNDERPASS_TCP_ACK) &&
+               underpass_answers(UNDERPASS_NET32(udp->udp.acknowledgment), flow->expected, flow->next);
+}
+
+/* Whether the peer might take a datagram of this host for a segment that goes on there. */
+UNDERPASS_INLINE int flow_could_go_on(const struct underpass_flow *flow, const union underpass_header *udp) {
+        __u32 sequence = UNDERPASS_NET32(udp->udp.sequence);
+
+        return flow->next != 0 &&
+               sequence - flow->next + SEQUENCE_WINDOW_MAX <= 2 * SEQUENCE_WINDOW_MAX;
+}
+
 /* Whether it is certain that both sides, or this one alone, speak over UDP. */
 UNDERPASS_INLINE int flow_is_open(const struct underpass_flow *flow) {
         return flow->state == UNDERPASS_FLOW_TUNNELLED ||

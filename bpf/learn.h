@@ -227,8 +227,9 @@ UNDERPASS_GLOBAL int learn_state(struct __sk_buff *skb, struct packet *packet, _
 }
 
 /*
- * A datagram of a flow that has been silent: is it for a UDP socket of this host by now, as there is no TCP
- * connection any more? What a router forwards has neither, and stays with the flow. 1: it is.
+ * A datagram that has the addresses of a silent flow and does not go on there: is it for a UDP socket of
+ * this host by now, as there is no TCP connection any more? What a router forwards has none either, and any
+ * user of the router may have a UDP socket at its port: so this is not asked about what goes on. 1: it is.
  */
 UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) {
         struct bpf_sock_tuple tuple = {};

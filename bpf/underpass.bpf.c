@@ -361,7 +361,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         flow_key_incoming(&packet, &key);
         flow = flow_lookup(&key);
         if (!flow || flow_is_note(flow) ||
-            (flow_is_silent(flow) && flow_is_over(skb, &packet))) {
+            (flow_is_silent(flow) && !flow_goes_on(flow, &packet.header) && flow_is_over(skb, &packet))) {
                 if (packet.header.udp.check == 0 ||
                     (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
                         return VERDICT_NEXT;

@@ -31,6 +31,7 @@ enum {
         SMALL_MTU = 1500,
         USUAL_MTU = 65536,
         PATIENCE_MS = 2000,
+        NEXT = 0x10000000, /* what the flow sends next */
 };
 
 struct inject_case {
@@ -43,6 +44,7 @@ struct inject_case {
         bool options;     /* IPv4 options, or an IPv6 extension header */
         bool fragments;
         bool super_packet;
+        bool near;        /* what it sends could be the next segment of the flow */
         bool dropped;
 };
 
@@ -61,6 +63,11 @@ static const struct inject_case cases[] = {
         { "a plain SYN is watched", UNDERPASS_FLOW_WATCHED, UNDERPASS_FLOW_OPENED_HERE },
         { "silent, and its connection has gone", UNDERPASS_FLOW_TUNNELLED, .silent = true },
         { "silent", UNDERPASS_FLOW_TUNNELLED, .silent = true, .connection = true, .dropped = true },
+        { "silent and forwarded, a guess",
+          UNDERPASS_FLOW_TUNNELLED,
+          .silent = true,
+          .near = true,
+          .dropped = true },
 };
 
 /* The record of a flow from the client to the server. */
@@ -79,6 +86,7 @@ static bool put_flow(struct bench *bench, const struct inject_case *test, bool i
                 bench_silent(&flow);
         else
                 bench_tunnelled(&flow);
+        flow.next = flow.expected = NEXT;
         flow.state = test->state;
         flow.flags = test->flags;
         return bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
@@ -119,7 +127,7 @@ static bool prepare_sender(const struct inject_case *test, bool ipv6, int fd) {
 }
 
 static bool send_one(const struct inject_case *test, bool ipv6) {
-        static const uint8_t data[LARGE];
+        uint8_t data[LARGE] = {};
         int fd = place_udp(FRAME_LOCAL, ipv6, test->port ? test->port : FRAME_PORT_LOCAL);
         size_t length = test->fragments || test->super_packet ? LARGE : PAYLOAD;
         struct sockaddr_storage to;
@@ -127,6 +135,8 @@ static bool send_one(const struct inject_case *test, bool ipv6) {
         ssize_t sent;
 
         EXPECT(fd >= 0);
+        if (test->near)
+                frame_put32(data + 4, NEXT + 1000); /* behind the UDP header, where the sequence number is */
         prepared = prepare_sender(test, ipv6, fd);
         sent = sendto(fd, data, length, 0, (struct sockaddr *) &to,
                       place_address(FRAME_REMOTE, ipv6, SERVER_PORT, &to));

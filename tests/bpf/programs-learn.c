@@ -23,6 +23,8 @@ enum {
         OTHER_PORT = 45000,
         LISTENING_PORT = 443,
         HANDSHAKE_PORT = 46000, /* each its own: the kernel keeps the server's half for a while */
+        NEXT = 700000, /* what the flow sends next, with so much in flight */
+        FLIGHT = 3000,
 };
 
 /* A connection of this host, seen from its client or from its server. */
@@ -447,6 +449,7 @@ struct silent_case {
         uint8_t flags;
         bool converted;
         bool accepted;   /* as a new flow */
+        bool goes_on;    /* the datagram acknowledges what the flow has sent */
 };
 
 static const struct silent_case silent_cases[] = {
@@ -457,12 +460,17 @@ static const struct silent_case silent_cases[] = {
         { "silent, a server of both", true, true, false, true, FRAME_ACK, false, false },
         { "silent, a server of both, asked anew", true, true, false, true, FRAME_SYN, true, true },
         { "silent, a server of TCP, asked anew", true, false, false, true, FRAME_SYN, true, false },
+        { "silent, somebody has the port, but it goes on", true, true, false, false, FRAME_ACK, true, false,
+          .goes_on = true },
+        { "silent, somebody has the port, numbers without ACK", true, true, false, false, FRAME_RST, false,
+          false, .goes_on = true },
 };
 
 static bool run_silent(struct bench *bench, const struct silent_case *test, bool ipv6) {
         struct frame_spec spec = {
                 .ipv6 = ipv6, .udp = true, .from = FRAME_LOCAL, .source_port = FRAME_PORT_LOCAL,
                 .dest_port = LISTENING_PORT, .flags = test->flags, .options = FRAME_OPTIONS_MPTCP,
+                .acknowledgment = test->goes_on ? NEXT - FLIGHT : 0,
         };
         struct bench_count counts[BENCH_COUNTS_MAX] = {
                 { UNDERPASS_COUNTER_RECEIVED, test->converted },
@@ -480,6 +488,8 @@ static bool run_silent(struct bench *bench, const struct silent_case *test, bool
                 bench_silent(&flow);
         else
                 bench_tunnelled(&flow);
+        flow.expected = NEXT - FLIGHT;
+        flow.next = NEXT;
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
         before = frame;
         EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
