@@ -386,7 +386,7 @@ static uint32_t diff_off(const Applied *applied, const PlanSituation *situation)
 static uint32_t diff_programs(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
         if (!applied->attached)
                 return STEP_ATTACH;
-        if (situation->unconfirmed || situation->receive_differs ||
+        if (situation->unconfirmed || situation->receive_differs || applied->taken_in != plan->taken_in ||
             !same_settings(&applied->link, &plan->link))
                 return STEP_SETTINGS;
         return 0;
@@ -400,6 +400,7 @@ static bool only_addresses_are_missing(const Applied *applied, const Plan *plan,
 
 static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
         uint32_t steps = diff_endpoints(applied, plan) | diff_programs(applied, plan, situation);
+        const bool begins = !plan->taken_in && (!applied->attached || applied->taken_in);
 
         if (applied->attached && (situation->moved || !same_settings(&applied->link, &plan->link)))
                 steps |= STEP_FORGET;
@@ -412,8 +413,7 @@ static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSitu
                 steps = (steps & ~(uint32_t) STEP_REDUCE_ENDPOINTS) | STEP_GRACE;
 
         /* An on-demand link sends first SYNs as plain TCP anyway. */
-        if ((steps & STEP_ATTACH) && plan->endpoints_count == 0 && !plan->taken_in &&
-            !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
+        if (begins && plan->endpoints_count == 0 && !(plan->link.flags & UNDERPASS_LINK_ON_DEMAND))
                 steps |= STEP_REANNOUNCE;
         if (steps & (STEP_REANNOUNCE | STEP_ENDPOINTS))
                 steps |= STEP_WATCH_SUBFLOWS;

@@ -51,6 +51,7 @@ typedef struct Plan {
 /* What the service has done to a link so far. */
 typedef struct Applied {
         bool attached;
+        bool taken_in;                    /* only for connections that were in the tunnel already */
         bool raw_ip;
         struct underpass_link link;       /* as given to the programs, slot included */
         uint32_t mtu_original;            /* 0: MTU not touched */
@@ -111,8 +112,8 @@ typedef struct PlanSituation {
  * STEP_SETTINGS comes also without any change when the situation is unconfirmed or receive_differs: what
  * stood in the way may be gone. STEP_GRACE stands in the place of STEP_REDUCE_ENDPOINTS when nothing but
  * addresses has gone: systemd-networkd and DHCP clients take an address away and give it back, and a
- * removed endpoint would end its subflows. STEP_REANNOUNCE comes with STEP_ATTACH only, and only when the
- * plan owns no endpoints itself. STEP_FORGET comes with other settings and in another
- * network: what was learnt may not hold any more.
+ * removed endpoint would end its subflows. STEP_REANNOUNCE comes only when new connections begin to
+ * use the tunnel, and only when the plan owns no endpoints itself. STEP_FORGET comes with other settings and
+ * in another network: what was learnt may not hold any more.
  */
 uint32_t plan_diff(const Applied *applied, const Plan *plan, const PlanSituation *situation);

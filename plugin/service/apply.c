@@ -153,7 +153,11 @@ static int attach_programs(Target *target, bool raw_ip, const struct underpass_l
 }
 
 static int attach(Target *target, const Plan *plan, Failure *failure) {
-        return attach_programs(target, plan->raw_ip, &plan->link, failure);
+        const int r = attach_programs(target, plan->raw_ip, &plan->link, failure);
+
+        if (r >= 0)
+                target->applied.taken_in = plan->taken_in;
+        return r;
 }
 
 static int detach_programs(Target *target) {
@@ -181,6 +185,8 @@ static int put_programs_back(Target *target, const Snapshot *before) {
         if (!before->applied.attached)
                 return target->applied.attached ? detach_programs(target) : 0;
         r = attach_programs(target, before->applied.raw_ip, &before->applied.link, &failure);
+        if (r >= 0)
+                target->applied.taken_in = before->applied.taken_in;
         error = failure.error;
         return r;
 }

@@ -448,6 +448,9 @@ static void carry_out(Link *link, Plan **plan_in) {
         }
         if (plan->decision == PLAN_ATTACH)
                 link->target.asked_by = sources_asked_by(link->context->sources, link->profile, asked_by);
+        /* A tunnel of its own carries what moves here, too. */
+        if (plan->decision == PLAN_ATTACH && !plan->taken_in)
+                link->target.taken_in = false;
         r = apply_steps(&link->target, plan, steps, &stage, &error);
         link->facts->mtu = link->target.mtu;
         if (r >= 0)

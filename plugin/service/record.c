@@ -13,6 +13,7 @@ int record_adopt(Target *target, struct underpass_saved *ret) {
         if (r < 0)
                 return r;
         applied->raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
+        applied->taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
         applied->mtu_original = saved.mtu_original;
         applied->mtu_set = saved.mtu_set;
         /* A record without attachment is what a service leaves that was killed in between: undone or

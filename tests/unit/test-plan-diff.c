@@ -64,7 +64,8 @@ static void the_first_plan_takes_all_steps(void) {
 static void taking_in_takes_one_step(void) {
         _cleanup_(world_end) World world;
         const Applied nothing = { 0 };
-        Applied applied = { .attached = true };
+        const Applied taken_in = { .attached = true, .taken_in = true };
+        Applied applied = taken_in;
 
         world_begin(&world);
         world_set(&world, KEY_ID_TUNNEL, "no");
@@ -74,7 +75,18 @@ static void taking_in_takes_one_step(void) {
         assert(steps(&nothing, world.plan, 1500) == STEP_ATTACH);
         assert(steps(&applied, world.plan, 1500) == 0);
 
+        /* A tunnel of its own is a beginning, also where programs are there already. */
+        world_set(&world, KEY_ID_TUNNEL, "yes");
+        assert(world_plan(&world) == 0);
+        assert(steps(&applied, world.plan, 1400) ==
+               (STEP_SETTINGS | STEP_FORGET | STEP_REANNOUNCE | STEP_WATCH_SUBFLOWS));
+        applied.taken_in = false;
+        applied.link = world.plan->link;
+        assert(steps(&applied, world.plan, 1400) == 0);
+        applied = taken_in;
+
         world.input.taken_in = false;
+        world_set(&world, KEY_ID_TUNNEL, "no");
         assert(world_plan(&world) == 0);
         assert(steps(&applied, world.plan, 1500) == STEP_DETACH);
 }
