@@ -22,6 +22,7 @@ enum {
         FLOW_SILENCE_SECONDS = 10,
         FLOW_HOPS_MIN = 32, /* TTL or hop limit that reaches every host */
         SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
+        FLOW_IS_NEW = -1,
 };
 
 UNDERPASS_GLOBAL int flow_key_outgoing(struct packet *packet, struct underpass_flow_key *key) {
@@ -265,7 +266,8 @@ UNDERPASS_GLOBAL int flow_try_again(struct underpass_flow_key *of, __u32 ifindex
  * A SYN of an on-demand link. 0: it leaves as plain TCP, and what becomes of its MPTCP option is watched; 1:
  * it leaves over UDP, for those before got no answer. Some middleboxes drop what they do not know, option
  * and SYN together; only an answer over UDP shows that one did. Nobody gets any who connects from an address
- * that is not this host's.
+ * that is not this host's. FLOW_IS_NEW: plain, and there is no record yet; the caller makes it, as the stack
+ * has no room for that here.
  */
 UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __u32 kind, __u32 expected) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
@@ -276,11 +278,8 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
                 return 0;
         flow_key_copy(of, &key);
         known = bpf_map_lookup_elem(&half_open, &key);
-        if (!known || known->expected != expected || known->ifindex != ifindex) {
-                count(link->slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
-                flow_start(&key, ifindex, link->slot, kind, expected);
-                return 0;
-        }
+        if (!known || known->expected != expected || known->ifindex != ifindex)
+                return FLOW_IS_NEW;
         if (known->state == UNDERPASS_FLOW_HALF_OPEN) {
                 known->state = UNDERPASS_FLOW_WATCHED; /* UDP did no better */
                 known->flags &= (__u8) ~UNDERPASS_FLOW_FALLEN_BACK;
@@ -362,8 +361,15 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         }
         if (known ||
-            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
-                return flow_watch(&key, skb->ifindex, kind | UNDERPASS_FLOW_WATCHED, expected);
+            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex))) {
+                int tunnelled = flow_watch(&key, skb->ifindex, kind, expected);
+
+                if (tunnelled != FLOW_IS_NEW)
+                        return tunnelled;
+                count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
+                flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_WATCHED, expected);
+                return 0;
+        }
         flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
