@@ -20,7 +20,7 @@ ACTIVE = "active"
 
 def busctl(host, *words, check=True):
     """Calls busctl; the parsed answer."""
-    text = host.run("busctl", "--json=short", *words, check=check).stdout
+    text = host.run("busctl", "--json=short", "--timeout=55", *words, check=check).stdout  # slow guests
     return json.loads(text) if text else None
 
 
