@@ -296,6 +296,18 @@ UNDERPASS_GLOBAL int flow_watch(struct underpass_flow_key *of, __u32 ifindex, __
         return 1;
 }
 
+/* The same, with a record made where there is none. */
+UNDERPASS_INLINE int flow_open_on_demand(struct underpass_flow_key *key, __u32 ifindex, __u32 slot,
+                                         __u32 kind, __u32 expected) {
+        int tunnelled = flow_watch(key, ifindex, kind, expected);
+
+        if (tunnelled != FLOW_IS_NEW)
+                return tunnelled;
+        count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
+        flow_start(key, ifindex, slot, kind | UNDERPASS_FLOW_WATCHED, expected);
+        return 0;
+}
+
 /* What is known about a SYN that is sent: a retransmission of one that is in "half_open"? Returns its kind,
  * 0 when it is a new one. */
 UNDERPASS_INLINE __u32 flow_known(const struct underpass_flow_key *key, __u32 expected) {
@@ -361,15 +373,8 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                 return 0;
         }
         if (known ||
-            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex))) {
-                int tunnelled = flow_watch(&key, skb->ifindex, kind, expected);
-
-                if (tunnelled != FLOW_IS_NEW)
-                        return tunnelled;
-                count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
-                flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_WATCHED, expected);
-                return 0;
-        }
+            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
+                return flow_open_on_demand(&key, skb->ifindex, slot, kind, expected);
         flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
