@@ -104,19 +104,33 @@ UNDERPASS_INLINE int flow_is_open(const struct underpass_flow *flow) {
 }
 
 /*
+ * Whether a packet of ours begins where the ACK said by which the peer has claimed a flow. The first one
+ * that is no SYN-ACK decides: a plain connection may come there by chance later.
+ */
+UNDERPASS_INLINE int flow_confirms(struct underpass_flow *flow, const union underpass_header *tcp) {
+        __u32 begin = UNDERPASS_NET32(tcp->tcp.sequence) + !!(tcp->tcp.flags & UNDERPASS_TCP_SYN);
+
+        if (flow->sent != 0)
+                return 0;
+        if (begin == flow->expected)
+                return 1;
+        flow->sent = !(tcp->tcp.flags & UNDERPASS_TCP_SYN);
+        return 0;
+}
+
+/*
  * Whether a packet of ours leaves in the tunnel by this record. Anybody can send a SYN over UDP with the
  * addresses and ports of a plain connection, so until our stack has answered it by a SYN-ACK, nothing but
  * that answer, or a refusal (sequence number 0, RFC 9293, 3.10.7), belongs to it. Likewise anybody can send
  * an ACK for it, so a record of that kind has only what begins where the ACK said.
  */
-UNDERPASS_INLINE int flow_carries(const struct underpass_flow *flow, const union underpass_header *tcp) {
+UNDERPASS_INLINE int flow_carries(struct underpass_flow *flow, const union underpass_header *tcp) {
         if (flow->state == UNDERPASS_FLOW_TUNNELLED)
                 return 1;
         if (flow->state == UNDERPASS_FLOW_WATCHED)
                 return 0;
         if (flow->state == UNDERPASS_FLOW_CLAIMED)
-                return UNDERPASS_NET32(tcp->tcp.sequence) + !!(tcp->tcp.flags & UNDERPASS_TCP_SYN) ==
-                       flow->expected;
+                return flow_confirms(flow, tcp);
         if (flow_is_open(flow))
                 return 1;
         return (tcp->tcp.flags & UNDERPASS_TCP_SYN) ||
