@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 10
+#define UNDERPASS_ABI_VERSION 11
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -33,7 +33,7 @@ enum {
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
         UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
-        UNDERPASS_FAILURES_APART_MS = 500, /* failures closer together count as one */
+        UNDERPASS_FAILURES_APART_MS = 200, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
         UNDERPASS_SPOKEN_SECONDS = 86400, /* that a server has MPTCP is remembered */
@@ -121,6 +121,8 @@ struct underpass_loader {
         __u32 flow_version; /* UNDERPASS_FLOW_VERSION of the loader; likewise */
         __u64 object_id;   /* hash of the object: a service with another one replaces the programs */
         __u64 namespace_cookie; /* the keepalive program sees sockets of all network namespaces */
+        __u32 tick_us;     /* between two timer interrupts, in which the kernel counts its timeouts */
+        __u32 reserved;
 };
 
 /* Key of the maps "flows" and "half_open": the flow as this host sees it, whichever way the packet goes. */
@@ -180,9 +182,12 @@ struct underpass_flow {
         __u32 resent_next;   /* "next" when it began */
 };
 
-/* Key and value of map "destinations", LRU hash: what is known about the way to a destination. What is so by
- * whichever link, it has with ifindex 0. Times are
- * CLOCK_MONOTONIC, 0: never. */
+/*
+ * Key and value of map "destinations", LRU hash: what is known about the way to a destination. What is so by
+ * whichever link, it has with ifindex 0. Addresses of this host stand there with ifindex
+ * UNDERPASS_THIS_HOST and port 0. Times are CLOCK_MONOTONIC, 0: never.
+ */
+#define UNDERPASS_THIS_HOST 0xffffffffU
 struct underpass_destination_key {
         __u32 ifindex;
         __u32 remote[4];     /* network order; IPv4 mapped */
@@ -217,6 +222,10 @@ struct underpass_destination {
         __u64 spoken_until_ns;   /* of ifindex 0: until then the server is known to have MPTCP */
         __u64 swallowed_ns;      /* plain SYNs with MPTCP options got no answer, one over UDP did; 0: none */
         __u64 throttled_until_ns; /* until then: much of what goes there over UDP gets lost */
+        __u32 rtt_us;            /* longest round trip of late; 0: not known */
+        __u32 opened;            /* seconds: the last handshake over UDP that was completed */
+        __u32 via;               /* of an address of this host: the link that it sends by */
+        __u32 reserved;
 };
 
 /*
@@ -321,5 +330,5 @@ _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 104, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 104, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 120, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

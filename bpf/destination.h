@@ -46,6 +46,38 @@ UNDERPASS_INLINE struct underpass_destination *destination_make(struct underpass
         return bpf_map_lookup_elem(&destinations, &key);
 }
 
+/* The key of our address. Returns 0. */
+UNDERPASS_GLOBAL int destination_key_source(struct underpass_flow_key *flow,
+                                        struct underpass_destination_key *key) {
+        if (!flow || !key)
+                return 0;
+        key->ifindex = UNDERPASS_THIS_HOST;
+        __builtin_memcpy(key->remote, flow->local, sizeof(key->remote));
+        return 0;
+}
+
+/* What is known of our address of a flow; 0: nothing. */
+UNDERPASS_INLINE struct underpass_destination *destination_find_source(struct underpass_flow_key *flow) {
+        struct underpass_destination_key key = {};
+
+        destination_key_source(flow, &key);
+        return bpf_map_lookup_elem(&destinations, &key);
+}
+
+/* A socket of this host sends by this link. */
+UNDERPASS_GLOBAL int destination_note_source(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination_key key = {};
+        struct underpass_destination fresh = { .via = ifindex }, *source;
+
+        if (!flow)
+                return 0;
+        destination_key_source(flow, &key);
+        source = bpf_map_lookup_elem(&destinations, &key);
+        if (!source || source->via != ifindex)
+                bpf_map_update_elem(&destinations, &key, &fresh, BPF_ANY);
+        return 0;
+}
+
 UNDERPASS_INLINE __u32 destination_now(void) {
         return (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
 }
@@ -207,10 +239,12 @@ UNDERPASS_GLOBAL int destination_mtu(struct underpass_flow_key *flow, __u32 ifin
 
 /* A handshake over UDP has been completed: UDP gets there, whatever failed before. */
 UNDERPASS_GLOBAL int destination_open(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;
+        struct underpass_destination *destination = flow ? destination_make(flow, ifindex) : 0;
 
-        if (destination)
-                __builtin_memset(destination->blocks, 0, sizeof(destination->blocks));
+        if (!destination)
+                return 0;
+        __builtin_memset(destination->blocks, 0, sizeof(destination->blocks));
+        destination->opened = destination_now();
         return 0;
 }
 

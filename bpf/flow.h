@@ -349,6 +349,8 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         if (!packet || !of)
                 return 0;
         flow_key_copy(of, &key);
+        if (link && skb->sk)
+                destination_note_source(&key, skb->ifindex);
         if (!link || !flow_matches(skb, link, &key)) {
                 flow_forget(&key);
                 return 0;

@@ -5,16 +5,19 @@
  * NATs forget a UDP mapping after some 30 s of silence, while applications rely on hours (RFC 5382). So the
  * sockets of tunnelled flows get TCP keepalive without their application's help: a sockops program on the
  * root of the cgroup tree, which sees every TCP connection being established, subflows of MPTCP included.
+ * It also decides how long their SYNs wait: patience.h.
  */
 
-#include "flow.h"
+#include "patience.h"
 
 enum {
         OPTION_SOL_SOCKET = 1,
         OPTION_SO_KEEPALIVE = 9,
+        OPTION_SO_MARK = 36,
         OPTION_SOL_TCP = 6,
         OPTION_TCP_KEEPIDLE = 4,
         OPTION_TCP_KEEPINTVL = 5,
+        OPTION_TCP_SYNCNT = 7,
         FAMILY_IPV4 = 2,
 };
 
@@ -64,34 +67,77 @@ UNDERPASS_INLINE int keeps_alive_itself(struct bpf_sock_ops *socket, int seconds
                idle <= seconds;
 }
 
+UNDERPASS_INLINE void keep_alive(struct bpf_sock_ops *socket, const struct underpass_flow_key *key) {
+        struct underpass_flow *flow = flow_lookup(key);
+        struct underpass_link *link;
+        int on = 1, seconds;
+        __u32 ifindex;
+
+        if (!flow || flow_is_note(flow))
+                return;
+        ifindex = flow->ifindex;
+        link = bpf_map_lookup_elem(&links, &ifindex);
+        if (!link || link->keepalive == 0)
+                return;
+        seconds = link->keepalive;
+        if (keeps_alive_itself(socket, seconds))
+                return;
+        bpf_setsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_KEEPALIVE, &on, sizeof(on));
+        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPIDLE, &seconds, sizeof(seconds));
+        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPINTVL, &seconds, sizeof(seconds));
+}
+
+/* A wait that is shorter doubles sooner, so a socket gets as many SYNs more as it takes to give up as late.
+ * The kernel asks for the wait again with each of them; nothing has been sent when it asks first. */
+UNDERPASS_INLINE int add_syns(struct bpf_sock_ops *socket, int wait_us) {
+        int count = 0;
+        __u32 sent;
+
+        READ_FIELD(sent, segs_out);
+        if (sent > 0)
+                return 0;
+        if (bpf_getsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_SYNCNT, &count, sizeof(count)) < 0)
+                return -1;
+        count += wait_us < PATIENCE_KERNEL_US / 2 ? 2 : 1;
+        return bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_SYNCNT, &count, sizeof(count)) < 0 ? -1 : 0;
+}
+
+/* The wait of a SYN, in timer interrupts; 0: as the kernel has it. */
+UNDERPASS_INLINE int wait_of_syn(struct bpf_sock_ops *socket, struct underpass_flow_key *key,
+                                 __u32 tick_us) {
+        int mark = 0, wait_us;
+
+        bpf_getsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_MARK, &mark, sizeof(mark));
+        wait_us = patience_of(key, (__u32) mark);
+        if (wait_us <= 0 || tick_us == 0 || add_syns(socket, wait_us) < 0)
+                return 0;
+        return (int) ((__u32) wait_us / tick_us);
+}
+
 SEC("sockops")
 int underpass_keepalive(struct bpf_sock_ops *socket) {
         struct underpass_flow_key key = {};
-        struct underpass_flow *flow;
-        struct underpass_link *link;
         struct underpass_loader *namespace;
-        __u32 zero = 0, ifindex;
-        int on = 1, seconds;
+        __u32 zero = 0, operation, state, rtt_us;
 
-        if (socket->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
-            socket->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+        READ_FIELD(operation, op);
+        READ_FIELD(state, state);
+        if (operation != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB &&
+            operation != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+            (operation != BPF_SOCK_OPS_TIMEOUT_INIT || state != BPF_TCP_SYN_SENT))
                 return 1;
         namespace = bpf_map_lookup_elem(&loader, &zero);
         if (!namespace || bpf_get_netns_cookie(socket) != namespace->namespace_cookie)
                 return 1;
         flow_key_of_socket(socket, &key);
-        flow = flow_lookup(&key);
-        if (!flow || flow_is_note(flow))
+        if (operation == BPF_SOCK_OPS_TIMEOUT_INIT) {
+                socket->reply = (__u32) wait_of_syn(socket, &key, namespace->tick_us);
                 return 1;
-        ifindex = flow->ifindex;
-        link = bpf_map_lookup_elem(&links, &ifindex);
-        if (!link || link->keepalive == 0)
-                return 1;
-        seconds = link->keepalive;
-        if (keeps_alive_itself(socket, seconds))
-                return 1;
-        bpf_setsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_KEEPALIVE, &on, sizeof(on));
-        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPIDLE, &seconds, sizeof(seconds));
-        bpf_setsockopt(socket, OPTION_SOL_TCP, OPTION_TCP_KEEPINTVL, &seconds, sizeof(seconds));
+        }
+        if (operation == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+                READ_FIELD(rtt_us, srtt_us);
+                patience_learn(&key, rtt_us >> 3);
+        }
+        keep_alive(socket, &key);
         return 1;
 }

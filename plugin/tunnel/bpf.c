@@ -268,6 +268,15 @@ int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *
         return 0;
 }
 
+/* An address of this host goes with its link, when that forgets all. */
+static bool is_source_of(int map, const TunnelDestinations *which,
+                         const struct underpass_destination_key *key) {
+        struct underpass_destination source;
+
+        return key->ifindex == UNDERPASS_THIS_HOST && !which->remote && which->remote_port == 0 &&
+               bpf_map_lookup_elem(map, key, &source) == 0 && source.via == which->ifindex;
+}
+
 static bool is_meant(const TunnelDestinations *which, const struct underpass_destination_key *key) {
         return (which->ifindex == 0 || which->ifindex == key->ifindex) &&
                (!which->remote || memcmp(which->remote, key->remote, sizeof(key->remote)) == 0) &&
@@ -285,9 +294,10 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
                 key = next;
                 /* Asked for first: behind a key that is gone, the map begins anew. */
                 r = bpf_map_get_next_key(map, &key, &next);
-                /* What is known of a server, whichever link leads there, is part of no destination. */
-                if (is_meant(which, &key) && bpf_map_delete_elem(map, &key) == 0)
-                        count += key.ifindex != 0;
+                /* What is known of a server, or of this host, is not of a destination. */
+                if ((is_meant(which, &key) || is_source_of(map, which, &key)) &&
+                    bpf_map_delete_elem(map, &key) == 0)
+                        count += key.ifindex != 0 && key.ifindex != UNDERPASS_THIS_HOST;
         }
         return count;
 }

@@ -13,6 +13,8 @@
 
 #include "base/hash.h"
 #include "bpf/underpass.skel.h"
+#include <time.h>
+
 #include "tunnel/attach.h"
 #include "tunnel/carry.h"
 #include "tunnel/keepalive.h"
@@ -126,6 +128,13 @@ static int load_programs(Tunnel *tunnel) {
         return 0;
 }
 
+/* The coarse clocks of the kernel go by its timer interrupts. 0: not known. */
+static uint32_t tick_us(void) {
+        struct timespec tick;
+
+        return clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 ? 0 : (uint32_t) (tick.tv_nsec / 1000);
+}
+
 /* Last of all pins: what a service leaves that is killed before is not taken for this one's. */
 static int pin_loader(const Tunnel *tunnel) {
         const struct underpass_loader loader = {
@@ -133,6 +142,7 @@ static int pin_loader(const Tunnel *tunnel) {
                 .flow_version = UNDERPASS_FLOW_VERSION,
                 .object_id = object_id(),
                 .namespace_cookie = tunnel->cookie,
+                .tick_us = tick_us(),
         };
         const uint32_t zero = 0;
         int r;

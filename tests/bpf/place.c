@@ -175,18 +175,25 @@ void place_abort(int socket) {
         close(socket);
 }
 
-int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket) {
+int place_open(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket) {
         struct sockaddr_storage address;
         socklen_t length = place_address(FRAME_REMOTE, ipv6, to, &address);
-        int fd = bound(FRAME_LOCAL, ipv6, from, SOCK_STREAM), r;
+        int fd = bound(FRAME_LOCAL, ipv6, from, SOCK_STREAM);
 
         if (fd < 0)
                 return fd;
         if (prepare)
                 prepare(fd);
-        if (connect(fd, (struct sockaddr *) &address, length) < 0) {
-                r = -errno;
-                close(fd);
+        *ret_socket = fd;
+        return connect(fd, (struct sockaddr *) &address, length) < 0 ? -errno : 0;
+}
+
+int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket) {
+        int fd = -EBADF, r;
+
+        r = place_open(ipv6, from, to, prepare, &fd);
+        if (r < 0) {
+                place_abort(fd);
                 return r;
         }
         *ret_socket = fd;

@@ -38,6 +38,9 @@ int place_udp(enum frame_side side, bool ipv6, uint16_t port);
  */
 int place_connect(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket);
 
+/* The same for one that need not come up: *ret_socket is there also when connect() fails. */
+int place_open(bool ipv6, uint16_t from, uint16_t to, void (*prepare)(int socket), int *ret_socket);
+
 /* A handshake that stands still: the server has answered, and its client does not hear of it. */
 struct place_handshake {
         int client;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The keepalive program: which sockets speak often enough for a NAT without their application's help. It
- * cannot be run on a packet, so it is attached to a cgroup of the test's own, in which a child makes
- * connections.
+ * The keepalive program: which sockets speak often enough for a NAT without their application's help, and
+ * how long their SYNs wait. It cannot be run on a packet, so it is attached to a cgroup of the test's own,
+ * in which a child makes connections.
  *
  * Room: bench.h, place.h, one folder in the tree of cgroups.
  */
@@ -15,8 +15,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -201,13 +203,174 @@ static bool enter(const char *folder) {
         return true;
 }
 
+/* What is known of a path, and how long a SYN by it waits. */
+struct patience_case {
+        const char *name;
+        unsigned link_us;        /* round trip of the link; 0: not measured */
+        unsigned destination_us;
+        unsigned opened_ago;     /* seconds since a handshake over UDP; 0: there was none */
+        bool failed;             /* since then a connection has failed */
+        bool blocked;
+        bool unknown;            /* no socket has sent from this address yet */
+        uint16_t port;           /* of the destination */
+        void (*tweak)(struct underpass_link *link);
+        unsigned wait_us;
+        int more;                /* SYNs */
+};
+
+static void fallback(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_FALLBACK;
+}
+
+static void no_fallback(struct underpass_link *link) {
+        link->flags &= ~(__u32) UNDERPASS_LINK_FALLBACK;
+}
+
+static void on_demand(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND;
+}
+
+static void marked(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_FWMARK;
+        link->mark = link->mark_mask = 7;
+}
+
+static const struct patience_case patience_cases[] = {
+        { "nothing is known", 0, 0, .tweak = fallback, .wait_us = 1000000 },
+        { "of the link either", 5000, 0, .unknown = true, .tweak = fallback, .wait_us = 1000000 },
+        { "a short link", 5000, 0, .tweak = fallback, .wait_us = 450000, .more = 2 },
+        { "a long link", 200000, 0, .tweak = fallback, .wait_us = 600000, .more = 1 },
+        { "a satellite", 600000, 0, .tweak = fallback, .wait_us = 1000000 },
+        { "a near destination", 200000, 5000, .tweak = fallback, .wait_us = 250000, .more = 2 },
+        { "a far destination", 5000, 150000, .tweak = fallback, .wait_us = 450000, .more = 2 },
+        { "behind a satellite", 5000, 700000, .tweak = fallback, .wait_us = 1000000 },
+        { "one that has a tunnel", 5000, 5000, .opened_ago = 60, .tweak = fallback, .wait_us = 1000000 },
+        { "but it has failed since", 5000, 5000, .opened_ago = 60, .failed = true, .tweak = fallback,
+          .wait_us = 250000, .more = 2 },
+        { "it had one long ago", 5000, 5000, .opened_ago = 4000, .tweak = fallback, .wait_us = 250000,
+          .more = 2 },
+        { "plain from the first SYN", 5000, 5000, .blocked = true, .tweak = fallback, .wait_us = 1000000 },
+        { "another port", 5000, 5000, .port = 444, .tweak = fallback, .wait_us = 1000000 },
+        { "never plain", 5000, 5000, .tweak = no_fallback, .wait_us = 1000000 },
+        { "on demand", 5000, 5000, .tweak = on_demand, .wait_us = 1000000 },
+        { "another mark", 5000, 5000, .tweak = marked, .wait_us = 1000000 },
+};
+
+static bool know(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        const __u32 now = (__u32) (bench_now() / 1000000000);
+        struct underpass_destination source = { .via = BENCH_IFINDEX, .rtt_us = test->link_us };
+        struct underpass_destination destination = {
+                .rtt_us = test->destination_us,
+                .opened = test->opened_ago ? now - test->opened_ago : 0,
+                .blocks[UNDERPASS_BLOCK_SILENCE] = { .failed_ns = test->failed,
+                                                     .until = test->blocked ? now + 60 : 0 },
+        };
+        struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
+        struct underpass_flow_key key, here = {};
+        struct frame frame;
+
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        memcpy(here.remote, key.local, sizeof(here.remote));
+        if (!test->unknown)
+                EXPECT(bench_put_destination(bench, &here, UNDERPASS_THIS_HOST, &source) == 0);
+        if (test->destination_us)
+                EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &destination) == 0);
+        return true;
+}
+
+static bool prepare_patience(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        struct underpass_loader loader = {};
+        struct underpass_link link;
+        struct timespec tick;
+        __u32 zero = 0;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        test->tweak(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        EXPECT(clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0);
+        loader.tick_us = (__u32) (tick.tv_nsec / 1000);
+        EXPECT_EQUAL((unsigned) -place_cookie(&loader.namespace_cookie), 0);
+        EXPECT(bpf_map_update_elem(bench->loader, &zero, &loader, BPF_ANY) == 0);
+        return know(bench, test, ipv6);
+}
+
+static void at_once(int socket) {
+        fcntl(socket, F_SETFL, O_NONBLOCK);
+}
+
+/* A listener whose queue is full does not answer, so the socket is found waiting. */
+static bool run_patience(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        const uint16_t port = test->port ? test->port : 443;
+        int listener = place_listen(FRAME_REMOTE, ipv6, port), waits, queued, client, before;
+        struct tcp_info info = {};
+        socklen_t length = sizeof(info);
+
+        EXPECT(listener >= 0);
+        before = option(listener, IPPROTO_TCP, TCP_SYNCNT);
+        EXPECT(listen(listener, 0) == 0);
+        EXPECT(bench_reset(bench) == 0);
+        EXPECT_EQUAL((unsigned) -place_connect(ipv6, FRAME_PORT_LOCAL + 1, port, NULL, &queued), 0);
+        EXPECT(prepare_patience(bench, test, ipv6));
+        client = place_open(ipv6, FRAME_PORT_LOCAL, port, at_once, &waits);
+        EXPECT_EQUAL((unsigned) client, (unsigned) -EINPROGRESS);
+        EXPECT(getsockopt(waits, IPPROTO_TCP, TCP_INFO, &info, &length) == 0);
+        EXPECT_EQUAL(info.tcpi_state, TCP_SYN_SENT);
+        EXPECT(info.tcpi_rto <= test->wait_us && info.tcpi_rto + 20000 > test->wait_us);
+        EXPECT_EQUAL((unsigned) option(waits, IPPROTO_TCP, TCP_SYNCNT), (unsigned) (before + test->more));
+        place_abort(waits);
+        place_abort(queued);
+        close(listener);
+        return true;
+}
+
+static bool run_patience_cases(struct bench *bench) {
+        for (size_t i = 0; i < 2 * sizeof(patience_cases) / sizeof(patience_cases[0]); i++) {
+                const struct patience_case *test = &patience_cases[i / 2];
+
+                if (((i & 1) && !place_has_ipv6()) || run_patience(bench, test, i & 1))
+                        continue;
+                fprintf(stderr, "patience, IPv%d: %s\n", i & 1 ? 6 : 4, test->name);
+                return false;
+        }
+        return true;
+}
+
+/* What a connection teaches: the longest round trip stays, and shorter ones bring it down slowly. */
+static bool run_lessons(struct bench *bench) {
+        const struct patience_case nothing = { .tweak = fallback, .destination_us = 800000 };
+        struct underpass_destination known;
+        struct underpass_flow_key key;
+        struct frame_spec spec = { .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
+        struct frame frame;
+        int listener = place_listen(FRAME_REMOTE, false, 443), client;
+
+        EXPECT(listener >= 0);
+        EXPECT(prepare_patience(bench, &nothing, false));
+        EXPECT_EQUAL((unsigned) -place_connect(false, FRAME_PORT_LOCAL, 443, NULL, &client), 0);
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
+        EXPECT(known.rtt_us >= 700000 && known.rtt_us < 710000);
+        memcpy(key.remote, key.local, sizeof(key.remote));
+        key.remote_port = 0;
+        bench_get_destination(bench, &key, UNDERPASS_THIS_HOST, &known);
+        EXPECT(known.rtt_us > 0 && known.rtt_us < 100000);
+        place_abort(client);
+        close(listener);
+        return true;
+}
+
 static bool run_child(struct bench *bench, const char *folder) {
         int status;
         pid_t child = fork();
 
         EXPECT(child >= 0);
         if (child == 0)
-                _exit(enter(folder) && run_cases(bench) ? EXIT_PASSED : EXIT_FAILED);
+                _exit(enter(folder) && run_cases(bench) && run_patience_cases(bench) && run_lessons(bench) ?
+                              EXIT_PASSED :
+                              EXIT_FAILED);
         EXPECT(waitpid(child, &status, 0) == child);
         EXPECT(WIFEXITED(status));
         EXPECT_EQUAL(WEXITSTATUS(status), EXIT_PASSED);
@@ -233,7 +396,7 @@ static bool test_sockets(void *context) {
 
 int programs_keepalive(struct bench *bench) {
         static const struct expect_test tests[] = {
-                { "keepalive: which sockets speak", test_sockets },
+                { "keepalive and patience: which sockets speak, and how long a SYN waits", test_sockets },
         };
         char folder[PATH_LENGTH];
 

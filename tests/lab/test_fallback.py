@@ -13,6 +13,8 @@ from host import wait_until
 from lab import PORT, address
 
 SYN_INTERVAL = 1.0  # seconds between the first SYNs of Linux (net.ipv4.tcp_syn_linear_timeouts)
+LINK_INTERVAL = 0.45  # the same where the round trips of the link are known, and short (see test_patience.py)
+INTERVAL = 0.25  # where those to the destination are
 
 # What routers and firewalls answer. Each gets a port of its own, because destinations are remembered.
 REFUSALS = (
@@ -65,12 +67,12 @@ def test_udp_dropped():
         server.listen(PORT + 1)
         first = timed_connect(client, "first", 2 * SYN_INTERVAL - 0.2, 2 * SYN_INTERVAL + 1.5)
         counted(lab, fallback_silence=1, fallback_refused=0, plain_blocked=0, flows_opened=2)
-        timed_connect(client, "second", 2 * SYN_INTERVAL - 0.2, 2 * SYN_INTERVAL + 1.5)
+        timed_connect(client, "second", 2 * INTERVAL - 0.1, 2 * INTERVAL + 1)
         counted(lab, fallback_silence=2, plain_blocked=0, flows_opened=4)
         third = timed_connect(client, "third", 0, 0.5)
         counted(lab, fallback_silence=2, plain_blocked=1, flows_opened=4)
         other = timed_connect(
-            client, "other port", 2 * SYN_INTERVAL - 0.2, 2 * SYN_INTERVAL + 1.5, port=PORT + 1
+            client, "other port", 2 * LINK_INTERVAL - 0.1, 2 * LINK_INTERVAL + 1, port=PORT + 1
         )
         counted(lab, fallback_silence=3, plain_blocked=1, flows_opened=6, flows_established=0)
         service.set_keys(lab.client, "first", "fallback-after=1", options=("--reapply",))
@@ -98,11 +100,13 @@ def test_udp_refused():
             if port != PORT:
                 server.listen(port)
             for attempt in range(2):
+                # Nothing is known of the first link address of each family; then the link, then more.
+                expected = INTERVAL if attempt else LINK_INTERVAL if number not in (1, 4) else SYN_INTERVAL
                 seconds = timed_connect(
                     client,
                     f"{answer} {attempt}",
-                    SYN_INTERVAL - 0.2,
-                    SYN_INTERVAL + 0.9,
+                    expected - 0.1,
+                    expected + 0.9,
                     target=address("s0", family),
                     port=port,
                 )
@@ -131,11 +135,12 @@ def test_server_without_underpass():
             for family in (4, 6):
                 target = address("s0", family)
                 label = f"{name} IPv{family}"
+                expected = LINK_INTERVAL if name == "tcp" else SYN_INTERVAL
                 seconds = timed_connect(
                     client,
                     label,
-                    SYN_INTERVAL - 0.2,
-                    SYN_INTERVAL + 0.9,
+                    expected - 0.1,
+                    expected + 0.9,
                     target=target,
                     port=port,
                     protocol=protocol,
@@ -234,8 +239,9 @@ def test_fallback_of_the_kernel():
             if number:
                 server.listen(PORT + number)
             name = f"kernel's after {retransmissions}"
+            interval = LINK_INTERVAL if number else SYN_INTERVAL
             seconds = timed_connect(
-                client, name, 2 * SYN_INTERVAL - 0.2, 2 * SYN_INTERVAL + 1.5, port=PORT + number
+                client, name, 2 * interval - 0.2, 2 * interval + 1.5, port=PORT + number
             )
             counted(lab, fallback_silence=number + 1, flows_opened=2 * (number + 1))
             runner.note(f"syn_retrans_before_tcp_fallback={retransmissions}: {seconds:.2f} s")

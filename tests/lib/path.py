@@ -6,6 +6,7 @@ drops, refuses, translates addresses, has narrow links behind it, and sends pack
 
 import subprocess
 
+import runner
 from host import HERE
 from lab import LINKS, address
 
@@ -74,3 +75,29 @@ def flood(lab, interface, form, port, rate, seconds):
 def forwarded(lab, protocol):
     """Packets of PORT that the middlebox has forwarded as "tcp" or as "udp", for both uplinks."""
     return sum(packets for name, (packets, _) in lab.counters().items() if name.startswith(protocol))
+
+
+class Delay:
+    """The middlebox sends packets from the client through a device that holds them back; not those of its own,
+    and not the way back, so the delay is the round trip."""
+
+    def __init__(self, lab):
+        command = ["/usr/bin/python3", "-B", str(HERE / "delay.py"), "slow"]
+        self._process = lab.middlebox.spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for close in (self._process.wait, self._process.stdout.close, self._process.stdin.close):
+            lab.at_close(close)
+        if self._process.stdout.readline() != b"ready\n":
+            raise runner.Skip("this kernel has no TUN devices")
+        for name in ("all", "slow"):
+            lab.middlebox.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
+        lab.middlebox.run("ip", "link", "set", "slow", "up", "mtu", "1500")
+        for family in ("-4", "-6"):
+            lab.middlebox.run("ip", family, "route", "add", "default", "dev", "slow", "table", "77")
+            for interface in ("mc0", "mc1"):
+                rule = ("iif", interface, "lookup", "77", "priority", "77")
+                lab.middlebox.run("ip", family, "rule", "add", *rule)
+
+    def set(self, milliseconds):
+        """From now on packets take so long."""
+        self._process.stdin.write(f"{milliseconds}\n".encode())
+        self._process.stdin.flush()
