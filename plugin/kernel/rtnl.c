@@ -165,11 +165,12 @@ static void notify_route(const struct nlmsghdr *message, RtnlHandler handler, vo
 }
 
 /* What belongs to a block that several links share names no link. */
-static void notify_tc(const struct nlmsghdr *message, RtnlHandler handler, void *userdata) {
+static void notify_tc(const struct nlmsghdr *message, RtnlChange change, RtnlHandler handler,
+                      void *userdata) {
         const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
 
         if (mnl_nlmsg_get_payload_len(message) >= sizeof(*tc) && tc->tcm_ifindex > 0)
-                handler(RTNL_TC, (uint32_t) tc->tcm_ifindex, userdata);
+                handler(change, (uint32_t) tc->tcm_ifindex, userdata);
 }
 
 void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void *userdata) {
@@ -192,9 +193,11 @@ void rtnl_notify(const void *datagram, size_t length, RtnlHandler handler, void 
                         break;
                 case RTM_NEWQDISC:
                 case RTM_DELQDISC:
+                        notify_tc(message, RTNL_QDISC, handler, userdata);
+                        break;
                 case RTM_NEWTFILTER:
                 case RTM_DELTFILTER:
-                        notify_tc(message, handler, userdata);
+                        notify_tc(message, RTNL_FILTER, handler, userdata);
                         break;
                 default:
                         break;

@@ -25,7 +25,8 @@ typedef enum RtnlChange {
         RTNL_LINK_GONE,
         RTNL_ADDRESS,   /* added, changed or removed */
         RTNL_ROUTE,     /* a default route of the link, likewise */
-        RTNL_TC,        /* a queueing discipline of the link, or a filter in it, likewise */
+        RTNL_QDISC,     /* a queueing discipline of the link, likewise */
+        RTNL_FILTER,    /* a filter in one of them, likewise */
         RTNL_LOST,      /* messages were lost (ENOBUFS): everything may have changed, ifindex is 0 */
 } RtnlChange;
 

@@ -197,15 +197,6 @@ void link_adopt(Link *link) {
         log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
 }
 
-void link_filters_changed(Link *link) {
-        const bool wants_room = link->state == LINK_FAILED && link->last_stage == STAGE_ATTACH;
-
-        if (!link->target.applied.attached && !wants_room)
-                return;
-        link->insist |= wants_room;
-        link_mark(link);
-}
-
 void link_adopt_path(Link *link) {
         _cleanup_(freep) char *error = NULL;
         LinkStage stage = STAGE_NONE;
@@ -230,6 +221,16 @@ static void schedule_retry(Link *link) {
         link->retried = true;
         (void) sd_event_add_time_relative(link->context->event, &link->retry, CLOCK_MONOTONIC, RETRY_US, 0,
                                           on_retry, link);
+}
+
+/* A try that fails makes and removes things itself, so the next one comes in a while. */
+void link_filters_changed(Link *link, bool qdisc) {
+        if (link->target.applied.attached)
+                link_mark(link);
+        if (qdisc && link->state == LINK_FAILED && link->last_stage == STAGE_ATTACH) {
+                link->retried = false;
+                schedule_retry(link);
+        }
 }
 
 /* Publishes what has come out, in one place for success and failure. Takes reason and error over. */

@@ -72,8 +72,9 @@ Link *link_free(Link *link);
  * found. */
 void link_adopt(Link *link);
 
-/* Somebody has changed filters or queueing disciplines of the link: ours have to follow, or find room. */
-void link_filters_changed(Link *link);
+/* Somebody, or ourselves, has changed filters of the link, or a whole qdisc: our filters have to follow, or
+ * there may be room for them now. */
+void link_filters_changed(Link *link, bool qdisc);
 
 /* All links are adopted: the packets of this one take a way that exists. */
 void link_adopt_path(Link *link);

@@ -230,9 +230,10 @@ static void on_rtnl_change(RtnlChange change, uint32_t ifindex, void *userdata) 
                 if (!helper)
                         (void) mark(manager, ifindex);
                 return;
-        case RTNL_TC:
+        case RTNL_QDISC:
+        case RTNL_FILTER:
                 if (manager_link(manager, ifindex))
-                        link_filters_changed(manager_link(manager, ifindex));
+                        link_filters_changed(manager_link(manager, ifindex), change == RTNL_QDISC);
                 return;
         case RTNL_LINK_GONE:
                 if (helper)

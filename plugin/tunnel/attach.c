@@ -153,6 +153,7 @@ static int clsact_request(uint32_t ifindex, uint16_t type, uint16_t flags) {
 }
 
 typedef struct Filters {
+        uint32_t above;  /* given: the priority that counts no more */
         size_t count;
         uint32_t parent; /* as the one who made the last of them has named it */
 } Filters;
@@ -170,20 +171,20 @@ static int count_filter(const struct nlmsghdr *message, void *userdata) {
 static int count_foreign_filter(const struct nlmsghdr *message, void *userdata) {
         const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
         const uint32_t priority = TC_H_MAJ(tc->tcm_info) >> 16;
+        const Filters *filters = userdata;
 
-        if (message->nlmsg_type != RTM_NEWTFILTER || priority == FILTER_PRIORITY ||
-            priority == FILTER_PRIORITY_BEHIND)
+        if (message->nlmsg_type != RTM_NEWTFILTER || priority <= filters->above ||
+            priority == FILTER_PRIORITY || priority == FILTER_PRIORITY_BEHIND)
                 return MNL_CB_OK;
         return count_filter(message, userdata);
 }
 
 /* Filters at one side of the clsact qdisc, or in the ingress qdisc in its place, that handler counts. */
-static int clsact_filters(uint32_t ifindex, uint32_t parent, mnl_cb_t handler, Filters *ret) {
+static int clsact_filters(uint32_t ifindex, uint32_t parent, mnl_cb_t handler, Filters *filters) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         char buffer[512] __attribute__((aligned(4))) = {};
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct tcmsg *tc;
-        Filters filters = {};
         int r;
 
         r = netlink_open(&netlink, NETLINK_ROUTE);
@@ -195,11 +196,7 @@ static int clsact_filters(uint32_t ifindex, uint32_t parent, mnl_cb_t handler, F
         tc->tcm_family = AF_UNSPEC;
         tc->tcm_ifindex = (int) ifindex;
         tc->tcm_parent = parent;
-        r = netlink_call(netlink, message, handler, &filters);
-        if (r < 0)
-                return r;
-        *ret = filters;
-        return 0;
+        return netlink_call(netlink, message, handler, filters);
 }
 
 static int remove_empty_clsact(uint32_t ifindex) {
@@ -312,7 +309,8 @@ int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program)
         const uint32_t behind = program_behind(ifindex);
         struct bpf_prog_info info = {};
         __u32 size = sizeof(info);
-        Filters others = {};
+        /* What has a smaller priority than our own filter comes before that anyway. */
+        Filters others = { .above = tunnel->attach_point == ATTACH_POINT_CLSACT ? FILTER_PRIORITY : 0 };
         int r;
 
         tunnel_set_error(tunnel, "%s", "");

@@ -62,7 +62,7 @@ int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, 
 
 static void on_change(RtnlChange change, uint32_t ifindex, void *userdata) {
         assert(change == RTNL_LINK || change == RTNL_LINK_GONE || change == RTNL_ADDRESS ||
-               change == RTNL_ROUTE || change == RTNL_TC);
+               change == RTNL_ROUTE || change == RTNL_QDISC || change == RTNL_FILTER);
         assert(ifindex > 0);
 }
 
