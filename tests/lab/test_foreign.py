@@ -28,12 +28,6 @@ def packets(host, pin):
     return int(host.output(*ATTACHMENTS, "count", pin))
 
 
-def need_tcx(lab):
-    """Skips the test on a kernel without tcx."""
-    if not state.programs(lab.client, "c0"):
-        raise runner.Skip("this kernel has no tcx")
-
-
 def on_attach_point(lab):
     """Names of the programs on c0."""
     return state.programs(lab.client, "c0")["c0"]
@@ -69,7 +63,7 @@ def assert_all_seen(counted, size):
 def test_programs_that_were_there_first():
     """Ours is put before them; they go on counting, and are the only ones left afterwards."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         lab.client.up("first")
         pins = [attach(lab.client, way, "last", NEXT, f"{way}-next") for way in WAYS]
         pins += [attach(lab.client, way, "last", PASS, f"{way}-pass") for way in WAYS]
@@ -93,7 +87,7 @@ def test_programs_that_were_there_first():
 def test_programs_that_come_later():
     """At the tail, as NetworkManager's own for CLAT, and at the head; they stay when the tunnel goes."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         client = set_up_tunnels(lab)
         pins = [attach(lab.client, way, "last", PASS, f"{way}-tail") for way in WAYS]
         assert on_attach_point(lab) == {way: [OURS[way], "foreign"] for way in WAYS}, on_attach_point(lab)
@@ -121,7 +115,7 @@ def test_program_in_front_that_ends_the_chain():
     middlebox strips MPTCP. The tunnel's counters stand still, and the next look at the link warns; when it
     has gone, all is well again."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         client = set_up_tunnels(lab)
         assert tunnelled(lab, client)
         before = service.counters(lab.client, "c0")
@@ -146,7 +140,7 @@ def test_program_in_front_that_ends_the_chain():
 def test_activation_goes_to_the_head():
     """A program that says PASS and was there before the tunnel does not stand in its way."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         lab.client.up("first")
         for way in WAYS:
             attach(lab.client, way, "first", PASS, way)

@@ -42,17 +42,13 @@ with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, int(protocol)) as poison
 ROUTER = bytes([198, 18, 0, 66])
 ATTACHMENTS = ("/usr/bin/python3", HERE / "attachments.py")
 FORGER = "/sys/fs/bpf/forger-"
-PINS = "/sys/fs/bpf/underpass"
 SLOT = 1  # of the first link
 SEGMENT_VLAN = 4094
 UNSET = 0x756E6470  # what our notes have in place of a secret as long as nobody has set one
 THIEF = """
 import socket, sys
-UDP_GRO = 104
 thief = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-if sys.argv[2] == "merged":
-    thief.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
 thief.bind(("::", int(sys.argv[1])))
 print("bound", flush=True)
 print(len(thief.recv(65536)), flush=True)
@@ -177,25 +173,19 @@ def forge(lab, host, interface, way, index=0, tag=0):
     return lambda: host.run("rm", "-f", pin)
 
 
-def need_tcx(lab):
-    """Skips the test on a kernel without tcx."""
-    if not state.programs(lab.client, "c0"):
-        raise runner.Skip("this kernel has no tcx")
-
-
 def secret(host):
     """The number that makes notes of a host's programs its own."""
-    folder = host.output("ls", PINS).split()[0]
-    pinned = f"{PINS}/{folder}/underpass_segment"
+    folder = host.output("ls", state.PINS).split()[0]
+    pinned = f"{state.PINS}/{folder}/underpass_segment"
     for number in json.loads(host.output("bpftool", "-j", "prog", "show", "pinned", pinned))["map_ids"]:
         if json.loads(host.output("bpftool", "-j", "map", "show", "id", number))["name"].endswith("rodata"):
             return json.loads(host.output("bpftool", "-j", "map", "dump", "id", number))[0]["value"]
     raise AssertionError("the programs have no secret")
 
 
-def steal(lab, host, port, how):
+def steal(lab, host, port):
     """An unprivileged user opens a UDP socket at this port; the process, which ends when it has got something."""
-    thief = host.spawn([*NOBODY, "/usr/bin/python3", "-c", THIEF, str(port), how], stdout=-1)
+    thief = host.spawn([*NOBODY, "/usr/bin/python3", "-c", THIEF, str(port)], stdout=subprocess.PIPE)
     lab.at_close(thief.wait)
     lab.at_close(thief.kill)
     assert thief.stdout.readline() == b"bound\n"
@@ -207,12 +197,12 @@ def test_notes_of_another_namespace():
     write into theirs, to be passed by. Data of a connection becomes TCP all the same, and none of it reaches a
     UDP socket."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         one_uplink(lab)
         assert len({str(each) for each in (secret(lab.client), secret(lab.server), UNSET)}) == 3
         ends = [forge(lab, lab.middlebox, LINKS[each][0], "egress", index=SLOT) for each in ("c0", "s0")]
         _, client = traffic.pair(lab)
-        thief = steal(lab, lab.server, PORT, "plain")
+        thief = steal(lab, lab.server, PORT)
         for family in (4, 6):
             client.connect("idle", target=address("s0", family))
             client.transfer("upload", "idle", size=1_000_000)
@@ -238,7 +228,7 @@ def test_frames_of_other_vlans():
     left alone both ways, also with the id of our own segmentation device, whatever somebody has written into
     them. Without tag they are not."""
     with runner.TestLab() as lab:
-        need_tcx(lab)
+        state.need_tcx(lab.client, "c0")
         one_uplink(lab)
         here, there = address("c0"), address("s0")
         forged = ((7, 0), (SEGMENT_VLAN, 0), (SEGMENT_VLAN, SLOT), (0, 0))

@@ -6,6 +6,7 @@ import json
 import re
 import time
 
+import runner
 from host import wait_until
 
 PINS = "/sys/fs/bpf/underpass"
@@ -49,6 +50,12 @@ def programs(host, *interfaces):
         interface: {way: [name for _, name in entries] for way, entries in points.items()}
         for interface, points in found.items()
     }
+
+
+def need_tcx(host, interface):
+    """Skips the test on a kernel without tcx; the interface has programs."""
+    if not programs(host, interface):
+        raise runner.Skip("this kernel has no tcx")
 
 
 # The kernel gives a bridge its carrier a moment after its ports have theirs.
