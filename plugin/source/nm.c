@@ -41,6 +41,7 @@ typedef struct NmDevice {
         uint32_t state;       /* NM_DEVICE_STATE_*, as it was asked last; 0: not known */
         bool told_down;       /* the dispatcher script has been told "down", and nothing has come up since */
         bool contradicted;    /* the state said that there is a connection, and then there was none */
+        bool outdated;        /* the state has changed since it was asked */
         bool has_connection;
         NmConnection connection;
         char *error;          /* why the latest answer does not count */
@@ -110,6 +111,7 @@ static void nm_device_given_up(NmDevice *device) {
 static int on_device_state(sd_bus_message *reply, void *userdata, sd_bus_error *error);
 
 static int nm_device_ask_state(NmDevice *device) {
+        device->outdated = false;
         return bus_peer_call(device->link.peer, &device->link.call, device->path, DBUS_PROPERTIES, "Get",
                              on_device_state, device, "ss", NM_DEVICE, "State");
 }
@@ -132,6 +134,8 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
         NmDevice *device = userdata;
         int r;
 
+        if (device->outdated && nm_device_ask_state(device) >= 0)
+                return 0;
         (void) string_replace(&device->error, NULL);
         if (sd_bus_message_is_method_error(reply, NULL)) {
                 if (!nm_device_take_error(device, sd_bus_message_get_error(reply)))
@@ -262,14 +266,16 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         return 0;
 }
 
-/* What the signal tells may be history by now, so it is not even read. */
+/* What the signal tells may be history by now, so it is not even read: the state is asked, again if that is
+ * being done already. */
 static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
         const char *path = sd_bus_message_get_path(message);
 
         for (BusPeerLink *link = peer->links; link && path; link = link->next) {
-                const NmDevice *device = (const NmDevice *) link;
+                NmDevice *device = (NmDevice *) link;
 
                 if (device->path && streq(device->path, path)) {
+                        device->outdated = true;
                         peer->changed(link->ifindex, peer->userdata);
                         return;
                 }

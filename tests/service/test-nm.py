@@ -107,6 +107,30 @@ class Profiles(NmTest):
         self.assertEqual(self.states_heard(), [])
         self.assert_active()
 
+    def test_nothing_begins_at_the_end(self):
+        """A device that goes down gets no tunnel any more, whatever its profile says by then: not if it goes down
+        while its profile is asked for, nor later, nor by a service that has just been started."""
+        self.nm.add_device("up0", connection("LTE", {**TUNNEL, "remote_ports": "70000"}))
+        self.start()
+        self.wait_state("up0", "failed")
+        self.quiet("up0")
+        self.client.signals.clear()
+        self.nm.applied["up0"] = connection("LTE", TUNNEL)
+        self.nm.hold.add("GetAppliedConnection")
+        reloaded = self.send("Reload")
+        wait_until(lambda: self.nm.held, "the connection is asked for")
+        self.nm.set_state("up0", mock_nm.DEACTIVATING)
+        self.nm.hold.clear()
+        self.nm.release()
+        wait_until(lambda: reloaded, "the call is answered")
+        self.client.manager("Reload")
+        self.stop()
+        self.start()
+        self.client.manager("Reload")
+        self.assertNotIn("active", self.states_heard())
+        self.nm.activate("up0", self.nm.applied["up0"])
+        self.wait_state("up0", "active")
+
     def test_precedence(self):
         """Files match what NetworkManager knows, and NetworkManager overrules them."""
         self.profile("id", "[Match]\nConnection=LTE\n[X-Underpass]\nTunnel=yes\nRemotePorts=80\nMSS=1000\n")
