@@ -110,6 +110,17 @@ static const struct learn_case cases[] = {
         { "a record of a plain SYN", 0, 0, FRAME_ACK, .watched = true, .learnt = true },
 };
 
+static bool set_up(struct bench *bench, void (*tweak)(struct underpass_link *link)) {
+        struct underpass_link link;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        if (tweak)
+                tweak(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        return true;
+}
+
 static bool put_watched(struct bench *bench, const struct underpass_flow_key *key) {
         struct underpass_flow flow;
 
@@ -152,16 +163,11 @@ static bool run_case(struct bench *bench, const struct connection *connection, c
         };
         struct __sk_buff context = { .gso_size = test->merged ? 20 : 0, .gso_segs = test->merged ? 2 : 0 };
         struct underpass_flow_key key;
-        struct underpass_link link;
         struct underpass_flow flow;
         struct frame frame, before;
         __u32 verdict;
 
-        EXPECT(bench_reset(bench) == 0);
-        bench_default_link(&link);
-        if (test->tweak)
-                test->tweak(&link);
-        EXPECT(bench_set_link(bench, &link) == 0);
+        EXPECT(set_up(bench, test->tweak));
         build(connection, test, to_server, &frame);
         bench_flow_key(&frame, false, &key);
         if (test->watched)
@@ -383,16 +389,11 @@ static bool run_handshake(struct bench *bench, const struct handshake_case *test
                 { UNDERPASS_COUNTER_RECEIVED, known },
         };
         struct underpass_flow_key key;
-        struct underpass_link link;
         struct underpass_flow flow;
         struct frame frame, before;
         __u32 verdict;
 
-        EXPECT(bench_reset(bench) == 0);
-        bench_default_link(&link);
-        if (test->tweak)
-                test->tweak(&link);
-        EXPECT(bench_set_link(bench, &link) == 0);
+        EXPECT(set_up(bench, test->tweak));
         build_handshake(handshake, test, ipv6, port, &frame);
         bench_flow_key(&frame, false, &key);
         if (test->watched)
