@@ -254,7 +254,9 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
                 return judge_quoting(fuzzer, round);
         if (round->fragment)
                 return judge_fragment(fuzzer, round);
-        if (merged && (in_tunnel(round) || accepted))
+        /* Datagrams too short for any of ours are left alone where their headers would have to be pulled. */
+        if (merged && (in_tunnel(round) || accepted) &&
+            (round->context.gso_size >= FRAME_HEADER_LENGTH - 8 || round->verdict != BENCH_NEXT))
                 return judge_merged(fuzzer, round);
         /* Right behind merged ones of its flow: a matter of milliseconds, see programs-cut.c. */
         if (convertible && in_tunnel(round) && round->flow.cut_ns && round->verdict == BENCH_REDIRECT)
