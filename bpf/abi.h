@@ -46,6 +46,7 @@ enum {
                 4094, /* VLAN id by which packets come back from an 8021q segmentation device */
         UNDERPASS_GRO_LENGTH = 512, /* datagrams of at least so many bytes are worth merging */
         UNDERPASS_GRO_LINGER_MS = 20, /* so long after it the smaller ones of the flow go the same way */
+        UNDERPASS_RESETS_MAX = 100, /* resets a second and link for connections that nobody here knows */
         UNDERPASS_CUT_LINGER_MS = 20, /* so long after merged ones the single ones go to be cut, too */
 };
 
@@ -113,6 +114,8 @@ struct underpass_slot {
         __u32 device_ifindex; /* device that its tunnelled packets are redirected to; 0: they are dropped */
         __u32 gro_ifindex; /* device that what it received is redirected to for GRO; 0: none, not merged */
         __u32 flags;         /* enum underpass_slot_flag */
+        __u32 resets_second; /* CLOCK_MONOTONIC, seconds */
+        __u32 resets;        /* sent in that second for connections that this host does not know */
 };
 
 /* Map "loader", array of one: who loaded the programs. */
@@ -180,6 +183,8 @@ struct underpass_flow {
         __u64 cut_ns;        /* the last merged datagram that was cut again, 0: none */
         __u32 resent_bytes;  /* in resent_second */
         __u32 resent_next;   /* "next" when it began */
+        __u32 refused_ms;       /* CLOCK_MONOTONIC, milliseconds: since when the peer refuses; 0: not */
+        __u32 refused_received; /* lower half of "received" then */
 };
 
 /*
@@ -268,6 +273,10 @@ enum underpass_counter {
         UNDERPASS_COUNTER_LACKING, /* answers to plain SYNs by servers that have no MPTCP */
         UNDERPASS_COUNTER_DROP_INJECTED, /* datagrams that UDP sockets of this host send into a flow */
         UNDERPASS_COUNTER_THROTTLED, /* flows that lost much for seconds on end */
+        UNDERPASS_COUNTER_ICMP_QUOTED, /* ICMP errors of this side that quote the UDP form now */
+        UNDERPASS_COUNTER_ICMP_RESETS, /* ICMP refusals of an established flow, resets for our side now */
+        UNDERPASS_COUNTER_RESETS_SENT, /* segments of connections that this host does not know, answered */
+        UNDERPASS_COUNTER_PASS_FORGOTTEN, /* likewise, not answered: too many in a second */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -328,7 +337,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 104, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 112, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
 _Static_assert(sizeof(struct underpass_destination) == 120, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

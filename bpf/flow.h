@@ -57,6 +57,25 @@ UNDERPASS_INLINE int flow_is_note(const struct underpass_flow *flow) {
         return flow->state == UNDERPASS_FLOW_WATCHED || flow->state == UNDERPASS_FLOW_CLAIMED;
 }
 
+/* The same flow as the peer sees it. Returns 0. */
+UNDERPASS_GLOBAL int flow_key_turn(struct underpass_flow_key *key) {
+        __u16 port;
+
+        if (!key)
+                return 0;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+                __u32 word = key->local[i];
+
+                key->local[i] = key->remote[i];
+                key->remote[i] = word;
+        }
+        port = key->local_port;
+        key->local_port = key->remote_port;
+        key->remote_port = port;
+        return 0;
+}
+
 UNDERPASS_INLINE struct underpass_flow *flow_lookup(const struct underpass_flow_key *key) {
         struct underpass_flow *flow = bpf_map_lookup_elem(&flows, key);
 

@@ -2,11 +2,15 @@
 #pragma once
 
 /*
- * ICMP and ICMPv6 errors that quote one of our datagrams: turned into errors about the TCP segment, so that
- * path MTU discovery and "connection refused" work. Rare packets, so everything goes by helper calls.
+ * ICMP and ICMPv6 errors. Those that come and quote one of our datagrams are turned into errors about
+ * the TCP segment, so that path MTU discovery and "connection refused" work. Those that leave and quote
+ * a segment that came as a datagram are turned into errors about the datagram: its sender, and every NAT
+ * on the way, knows nothing else. Rare packets, so everything goes by helper calls.
  */
 
 #include "flow.h"
+#include "note.h"
+#include "reset.h"
 
 enum {
         PROTOCOL_ICMP = 1,
@@ -24,14 +28,15 @@ enum {
         MTU_MIN_IPV4 = 576,  /* every host takes so much (RFC 791); less is only good for an attack */
         MTU_MIN_IPV6 = 1280, /* RFC 8200 */
         ICMP_BELIEVED_MAX = 4, /* errors in a second about one flow */
+        ICMP_REFUSED_MS = 1000, /* so long nothing but refusals: the peer has forgotten the flow */
         TCP_OPTIONS_MAX = 40,
 };
 
-/* One quoted datagram while it is being looked at. */
+/* One quoted datagram, or segment, while it is being looked at. */
 struct icmp_quote {
         __u32 icmp;      /* offset of the ICMP header */
         __u32 inner;     /* of the quoted IP header */
-        __u32 layer4;    /* of the quoted UDP header */
+        __u32 layer4;    /* of the quoted UDP or TCP header */
         __u32 length;    /* bytes of it that are quoted: 8, 16 or 20 */
         __u8 ipv6;
         __u8 refusal;    /* the error says that UDP does not get there */
@@ -67,13 +72,14 @@ UNDERPASS_INLINE int icmp_may_concern(struct __sk_buff *skb, const __u32 layer3)
         return 0;
 }
 
-/* Reads the quoted IP header; 0 when it is that of a UDP datagram, with its addresses in key. */
-UNDERPASS_INLINE int icmp_read_inner_ipv4(struct __sk_buff *skb, struct icmp_quote *quote) {
+/* Reads the quoted IP header; 0 when it is that of the wanted protocol, with its addresses in key, as
+ * for a packet of our side. */
+UNDERPASS_INLINE int icmp_read_inner_ipv4(struct __sk_buff *skb, struct icmp_quote *quote, __u8 protocol) {
         struct iphdr ip;
 
         if (bpf_skb_load_bytes(skb, quote->inner, &ip, sizeof(ip)) < 0)
                 return -1;
-        if (ip.version != 4 || ip.ihl < 5 || ip.protocol != UNDERPASS_PROTOCOL_UDP ||
+        if (ip.version != 4 || ip.ihl < 5 || ip.protocol != protocol ||
             (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
                 return -1;
         packet_address_ipv4(quote->key.local, ip.saddr);
@@ -82,12 +88,12 @@ UNDERPASS_INLINE int icmp_read_inner_ipv4(struct __sk_buff *skb, struct icmp_quo
         return 0;
 }
 
-UNDERPASS_INLINE int icmp_read_inner_ipv6(struct __sk_buff *skb, struct icmp_quote *quote) {
+UNDERPASS_INLINE int icmp_read_inner_ipv6(struct __sk_buff *skb, struct icmp_quote *quote, __u8 protocol) {
         struct ipv6hdr ip;
 
         if (bpf_skb_load_bytes(skb, quote->inner, &ip, sizeof(ip)) < 0)
                 return -1;
-        if (ip.version != 6 || ip.nexthdr != UNDERPASS_PROTOCOL_UDP)
+        if (ip.version != 6 || ip.nexthdr != protocol)
                 return -1;
         __builtin_memcpy(quote->key.local, &ip.saddr, sizeof(quote->key.local));
         __builtin_memcpy(quote->key.remote, &ip.daddr, sizeof(quote->key.remote));
@@ -95,8 +101,10 @@ UNDERPASS_INLINE int icmp_read_inner_ipv6(struct __sk_buff *skb, struct icmp_quo
         return 0;
 }
 
-/* 0: an error that quotes a UDP datagram of which at least the header is there. */
-UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote) {
+/* 0: an error that quotes a datagram of our side (protocol UDP) or a segment of the peer (TCP), eight
+ * bytes of its header at least. */
+UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote,
+                               __u8 protocol) {
         struct icmp_start start = {};
         __u8 first;
 
@@ -117,7 +125,7 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 quote->too_big = start.type == ICMPV6_TOO_BIG;
                 if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest);
-                if (icmp_read_inner_ipv6(skb, quote) < 0)
+                if (icmp_read_inner_ipv6(skb, quote, protocol) < 0)
                         return -1;
         } else {
                 if (start.type != ICMP_UNREACHABLE && start.type != ICMP_TIME_EXCEEDED &&
@@ -128,7 +136,7 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                 quote->too_big = start.type == ICMP_UNREACHABLE && start.code == ICMP_NEEDS_FRAGMENTATION;
                 if (quote->too_big)
                         quote->mtu = UNDERPASS_NET32(start.rest) & 0xffff;
-                if (icmp_read_inner_ipv4(skb, quote) < 0)
+                if (icmp_read_inner_ipv4(skb, quote, protocol) < 0)
                         return -1;
         }
         quote->length = 20;
@@ -140,64 +148,106 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                                 return -1;
                 }
         }
+        /* Both forms have the ports at the same place. */
         quote->key.local_port = quote->header.udp.source;
         quote->key.remote_port = quote->header.udp.dest;
-        return 0;
+        return protocol == UNDERPASS_PROTOCOL_UDP ? 0 : flow_key_turn(&quote->key);
 }
 
-UNDERPASS_INLINE __u32 icmp_sum_words(const union underpass_header *header, int words) {
-        __u32 sum = 0;
-
-        for (int i = 0; i < 5; i++)
-                if (i < words)
-                        sum += (header->word[i] & 0xffff) + (header->word[i] >> 16);
-        return sum;
-}
-
-/* Writes the TCP form into the quote, as far as it reaches, and puts the ICMP checksum right. */
-UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quote, __u32 sequence) {
-        __u32 before, after;
-        __u8 protocol = UNDERPASS_PROTOCOL_TCP;
+/*
+ * Writes the header of the quote, of which so many words of 32 bits are there (2, 4 or 5), names the other
+ * protocol, and puts the ICMP checksum right. before: sum of these words as they were.
+ */
+UNDERPASS_GLOBAL int icmp_write(struct __sk_buff *skb, struct icmp_quote *quote, __u8 to, __u32 words,
+                                __u32 before) {
+        __u32 after, offset;
         __u16 check;
+        long r;
 
         if (!quote)
                 return -1;
-        before = icmp_sum_words(&quote->header, quote->length == 20 ? 5 : 2);
-        if (quote->length == 20)
-                underpass_udp_to_tcp(&quote->header);
-        else
-                quote->header.tcp.sequence = quote->length == 16 ? quote->header.udp.sequence : sequence;
-        after = icmp_sum_words(&quote->header, quote->length == 20 ? 5 : 2);
+        after = reset_sum_words(quote->header.word, (int) words);
+        offset = quote->inner +
+                 (quote->ipv6 ? offsetof(struct ipv6hdr, nexthdr) : offsetof(struct iphdr, protocol));
+        if (bpf_skb_store_bytes(skb, offset, &to, sizeof(to), 0) < 0)
+                return -1;
         if (quote->ipv6) {
-                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct ipv6hdr, nexthdr), &protocol, 1,
-                                        0) < 0)
-                        return -1;
-                before += UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
+                if (to == UNDERPASS_PROTOCOL_TCP)
+                        before += UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
+                else
+                        after += UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA << 8);
         } else {
                 /* The quoted IPv4 header keeps its sum: its checksum makes up for the protocol. */
-                __u32 offset = quote->inner + offsetof(struct iphdr, check);
-
-                if (bpf_skb_store_bytes(skb, quote->inner + offsetof(struct iphdr, protocol), &protocol, 1,
-                                        0) < 0 ||
-                    bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) < 0)
+                offset = quote->inner + offsetof(struct iphdr, check);
+                if (bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) < 0)
                         return -1;
-                check = underpass_ipv4_check_to_tcp(check);
+                check = to == UNDERPASS_PROTOCOL_TCP ? underpass_ipv4_check_to_tcp(check) :
+                                                       underpass_ipv4_check_to_udp(check);
                 if (bpf_skb_store_bytes(skb, offset, &check, sizeof(check), 0) < 0)
                         return -1;
         }
-        if (quote->length == 20) {
-                if (bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 20, 0) < 0)
-                        return -1;
-        } else if (bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 8, 0) < 0)
-                return -1;
-        if (bpf_skb_load_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check,
-                               sizeof(check)) < 0)
+        if (words == 5)
+                r = bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 20, 0);
+        else if (words == 4)
+                r = bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 16, 0);
+        else
+                r = bpf_skb_store_bytes(skb, quote->layer4, &quote->header, 8, 0);
+        offset = quote->icmp + offsetof(struct icmp_start, check);
+        if (r < 0 || bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) < 0)
                 return -1;
         check = underpass_check_adjust(check, underpass_fold(after), underpass_fold(before));
-        return bpf_skb_store_bytes(skb, quote->icmp + offsetof(struct icmp_start, check), &check,
-                                   sizeof(check), 0) < 0 ?
-                       -1 :
-                       0;
+        return (int) bpf_skb_store_bytes(skb, offset, &check, sizeof(check), 0);
+}
+
+/* Writes the TCP form into the quote, as far as it reaches. */
+UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quote, __u32 sequence) {
+        __u32 words, before;
+
+        if (!quote)
+                return -1;
+        words = quote->length == UNDERPASS_HEADER_LENGTH ? 5 : 2;
+        before = reset_sum_words(quote->header.word, (int) words);
+        if (words == 5)
+                underpass_udp_to_tcp(&quote->header);
+        else
+                quote->header.tcp.sequence = quote->length == 16 ? quote->header.udp.sequence : sequence;
+        return icmp_write(skb, quote, UNDERPASS_PROTOCOL_TCP, words, before);
+}
+
+/* The length of the quoted segment, header and payload, by the IP header that is quoted. */
+UNDERPASS_INLINE __u16 icmp_quoted_length(struct __sk_buff *skb, const struct icmp_quote *quote) {
+        __u16 length = 0;
+
+        if (quote->ipv6) {
+                bpf_skb_load_bytes(skb, quote->inner + offsetof(struct ipv6hdr, payload_len), &length,
+                                   sizeof(length));
+                return UNDERPASS_NET16(length);
+        }
+        bpf_skb_load_bytes(skb, quote->inner + offsetof(struct iphdr, tot_len), &length, sizeof(length));
+        return (__u16) (UNDERPASS_NET16(length) - (quote->layer4 - quote->inner));
+}
+
+/* And the UDP form. A quote that does not reach to the checksum of TCP says that there is none, by 0. */
+UNDERPASS_GLOBAL int icmp_rewrite_udp(struct __sk_buff *skb, struct icmp_quote *quote) {
+        __u32 words, before, sequence;
+        __u16 length;
+
+        if (!quote)
+                return -1;
+        length = icmp_quoted_length(skb, quote);
+        words = quote->length / 4;
+        before = reset_sum_words(quote->header.word, (int) words);
+        if (words == 5)
+                underpass_tcp_to_udp(&quote->header, length);
+        else {
+                sequence = quote->header.word[1];
+                quote->header.word[2] = quote->header.word[3] &
+                                        ~UNDERPASS_NET32((__u32) UNDERPASS_TCP_URG << 16);
+                quote->header.word[3] = sequence;
+                quote->header.udp.length = UNDERPASS_NET16(length);
+                quote->header.udp.check = 0;
+        }
+        return icmp_write(skb, quote, UNDERPASS_PROTOCOL_UDP, words, before);
 }
 
 /*
@@ -232,17 +282,22 @@ UNDERPASS_INLINE int icmp_is_proven(const struct icmp_quote *quote, const struct
 
         /* What has no data has the number of the next byte. Of a half-open flow it is the SYN or SYN-ACK,
          * one before the data. */
-        if (quote->length >= 16)
-                return UNDERPASS_NET32(quote->header.udp.sequence) +
-                               (flow->state == UNDERPASS_FLOW_HALF_OPEN) - flow->expected <=
-                       flight;
+        if (quote->length >= 16) {
+                __u32 sequence = UNDERPASS_NET32(quote->header.udp.sequence) +
+                                 (flow->state == UNDERPASS_FLOW_HALF_OPEN);
+
+                /* A keepalive, which TCP sends when nothing is in flight, has the number before. */
+                return sequence - flow->expected <= flight ||
+                       (quote->port && flight == 0 && flow->state == UNDERPASS_FLOW_TUNNELLED &&
+                        !(quote->header.udp.flags & UNDERPASS_TCP_SYN) && sequence + 1 == flow->expected);
+        }
         return flight != 0 && length >= UNDERPASS_HEADER_LENGTH &&
                length - UNDERPASS_HEADER_LENGTH <= flight + TCP_OPTIONS_MAX &&
                (!quote->too_big || quote->mtu < length + (quote->layer4 - quote->inner));
 }
 
-/* The same for a SYN of ours that is refused. What quotes less than its sequence number, but its length, may
- * make this connection a plain one, and tells nothing of the destination. */
+/* The same for a SYN of ours that is refused. What quotes less than its sequence number, but its length,
+ * may make this connection a plain one, and tells nothing of the destination. */
 UNDERPASS_INLINE int icmp_is_about_syn(const struct icmp_quote *quote, struct underpass_flow *flow) {
         __u32 length = UNDERPASS_NET16(quote->header.udp.length) - UNDERPASS_HEADER_LENGTH;
 
@@ -269,8 +324,8 @@ UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
         return 1;
 }
 
-/* Whether the error comes from the destination of the quoted datagram. Routers say "port unreachable", too,
- * when their firewall is told to. */
+/* Whether the error comes from the destination of the quoted datagram. Routers say "port unreachable",
+ * too, when their firewall is told to. */
 UNDERPASS_GLOBAL int icmp_is_of_destination(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote) {
         __u32 source[4] = {}, ipv4;
 
@@ -309,6 +364,60 @@ UNDERPASS_INLINE int icmp_refuses(struct __sk_buff *skb, __u32 layer3, struct ic
         return 1;
 }
 
+/* Whether nothing has come of the peer but refusals, and that for so long that it is not the moment in
+ * which its tunnel is set up anew. */
+UNDERPASS_GLOBAL int icmp_is_final(struct underpass_flow *flow) {
+        __u32 now = (__u32) (bpf_ktime_get_coarse_ns() / MILLISECONDS);
+
+        if (!flow)
+                return 0;
+        if (flow->refused_ms == 0 || flow->refused_received != (__u32) flow->received) {
+                flow->refused_received = (__u32) flow->received;
+                flow->refused_ms = now | 1; /* 0 says that there was none */
+                return 0;
+        }
+        return (__s32) (now - flow->refused_ms) >= ICMP_REFUSED_MS;
+}
+
+/*
+ * A proven refusal of an established flow. TCP takes no ICMP error for the end of a connection, but the
+ * peer cannot say it otherwise: its stack answers segments that it does not know with a reset, and our
+ * datagrams with "port unreachable". 1: the flow ends.
+ *
+ * The reset has the number that our side has acknowledged last. When that is not exactly what TCP
+ * expects, it asks the peer first (RFC 5961), and that, too, is refused and has the right number.
+ */
+UNDERPASS_GLOBAL int icmp_ends(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote,
+                               struct underpass_flow *flow) {
+        if (!quote || !flow || !quote->refusal || !quote->port || quote->length != UNDERPASS_HEADER_LENGTH ||
+            flow->state != UNDERPASS_FLOW_TUNNELLED || !(quote->header.udp.flags & UNDERPASS_TCP_ACK))
+                return 0;
+        return icmp_is_of_destination(skb, layer3, quote) && icmp_is_final(flow);
+}
+
+/* In place of the error our side gets a reset of the peer. 1: it is broken and has to be dropped. */
+UNDERPASS_GLOBAL int icmp_reset(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote, __u32 slot) {
+        int r;
+
+        if (!quote)
+                return 1;
+        flow_key_turn(&quote->key);
+        if (quote->ipv6)
+                r = reset_make_ipv6(skb, layer3, &quote->key, quote->header.udp.acknowledgment,
+                                    UNDERPASS_PROTOCOL_TCP);
+        else
+                r = reset_make_ipv4(skb, layer3, &quote->key, quote->header.udp.acknowledgment,
+                                    UNDERPASS_PROTOCOL_TCP);
+        if (r < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                return 1;
+        }
+        bpf_set_hash_invalid(skb);
+        note_converted(skb);
+        count(slot, UNDERPASS_COUNTER_ICMP_RESETS);
+        return 0;
+}
+
 /*
  * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a
  * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up), or as it does
@@ -320,7 +429,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         struct underpass_flow *flow;
         __u32 slot, sequence, sent_by;
 
-        if (icmp_read(skb, layer3, &quote) != 0)
+        if (icmp_read(skb, layer3, &quote, UNDERPASS_PROTOCOL_UDP) != 0)
                 return 0;
         flow = flow_lookup(&quote.key);
         /* Errors come at once; about a flow that has been silent, it is another program's datagram. */
@@ -337,6 +446,8 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 count(slot, UNDERPASS_COUNTER_DROP_UNPROVEN);
                 return 1;
         }
+        if (icmp_ends(skb, layer3, &quote, flow))
+                return icmp_reset(skb, layer3, &quote, slot);
         if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
                 destination_learn_mtu(&quote.key, sent_by, quote.mtu);
         if (icmp_raise_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {
@@ -346,5 +457,36 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         count(slot, UNDERPASS_COUNTER_ICMP_CONVERTED);
         if (quote.length < 16)
                 count(slot, UNDERPASS_COUNTER_ICMP_SHORT);
+        return 0;
+}
+
+/* Whether a segment of the peer has come as a datagram. See flow_carries(): a flow that is not answered
+ * yet may be made up, and then only its SYN has. */
+UNDERPASS_INLINE int icmp_was_datagram(const struct icmp_quote *quote, const struct underpass_flow *flow) {
+        if (flow_is_note(flow))
+                return 0;
+        return flow->state == UNDERPASS_FLOW_TUNNELLED ||
+               (flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)) ||
+               (quote->length == UNDERPASS_HEADER_LENGTH && (quote->header.tcp.flags & UNDERPASS_TCP_SYN));
+}
+
+/* An ICMP packet that leaves: an error about a segment of a tunnelled flow gets to quote the datagram
+ * that it was. 1: it is half written and has to be dropped. */
+UNDERPASS_GLOBAL int icmp_quote_udp(struct __sk_buff *skb, __u32 layer3) {
+        struct icmp_quote quote = {};
+        struct underpass_flow *flow;
+        __u32 slot;
+
+        if (icmp_read(skb, layer3, &quote, UNDERPASS_PROTOCOL_TCP) != 0)
+                return 0;
+        flow = flow_lookup(&quote.key);
+        if (!flow || !icmp_was_datagram(&quote, flow))
+                return 0;
+        slot = slot_of_link(skb->ifindex, flow->slot);
+        if (icmp_rewrite_udp(skb, &quote) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                return 1;
+        }
+        count(slot, UNDERPASS_COUNTER_ICMP_QUOTED);
         return 0;
 }

@@ -5,11 +5,12 @@
  * has cut packets, merged on the receiving end of the GRO pair.
  *
  * egress   TCP of a tunnelled flow → redirected to the segmentation device as it is: super-packet, checksum
- *          not done yet
+ *          not done yet; ICMP errors about what the peer sent in the tunnel → errors about UDP
  * segment  one segment at a time, checksum complete → UDP form, out of the link it was meant for;
  *          one datagram of a merged one → TCP form, to the GRO pair or back to the link it came by
  * ingress  UDP of a tunnelled flow → TCP form; merged before (UDP GRO) → redirected to the segmentation
- *          device, which cuts it; ICMP errors about the flow → errors about TCP
+ *          device, which cuts it; ICMP errors about the flow → errors about TCP; segments that belong to no
+ *          connection → a reset, back to the peer
  * merged   what GRO made of such TCP → back to the link it came by, into the stack
  *          (flow.h tells how each knows the link of a packet)
  * keepalive  sockets of tunnelled flows speak often enough for a NAT (cgroup, not on a link)
@@ -19,6 +20,7 @@
  */
 
 #include "xdp.h"
+#include "forgotten.h"
 #include "icmp.h"
 #include "inject.h"
 #include "keepalive.h"
@@ -242,6 +244,13 @@ UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, 
         return path_mtu_of_black_hole(skb, packet, slot);
 }
 
+/* What leaves and is not TCP. 1: it has to be dropped. */
+UNDERPASS_INLINE int egress_other(struct __sk_buff *skb, const __u32 layer3) {
+        if (inject_is_of_udp_socket(skb))
+                return inject_into_flow(skb, layer3);
+        return icmp_may_concern(skb, layer3) && icmp_quote_udp(skb, layer3);
+}
+
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
@@ -260,8 +269,7 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 count_on_link(skb, UNDERPASS_COUNTER_PASS_FRAGMENT);
                 return VERDICT_NEXT;
         default:
-                return inject_is_of_udp_socket(skb) && inject_into_flow(skb, layer3) ? VERDICT_DROP :
-                                                                                        VERDICT_NEXT;
+                return egress_other(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
         }
         flow_key_outgoing(&packet, &key);
         flags = packet.header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK);
@@ -335,6 +343,14 @@ UNDERPASS_GLOBAL int send_to_cut(struct __sk_buff *skb, __u32 layer3, __u32 slot
         return send_to_segment(skb, layer3, slot);
 }
 
+UNDERPASS_GLOBAL int answer_forgotten(struct __sk_buff *skb, struct packet *packet) {
+        int answered = forgotten_reset(skb, packet);
+
+        if (answered <= 0)
+                return answered == 0 ? VERDICT_NEXT : VERDICT_DROP;
+        return (int) bpf_redirect(skb->ifindex, 0);
+}
+
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
  * to learn from it. */
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
@@ -364,7 +380,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
             (flow_is_silent(flow) && !flow_goes_on(flow, &packet.header) && flow_is_over(skb, &packet))) {
                 if (packet.header.udp.check == 0 ||
                     (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
-                        return VERDICT_NEXT;
+                        return answer_forgotten(skb, &packet);
                 flow = flow_lookup(&key);
                 if (!flow)
                         return VERDICT_NEXT;

@@ -148,6 +148,23 @@ static const CounterInfo counters[] = {
                 N_("Times that a connection had to send much again for seconds on end, as where UDP is "
                    "limited."),
         },
+        [UNDERPASS_COUNTER_ICMP_QUOTED] = {
+                "icmp-quoted",
+                N_("ICMP errors of this side about tunnelled packets, made to quote them as the peer sent "
+                   "them."),
+        },
+        [UNDERPASS_COUNTER_ICMP_RESETS] = {
+                "icmp-resets",
+                N_("ICMP refusals that ended a tunnelled connection because the peer has forgotten it."),
+        },
+        [UNDERPASS_COUNTER_RESETS_SENT] = {
+                "resets-sent",
+                N_("Tunnelled segments of connections that this host does not know, answered by a reset."),
+        },
+        [UNDERPASS_COUNTER_PASS_FORGOTTEN] = {
+                "pass-forgotten",
+                N_("The same, left alone because there were too many in one second."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

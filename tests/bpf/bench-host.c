@@ -208,6 +208,10 @@ long bpf_sk_release(void *sock) {
         return 0;
 }
 
+long bpf_fib_lookup(void *context, struct bpf_fib_lookup *params, int length, __u32 flags) {
+        return -ENOTSUP;
+}
+
 __u64 bpf_get_netns_cookie(void *context) {
         return 0;
 }

@@ -40,11 +40,13 @@ static bool find_message(const struct frame *frame, size_t layer3, uint16_t ethe
 static bool is_error(const uint8_t *icmp, struct judge_quote *quote) {
         if (quote->ipv6) {
                 quote->refusal = icmp[0] == FRAME_ICMPV6_UNREACHABLE;
+                quote->port = quote->refusal && icmp[1] == FRAME_ICMPV6_PORT;
                 quote->too_big = icmp[0] == FRAME_ICMPV6_TOO_BIG;
                 quote->mtu = frame_get32(icmp + 4);
                 return icmp[0] >= FRAME_ICMPV6_UNREACHABLE && icmp[0] <= FRAME_ICMPV6_PARAMETER;
         }
         quote->refusal = icmp[0] == FRAME_ICMP_UNREACHABLE && icmp[1] != FRAME_ICMP_NEEDS_FRAGMENTATION;
+        quote->port = quote->refusal && icmp[1] == FRAME_ICMP_PORT;
         quote->too_big = icmp[0] == FRAME_ICMP_UNREACHABLE && !quote->refusal;
         quote->mtu = frame_get16(icmp + 6);
         return icmp[0] == FRAME_ICMP_UNREACHABLE || icmp[0] == FRAME_ICMP_TIME_EXCEEDED ||

@@ -152,18 +152,42 @@ static bool refuses(const struct fuzzer *fuzzer, const struct round *round) {
                                flow->next - flow->expected);
 }
 
+/* A keepalive that is refused: it has the number before what is expected, while nothing is in flight. */
+static bool refuses_keepalive(const struct round *round) {
+        const struct underpass_flow *flow = &round->flow;
+
+        return round->quote.port && round->quote.length >= 16 && flow->state == UNDERPASS_FLOW_TUNNELLED &&
+               flow->next == flow->expected &&
+               !(round->before.data[round->quote.layer4 + 9] & FRAME_SYN) &&
+               judge_quoted_sequence(&round->before, &round->quote) + 1 == flow->expected;
+}
+
+/* The flow has been refused for a while: the error becomes a reset. */
+static bool judge_end(struct fuzzer *fuzzer, const struct round *round) {
+        EXPECT(round->quote.port && round->quote.length == FRAME_HEADER_LENGTH);
+        EXPECT_EQUAL(round->flow.state, UNDERPASS_FLOW_TUNNELLED);
+        EXPECT(round->flow.refused_ms != 0);
+        EXPECT_EQUAL(round->verdict, BENCH_NEXT);
+        EXPECT_EQUAL(all_counted(round), 1);
+        fuzzer->errors++;
+        return true;
+}
+
 /* An error about a datagram: dropped, as it refuses a SYN or proves nothing, or turned into one about TCP,
  * or none of ours. */
 static bool judge_quoting(struct fuzzer *fuzzer, const struct round *round) {
         const struct underpass_flow *flow = &round->flow;
         uint32_t first = flow->expected - (flow->state == UNDERPASS_FLOW_HALF_OPEN);
         bool refused = in_tunnel(round) && refuses(fuzzer, round);
-        bool proven = in_tunnel(round) && judge_in_flight(&round->before, &round->quote, first,
-                                                          flow->next - flow->expected);
+        bool proven = in_tunnel(round) && (judge_in_flight(&round->before, &round->quote, first,
+                                                           flow->next - flow->expected) ||
+                                           refuses_keepalive(round));
         /* Even so, only a few are believed in a second. */
         bool unproven = in_tunnel(round) && !refused &&
                         (!proven || (flow->errors >= BELIEVED && round->verdict == BENCH_DROP));
 
+        if (round->counted.value[UNDERPASS_COUNTER_ICMP_RESETS] && proven)
+                return judge_end(fuzzer, round);
         EXPECT_EQUAL(round->verdict, refused || unproven ? BENCH_DROP : BENCH_NEXT);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_ICMP], refused);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_UNPROVEN], unproven);

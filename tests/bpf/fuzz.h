@@ -77,6 +77,7 @@ struct judge_quote {
         size_t length;   /* bytes of it that count: 8, 16 or 20 */
         bool ipv6;
         bool refusal;    /* says that UDP does not get there */
+        bool port;       /* likewise, and that nothing takes it at the port */
         bool too_big;    /* tells of a path MTU */
         uint32_t mtu;
 };

@@ -15,6 +15,7 @@ int programs_packets(struct bench *bench) {
         failed += programs_fallback(bench);
         failed += programs_demand(bench);
         failed += programs_icmp(bench);
+        failed += programs_quote(bench);
         failed += programs_mtu(bench);
         failed += programs_path_mtu(bench);
         failed += programs_throttle(bench);

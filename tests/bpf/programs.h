@@ -18,6 +18,7 @@ int programs_flows(struct bench *bench);
 int programs_fallback(struct bench *bench);
 int programs_demand(struct bench *bench);
 int programs_icmp(struct bench *bench);
+int programs_quote(struct bench *bench);
 int programs_mtu(struct bench *bench);
 int programs_path_mtu(struct bench *bench);
 int programs_throttle(struct bench *bench);
@@ -36,4 +37,5 @@ int programs_xdp(struct bench *bench);
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);
 int programs_inject(struct bench *bench);
+int programs_forgotten(struct bench *bench);
 int programs_keepalive(struct bench *bench);

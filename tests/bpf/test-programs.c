@@ -32,9 +32,11 @@ int main(void) {
         if (placed) {
                 failed += programs_learn(&bench);
                 failed += programs_inject(&bench);
+                failed += programs_forgotten(&bench);
                 failed += programs_keepalive(&bench);
         } else
-                printf("skip  learn, inject, keepalive: need CAP_SYS_ADMIN for a network namespace\n");
+                printf("skip  learn, inject, forgotten, keepalive: need CAP_SYS_ADMIN for a network "
+                       "namespace\n");
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;
 }

@@ -44,6 +44,7 @@ struct bpf_tcp_sock *bpf_tcp_sock(struct bpf_sock *sock);
 struct bpf_sock *bpf_sk_fullsock(struct bpf_sock *sock);
 long bpf_tcp_check_syncookie(void *sock, void *ip, __u32 ip_length, struct tcphdr *tcp, __u32 tcp_length);
 long bpf_sk_release(void *sock);
+long bpf_fib_lookup(void *context, struct bpf_fib_lookup *params, int length, __u32 flags);
 
 __u64 bpf_get_netns_cookie(void *context);
 long bpf_getsockopt(void *context, int level, int name, void *value, int length);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Datagrams of connections that this host does not know: a reset in the form of the tunnel, where
+ * nothing else can want them.
+ *
+ * Room: bench.h, place.h. Real sockets, on lo of the tests' own network namespace.
+ */
+
+#include <string.h>
+#include <unistd.h>
+
+#include "place.h"
+#include "programs.h"
+
+enum {
+        LISTENING_PORT = 443,
+        OTHER_PORT = 4443,
+        SEQUENCE = 5000,
+        ACKNOWLEDGMENT = 0xabcdef01,
+};
+
+/* One datagram that belongs to no flow, and who is there to take it. */
+struct forgotten_case {
+        const char *name;
+        uint8_t flags;
+        uint8_t reserved;
+        bool listening;      /* a TCP socket is at the port */
+        bool udp;            /* a UDP socket is */
+        bool connection;     /* so is the connection, which expects other numbers */
+        bool other_port;     /* one that is not in local-ports */
+        bool merged;
+        bool elsewhere;      /* the frame is for another host */
+        void (*mangle)(uint8_t *udp);
+        bool answered;
+};
+
+static void no_check(uint8_t *udp) {
+        frame_put16(udp + 6, 0);
+}
+
+static void longer(uint8_t *udp) {
+        frame_put16(udp + 4, (uint16_t) (frame_get16(udp + 4) + 1));
+}
+
+static const struct forgotten_case cases[] = {
+        { "a segment", FRAME_ACK, 0, true, .answered = true },
+        { "data", FRAME_ACK | FRAME_PSH, 0, true, .answered = true },
+        { "accurate ECN", FRAME_ACK | FRAME_ECE, FRAME_AE, true, .answered = true },
+        { "the end", FRAME_ACK | FRAME_FIN, 0, true, .answered = true },
+        { "a reset", FRAME_RST, 0, true },
+        { "a reset that acknowledges", FRAME_RST | FRAME_ACK, 0, true },
+        { "a SYN-ACK", FRAME_SYN | FRAME_ACK, 0, true },
+        { "nothing acknowledged", FRAME_PSH, 0, true },
+        { "reserved bits", FRAME_ACK, 4, true },
+        { "a server of UDP, too", FRAME_ACK, 0, true, .udp = true },
+        { "a server of UDP only", FRAME_ACK, 0, false, .udp = true },
+        { "nothing listens: the stack refuses it", FRAME_ACK, 0, false },
+        { "a connection is there", FRAME_ACK, 0, true, .connection = true },
+        { "another port", FRAME_ACK, 0, true, .other_port = true },
+        { "merged", FRAME_ACK, 0, true, .merged = true },
+        { "for another host", FRAME_ACK, 0, true, .elsewhere = true },
+        { "no checksum", FRAME_ACK, 0, true, .mangle = no_check },
+        { "lengths contradict each other", FRAME_ACK, 0, true, .mangle = longer },
+};
+
+static bool is_answer(const struct frame *answer, const struct frame *asked, bool ipv6) {
+        const size_t addresses = ipv6 ? 16 : 4, at = asked->layer3 + (ipv6 ? 8 : 12);
+        const uint8_t *udp = answer->data + asked->layer4, *came = asked->data + asked->layer4;
+
+        EXPECT_EQUAL(answer->length, asked->layer4 + FRAME_HEADER_LENGTH);
+        EXPECT_EQUAL(answer->data[asked->protocol], FRAME_UDP);
+        EXPECT(memcmp(answer->data, asked->data + 6, 6) == 0);
+        EXPECT(memcmp(answer->data + 6, asked->data, 6) == 0);
+        EXPECT(memcmp(answer->data + at, asked->data + at + addresses, addresses) == 0);
+        EXPECT(memcmp(answer->data + at + addresses, asked->data + at, addresses) == 0);
+        EXPECT(memcmp(udp, came + 2, 2) == 0 && memcmp(udp + 2, came, 2) == 0);
+        EXPECT_EQUAL(frame_get16(udp + 4), FRAME_HEADER_LENGTH);
+        EXPECT_EQUAL(udp[8], 0x50);
+        EXPECT_EQUAL(udp[9], FRAME_RST);
+        EXPECT_EQUAL(frame_get32(udp + 12), ACKNOWLEDGMENT);
+        EXPECT_EQUAL(frame_layer3_sum(answer), 0xffff);
+        EXPECT_EQUAL(frame_layer4_sum(answer), 0xffff);
+        return true;
+}
+
+static void build(const struct forgotten_case *test, bool ipv6, struct frame *ret) {
+        const struct frame_spec spec = {
+                .ipv6 = ipv6, .udp = true, .from = FRAME_LOCAL, .source_port = FRAME_PORT_LOCAL,
+                .dest_port = test->other_port ? OTHER_PORT : LISTENING_PORT, .flags = test->flags,
+                .reserved = test->reserved, .sequence = SEQUENCE, .acknowledgment = ACKNOWLEDGMENT,
+                .payload = 32,
+        };
+
+        frame_build(&spec, ret);
+        memset(ret->data, 0, 6); /* lo has no other address */
+        ret->data[0] = test->elsewhere ? 2 : 0;
+        if (test->mangle)
+                test->mangle(ret->data + ret->layer4);
+}
+
+static bool run_case(struct bench *bench, const struct forgotten_case *test, bool ipv6) {
+        const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_RESETS_SENT,
+                                                                test->answered } };
+        struct __sk_buff context = { .gso_size = test->merged ? 500 : 0 };
+        struct frame asked, answer;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        build(test, ipv6, &asked);
+        answer = asked;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &answer, test->merged ? &context : NULL, &verdict) ==
+               0);
+        EXPECT_EQUAL(verdict, test->answered ? BENCH_REDIRECT : BENCH_NEXT);
+        EXPECT_EQUAL(bench_flows_count(bench->flows) + bench_flows_count(bench->half_open), 0);
+        EXPECT(bench_counted(bench, counts));
+        return test->answered ? is_answer(&answer, &asked, ipv6) : frame_equal(&answer, &asked);
+}
+
+static bool run_with_sockets(struct bench *bench, const struct forgotten_case *test, bool ipv6) {
+        uint16_t port = test->other_port ? OTHER_PORT : LISTENING_PORT;
+        int listener = test->listening ? place_listen(FRAME_REMOTE, ipv6, port) : -1;
+        int udp = test->udp ? place_udp(FRAME_REMOTE, ipv6, port) : -1, client = -1;
+        bool passed;
+
+        EXPECT(!test->listening || listener >= 0);
+        EXPECT(!test->udp || udp >= 0);
+        if (test->connection)
+                EXPECT(place_connect(ipv6, FRAME_PORT_LOCAL, port, NULL, &client) == 0);
+        passed = run_case(bench, test, ipv6);
+        if (client >= 0)
+                place_abort(client);
+        if (listener >= 0)
+                place_abort(listener);
+        if (udp >= 0)
+                close(udp);
+        return passed;
+}
+
+static bool test_sockets(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+                bool ipv6 = (i & 1) && place_has_ipv6();
+
+                if (run_with_sockets(context, &cases[i / 2], ipv6))
+                        continue;
+                fprintf(stderr, "forgotten, IPv%d: %s\n", ipv6 ? 6 : 4, cases[i / 2].name);
+                return false;
+        }
+        return true;
+}
+
+/* Who makes up segments makes us send so many resets a second and no more. */
+static bool test_seldom(void *context) {
+        const unsigned sent = 3 * UNDERPASS_RESETS_MAX;
+        int listener = place_listen(FRAME_REMOTE, false, LISTENING_PORT);
+        struct underpass_counters counted;
+        struct bench *bench = context;
+        struct frame asked, answer;
+        __u64 begin, seconds, resets;
+        __u32 verdict;
+
+        EXPECT(listener >= 0);
+        EXPECT(bench_reset(bench) == 0);
+        build(&cases[0], false, &asked);
+        begin = bench_now();
+        for (unsigned i = 0; i < sent; i++) {
+                answer = asked;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &answer, NULL, &verdict) == 0);
+        }
+        seconds = 2 + (bench_now() - begin) / 1000000000; /* begun */
+        place_abort(listener);
+        EXPECT(bench_counters(bench, BENCH_SLOT, &counted) == 0);
+        resets = counted.value[UNDERPASS_COUNTER_RESETS_SENT];
+        EXPECT(resets >= UNDERPASS_RESETS_MAX && resets <= UNDERPASS_RESETS_MAX * seconds);
+        EXPECT_EQUAL(counted.value[UNDERPASS_COUNTER_PASS_FORGOTTEN], sent - resets);
+        return true;
+}
+
+int programs_forgotten(struct bench *bench) {
+        static const struct expect_test tests[] = {
+                { "forgotten: who else may want it", test_sockets },
+                { "forgotten: few in a second", test_seldom },
+        };
+
+        return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
+}
