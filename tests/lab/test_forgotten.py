@@ -2,18 +2,24 @@
 """A peer that has forgotten a connection, as one does that was started anew without a word, or for which a NAT has
 taken another port: the other side hears of it within seconds, as with plain TCP."""
 
+import ipaddress
+import struct
 import time
 
+import craft
 import path
 import runner
 import service
 import traffic
 from lab import PLAIN_PORT, PORT, address
 from test_router import host_behind
+from wire import ones_complement
 
 LIMIT = 5.0  # seconds until the client hears of it; TCP retransmits for 15 minutes otherwise
 PATIENCE = 70
 PINS = "/sys/fs/bpf/underpass"
+ICMP = 1
+FORGED = 100
 
 
 def bring_up(lab):
@@ -176,3 +182,30 @@ def test_nat_takes_another_port():
         path.forget_translations(lab, "c0")
         expect_reset(client, "another port of the NAT")
         assert service.counters(lab.server, "s0")["resets-sent"] > 0
+
+
+def refusal(quoted):
+    """ICMP port unreachable of the server itself, about a packet that the client has sent; all of it is quoted."""
+    body = struct.pack("!BBHI", 3, 3, 0, 0) + quoted
+    check = struct.pack("!H", craft.inverted(ones_complement(body)))
+    source, dest = (ipaddress.ip_address(address(interface)).packed for interface in ("s0", "c0"))
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, ICMP, 0) + source + dest
+    head = head[:10] + struct.pack("!H", craft.inverted(ones_complement(head))) + head[12:]
+    return head + body[:2] + check + body[4:]
+
+
+def test_forged_refusals():
+    """Who knows addresses and ports, but no number in flight, ends nothing, however long he refuses."""
+    with runner.TestLab() as lab:
+        bring_up(lab)
+        listen(lab)
+        client = traffic.Peer(lab, lab.client)
+        port = client.connect("a", address("s0"), protocol="tcp")["port"]
+        client.transfer("echo", "a", size=1000)
+        ends = ((address("c0"), port), (address("s0"), PORT))
+        guesses = [craft.wrapped(*ends, craft.ACK, guess << 24, guess) for guess in range(FORGED)]
+        path.inject(lab, "c0", [refusal(guess) for guess in guesses], pause=2.0 / FORGED)
+        counted = service.counters(lab.client, "c0")
+        assert counted["drop-unproven"] >= FORGED - 1 and counted["icmp-resets"] == 0, counted
+        client.transfer("upload", "a", size=1_000_000)
+        runner.note(f"{FORGED} forged refusals in two seconds ended nothing")
