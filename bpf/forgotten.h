@@ -63,11 +63,7 @@ UNDERPASS_GLOBAL int forgotten_listens(struct __sk_buff *skb, struct packet *pac
 
         if (!packet)
                 return 0;
-        learn_tuple(packet, &tuple);
-        if (packet->ipv6)
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-        else
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        sock = learn_find_tcp(skb, packet, &tuple);
         if (!sock)
                 return 0;
         listens = sock->state == TCP_STATE_LISTEN;

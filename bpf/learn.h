@@ -155,6 +155,16 @@ UNDERPASS_GLOBAL int learn_tuple(struct packet *packet, struct bpf_sock_tuple *t
         return 0;
 }
 
+/* The TCP socket of this host that takes a segment, one that listens if no other does; to be released.
+ * NULL: there is none. */
+UNDERPASS_INLINE struct bpf_sock *learn_find_tcp(struct __sk_buff *skb, struct packet *packet,
+                                                 struct bpf_sock_tuple *tuple) {
+        learn_tuple(packet, tuple);
+        if (packet->ipv6)
+                return bpf_skc_lookup_tcp(skb, tuple, sizeof(tuple->ipv6), BPF_F_CURRENT_NETNS, 0);
+        return bpf_skc_lookup_tcp(skb, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
+}
+
 /* The headers of a datagram as our stack would see them. */
 struct learn_headers {
         __u8 ip[IPV6_LENGTH];
@@ -202,11 +212,7 @@ UNDERPASS_GLOBAL int learn_state(struct __sk_buff *skb, struct packet *packet, _
 
         if (!packet || learn_headers(skb, packet, &headers) < 0)
                 return 0;
-        learn_tuple(packet, &tuple);
-        if (packet->ipv6)
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-        else
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        sock = learn_find_tcp(skb, packet, &tuple);
         if (!sock)
                 return 0;
         if (sock->state == TCP_STATE_LISTEN) {
@@ -238,11 +244,7 @@ UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) 
 
         if (!packet)
                 return 0;
-        learn_tuple(packet, &tuple);
-        if (packet->ipv6)
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-        else
-                sock = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+        sock = learn_find_tcp(skb, packet, &tuple);
         if (sock) {
                 state = sock->state;
                 bpf_sk_release(sock);
