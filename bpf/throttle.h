@@ -53,16 +53,16 @@ UNDERPASS_GLOBAL int throttle_sent_again(struct underpass_flow *flow, __u32 byte
 }
 
 /*
- * UDP to the destination of a flow is limited. An on-demand link has the tunnel only because MPTCP got lost
+ * UDP to the destination of a packet of ours is limited. An on-demand link has the tunnel only because MPTCP got lost
  * some time ago: its next connection looks whether that is still so.
  */
-UNDERPASS_GLOBAL int throttle_note(struct underpass_flow_key *of, __u32 ifindex) {
+UNDERPASS_GLOBAL int throttle_note(struct packet *packet, __u32 ifindex) {
         struct underpass_destination *destination;
         struct underpass_flow_key key = {};
 
-        if (!of)
+        if (!packet)
                 return 0;
-        flow_key_copy(of, &key);
+        flow_key_outgoing(packet, &key);
         destination = destination_make(&key, ifindex);
         if (!destination)
                 return 0;

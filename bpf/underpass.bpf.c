@@ -230,13 +230,10 @@ UNDERPASS_INLINE int tell_path_mtu(struct __sk_buff *skb, const __u32 layer3, __
  * that its sender is to be told, 0: none. */
 UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                   __u32 slot, __u32 end) {
-        struct underpass_flow_key key = {};
-
         if (!packet || !flow)
                 return 0;
-        flow_key_outgoing(packet, &key);
         if (throttle_sent_again(flow, end - UNDERPASS_NET32(packet->header.tcp.sequence))) {
-                throttle_note(&key, skb->ifindex);
+                throttle_note(packet, skb->ifindex);
                 count(slot, UNDERPASS_COUNTER_THROTTLED);
         }
         if (!path_mtu_is_awaited(flow, packet) || !path_mtu_timed_out(flow))
