@@ -53,8 +53,8 @@ UNDERPASS_GLOBAL int throttle_sent_again(struct underpass_flow *flow, __u32 byte
 }
 
 /*
- * UDP to the destination of a packet of ours is limited. An on-demand link has the tunnel only because MPTCP got lost
- * some time ago: its next connection looks whether that is still so.
+ * UDP to the destination of a packet of ours is limited. An on-demand link has the tunnel only because MPTCP
+ * got lost some time ago: its next connection looks whether that is still so.
  */
 UNDERPASS_GLOBAL int throttle_note(struct packet *packet, __u32 ifindex) {
         struct underpass_destination *destination;
