@@ -261,10 +261,17 @@ static bool known_in_the_end(struct bench *bench, const struct story *story,
         return true;
 }
 
+/* On a machine that was started a moment ago. */
+static bool is_older_than_time(const struct story *story) {
+        return story->blocked_seconds < 0 && bench_now() < (__u64) -story->blocked_seconds * 1000000000;
+}
+
 bool story_run(struct bench *bench, const struct story *story, bool ipv6, bool raw) {
         struct underpass_flow_key key;
         struct frame frame;
 
+        if (is_older_than_time(story))
+                return true;
         story_build(story, &story->steps[0], ipv6, raw, &frame);
         bench_flow_key(&frame, !story->steps[0].incoming, &key);
         EXPECT(prepare(bench, story, &key));

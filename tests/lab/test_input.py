@@ -41,7 +41,8 @@ def refused_in_file(lab, name, text, words):
     path = f"/etc/underpass/{name}"
     before = state.host_state(lab.client)
     lab.client.write(path, text)
-    lab.client.run("underpassctl", "reload")
+    reload = lab.client.run("underpassctl", "reload", check=False)
+    assert reload.returncode == 1 and "c0 failed: " in reload.stderr, f"{reload.returncode}: {reload.stderr}"
     found = service.wait_state(lab.client, "c0", "failed")
     message_has(found["LastError"], [*words, path], "LastError")
     state.assert_same(before, state.host_state(lab.client), "the link is not untouched")
