@@ -22,7 +22,7 @@ FORMS = (("TSO", "on", "off"), ("GRO", "off", "on"), ("single", "off", "off"))
 
 
 @contextlib.contextmanager
-def host_behind(lab):
+def host_behind(lab, masquerade=True):
     """Makes the client a router for a further host, without NetworkManager and without Underpass."""
     inner = Host("inner", lab.folder / "inner")
     try:
@@ -32,8 +32,9 @@ def host_behind(lab):
             inner.run("ip", f"-{family}", "route", "add", "default", "via", INSIDE[family][0])
         lab.client.sysctl("net.ipv4.ip_forward", 1)
         lab.client.sysctl("net.ipv6.conf.all.forwarding", 1)
-        out = "chain out { type nat hook postrouting priority 100; oifname { c0, c1 } masquerade; }"
-        lab.client.set_nft_table("router", out)
+        if masquerade:
+            out = "chain out { type nat hook postrouting priority 100; oifname { c0, c1 } masquerade; }"
+            lab.client.set_nft_table("router", out)
         yield inner
     finally:
         inner.stop()

@@ -16,14 +16,14 @@ import path
 import runner
 import service
 import state
+import test_router
 import traffic
 import wire
-from host import Host, wait_until
+from host import wait_until
 from lab import PORT, address
 from test_rawip import ADDRESSES, CLIENT, SERVER, Line
 
 SECOND = {4: ("10.77.10.1", "10.77.10.2"), 6: ("2001:db8:77:10::1", "2001:db8:77:10::2")}  # ms1, s1
-INSIDE = {4: ("10.77.50.1", "10.77.50.2"), 6: ("2001:db8:77:50::1", "2001:db8:77:50::2")}  # router, host
 RATE = 4_000_000
 PIECE = 400_000  # bytes that show that a transfer goes on
 BLIND = 300
@@ -304,20 +304,12 @@ def test_blind_segments_move_nothing():
 @contextlib.contextmanager
 def host_behind(lab):
     """Makes the client a router, without translation, for a further host."""
-    inner = Host("inner", lab.folder / "inner")
-    try:
-        inner.start()
-        lab.cable(lab.client, "lan", inner, "up0", INSIDE)
+    with test_router.host_behind(lab, masquerade=False) as inner:
         for family in (4, 6):
-            inner.run("ip", f"-{family}", "route", "add", "default", "via", INSIDE[family][0])
-            way = (INSIDE[family][1], "via", address("c0", family))
+            way = (test_router.INSIDE[family][1], "via", address("c0", family))
             lab.middlebox.run("ip", f"-{family}", "route", "add", *way)
-        lab.client.sysctl("net.ipv4.ip_forward", 1)
-        lab.client.sysctl("net.ipv6.conf.all.forwarding", 1)
         lab.client.sysctl("net.ipv4.conf.lan.rp_filter", 0)
         yield inner
-    finally:
-        inner.stop()
 
 
 def test_forwarded():
