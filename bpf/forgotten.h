@@ -120,7 +120,7 @@ UNDERPASS_GLOBAL int forgotten_reset(struct __sk_buff *skb, struct packet *packe
         else
                 r = reset_make_ipv4(skb, packet->layer3, &key, packet->header.udp.acknowledgment,
                                     UNDERPASS_PROTOCOL_UDP);
-        if (r < 0 || (packet->layer3 != 0 && path_mtu_turn_frame(skb) < 0)) {
+        if (r < 0 || (packet->layer3 != 0 && packet_turn_frame(skb) < 0)) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return -1;
         }

@@ -166,7 +166,7 @@ UNDERPASS_GLOBAL int icmp_write(struct __sk_buff *skb, struct icmp_quote *quote,
 
         if (!quote)
                 return -1;
-        after = reset_sum_words(quote->header.word, (int) words);
+        after = packet_sum_words(quote->header.word, (int) words);
         offset = quote->inner +
                  (quote->ipv6 ? offsetof(struct ipv6hdr, nexthdr) : offsetof(struct iphdr, protocol));
         if (bpf_skb_store_bytes(skb, offset, &to, sizeof(to), 0) < 0)
@@ -206,7 +206,7 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
         if (!quote)
                 return -1;
         words = quote->length == UNDERPASS_HEADER_LENGTH ? 5 : 2;
-        before = reset_sum_words(quote->header.word, (int) words);
+        before = packet_sum_words(quote->header.word, (int) words);
         if (words == 5)
                 underpass_udp_to_tcp(&quote->header);
         else
@@ -236,7 +236,7 @@ UNDERPASS_GLOBAL int icmp_rewrite_udp(struct __sk_buff *skb, struct icmp_quote *
                 return -1;
         length = icmp_quoted_length(skb, quote);
         words = quote->length / 4;
-        before = reset_sum_words(quote->header.word, (int) words);
+        before = packet_sum_words(quote->header.word, (int) words);
         if (words == 5)
                 underpass_tcp_to_udp(&quote->header, length);
         else {

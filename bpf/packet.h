@@ -35,6 +35,8 @@ enum {
         UDP_LENGTH = 8,
         IPV4_USUAL = 0x45,           /* version 4, a header without options */
         IPV4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
+        IPV4_DONT_FRAGMENT = 0x4000,
+        PACKET_HOPS = 64,            /* of packets that the programs make */
         EXTENSIONS_MAX = 4,          /* IPv6 extension headers that are walked over */
         EXTENSION_HOP_BY_HOP = 0,
         EXTENSION_ROUTING = 43,
@@ -352,5 +354,28 @@ UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, con
                                                            underpass_ipv4_check_to_tcp(ip->check);
                 *(union underpass_header *) ((void *) ip + IPV4_LENGTH) = packet->header;
         }
+        return 0;
+}
+
+/* The sum of up to eight words of 32 bits, as the Internet checksum takes it. */
+UNDERPASS_INLINE __u32 packet_sum_words(const __u32 *word, int words) {
+        __u32 sum = 0;
+
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+                if (i < words)
+                        sum += (word[i] & 0xffff) + (word[i] >> 16);
+        return sum;
+}
+
+/* Sends an Ethernet frame back to where it came from. */
+UNDERPASS_INLINE int packet_turn_frame(struct __sk_buff *skb) {
+        __u8 dest[ETH_ALEN], source[ETH_ALEN];
+
+        if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_dest), dest, ETH_ALEN) < 0 ||
+            bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), source, ETH_ALEN) < 0 ||
+            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), source, ETH_ALEN, 0) < 0 ||
+            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), dest, ETH_ALEN, 0) < 0)
+                return -1;
         return 0;
 }

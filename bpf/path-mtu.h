@@ -26,8 +26,6 @@ enum {
         PATH_MTU_QUOTED_IPV4 = IPV4_LENGTH + UNDERPASS_HEADER_LENGTH,
         PATH_MTU_QUOTED_IPV6 = IPV6_LENGTH + UNDERPASS_HEADER_LENGTH,
         IPV4_MORE_FRAGMENTS = 0x2000,
-        IPV4_DONT_FRAGMENT = 0x4000,
-        PATH_MTU_HOPS = 64,
 };
 
 /* An error about a packet: what is put before its first bytes, and these bytes. */
@@ -110,7 +108,7 @@ UNDERPASS_GLOBAL int path_mtu_fill_ipv4(struct path_mtu_error_ipv4 *error, __u32
         *(__u8 *) &error->ip = IPV4_USUAL;
         error->ip.tot_len = UNDERPASS_NET16(sizeof(*error));
         error->ip.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
-        error->ip.ttl = PATH_MTU_HOPS;
+        error->ip.ttl = PACKET_HOPS;
         error->ip.protocol = PROTOCOL_ICMP;
         error->ip.saddr = error->quoted.daddr;
         error->ip.daddr = error->quoted.saddr;
@@ -142,7 +140,7 @@ UNDERPASS_GLOBAL int path_mtu_fill_ipv6(struct path_mtu_error_ipv6 *error, __u32
         *(__u8 *) &error->ip = 6 << 4;
         error->ip.payload_len = UNDERPASS_NET16(sizeof(*error) - IPV6_LENGTH);
         error->ip.nexthdr = PROTOCOL_ICMPV6;
-        error->ip.hop_limit = PATH_MTU_HOPS;
+        error->ip.hop_limit = PACKET_HOPS;
         error->ip.saddr = error->quoted.daddr;
         error->ip.daddr = error->quoted.saddr;
         return 0;
@@ -158,18 +156,6 @@ UNDERPASS_INLINE int path_mtu_write_ipv6(struct __sk_buff *skb, __u32 layer3, __
         return (int) bpf_skb_store_bytes(skb, layer3, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM);
 }
 
-/* Sends an Ethernet frame back to where it came from. */
-UNDERPASS_INLINE int path_mtu_turn_frame(struct __sk_buff *skb) {
-        __u8 dest[ETH_ALEN], source[ETH_ALEN];
-
-        if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_dest), dest, ETH_ALEN) < 0 ||
-            bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), source, ETH_ALEN) < 0 ||
-            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), source, ETH_ALEN, 0) < 0 ||
-            bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), dest, ETH_ALEN, 0) < 0)
-                return -1;
-        return 0;
-}
-
 /*
  * Makes of a packet with the headers at their usual place the ICMP error that it does not fit a path of mtu
  * bytes, to its own source. Negative: it may be half written and has to be dropped.
@@ -183,7 +169,7 @@ UNDERPASS_GLOBAL int path_mtu_make_error(struct __sk_buff *skb, __u32 layer3, __
         if (bpf_skb_change_tail(skb, layer3 + quoted, 0) < 0 ||
             bpf_skb_adjust_room(skb, (__s32) more, BPF_ADJ_ROOM_MAC, 0) < 0)
                 return -1;
-        if (layer3 != 0 && path_mtu_turn_frame(skb) < 0)
+        if (layer3 != 0 && packet_turn_frame(skb) < 0)
                 return -1;
         return ipv6 ? path_mtu_write_ipv6(skb, layer3, mtu) : path_mtu_write_ipv4(skb, layer3, mtu);
 }

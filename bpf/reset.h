@@ -8,11 +8,6 @@
 
 #include "packet.h"
 
-enum {
-        RESET_HOPS = 64,
-        RESET_DONT_FRAGMENT = 0x4000,
-};
-
 struct reset_ipv4 {
         struct iphdr ip;
         union underpass_header header;
@@ -22,17 +17,6 @@ struct reset_ipv6 {
         struct ipv6hdr ip;
         union underpass_header header;
 };
-
-/* The sum of up to eight words of 32 bits, as the Internet checksum takes it. */
-UNDERPASS_INLINE __u32 reset_sum_words(const __u32 *word, int words) {
-        __u32 sum = 0;
-
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-                if (i < words)
-                        sum += (word[i] & 0xffff) + (word[i] >> 16);
-        return sum;
-}
 
 /* The header, of a flow as the sender of the reset sees it. sum: of the addresses. */
 UNDERPASS_INLINE void reset_header(union underpass_header *header, const struct underpass_flow_key *key,
@@ -45,14 +29,14 @@ UNDERPASS_INLINE void reset_header(union underpass_header *header, const struct 
                 header->udp.offset = UNDERPASS_HEADER_LENGTH / 4 << 4;
                 header->udp.flags = UNDERPASS_TCP_RST;
                 header->udp.sequence = sequence;
-                sum = (__u16) ~underpass_fold(sum + reset_sum_words(header->word, 5));
+                sum = (__u16) ~underpass_fold(sum + packet_sum_words(header->word, 5));
                 header->udp.check = sum ? (__u16) sum : 0xffff;
                 return;
         }
         header->tcp.sequence = sequence;
         header->tcp.offset = UNDERPASS_HEADER_LENGTH / 4 << 4;
         header->tcp.flags = UNDERPASS_TCP_RST;
-        header->tcp.check = (__u16) ~underpass_fold(sum + reset_sum_words(header->word, 5));
+        header->tcp.check = (__u16) ~underpass_fold(sum + packet_sum_words(header->word, 5));
 }
 
 /* Fills in what is all 0. Returns 0. */
@@ -62,14 +46,14 @@ UNDERPASS_GLOBAL int reset_fill_ipv4(struct reset_ipv4 *reset, struct underpass_
                 return 0;
         *(__u8 *) &reset->ip = IPV4_USUAL;
         reset->ip.tot_len = UNDERPASS_NET16(sizeof(*reset));
-        reset->ip.frag_off = UNDERPASS_NET16(RESET_DONT_FRAGMENT);
-        reset->ip.ttl = RESET_HOPS;
+        reset->ip.frag_off = UNDERPASS_NET16(IPV4_DONT_FRAGMENT);
+        reset->ip.ttl = PACKET_HOPS;
         reset->ip.protocol = (__u8) protocol;
         reset->ip.saddr = key->local[3];
         reset->ip.daddr = key->remote[3];
-        reset->ip.check = (__u16) ~underpass_fold(reset_sum_words((const __u32 *) &reset->ip, 5));
+        reset->ip.check = (__u16) ~underpass_fold(packet_sum_words((const __u32 *) &reset->ip, 5));
         reset_header(&reset->header, key, sequence, protocol,
-                     reset_sum_words((const __u32 *) &reset->ip.saddr, 2));
+                     packet_sum_words((const __u32 *) &reset->ip.saddr, 2));
         return 0;
 }
 
@@ -80,11 +64,11 @@ UNDERPASS_GLOBAL int reset_fill_ipv6(struct reset_ipv6 *reset, struct underpass_
         *(__u8 *) &reset->ip = 6 << 4;
         reset->ip.payload_len = UNDERPASS_NET16(UNDERPASS_HEADER_LENGTH);
         reset->ip.nexthdr = (__u8) protocol;
-        reset->ip.hop_limit = RESET_HOPS;
+        reset->ip.hop_limit = PACKET_HOPS;
         __builtin_memcpy(&reset->ip.saddr, key->local, sizeof(key->local));
         __builtin_memcpy(&reset->ip.daddr, key->remote, sizeof(key->remote));
         reset_header(&reset->header, key, sequence, protocol,
-                     reset_sum_words((const __u32 *) &reset->ip.saddr, 8));
+                     packet_sum_words((const __u32 *) &reset->ip.saddr, 8));
         return 0;
 }
 

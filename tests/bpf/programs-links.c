@@ -206,6 +206,23 @@ static bool test_path_mtu(void *context) {
         return clean(bench);
 }
 
+/* The record of a SYN, frame, that has left once, by the other link. */
+static bool put_syn_of_other_link(struct bench *bench, const struct frame *frame,
+                                  enum underpass_flow_state state, struct underpass_flow_key *ret_key) {
+        struct underpass_flow flow;
+
+        bench_tunnelled(&flow);
+        flow.state = (__u8) state;
+        flow.flags = UNDERPASS_FLOW_OPENED_HERE;
+        flow.ifindex = OTHER_IFINDEX;
+        flow.slot = OTHER_SLOT;
+        flow.expected = flow.next = SEQUENCE + 1;
+        flow.syns = 1;
+        bench_flow_key(frame, true, ret_key);
+        EXPECT(bench_put_flow(bench->half_open, ret_key, &flow) == 0);
+        return true;
+}
+
 /* A SYN goes again, by another link than before: over UDP still, and its link does not answer for what got
  * lost on the other one. */
 static bool handshake(struct bench *bench, bool ipv6, bool raw) {
@@ -226,15 +243,7 @@ static bool handshake(struct bench *bench, bool ipv6, bool raw) {
 
         frame_build(&spec, &frame);
         EXPECT(prepare(bench));
-        bench_tunnelled(&flow);
-        flow.state = UNDERPASS_FLOW_HALF_OPEN;
-        flow.flags = UNDERPASS_FLOW_OPENED_HERE;
-        flow.ifindex = OTHER_IFINDEX;
-        flow.slot = OTHER_SLOT;
-        flow.expected = flow.next = SEQUENCE + 1;
-        flow.syns = 1;
-        bench_flow_key(&frame, true, &key);
-        EXPECT(bench_put_flow(bench->half_open, &key, &flow) == 0);
+        EXPECT(put_syn_of_other_link(bench, &frame, UNDERPASS_FLOW_HALF_OPEN, &key));
         EXPECT(bench_run(bench, raw ? BENCH_EGRESS_RAW : BENCH_EGRESS, false, &frame, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT_EQUAL(story_state(bench, &key, &flow), UNDERPASS_FLOW_HALF_OPEN);
@@ -276,15 +285,7 @@ static bool test_on_demand(void *context) {
         link.flags |= UNDERPASS_LINK_ON_DEMAND;
         link.fallback_after = 1;
         EXPECT(bench_set_link(bench, &link) == 0);
-        bench_tunnelled(&flow);
-        flow.state = UNDERPASS_FLOW_WATCHED;
-        flow.flags = UNDERPASS_FLOW_OPENED_HERE;
-        flow.ifindex = OTHER_IFINDEX;
-        flow.slot = OTHER_SLOT;
-        flow.expected = flow.next = SEQUENCE + 1;
-        flow.syns = 1;
-        bench_flow_key(&frame, true, &key);
-        EXPECT(bench_put_flow(bench->half_open, &key, &flow) == 0);
+        EXPECT(put_syn_of_other_link(bench, &frame, UNDERPASS_FLOW_WATCHED, &key));
         EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_NEXT);
         EXPECT_EQUAL(story_state(bench, &key, &flow), UNDERPASS_FLOW_WATCHED);
