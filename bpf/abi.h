@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 11
+#define UNDERPASS_ABI_VERSION 12
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -277,6 +277,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_ICMP_RESETS, /* ICMP refusals of an established flow, resets for our side now */
         UNDERPASS_COUNTER_RESETS_SENT, /* segments of connections that this host does not know, answered */
         UNDERPASS_COUNTER_PASS_FORGOTTEN, /* likewise, not answered: too many in a second */
+        UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, /* SYN of ours that matches, plain for want of an MPTCP option */
         UNDERPASS_COUNTER_COUNT,
 };
 

@@ -385,9 +385,11 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                 return 0;
 
         packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
-        if (options.is_signed)
-                count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
         if (options.is_signed || (!options.mptcp && (link_flags & UNDERPASS_LINK_MPTCP_ONLY))) {
+                if (options.is_signed)
+                        count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
+                else if (!known) /* or the kernel has given up its option after SYNs without answer */
+                        count(slot, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP);
                 flow_forget(&key);
                 return 0;
         }

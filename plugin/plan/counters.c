@@ -165,6 +165,11 @@ static const CounterInfo counters[] = {
                 "pass-forgotten",
                 N_("The same, left alone because there were too many in one second."),
         },
+        [UNDERPASS_COUNTER_PLAIN_NOT_MPTCP] = {
+                "plain-not-mptcp",
+                N_("SYNs sent as plain TCP because the program that connects does not use MPTCP "
+                   "(mptcp-only)."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -65,6 +65,7 @@ bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
                 UNDERPASS_COUNTER_PASS_FRAGMENT, UNDERPASS_COUNTER_PASS_SIGNED,
                 UNDERPASS_COUNTER_FALLBACK_SILENCE, UNDERPASS_COUNTER_FALLBACK_REFUSED,
                 UNDERPASS_COUNTER_PLAIN_BLOCKED, UNDERPASS_COUNTER_PLAIN_ON_DEMAND,
+                UNDERPASS_COUNTER_PLAIN_NOT_MPTCP,
                 UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
         };
         bool located = round->protocol == FRAME_TCP;

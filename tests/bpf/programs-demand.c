@@ -23,6 +23,7 @@ enum {
 #define NEXT_SEQUENCE STORY_NEXT_SEQUENCE
 #define MPTCP FRAME_OPTIONS_MPTCP
 #define JOIN FRAME_OPTIONS_JOIN
+#define NOT_MPTCP(number) { UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, (number) }
 #define STRIPPED_OPTIONS FRAME_OPTIONS_PLAIN
 #define SYN STORY_OUR_SYN(WATCHED)
 #define JOIN_SYN STORY_SYN(JOIN, WATCHED, .incoming = false)
@@ -214,10 +215,11 @@ static const struct story known[] = {
           { { UNDERPASS_COUNTER_PLAIN_BLOCKED, 1 } }, on_demand, .stripped_seconds = 60,
           .blocked_seconds = 60, .destination = STORY_STRIPPED | STORY_BLOCKED },
         { "a SYN without the option", false,
-          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand },
+          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, { NOT_MPTCP(1) },
+          .tweak = on_demand },
         { "the same, to where it is stripped", false,
-          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, .tweak = on_demand,
-          .stripped_seconds = 60, .destination = STORY_STRIPPED },
+          { STORY_SYN(STRIPPED_OPTIONS, NOWHERE, .incoming = false) }, { NOT_MPTCP(1) },
+          .tweak = on_demand, .stripped_seconds = 60, .destination = STORY_STRIPPED },
 };
 
 static const struct story watched[] = {

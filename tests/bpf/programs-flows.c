@@ -11,6 +11,7 @@
 #include "story.h"
 
 #define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
+#define NOT_MPTCP(number) { UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, (number) }
 #define ACCEPTED(number) { UNDERPASS_COUNTER_FLOWS_ACCEPTED, (number) }
 #define ESTABLISHED(number) { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, (number) }
 #define RECEIVED(number) { UNDERPASS_COUNTER_RECEIVED, (number) }
@@ -90,11 +91,11 @@ static const struct story stories[] = {
             PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
             { .flags = FRAME_SYN, .state = NOWHERE },
             PEER(SYN_ACK, NEXT_SEQUENCE, NOWHERE) },
-          { OPENED(1), ESTABLISHED(1), RECEIVED(1) } },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1), NOT_MPTCP(1) } },
         { "client: half-open, then plain",
           false,
           { OUR_SYN, { .flags = FRAME_SYN, .options = FRAME_OPTIONS_PLAIN, .state = NOWHERE } },
-          { OPENED(1) } },
+          { OPENED(1), NOT_MPTCP(1) } },
         { "server: the ACK of our SYN-ACK answers",
           true,
           { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED),
