@@ -102,7 +102,8 @@ class Lab:
     @staticmethod
     def cable(near, peer, far, interface, addresses):
         """Connects two hosts by a veth pair. addresses: by family, that of the near end and, if the far end
-        is to be set up as well, its own."""
+        is to be set up as well, its own. If NetworkManager runs in the near host, host-init has to keep it
+        from the peer."""
         ends = [(near, peer, [each[0] for each in addresses.values()])]
         if all(len(each) > 1 for each in addresses.values()):
             ends.append((far, interface, [each[1] for each in addresses.values()]))
