@@ -10,7 +10,6 @@ import runner
 import service
 import traffic
 import wire
-from host import Host
 from lab import PORT, address
 
 INSIDE = {4: ("10.77.50.1", "10.77.50.2"), 6: ("2001:db8:77:50::1", "2001:db8:77:50::2")}  # router, host
@@ -24,20 +23,16 @@ FORMS = (("TSO", "on", "off"), ("GRO", "off", "on"), ("single", "off", "off"))
 @contextlib.contextmanager
 def host_behind(lab, masquerade=True):
     """Makes the client a router for a further host, without NetworkManager and without Underpass."""
-    inner = Host("inner", lab.folder / "inner")
-    try:
-        inner.start()
-        lab.cable(lab.client, "lan", inner, "up0", INSIDE)
-        for family in (4, 6):
-            inner.run("ip", f"-{family}", "route", "add", "default", "via", INSIDE[family][0])
-        lab.client.sysctl("net.ipv4.ip_forward", 1)
-        lab.client.sysctl("net.ipv6.conf.all.forwarding", 1)
-        if masquerade:
-            out = "chain out { type nat hook postrouting priority 100; oifname { c0, c1 } masquerade; }"
-            lab.client.set_nft_table("router", out)
-        yield inner
-    finally:
-        inner.stop()
+    inner = lab.add_host("inner")
+    lab.cable(lab.client, "lan", inner, "up0", INSIDE)
+    for family in (4, 6):
+        inner.run("ip", f"-{family}", "route", "add", "default", "via", INSIDE[family][0])
+    lab.client.sysctl("net.ipv4.ip_forward", 1)
+    lab.client.sysctl("net.ipv6.conf.all.forwarding", 1)
+    if masquerade:
+        out = "chain out { type nat hook postrouting priority 100; oifname { c0, c1 } masquerade; }"
+        lab.client.set_nft_table("router", out)
+    yield inner
 
 
 def largest_forwarded(lab, inner_works):

@@ -77,9 +77,9 @@ class Lab:
             self._stage = self.folder / "stage"
             stage_project(self._stage)
         stage = self._stage or None
-        self.client = self._host("client", stage)
-        self.server = self._host("server", stage)
-        self.middlebox = self._host("middlebox", None)
+        self.client = self.add_host("client", stage)
+        self.server = self.add_host("server", stage)
+        self.middlebox = self.add_host("middlebox", None)
         for interface, (peer, _) in LINKS.items():
             host = self.client if interface.startswith("c") else self.server
             addresses = {family: (address(interface, family, router=True),) for family in (4, 6)}
@@ -93,7 +93,8 @@ class Lab:
                 host.start_manager()
             self.add_profiles()
 
-    def _host(self, name, stage):
+    def add_host(self, name, stage=None):
+        """Starts a host that ends with the lab. stage: the project in it, if it has that."""
         host = Host(name, self.folder / name, stage)
         self.hosts.append(host)
         host.start()

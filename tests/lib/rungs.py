@@ -4,8 +4,8 @@
 options' help.
 
 Rungs 1 and 2 are meson tests; rung 3 is meson tests too and the files test_*.py of tests/lab, rung 4 those
-of tests/systems. May touch: logs in the build folder, one scratch folder with the installed project, and
-what tests/systems/roots.py says.
+of tests/systems. May touch: logs and the folder "failures" in the build folder, one scratch folder with the
+installed project, and what tests/systems/roots.py says.
 """
 
 import argparse
@@ -26,10 +26,13 @@ RUN_FILE = ("/usr/bin/python3", str(HERE / "run_file.py"))
 sys.path.insert(0, str(SYSTEMS))
 
 from roots import RELEASES  # noqa: E402
+from runner import IN_SHORT, in_short  # noqa: E402
 
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
 LOG_TAIL = 40
+NAMED = 8  # failures that are explained at the end of a run
+TELLING = re.compile(r"Error\b|\berror:|^FAIL: |Assertion|^not ok|failed:")
 LINE = re.compile(r"(ok|FAIL|skip) +(\S+) +([0-9.]+)$")
 
 TITLES = {
@@ -50,6 +53,7 @@ class Totals:
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self._failures = {}  # name -> why, in short
         lines = (ROOT / "tests/expected-skips").read_text().splitlines()
         self._expected = {line.partition("#")[0].strip() for line in lines}
         self._strict = os.environ.get("CI") == "true"
@@ -60,6 +64,7 @@ class Totals:
             self.passed += 1
         elif verdict == "FAIL":
             self.failed += 1
+            self._failures.setdefault(name, "")
         else:
             self.skipped += 1
             if self._strict and name not in self._expected:
@@ -68,6 +73,11 @@ class Totals:
                 )
                 self.skipped -= 1
                 self.failed += 1
+                self._failures[name] = "skipped, and nobody expects it"
+
+    def explain(self, name, reason):
+        """Why a test failed, in short."""
+        self._failures[name] = reason
 
     def show(self, verdict, name, seconds, detail=""):
         """Prints the line of a test, what is to be said about it, and counts it."""
@@ -76,14 +86,26 @@ class Totals:
             print(f"      | {line}")
         sys.stdout.flush()
         self.count(verdict, name)
+        if verdict == "FAIL":
+            self.explain(name, in_short(telling_line(detail)))
 
     def empty(self):
         """Whether nothing was counted."""
         return self.passed + self.failed + self.skipped == 0
 
-    def closing_line(self):
-        """The last line of a run."""
-        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+    def closing_lines(self):
+        """The last lines of a run: the failures, and how many there were of everything."""
+        failures = list(self._failures.items())
+        lines = [f"failed: {name}: {reason}" for name, reason in failures[:NAMED]]
+        if failures[NAMED:]:
+            lines.append("failed, too: " + ", ".join(name for name, _ in failures[NAMED:]))
+        return [*lines, f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"]
+
+
+def telling_line(text):
+    """The line of a program's output that most likely says why it failed: the last one with a word of that kind."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if TELLING.search(line)), lines[-1] if lines else "")
 
 
 def meson_tests():
@@ -142,7 +164,8 @@ def run_meson(selected, rung, totals):
         text = (result["stdout"] or "") + (result.get("stderr") or "")
         lines = text.splitlines()
         if verdict == "FAIL":
-            lines = [f"{result['result']}, exit status {result['returncode']}", *lines[-LOG_TAIL:]]
+            head = f"{result['result']}, exit status {result['returncode']}, all of it: {log.with_suffix('.txt')}"
+            lines = [head, *lines[-LOG_TAIL:]]
         elif verdict == "skip":
             lines = lines[-1:]
         else:
@@ -178,13 +201,17 @@ def run_lab(file, names, options, totals):
         encoding="utf-8",
         errors="backslashreplace",
     ) as process:
+        last = None
         try:
             for line in process.stdout:
                 print(line, end="", flush=True)
                 match = LINE.match(line.rstrip())
                 if match and match[2] in names:
-                    totals.count(match[1], match[2])
-                    names.remove(match[2])
+                    last = match[2]
+                    totals.count(match[1], last)
+                    names.remove(last)
+                elif last and line.startswith(IN_SHORT):
+                    totals.explain(last, line.removeprefix(IN_SHORT).strip())
         except BaseException:
             # The file takes its lab down by itself.
             process.send_signal(signal.SIGTERM)
@@ -293,7 +320,7 @@ def main():
     if totals.empty():
         totals.show("FAIL", "run", 0, f"no test has {options.k!r} in its name")
     print()
-    print(totals.closing_line())
+    print(*totals.closing_lines(), sep="\n")
     sys.exit(1 if totals.failed else 0)
 
 

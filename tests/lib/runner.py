@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a test of tests/lab or tests/systems sees of the run that it is in: a lab that shows its logs, notes,
-and skipping. run_file.py is the program. May touch: nothing but standard output.
+and skipping. run_file.py is the program. May touch: standard output, and the folder "failures" of the build, where
+all is kept that can be said of a test that failed.
 """
 
+import os
+import pathlib
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -11,6 +15,24 @@ import traceback
 import lab as lab_module
 
 LOG_TAIL = 15
+FAILURES = pathlib.Path(os.environ.get("UNDERPASS_BUILD", lab_module.ROOT / "build")) / "failures"
+IN_SHORT = "      | in short: "  # begins the line that says why a test failed, for whoever counts (rungs.py)
+SHORT = 180  # characters
+# What is asked in each host of a lab in which a test has failed.
+QUESTIONS = (
+    "ip -details -statistics address",
+    "ip neighbour",
+    "ip route show table all",
+    "ip -6 route show table all",
+    "ip rule",
+    "ip mptcp endpoint",
+    "tc -statistics qdisc",
+    "ss --tcp --udp --all --numeric --info --extended",
+    "nft list ruleset",
+    "nstat --ignore --noupdate",
+    "bpftool net",
+    "ps -e -o pid,ppid,stat,etime,args",
+)
 
 
 class Skip(Exception):
@@ -24,6 +46,7 @@ class Run:
     keep = False
     pattern = ""
     notes = []
+    records = []  # longer than what is printed
     closers = []
 
     @classmethod
@@ -40,7 +63,17 @@ def at_end(function):
 
 def note(text):
     """Prints a fact that was measured; it is no part of the verdict."""
+    Run.records.append(text)
     print(f"      | {text}", flush=True)
+
+
+def answer(host, question):
+    """What a host says to a command, whatever becomes of it."""
+    try:
+        result = host.run(*question.split(), check=False, timeout=10)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{error}\n"
+    return result.stdout + result.stderr
 
 
 class TestLab(lab_module.Lab):
@@ -48,6 +81,7 @@ class TestLab(lab_module.Lab):
 
     def __exit__(self, kind, *_):
         if kind is not None and issubclass(kind, Exception) and kind is not Skip:
+            Run.records.append(self.record())
             Run.notes.append(self.tail_of_logs())
             if Run.keep:
                 traceback.print_exc()
@@ -61,26 +95,60 @@ class TestLab(lab_module.Lab):
     def tail_of_logs(self):
         """The last lines of each log of each host."""
         lines = []
-        for path in sorted(self.folder.glob("*/log/*.log")):
-            text = path.read_text(errors="backslashreplace").splitlines()[-LOG_TAIL:]
-            if text:
-                lines += [f"--- {path.relative_to(self.folder)}"] + text
+        for name, text in self.logs():
+            lines += [f"--- {name}"] + text.splitlines()[-LOG_TAIL:]
         return "\n".join(lines)
+
+    def logs(self):
+        """(name, text) of each log of each host that says anything."""
+        for path in sorted(self.folder.glob("*/log/*.log")):
+            text = path.read_text(errors="backslashreplace")
+            if text:
+                yield path.relative_to(self.folder), text
+
+    def record(self):
+        """All logs, and what the hosts are at this moment."""
+        parts = [f"--- {name}\n{text}" for name, text in self.logs()]
+        for host in self.hosts:
+            if host.init is not None:
+                parts += [f"--- {host.name}: {question}\n{answer(host, question)}" for question in QUESTIONS]
+        return "\n".join(parts)
+
+
+def keep_failure(name, text):
+    """Writes all that there is to say of a test that failed into a file; its path, or why there is none."""
+    path = FAILURES / (name.replace("/", ".") + ".txt")
+    try:
+        FAILURES.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([name, text, *Run.records, ""]), errors="backslashreplace")
+    except OSError as error:
+        return str(error)
+    return str(path)
+
+
+def in_short(text):
+    """As much of a text as fits one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= SHORT else words[: SHORT - 1] + "…"
 
 
 def run_test(name, function):
     """Runs one test and prints its line; its verdict."""
     begin = time.monotonic()
-    Run.notes = []
-    verdict, text = "ok", ""
+    Run.notes, Run.records = [], []
+    verdict, text, short = "ok", "", ""
     try:
         function()
     except Skip as reason:
         verdict, text = "skip", str(reason)
-    except Exception:  # pylint: disable=broad-except  (a test may fail in any way)
-        verdict, text = "FAIL", "\n".join([traceback.format_exc()] + Run.notes)
+    except Exception as error:  # pylint: disable=broad-except  (a test may fail in any way)
+        kept = keep_failure(name, traceback.format_exc())
+        verdict, text = "FAIL", "\n".join([traceback.format_exc(), *Run.notes, f"all of it: {kept}"])
+        short = IN_SHORT + in_short(f"{type(error).__name__}: {error}")
     print(f"{verdict:<4}  {name}  {time.monotonic() - begin:.2f}")
     for line in text.splitlines():
         print(f"      | {line}")
+    if short:
+        print(short)
     sys.stdout.flush()
     return verdict

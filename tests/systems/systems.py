@@ -79,7 +79,7 @@ class Systems(Machines):
     def _start(self):
         self.client = self.machine("client", {self._managers["c0"], self._managers["c1"]})
         self.server = self.machine("server", {self._managers["s0"]})
-        self.middlebox = self._host("middlebox", None)
+        self.middlebox = self.add_host("middlebox", None)
         self.middlebox.sysctl("net.ipv4.ip_forward", 1)
         self.middlebox.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.strip_mptcp(True)
