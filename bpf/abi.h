@@ -278,6 +278,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_RESETS_SENT, /* segments of connections that this host does not know, answered */
         UNDERPASS_COUNTER_PASS_FORGOTTEN, /* likewise, not answered: too many in a second */
         UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, /* SYN of ours that matches, plain for want of an MPTCP option */
+        UNDERPASS_COUNTER_SERVER_NOT_MPTCP, /* SYN-ACKs over UDP without MPTCP option, where SYNs have one */
         UNDERPASS_COUNTER_COUNT,
 };
 

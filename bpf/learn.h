@@ -70,6 +70,8 @@ UNDERPASS_GLOBAL int learn_spoken(struct __sk_buff *skb, struct packet *packet,
         struct packet_options options = {};
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
+        struct underpass_link *link;
+        __u32 ifindex;
 
         if (!packet || !of)
                 return 0;
@@ -78,8 +80,14 @@ UNDERPASS_GLOBAL int learn_spoken(struct __sk_buff *skb, struct packet *packet,
         if (!flow || !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
                 return 0;
         packet_options(skb, packet->layer4, packet->header.udp.offset, &options);
-        if (options.mptcp)
+        if (options.mptcp) {
                 destination_spoke(&key);
+                return 0;
+        }
+        ifindex = flow->ifindex;
+        link = bpf_map_lookup_elem(&links, &ifindex);
+        if (link && (link->flags & UNDERPASS_LINK_MPTCP_ONLY))
+                count(link->slot, UNDERPASS_COUNTER_SERVER_NOT_MPTCP);
         return 0;
 }
 

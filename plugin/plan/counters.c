@@ -170,6 +170,11 @@ static const CounterInfo counters[] = {
                 N_("SYNs sent as plain TCP because the program that connects does not use MPTCP "
                    "(mptcp-only)."),
         },
+        [UNDERPASS_COUNTER_SERVER_NOT_MPTCP] = {
+                "server-not-mptcp",
+                N_("Handshakes over UDP whose answer had no MPTCP option, because the program of the server "
+                   "does not use MPTCP (mptcp-only)."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -37,7 +37,8 @@ static uint64_t counted(const struct round *round, const enum underpass_counter 
 /* What may be counted for a datagram that becomes TCP. */
 static const enum underpass_counter received[] = {
         UNDERPASS_COUNTER_RECEIVED, UNDERPASS_COUNTER_FLOWS_ACCEPTED, UNDERPASS_COUNTER_FLOWS_ESTABLISHED,
-        UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_COUNT,
+        UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_SERVER_NOT_MPTCP,
+        UNDERPASS_COUNTER_COUNT,
 };
 
 static bool in_tunnel(const struct round *round) {

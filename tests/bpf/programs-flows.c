@@ -26,13 +26,31 @@
 #define OUR_SYN_ACK STORY_OUR_SYN_ACK(HALF_OPEN)
 #define PEER_SYN STORY_PEER_SYN
 #define PEER STORY_PEER
+#define SYN_ACK_WITH(with, after)                                                                           \
+        {                                                                                                   \
+                .incoming = true, .flags = SYN_ACK, .sequence = STORY_PEER_SEQUENCE,                        \
+                .acknowledgment = NEXT_SEQUENCE, .options = (with), .state = (after)                        \
+        }
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
+
+static void any_tcp(struct underpass_link *link) {
+        link->flags &= ~(uint32_t) UNDERPASS_LINK_MPTCP_ONLY;
+}
 
 static const struct story stories[] = {
         { "client: the SYN-ACK answers",
           false,
           { OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED), PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { OPENED(1), ESTABLISHED(1), RECEIVED(2) } },
+        { "client: the SYN-ACK of a server without MPTCP",
+          false,
+          { OUR_SYN, SYN_ACK_WITH(FRAME_OPTIONS_PLAIN, TUNNELLED) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1), { UNDERPASS_COUNTER_SERVER_NOT_MPTCP, 1 } } },
+        { "client: the same, mptcp-only=no: the SYN may have had none either",
+          false,
+          { OUR_SYN, SYN_ACK_WITH(FRAME_OPTIONS_NONE, TUNNELLED) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1) },
+          any_tcp },
         { "client: data of the SYN acknowledged too",
           false,
           { SYN_WITH_DATA, PEER(SYN_ACK, NEXT_SEQUENCE + 100, TUNNELLED) },

@@ -105,7 +105,8 @@ struct story {
 #define STORY_PEER(kind, number, after)                                                                     \
         {                                                                                                   \
                 .incoming = true, .flags = (kind), .sequence = STORY_PEER_SEQUENCE,                         \
-                .acknowledgment = (number), .state = (after)                                                \
+                .acknowledgment = (number), .state = (after),                                               \
+                .options = (kind) == STORY_SYN_ACK ? FRAME_OPTIONS_MPTCP : FRAME_OPTIONS_NONE               \
         }
 #define STORY_PLAIN(kind, number, with, after)                                                              \
         {                                                                                                   \
