@@ -88,6 +88,7 @@ static const Member manager_members[] = {
         { "KernelVersion", "s", "kernel_version", {} },
         { "Features", "a{sb}", "features", {} },
         { "AttachPoint", "s", "attach_point", {} },
+        { "BpfError", "s", "bpf_error", {} },
         { "SegmentationDevicesSkipped", "a(ss)", "segmentation_devices_skipped", { "kind", "reason" } },
         { "Sources", "a(sb)", "sources", { "name", "available" } },
         { "Counters", "a{st}", "counters", {} },

@@ -85,6 +85,10 @@ static void print_manager(GVariant *manager) {
                   property_string(manager, "Version"), property_string(manager, "KernelVersion"),
                   attach_point[0] ? attach_point : _("none"), device);
 
+        const char *bpf_error = property_string(manager, "BpfError");
+        if (bpf_error[0])
+                text_line(_("error: %s"), bpf_error);
+
         g_autofree char *skipped = skipped_devices(manager);
         if (skipped[0])
                 text_line(_("Unavailable segmentation devices: %s"), skipped);

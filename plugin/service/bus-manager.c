@@ -334,6 +334,7 @@ static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *
         PendingReply *reply;
 
         manager_reset_idle(self->manager);
+        manager_retry_bpf(self->manager);
         reply = pending_reply_new(message, 0);
         if (!reply)
                 return -ENOMEM;
@@ -396,8 +397,16 @@ GETTER(property_features) {
 GETTER(property_attach_point) {
         const BusManager *self = userdata;
 
+        if (*manager_bpf_error(self->manager))
+                return sd_bus_message_append(reply, "s", "");
         return sd_bus_message_append(reply, "s",
                                      attach_point_name(tunnel_attach_point(manager_tunnel(self->manager))));
+}
+
+GETTER(property_bpf_error) {
+        const BusManager *self = userdata;
+
+        return sd_bus_message_append(reply, "s", manager_bpf_error(self->manager));
 }
 
 GETTER(property_segmentation_device) {
@@ -471,8 +480,9 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_NO_RESULT, method_dispatch, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("KernelVersion", "s", property_kernel, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("AttachPoint", "s", property_attach_point, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Features", "a{sb}", property_features, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("AttachPoint", "s", property_attach_point, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BpfError", "s", property_bpf_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("SegmentationDevice", "(ss)", property_segmentation_device, 0, 0),
         SD_BUS_PROPERTY("SegmentationDevicesSkipped", "a(ss)", property_segmentation_devices_skipped, 0, 0),
         SD_BUS_PROPERTY("Sources", "a(sb)", property_sources, 0, 0),
@@ -494,6 +504,11 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
                                                     "second."));
         call_budget_charge(&self->budget, caller, MANAGED_OBJECT_US * manager_links_count(self->manager));
         return 0;
+}
+
+void bus_manager_announce_bpf(sd_bus *bus) {
+        (void) sd_bus_emit_properties_changed(bus, BUS_PATH, "org.underpass1.Manager", "BpfError",
+                                              "Features", "AttachPoint", NULL);
 }
 
 int bus_manager_export(BusManager *self, sd_bus *bus) {

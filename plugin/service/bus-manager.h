@@ -22,3 +22,6 @@ typedef struct BusManager {
 
 /* self has to stay as long as the connection. */
 int bus_manager_export(BusManager *self, sd_bus *bus);
+
+/* Tells everybody that BPF can be used now, and what the kernel has. */
+void bus_manager_announce_bpf(sd_bus *bus);

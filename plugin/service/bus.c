@@ -141,6 +141,10 @@ static void on_report(ManagerReport what, Link *link, void *userdata) {
         case MANAGER_LINK_REMOVED:
                 bus_links_remove(bus->self.links, link);
                 return;
+        case MANAGER_BPF_CHANGED:
+                if (bus->connection)
+                        bus_manager_announce_bpf(bus->connection);
+                return;
         }
 }
 

@@ -164,6 +164,11 @@ void link_mark(Link *link) {
         report(link, LINK_REPORT_DIRTY);
 }
 
+void link_insist(Link *link) {
+        link->insist = true;
+        link_mark(link);
+}
+
 int link_settle(Link *link, LinkSettled settled, void *userdata) {
         LinkWaiter *waiter = calloc(1, sizeof(*waiter)), **last = &link->waiters;
 
@@ -173,8 +178,7 @@ int link_settle(Link *link, LinkSettled settled, void *userdata) {
         while (*last)
                 last = &(*last)->next;
         *last = waiter;
-        link->insist = true;
-        link_mark(link);
+        link_insist(link);
         return 0;
 }
 

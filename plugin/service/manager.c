@@ -7,11 +7,15 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
+#include "base/i18n.h"
 #include "base/log.h"
 #include "service/endpoint-watch.h"
 #include "service/manager.h"
 
-enum { AGAIN_US = 1000 * 1000 };
+enum {
+        AGAIN_US = 1000 * 1000,
+        BPF_AGAIN_US = 60 * 1000 * 1000, /* capabilities come with a new start, but a lockdown may end */
+};
 
 struct Manager {
         ManagerOptions options;
@@ -27,6 +31,8 @@ struct Manager {
         EndpointWatch *endpoint_watch;
         Strays *strays;
         sd_event_source *again;  /* something could not be read: all links are looked at again */
+        char *bpf_error;         /* why BPF cannot be used, translated; NULL: it can */
+        sd_event_source *bpf_again;
         bool adopted;            /* what an earlier service has left: its links are known */
         MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */
         sd_event_source *mptcp_event;
@@ -187,6 +193,8 @@ static void adopt(Manager *manager) {
         size_t count = 0;
         int r;
 
+        if (manager->bpf_error)
+                return;
         r = tunnel_saved_links(manager->tunnel, &ifindexes, &count);
         manager->adopted = r >= 0;
         if (r < 0)
@@ -421,6 +429,55 @@ static int on_loop_exit(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static int on_bpf_again(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* What has come of tunnel_open() or tunnel_retry(). Without BPF the service stays, and says why. */
+static int look_at_bpf(Manager *manager) {
+        const int r = tunnel_refused(manager->tunnel);
+
+        (void) tunnel_features(manager->tunnel, &manager->features);
+        free(manager->bpf_error);
+        manager->bpf_error = NULL;
+        if (r == 0) {
+                if (!streq(tunnel_error(manager->tunnel), ""))
+                        log_warning("Taken over from another release: %s.", tunnel_error(manager->tunnel));
+                return 0;
+        }
+        manager->bpf_error =
+                string_format(_("BPF cannot be used at %s: %s. Needed are kernel 6.1 or newer, a mounted "
+                                "bpf file system, CAP_BPF and CAP_NET_ADMIN; a container has them only if "
+                                "its host grants them."),
+                              manager->options.pin_root, strerror(-r));
+        if (!manager->bpf_error)
+                return -ENOMEM;
+        return sd_event_add_time_relative(manager->event, &manager->bpf_again, CLOCK_MONOTONIC, BPF_AGAIN_US,
+                                          0, on_bpf_again, manager);
+}
+
+void manager_retry_bpf(Manager *manager) {
+        int r;
+
+        if (!manager->bpf_error)
+                return;
+        manager->bpf_again = sd_event_source_disable_unref(manager->bpf_again);
+        r = tunnel_retry(manager->tunnel);
+        (void) look_at_bpf(manager);
+        if (r < 0)
+                return;
+        log_info("BPF can be used now.");
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_adopt(manager->links[i]);
+        adopt(manager);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_insist(manager->links[i]);
+        tell(manager, MANAGER_BPF_CHANGED, NULL);
+}
+
+static int on_bpf_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        manager_retry_bpf(userdata);
+        return 0;
+}
+
 static int open_kernel(Manager *manager) {
         int r;
 
@@ -435,15 +492,10 @@ static int open_kernel(Manager *manager) {
                             strerror(-r));
         r = tunnel_open(&manager->tunnel, manager->options.pin_root, manager->options.attach_point);
         if (r < 0) {
-                log_error("Cannot use BPF at %s: %s. Needed are a mounted bpf file system, CAP_BPF and "
-                          "CAP_NET_ADMIN.",
-                          manager->options.pin_root, strerror(-r));
+                log_error("Cannot use BPF at %s: %s.", manager->options.pin_root, strerror(-r));
                 return r;
         }
-        if (!streq(tunnel_error(manager->tunnel), ""))
-                log_warning("Taken over from another release: %s.", tunnel_error(manager->tunnel));
-        (void) tunnel_features(manager->tunnel, &manager->features);
-        return 0;
+        return look_at_bpf(manager);
 }
 
 static int make_parts(Manager *manager) {
@@ -542,12 +594,14 @@ Manager *manager_free(Manager *manager) {
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
         sd_event_source_disable_unref(manager->again);
+        sd_event_source_disable_unref(manager->bpf_again);
         sd_event_source_disable_unref(manager->rtnl_event);
         sd_event_source_disable_unref(manager->reconcile_event);
         sd_event_source_disable_unref(manager->exit_event);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);
         tunnel_free(manager->tunnel);
+        free(manager->bpf_error);
         sd_event_unref(manager->event);
         free(manager);
         return NULL;
@@ -575,6 +629,8 @@ int manager_start(Manager *manager) {
                 r = sd_event_set_watchdog(manager->event, true); /* off unless systemd asks for it */
         if (r < 0)
                 return r;
+        if (manager->bpf_error)
+                log_error("%s Trying again every minute.", manager->bpf_error);
         adopt(manager);
         sctp_adopt(manager->sctp);
         enumerate(manager);
@@ -624,6 +680,10 @@ bool manager_is_needed(const Manager *manager) {
                         return true;
         }
         return sctp_is_busy(manager->sctp) || sources_standing(manager->sources);
+}
+
+const char *manager_bpf_error(const Manager *manager) {
+        return manager->bpf_error ?: "";
 }
 
 Tunnel *manager_tunnel(const Manager *manager) {

@@ -26,6 +26,7 @@ typedef enum ManagerReport {
         MANAGER_LINK_ADDED,
         MANAGER_LINK_CHANGED,
         MANAGER_LINK_REMOVED,  /* still in the list, and freed when the callback returns */
+        MANAGER_BPF_CHANGED,   /* what manager_bpf_error() says, and with it the features; link is NULL */
 } ManagerReport;
 
 typedef void (*ManagerReportHandler)(ManagerReport what, Link *link, void *userdata);
@@ -57,6 +58,12 @@ Link *manager_link_by_name(const Manager *manager, const char *name);
 
 /* Looks at all links again soon. */
 void manager_mark_all(Manager *manager);
+
+/* Why BPF cannot be used, a translated sentence: no link gets a tunnel. "": it can be used. */
+const char *manager_bpf_error(const Manager *manager);
+
+/* Somebody insists: tries at once whether BPF can be used now. Otherwise that is tried from time to time. */
+void manager_retry_bpf(Manager *manager);
 
 /* What a dispatcher script reports about a link: NetworkManager's action. */
 void manager_dispatch(Manager *manager, Link *link, const char *action);

@@ -146,12 +146,26 @@ static char *describe_skipped(const Segmentation *segmentation) {
         return TAKE_PTR(text);
 }
 
+static char *describe_load(const Segmentation *segmentation, int error) {
+        return string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel 6.1 or newer, "
+                               "CAP_BPF and CAP_NET_ADMIN."),
+                             strerror(-error), tunnel_error(segmentation->tunnel));
+}
+
 /* The GRO pair with its program; the other devices stand on it. */
 static int ensure_pair(Segmentation *segmentation, LinkStage *ret_stage, char **ret_error) {
         const bool first = segmentation->pair.send_ifindex == 0;
         GroPair pair = {};
         int r;
 
+        r = tunnel_refused(segmentation->tunnel);
+        if (r < 0) {
+                *ret_stage = STAGE_LOAD;
+                *ret_error = string_format(_("BPF cannot be used here: %s. Needed are kernel 6.1 or newer, "
+                                             "CAP_BPF and CAP_NET_ADMIN."),
+                                           strerror(-r));
+                return r;
+        }
         r = gro_pair_ensure(&pair);
         if (r < 0) {
                 *ret_stage = STAGE_SEGMENTATION;
@@ -169,9 +183,7 @@ static int ensure_pair(Segmentation *segmentation, LinkStage *ret_stage, char **
                 r = gro_pair_up(&pair);
         if (r < 0) {
                 *ret_stage = STAGE_LOAD;
-                *ret_error = string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel "
-                                             "6.1 or newer, CAP_BPF and CAP_NET_ADMIN."),
-                                           strerror(-r), tunnel_error(segmentation->tunnel));
+                *ret_error = describe_load(segmentation, r);
                 return r;
         }
         /* Said once, not for every link. */

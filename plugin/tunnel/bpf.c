@@ -31,11 +31,46 @@ static int network_namespace_cookie(uint64_t *ret) {
         return 0;
 }
 
+static void close_descriptors(Tunnel *tunnel) {
+        for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++)
+                tunnel->maps[i] = close_fd(tunnel->maps[i]);
+        for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                tunnel->programs[i] = close_fd(tunnel->programs[i]);
+        tunnel->loaded = tunnel->pinned = false;
+}
+
 /* After an upgrade tunnel_set_device() replaces the program of the segmentation device, and tunnel_attach()
  * those of the links. */
+static int prepare(Tunnel *tunnel) {
+        bool tcx = false, netkit = false;
+        int r;
+
+        r = attach_point_probe(&tcx, &netkit);
+        if (r < 0)
+                return r;
+        if (tunnel->wanted == ATTACH_POINT_TCX && !tcx)
+                return -EOPNOTSUPP;
+        tunnel->attach_point = tunnel->wanted != ATTACH_POINT_AUTO ? tunnel->wanted :
+                               tcx                                 ? ATTACH_POINT_TCX :
+                                                                     ATTACH_POINT_CLSACT;
+        r = pins_adopt(tunnel);
+        if (r < 0)
+                close_descriptors(tunnel);
+        return r;
+}
+
+int tunnel_refused(const Tunnel *tunnel) {
+        return tunnel->refused;
+}
+
+int tunnel_retry(Tunnel *tunnel) {
+        if (tunnel->refused < 0)
+                tunnel->refused = prepare(tunnel);
+        return tunnel->refused;
+}
+
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
-        bool tcx = false, netkit = false;
         int r;
 
         if (!tunnel)
@@ -53,17 +88,10 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         tunnel->folder = string_format("%s/%llu", root, (unsigned long long) tunnel->cookie);
         if (!tunnel->root || !tunnel->folder)
                 return -ENOMEM;
-        r = attach_point_probe(&tcx, &netkit);
-        if (r < 0)
-                return r;
-        if (attach_point == ATTACH_POINT_TCX && !tcx)
-                return -EOPNOTSUPP;
-        tunnel->attach_point = attach_point != ATTACH_POINT_AUTO ? attach_point :
-                               tcx                               ? ATTACH_POINT_TCX :
-                                                                   ATTACH_POINT_CLSACT;
-        r = pins_adopt(tunnel);
-        if (r < 0)
-                return r;
+        tunnel->wanted = attach_point;
+        tunnel->refused = prepare(tunnel);
+        if (tunnel->refused == -ENOMEM || tunnel->refused == -EOPNOTSUPP)
+                return tunnel->refused;
         *ret = TAKE_PTR(tunnel);
         return 0;
 }
@@ -71,10 +99,7 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
 Tunnel *tunnel_free(Tunnel *tunnel) {
         if (!tunnel)
                 return NULL;
-        for (size_t i = 0; i < _TUNNEL_MAP_MAX; i++)
-                close_fd(tunnel->maps[i]);
-        for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
-                close_fd(tunnel->programs[i]);
+        close_descriptors(tunnel);
         free(tunnel->root);
         free(tunnel->folder);
         free(tunnel->error);

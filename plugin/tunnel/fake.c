@@ -17,6 +17,8 @@ typedef struct FakeLink {
 
 struct Tunnel {
         AttachPoint attach_point;
+        char *refusal;   /* BPF is refused while there is such a file */
+        int refused;
         size_t count;
         FakeLink links[UNDERPASS_LINKS_MAX];
         struct underpass_saved_sctp sctp;
@@ -46,11 +48,25 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         if (!tunnel)
                 return -ENOMEM;
         tunnel->attach_point = attach_point == ATTACH_POINT_AUTO ? ATTACH_POINT_TCX : attach_point;
+        tunnel->refusal = string_format("%s/refused", root);
+        tunnel->refused = tunnel->refusal && access(tunnel->refusal, F_OK) == 0 ? -EPERM : 0;
         *ret = tunnel;
         return 0;
 }
 
+int tunnel_refused(const Tunnel *tunnel) {
+        return tunnel->refused;
+}
+
+int tunnel_retry(Tunnel *tunnel) {
+        if (tunnel->refused < 0 && access(tunnel->refusal, F_OK) < 0)
+                tunnel->refused = 0;
+        return tunnel->refused;
+}
+
 Tunnel *tunnel_free(Tunnel *tunnel) {
+        if (tunnel)
+                free(tunnel->refusal);
         free(tunnel);
         return NULL;
 }
@@ -204,6 +220,6 @@ const char *tunnel_error(Tunnel *tunnel) {
 }
 
 int tunnel_features(Tunnel *tunnel, TunnelFeatures *ret) {
-        *ret = (TunnelFeatures) { .bpf = true, .tcx = true };
+        *ret = (TunnelFeatures) { .bpf = tunnel->refused == 0, .tcx = true };
         return 0;
 }

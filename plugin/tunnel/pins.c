@@ -182,6 +182,8 @@ static int pin_all(Tunnel *tunnel) {
 int pins_ensure(Tunnel *tunnel) {
         int r;
 
+        if (tunnel->refused < 0)
+                return tunnel->refused;
         if (!tunnel->loaded) {
                 r = load_programs(tunnel);
                 if (r < 0) {

@@ -52,7 +52,9 @@ typedef enum TunnelPin {
 struct Tunnel {
         char *root;      /* "/sys/fs/bpf/underpass" */
         char *folder;    /* root and the cookie of the network namespace */
-        AttachPoint attach_point; /* never ATTACH_POINT_AUTO */
+        AttachPoint wanted;       /* as tunnel_open() was told */
+        AttachPoint attach_point; /* never ATTACH_POINT_AUTO, once BPF can be used */
+        int refused;     /* why BPF cannot be used, a negative errno; 0: it can */
         bool loaded;     /* all descriptors below are valid */
         bool pinned;
         int maps[_TUNNEL_MAP_MAX];

@@ -26,9 +26,16 @@ int attach_point_from_name(const char *name, AttachPoint *ret);
  * Prepares the tunnel of the current network namespace. Adopts what an earlier service left pinned below
  * root ("/sys/fs/bpf/underpass"), of whichever version, and removes what cannot be adopted; tunnel_error()
  * then says what could not be understood. Mounts nothing; programs are loaded only in place of adopted ones
- * of another build. -EOPNOTSUPP: tcx was asked for, and the kernel has none.
+ * of another build. Where BPF cannot be used, the tunnel is open all the same; tunnel_refused() says why.
+ * -EOPNOTSUPP: tcx was asked for, and the kernel has none.
  */
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point);
+
+/* Why BPF cannot be used, a negative errno: nothing is attached or adopted then. 0: it can be used. */
+int tunnel_refused(const Tunnel *tunnel);
+
+/* Tries again what was refused, and adopts as tunnel_open() does. 0 once BPF can be used, or why not. */
+int tunnel_retry(Tunnel *tunnel);
 
 /* Closes descriptors; everything attached stays attached. */
 Tunnel *tunnel_free(Tunnel *tunnel);

@@ -148,6 +148,7 @@ MANAGER_PROPERTIES = {
     "KernelVersion": ("s", "6.12.1"),
     "Features": ("a{sb}", {"tcx": True, "netkit": False}),
     "AttachPoint": ("s", "tcx"),
+    "BpfError": ("s", ""),
     "SegmentationDevice": ("(ss)", ("bridge", "underpass-br")),
     "SegmentationDevicesSkipped": ("a(ss)", [("netkit", "the kernel has none"), ("vlan", "lte0 is odd")]),
     "Sources": ("a(sb)", [("file", True), ("NetworkManager", False)]),

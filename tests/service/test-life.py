@@ -83,6 +83,52 @@ class Bus(harness.ServiceTest):
         self.client.manager("ListLinks")
 
 
+class Refused(harness.ServiceTest):
+    """BPF cannot be used, as in a container; the fake tunnel takes a file of that name for it."""
+
+    def setUp(self):
+        super().setUp()
+        self.refusal = self.folder / "refused"
+        self.refusal.touch()
+
+    def test_refused(self):
+        """The service stays and says why; a link with a tunnel fails with the same reason."""
+        self.add_link("up0")
+        self.add_link("up1")
+        self.tunnel("up0")
+        self.start(f"--pins={self.folder}")
+        found = self.client.properties(ROOT, MANAGER)
+        self.assertIn(f"BPF cannot be used at {self.folder}: Operation not permitted", found["BpfError"])
+        self.assertFalse(found["Features"]["bpf"])
+        self.assertEqual(found["AttachPoint"], "")
+        link = self.wait_state("up0", "failed")
+        self.assertEqual(link["LastStage"], "load")
+        self.assertIn("Operation not permitted", link["LastError"])
+        self.assertEqual(self.client.link("up1")["State"], "off")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+        self.assertEqual(self.log.read_text().count("BPF cannot be used at"), 1, "said once")
+
+    def test_allowed_later(self):
+        """Reload tries again, and all links get what their profiles ask for."""
+        self.add_link("up0")
+        self.tunnel("up0")
+        self.start(f"--pins={self.folder}")
+        self.wait_state("up0", "failed")
+        self.refusal.unlink()
+        self.client.manager("Reload")
+        self.wait_state("up0", "active")
+        self.assertEqual(self.client.properties(ROOT, MANAGER)["BpfError"], "")
+        heard = [
+            arguments[1]
+            for path, _, member, arguments in self.client.signals
+            if path == ROOT and member == "PropertiesChanged"
+        ]
+        self.assertEqual(len(heard), 1, heard)
+        self.assertEqual((heard[0]["BpfError"], heard[0]["AttachPoint"]), ("", "tcx"))
+        self.assertTrue(heard[0]["Features"]["bpf"])
+
+
 class Sleep(harness.ServiceTest):
     """The host is suspended and resumed."""
 

@@ -162,6 +162,10 @@ int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
+int tunnel_refused(const Tunnel *tunnel) {
+        return fails() ? -EPERM : 0;
+}
+
 int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
         return fails() ? -EPERM : 0;
 }
