@@ -19,6 +19,7 @@ static const struct {
         [PROFILE_SOURCE_FILE] = { "file", "", true },
         [PROFILE_SOURCE_NETWORKD] = { "networkd", "", true },
         [PROFILE_SOURCE_NETWORK_MANAGER] = { "NetworkManager", KEY_USER_DATA_PREFIX, false },
+        [PROFILE_SOURCE_NM_TUNNEL] = { "tunnel-profile", "", false },
 };
 
 ASSERT_TABLE_COMPLETE(sources, _PROFILE_SOURCE_MAX);
@@ -102,6 +103,8 @@ Profile *profile_free(Profile *profile) {
                 origin_done(&profile->origins[i]);
         free(profile->connection_id);
         free(profile->connection_uuid);
+        free(profile->tunnel_id);
+        free(profile->tunnel_uuid);
         free(profile->network_file);
         free(profile->error);
         free(profile->unread);

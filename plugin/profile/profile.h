@@ -14,11 +14,12 @@ typedef enum ProfileSource {
         PROFILE_SOURCE_DEFAULT,         /* nobody: the default of the key */
         PROFILE_SOURCE_FILE,            /* underpass/NAME.conf */
         PROFILE_SOURCE_NETWORKD,
-        PROFILE_SOURCE_NETWORK_MANAGER,
+        PROFILE_SOURCE_NETWORK_MANAGER, /* user.data of the active profile */
+        PROFILE_SOURCE_NM_TUNNEL,       /* vpn.data of the tunnel profile for it */
         _PROFILE_SOURCE_MAX,
 } ProfileSource;
 
-/* "default", "file", "networkd" or "NetworkManager": part of the D-Bus API. */
+/* "default", "file", "networkd", "NetworkManager" or "tunnel-profile": part of the D-Bus API. */
 const char *profile_source_name(ProfileSource source);
 
 typedef struct ProfileOrigin {
@@ -37,6 +38,8 @@ typedef struct Profile {
         bool connection_endpoints;    /* NetworkManager registers MPTCP endpoints (connection.mptcp-flags) */
         uint32_t connection_mptcp_flags; /* as in the profile, 0: NetworkManager's default */
         uint32_t connection_mtu;      /* 802-3-ethernet.mtu and the like, 0: automatic */
+        char *tunnel_id;              /* NetworkManager's tunnel profile for the link; NULL: there is none */
+        char *tunnel_uuid;
 
         char *network_file;           /* by which systemd-networkd manages the link; NULL: it does not */
         bool network_section;         /* there is a profile in it, or in a drop-in, and it counts */

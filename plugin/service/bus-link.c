@@ -83,6 +83,14 @@ GETTER(property_connection) {
                                      profile && profile->connection_uuid ? profile->connection_uuid : "");
 }
 
+GETTER(property_tunnel_profile) {
+        const Profile *profile = link_profile(((const BusLink *) userdata)->link);
+
+        return sd_bus_message_append(reply, "(ss)",
+                                     profile && profile->tunnel_id ? profile->tunnel_id : "",
+                                     profile && profile->tunnel_uuid ? profile->tunnel_uuid : "");
+}
+
 GETTER(property_connection_settings) {
         const Profile *profile = link_profile(((const BusLink *) userdata)->link);
         int r;
@@ -192,6 +200,7 @@ static const sd_bus_vtable fixed_members[] = {
         SD_BUS_PROPERTY("Reason", "s", property_reason, 0, CHANGES),
         SD_BUS_PROPERTY("Settings", "a(ssss)", property_settings, 0, CHANGES),
         SD_BUS_PROPERTY("Connection", "(ss)", property_connection, 0, CHANGES),
+        SD_BUS_PROPERTY("TunnelProfile", "(ss)", property_tunnel_profile, 0, CHANGES),
         SD_BUS_PROPERTY("ConnectionSettings", "a(ss)", property_connection_settings, 0, CHANGES),
         SD_BUS_PROPERTY("Applied", "a(ss)", bus_applied, 0, CHANGES),
         SD_BUS_PROPERTY("Programs", "a(ss)", bus_applied_programs, 0, CHANGES),

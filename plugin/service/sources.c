@@ -26,6 +26,12 @@ static const uint32_t asked_by_flags[] = {
 };
 ASSERT_TABLE_COMPLETE(asked_by_flags, _SOURCE_ID_MAX);
 
+/* NetworkManager's two kinds of profiles come from one source. */
+static bool speaks(const Source *source, ProfileSource from) {
+        return source->ops->source == from || (source->ops->source == PROFILE_SOURCE_NETWORK_MANAGER &&
+                                               from == PROFILE_SOURCE_NM_TUNNEL);
+}
+
 int sources_new(Sources **ret, const char *const *directories, SourceChanged changed, void *userdata) {
         _cleanup_(sources_freep) Sources *sources = calloc(1, sizeof(*sources));
         int r;
@@ -103,7 +109,7 @@ int sources_profile(Sources *sources, const LinkFacts *facts, Profile **ret) {
 
 uint32_t sources_asked_by(const Sources *sources, const Profile *profile, uint32_t asked_by) {
         for (SourceId id = 0; id < _SOURCE_ID_MAX; id++)
-                if (sources->all[id]->ops->source == profile->origins[KEY_ID_TUNNEL].source)
+                if (speaks(sources->all[id], profile->origins[KEY_ID_TUNNEL].source))
                         return asked_by_flags[id];
         return asked_by;
 }
@@ -113,7 +119,8 @@ bool sources_better_wait(const Sources *sources, uint32_t ifindex, const Profile
         const ProfileSource tunnel_from = profile->origins[KEY_ID_TUNNEL].source;
         /* One manager speaks for the link: another one that is not there has nothing to add. NetworkManager
          * also has connections for links that it only watches, so there it takes a key. */
-        const bool claimed = profile->network_file || tunnel_from == PROFILE_SOURCE_NETWORK_MANAGER;
+        const bool claimed =
+                profile->network_file || speaks(sources->all[SOURCE_NETWORK_MANAGER], tunnel_from);
 
         if (profile->settings.tunnel != TUNNEL_NO)
                 return false;

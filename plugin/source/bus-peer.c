@@ -100,6 +100,7 @@ static void serve_waiting(BusPeer *peer) {
 
 void bus_peer_ready(BusPeer *peer) {
         peer->presence_call = sd_bus_slot_unref(peer->presence_call);
+        peer->preparing = false;
         peer->present = true;
         serve_waiting(peer);
         peer->changed(0, peer->userdata);
@@ -107,14 +108,12 @@ void bus_peer_ready(BusPeer *peer) {
 
 static void on_owner_changed(BusOwner *owner) {
         BusPeer *peer = (BusPeer *) ((char *) owner - offsetof(BusPeer, owner));
-        bool asks_first;
-
         peer->presence_call = sd_bus_slot_unref(peer->presence_call);
         peer->present = false;
-        asks_first = peer->ops->owner_changed && peer->ops->owner_changed(peer);
+        peer->preparing = peer->ops->owner_changed && peer->ops->owner_changed(peer);
         if (!owner->unique)
                 serve_waiting(peer);
-        else if (!asks_first)
+        else if (!peer->preparing)
                 bus_peer_ready(peer);
 }
 
@@ -155,6 +154,7 @@ int bus_peer_set_bus(Source *source, sd_bus *bus) {
         for (BusPeerLink *link = peer->links; link; link = link->next)
                 bus_peer_finish(link);
         peer->present = false;
+        peer->preparing = false;
         peer->bus = sd_bus_unref(peer->bus);
         if (!bus)
                 return 0;
@@ -178,7 +178,7 @@ void bus_peer_ask(Source *source, const LinkFacts *facts, SourceDone done, void 
         link->done = done;
         link->done_userdata = userdata;
         /* While it is being asked whether the peer is there, its links wait for that answer. */
-        if (!peer->owner.call && !peer->presence_call)
+        if (!peer->owner.call && !peer->preparing && !peer->presence_call)
                 link_ask(link);
 }
 

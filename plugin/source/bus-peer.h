@@ -16,7 +16,7 @@
 #include "source/bus-owner.h"
 #include "source/source.h"
 
-enum { BUS_PEER_SIGNALS_MAX = 2 };
+enum { BUS_PEER_SIGNALS_MAX = 5 };
 
 typedef struct BusPeer BusPeer;
 
@@ -69,6 +69,7 @@ struct BusPeer {
         sd_bus *bus;                /* NULL: the bus is away */
         BusOwner owner;             /* of the peer's name */
         bool present;               /* it can be asked */
+        bool preparing;             /* the source asks something before it can be asked about links */
         sd_bus_slot *presence_call; /* whether its owner can be asked is being asked */
         BusPeerSubscription subscriptions[BUS_PEER_SIGNALS_MAX];
         BusPeerLink *links;

@@ -7,12 +7,41 @@
 void nm_connection_done(NmConnection *connection) {
         free(connection->id);
         free(connection->uuid);
+        free(connection->interface_name);
+        strings_free(connection->users);
+        strings_free(connection->secondaries);
         strings_free(connection->keys);
         strings_free(connection->values);
+        free(connection->vpn_service);
+        strings_free(connection->vpn_keys);
+        strings_free(connection->vpn_values);
         *connection = (NmConnection) {};
 }
 
-static int read_user_data(sd_bus_message *message, NmConnection *connection) {
+const char *nm_connection_vpn_value(const NmConnection *connection, const char *key) {
+        for (size_t i = 0; i < strings_count(connection->vpn_keys); i++)
+                if (streq(connection->vpn_keys[i], key))
+                        return connection->vpn_values[i];
+        return NULL;
+}
+
+static bool text_equal(const char *a, const char *b) {
+        return a && b ? streq(a, b) : a == b;
+}
+
+bool nm_connection_equal(const NmConnection *a, const NmConnection *b) {
+        return text_equal(a->id, b->id) && text_equal(a->uuid, b->uuid) &&
+               a->mptcp_flags == b->mptcp_flags && a->mtu == b->mtu &&
+               text_equal(a->interface_name, b->interface_name) &&
+               strings_equal(a->users, b->users) && strings_equal(a->secondaries, b->secondaries) &&
+               a->no_autoconnect == b->no_autoconnect && a->addressed == b->addressed &&
+               strings_equal(a->keys, b->keys) && strings_equal(a->values, b->values) &&
+               text_equal(a->vpn_service, b->vpn_service) && strings_equal(a->vpn_keys, b->vpn_keys) &&
+               strings_equal(a->vpn_values, b->vpn_values);
+}
+
+/* A dictionary of strings, as pairs. */
+static int read_pairs(sd_bus_message *message, char ***keys, char ***values) {
         const char *key, *value;
         int r;
 
@@ -23,9 +52,9 @@ static int read_user_data(sd_bus_message *message, NmConnection *connection) {
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_read(message, "{ss}", &key, &value)) > 0) {
-                r = strings_add(&connection->keys, key);
+                r = strings_add(keys, key);
                 if (r == 0)
-                        r = strings_add(&connection->values, value);
+                        r = strings_add(values, value);
                 if (r < 0)
                         return r;
         }
@@ -35,11 +64,90 @@ static int read_user_data(sd_bus_message *message, NmConnection *connection) {
         return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
+static int read_strings(sd_bus_message *message, char ***list) {
+        const char *text;
+        int r;
+
+        r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, "as");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "s");
+        while (r >= 0 && (r = sd_bus_message_read(message, "s", &text)) > 0)
+                r = strings_add(list, text);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 static int read_string(sd_bus_message *message, char **target) {
         const char *text;
         int r = sd_bus_message_read(message, "v", "s", &text);
 
         return r < 0 ? r : string_replace(target, text);
+}
+
+/* An array of any kind: whether it has elements. */
+static int read_filled(sd_bus_message *message, const char *contents, bool *filled) {
+        int r;
+
+        r = sd_bus_message_enter_container(message, SD_BUS_TYPE_VARIANT, contents);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, contents + 1);
+        while (r >= 0 && (r = sd_bus_message_at_end(message, false)) == 0) {
+                *filled = true;
+                r = sd_bus_message_skip(message, contents + 1);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(message);
+        return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+static int read_autoconnect(sd_bus_message *message, bool *ret_off) {
+        int on = true;
+        int r = sd_bus_message_read(message, "v", "b", &on);
+
+        if (r >= 0)
+                *ret_off = !on;
+        return r;
+}
+
+/* One property of the setting "connection". */
+static int read_connection_property(sd_bus_message *message, const char *name, const char *contents,
+                                    NmConnection *connection) {
+        const struct {
+                const char *name;
+                char **target;
+        } texts[] = {
+                { "id", &connection->id },
+                { "uuid", &connection->uuid },
+                { "interface-name", &connection->interface_name },
+        };
+
+        for (size_t i = 0; streq(contents, "s") && i < ELEMENTS(texts); i++)
+                if (streq(name, texts[i].name))
+                        return read_string(message, texts[i].target);
+        if (streq(contents, "u") && streq(name, "mptcp-flags"))
+                return sd_bus_message_read(message, "v", "u", &connection->mptcp_flags);
+        if (streq(contents, "as") && streq(name, "permissions"))
+                return read_strings(message, &connection->users);
+        if (streq(contents, "as") && streq(name, "secondaries"))
+                return read_strings(message, &connection->secondaries);
+        if (streq(contents, "b") && streq(name, "autoconnect"))
+                return read_autoconnect(message, &connection->no_autoconnect);
+        return sd_bus_message_skip(message, "v");
+}
+
+/* What a profile wants of addresses, and a tunnel profile should not have. */
+static bool is_addressing(const char *setting, const char *name) {
+        static const char *const names[] = {
+                "address-data", "addresses", "dns", "dns-data", "dns-search", "route-data", "routes",
+        };
+
+        if (!streq(setting, "ipv4") && !streq(setting, "ipv6"))
+                return false;
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                if (streq(name, names[i]))
+                        return true;
+        return false;
 }
 
 /* One property of one setting; what does not concern us, or has another type than expected, is skipped. */
@@ -52,16 +160,18 @@ static int read_property(sd_bus_message *message, const char *setting, const cha
         r = sd_bus_message_peek_type(message, &type, &contents);
         if (r < 0)
                 return r;
-        if (streq(setting, "connection") && streq(contents, "s") && streq(name, "id"))
-                return read_string(message, &connection->id);
-        if (streq(setting, "connection") && streq(contents, "s") && streq(name, "uuid"))
-                return read_string(message, &connection->uuid);
-        if (streq(setting, "connection") && streq(contents, "u") && streq(name, "mptcp-flags"))
-                return sd_bus_message_read(message, "v", "u", &connection->mptcp_flags);
-        if (streq(setting, "user") && streq(contents, "a{ss}") && streq(name, "data"))
-                return read_user_data(message, connection);
         if (streq(contents, "u") && streq(name, "mtu"))
                 return sd_bus_message_read(message, "v", "u", &connection->mtu);
+        if (streq(setting, "connection"))
+                return read_connection_property(message, name, contents, connection);
+        if (streq(setting, "user") && streq(contents, "a{ss}") && streq(name, "data"))
+                return read_pairs(message, &connection->keys, &connection->values);
+        if (streq(setting, "vpn") && streq(contents, "s") && streq(name, "service-type"))
+                return read_string(message, &connection->vpn_service);
+        if (streq(setting, "vpn") && streq(contents, "a{ss}") && streq(name, "data"))
+                return read_pairs(message, &connection->vpn_keys, &connection->vpn_values);
+        if (contents[0] == SD_BUS_TYPE_ARRAY && is_addressing(setting, name))
+                return read_filled(message, contents, &connection->addressed);
         return sd_bus_message_skip(message, "v");
 }
 

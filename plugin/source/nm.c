@@ -6,6 +6,7 @@
 #include "profile/nm-user.h"
 #include "source/bus-peer.h"
 #include "source/nm-connection.h"
+#include "source/nm-tunnels.h"
 #include "source/nm.h"
 
 #define NM_NAME "org.freedesktop.NetworkManager"
@@ -54,6 +55,8 @@ typedef struct SourceNm {
         /* NetworkManager has not taken up again what was active before it started, or has not said yet that
          * it has: it owns its name before it can answer. */
         bool starting;
+        NmTunnels tunnels;
+        bool tunnels_missing;  /* they could not be read, and were asked for again when it had started */
 } SourceNm;
 
 static NmDevice *nm_device_find(Source *source, uint32_t ifindex) {
@@ -221,6 +224,12 @@ static void nm_device_done(BusPeerLink *link) {
         free(device->error);
 }
 
+static const NmTunnel *nm_device_tunnel(const NmDevice *device, const char *interface) {
+        const SourceNm *nm = (const SourceNm *) device->link.peer;
+
+        return device->has_connection ? nm_tunnels_find(&nm->tunnels, interface, &device->connection) : NULL;
+}
+
 static bool has_keys(const NmConnection *connection) {
         for (size_t i = 0; i < strings_count(connection->keys); i++)
                 if (nm_user_is_ours(connection->keys[i]))
@@ -234,7 +243,8 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
         if (!device || !device->has_connection)
                 return 0;
         /* NetworkManager also has connections for devices that it only watches. */
-        if (profile->network_section && !has_keys(&device->connection))
+        if (profile->network_section && !has_keys(&device->connection) &&
+            !nm_device_tunnel(device, facts->name))
                 return 0;
         profile->connection_mptcp_flags = device->connection.mptcp_flags;
         profile->connection_mtu = device->connection.mtu;
@@ -246,24 +256,27 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
 
 static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         const NmDevice *device = nm_device_find(source, facts->ifindex);
+        const NmTunnels *tunnels = &((const SourceNm *) source)->tunnels;
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
+        const NmTunnel *tunnel;
+        int r;
 
         if (device && device->error && strings_add(&profile->warnings, device->error) < 0)
                 return -ENOMEM;
         if (!device || !device->has_connection)
                 return 0;
         connection = &device->connection;
+        tunnel = nm_device_tunnel(device, facts->name);
+        r = nm_tunnels_apply(tunnels, tunnel, facts->name, connection, profile);
+        if (r < 0 || tunnel)
+                return r;
         where = string_format("%s (%s)", connection->id ?: "?", connection->uuid ?: "?");
         if (!where)
                 return -ENOMEM;
-        for (size_t i = 0; i < strings_count(connection->keys); i++) {
-                int r = nm_user_add(profile, connection->keys[i], connection->values[i], where);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        for (size_t i = 0; r >= 0 && i < strings_count(connection->keys); i++)
+                r = nm_user_add(profile, connection->keys[i], connection->values[i], where);
+        return r;
 }
 
 /* What the signal tells may be history by now, so it is not even read: the state is asked, again if that is
@@ -283,12 +296,20 @@ static void on_state_changed(BusPeer *peer, sd_bus_message *message) {
         peer->changed(0, peer->userdata); /* a device that was not asked about yet */
 }
 
+static bool ask_startup(BusPeer *peer);
+
 static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         SourceNm *nm = userdata;
         int starting = false;
 
         nm->starting = sd_bus_message_is_method_error(reply, NULL) ||
                        sd_bus_message_read(reply, "v", "b", &starting) < 0 || starting;
+        /* It owned its name before it could say which profiles it has. */
+        if (!nm->starting && !nm->tunnels.loaded && !nm->tunnels_missing) {
+                nm->tunnels_missing = true;
+                if (nm_tunnels_load(&nm->tunnels))
+                        return 0;
+        }
         bus_peer_ready(&nm->peer);
         return 0;
 }
@@ -296,6 +317,23 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
 static bool ask_startup(BusPeer *peer) {
         return bus_peer_call(peer, &peer->presence_call, NM_PATH, DBUS_PROPERTIES, "Get",
                              on_startup_property, peer, "ss", NM_NAME, "Startup") >= 0;
+}
+
+static void on_tunnels_read(NmTunnels *tunnels) {
+        if (!ask_startup(tunnels->peer))
+                bus_peer_ready(tunnels->peer);
+}
+
+static void on_tunnels_changed(NmTunnels *tunnels) {
+        tunnels->peer->changed(0, tunnels->peer->userdata);
+}
+
+static void on_settings_signal(BusPeer *peer, sd_bus_message *message) {
+        nm_tunnels_on_settings(&((SourceNm *) peer)->tunnels, message);
+}
+
+static void on_profile_updated(BusPeer *peer, sd_bus_message *message) {
+        nm_tunnels_on_updated(&((SourceNm *) peer)->tunnels, message);
 }
 
 /* What happened meanwhile was not heard, and a new NetworkManager gives its devices new paths. The last
@@ -311,7 +349,9 @@ static bool nm_owner_changed(BusPeer *peer) {
                 (void) string_replace(&device->path, NULL);
         }
         nm->starting = true;
-        return peer->owner.unique && ask_startup(peer);
+        nm->tunnels_missing = false;
+        nm_tunnels_stop(&nm->tunnels);
+        return peer->owner.unique && nm_tunnels_load(&nm->tunnels);
 }
 
 /* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than
@@ -340,6 +380,21 @@ bool source_nm_deactivating(Source *source, uint32_t ifindex) {
         return device && device->state == DEVICE_STATE_DEACTIVATING;
 }
 
+/* A link that comes later may be the base of a tunnel profile, and so is one whose profile is edited. */
+static bool nm_standing(Source *source) {
+        return ((SourceNm *) source)->tunnels.known != NULL;
+}
+
+static int nm_set_bus(Source *source, sd_bus *bus) {
+        nm_tunnels_stop(&((SourceNm *) source)->tunnels);
+        return bus_peer_set_bus(source, bus);
+}
+
+static void nm_free(Source *source) {
+        nm_tunnels_done(&((SourceNm *) source)->tunnels);
+        bus_peer_free(source);
+}
+
 int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
         static const SourceOps source_ops = {
                 .source = PROFILE_SOURCE_NETWORK_MANAGER,
@@ -349,8 +404,9 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                 .apply = nm_apply,
                 .uncertain = bus_peer_uncertain,
                 .forget = bus_peer_forget,
-                .set_bus = bus_peer_set_bus,
-                .free = bus_peer_free,
+                .standing = nm_standing,
+                .set_bus = nm_set_bus,
+                .free = nm_free,
         };
         static const BusPeerOps ops = {
                 .name = NM_NAME,
@@ -360,6 +416,10 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                         { "path='" NM_PATH "',interface='" DBUS_PROPERTIES "',"
                           "member='PropertiesChanged'",
                           on_properties_changed },
+                        { "path='" NM_PATH "/Settings',interface='" NM_NAME ".Settings'",
+                          on_settings_signal },
+                        { "interface='" NM_NAME ".Settings.Connection',member='Updated'",
+                          on_profile_updated },
                 },
                 .ask = nm_device_ask,
                 .owner_changed = nm_owner_changed,
@@ -369,7 +429,13 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
         int r;
 
         r = bus_peer_new(&peer, sizeof(SourceNm), &source_ops, &ops, changed, userdata);
-        if (r >= 0)
-                *ret = &peer->source;
-        return r;
+        if (r < 0)
+                return r;
+        ((SourceNm *) peer)->tunnels = (NmTunnels) {
+                .peer = peer,
+                .read = on_tunnels_read,
+                .changed = on_tunnels_changed,
+        };
+        *ret = &peer->source;
+        return 0;
 }

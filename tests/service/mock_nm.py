@@ -9,6 +9,10 @@ from mock_peer import MockPeer
 NAME = "org.freedesktop.NetworkManager"
 PATH = "/org/freedesktop/NetworkManager"
 DEVICE = NAME + ".Device"
+SETTINGS = NAME + ".Settings"
+SETTINGS_PATH = PATH + "/Settings"
+PROFILE = SETTINGS + ".Connection"
+TUNNEL = NAME + ".underpass"  # the service type of tunnel profiles
 UUID = "11111111-2222-3333-4444-555555555555"
 
 # NM_DEVICE_STATE_*
@@ -27,6 +31,15 @@ XML = f"""<node>
  </method>
  <property name="State" type="u" access="read"/>
  <signal name="StateChanged"><arg type="u"/><arg type="u"/><arg type="u"/></signal>
+</interface>
+<interface name="{SETTINGS}">
+ <method name="ListConnections"><arg type="ao" direction="out"/></method>
+ <signal name="NewConnection"><arg type="o"/></signal>
+ <signal name="ConnectionRemoved"><arg type="o"/></signal>
+</interface>
+<interface name="{PROFILE}">
+ <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method>
+ <signal name="Updated"/>
 </interface>
 </node>"""
 
@@ -50,6 +63,23 @@ def connection(name, user=None, **settings):
     return found
 
 
+def tunnel(name, data, uuid=None, **settings):
+    """A tunnel profile. data: vpn.data, "_" stands for "-"; settings: as above."""
+    uuid = uuid or f"22222222-3333-4444-5555-{sum(name.encode()):012d}"
+    pairs = {key.replace("_", "-"): value for key, value in data.items()}
+    found = {
+        "connection": {
+            "id": GLib.Variant("s", name),
+            "uuid": GLib.Variant("s", uuid),
+            "type": GLib.Variant("s", "vpn"),
+        },
+        "vpn": {"service-type": GLib.Variant("s", TUNNEL), "data": GLib.Variant("a{ss}", pairs)},
+    }
+    for setting, values in settings.items():
+        found.setdefault(setting.replace("_", "-"), {}).update(values)
+    return found
+
+
 class MockNm(MockPeer):
     """NetworkManager."""
 
@@ -60,12 +90,15 @@ class MockNm(MockPeer):
         self._paths = {}  # interface: object path
         self._states = {}
         self._generation = 0
+        self.profiles = {}  # object path: a stored profile
+        self._profile_ids = {}
         self.applied = {}  # interface: an applied connection; without one the device is not active
         self.startup = False
         interfaces = {
             interface.name: interface for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces
         }
         self._manager_info, self._device_info = interfaces[NAME], interfaces[DEVICE]
+        self._settings_info, self._profile_info = interfaces[SETTINGS], interfaces[PROFILE]
 
     def start(self, startup=False):
         """Comes on the bus; paths of devices are new each time, as those of a new process are."""
@@ -73,9 +106,43 @@ class MockNm(MockPeer):
         self._connection = self._bus.connect()
         self._paths, self.startup = {}, startup
         self._connection.register_object(PATH, self._manager_info, self._call, None, None)
+        self._connection.register_object(SETTINGS_PATH, self._settings_info, self._call, None, None)
         for interface in self._states:
             self._register(interface)
+        stored, self.profiles = list(self.profiles.values()), {}
+        for profile in reversed(stored):
+            self.add_profile(profile)
         self._appear()
+
+    def add_profile(self, profile):
+        """A new stored profile; its path."""
+        path = f"{SETTINGS_PATH}/{max([0, *map(self._number, self.profiles)]) + 1}"
+        if self._connection:
+            self._profile_ids[path] = self._connection.register_object(
+                path, self._profile_info, self._call, None, None
+            )
+        self.profiles[path] = profile
+        self._emit(SETTINGS_PATH, SETTINGS, "NewConnection", GLib.Variant("(o)", (path,)))
+        return path
+
+    @staticmethod
+    def _number(path):
+        return int(path.rpartition("/")[2])
+
+    def update_profile(self, path, profile):
+        """Another text for a stored profile."""
+        self.profiles[path] = profile
+        self._emit(path, PROFILE, "Updated", None)
+
+    def remove_profile(self, path):
+        """A stored profile is deleted."""
+        del self.profiles[path]
+        self._connection.unregister_object(self._profile_ids.pop(path))
+        self._emit(SETTINGS_PATH, SETTINGS, "ConnectionRemoved", GLib.Variant("(o)", (path,)))
+
+    def _emit(self, path, interface, member, arguments):
+        if self._connection:
+            self._connection.emit_signal(None, path, interface, member, arguments)
 
     def _register(self, interface):
         path = f"{PATH}/Devices/{self._generation * 100 + len(self._paths)}"
@@ -124,9 +191,15 @@ class MockNm(MockPeer):
     def _subject(self, path, method, arguments):
         if path == PATH:
             return arguments[-1]  # of Get, the property
+        if path.startswith(SETTINGS_PATH):
+            return path
         return next(interface for interface, known in self._paths.items() if known == path)
 
     def _answer(self, method, subject):
+        if method == "ListConnections":
+            return GLib.Variant("(ao)", (list(self.profiles),))
+        if method == "GetSettings":
+            return GLib.Variant("(a{sa{sv}})", (self.profiles[subject],))
         if method == "Get" and subject in self._paths:
             return GLib.Variant("(v)", (GLib.Variant("u", self._states[subject]),))
         if method == "Get":

@@ -25,6 +25,9 @@ typedef struct Expected {
         uint32_t mptcp_flags;
         uint32_t mtu;
         size_t pairs;
+        size_t vpn_pairs;
+        char *vpn_service;
+        bool no_autoconnect;
 } Expected;
 
 /* A bus that is not connected to anything, because messages belong to one. */
@@ -104,6 +107,12 @@ static void expect(Expected *expected, const char *setting, const char *name, co
                 expected->mptcp_flags = number;
         else if (streq(setting, "user") && streq(name, "data") && streq(signature, "a{ss}"))
                 expected->pairs += pairs;
+        else if (streq(setting, "vpn") && streq(name, "data") && streq(signature, "a{ss}"))
+                expected->vpn_pairs += pairs;
+        else if (streq(setting, "vpn") && streq(name, "service-type") && streq(signature, "s"))
+                assert(string_replace(&expected->vpn_service, value) == 0);
+        else if (streq(setting, "connection") && streq(name, "autoconnect") && streq(signature, "b"))
+                expected->no_autoconnect = number == 0;
         else if (streq(name, "mtu") && streq(signature, "u"))
                 expected->mtu = number;
 }
@@ -159,6 +168,12 @@ static int build(sd_bus_message *message, char *text, Expected *expected, bool *
         return r < 0 ? r : sd_bus_message_append(message, "t", UINT64_C(1));
 }
 
+static void check_pairs(char *const *keys, char *const *values, size_t count) {
+        assert(strings_count(keys) == count && strings_count(values) == count);
+        for (size_t i = 0; i < count; i++)
+                assert(utf8_valid(keys[i], strlen(keys[i])) && utf8_valid(values[i], strlen(values[i])));
+}
+
 static void check(const NmConnection *connection, const Expected *expected) {
         assert((connection->id == NULL) == (expected->id == NULL));
         assert((connection->uuid == NULL) == (expected->uuid == NULL));
@@ -167,11 +182,13 @@ static void check(const NmConnection *connection, const Expected *expected) {
         if (expected->uuid)
                 assert_text(connection->uuid, expected->uuid);
         assert(connection->mptcp_flags == expected->mptcp_flags && connection->mtu == expected->mtu);
-        assert(strings_count(connection->keys) == expected->pairs);
-        assert(strings_count(connection->values) == expected->pairs);
-        for (size_t i = 0; i < expected->pairs; i++)
-                assert(utf8_valid(connection->keys[i], strlen(connection->keys[i])) &&
-                       utf8_valid(connection->values[i], strlen(connection->values[i])));
+        check_pairs(connection->keys, connection->values, expected->pairs);
+        check_pairs(connection->vpn_keys, connection->vpn_values, expected->vpn_pairs);
+        assert((connection->vpn_service == NULL) == (expected->vpn_service == NULL));
+        if (expected->vpn_service)
+                assert_text(connection->vpn_service, expected->vpn_service);
+        assert(connection->no_autoconnect == expected->no_autoconnect);
+        assert(nm_connection_equal(connection, connection));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -192,5 +209,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         free(expected.id);
         free(expected.uuid);
+        free(expected.vpn_service);
         return 0;
 }

@@ -44,6 +44,7 @@ static void sources_have_the_names_that_d_bus_shows(void) {
         assert_text(profile_source_name(PROFILE_SOURCE_FILE), "file");
         assert_text(profile_source_name(PROFILE_SOURCE_NETWORKD), "networkd");
         assert_text(profile_source_name(PROFILE_SOURCE_NETWORK_MANAGER), "NetworkManager");
+        assert_text(profile_source_name(PROFILE_SOURCE_NM_TUNNEL), "tunnel-profile");
 }
 
 static void the_last_source_wins_and_is_named(void) {

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See nm-tunnels.h. */
+
+#include "source/nm-tunnels.h"
+#include "base/i18n.h"
+#include "profile/nm-user.h"
+
+#define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
+#define SETTINGS "org.freedesktop.NetworkManager.Settings"
+#define SETTINGS_CONNECTION SETTINGS ".Connection"
+
+struct NmTunnelCall {
+        NmTunnelCall *next;
+        NmTunnels *tunnels;
+        char *path;
+        sd_bus_slot *slot;
+        bool again; /* it has changed since it was asked for */
+};
+
+static void free_tunnel(NmTunnel *tunnel) {
+        free(tunnel->path);
+        nm_connection_done(&tunnel->profile);
+        free(tunnel);
+}
+
+static void clear(NmTunnel **list) {
+        for (NmTunnel *tunnel; (tunnel = *list);) {
+                *list = tunnel->next;
+                free_tunnel(tunnel);
+        }
+}
+
+/* The one with this path, or the end of the list. */
+static NmTunnel **position_of(NmTunnel **list, const char *path) {
+        while (*list && !streq((*list)->path, path))
+                list = &(*list)->next;
+        return list;
+}
+
+static bool drop(NmTunnel **list, const char *path) {
+        NmTunnel **position = position_of(list, path), *tunnel = *position;
+
+        if (!tunnel)
+                return false;
+        *position = tunnel->next;
+        free_tunnel(tunnel);
+        return true;
+}
+
+/* Takes the profile over. Whether the list is another one now. */
+static bool put(NmTunnel **list, const char *path, NmConnection *profile) {
+        NmTunnel *tunnel = *position_of(list, path);
+
+        if (tunnel && nm_connection_equal(&tunnel->profile, profile))
+                return false;
+        if (!tunnel) {
+                tunnel = calloc(1, sizeof(*tunnel));
+                if (!tunnel || string_replace(&tunnel->path, path) < 0) {
+                        free(tunnel);
+                        return false;
+                }
+                tunnel->next = *list;
+                *list = tunnel;
+        }
+        nm_connection_done(&tunnel->profile);
+        tunnel->profile = *profile;
+        *profile = (NmConnection){};
+        return true;
+}
+
+static void call_free(NmTunnels *tunnels, NmTunnelCall *call) {
+        NmTunnelCall **position = &tunnels->calls;
+
+        while (*position != call)
+                position = &(*position)->next;
+        *position = call->next;
+        sd_bus_slot_unref(call->slot);
+        free(call->path);
+        free(call);
+}
+
+/* Puts what was read in force, once the last profile has been read. */
+static void finish_loading(NmTunnels *tunnels) {
+        if (!tunnels->loading || tunnels->calls || tunnels->listing)
+                return;
+        clear(&tunnels->known);
+        tunnels->known = TAKE_PTR(tunnels->fresh);
+        tunnels->loading = false;
+        tunnels->loaded = true;
+        tunnels->read(tunnels);
+}
+
+/* What a profile says; profile is empty when it is none of ours. */
+static void take(NmTunnels *tunnels, const char *path, NmConnection *profile) {
+        NmTunnel **list = tunnels->loading ? &tunnels->fresh : &tunnels->known;
+        const bool ours = profile->vpn_service && streq(profile->vpn_service, NM_TUNNEL_SERVICE);
+        const bool news = ours ? put(list, path, profile) : drop(list, path);
+
+        if (news && !tunnels->loading)
+                tunnels->changed(tunnels);
+}
+
+static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error);
+
+static int call_settings(NmTunnelCall *call) {
+        call->again = false;
+        return bus_peer_call(call->tunnels->peer, &call->slot, call->path, SETTINGS_CONNECTION,
+                             "GetSettings", on_settings, call, "");
+}
+
+/* A profile that cannot be read has gone meanwhile, which a signal says, too. */
+static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        _cleanup_(nm_connection_done) NmConnection profile = {};
+        NmTunnelCall *call = userdata;
+        NmTunnels *tunnels = call->tunnels;
+
+        if (call->again && call_settings(call) >= 0)
+                return 0;
+        if (!sd_bus_message_is_method_error(reply, NULL) && nm_connection_read(reply, &profile) < 0)
+                nm_connection_done(&profile);
+        take(tunnels, call->path, &profile);
+        call_free(tunnels, call);
+        finish_loading(tunnels);
+        return 0;
+}
+
+static void ask(NmTunnels *tunnels, const char *path) {
+        NmTunnelCall *call;
+
+        for (call = tunnels->calls; call; call = call->next)
+                if (streq(call->path, path)) {
+                        call->again = true;
+                        return;
+                }
+        call = calloc(1, sizeof(*call));
+        if (!call)
+                return;
+        *call = (NmTunnelCall){ .next = tunnels->calls, .tunnels = tunnels };
+        tunnels->calls = call;
+        if (string_replace(&call->path, path) < 0 || call_settings(call) < 0)
+                call_free(tunnels, call);
+}
+
+static int on_list(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        NmTunnels *tunnels = userdata;
+        const char *path;
+
+        tunnels->listing = sd_bus_slot_unref(tunnels->listing);
+        if (sd_bus_message_is_method_error(reply, NULL) ||
+            sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "o") < 0) {
+                nm_tunnels_stop(tunnels);
+                tunnels->read(tunnels);
+                return 0;
+        }
+        while (sd_bus_message_read(reply, "o", &path) > 0)
+                ask(tunnels, path);
+        finish_loading(tunnels);
+        return 0;
+}
+
+bool nm_tunnels_load(NmTunnels *tunnels) {
+        nm_tunnels_stop(tunnels);
+        tunnels->loading = bus_peer_call(tunnels->peer, &tunnels->listing, SETTINGS_PATH, SETTINGS,
+                                         "ListConnections", on_list, tunnels, "") >= 0;
+        return tunnels->loading;
+}
+
+void nm_tunnels_stop(NmTunnels *tunnels) {
+        tunnels->listing = sd_bus_slot_unref(tunnels->listing);
+        while (tunnels->calls)
+                call_free(tunnels, tunnels->calls);
+        clear(&tunnels->fresh);
+        tunnels->loading = false;
+        tunnels->loaded = false;
+}
+
+void nm_tunnels_done(NmTunnels *tunnels) {
+        nm_tunnels_stop(tunnels);
+        clear(&tunnels->known);
+}
+
+void nm_tunnels_on_updated(NmTunnels *tunnels, sd_bus_message *message) {
+        const char *path = sd_bus_message_get_path(message);
+
+        if (path)
+                ask(tunnels, path);
+}
+
+void nm_tunnels_on_settings(NmTunnels *tunnels, sd_bus_message *message) {
+        const bool removed = sd_bus_message_is_signal(message, SETTINGS, "ConnectionRemoved");
+        const char *path;
+
+        if (!removed && !sd_bus_message_is_signal(message, SETTINGS, "NewConnection"))
+                return;
+        if (sd_bus_message_read(message, "o", &path) < 0)
+                return;
+        if (!removed) {
+                ask(tunnels, path);
+                return;
+        }
+        if (tunnels->loading)
+                (void) drop(&tunnels->fresh, path);
+        else if (drop(&tunnels->known, path))
+                tunnels->changed(tunnels);
+}
+
+/* A profile of one user must not decide about a link that others use as well. */
+static bool may_decide(const NmConnection *tunnel, const NmConnection *base) {
+        return strings_count(tunnel->users) == 0 || strings_equal(tunnel->users, base->users);
+}
+
+static NmTunnelMatch match(const NmTunnel *tunnel, const char *interface, const NmConnection *base) {
+        return nm_tunnel_match(
+                nm_connection_vpn_value(&tunnel->profile, NM_TUNNEL_LINK), tunnel->profile.interface_name,
+                &(NmTunnelBase){ .interface = interface, .id = base->id, .uuid = base->uuid });
+}
+
+static bool is_better(const NmTunnel *tunnel, NmTunnelMatch exactness, const NmTunnel *best,
+                      NmTunnelMatch best_exactness) {
+        if (exactness != best_exactness)
+                return exactness > best_exactness;
+        return strcmp(tunnel->profile.uuid ?: "", best->profile.uuid ?: "") < 0;
+}
+
+const NmTunnel *nm_tunnels_find(const NmTunnels *tunnels, const char *interface, const NmConnection *base) {
+        NmTunnelMatch best_exactness = NM_TUNNEL_OTHER;
+        const NmTunnel *best = NULL;
+
+        for (const NmTunnel *tunnel = tunnels->known; tunnel; tunnel = tunnel->next) {
+                const NmTunnelMatch exactness = match(tunnel, interface, base);
+
+                if (exactness == NM_TUNNEL_OTHER || !may_decide(&tunnel->profile, base))
+                        continue;
+                if (!best || is_better(tunnel, exactness, best, best_exactness)) {
+                        best = tunnel;
+                        best_exactness = exactness;
+                }
+        }
+        return best;
+}
+
+/* Strings of NetworkManager's may be long, and anything. */
+static char *shown(const char *text) {
+        return value_excerpt(text ?: "?");
+}
+
+/* A profile of one user that names the base has no effect on it. */
+static int warn_private(const NmTunnel *tunnel, const char *interface, char ***warnings) {
+        _cleanup_(freep) char *id = shown(tunnel->profile.id), *uuid = shown(tunnel->profile.uuid);
+
+        if (!id || !uuid)
+                return -ENOMEM;
+        return strings_addf(warnings,
+                            _("The tunnel profile “%s” has no effect on %s, because it belongs to one user "
+                              "and the link does not. Run `nmcli connection modify %s "
+                              "connection.permissions \"\"`."),
+                            id, interface, uuid);
+}
+
+static int warn_rival(const NmTunnel *tunnel, const NmTunnel *used, const char *interface,
+                      char ***warnings) {
+        _cleanup_(freep) char *other = shown(tunnel->profile.id), *id = shown(used->profile.id);
+
+        if (!other || !id)
+                return -ENOMEM;
+        return strings_addf(warnings,
+                            _("The tunnel profiles “%s” and “%s” are both for %s; “%s” is used. Delete one, "
+                              "or set link= in it to another link."),
+                            id, other, interface, id);
+}
+
+/* Other tunnel profiles that name the same base. used: NULL when none has an effect. */
+static int warn_others(const NmTunnels *tunnels, const NmTunnel *used, const char *interface,
+                       const NmConnection *base, char ***warnings) {
+        const NmTunnelMatch best = used ? match(used, interface, base) : NM_TUNNEL_OTHER;
+        int r = 0;
+
+        for (const NmTunnel *tunnel = tunnels->known; r >= 0 && tunnel; tunnel = tunnel->next) {
+                const NmTunnelMatch exactness = match(tunnel, interface, base);
+
+                if (tunnel == used || exactness == NM_TUNNEL_OTHER)
+                        continue;
+                if (!may_decide(&tunnel->profile, base))
+                        r = warn_private(tunnel, interface, warnings);
+                /* One profile for many links and another one for one of them are no conflict. */
+                else if (exactness == best || exactness != NM_TUNNEL_GLOB)
+                        r = warn_rival(tunnel, used, interface, warnings);
+        }
+        return r;
+}
+
+static bool has_our_keys(const NmConnection *base) {
+        for (size_t i = 0; i < strings_count(base->keys); i++)
+                if (nm_user_is_ours(base->keys[i]))
+                        return true;
+        return false;
+}
+
+static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***warnings) {
+        _cleanup_(freep) char *id = shown(tunnel->profile.id), *base_id = shown(base->id);
+        _cleanup_(freep) char *uuid = shown(tunnel->profile.uuid), *base_uuid = shown(base->uuid);
+        int r = 0;
+
+        if (!id || !base_id || !uuid || !base_uuid)
+                return -ENOMEM;
+        if (has_our_keys(base))
+                r = strings_addf(warnings,
+                                 _("The keys in user.data of “%s” have no effect, because the tunnel "
+                                   "profile “%s” is for the same link."),
+                                 base_id, id);
+        if (r >= 0 && tunnel->profile.uuid && strings_contain(base->secondaries, tunnel->profile.uuid))
+                r = strings_addf(warnings,
+                                 _("“%s” names the tunnel profile “%s” in connection.secondaries, "
+                                   "so NetworkManager takes the link down if the tunnel profile fails or is "
+                                   "deleted. Run `nmcli connection modify %s -connection.secondaries %s`; "
+                                   "underpassd activates it anyway."),
+                                 base_id, id, base_uuid, uuid);
+        if (r >= 0 && tunnel->profile.addressed)
+                r = strings_addf(warnings,
+                                 _("The tunnel profile “%s” has addresses, routes or name servers, which "
+                                   "NetworkManager adds to the link; remove them from its ipv4 and ipv6 "
+                                   "settings."),
+                                 id);
+        return r;
+}
+
+int nm_tunnels_apply(const NmTunnels *tunnels, const NmTunnel *tunnel, const char *interface,
+                     const NmConnection *base, Profile *profile) {
+        _cleanup_(freep) char *where = NULL;
+        int r;
+
+        r = warn_others(tunnels, tunnel, interface, base, &profile->warnings);
+        if (r < 0 || !tunnel)
+                return r;
+        r = warn_base(tunnel, base, &profile->warnings);
+        where = string_format("%s (%s)", tunnel->profile.id ?: "?", tunnel->profile.uuid ?: "?");
+        if (r < 0 || !where || string_replace(&profile->tunnel_id, tunnel->profile.id ?: "?") < 0 ||
+            string_replace(&profile->tunnel_uuid, tunnel->profile.uuid ?: "") < 0)
+                return -ENOMEM;
+        for (size_t i = 0; r >= 0 && i < strings_count(tunnel->profile.vpn_keys); i++)
+                r = nm_tunnel_add(profile, tunnel->profile.vpn_keys[i], tunnel->profile.vpn_values[i],
+                                  where);
+        return r;
+}
