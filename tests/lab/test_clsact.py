@@ -14,6 +14,7 @@ from host import wait_until
 from lab import PORT, address
 
 SIZE = 4_000_000
+RATE = 10_000_000  # bytes a second
 WAYS = ("ingress", "egress")
 UPLINKS = ("c0", "c1")
 
@@ -281,17 +282,14 @@ def test_kill_and_adoption():
         all_active(lab)
         _, client = traffic.pair(lab)
         traffic.connect_both(lab, client, "a")
-        client.start("upload", "a", size=80_000_000, rate=10_000_000)
-        wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
-        shown = [tc_state(lab.client, uplink) for uplink in UPLINKS]
-        for number in (signal.SIGKILL, signal.SIGTERM):
-            service.kill(lab.client, number)
-            assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
-            all_active(lab)  # starts it again
-            assert_attach_point(lab.client, "clsact", *UPLINKS)
-            assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
-        assert client.progress("a")["running"], "the transfer ended too early to show anything"
-        assert client.wait("a")["equal"]
+        with client.uploading("a", RATE):
+            shown = [tc_state(lab.client, uplink) for uplink in UPLINKS]
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                service.kill(lab.client, number)
+                assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
+                all_active(lab)  # starts it again
+                assert_attach_point(lab.client, "clsact", *UPLINKS)
+                assert [tc_state(lab.client, uplink) for uplink in UPLINKS] == shown
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
         client.close("a")
         service.kill(lab.client)
@@ -335,13 +333,11 @@ def test_switch_attach_points():
         assert_attach_point(lab.client, "tcx", *UPLINKS)
         _, client = traffic.pair(lab)
         traffic.connect_both(lab, client, "a")
-        client.start("upload", "a", size=120_000_000, rate=10_000_000)
-        wait_until(lambda: client.progress("a")["bytes"] > 1_000_000, "the transfer is under way")
-        for attach_point in ("clsact", "tcx"):
-            switched(lab, attach_point)
-            assert ("clsact" in tc_state(lab.client, "c0")) is (attach_point == "clsact"), tc_state(lab.client, "c0")
-        assert client.progress("a")["running"], "the transfer ended too early to show anything"
-        assert client.wait("a")["equal"]
+        with client.uploading("a", RATE):
+            for attach_point in ("clsact", "tcx"):
+                switched(lab, attach_point)
+                there = tc_state(lab.client, "c0")
+                assert ("clsact" in there) is (attach_point == "clsact"), there
         traffic.wait_subflows(lab.client, [address(uplink) for uplink in UPLINKS])
         counted = lab.counters()
         assert counted["tcp-mc0"] == counted["tcp-mc1"] == (0, 0), counted

@@ -25,6 +25,7 @@ REFUSALS = (
     (6, "icmpv6 no-route"),
     (6, "icmpv6 admin-prohibited"),
 )
+RATE = 4_000_000  # bytes a second
 REMOTE_PORTS = f"remote-ports={PORT}-{PORT + 20}"
 LOCAL_PORTS = f"local-ports={PORT}-{PORT + 20}"
 
@@ -82,7 +83,7 @@ def test_udp_dropped():
         sooner = timed_connect(client, "sooner", SYN_INTERVAL - 0.2, SYN_INTERVAL + 0.9, port=PORT + 2)
         counted(lab, fallback_silence=4, flows_opened=7)
         # Had the kernel concluded that MPTCP itself is blocked, it would use it no more for an hour.
-        assert traffic.mptcp_counter(lab.client, "Blackhole") == 0
+        assert traffic.kernel_counters(lab.client)["MPTcpExt.Blackhole"] == 0
         runner.note(
             f"connected after {first:.2f} s, the third one {third * 1000:.0f} ms, another port "
             f"{other:.2f} s, with fallback-after=1 {sooner:.2f} s"
@@ -199,18 +200,16 @@ def test_udp_dropped_in_the_middle_of_a_transfer():
         service.bring_up(lab)
         _, client = traffic.pair(lab)
         traffic.connect_both(lab, client, "a")
-        size, rate = 12_000_000, 4_000_000
         before = [service.counters(lab.client, uplink) for uplink in ("c0", "c1")]
         with wire.Capture(lab.middlebox, "mc0") as first, wire.Capture(lab.middlebox, "mc1") as second:
-            client.start("upload", "a", size=size, rate=rate)
-            wait_until(lambda: client.progress("a")["bytes"] > size // 4, "the transfer is under way")
-            path.rules(lab, "meta l4proto udp drop")
-            end = time.monotonic() + 3
-            wait_until(lambda: time.monotonic() > end, "3 s of silence", 4)
-            assert client.progress("a")["running"], "the transfer ended too early to show anything"
-            path.rules(lab)
-            result = client.wait("a")
-        assert result["equal"] and not client.info("a")["fallback"]
+            with client.uploading("a", RATE):
+                path.rules(lab, "meta l4proto udp drop")
+                time.sleep(3)
+                path.rules(lab)
+                begin = time.monotonic()
+                client.wait_moved("a", RATE)
+                seconds = time.monotonic() - begin
+        assert not client.info("a")["fallback"]
         for capture in (first, second):
             report = capture.report(PORT)
             assert report.tcp == 0 and report.udp > 0, f"{report.tcp} TCP packets, {report.udp} datagrams"
@@ -218,10 +217,7 @@ def test_udp_dropped_in_the_middle_of_a_transfer():
             now = service.counters(lab.client, uplink)
             for name in ("fallback-silence", "fallback-refused", "plain-blocked"):
                 assert now[name] == then[name], f"{uplink}: {name} {now[name]}"
-        runner.note(
-            f"{size // 1_000_000} MB at {rate // 1_000_000} MB/s took {result['seconds']:.1f} s, 3 s of it "
-            "without UDP"
-        )
+        runner.note(f"{RATE // 1_000_000} MB at {RATE // 1_000_000} MB/s took {seconds:.1f} s after 3 s without UDP")
 
 
 def test_fallback_of_the_kernel():

@@ -320,9 +320,8 @@ def test_datagrams_beside_a_connection():
         lines = "".join((start + bytes(1200 - len(start))).hex() + "\n" for start in starts * 25)
         for family in (4, 6):
             client.connect("a", target=address("s0", family))
-            client.start("upload", "a", size=4_000_000, rate=2_000_000)
-            told = lab.client.output(*command, "ask", str(PORT), address("s0", family), text=lines)
-            assert client.progress("a")["running"] and client.wait("a")["equal"]
+            with client.uploading("a", 2_000_000):
+                told = lab.client.output(*command, "ask", str(PORT), address("s0", family), text=lines)
             assert not client.info("a")["fallback"]
             client.close("a")
             runner.note(told.strip())

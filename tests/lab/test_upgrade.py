@@ -4,7 +4,6 @@
 
 import functools
 import itertools
-import pathlib
 
 import runner
 import service
@@ -72,23 +71,9 @@ def assert_put_back(host, before, what):
     state.assert_same(before, state.settled(host, before), what)
 
 
-def kernel_counters(host):
-    """The kernel's own counters: {"Tcp.RetransSegs": 0, …}."""
-    found = {}
-    for file in ("snmp", "netstat"):
-        lines = pathlib.Path(f"/proc/{host.init}/net/{file}").read_text().splitlines()
-        for names, values in zip(lines[::2], lines[1::2]):
-            kind, *names = names.split()
-            for name, value in zip(names, values.split()[1:]):
-                found[kind.replace(":", ".") + name] = int(value)
-    return found
-
-
 def lost(host):
-    """How many packets: segments sent again, less those that had arrived after all (RFC 2883), and datagrams
-    that no program took for a tunnelled one."""
-    counted = kernel_counters(host)
-    return counted["Tcp.RetransSegs"] - counted["TcpExt.TCPDSACKRecv"] + counted["Udp.NoPorts"]
+    """How many packets: segments, and datagrams that no program took for a tunnelled one."""
+    return traffic.lost_segments(host) + traffic.kernel_counters(host)["Udp.NoPorts"]
 
 
 def dropped(host):

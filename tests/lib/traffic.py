@@ -5,6 +5,7 @@ Peer drives one peer.py inside a host. The rest asks ss and /proc of a host. May
 started.
 """
 
+import contextlib
 import json
 import pathlib
 import re
@@ -88,6 +89,30 @@ class Peer:
         """Waits for the transfer in the background."""
         return self.call("wait", name=name, timeout=timeout)
 
+    def wait_moved(self, name, size, seconds=60.0):
+        """Waits until the transfer in the background has moved so many bytes more; raises what ended it, if it has
+        ended. Those that are still in the buffers of sockets count."""
+        before = self.progress(name)["bytes"]
+
+        def moved():
+            now = self.progress(name)
+            if not now["running"]:
+                raise AssertionError(f"{name} has ended: {self.wait(name)}")
+            return now["bytes"] >= before + size
+
+        wait_until(moved, f"{name} moves {size} bytes", seconds)
+
+    @contextlib.contextmanager
+    def uploading(self, name, rate):
+        """An upload that goes on as long as the block does, however long that is: it has begun when the block begins,
+        goes on when that ends, and every byte of it arrives."""
+        self.start("uploads", name, rate=rate)
+        self.wait_moved(name, rate // 4)
+        yield
+        self.wait_moved(name, rate // 4)
+        self.finish(name)
+        assert self.wait(name)["equal"], name
+
     def transfer(self, task, name, timeout=120, **arguments):
         """Begins a transfer and waits for it; for uploads and downloads the checksums have to be equal."""
         self.start(task, name, **arguments)
@@ -138,15 +163,25 @@ def wait_subflows(host, expected, port=PORT, seconds=3.0):
         ) from None
 
 
+def kernel_counters(host):
+    """The kernel's own counters: {"Tcp.RetransSegs": 0, "MPTcpExt.Blackhole": 0, …}."""
+    found = {}
+    for file in ("snmp", "netstat"):
+        lines = pathlib.Path(f"/proc/{host.init}/net/{file}").read_text().splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            kind, *names = names.split()
+            for name, value in zip(names, values.split()[1:]):
+                found[kind.replace(":", ".") + name] = int(value)
+    return found
+
+
 def retransmissions(host):
     """TCP segments that a host has sent again so far, all connections."""
-    lines = pathlib.Path(f"/proc/{host.init}/net/snmp").read_text().splitlines()
-    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
-    return int(values[names.index("RetransSegs")])
+    return kernel_counters(host)["Tcp.RetransSegs"]
 
 
-def mptcp_counter(host, name):
-    """One of the kernel's counters of MPTCP, by its name in /proc/net/netstat."""
-    lines = pathlib.Path(f"/proc/{host.init}/net/netstat").read_text().splitlines()
-    names, values = (line.split() for line in lines if line.startswith("MPTcpExt:"))
-    return int(values[names.index(name)])
+def lost_segments(host):
+    """How many of a host's segments got lost: those that were sent again, less those that had arrived after all (RFC
+    2883). A busy machine is late so often that TCP sends segments again that are only waiting."""
+    counted = kernel_counters(host)
+    return counted["Tcp.RetransSegs"] - counted["TcpExt.TCPDSACKRecv"]
