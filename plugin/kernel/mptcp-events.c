@@ -137,6 +137,10 @@ static void read_attribute(const struct nlattr *attribute, MptcpEvent *event) {
         uint32_t ipv4;
 
         switch (mnl_attr_get_type(attribute)) {
+        case MPTCP_ATTR_TOKEN:
+                if (mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+                        event->token = mnl_attr_get_u32(attribute);
+                return;
         case MPTCP_ATTR_SADDR4:
                 if (length != sizeof(ipv4))
                         return;

@@ -20,6 +20,7 @@ typedef enum MptcpEventKind {
 
 typedef struct MptcpEvent {
         MptcpEventKind kind;
+        uint32_t token;     /* of the connection, on this host; 0: it is not told */
         uint32_t ifindex;   /* that the subflow is bound to, as those of endpoints are; 0: to none */
         bool refused;       /* MPTCP_SUBFLOW_GONE: somebody answered, but not as a subflow needs it */
         bool has_local;

@@ -154,6 +154,12 @@ static bool builds_subflows(const Target *target, const MptcpEndpoint *endpoint)
         return endpoint->ifindex == target->ifindex && (endpoint->flags & ENDPOINT_SUBFLOW);
 }
 
+/* The same, or announces it, so that peers build subflows to it. */
+static bool brings_subflows(const Target *target, const MptcpEndpoint *endpoint) {
+        return endpoint->ifindex == target->ifindex &&
+               (endpoint->flags & (ENDPOINT_SUBFLOW | ENDPOINT_SIGNAL));
+}
+
 static void register_again(const Target *target, const MptcpEndpoint *endpoint) {
         int r;
 
@@ -199,7 +205,15 @@ static bool could_join(const MptcpEndpoint *endpoint, const Address *others, siz
         return false;
 }
 
-SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count) {
+bool endpoints_bring_subflows(const Target *target, const MptcpEndpoint *endpoints, size_t count) {
+        for (size_t i = 0; i < count; i++)
+                if (brings_subflows(target, &endpoints[i]))
+                        return true;
+        return false;
+}
+
+SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count,
+                                     bool missed) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
         SubflowLook look = SUBFLOWS_COMPLETE;
         size_t count = 0;
@@ -209,10 +223,12 @@ SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size
         for (size_t i = 0; i < count; i++) {
                 size_t subflows;
 
-                if (!builds_subflows(target, &endpoints[i]))
+                if (!brings_subflows(target, &endpoints[i]))
                         continue;
                 subflows = subflows_from(&endpoints[i].address);
-                if (!could_join(&endpoints[i], others, others_count, subflows))
+                if (builds_subflows(target, &endpoints[i]) ?
+                            !could_join(&endpoints[i], others, others_count, subflows) :
+                            !missed)
                         continue;
                 if (subflows > 0) {
                         look = MAX_OF(look, SUBFLOWS_IN_USE);

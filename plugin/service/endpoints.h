@@ -41,9 +41,15 @@ void endpoints_remove_all(Target *target);
  */
 void endpoints_reannounce(Target *target, bool young);
 
+/* Whether the link has an endpoint of anybody that subflows are built from, or to. */
+bool endpoints_bring_subflows(const Target *target, const MptcpEndpoint *endpoints, size_t count);
+
 /*
- * Registers the endpoints again that have no subflow, because the kernel tries each endpoint only once for
- * a connection: while there is an MPTCP connection of the same family from one of the other addresses,
- * those of all other links. An endpoint that has subflows stays: they would end.
+ * Registers the endpoints again that have no subflow, because kernels try each endpoint only once for a
+ * connection. One that subflows are built from: while there is an MPTCP connection of the same family from
+ * one of the other addresses, those of all other links. One that is announced: while a connection has lost a
+ * subflow (missed), as nobody knows which peers want one at all. An endpoint that has subflows stays: they
+ * would end.
  */
-SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count);
+SubflowLook endpoints_retry_subflows(Target *target, const Address *others, size_t others_count,
+                                     bool missed);

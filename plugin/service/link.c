@@ -59,6 +59,7 @@ struct Link {
         sd_event_source *grace; /* of endpoints whose addresses have gone */
         bool grace_over;
         SubflowWatch *subflows;
+        bool brings_subflows;   /* it had an MPTCP endpoint in the latest look */
         LinkWaiter *waiters;
 };
 
@@ -194,7 +195,7 @@ void link_adopt(Link *link) {
                 return;
         endpoints_adopt(&link->target, &saved);
         (void) segmentation_claim(link->context->segmentation, link->target.ifindex);
-        subflow_watch_proven(link->subflows);
+        subflow_watch_proven(link->subflows, 0);
         link->unconfirmed = true;
         link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
         link->target.taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
@@ -288,6 +289,7 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         if (link->context->mptcp_pm &&
             mptcp_pm_dump(link->context->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
                 input.endpoints = endpoints;
+        link->brings_subflows = endpoints_bring_subflows(&link->target, endpoints, input.endpoints_count);
         read_inputs(link, &input, &udp_ports);
         return plan_make(&input, ret_plan, ret_error);
 }
@@ -371,8 +373,10 @@ static void keep_grace(Link *link, bool needed) {
 }
 
 void link_retry_subflows(Link *link, const Address *others, size_t others_count) {
+        const bool missed = subflow_watch_misses(link->subflows);
+
         subflow_watch_looked(link->subflows,
-                             endpoints_retry_subflows(&link->target, others, others_count));
+                             endpoints_retry_subflows(&link->target, others, others_count, missed));
 }
 
 void link_mptcp_event(Link *link, const MptcpEvent *event) {
@@ -380,14 +384,14 @@ void link_mptcp_event(Link *link, const MptcpEvent *event) {
                 return;
         switch (event->kind) {
         case MPTCP_CONNECTION_GONE:
-                subflow_watch_freed(link->subflows);
+                subflow_watch_freed(link->subflows, event->token);
                 return;
         case MPTCP_SUBFLOW_UP:
-                subflow_watch_proven(link->subflows);
+                subflow_watch_proven(link->subflows, event->token);
                 return;
         case MPTCP_SUBFLOW_GONE:
         case MPTCP_EVENTS_LOST:
-                subflow_watch_lost(link->subflows, event->refused);
+                subflow_watch_lost(link->subflows, event->token, event->refused);
                 return;
         }
 }
@@ -730,7 +734,8 @@ bool link_wants_tunnel(const Link *link) {
 bool link_builds_subflows(const Link *link) {
         const Applied *applied = &link->target.applied;
 
-        return applied->attached && (applied->link.remote_ports_count > 0 || applied->endpoints_count > 0);
+        return applied->attached && (applied->link.remote_ports_count > 0 || applied->endpoints_count > 0 ||
+                                     link->brings_subflows);
 }
 
 bool link_depends_on_endpoints(const Link *link) {

@@ -122,7 +122,7 @@ void link_retry_subflows(Link *link, const Address *others, size_t others_count)
 void link_mptcp_event(Link *link, const MptcpEvent *event);
 
 /* Whether it matters what the kernel tells of MPTCP: the tunnel is there for connections that begin here, or
- * has endpoints. */
+ * the link has endpoints. */
 bool link_builds_subflows(const Link *link);
 
 /* The link does not exist any more: forgets it, its record and its pins. It stays valid for the caller

@@ -385,7 +385,7 @@ static int on_mptcp_event(sd_event_source *source, int fd, uint32_t revents, voi
         return 0;
 }
 
-/* Listens to MPTCP while there is a link that builds subflows, which a server does not. */
+/* Listens to MPTCP while there is a link that has subflows which could come back; most servers have none. */
 static void listen_to_mptcp(Manager *manager) {
         bool needed = false;
 

@@ -11,6 +11,7 @@ enum {
         PAUSE_LONG_US = 16 * 1000 * 1000, /* the kernel repeats a SYN after 1, 2, 4 and 8 s */
         PAUSE_MAX_US = 60 * 1000 * 1000,
         PAUSE_SHARE = 32,
+        MISSING_MAX = 64,
 };
 
 struct SubflowWatch {
@@ -23,6 +24,9 @@ struct SubflowWatch {
         bool refused;         /* the latest one has been answered, and still failed */
         bool proven;          /* a subflow of this link has been seen */
         bool held_up;         /* the latest look found endpoints that are in use */
+        uint32_t missing[MISSING_MAX]; /* tokens of connections that have lost a subflow, … */
+        size_t missing_count;          /* … and not got it back */
+        bool more_missing;    /* there are or were some that are not in the list */
         void (*due)(void *userdata);
         void *userdata;
 };
@@ -66,13 +70,41 @@ void subflow_watch_begin(SubflowWatch *watch) {
         look_in(watch, FIRST_US);
 }
 
-void subflow_watch_proven(SubflowWatch *watch) {
-        watch->proven = true;
+static size_t find_missing(const SubflowWatch *watch, uint32_t connection) {
+        size_t i = 0;
+
+        while (i < watch->missing_count && watch->missing[i] != connection)
+                i++;
+        return i;
 }
 
-void subflow_watch_lost(SubflowWatch *watch, bool refused) {
-        if (!watch->proven)
+static void add_missing(SubflowWatch *watch, uint32_t connection) {
+        if (find_missing(watch, connection) < watch->missing_count)
                 return;
+        if (connection == 0 || watch->missing_count == MISSING_MAX)
+                watch->more_missing = true;
+        else
+                watch->missing[watch->missing_count++] = connection;
+}
+
+static void remove_missing(SubflowWatch *watch, uint32_t connection) {
+        const size_t i = find_missing(watch, connection);
+
+        if (i < watch->missing_count)
+                watch->missing[i] = watch->missing[--watch->missing_count];
+}
+
+bool subflow_watch_misses(const SubflowWatch *watch) {
+        return watch->missing_count > 0 || watch->more_missing;
+}
+
+void subflow_watch_proven(SubflowWatch *watch, uint32_t connection) {
+        watch->proven = true;
+        remove_missing(watch, connection);
+}
+
+/* Something may be missing: a look follows, if none does already. */
+static void look_soon(SubflowWatch *watch, bool refused) {
         if (!watch->timer) {
                 (void) sd_event_now(watch->event, CLOCK_MONOTONIC, &watch->lost_us);
                 watch->pause_us = PAUSE_US;
@@ -86,9 +118,17 @@ void subflow_watch_lost(SubflowWatch *watch, bool refused) {
         watch->refused |= refused;
 }
 
-void subflow_watch_freed(SubflowWatch *watch) {
-        if (watch->held_up)
-                subflow_watch_lost(watch, false);
+void subflow_watch_lost(SubflowWatch *watch, uint32_t connection, bool refused) {
+        if (!watch->proven)
+                return;
+        add_missing(watch, connection);
+        look_soon(watch, refused);
+}
+
+void subflow_watch_freed(SubflowWatch *watch, uint32_t connection) {
+        remove_missing(watch, connection);
+        if (watch->held_up && watch->proven)
+                look_soon(watch, false);
 }
 
 void subflow_watch_hurry(SubflowWatch *watch) {
@@ -110,6 +150,10 @@ static uint64_t longer_pause(const SubflowWatch *watch) {
 
 void subflow_watch_looked(SubflowWatch *watch, SubflowLook look) {
         watch->held_up = look == SUBFLOWS_IN_USE;
+        if (look == SUBFLOWS_COMPLETE) {
+                watch->missing_count = 0;
+                watch->more_missing = false;
+        }
         if (watch->first_looks > 0 && --watch->first_looks > 0) {
                 look_in(watch, FIRST_US);
                 return;
@@ -123,7 +167,7 @@ void subflow_watch_looked(SubflowWatch *watch, SubflowLook look) {
         watch->silent = !watch->refused;
         watch->refused = false;
         if (watch->pause_us == 0) {
-                subflow_watch_lost(watch, false);
+                look_soon(watch, false);
                 return;
         }
         watch->pause_us = longer_pause(watch);

@@ -59,13 +59,15 @@ def dress(lab):
 
 
 @contextlib.contextmanager
-def hosts(*more, client="[cw]*", server="[sl]*", options=()):
-    """A lab with tunnels on the links of these names. more: lines of the client's profile."""
+def hosts(*more, client="[cw]*", server="[sl]*", options=(), announce=False):
+    """A lab with tunnels on the links of these names. more: lines of the client's profile. announce: MPTCP
+    announces the server's addresses."""
     with runner.TestLab(manager=False) as lab:
         dress(lab)
+        announced = ("MPTCPEndpoint=signal",) if announce else ()
         for host, text in (
             (lab.client, profile(client, f"RemotePorts={PORT}", *more)),
-            (lab.server, profile(server, f"LocalPorts={PORT}", "MPTCPOnly=no")),
+            (lab.server, profile(server, f"LocalPorts={PORT}", "MPTCPOnly=no", *announced)),
         ):
             host.write("/etc/underpass/uplinks.conf", text)
             host.start_bus()

@@ -7,12 +7,14 @@ import time
 import path
 import runner
 import service
+import test_routes
 import traffic
 from host import wait_until
 from lab import address
 
 LIMIT = 10.0  # seconds from the path's return to the subflow
 GIVEN_UP = 60.0
+AWAY = 3.0  # seconds that the path stays away after that
 RATE = 3_000_000
 
 
@@ -108,3 +110,48 @@ def test_subflows_in_use_stay():
         runner.note(f"back {time.monotonic() - begin:.1f} s after the other connection's end")
         client.finish("busy")
         assert client.wait("busy")["equal"]
+
+
+def announced(endpoints, family, task):
+    """A server with two uplinks, of which MPTCP announces the second one. The client builds a subflow to it,
+    which ends while that path is away. endpoints: who registers the server's endpoint; task: which side sends,
+    and so notices first."""
+    own = endpoints == "Underpass"
+    with test_routes.hosts("MPTCPOnly=no", announce=own) as lab:
+        second = test_routes.SECOND[family][1]
+        for host in (lab.client, lab.server):
+            host.sysctl("net.ipv4.tcp_retries2", 3)
+            host.run("ip", "mptcp", "limits", "set", "subflows", "4", "add_addr_accepted", "4")
+        if not own:
+            lab.server.run("ip", "mptcp", "endpoint", "add", second, "dev", "s1", "signal")
+            lab.server.run("underpassctl", "reload")
+        _, client = traffic.pair(lab)
+        first = address("s0", family)
+        client.connect("a", first)
+        client.transfer("echo", "a", size=1000)
+        traffic.wait_subflows(lab.server, [first, second])
+        path.rules(lab, 'iifname "ms1" drop', 'oifname "ms1" drop')
+        client.start(task, "a", rate=RATE)
+        wait_until(lambda: traffic.subflows(lab.server) == [first], "the subflow is given up", GIVEN_UP)
+        gone = time.monotonic()
+        time.sleep(AWAY)
+        path.rules(lab)
+        begin = time.monotonic()
+        traffic.wait_subflows(lab.server, [first, second], seconds=LIMIT)
+        runner.note(
+            f"back {time.monotonic() - begin:.1f} s after the path, which was away {begin - gone:.1f} s longer"
+        )
+        client.finish("a")
+        assert client.wait("a")["equal"]
+        counted = service.counters(lab.server, "s1")
+        assert counted["flows-established"] == 2, counted
+
+
+def test_announced_by_underpass():
+    """Over IPv4, while the server sends."""
+    announced("Underpass", 4, "downloads")
+
+
+def test_announced_by_somebody_else_ipv6():
+    """Over IPv6, with an endpoint that was registered by hand."""
+    announced("somebody else", 6, "downloads")

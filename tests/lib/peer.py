@@ -240,7 +240,7 @@ class Peer:
         return {key: value for key, value in task.items() if key != "thread"}
 
     def finish(self, name):
-        """Lets uploads or connects without end come to their end; wait() for it."""
+        """Lets uploads, downloads or connects without end come to their end; wait() for it."""
         self._finishing.add(name)
 
     # Transfers
@@ -287,6 +287,15 @@ class Peer:
         while name not in self._finishing:
             equal = self._upload(name, PIECE, rate, size)["equal"] and equal
             size += PIECE
+        self._finishing.discard(name)
+        return {"equal": equal, "bytes": size}
+
+    def _downloads(self, name, rate):
+        equal, size = True, 0
+        while name not in self._finishing:
+            equal = self._download(name, PIECE)["equal"] and equal
+            size += PIECE
+            time.sleep(PIECE / rate)
         self._finishing.discard(name)
         return {"equal": equal, "bytes": size}
 

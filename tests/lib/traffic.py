@@ -74,7 +74,7 @@ class Peer:
         return self.call("info", name=name)
 
     def start(self, task, name, **arguments):
-        """Begins "echo", "upload", "download" or, until finish(), "uploads" in the background."""
+        """Begins "echo", "upload", "download" or, until finish(), "uploads" or "downloads" in the background."""
         self.call("start", task=task, name=name, **arguments)
 
     def progress(self, name):
@@ -82,7 +82,7 @@ class Peer:
         return self.call("progress", name=name)
 
     def finish(self, name):
-        """Ends "uploads"; wait() for the result."""
+        """Ends "uploads" or "downloads"; wait() for the result."""
         self.call("finish", name=name)
 
     def wait(self, name, timeout=120):

@@ -330,10 +330,12 @@ void test_mptcp_events(void) {
         CHECK(wait_events(events, &seen, &seen.bound[MPTCP_SUBFLOW_UP], 1));
         CHECK(seen.last.has_local && address_equal(&seen.last.local, &endpoint.address));
         CHECK_EQUAL(seen.last.ifindex, endpoint.ifindex);
+        CHECK(seen.last.token != 0);
         CHECK(wait_subflows("127.0.0.3", 1));
 
         CHECK_EQUAL(mptcp_pm_remove(pm, &endpoint), 0);
         CHECK(wait_events(events, &seen, &seen.bound[MPTCP_SUBFLOW_GONE], 1));
+        CHECK(seen.last.token != 0);
         CHECK(wait_subflows("127.0.0.3", 0));
         CHECK_EQUAL(seen.count[MPTCP_CONNECTION_GONE], 0);
 
