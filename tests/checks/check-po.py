@@ -7,6 +7,7 @@ are is said, for a person to see.
 Usage: check-po.py ROOT, or check-po.py --self-test ROOT (spoils copies of the tree; each must be noticed).
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -19,15 +20,17 @@ NO_TEXTS = {"plugin/base/i18n.h"}  # the definitions of the markers
 MARKER = re.compile(r"\b(?:_|N_|P_)\(\s*\"")
 # A text that goes on with a macro is cut short by xgettext, so its translation is never found.
 CUT_SHORT = re.compile(r'\b(?:_|N_|P_)\(\s*(?:"(?:\\.|[^"\\])*"\s*)+(?!PRI)[A-Za-z_]')
+POLICY_TEXT = re.compile(r"<(?:description|message)>(.*?)</")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
-XGETTEXT = ["xgettext", "--from-code=UTF-8", "--language=C", "--keyword=_", "--keyword=N_", "--keyword=P_:1,2",
+XGETTEXT = ["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=P_:1,2",
             "--sort-by-file", "--output"]
 
 
 def files_with_texts(root):
-    return sorted(str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).rglob("*.[ch]")
+    policies = [str(path.relative_to(root)) for path in (root / "data").glob("*.policy")]
+    return sorted(policies + [str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).rglob("*.[ch]")
                   if MARKER.search(COMMENT.sub("", path.read_text(encoding="utf-8")))
-                  and str(path.relative_to(root)) not in NO_TEXTS)
+                  and str(path.relative_to(root)) not in NO_TEXTS])
 
 
 def words(path):
@@ -36,9 +39,10 @@ def words(path):
     return [word for line in lines for word in line.partition("#")[0].split()]
 
 
-def run(*command):
+def run(*command, **environment):
     """What the command complains about: its standard error, or that it failed."""
-    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+                            env={**os.environ, **environment})
     if result.returncode != 0 and not result.stderr:
         return [f"{command[0]} failed with {result.returncode}"]
     return result.stderr.splitlines()
@@ -76,7 +80,10 @@ def check_tree(root, counts):
     lines += [f"{path.name} is not in po/LINGUAS" for path in po.glob("*.po") if path.stem not in languages]
     with tempfile.TemporaryDirectory(prefix="underpass-po-") as folder:
         template = pathlib.Path(folder) / "underpass.pot"
-        lines += run(*XGETTEXT, str(template), f"--directory={root}", *found)
+        lines += run(*XGETTEXT, str(template), f"--directory={root}", *found, GETTEXTDATADIR=str(po), XDG_DATA_DIRS=str(po))
+        lines += [f"{name}: \"{text}\" is not among the texts to translate" for name in found if name.endswith(".policy")
+                  for text in POLICY_TEXT.findall((root / name).read_text(encoding="utf-8"))
+                  if text not in template.read_text(encoding="utf-8").replace('"\n"', "")]
         for language in languages:
             lines += check_language(language, po / f"{language}.po")
             if not lines:
@@ -106,6 +113,7 @@ SPOILERS = {
     "a file with texts": lambda root: (root / "plugin/plan/more.c").write_text('const char *more = N_("no, yes or auto");\n'),
     "a file that is gone": lambda root: replace(root / "po/POTFILES", r"\Z", "plugin/zzz.c\n"),
     "a bad format string": lambda root: replace(root / "po/ru.po", r'(msgid "[^"]*%s[^"]*"\nmsgstr "[^"%]*)%s', r"\1%d"),
+    "a policy that is not translated": lambda root: replace(root / "po/its/polkit.its", 'translate="yes"', 'translate="no"'),
     "an unlisted language": lambda root: shutil.copy(root / "po/ru.po", root / "po/xx.po"),
     "a missing language": lambda root: replace(root / "po/LINGUAS", r"\Z", "xx\n"),
 }
