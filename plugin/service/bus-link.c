@@ -188,11 +188,13 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
-/* All members but the properties of the keys, and the end. */
+/* All members but the properties of the keys, and the end. Who may call them is in authority.c. */
 static const sd_bus_vtable fixed_members[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate, 0),
-        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate, 0),
+        SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_activate,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_deactivate,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("InterfaceIndex", "u", property_ifindex, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Name", "s", property_name, 0, CHANGES),
         SD_BUS_PROPERTY("Type", "s", property_type, 0, CHANGES),

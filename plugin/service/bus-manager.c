@@ -451,6 +451,7 @@ GETTER(property_counters) {
         return bus_append_counters(reply, manager_tunnel(self->manager), 0);
 }
 
+/* Who may call what is in authority.c, which sees every call before. */
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("GetLink", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
@@ -466,16 +467,16 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
                                 method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
-                                method_activate, 0),
+                                method_activate, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT,
-                                method_deactivate, 0),
+                                method_deactivate, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DeactivateAll", SD_BUS_NO_ARGS, SD_BUS_RESULT("u", links),
-                                method_deactivate_all, 0),
+                                method_deactivate_all, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("s", interface, "s", address, "q", port),
-                                SD_BUS_RESULT("u", destinations), method_forget, 0),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, 0),
-        /* Dispatcher scripts that do not wait for an answer are gone when sd-bus would ask who they were.
-         * The bus policy lets only root call this. */
+                                SD_BUS_RESULT("u", destinations), method_forget,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid),
                                 SD_BUS_NO_RESULT, method_dispatch, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -37,7 +37,7 @@ int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex)
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int answer_interrupted(sd_bus_message *message) {
+int bus_reply_interrupted(sd_bus_message *message) {
         return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED,
                                           _("The service is being stopped; call again."));
 }
@@ -63,7 +63,7 @@ static void pending_reply_step(PendingReply *reply) {
         if (--reply->waiting > 0)
                 return;
         if (reply->interrupted)
-                (void) answer_interrupted(reply->message);
+                (void) bus_reply_interrupted(reply->message);
         else if (streq(sd_bus_message_get_member(reply->message), "DeactivateAll"))
                 (void) sd_bus_reply_method_return(reply->message, "u", reply->count);
         else
@@ -108,7 +108,7 @@ static int answer_activate(const Activation *activation, const Link *link, LinkO
         sd_bus_message *message = activation->message;
 
         if (outcome == LINK_INTERRUPTED)
-                return answer_interrupted(message);
+                return bus_reply_interrupted(message);
         if (outcome == LINK_VANISHED)
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_NO_SUCH_LINK,
                                                   _("The interface vanished meanwhile."));

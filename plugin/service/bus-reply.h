@@ -20,6 +20,9 @@
 int bus_list_begin(sd_bus_message *call, const char *element_type, sd_bus_message **ret);
 int bus_list_send(sd_bus_message *reply);
 
+/* The error for a call that the service does not come to any more, because it is being stopped. */
+int bus_reply_interrupted(sd_bus_message *message);
+
 /* a{st} with all counters of a link; 0: of no link. */
 int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex);
 

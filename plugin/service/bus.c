@@ -3,6 +3,7 @@
 /* See bus.h. */
 
 #include "base/log.h"
+#include "service/authority.h"
 #include "service/bus-link.h"
 #include "service/bus-manager.h"
 #include "service/bus.h"
@@ -10,6 +11,7 @@
 
 #define LOCAL_NAME "org.freedesktop.DBus.Local"
 #define LOGIND_NAME "org.freedesktop.login1"
+#define SYSTEM_BUS "unix:path=/run/dbus/system_bus_socket"
 
 enum { RETRY_US = 300 * 1000 };
 
@@ -18,6 +20,7 @@ struct Bus {
         sd_bus *connection;        /* NULL: there is none now */
         sd_event_source *retry;
         BusOwner logind;
+        Authority *authority;
         BusManager self;
 };
 
@@ -42,6 +45,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         log_warning("The bus has gone away: tunnels stay, waiting for it to come back.");
         (void) manager_set_bus(bus->manager, NULL);
         (void) bus_links_set_bus(bus->self.links, NULL);
+        (void) authority_set_bus(bus->authority, NULL);
         bus_owner_stop(&bus->logind);
         bus->connection = sd_bus_close_unref(bus->connection);
         schedule_retry(bus);
@@ -71,7 +75,11 @@ static int set_up(Bus *bus, sd_bus *connection) {
         int r;
 
         (void) sd_bus_set_exit_on_disconnect(connection, false);
+        /* At the end of the loop there are still calls to answer; bus_free() closes it. */
+        (void) sd_bus_set_close_on_exit(connection, false);
         r = sd_bus_attach_event(connection, manager_event(bus->manager), SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = authority_set_bus(bus->authority, connection);
         if (r >= 0)
                 r = bus_manager_export(&bus->self, connection);
         if (r >= 0)
@@ -90,11 +98,34 @@ static int set_up(Bus *bus, sd_bus *connection) {
         return r < 0 ? r : sd_bus_request_name(connection, BUS_NAME, 0);
 }
 
+/* As sd_bus_open_system(), but descriptors are not taken: no call has any, and calls that are kept for a
+ * while would hold them open. */
+static int open_bus(sd_bus **ret) {
+        _cleanup_(close_unrefp) sd_bus *connection = NULL;
+        int r;
+
+        r = sd_bus_new(&connection);
+        if (r >= 0)
+                r = sd_bus_set_description(connection, "underpassd");
+        if (r >= 0)
+                r = sd_bus_set_address(connection, secure_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: SYSTEM_BUS);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(connection, true);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(connection, false);
+        if (r >= 0)
+                r = sd_bus_start(connection);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(connection);
+        return 0;
+}
+
 static int connect_bus(Bus *bus) {
         _cleanup_(close_unrefp) sd_bus *connection = NULL;
         int r;
 
-        r = sd_bus_open_system_with_description(&connection, "underpassd");
+        r = open_bus(&connection);
         if (r < 0)
                 return r;
         r = set_up(bus, connection);
@@ -102,6 +133,7 @@ static int connect_bus(Bus *bus) {
                 log_error("Cannot serve %s on the bus: %s.", BUS_NAME, strerror(-r));
                 bus_owner_stop(&bus->logind);
                 (void) bus_links_set_bus(bus->self.links, NULL);
+                (void) authority_set_bus(bus->authority, NULL);
                 (void) manager_set_bus(bus->manager, NULL);
                 return r;
         }
@@ -158,6 +190,8 @@ int bus_new(Bus **ret, Manager *manager) {
         bus->self.manager = manager;
         r = bus_links_new(&bus->self.links, manager);
         if (r >= 0)
+                r = authority_new(&bus->authority);
+        if (r >= 0)
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r < 0)
                 return r;
@@ -174,6 +208,7 @@ Bus *bus_free(Bus *bus) {
         if (bus->connection)
                 (void) manager_set_bus(bus->manager, NULL);
         bus_owner_stop(&bus->logind);
+        authority_free(bus->authority);
         sd_bus_flush_close_unref(bus->connection);
         bus_links_free(bus->self.links);
         flow_list_free(bus->self.flows);
@@ -191,7 +226,12 @@ int bus_start(Bus *bus) {
         return 0;
 }
 
+bool bus_is_busy(const Bus *bus) {
+        return authority_is_asking(bus->authority);
+}
+
 int bus_release_name(Bus *bus) {
+        authority_close(bus->authority);
         return bus->connection ? sd_bus_release_name(bus->connection, BUS_NAME) : -ENOTCONN;
 }
 

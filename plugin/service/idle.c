@@ -27,7 +27,7 @@ static int run_again(sd_event_source *timer, uint64_t delay_us) {
 /* The name is given back and systemd has been told, so there is no way back. What came in before that is
  * done; when it is a reason to stay, the next service stays for it. */
 static int leave(Idle *idle) {
-        if (manager_is_busy(idle->manager))
+        if (manager_is_busy(idle->manager) || bus_is_busy(idle->bus))
                 return run_again(idle->timer, LEAVE_US);
         if (manager_is_needed(idle->manager))
                 bus_start_successor(idle->bus);
@@ -40,7 +40,7 @@ static int on_timer(sd_event_source *timer, uint64_t usec, void *userdata) {
 
         if (idle->leaving)
                 return leave(idle);
-        if (manager_is_needed(idle->manager))
+        if (manager_is_needed(idle->manager) || bus_is_busy(idle->bus))
                 manager_reset_idle(idle->manager);
         quiet = clock_monotonic_ns() / 1000 - manager_last_work_us(idle->manager);
         if (quiet < idle->after_us)

@@ -18,6 +18,7 @@ CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 """
 
 EVERYTHING = """ <policy context="default">
+  <allow user="*"/>
   <allow send_destination="*" eavesdrop="true"/>
   <allow eavesdrop="true"/>
   <allow own="*"/>

@@ -31,13 +31,14 @@ WRAPPER = shlex.split(os.environ.get("UNDERPASS_WRAPPER", ""))
 PATIENCE = 60.0 if WRAPPER else 15.0
 
 
-def enter_namespace():
+def enter_namespace(strangers=False):
     """Starts this program again in a network namespace of its own, where it may do as it likes; ends with 77
-    where that is impossible."""
+    where that is impossible. strangers: without root's rights, nobody in it is root."""
+    mapping = ["--map-current-user", "--keep-caps"] if strangers else ["--map-root-user"]
     os.umask(0o022)  # the service uses no file that its group can change
     if os.environ.get("UNDERPASS_TEST_NAMESPACE") == "1":
         return
-    for way in (["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]):
+    for way in (["unshare", "--net"], ["unshare", "--user", *mapping, "--net"]):
         if subprocess.run([*way, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
             os.environ["UNDERPASS_TEST_NAMESPACE"] = "1"
             os.execvp(way[0], [*way, sys.executable, "-B", *sys.argv])
@@ -290,10 +291,10 @@ class ServiceTest(unittest.TestCase):
         return caught.exception.message
 
 
-def main(*names):
-    """Enters the namespace and runs the tests of the main module: the first argument is the service, further
-    ones go by these names to ServiceTest."""
-    enter_namespace()
+def main(*names, strangers=False):
+    """Enters the namespace (see there) and runs the tests of the main module: the first argument is the service,
+    further ones go by these names to ServiceTest."""
+    enter_namespace(strangers)
     ServiceTest.program = os.path.abspath(sys.argv[1])
     for name, argument in zip(names, sys.argv[2:]):
         setattr(ServiceTest, name, os.path.abspath(argument))
