@@ -13,7 +13,7 @@
 #define MANAGER_INTERFACE "org.underpass1.Manager"
 #define LINK_INTERFACE "org.underpass1.Link"
 
-enum { LIMITS_WAIT_US = 200 * 1000 };
+enum { LIMITS_WAIT_US = 200 * 1000, PASSWORD_MS = 2 * 60 * 1000 };
 
 static bool bus_open(Ctl *ctl, GError **error) {
         if (ctl->bus)
@@ -35,6 +35,11 @@ static bool bus_open(Ctl *ctl, GError **error) {
         return true;
 }
 
+/* Users other than root may be asked for a password first, by an agent of their session. */
+static int patience_ms(int timeout_ms) {
+        return timeout_ms > BUS_READ_TIMEOUT_MS && geteuid() != 0 ? timeout_ms + PASSWORD_MS : timeout_ms;
+}
+
 /* The service bounds what lists may cost; who is turned down asks again in a moment, until the time is
  * over. */
 static GVariant *call_patiently(Ctl *ctl, const char *path, const char *interface, const char *method,
@@ -45,7 +50,8 @@ static GVariant *call_patiently(Ctl *ctl, const char *path, const char *interfac
         for (;;) {
                 GVariant *reply = g_dbus_connection_call_sync(
                                 ctl->bus, BUS_NAME, path, interface, method, arguments,
-                                G_VARIANT_TYPE(reply_type), G_DBUS_CALL_FLAGS_NONE, timeout_ms, NULL, error);
+                                G_VARIANT_TYPE(reply_type),
+                                G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, timeout_ms, NULL, error);
 
                 if (reply || !g_error_matches(*error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED) ||
                     g_get_monotonic_time() > end_us)
@@ -75,8 +81,8 @@ static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, 
 GVariant *bus_call(Ctl *ctl, const char *method, GVariant *arguments, const char *reply_type, int timeout_ms,
                    const char *subject, GError **error) {
 
-        return call_object(ctl, ROOT_PATH, MANAGER_INTERFACE, method, arguments, reply_type, timeout_ms,
-                           subject, error);
+        return call_object(ctl, ROOT_PATH, MANAGER_INTERFACE, method, arguments, reply_type,
+                           patience_ms(timeout_ms), subject, error);
 }
 
 static GVariant *get_properties(Ctl *ctl, const char *path, const char *interface, const char *subject,

@@ -88,9 +88,11 @@ static const BusError bus_errors[] = {
         { "org.freedesktop.systemd1.UnitMasked", CTL_UNREACHABLE,
           N_("The service %s is masked (%s); `systemctl unmask` allows it to start.") },
         { "org.freedesktop.DBus.Error.AccessDenied", CTL_FAILED,
-          N_("%s allows only root to do that; run the command as root.") },
+          N_("%s allows only root, and users whom polkit authorizes, to do that (%s); run the command as "
+             "root, for example with sudo.") },
         { "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", CTL_FAILED,
-          N_("%s allows only root to do that; run the command as root.") },
+          N_("%s asks for a password before this user may do that, and no polkit agent is there to "
+             "ask (%s); run the command in a desktop session, or as root, for example with sudo.") },
         { "org.freedesktop.DBus.Error.UnknownMethod", CTL_FAILED,
           N_("%s does not support this request (%s); restart the service if it was upgraded.") },
         { "org.freedesktop.NetworkManager.Settings.PermissionDenied", CTL_FAILED,

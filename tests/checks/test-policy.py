@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bus policy on a private bus: root may call and tell everything, others only what reads and what is told to all. Needs
-root, to be somebody else.
+"""The bus policy on a private bus: root may call and tell everything, others only what reads or asks polkit, and what is told
+to all. Needs root, to be somebody else.
 
 Usage: test-policy.py POLICY INTERFACES      (both from data/; the mock is this file too: test-policy.py --mock)
 """
@@ -30,13 +30,20 @@ PATH = "/org/underpass1"
 NOBODY = 65534
 SKIPPED = 77
 
-# What anybody may call. Every other method of the interface description is for root.
+# What anybody may send. Every other method of the interface description is for root.
 FOR_ALL = {
+    f"{NAME}.Link.Activate",
+    f"{NAME}.Link.Deactivate",
+    f"{NAME}.Manager.Activate",
+    f"{NAME}.Manager.Deactivate",
+    f"{NAME}.Manager.DeactivateAll",
+    f"{NAME}.Manager.Forget",
     f"{NAME}.Manager.GetLink",
     f"{NAME}.Manager.ListCounters",
     f"{NAME}.Manager.ListDestinations",
     f"{NAME}.Manager.ListFlows",
     f"{NAME}.Manager.ListLinks",
+    f"{NAME}.Manager.Reload",
     "org.freedesktop.DBus.Introspectable.Introspect",
     "org.freedesktop.DBus.ObjectManager.GetManagedObjects",
     "org.freedesktop.DBus.Peer.Ping",
@@ -133,7 +140,7 @@ class PolicyTest(unittest.TestCase):
             with self.subTest(method):
                 self.assertEqual(self.call(0, NAME, PATH, method), "")
 
-    def test_others_may_read_only(self):
+    def test_others_may_read_and_ask(self):
         for method in sorted(self.methods()):
             with self.subTest(method):
                 error = self.call(NOBODY, NAME, PATH, method)

@@ -3,7 +3,8 @@
 """A stand-in for the service: exports data/org.underpass1.xml with the links of a fixed small world.
 
 Usage: mock_service.py XML LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call.
-A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's.
+A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's,
+and "asked" wants a password that nobody is there to be asked for.
 """
 
 import os
@@ -253,7 +254,11 @@ class Mock:
         if "vanish" in arguments:
             self.loop.quit()
             return
-        answer = self.reading(method, arguments) or self.changing(method, arguments)
+        flags = invocation.get_message().get_flags()
+        if "asked" in arguments and flags & Gio.DBusMessageFlags.ALLOW_INTERACTIVE_AUTHORIZATION:
+            answer = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+        else:
+            answer = self.reading(method, arguments) or self.changing(method, arguments)
         if isinstance(answer, str):
             invocation.return_dbus_error(answer, "the mock says no")
         else:

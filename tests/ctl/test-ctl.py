@@ -607,6 +607,9 @@ class Changing(CtlTest):
 
     def test_refused(self):
         self.assertIn("only root", self.error("activate", "private", status=1))
+        for words in (("activate", "private"), ("activate", "asked"), ("forget", "asked")):
+            self.assertIn("with sudo", self.error(*words, status=1))
+        self.assertIn("password", self.error("deactivate", "asked", status=1))
         self.assertEqual(
             self.error("activate", "broken", status=1), "underpassctl: broken: the mock says no\n"
         )
