@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 12
+#define UNDERPASS_ABI_VERSION 13
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -155,12 +155,20 @@ enum underpass_flow_flag {
         UNDERPASS_FLOW_REFUSED_THERE = 1U << 7, /* refused, and by the destination itself */
 };
 
+/* How a connection ends: FIN and RST of TCP's flags byte, those of our side and those of the peer. */
+enum underpass_flow_end {
+        UNDERPASS_FLOW_OUR_FIN = 1U << 0,
+        UNDERPASS_FLOW_OUR_RST = 1U << 2,
+        UNDERPASS_FLOW_PEER_FIN = 1U << 4,
+        UNDERPASS_FLOW_PEER_RST = 1U << 6,
+};
+
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
  * never a flow. */
 struct underpass_flow {
         __u64 opened_ns;     /* CLOCK_MONOTONIC */
         __u64 seen_ns;       /* last packet, either way */
-        __u64 sent;          /* packets handed over for sending; a super-packet counts once */
+        __u64 sent;          /* packets handed over for sending; a super-packet counts once, see more_sent */
         __u64 received;
         __u64 merged_ns;     /* the last datagram that was merged, 0: none */
         __u32 ifindex;       /* link that our side sent by last, or got the SYN by; see flow.h */
@@ -185,6 +193,17 @@ struct underpass_flow {
         __u32 resent_next;   /* "next" when it began */
         __u32 refused_ms;       /* CLOCK_MONOTONIC, milliseconds: since when the peer refuses; 0: not */
         __u32 refused_received; /* lower half of "received" then */
+        __u64 more_sent;     /* segments that super-packets were cut into, without the first one of each */
+        /* How much data there was is the distance between numbers of TCP, which begin anew every 4 GiB. Host
+         * order. */
+        __u32 begin;         /* of the first byte of our side; "next" is behind the last one */
+        __u32 peer_begin;    /* of the first byte of the peer; 0: not known yet */
+        __u32 acknowledged;  /* behind the last byte of the peer that our side has acknowledged */
+        __u16 begun_anew;    /* how often "next" has passed 0 */
+        __u16 peer_begun_anew; /* how often "acknowledged" has */
+        __u8 ends;           /* enum underpass_flow_end */
+        __u8 socket;         /* 1: a socket of this host; 0: none was seen, it may be forwarded */
+        __u16 reserved[3];
 };
 
 /*
@@ -339,7 +358,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 112, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 144, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
 _Static_assert(sizeof(struct underpass_destination) == 120, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -23,7 +23,15 @@ enum {
         FLOW_HOPS_MIN = 32, /* TTL or hop limit that reaches every host */
         SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
         FLOW_IS_NEW = -1,
+        FLOW_SINGLE_BYTES = 512, /* a packet with so little data is hardly one that will be cut */
+        FLOW_ENDS = UNDERPASS_TCP_FIN | UNDERPASS_TCP_RST,
+        FLOW_PEER_ENDS_SHIFT = 4,
 };
+_Static_assert((int) UNDERPASS_FLOW_OUR_FIN == UNDERPASS_TCP_FIN &&
+                       (int) UNDERPASS_FLOW_OUR_RST == UNDERPASS_TCP_RST &&
+                       (int) UNDERPASS_FLOW_PEER_FIN == UNDERPASS_TCP_FIN << FLOW_PEER_ENDS_SHIFT &&
+                       (int) UNDERPASS_FLOW_PEER_RST == UNDERPASS_TCP_RST << FLOW_PEER_ENDS_SHIFT,
+               "the flags byte of TCP tells how a flow ends");
 
 UNDERPASS_GLOBAL int flow_key_outgoing(struct packet *packet, struct underpass_flow_key *key) {
         if (!packet || !key)
@@ -212,6 +220,7 @@ UNDERPASS_GLOBAL int flow_describe(struct underpass_flow *flow, __u32 ifindex, _
         flow->slot = slot;
         flow->expected = expected;
         flow->next = expected;
+        flow->begin = expected;
         flow->state = kind & 0xff;
         flow->flags = (kind >> 8) & 0xff;
         flow->syns = 1;
@@ -481,6 +490,39 @@ UNDERPASS_INLINE __u32 flow_packet_end(struct __sk_buff *skb, const struct packe
         return UNDERPASS_NET32(tcp->sequence) + length;
 }
 
+/* What a packet of ours tells of the peer's data, and of the end. A reset need not acknowledge anything. */
+UNDERPASS_INLINE void flow_sent_acknowledgment(struct underpass_flow *flow,
+                                               const union underpass_header *tcp) {
+        __u32 acknowledgment = UNDERPASS_NET32(tcp->tcp.acknowledgment);
+
+        if (tcp->tcp.flags & FLOW_ENDS) {
+                flow->ends |= tcp->tcp.flags & FLOW_ENDS;
+                if (tcp->tcp.flags & UNDERPASS_TCP_RST)
+                        return;
+        }
+        if ((__s32) (acknowledgment - flow->acknowledged) <= 0 && flow->peer_begin)
+                return;
+        if (!flow->peer_begin) {
+                flow->peer_begin = acknowledgment;
+                /* A flow of an earlier release does not know where our side began. */
+                if (!flow->begin)
+                        flow->begin = UNDERPASS_NET32(tcp->tcp.sequence);
+        } else if (acknowledgment < flow->acknowledged) {
+                flow->peer_begun_anew++;
+        }
+        flow->acknowledged = acknowledgment;
+}
+
+/* Anybody can send a reset; one that TCP might believe has a number in the window. */
+UNDERPASS_INLINE void flow_peer_ends(struct underpass_flow *flow, const union underpass_header *udp) {
+        __u8 ends = udp->udp.flags & FLOW_ENDS;
+
+        if ((ends & UNDERPASS_TCP_RST) &&
+            UNDERPASS_NET32(udp->udp.sequence) - flow->acknowledged > SEQUENCE_WINDOW_MAX)
+                return;
+        flow->ends |= ends << FLOW_PEER_ENDS_SHIFT;
+}
+
 /*
  * A packet of ours that ends before the sequence number "end". On a half-open flow the SYN-ACK tells by
  * which acknowledgment the peer proves real. On one that the peer has claimed, whatever flow_carries() lets
@@ -500,6 +542,7 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
                     (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) {
                 flow->expected = UNDERPASS_NET32(tcp->tcp.sequence) + 1;
                 flow->next = end;
+                flow->begin = flow->expected;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;
         }
         /* A flow of an earlier release does not know what is in flight: so that begins here. */
@@ -507,8 +550,26 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
                 flow->expected = UNDERPASS_NET32(tcp->tcp.sequence);
                 flow->next = end;
         }
-        if ((__s32) (end - flow->next) > 0 && !(tcp->tcp.flags & UNDERPASS_TCP_RST))
+        if ((__s32) (end - flow->next) > 0 && !(tcp->tcp.flags & UNDERPASS_TCP_RST)) {
+                if (end < flow->next)
+                        flow->begun_anew++;
                 flow->next = end;
+        }
+        flow_sent_acknowledgment(flow, tcp);
+}
+
+/* A packet of ours that ends before the sequence number "end" may be a super-packet. */
+UNDERPASS_INLINE void flow_count_segments(struct __sk_buff *skb, struct underpass_flow *flow,
+                                     const union underpass_header *tcp, __u32 end) {
+        __u32 length = end - UNDERPASS_NET32(tcp->tcp.sequence), size;
+
+        if (length <= FLOW_SINGLE_BYTES)
+                return;
+        size = skb->gso_size;
+        if (tcp->tcp.flags & UNDERPASS_TCP_FIN)
+                length--;
+        if (size)
+                flow->more_sent += (length - 1) / size;
 }
 
 /* What the peer acknowledges in an established flow is no longer in flight. */
@@ -540,6 +601,8 @@ UNDERPASS_INLINE void flow_prove(const struct underpass_flow *flow, struct under
 UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpass_flow_key *key, __u32 slot,
                                     const union underpass_header *udp) {
         flow->received++;
+        if (udp->udp.flags & FLOW_ENDS)
+                flow_peer_ends(flow, udp);
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
         if (flow->state == UNDERPASS_FLOW_TUNNELLED)

@@ -446,8 +446,10 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 count(slot, UNDERPASS_COUNTER_DROP_UNPROVEN);
                 return 1;
         }
-        if (icmp_ends(skb, layer3, &quote, flow))
+        if (icmp_ends(skb, layer3, &quote, flow)) {
+                flow->ends |= UNDERPASS_FLOW_PEER_RST;
                 return icmp_reset(skb, layer3, &quote, slot);
+        }
         if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
                 destination_learn_mtu(&quote.key, sent_by, quote.mtu);
         if (icmp_raise_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {

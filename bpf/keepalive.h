@@ -75,6 +75,7 @@ UNDERPASS_INLINE void keep_alive(struct bpf_sock_ops *socket, const struct under
 
         if (!flow || flow_is_note(flow))
                 return;
+        flow->socket = 1;
         ifindex = flow->ifindex;
         link = bpf_map_lookup_elem(&links, &ifindex);
         if (!link || link->keepalive == 0)
@@ -105,8 +106,11 @@ UNDERPASS_INLINE int add_syns(struct bpf_sock_ops *socket, int wait_us) {
 /* The wait of a SYN, in timer interrupts; 0: as the kernel has it. */
 UNDERPASS_INLINE int wait_of_syn(struct bpf_sock_ops *socket, struct underpass_flow_key *key,
                                  __u32 tick_us) {
+        struct underpass_flow *flow = bpf_map_lookup_elem(&half_open, key);
         int mark = 0, wait_us;
 
+        if (flow)
+                flow->socket = 1; /* this is not its first SYN */
         bpf_getsockopt(socket, OPTION_SOL_SOCKET, OPTION_SO_MARK, &mark, sizeof(mark));
         wait_us = patience_of(key, (__u32) mark);
         if (wait_us <= 0 || tick_us == 0 || add_syns(socket, wait_us) < 0)

@@ -288,6 +288,7 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                         return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);
         }
         flow_sent(flow, &packet.header, end);
+        flow_count_segments(skb, flow, &packet.header, end);
         flow_move(flow, skb->ifindex, slot);
         return send_to_segment(skb, layer3, slot);
 }

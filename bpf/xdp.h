@@ -95,6 +95,8 @@ int underpass_xdp(struct xdp_md *context) {
                 return XDP_PASS;
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
+        if (early.header.udp.flags & UNDERPASS_TCP_FIN)
+                flow_peer_ends(flow, &early.header);
         flow_acknowledged(flow, &early.header);
         count(slot_of_link(context->ingress_ifindex, flow->slot), UNDERPASS_COUNTER_RECEIVED);
         xdp_convert(context, (int) early.ipv4);

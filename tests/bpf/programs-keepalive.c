@@ -120,6 +120,24 @@ static bool put_flows(struct bench *bench, const struct keepalive_case *test, bo
         return true;
 }
 
+/* Whether the records of both ends know that they are those of sockets. */
+static bool of_sockets(const struct bench *bench, const struct keepalive_case *test, bool ipv6) {
+        for (enum frame_side side = FRAME_LOCAL; side <= FRAME_REMOTE; side++) {
+                struct frame_spec spec = { .ipv6 = ipv6, .from = side };
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame frame;
+
+                if (test->state != UNDERPASS_FLOW_TUNNELLED)
+                        continue;
+                frame_build(&spec, &frame);
+                bench_flow_key(&frame, true, &key);
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.socket, test->elsewhere ? 0 : 1);
+        }
+        return true;
+}
+
 static bool prepare(struct bench *bench, const struct keepalive_case *test, bool ipv6) {
         struct underpass_loader loader = {};
         struct underpass_link link;
@@ -152,7 +170,8 @@ static bool run_case(struct bench *bench, const struct keepalive_case *test, enu
         EXPECT_EQUAL((unsigned) poll(&waiting, 1, WAIT_MS), 1);
         server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         EXPECT(server >= 0);
-        passed = speaks(client, test->idle, test->interval) && speaks(server, test->idle, test->interval);
+        passed = speaks(client, test->idle, test->interval) && speaks(server, test->idle, test->interval) &&
+                 of_sockets(bench, test, ipv6);
         place_abort(client);
         place_abort(server);
         close(listener);

@@ -12,6 +12,7 @@ int programs_packets(struct bench *bench) {
         failed += programs_segment(bench);
         failed += programs_ingress(bench);
         failed += programs_flows(bench);
+        failed += programs_measure(bench);
         failed += programs_fallback(bench);
         failed += programs_demand(bench);
         failed += programs_icmp(bench);

@@ -15,6 +15,7 @@ int programs_egress(struct bench *bench);
 int programs_segment(struct bench *bench);
 int programs_ingress(struct bench *bench);
 int programs_flows(struct bench *bench);
+int programs_measure(struct bench *bench);
 int programs_fallback(struct bench *bench);
 int programs_demand(struct bench *bench);
 int programs_icmp(struct bench *bench);
