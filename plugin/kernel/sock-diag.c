@@ -229,27 +229,21 @@ int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
         return 0;
 }
 
-/* The state of the socket, 0: not told. */
-typedef struct TcpSocket {
-        TcpConnection *connection;
-        uint8_t state;
-} TcpSocket;
-
 static int read_tcp(const struct nlmsghdr *message, void *userdata) {
         const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
         const struct nlattr *attribute;
-        TcpSocket *found = userdata;
+        TcpConnection *found = userdata;
 
         if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket))
                 return MNL_CB_OK;
 
         found->state = socket->idiag_state;
-        found->connection->bound = socket->id.idiag_if;
-        found->connection->user = socket->idiag_uid;
+        found->bound = socket->id.idiag_if;
+        found->user = socket->idiag_uid;
         mnl_attr_for_each(attribute, message, sizeof(*socket))
                 if (mnl_attr_get_type(attribute) == INET_DIAG_MARK &&
                     mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
-                        found->connection->mark = mnl_attr_get_u32(attribute);
+                        found->mark = mnl_attr_get_u32(attribute);
         return MNL_CB_OK;
 }
 
@@ -280,20 +274,20 @@ int sock_diag_find_tcp(Netlink *netlink, TcpConnection *connection) {
 
         for (size_t i = 0; i < ELEMENTS(places); i++) {
                 alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
-                TcpConnection copy = *connection;
-                TcpSocket found = { .connection = &copy };
+                TcpConnection found = *connection;
                 struct nlmsghdr *message;
                 int r;
 
                 if (i > 0 && places[i] == 0)
                         break;
+                found.state = 0; /* not told */
                 message = put_tcp_request(buffer, SOCK_DIAG_BY_FAMILY, connection, places[i]);
                 r = netlink_call(netlink, message, read_tcp, &found);
                 if (r < 0 && r != -ENOENT)
                         return r;
                 if (r < 0 || found.state == 0 || found.state == TCP_LISTEN || found.state == TCP_CLOSE)
                         continue;
-                *connection = copy;
+                *connection = found;
                 return 0;
         }
         return -ENOENT;

@@ -24,6 +24,7 @@ typedef struct TcpConnection {
         uint32_t bound;    /* link that its socket is bound to, as far as it is known; 0: none */
         uint32_t mark;     /* filled in by sock_diag_find_tcp(), like bound */
         uint32_t user;
+        uint8_t state;     /* TCP_ESTABLISHED and so on (netinet/tcp.h); filled in, too */
 } TcpConnection;
 
 /* Whether a connection has a socket, which may be one that waits for late packets. netlink: a socket of

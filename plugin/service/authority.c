@@ -30,10 +30,13 @@ typedef struct Rule {
 
 static const Rule rules[] = {
         { MANAGER, "GetLink", ACCESS_ANYBODY },
+        { MANAGER, "ListBusyFlows", ACCESS_ANYBODY },
         { MANAGER, "ListCounters", ACCESS_ANYBODY },
         { MANAGER, "ListDestinations", ACCESS_ANYBODY },
         { MANAGER, "ListFlows", ACCESS_ANYBODY },
         { MANAGER, "ListLinks", ACCESS_ANYBODY },
+        { MANAGER, "ListLiveFlows", ACCESS_ANYBODY },
+        { MANAGER, "Subscribe", ACCESS_ANYBODY },
         /* Scripts that do not wait for an answer are gone by the time somebody asks who they were. */
         { MANAGER, "Dispatch", ACCESS_BUS },
         { MANAGER, "Activate", ACCESS_ROOT, "org.underpass1.activate" },

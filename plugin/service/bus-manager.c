@@ -14,8 +14,10 @@
 #include "base/log.h"
 #include "config.h"
 #include "plan/counters.h"
+#include "service/bus-flows.h"
 #include "service/bus-manager.h"
 #include "service/bus-reply.h"
+#include "service/destination-states.h"
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
 
@@ -73,24 +75,6 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
         return r < 0 ? r : bus_list_send(reply);
 }
 
-static const char *format_address(const uint32_t words[4], char buffer[INET6_ADDRSTRLEN]) {
-        Address address;
-
-        memcpy(address.word, words, sizeof(address.word));
-        return address_text(&address, buffer);
-}
-
-static const char *flow_state_name(uint8_t state) {
-        static const char *const names[] = {
-                [UNDERPASS_FLOW_HALF_OPEN] = "half-open",
-                [UNDERPASS_FLOW_TUNNELLED] = "tunnelled",
-                [UNDERPASS_FLOW_WATCHED] = "plain",
-                [UNDERPASS_FLOW_CLAIMED] = "half-open",
-        };
-
-        return state < ELEMENTS(names) && names[state] ? names[state] : "?";
-}
-
 /* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of
  * late. */
 static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us,
@@ -110,103 +94,55 @@ static void end_expensive(BusManager *self, sd_bus_message *message, uint64_t be
                            clock_monotonic_ns() / 1000 - begin_us);
 }
 
-static int append_flow(sd_bus_message *reply, const FlowEntry *entry, uint64_t now_ns) {
-        const struct underpass_flow_key *key = &entry->key;
-        const struct underpass_flow *flow = &entry->flow;
-        char local[INET6_ADDRSTRLEN], remote[INET6_ADDRSTRLEN];
-
-        return sd_bus_message_append(
-                reply, "(sqsqsbutttt)", format_address(key->local, local), ntohs(key->local_port),
-                format_address(key->remote, remote), ntohs(key->remote_port), flow_state_name(flow->state),
-                (flow->flags & UNDERPASS_FLOW_OPENED_HERE) != 0, flow->ifindex,
-                now_ns > flow->opened_ns ? (now_ns - flow->opened_ns) / 1000000 : 0,
-                now_ns > flow->seen_ns ? (now_ns - flow->seen_ns) / 1000000 : 0, flow->sent, flow->received);
-}
-
-/* One page, and the cursor that leads to the next one. */
-static int send_flows(sd_bus_message *message, const FlowPage *page) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        char next[FLOW_LIST_CURSOR_LENGTH + 1] = "";
-        const uint64_t now_ns = clock_monotonic_ns();
-        int r;
-
-        if (page->more)
-                flow_list_cursor(&page->entries[page->count - 1], next);
-        r = bus_list_begin(message, "(sqsqsbutttt)", &reply);
-        for (size_t i = 0; r >= 0 && i < page->count; i++)
-                r = append_flow(reply, &page->entries[i], now_ns);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "s", next);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
-static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        BusManager *self = userdata;
+/* A list of flows that everybody may ask for. */
+static int answer_flows(BusManager *self, sd_bus_message *message, sd_bus_error *error,
+                        int (*answer)(sd_bus_message *message, FlowList *flows, sd_bus_error *error)) {
         uint64_t begin_us = 0;
-        const char *cursor;
-        uint32_t limit;
-        FlowPage page;
         int r;
 
         r = begin_expensive(self, message, &begin_us, error);
-        if (r >= 0)
-                r = sd_bus_message_read(message, "su", &cursor, &limit);
         if (r < 0)
                 return r;
-        if (limit == 0 || limit > FLOW_LIST_PAGE_MAX)
-                limit = FLOW_LIST_PAGE_MAX;
-        r = flow_list_page(self->flows, cursor, limit, &page);
-        if (r == -EINVAL)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         _("The cursor is not one that ListFlows has returned."));
-        if (r >= 0)
-                r = send_flows(message, &page);
+        r = answer(message, self->flows, error);
         end_expensive(self, message, begin_us);
-        return r < 0 ? r : 1;
+        return r;
 }
 
-typedef struct DestinationsReply {
-        Manager *manager;
-        sd_bus_message *message;
-} DestinationsReply;
+static int method_list_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return answer_flows(userdata, message, error, bus_flows_list);
+}
 
-static int append_destination(const struct underpass_destination_key *key,
-                              const struct underpass_destination *destination, void *userdata) {
-        const DestinationsReply *reply = userdata;
-        const Link *link = manager_link(reply->manager, key->ifindex);
-        const uint32_t flags = link && link_is_attached(link) ? link_applied(link)->link.flags : 0;
-        const uint64_t now_ns = clock_monotonic_ns(), second_ns = 1000000000;
-        const struct underpass_block *blocks = destination->blocks;
-        const struct {
-                const char *name;
-                uint64_t until_ns;
-                uint32_t flag; /* of the link: without it the state has no effect; 0: it has in any case */
-        } states[] = {
-                { "silent", blocks[UNDERPASS_BLOCK_SILENCE].until * second_ns, UNDERPASS_LINK_FALLBACK },
-                { "refused", blocks[UNDERPASS_BLOCK_REFUSED].until * second_ns, UNDERPASS_LINK_FALLBACK },
-                { "filtered", blocks[UNDERPASS_BLOCK_FILTERED].until * second_ns, UNDERPASS_LINK_FALLBACK },
-                { "stripped", destination->stripped_until_ns, UNDERPASS_LINK_ON_DEMAND },
-                { "no-mptcp", destination->lacking_until_ns, UNDERPASS_LINK_ON_DEMAND },
-                { "throttled", destination->throttled_until_ns, 0 },
-        };
+static int method_list_live_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return answer_flows(userdata, message, error, bus_flows_list_live);
+}
+
+static int method_list_busy_flows(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return answer_flows(userdata, message, error, bus_flows_list_busy);
+}
+
+static int method_subscribe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const BusManager *self = userdata;
+        int r;
+
+        manager_reset_idle(self->manager);
+        r = bus_watch_subscribe(self->watch, message);
+        if (r == -EUSERS)
+                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
+                                         _("There are too many subscribers; call again when one has left."));
+        return r < 0 ? r : sd_bus_reply_method_return(message, "");
+}
+
+static int append_state(const DestinationState *state, void *userdata) {
         char remote[INET6_ADDRSTRLEN];
-        int r = 0;
 
-        for (size_t i = 0; r >= 0 && i < ELEMENTS(states); i++)
-                if ((flags & states[i].flag) == states[i].flag && states[i].until_ns > now_ns)
-                        r = sd_bus_message_append(reply->message, "(usqsu)", key->ifindex,
-                                                  format_address(key->remote, remote),
-                                                  ntohs(key->remote_port), states[i].name,
-                                                  (uint32_t) ((states[i].until_ns - now_ns) / second_ns));
-        return r < 0 ? r : 0;
+        return sd_bus_message_append(userdata, "(usqsu)", state->ifindex,
+                                     address_text(&state->remote, remote), ntohs(state->remote_port),
+                                     state->name, state->seconds);
 }
 
 static int method_list_destinations(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         BusManager *self = userdata;
-        DestinationsReply destinations = { .manager = self->manager };
         uint64_t begin_us = 0;
         int r;
 
@@ -214,9 +150,8 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
         if (r < 0)
                 return r;
         r = bus_list_begin(message, "(usqsu)", &reply);
-        destinations.message = reply;
         if (r >= 0)
-                r = tunnel_destinations(manager_tunnel(self->manager), append_destination, &destinations);
+                r = destination_states(self->manager, append_state, reply);
         end_expensive(self, message, begin_us);
         return r < 0 ? r : bus_list_send(reply);
 }
@@ -461,6 +396,17 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListFlows", SD_BUS_ARGS("s", cursor, "u", limit),
                                 SD_BUS_RESULT("a(sqsqsbutttt)", flows, "s", next), method_list_flows,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListLiveFlows", SD_BUS_ARGS("s", cursor, "u", limit),
+                                SD_BUS_RESULT("a" BUS_LIVE_FLOW, flows, "s", next), method_list_live_flows,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListBusyFlows", SD_BUS_ARGS("u", limit),
+                                SD_BUS_RESULT("a" BUS_BUSY_FLOW, flows, "a(uutt)", links),
+                                method_list_busy_flows, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_subscribe,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("FlowsChanged", SD_BUS_ARGS(BUS_FLOW_CHANGES, flows, "u", more), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DestinationsChanged",
+                                SD_BUS_ARGS(BUS_DESTINATION_CHANGES, destinations), 0),
         SD_BUS_METHOD_WITH_ARGS("ListDestinations", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("a(usqsu)", destinations),
                                 method_list_destinations, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -6,6 +6,7 @@
  */
 
 #include "service/bus-link.h"
+#include "service/bus-watch.h"
 #include "service/call-budget.h"
 #include "service/flow-list.h"
 #include "service/manager.h"
@@ -17,6 +18,7 @@ typedef struct BusManager {
         Manager *manager;
         BusLinks *links;
         FlowList *flows;
+        BusWatch *watch;
         CallBudget budget;   /* written by bus-manager.c */
 } BusManager;
 

@@ -46,6 +46,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         (void) manager_set_bus(bus->manager, NULL);
         (void) bus_links_set_bus(bus->self.links, NULL);
         (void) authority_set_bus(bus->authority, NULL);
+        bus_watch_stop(bus->self.watch);
         bus_owner_stop(&bus->logind);
         bus->connection = sd_bus_close_unref(bus->connection);
         schedule_retry(bus);
@@ -193,6 +194,8 @@ int bus_new(Bus **ret, Manager *manager) {
                 r = authority_new(&bus->authority);
         if (r >= 0)
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
+        if (r >= 0)
+                r = bus_watch_new(&bus->self.watch, manager, bus->self.flows);
         if (r < 0)
                 return r;
         manager_set_handler(manager, on_report, bus);
@@ -209,8 +212,11 @@ Bus *bus_free(Bus *bus) {
                 (void) manager_set_bus(bus->manager, NULL);
         bus_owner_stop(&bus->logind);
         authority_free(bus->authority);
+        if (bus->self.watch)
+                bus_watch_stop(bus->self.watch);
         sd_bus_flush_close_unref(bus->connection);
         bus_links_free(bus->self.links);
+        bus_watch_free(bus->self.watch);
         flow_list_free(bus->self.flows);
         free(bus);
         return NULL;

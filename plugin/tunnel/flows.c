@@ -6,21 +6,36 @@
 
 #include "tunnel/state.h"
 
+enum { BATCH_FLOWS = 1024 }; /* more than share a bucket of the hash */
+
+typedef struct Batch {
+        struct underpass_flow_key keys[BATCH_FLOWS];
+        struct underpass_flow flows[BATCH_FLOWS];
+} Batch;
+
+/* Bucket by bucket, so no flow is seen twice. The map never starts anew, so the walk ends. */
 static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {
-        struct underpass_flow_key key = {};
-        struct underpass_flow flow;
+        _cleanup_(freep) Batch *batch = malloc(sizeof(*batch));
+        uint32_t position = 0, count;
+        bool first = true;
+        int r;
 
-        /* Flows come and go meanwhile: the bound ends a walk that the map restarts. */
-        int r = bpf_map_get_next_key(map, NULL, &key);
+        if (!batch)
+                return -ENOMEM;
+        do {
+                count = BATCH_FLOWS;
+                r = bpf_map_lookup_batch(map, first ? NULL : &position, &position, batch->keys, batch->flows,
+                                         &count, NULL);
+                if (r < 0 && r != -ENOENT) /* that is the end, with the last flows */
+                        return r;
+                for (uint32_t i = 0; i < count; i++) {
+                        const int handled = handler(&batch->keys[i], &batch->flows[i], userdata);
 
-        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_FLOWS_MAX; i++) {
-                if (bpf_map_lookup_elem(map, &key, &flow) == 0) {
-                        r = handler(&key, &flow, userdata);
-                        if (r != 0)
-                                return r;
+                        if (handled != 0)
+                                return handled;
                 }
-                r = bpf_map_get_next_key(map, &key, &key);
-        }
+                first = false;
+        } while (r == 0);
         return 0;
 }
 

@@ -73,7 +73,8 @@ static bool open_flow(const struct bench *bench, bool ipv6, struct frame_spec *r
         *ret = syn;
         ret->source_port = OUR_PORT;
         ret->dest_port = THEIR_PORT;
-        return bench_reset(bench) == 0 && send(bench, syn, 0) && receive(bench, answer) && send(bench, ack, 0);
+        return bench_reset(bench) == 0 && send(bench, syn, 0) && receive(bench, answer) &&
+               send(bench, ack, 0);
 }
 
 static uint64_t sent_bytes(const struct underpass_flow *flow) {

@@ -112,12 +112,12 @@ def check_example(name, text, keys):
 
 
 def describe(member):
-    """The heading of a member in org.underpass1(5)."""
+    """The heading of a member in org.underpass1(5). What a signal carries has no direction, and stands in the parentheses."""
     if member.tag == "property":
         emits = [found.get("value") for found in member.findall("annotation") if found.get("name") == EMITS]
         return f"``{member.get('name')} {member.get('type')}``" + EMITS_WORDS.get(emits[0] if emits else "", "")
     values = {direction: ", ".join(f"{argument.get('type')} {argument.get('name')}" for argument in member.findall("arg")
-                                   if argument.get("direction") == direction) for direction in ("in", "out")}
+                                   if argument.get("direction", "in") == direction) for direction in ("in", "out")}
     return f"``{member.get('name')}({values['in']})" + (f" → {values['out']}" if values["out"] else "") + "``"
 
 

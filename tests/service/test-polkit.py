@@ -130,7 +130,7 @@ class Judged(PolkitTest):
             for method in interface.iter("method")
         }
         reading = {pair for pair in methods if pair[1].startswith(("Get", "List"))}
-        self.assertEqual(methods - reading, set(GUARDED) | {(MANAGER, "Dispatch")})
+        self.assertEqual(methods - reading, set(GUARDED) | {(MANAGER, "Dispatch"), (MANAGER, "Subscribe")})
 
     def test_reading_asks_nobody(self):
         self.polkit.start()
