@@ -259,14 +259,16 @@ class ServiceTest(unittest.TestCase):
 
     def quiet(self, interface):
         """Returns when the link will not change by itself any more: its IPv6 address is no longer tentative,
-        and the service has looked at it since."""
+        and the service has looked at it since. When it has answered once, it has read what the kernel told it; when
+        it has answered again, it has asked about that."""
 
         def tentative():
             shown = subprocess.check_output(["ip", "-6", "address", "show", "dev", interface], text=True)
             return "inet6" not in shown or "tentative" in shown
 
         wait_until(lambda: not tentative(), f"the addresses of {interface} are there to stay")
-        self.client.manager("Reload")
+        for _ in range(2):
+            self.client.manager("Reload")
 
     def lie(self, path, interface, member, arguments):
         """A signal of some other program, to everybody and straight to the service, which has read it then."""

@@ -378,6 +378,7 @@ class OtherPrograms(NetworkdTest):
 
     def test_signals(self):
         self.active()
+        self.quiet("up0")
         before = len(self.networkd.calls)
         for index in (0, self.index):
             path = f"{mock_networkd.PATH}/link/_{ord(str(index)[0]):02x}{str(index)[1:]}"
