@@ -161,15 +161,7 @@ def test_down_restores():
         lab.client.down("second")
         lab.server.down("server")
         for host, then in before.items():
-            as_before(host, then, "after down")
-
-
-def as_before(host, then, what):
-    """Asserts that the host is as it was, given it up to 3 s to become so."""
-    try:
-        wait_until(lambda: not state.difference(then, state.host_state(host)), "as before", 3)
-    except TimeoutError:
-        state.assert_same(then, state.host_state(host), f"{host.name} {what}")
+            state.assert_becomes(then, host, f"{host.name} after down")
 
 
 def test_qdisc_of_others_stays():
@@ -210,7 +202,7 @@ def test_empty_qdisc_of_others_stays():
         service.wait_state(lab.client, "c0", service.ACTIVE)
         service.kill(lab.client)
         lab.client.run("underpassctl", "deactivate", "c0")
-        as_before(lab.client, before, "after deactivate")
+        state.assert_becomes(before, lab.client, "after deactivate")
 
 
 def test_own_qdisc_goes_unless_others_moved_in():
@@ -296,7 +288,7 @@ def test_kill_and_adoption():
         lab.client.down("first")
         lab.client.down("second")
         service.manager_call(lab.client, "ListLinks")
-        as_before(lab.client, before, "after down without the service")
+        state.assert_becomes(before, lab.client, "after down without the service")
 
 
 def switched(lab, attach_point):
@@ -348,7 +340,7 @@ def test_switch_attach_points():
         lab.client.down("second")
         lab.server.down("server")
         for host, then in before.items():
-            as_before(host, then, "after down")
+            state.assert_becomes(then, host, f"{host.name} after down")
 
 
 def test_deactivate_after_a_switch():
@@ -365,4 +357,4 @@ def test_deactivate_after_a_switch():
             service.wait_state(lab.client, "c0", service.ACTIVE)
             use_attach_point(other, lab.client)
             lab.client.run("underpassctl", "deactivate", "--all")
-            as_before(lab.client, before, f"after {attach_point}, deactivated with {other}")
+            state.assert_becomes(before, lab.client, f"after {attach_point}, deactivated with {other}")

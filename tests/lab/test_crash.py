@@ -52,7 +52,7 @@ def test_down_while_the_service_is_dead():
         service.kill(lab.client)
         lab.client.down("first")
         service.manager_call(lab.client, "ListLinks")
-        wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+        state.assert_becomes(before, lab.client, "the next service has been started")
 
 
 def test_deactivate_all_by_a_fresh_service():
@@ -95,7 +95,7 @@ def test_file_breaks_while_the_service_is_dead():
             state.assert_same(built, tunnel_state(client), "with the file mended")
         client.path(path).unlink()
         service.manager_call(client, "Reload")
-        wait_until(lambda: not state.difference(before, tunnel_state(client)), "all is gone without the file")
+        state.assert_becomes(before, client, "without the file", tunnel_state)
 
 
 def active_profiles(host):

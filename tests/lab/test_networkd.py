@@ -35,11 +35,6 @@ def wait_setting(host, interface, key, expected):
         raise AssertionError(f"{host.name}: {key} of {interface} is {last[0]}, not {expected}") from None
 
 
-def wait_same(before, host, what):
-    """Waits until the state of a host is the same again."""
-    state.assert_same(before, state.settled(host, before), what)
-
-
 def timed_subflows(lab, client, family, connect, disconnect):
     """Gives connections their second subflow: connect() brings the second uplink up. Seconds of each run."""
     seconds = []
@@ -210,7 +205,7 @@ def test_reconfigure_during_transfer():
                 lab.client.run("networkctl", "reconfigure", "c1")
                 networkd.wait_configured(lab.client, "c1")
             service.wait_state(lab.client, "c1", service.ACTIVE)
-        wait_until(lambda: not state.difference(built, tunnel_state(lab.client)), "as before", 5)
+        state.assert_becomes(built, lab.client, "reconfigured", tunnel_state)
 
 
 def networkd_restarted(number):
@@ -323,13 +318,13 @@ def test_down_restores_everything():
         assert ["mtu", "1400"] in found["Applied"], found["Applied"]
         lab.client.run("networkctl", "down", "c1")
         service.wait_state(lab.client, "c1", "off")
-        wait_same(down, lab.client, "down again")
+        state.assert_becomes(down, lab.client, "down again")
         lab.client.run("networkctl", "up", "c1")
         service.wait_state(lab.client, "c1", service.ACTIVE)
         networkd.write(lab.client, "c1")
         networkd.reload(lab.client)
         service.wait_state(lab.client, "c1", "off")
-        wait_same(up, lab.client, "up without a profile")
+        state.assert_becomes(up, lab.client, "up without a profile")
 
 
 def test_dispatcher_script():

@@ -12,7 +12,7 @@ import service
 import state
 import traffic
 import wire
-from host import HERE, wait_until
+from host import HERE
 from lab import PORT
 
 SIZE = 10_000_000
@@ -204,9 +204,7 @@ def test_down_restores():
                 host.run("underpassctl", "activate", CLIENT if host is lab.client else SERVER)
             transfers(lab, client, "mptcp", (6,))
         for host, then in before_all.items():
-            wait_until(
-                lambda: not state.difference(then, state.host_state(host)), f"{host.name}: as before", 5
-            )
+            state.assert_becomes(then, host, f"{host.name}: the line is cut")
 
 
 @contextlib.contextmanager

@@ -253,7 +253,7 @@ def test_vpn_comes_and_goes():
         assert client.wait("a")["equal"]
         nothing_plain(lab)
         for host, then in before.items():
-            wait_until(lambda: not state.difference(then, state.host_state(host)), f"{host.name}: as before", 5)
+            state.assert_becomes(then, host, f"{host.name}: the line has gone")
 
 
 def test_subflows_cross():
@@ -365,7 +365,7 @@ def ends_again(lab, client, link, there, before):
     client.close("plain")
     lab.client.run("ip", *there[:2], "del", *there[2:])
     service.wait_state(lab.client, link, "off", 90)
-    wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+    state.assert_becomes(before, lab.client, "the connection has ended")
 
 
 def test_link_without_tunnel():
@@ -408,7 +408,7 @@ def test_link_without_tunnel_forwarded():
         service.wait_state(lab.client, "c1", "off")
         client.finish("a")
         assert client.wait("a")["equal"]
-        wait_until(lambda: not state.difference(before, state.host_state(lab.client)), "as before", 5)
+        state.assert_becomes(before, lab.client, "the connection has ended")
 
 
 def test_link_that_stays_without():

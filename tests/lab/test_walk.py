@@ -44,10 +44,7 @@ class Walk:
 
     def settle(self, expected, what):
         """The state becomes the expected one: the kernel takes some programs off a moment later."""
-        try:
-            wait_until(lambda: not state.difference(expected, self.state()), what, 5)
-        except TimeoutError:
-            state.assert_same(expected, self.state(), what)
+        state.assert_becomes(expected, self.host, what, lambda _: self.state())
 
     def profile(self, there):
         """Writes the profile, or takes it away."""

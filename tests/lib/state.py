@@ -119,13 +119,19 @@ def assert_same(before, after, what):
     assert not text, f"{what}: the state of the host differs\n{text}"
 
 
-def settled(host, expected, seconds=10):
-    """The state of a host, given it some time to become the expected one: signals may reach the service after
-    nmcli has ended, and helper devices go after the last link."""
+def settled(host, expected, look=host_state, seconds=10):
+    """The state of a host by look(host), given it some time to become the expected one: signals may reach the
+    service after nmcli has ended, helper devices go after the last link, and the kernel takes programs off a moment
+    after their pins."""
     end = time.monotonic() + seconds
-    while difference(expected, found := host_state(host)) and time.monotonic() < end:
+    while difference(expected, found := look(host)) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+def assert_becomes(expected, host, what, look=host_state):
+    """AssertionError with the difference unless the state of a host becomes the expected one."""
+    assert_same(expected, settled(host, expected, look), what)
 
 
 def _listed(host, kind):
