@@ -85,11 +85,15 @@ GVariant *bus_call(Ctl *ctl, const char *method, GVariant *arguments, const char
                            patience_ms(timeout_ms), subject, error);
 }
 
+static int read_timeout_ms(const Ctl *ctl) {
+        return ctl->patience_ms > 0 ? ctl->patience_ms : BUS_READ_TIMEOUT_MS;
+}
+
 static GVariant *get_properties(Ctl *ctl, const char *path, const char *interface, const char *subject,
                                 GError **error) {
         g_autoptr(GVariant) reply = call_object(ctl, path, "org.freedesktop.DBus.Properties", "GetAll",
                                                 g_variant_new("(s)", interface), "(a{sv})",
-                                                BUS_READ_TIMEOUT_MS, subject, error);
+                                                read_timeout_ms(ctl), subject, error);
 
         return reply ? g_variant_get_child_value(reply, 0) : NULL;
 }
@@ -132,7 +136,7 @@ static int compare_links(gconstpointer a, gconstpointer b) {
 GPtrArray *bus_links(Ctl *ctl, GError **error) {
         g_autoptr(GVariant) reply = call_object(ctl, ROOT_PATH, "org.freedesktop.DBus.ObjectManager",
                                                 "GetManagedObjects", NULL, "(a{oa{sa{sv}}})",
-                                                BUS_READ_TIMEOUT_MS, NULL, error);
+                                                read_timeout_ms(ctl), NULL, error);
         if (!reply)
                 return NULL;
 

@@ -10,6 +10,7 @@
 
 #include "base/i18n.h"
 #include "base/util.h"
+#include "ctl/check.h"
 #include "ctl/error.h"
 #include "ctl/explain.h"
 #include "ctl/flows.h"
@@ -61,6 +62,15 @@ static const Verb verbs[] = {
                 .arguments_min = 1,
                 .arguments_max = 1,
                 .run = ctl_explain,
+        },
+        {
+                .name = "check",
+                .arguments = N_("[INTERFACE|PROFILE]"),
+                .help = N_("Check what is good and what is wrong, and how to repair it"),
+                .details = N_("The exit status is 1 when something is wrong. Works for every user, and\n"
+                              "while the service does not run."),
+                .arguments_max = 1,
+                .run = ctl_check,
         },
         {
                 .name = "flows",

@@ -12,7 +12,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-static bool is_worth_showing(GVariant *link) {
+bool status_is_worth_showing(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GVariant) applied = property_array(link, "Applied", "a(ss)");
 
@@ -53,7 +53,7 @@ static GPtrArray *links_worth_showing(GPtrArray *links) {
 
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
-                if (is_worth_showing(link))
+                if (status_is_worth_showing(link))
                         g_ptr_array_add(selected, g_variant_ref(link));
         }
 

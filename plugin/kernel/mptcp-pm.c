@@ -185,6 +185,34 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
         return 0;
 }
 
+static int read_subflows_max(const struct nlmsghdr *message, void *userdata) {
+        const struct nlattr *attribute;
+        int64_t *limit = userdata;
+
+        mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
+                if (mnl_attr_get_type(attribute) == MPTCP_PM_ATTR_SUBFLOWS &&
+                    mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+                        *limit = mnl_attr_get_u32(attribute);
+        return MNL_CB_OK;
+}
+
+int mptcp_pm_subflows_max(MptcpPm *pm, uint32_t *ret) {
+        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+        struct nlmsghdr *message;
+        int64_t limit = -1;
+        int r;
+
+        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_GET_LIMITS, MPTCP_PM_VER);
+        r = netlink_call(pm->netlink, message, read_subflows_max, &limit);
+        if (r < 0)
+                return r;
+        if (limit < 0)
+                return -EBADMSG;
+
+        *ret = (uint32_t) limit;
+        return 0;
+}
+
 static bool is_same_endpoint(const MptcpEndpoint *a, const MptcpEndpoint *b) {
         return address_equal(&a->address, &b->address) && a->port == b->port;
 }

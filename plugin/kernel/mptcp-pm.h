@@ -18,6 +18,9 @@ DEFINE_CLEANUP(MptcpPm *, mptcp_pm_free);
 /* All endpoints of the network namespace. Caller frees the array. */
 int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count);
 
+/* How many additional subflows a connection may have (`ip mptcp limits`). */
+int mptcp_pm_subflows_max(MptcpPm *pm, uint32_t *ret);
+
 /* Adds one; id 0 lets the kernel choose. -EEXIST when the address is registered already, -EBUSY when another
  * address has the id. */
 int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint);

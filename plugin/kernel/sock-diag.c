@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Which UDP ports are taken, how many subflows an address carries, and single connections.
+ * Which ports are taken, at which ones something listens, how many subflows an address carries, and single
+ * connections.
  */
 
 #include <linux/inet_diag.h>
@@ -16,6 +17,9 @@
 
 #ifndef SOCK_DESTROY
 #define SOCK_DESTROY 21
+#endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262 /* kernel 5.6 */
 #endif
 
 enum {
@@ -50,7 +54,7 @@ static struct nlmsghdr *put_diag_request(void *buffer, uint8_t family, uint8_t p
         return message;
 }
 
-static int read_udp_port(const struct nlmsghdr *message, void *userdata) {
+static int read_port(const struct nlmsghdr *message, void *userdata) {
         const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
         PortBits *ports = userdata;
         uint16_t port;
@@ -85,7 +89,8 @@ static int list_ports(const PortBits *ports, uint16_t **ret_ports, size_t *ret_c
         return 0;
 }
 
-int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
+/* Local ports of all sockets of a protocol in these states. */
+static int collect_ports(int protocol, int states, uint16_t **ret_ports, size_t *ret_count) {
         static const uint8_t families[] = { AF_INET, AF_INET6 };
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         _cleanup_(freep) PortBits *ports = NULL;
@@ -106,14 +111,25 @@ int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
                         alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
                         struct nlmsghdr *message;
 
-                        message = put_diag_request(buffer, families[i], IPPROTO_UDP, ALL_STATES, 0);
-                        r = netlink_call(netlink, message, read_udp_port, ports);
+                        message = put_diag_request(buffer, families[i], (uint8_t) protocol, states, 0);
+                        /* The number of MPTCP has more than 8 bits. */
+                        if (protocol > UINT8_MAX)
+                                mnl_attr_put_u32(message, INET_DIAG_REQ_PROTOCOL, (uint32_t) protocol);
+                        r = netlink_call(netlink, message, read_port, ports);
                 }
                 if (r < 0)
                         return r;
         }
 
         return list_ports(ports, ret_ports, ret_count);
+}
+
+int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
+        return collect_ports(IPPROTO_UDP, ALL_STATES, ret_ports, ret_count);
+}
+
+int sock_diag_listeners(bool mptcp, uint16_t **ret_ports, size_t *ret_count) {
+        return collect_ports(mptcp ? IPPROTO_MPTCP : IPPROTO_TCP, 1 << TCP_LISTEN, ret_ports, ret_count);
 }
 
 static const struct nlattr *find_nested(const struct nlattr *nest, uint16_t type) {

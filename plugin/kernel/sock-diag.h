@@ -12,6 +12,10 @@
 /* Local ports of all bound UDP sockets, IPv4 and IPv6, ascending, each once, host order. Caller frees. */
 int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count);
 
+/* The same for ports at which TCP sockets listen; mptcp: only those that listen for MPTCP (INET_MPTCP_DIAG).
+ * -EOPNOTSUPP, -ENOENT: the kernel does not tell of these. */
+int sock_diag_listeners(bool mptcp, uint16_t **ret_ports, size_t *ret_count);
+
 /* Number of established TCP sockets with this local address that are MPTCP subflows. */
 int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count);
 

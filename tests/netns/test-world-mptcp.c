@@ -13,6 +13,7 @@
 
 #include "kernel/mptcp-events.h"
 #include "kernel/mptcp-pm.h"
+#include "kernel/netstat.h"
 #include "kernel/sock-diag.h"
 #include "profile/keys.h"
 #include "test-world.h"
@@ -58,6 +59,14 @@ static void check_count(MptcpPm *pm, size_t wanted) {
 
         CHECK_EQUAL(mptcp_pm_dump(pm, &list, &count), 0);
         CHECK_EQUAL(count, wanted);
+}
+
+static void check_limit(MptcpPm *pm, const char *words, uint32_t wanted) {
+        uint32_t limit = wanted + 1;
+
+        CHECK(world_ip(words));
+        CHECK_EQUAL(mptcp_pm_subflows_max(pm, &limit), 0);
+        CHECK_EQUAL(limit, wanted);
 }
 
 /* Opens the path manager; NULL when the kernel has none. */
@@ -193,6 +202,39 @@ static Connection connection_open(const char *from, int client_protocol, const c
         return connection;
 }
 
+static void check_listener(bool mptcp, bool wanted, uint16_t port) {
+        _cleanup_(freep) uint16_t *ports = NULL;
+        size_t count = 0;
+        bool found = false;
+
+        CHECK_EQUAL(sock_diag_listeners(mptcp, &ports, &count), 0);
+        for (size_t i = 0; i < count; i++)
+                found = found || ports[i] == port;
+        CHECK_EQUAL(found, wanted);
+}
+
+/* Who listens for MPTCP listens for TCP, too. A connection is no listener. */
+void test_sock_diag_listeners(void) {
+        NetstatMptcp before = {}, after = {};
+        Connection plain, mptcp;
+
+        if (!world_ip("link set lo up") || !CHECK_EQUAL(netstat_mptcp(&before), 0))
+                return;
+        mptcp = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001, IPPROTO_MPTCP);
+        plain = connection_open("::1", IPPROTO_MPTCP, "::1", "::1", 1002, 0);
+        check_listener(false, true, 1001);
+        check_listener(true, true, 1001);
+        check_listener(false, true, 1002);
+        check_listener(true, false, 1002);
+        CHECK_EQUAL(netstat_mptcp(&after), 0);
+        CHECK_EQUAL(after.asked - before.asked, 2);
+        CHECK_EQUAL(after.fallen_back - before.fallen_back, 1);
+        connection_close(&mptcp);
+        connection_close(&plain);
+        check_listener(false, false, 1001);
+        check_listener(true, false, 1001);
+}
+
 static size_t subflows(const char *local) {
         Address address = world_address(local);
         size_t count = 0;
@@ -223,8 +265,8 @@ static void check_join(MptcpPm *pm) {
         };
         Connection connection;
 
-        if (!world_ip("mptcp limits set subflows 2 add_addr_accepted 2"))
-                return;
+        check_limit(pm, "mptcp limits set subflow 0", 0);
+        check_limit(pm, "mptcp limits set subflows 2 add_addr_accepted 2", 2);
         connection = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001,
                                      IPPROTO_MPTCP);
         CHECK_EQUAL(subflows("127.0.0.3"), 0);

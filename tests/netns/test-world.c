@@ -46,6 +46,7 @@ static const struct {
         { "routes",                  test_routes,                  true  },
         { "sock-diag-udp",           test_sock_diag_udp,           true  },
         { "mptcp-events",            test_mptcp_events,            false },
+        { "sock-diag-listeners",     test_sock_diag_listeners,     true  },
         { "sock-diag-subflows",      test_sock_diag_subflows,      true  },
         { "sock-diag-tcp",           test_sock_diag_tcp,           true  },
         { "gro-pair",                test_segment_pair,            false },

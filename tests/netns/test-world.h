@@ -55,6 +55,7 @@ void test_mptcp_pm(void);
 void test_mptcp_events(void);
 void test_routes(void);
 void test_sock_diag_udp(void);
+void test_sock_diag_listeners(void);
 void test_sock_diag_subflows(void);
 void test_sock_diag_tcp(void);
 void test_segment_pair(void);

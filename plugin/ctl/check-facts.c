@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See check-facts.h. */
+
+#include <net/if.h>
+#include <sys/utsname.h>
+
+#include "ctl/check-facts.h"
+#include "ctl/destinations.h"
+#include "ctl/nm-device.h"
+#include "ctl/properties.h"
+#include "ctl/text.h"
+#include "ctl/unit.h"
+#include "kernel/mptcp-pm.h"
+#include "kernel/netstat.h"
+#include "kernel/rtnl.h"
+#include "kernel/sock-diag.h"
+#include "kernel/sysctl.h"
+#include "plan/counters.h"
+#include "profile/keys.h"
+#include "profile/nm-user.h"
+
+struct CheckFacts {
+        Ctl *ctl;
+        CheckDepth depth;
+        CheckHost host;
+        GVariant *destinations; /* NULL: not known */
+        Rtnl *rtnl; /* NULL: cannot be asked */
+        MptcpEndpoint *endpoints;
+        uint16_t *udp_ports, *tcp_listeners, *mptcp_listeners;
+        char *unit_error;
+        struct utsname system;
+};
+
+static void read_mptcp(CheckFacts *facts) {
+        CheckHost *host = &facts->host;
+        _cleanup_(mptcp_pm_freep) MptcpPm *pm = NULL;
+        NetstatMptcp counted = {};
+        bool enabled = false;
+
+        if (sysctl_mptcp_enabled(&enabled) < 0 || access("/proc/sys/net/mptcp/enabled", F_OK) < 0)
+                host->mptcp = CHECK_MPTCP_MISSING;
+        else
+                host->mptcp = enabled ? CHECK_MPTCP_ON : CHECK_MPTCP_OFF;
+        if (netstat_mptcp(&counted) >= 0) {
+                host->asked = counted.asked;
+                host->fallen_back = counted.fallen_back;
+        }
+        if (mptcp_pm_open(&pm) < 0)
+                return;
+        host->limits_known = mptcp_pm_subflows_max(pm, &host->subflows_max) >= 0;
+        host->endpoints_known = mptcp_pm_dump(pm, &facts->endpoints, &host->endpoints_count) >= 0;
+        host->endpoints = facts->endpoints;
+}
+
+static void read_sockets(CheckFacts *facts) {
+        CheckHost *host = &facts->host;
+
+        host->udp_ports.known = sock_diag_udp_ports(&facts->udp_ports, &host->udp_ports.count) >= 0;
+        host->udp_ports.ports = facts->udp_ports;
+        host->tcp_listeners.known =
+                sock_diag_listeners(false, &facts->tcp_listeners, &host->tcp_listeners.count) >= 0;
+        host->tcp_listeners.ports = facts->tcp_listeners;
+        host->mptcp_listeners.known =
+                sock_diag_listeners(true, &facts->mptcp_listeners, &host->mptcp_listeners.count) >= 0;
+        host->mptcp_listeners.ports = facts->mptcp_listeners;
+}
+
+static void count_links(CheckHost *host, GPtrArray *links) {
+        for (guint i = 0; links && i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+
+                if (!streq(property_string(link, "State"), "active"))
+                        continue;
+                host->links_active++;
+                if (*property_setting(link, "remote-ports"))
+                        host->links_building++;
+        }
+}
+
+CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrArray *links,
+                            GVariant *destinations, const char *error) {
+        CheckFacts *facts = g_new0(CheckFacts, 1);
+        CheckHost *host = &facts->host;
+
+        facts->ctl = ctl;
+        facts->depth = depth;
+        facts->destinations = destinations;
+        facts->unit_error = g_strdup(error);
+        (void) uname(&facts->system);
+        host->kernel = facts->system.release;
+        host->answers = manager != NULL;
+        host->version = manager ? property_string(manager, "Version") : "";
+        host->bpf_error = manager ? property_string(manager, "BpfError") : "";
+        host->attach_point = manager ? property_string(manager, "AttachPoint") : "";
+        if (depth == CHECK_DEPTH_FULL) {
+                if (ctl->bus)
+                        host->unit = unit_state(ctl->bus);
+                if (!manager && host->unit != CHECK_UNIT_UNKNOWN) {
+                        g_autofree char *words = unit_last_words();
+
+                        if (*words) {
+                                g_free(facts->unit_error);
+                                facts->unit_error = g_steal_pointer(&words);
+                        }
+                }
+                read_sockets(facts);
+        }
+        host->unit_error = facts->unit_error;
+        read_mptcp(facts);
+        count_links(host, links);
+        (void) rtnl_open(&facts->rtnl);
+        return facts;
+}
+
+void check_facts_free(CheckFacts *facts) {
+        rtnl_free(facts->rtnl);
+        free(facts->endpoints);
+        free(facts->udp_ports);
+        free(facts->tcp_listeners);
+        free(facts->mptcp_listeners);
+        g_free(facts->unit_error);
+        g_free(facts);
+}
+
+void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines) {
+        facts->host.about_links = about_links;
+        (void) check_host(&facts->host, lines);
+}
+
+/* The settings as the service has printed them. */
+static void read_settings(GVariant *link, Settings *ret) {
+        g_autoptr(GVariant) rows = property_array(link, "Settings", "a(ssss)");
+
+        settings_init(ret);
+        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
+                _cleanup_(freep) char *error = NULL;
+                const char *name, *value;
+                const Key *key;
+
+                g_variant_get_child(rows, i, "(&s&s&s&s)", &name, &value, NULL, NULL);
+                key = key_find(name);
+                if (key)
+                        (void) key_parse(key, value, ret, &error);
+        }
+}
+
+static void read_counters(GVariant *link, struct underpass_counters *ret) {
+        g_autoptr(GVariant) counters = property_array(link, "Counters", "a{st}");
+
+        for (int i = 0; i < UNDERPASS_COUNTER_COUNT; i++) {
+                guint64 value = 0;
+
+                g_variant_lookup(counters, counter_info((enum underpass_counter) i)->name, "t", &value);
+                ret->value[i] = value;
+        }
+}
+
+/* Caller frees the first destination. */
+static char *read_blocked(const CheckFacts *facts, uint32_t ifindex, CheckBlocked *ret) {
+        const struct {
+                const char *state;
+                size_t *count;
+        } states[] = {
+                { "refused", &ret->refused },
+                { "filtered", &ret->filtered },
+                { "silent", &ret->silent },
+                { "throttled", &ret->throttled },
+        };
+        char *first = NULL;
+
+        for (size_t i = 0; facts->destinations && i < ELEMENTS(states); i++) {
+                for (size_t row = 0; row < g_variant_n_children(facts->destinations); row++) {
+                        Destination destination;
+
+                        destinations_read(facts->destinations, row, &destination);
+                        if (destination.ifindex != ifindex || !streq(destination.state, states[i].state))
+                                continue;
+                        (*states[i].count)++;
+                        if (!first)
+                                first = text_endpoint(destination.remote, destination.remote_port);
+                }
+        }
+        return first ?: g_strdup("");
+}
+
+/* What the kernel says of the link. Caller frees the addresses. */
+static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink *ret) {
+        _cleanup_(rtnl_facts_freep) LinkFacts *found = NULL;
+        Address *addresses;
+
+        if (!facts->rtnl || rtnl_link(facts->rtnl, ifindex, &found) < 0)
+                return NULL;
+        addresses = g_new0(Address, found->addresses_count + 1);
+        for (size_t i = 0; i < found->addresses_count; i++)
+                addresses[i] = found->addresses[i].address;
+        ret->mtu = found->mtu;
+        ret->addresses = addresses;
+        ret->addresses_count = found->addresses_count;
+        return addresses;
+}
+
+/* The words of an array of strings; ends in NULL. Free the container only. */
+static GPtrArray *words_of(GVariant *array) {
+        GPtrArray *words = g_ptr_array_new();
+
+        for (size_t i = 0; i < g_variant_n_children(array); i++) {
+                const char *word;
+
+                g_variant_get_child(array, i, "&s", &word);
+                g_ptr_array_add(words, (gpointer) word);
+        }
+        g_ptr_array_add(words, NULL);
+        return words;
+}
+
+void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
+        g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
+        g_autoptr(GPtrArray) warning_words = words_of(warnings);
+        CheckLink check = {
+                .name = property_string(link, "Name"),
+                .state = property_string(link, "State"),
+                .reason = property_string(link, "Reason"),
+                .last_error = property_string(link, "LastError"),
+                .last_stage = property_string(link, "LastStage"),
+                .warnings = (char *const *) warning_words->pdata,
+                .connection = "",
+                .connection_uuid = "",
+                .network_file = property_row(link, "ConnectionSettings", "a(ss)", "network-file"),
+        };
+        const char *flags = property_row(link, "ConnectionSettings", "a(ss)", "connection.mptcp-flags");
+        const uint32_t ifindex = property_number(link, "InterfaceIndex");
+        g_autofree char *first = read_blocked(facts, ifindex, &check.blocked);
+        g_autofree Address *addresses = read_kernel(facts, ifindex, &check);
+        NmDevice device = {};
+
+        g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
+        check.blocked.first = first;
+        check.registers_endpoints = *flags && !streq(flags, "disabled");
+        if (facts->depth == CHECK_DEPTH_FULL && !*check.connection && streq(check.state, "off") &&
+            facts->ctl->bus) {
+                nm_device_read(facts->ctl->bus, check.name, &device);
+                check.managed = device.managed;
+                check.profiles = (char *const *) device.profiles->pdata;
+        }
+        read_settings(link, &check.settings);
+        read_counters(link, &check.counters);
+        (void) check_link(&facts->host, &check, lines);
+        nm_device_done(&device);
+}
+
+void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,
+                           CheckLines *lines) {
+        char *only[] = { (char *) connection, NULL };
+        CheckLink check = {
+                .name = interface,
+                .state = "",
+                .reason = "",
+                .last_error = "",
+                .last_stage = "",
+                .connection = "",
+                .connection_uuid = "",
+                .network_file = "",
+                .blocked = { .first = "" },
+        };
+        g_autofree Address *addresses = read_kernel(facts, if_nametoindex(interface), &check);
+        NmDevice device = {};
+
+        settings_init(&check.settings);
+        if (facts->ctl->bus) {
+                nm_device_read(facts->ctl->bus, interface, &device);
+                check.managed = device.managed || connection;
+                check.connection = connection ? "" : device.connection;
+                check.profiles = connection ? only : (char *const *) device.profiles->pdata;
+        }
+        (void) check_link(&facts->host, &check, lines);
+        nm_device_done(&device);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Gathers the facts that plan/check-host.h judges: from the service, from systemd, from NetworkManager and
+ * from the kernel. Whoever does not answer is a fact, too, so nothing here fails.
+ */
+
+#include "ctl/ctl.h"
+#include "plan/check-link.h"
+
+typedef struct CheckFacts CheckFacts;
+
+typedef enum CheckDepth {
+        CHECK_DEPTH_QUICK, /* what "status" and "explain" need: no sockets, no systemd, no NetworkManager */
+        CHECK_DEPTH_FULL,
+} CheckDepth;
+
+/* The facts of the host. manager, links (of GVariant) and destinations are what the service has answered;
+ * NULL: it has not, and error says why ("" with an answer). All are only borrowed. */
+CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrArray *links,
+                            GVariant *destinations, const char *error);
+void check_facts_free(CheckFacts *facts);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CheckFacts, check_facts_free)
+
+/* Adds the lines of the host. about_links: there are lines about links, too. */
+void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines);
+
+/* Adds the lines of a link that the service has told of. */
+void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines);
+
+/* The same for a link that it has not told of, because it does not answer; connection: the only profile that
+ * is meant, or NULL. */
+void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,
+                           CheckLines *lines);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See nm-device.h. */
+
+#include "ctl/nm-device.h"
+#include "base/util.h"
+#include "profile/nm-user.h"
+
+#define NM_NAME "org.freedesktop.NetworkManager"
+#define NM_PATH "/org/freedesktop/NetworkManager"
+#define SETTINGS_PATH NM_PATH "/Settings"
+
+enum { NM_TIMEOUT_MS = 1000 };
+
+static GVariant *call(GDBusConnection *bus, const char *path, const char *interface, const char *method,
+                      GVariant *arguments, const char *type) {
+        return g_dbus_connection_call_sync(bus, NM_NAME, path, interface, method, arguments,
+                                           G_VARIANT_TYPE(type), G_DBUS_CALL_FLAGS_NO_AUTO_START,
+                                           NM_TIMEOUT_MS, NULL, NULL);
+}
+
+/* All properties of an object, or NULL. */
+static GVariant *properties(GDBusConnection *bus, const char *path, const char *interface) {
+        g_autoptr(GVariant) reply = call(bus, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                         g_variant_new("(s)", interface), "(a{sv})");
+
+        return reply ? g_variant_get_child_value(reply, 0) : NULL;
+}
+
+/* Settings of a connection, or NULL. */
+static GVariant *connection_settings(GDBusConnection *bus, const char *path) {
+        g_autoptr(GVariant) reply =
+                call(bus, path, NM_NAME ".Settings.Connection", "GetSettings", NULL, "(a{sa{sv}})");
+
+        return reply ? g_variant_get_child_value(reply, 0) : NULL;
+}
+
+/* A word of the setting "connection"; "" when it is not there. Caller frees. */
+static char *connection_word(GVariant *settings, const char *key) {
+        g_autoptr(GVariant) setting = g_variant_lookup_value(settings, "connection", G_VARIANT_TYPE_VARDICT);
+        const char *word = "";
+
+        if (setting)
+                g_variant_lookup(setting, key, "&s", &word);
+        return g_strdup(word);
+}
+
+static bool has_keys(GVariant *settings) {
+        g_autoptr(GVariant) user = g_variant_lookup_value(settings, "user", G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) data =
+                user ? g_variant_lookup_value(user, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
+        GVariantIter iterator;
+        const char *key;
+
+        if (!data)
+                return false;
+        g_variant_iter_init(&iterator, data);
+        while (g_variant_iter_next(&iterator, "{&s&s}", &key, NULL))
+                if (nm_user_is_ours(key))
+                        return true;
+        return false;
+}
+
+static void add_profiles(GDBusConnection *bus, GVariant *device, GPtrArray *profiles) {
+        g_autoptr(GVariant) paths =
+                g_variant_lookup_value(device, "AvailableConnections", G_VARIANT_TYPE("ao"));
+        GVariantIter iterator;
+        const char *path;
+
+        if (!paths)
+                return;
+        g_variant_iter_init(&iterator, paths);
+        while (g_variant_iter_next(&iterator, "&o", &path)) {
+                g_autoptr(GVariant) settings = connection_settings(bus, path);
+
+                if (settings && has_keys(settings))
+                        g_ptr_array_add(profiles, connection_word(settings, "id"));
+        }
+}
+
+void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) {
+        g_autoptr(GVariant) reply =
+                call(bus, NM_PATH, NM_NAME, "GetDeviceByIpIface", g_variant_new("(s)", interface), "(o)");
+        g_autoptr(GVariant) device = NULL, active = NULL;
+        const char *path = "/", *id = "";
+        gboolean managed = FALSE;
+
+        *ret = (NmDevice){ .profiles = g_ptr_array_new_with_free_func(g_free) };
+        if (reply) {
+                g_variant_get(reply, "(&o)", &path);
+                device = properties(bus, path, NM_NAME ".Device");
+        }
+        if (device) {
+                g_variant_lookup(device, "Managed", "b", &managed);
+                g_variant_lookup(device, "ActiveConnection", "&o", &path);
+                if (!streq(path, "/"))
+                        active = properties(bus, path, NM_NAME ".Connection.Active");
+                if (active)
+                        g_variant_lookup(active, "Id", "&s", &id);
+                add_profiles(bus, device, ret->profiles);
+        }
+        ret->managed = managed;
+        ret->connection = g_strdup(id);
+        g_ptr_array_add(ret->profiles, NULL);
+}
+
+void nm_device_done(NmDevice *device) {
+        g_clear_pointer(&device->connection, g_free);
+        g_clear_pointer(&device->profiles, g_ptr_array_unref);
+}
+
+char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id) {
+        g_autoptr(GVariant) reply =
+                call(bus, SETTINGS_PATH, NM_NAME ".Settings", "ListConnections", NULL, "(ao)");
+        g_autoptr(GVariant) paths = reply ? g_variant_get_child_value(reply, 0) : NULL;
+        GVariantIter iterator;
+        const char *path;
+
+        if (!paths)
+                return NULL;
+        g_variant_iter_init(&iterator, paths);
+        while (g_variant_iter_next(&iterator, "&o", &path)) {
+                g_autoptr(GVariant) settings = connection_settings(bus, path);
+                g_autofree char *id = settings ? connection_word(settings, "id") : NULL;
+                g_autofree char *uuid = settings ? connection_word(settings, "uuid") : NULL;
+                g_autofree char *interface = settings ? connection_word(settings, "interface-name") : NULL;
+
+                if (!settings || (!streq(id, name) && !streq(uuid, name)) || !*interface)
+                        continue;
+                *ret_id = g_steal_pointer(&id);
+                return g_steal_pointer(&interface);
+        }
+        return NULL;
+}

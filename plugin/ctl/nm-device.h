@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What NetworkManager says of a link and of its profiles, over the bus: libnm takes longer to start than all
+ * that is asked here.
+ */
+
+#include "ctl/ctl.h"
+
+typedef struct NmDevice {
+        bool managed;     /* by NetworkManager */
+        char *connection; /* id of the active one; "" */
+        GPtrArray *profiles; /* ids of connections that could be activated there and have our keys; ends in
+                              * NULL */
+} NmDevice;
+
+/* Without NetworkManager the link is not managed. */
+void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret);
+void nm_device_done(NmDevice *device);
+
+/* The interface that the connection with this id or UUID is for; NULL: there is no such one, or it is for
+ * any. *ret_id: its id. Caller frees both. */
+char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id);

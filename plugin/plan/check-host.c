@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The checks of a host. */
+
+#include "plan/check-host.h"
+#include "base/i18n.h"
+#include "profile/settings.h"
+
+#define UNIT "underpass.service"
+
+enum {
+        MPTCP_ENDPOINTS_MAX = 8, /* MPTCP_PM_ADDR_MAX of the kernel */
+};
+
+static void check_service(const CheckHost *host, CheckLines *lines) {
+        switch (host->unit) {
+        case CHECK_UNIT_MISSING:
+                check_lines_add(
+                        lines, CHECK_BAD, NULL,
+                        _("Underpass is not installed as a service: there is no unit %s. Install it again."),
+                        UNIT);
+                return;
+        case CHECK_UNIT_MASKED:
+                check_lines_add(lines, CHECK_BAD,
+                                strdup("systemctl unmask " UNIT " && systemctl enable --now " UNIT),
+                                _("The service is masked, so nothing can start it."));
+                return;
+        case CHECK_UNIT_DISABLED:
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("systemctl enable --now " UNIT), "%s",
+                        host->answers ?
+                                _("The service runs, but is not enabled: it will be missing after a boot.") :
+                                _("The service is installed, but not enabled, so nothing starts it."));
+                return;
+        case CHECK_UNIT_UNKNOWN:
+        case CHECK_UNIT_FAILED:
+        case CHECK_UNIT_ENABLED:
+        case _CHECK_UNIT_MAX:
+                break;
+        }
+        if (host->answers)
+                check_lines_add(lines, CHECK_GOOD, NULL, _("The service %s runs."), host->version);
+        else if (*host->unit_error)
+                check_lines_add(lines, CHECK_BAD, strdup("systemctl restart " UNIT),
+                                _("The service does not run: %s"), host->unit_error);
+        else
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("systemctl restart " UNIT),
+                        _("The service does not run; as root, `journalctl -u underpass` tells why."));
+}
+
+static void check_bpf(const CheckHost *host, CheckLines *lines) {
+        if (*host->bpf_error)
+                check_lines_add(lines, CHECK_BAD, NULL, "%s", host->bpf_error);
+        else if (!host->answers)
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                _("Only the service can tell whether kernel %s takes its programs."),
+                                host->kernel);
+        else
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                _("Kernel %s takes the programs, which are attached by %s."), host->kernel,
+                                host->attach_point);
+}
+
+static void check_mptcp(const CheckHost *host, CheckLines *lines) {
+        switch (host->mptcp) {
+        case CHECK_MPTCP_MISSING:
+                check_lines_add(lines, CHECK_BAD, NULL,
+                                _("Kernel %s has no MPTCP (CONFIG_MPTCP); use one that has it."),
+                                host->kernel);
+                return;
+        case CHECK_MPTCP_OFF:
+                check_lines_add(lines, CHECK_BAD, strdup("sysctl net.mptcp.enabled=1"),
+                                _("MPTCP is switched off (net.mptcp.enabled=0), so no program can use it."));
+                return;
+        case CHECK_MPTCP_ON:
+                check_lines_add(lines, CHECK_GOOD, NULL, _("MPTCP is switched on."));
+                return;
+        }
+}
+
+/* Additional subflows that the endpoints of one address family ask for: all but the one that the connection
+ * itself begins from. A server needs to allow at least one. */
+static uint32_t subflows_wanted(const CheckHost *host) {
+        uint32_t ipv4 = 0, ipv6 = 0;
+
+        for (size_t i = 0; i < host->endpoints_count; i++) {
+                if (!(host->endpoints[i].flags & ENDPOINT_SUBFLOW))
+                        continue;
+                if (address_is_ipv4(&host->endpoints[i].address))
+                        ipv4++;
+                else
+                        ipv6++;
+        }
+        return MAX_OF(MAX_OF(ipv4, ipv6), 2U) - 1;
+}
+
+static void check_limits(const CheckHost *host, CheckLines *lines) {
+        const uint32_t wanted = subflows_wanted(host);
+        char *command;
+
+        if (host->mptcp != CHECK_MPTCP_ON || !host->limits_known)
+                return;
+        if (host->subflows_max >= wanted) {
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("A connection may have %u additional subflow.",
+                                   "A connection may have %u additional subflows.", host->subflows_max),
+                                host->subflows_max);
+                return;
+        }
+        command = string_format("ip mptcp limits set subflow %u", wanted);
+        if (host->subflows_max == 0)
+                check_lines_add(lines, CHECK_BAD, command,
+                                _("No connection may have additional subflows: their limit is 0."));
+        else
+                check_lines_add(
+                        lines, CHECK_BAD, command,
+                        _("A connection may have %u additional subflows, but the endpoints ask for %u, so "
+                          "some links get none."),
+                        host->subflows_max, wanted);
+}
+
+static void check_endpoints(const CheckHost *host, CheckLines *lines) {
+        if (host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known || host->endpoints_count == 0)
+                return;
+        if (host->endpoints_count < MPTCP_ENDPOINTS_MAX)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("There is %zu MPTCP endpoint of at most %d.",
+                                   "There are %zu MPTCP endpoints of at most %d.", host->endpoints_count),
+                                host->endpoints_count, MPTCP_ENDPOINTS_MAX);
+        else
+                check_lines_add(
+                        lines, CHECK_NOTE, NULL,
+                        _("There are %zu MPTCP endpoints, and the kernel takes no more; remove one by `ip "
+                          "mptcp endpoint delete id ID` if a link gets none."),
+                        host->endpoints_count);
+}
+
+/* Where the first subflow of a connection leaves by a link without tunnel, nothing else tells that the
+ * server has no MPTCP. */
+static void check_answers(const CheckHost *host, CheckLines *lines) {
+        const unsigned long long asked = host->asked, fallen_back = host->fallen_back;
+
+        if (host->mptcp != CHECK_MPTCP_ON || host->links_building == 0)
+                return;
+        if (asked == 0)
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                _("No program has opened an MPTCP connection yet."));
+        else if (fallen_back == 0)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("%llu MPTCP connection was opened, and none lost MPTCP.",
+                                   "%llu MPTCP connections were opened, and none lost MPTCP.", asked),
+                                asked);
+        else if (fallen_back < asked)
+                check_lines_add(
+                        lines, CHECK_NOTE, NULL,
+                        _("Of %llu MPTCP connections %llu were answered without MPTCP: these servers do not "
+                          "use it, or the path strips its options."),
+                        asked, fallen_back);
+        else
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("mptcpize enable UNIT"),
+                        P_("The only MPTCP connection (%llu) was answered without MPTCP: the program of the "
+                           "server does not use it, or the path strips its options. On the server:",
+                           "All %llu MPTCP connections were answered without MPTCP: the programs of the "
+                           "servers do not use it, or the path strips its options. On the server:",
+                           asked),
+                        asked);
+}
+
+static void check_tunnels(const CheckHost *host, CheckLines *lines) {
+        if (!host->answers)
+                return;
+        if (host->links_active == 0 && host->about_links)
+                return;
+        if (host->links_active == 0)
+                check_lines_add(lines, CHECK_BAD,
+                                strdup("underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS "
+                                       "remote-addresses=ADDRESSES"),
+                                _("No link has a tunnel."));
+        else
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("%zu link has a tunnel.", "%zu links have a tunnel.", host->links_active),
+                                host->links_active);
+}
+
+static const struct {
+        const char *id;
+        void (*run)(const CheckHost *host, CheckLines *lines); /* no line: nothing to say */
+} checks[] = {
+        { "service", check_service },     { "bpf", check_bpf },
+        { "mptcp", check_mptcp },         { "limits", check_limits },
+        { "endpoints", check_endpoints }, { "answers", check_answers },
+        { "tunnels", check_tunnels },
+};
+
+int check_host(const CheckHost *host, CheckLines *lines) {
+        for (size_t i = 0; i < ELEMENTS(checks); i++) {
+                lines->id = checks[i].id;
+                checks[i].run(host, lines);
+        }
+        return lines->error;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* The checks of a link: its profile, its tunnel, and what became of the connections that use it. */
+
+#include "plan/check-link.h"
+#include "base/i18n.h"
+#include "profile/keys.h"
+
+static uint64_t counted(const CheckLink *link, enum underpass_counter counter) {
+        return link->counters.value[counter];
+}
+
+static bool is_active(const CheckLink *link) {
+        return streq(link->state, "active");
+}
+
+/* For connections that begin here, or behind this router. */
+static bool is_client(const CheckLink *link) {
+        return is_active(link) && link->settings.remote_ports.count > 0;
+}
+
+static bool is_server(const CheckLink *link) {
+        return is_active(link) && link->settings.local_ports.count > 0;
+}
+
+/* NULL where the profile is no connection of NetworkManager: a file has to be edited. */
+static char *set_command(const CheckLink *link, const char *pairs) {
+        if (!*link->connection_uuid)
+                return NULL;
+        return string_format("underpassctl profile set uuid %s %s --reapply", link->connection_uuid, pairs);
+}
+
+/* The value of a key as text; "" when memory is short. */
+static char *value_of(const CheckLink *link, KeyId id) {
+        return key_format(key_get(id), &link->settings) ?: strdup("");
+}
+
+static char *join(char *const *words) {
+        char *text = strdup("");
+
+        for (size_t i = 0; text && words && words[i]; i++) {
+                char *longer = string_format("%s%s%s", text, i > 0 ? ", " : "", words[i]);
+
+                free(text);
+                text = longer;
+        }
+        return text;
+}
+
+/* A word of a command as a shell takes it. */
+static char *quote(const char *word) {
+        const bool plain = word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                             "-_./:@")] == '\0';
+
+        return *word && plain ? strdup(word) : string_format("\"%s\"", word);
+}
+
+static void no_connection(const CheckLink *link, CheckLines *lines) {
+        _cleanup_(freep) char *profiles = join(link->profiles);
+        _cleanup_(freep) char *first = link->profiles && link->profiles[0] ? quote(link->profiles[0]) : NULL;
+
+        if (first)
+                check_lines_add(
+                        lines, CHECK_BAD, string_format("nmcli connection up %s", first),
+                        _("NetworkManager manages %s, and no connection is active on it. Profiles with a "
+                          "tunnel: %s."),
+                        link->name, profiles ?: "");
+        else
+                check_lines_add(
+                        lines, CHECK_BAD,
+                        strdup("underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS "
+                               "remote-addresses=ADDRESSES"),
+                        _("NetworkManager manages %s, and none of its profiles for it has a tunnel."),
+                        link->name);
+}
+
+static void no_tunnel(const CheckLink *link, CheckLines *lines) {
+        if (link->settings.tunnel != TUNNEL_NO)
+                check_lines_add(lines, CHECK_BAD, string_format("underpassctl activate %s", link->name),
+                                "%s", link->reason);
+        else if (*link->connection)
+                check_lines_add(
+                        lines, CHECK_BAD,
+                        set_command(link, "tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES"),
+                        _("The active profile “%s” does not ask for a tunnel."), link->connection);
+        else if (link->managed)
+                no_connection(link, lines);
+        else if (*link->network_file)
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("networkctl reload"),
+                        _("No profile asks for a tunnel: set Tunnel=yes, RemotePorts= and RemoteAddresses= "
+                          "(on a server LocalPorts=) in [X-Underpass] of %s or of a drop-in for it."),
+                        link->network_file);
+        else
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("underpassctl reload"),
+                        _("No profile asks for a tunnel: create /etc/underpass/%s.conf with Name=%s in "
+                          "[Match], and Tunnel=yes, RemotePorts= and RemoteAddresses= (on a server "
+                          "LocalPorts=) in [X-Underpass]."),
+                        link->name, link->name);
+}
+
+static void check_profile(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        if (streq(link->state, "off") || (!*link->state && link->managed && !*link->connection))
+                no_tunnel(link, lines);
+        else if (*link->connection)
+                check_lines_add(lines, CHECK_GOOD, NULL, _("The profile “%s” asks for a tunnel."),
+                                link->connection);
+        else if (is_active(link))
+                check_lines_add(lines, CHECK_GOOD, NULL, _("A profile asks for a tunnel."));
+}
+
+static void check_tunnel(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        if (is_active(link))
+                check_lines_add(lines, CHECK_GOOD, NULL, _("The tunnel is attached."));
+        else if (streq(link->state, "waiting"))
+                check_lines_add(lines, CHECK_NOTE,
+                                string_format("ip mptcp endpoint add ADDRESS dev %s subflow", link->name),
+                                "%s", link->reason);
+        else if (*link->last_error)
+                check_lines_add(lines, CHECK_BAD,
+                                *host->bpf_error ? NULL :
+                                                   string_format("underpassctl activate %s", link->name),
+                                "%s", link->last_error);
+        for (size_t i = 0; link->warnings && link->warnings[i]; i++)
+                check_lines_add(lines, CHECK_NOTE, NULL, "%s", link->warnings[i]);
+}
+
+static bool has_endpoint(const CheckHost *host, const CheckLink *link) {
+        for (size_t i = 0; i < host->endpoints_count; i++)
+                if ((host->endpoints[i].flags & ENDPOINT_SUBFLOW) &&
+                    addresses_contain(link->addresses, link->addresses_count, &host->endpoints[i].address))
+                        return true;
+        return false;
+}
+
+/* One link alone builds no additional subflow, so it needs no endpoint. */
+static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        char *command;
+
+        if (!is_client(link) || host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known)
+                return;
+        if (has_endpoint(host, link)) {
+                check_lines_add(lines, CHECK_GOOD, NULL, _("An address of %s is an MPTCP endpoint."),
+                                link->name);
+                return;
+        }
+        if (host->endpoints_count == 0 && host->links_building < 2)
+                return;
+        if (*link->connection_uuid && link->registers_endpoints)
+                command = string_format("nmcli connection up uuid %s", link->connection_uuid);
+        else
+                command = set_command(link, "mptcp-endpoint=subflow") ?:
+                                  string_format("ip mptcp endpoint add ADDRESS dev %s subflow", link->name);
+        check_lines_add(lines, CHECK_BAD, command,
+                        _("No address of %s is an MPTCP endpoint, so no additional subflow uses it."),
+                        link->name);
+}
+
+static void check_path_mtu(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const unsigned long long lost =
+                counted(link, UNDERPASS_COUNTER_BLACK_HOLE) + counted(link, UNDERPASS_COUNTER_DROP_FRAGMENT);
+
+        if (!is_active(link) || link->mtu == 0)
+                return;
+        if (lost == 0)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                _("The MTU is %u, and no packet was too large for a path."), link->mtu);
+        else
+                check_lines_add(
+                        lines, CHECK_NOTE, NULL,
+                        P_("The MTU is %u, and %llu packet was too large for a path that did not say so. "
+                           "Smaller ones are sent there now; a smaller mtu saves the first connection the "
+                           "wait.",
+                           "The MTU is %u, and %llu packets were too large for a path that did not say so. "
+                           "Smaller ones are sent there now; a smaller mtu saves the first connection the "
+                           "wait.",
+                           lost),
+                        link->mtu, lost);
+}
+
+/* With mptcp-only=no all programs use the tunnel. */
+static void check_program(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const unsigned long long plain = counted(link, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP),
+                                 mptcp = counted(link, UNDERPASS_COUNTER_FLOWS_OPENED) +
+                                         counted(link, UNDERPASS_COUNTER_PLAIN_BLOCKED) +
+                                         counted(link, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
+        _cleanup_(freep) char *ports = NULL;
+
+        if (!is_client(link) || !link->settings.mptcp_only || host->mptcp != CHECK_MPTCP_ON)
+                return;
+        ports = value_of(link, KEY_ID_REMOTE_PORTS);
+        if (plain + mptcp == 0)
+                check_lines_add(lines, CHECK_NOTE, NULL, _("No connection to port %s has left by %s yet."),
+                                ports ?: "", link->name);
+        else if (mptcp == 0)
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("mptcpize run PROGRAM"),
+                        P_("%llu connection to port %s was plain TCP: the program does not use MPTCP. Start "
+                           "it by mptcpize (a program in Go with GODEBUG=multipathtcp=1), or set "
+                           "mptcp-only=no.",
+                           "%llu connections to port %s were plain TCP: the program does not use MPTCP. "
+                           "Start it by mptcpize (a program in Go with GODEBUG=multipathtcp=1), or set "
+                           "mptcp-only=no.",
+                           plain),
+                        plain, ports ?: "");
+        else
+                check_lines_add(lines, plain == 0 ? CHECK_GOOD : CHECK_NOTE, NULL,
+                                P_("%llu connection to port %s, %llu of them MPTCP.",
+                                   "%llu connections to port %s, %llu of them MPTCP.", plain + mptcp),
+                                plain + mptcp, ports ?: "", mptcp);
+}
+
+/* What somebody has said comes before what silence may mean. */
+static bool blocked(const CheckLink *link, CheckLines *lines) {
+        const CheckBlocked *blocked = &link->blocked;
+
+        if (blocked->refused > 0)
+                check_lines_add(
+                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        P_("%zu destination (%s) says that nothing takes UDP at its port: Underpass is not "
+                           "set up there. Add the port to its local-ports, or leave it out of "
+                           "remote-addresses here; then:",
+                           "%zu destinations (%s …) say that nothing takes UDP at their ports: Underpass is "
+                           "not set up there. Add the ports to their local-ports, or leave them out of "
+                           "remote-addresses here; then:",
+                           blocked->refused),
+                        blocked->refused, blocked->first);
+        else if (blocked->filtered > 0)
+                check_lines_add(
+                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        P_("A firewall refuses UDP to %zu destination (%s). Let UDP to its port pass there, "
+                           "or use another link; then:",
+                           "A firewall refuses UDP to %zu destinations (%s …). Let UDP to their ports pass "
+                           "there, or use another link; then:",
+                           blocked->filtered),
+                        blocked->filtered, blocked->first);
+        else if (blocked->silent > 0)
+                check_lines_add(
+                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        P_("%zu destination (%s) does not answer over UDP: something on the path drops it, "
+                           "or the host is down. Let UDP to its port pass; then:",
+                           "%zu destinations (%s …) do not answer over UDP: something on the path drops it, "
+                           "or the hosts are down. Let UDP to their ports pass; then:",
+                           blocked->silent),
+                        blocked->silent, blocked->first);
+        else
+                return false;
+        return true;
+}
+
+static void check_udp(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const unsigned long long opened = counted(link, UNDERPASS_COUNTER_FLOWS_OPENED),
+                                 established = counted(link, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
+
+        if (!is_client(link) || blocked(link, lines))
+                return;
+        if (link->blocked.throttled > 0)
+                check_lines_add(
+                        lines, CHECK_NOTE, NULL,
+                        _("Much of what is sent over UDP to %s gets lost for seconds on end, as where UDP "
+                          "is limited."),
+                        link->blocked.first);
+        else if (opened > 0 && established == 0 && counted(link, UNDERPASS_COUNTER_RECEIVED) == 0)
+                check_lines_add(
+                        lines, CHECK_BAD, NULL,
+                        P_("%llu SYN has left over UDP, and nothing came back. Check that the server has "
+                           "this port in local-ports, and that the path lets UDP pass.",
+                           "%llu SYNs have left over UDP, and nothing came back. Check that the server has "
+                           "this port in local-ports, and that the path lets UDP pass.",
+                           opened),
+                        opened);
+        else if (established > 0)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("%llu handshake was completed over UDP.",
+                                   "%llu handshakes were completed over UDP.", established),
+                                established);
+}
+
+static void check_server_mptcp(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const unsigned long long without = counted(link, UNDERPASS_COUNTER_SERVER_NOT_MPTCP),
+                                 established = counted(link, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
+
+        if (!is_client(link) || without == 0)
+                return;
+        if (without < established)
+                check_lines_add(
+                        lines, CHECK_NOTE, NULL,
+                        _("Of %llu handshakes over UDP %llu were answered without MPTCP: the programs of "
+                          "these servers do not use it."),
+                        established, without);
+        else
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("mptcpize enable UNIT"),
+                        P_("%llu handshake over UDP was answered without MPTCP: the program of the server "
+                           "does not use it, so there is no second subflow. On the server:",
+                           "%llu handshakes over UDP were answered without MPTCP: the programs of the "
+                           "servers do not use it, so there is no second subflow. On the server:",
+                           without),
+                        without);
+}
+
+static void check_clients(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const unsigned long long accepted = counted(link, UNDERPASS_COUNTER_FLOWS_ACCEPTED),
+                                 other_port = counted(link, UNDERPASS_COUNTER_PASS_PORT),
+                                 not_mptcp = counted(link, UNDERPASS_COUNTER_PASS_NOT_MPTCP);
+        const CheckResult result = accepted == 0 ? CHECK_BAD : CHECK_NOTE;
+        _cleanup_(freep) char *ports = NULL;
+
+        if (!is_server(link))
+                return;
+        ports = value_of(link, KEY_ID_LOCAL_PORTS);
+        if (other_port > 0)
+                check_lines_add(lines, result, set_command(link, "local-ports=PORTS"),
+                                P_("%llu SYN over UDP came to a port that is not in local-ports (%s).",
+                                   "%llu SYNs over UDP came to ports that are not in local-ports (%s).",
+                                   other_port),
+                                other_port, ports ?: "");
+        if (not_mptcp > 0)
+                check_lines_add(lines, result, set_command(link, "mptcp-only=no"),
+                                P_("%llu SYN over UDP had no MPTCP option and was not taken, because of "
+                                   "mptcp-only=yes.",
+                                   "%llu SYNs over UDP had no MPTCP option and were not taken, because of "
+                                   "mptcp-only=yes.",
+                                   not_mptcp),
+                                not_mptcp);
+        if (accepted > 0)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                P_("%llu SYN over UDP was taken at port %s.",
+                                   "%llu SYNs over UDP were taken at port %s.", accepted),
+                                accepted, ports ?: "");
+        else if (other_port + not_mptcp == 0)
+                check_lines_add(lines, CHECK_NOTE, NULL, _("No SYN over UDP has come to port %s yet."),
+                                ports ?: "");
+}
+
+static bool ports_contain(const CheckPorts *ports, uint16_t port) {
+        for (size_t i = 0; i < ports->count; i++)
+                if (ports->ports[i] == port)
+                        return true;
+        return false;
+}
+
+/* Behind a router it is another host that listens. */
+static void check_listener(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const CheckPorts *all = &host->tcp_listeners;
+        _cleanup_(freep) char *ports = NULL;
+        size_t listeners = 0, without = 0;
+
+        if (!is_server(link) || !all->known || !host->mptcp_listeners.known)
+                return;
+        for (size_t i = 0; i < all->count; i++) {
+                if (!port_set_contains(&link->settings.local_ports, all->ports[i]))
+                        continue;
+                listeners++;
+                if (ports_contain(&host->mptcp_listeners, all->ports[i]) || without++ > 0)
+                        continue;
+                check_lines_add(
+                        lines, CHECK_BAD, strdup("mptcpize enable UNIT"),
+                        _("The program that listens at port %u does not use MPTCP, so clients get no second "
+                          "subflow."),
+                        all->ports[i]);
+        }
+        ports = value_of(link, KEY_ID_LOCAL_PORTS);
+        if (listeners == 0)
+                check_lines_add(lines, CHECK_NOTE, NULL, _("No program of this host listens at port %s."),
+                                ports ?: "");
+        else if (without == 0)
+                check_lines_add(lines, CHECK_GOOD, NULL, _("A program listens with MPTCP at port %s."),
+                                ports ?: "");
+}
+
+static void check_udp_sockets(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        const CheckPorts *all = &host->udp_ports;
+
+        if (!is_server(link) || !all->known)
+                return;
+        for (size_t i = 0; i < all->count; i++)
+                if (port_set_contains(&link->settings.local_ports, all->ports[i])) {
+                        check_lines_add(
+                                lines, CHECK_NOTE, NULL,
+                                _("A UDP socket shares port %u, as for HTTP/3: it gets all datagrams that "
+                                  "are not of the tunnel."),
+                                all->ports[i]);
+                        return;
+                }
+}
+
+static const struct {
+        const char *id;
+        void (*run)(const CheckHost *host, const CheckLink *link, CheckLines *lines);
+} checks[] = {
+        { "profile", check_profile },         { "tunnel", check_tunnel },   { "endpoint", check_endpoint },
+        { "path-mtu", check_path_mtu },       { "program", check_program }, { "udp", check_udp },
+        { "server", check_server_mptcp },     { "clients", check_clients }, { "listener", check_listener },
+        { "udp-sockets", check_udp_sockets },
+};
+
+int check_link(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        for (size_t i = 0; i < ELEMENTS(checks); i++) {
+                lines->id = checks[i].id;
+                checks[i].run(host, link, lines);
+        }
+        return lines->error;
+}

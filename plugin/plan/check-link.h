@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The same for one link: see check-host.h. */
+
+#include "bpf/abi.h"
+#include "plan/check-host.h"
+#include "profile/settings.h"
+
+/* What UDP does to destinations of a link. */
+typedef struct CheckBlocked {
+        size_t refused;      /* by themselves */
+        size_t filtered;     /* by a firewall */
+        size_t silent;
+        size_t throttled;
+        const char *first;   /* "198.51.100.7:443", of the worst of these; "" */
+} CheckBlocked;
+
+/* Facts of a link. Strings are never NULL, lists may be. */
+typedef struct CheckLink {
+        const char *name;
+        uint32_t mtu;                /* 0: not known */
+        const Address *addresses;
+        size_t addresses_count;
+        const char *state;           /* as on D-Bus; "" when the service does not answer */
+        const char *reason;
+        const char *last_error;
+        const char *last_stage;
+        char *const *warnings;
+        const char *connection;      /* id of NetworkManager's active connection; "" */
+        const char *connection_uuid;
+        const char *network_file;    /* of systemd-networkd; "" */
+        bool managed;                /* by NetworkManager */
+        bool registers_endpoints;    /* the connection does, when it is activated */
+        char *const *profiles;       /* ids of its connections for this link that have our keys */
+        Settings settings;           /* defaults when the service does not answer */
+        struct underpass_counters counters;
+        CheckBlocked blocked;
+} CheckLink;
+
+/* Adds lines. 0 or -ENOMEM. */
+int check_link(const CheckHost *host, const CheckLink *link, CheckLines *lines);

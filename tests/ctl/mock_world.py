@@ -1,0 +1,100 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stand-ins for systemd and NetworkManager, as far as "underpassctl check" asks them.
+
+Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
+service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
+is active; the connection "Office" is for it and has keys of ours, "Home" has none. Prints "ready".
+"""
+
+import os
+import sys
+
+from gi.repository import Gio, GLib
+
+SYSTEMD = "org.freedesktop.systemd1"
+NM = "org.freedesktop.NetworkManager"
+PATH = "/org/freedesktop/NetworkManager"
+OBJECTS = {
+    "/org/freedesktop/systemd1": f"""<node><interface name="{SYSTEMD}.Manager">
+ <method name="GetUnitFileState"><arg type="s" direction="in"/><arg type="s" direction="out"/></method>
+</interface></node>""",
+    PATH: f"""<node><interface name="{NM}">
+ <method name="GetDeviceByIpIface"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
+</interface></node>""",
+    f"{PATH}/Settings": f"""<node><interface name="{NM}.Settings">
+ <method name="ListConnections"><arg type="ao" direction="out"/></method></interface></node>""",
+    f"{PATH}/Devices/3": f"""<node><interface name="{NM}.Device">
+ <property name="Managed" type="b" access="read"/><property name="ActiveConnection" type="o" access="read"/>
+ <property name="AvailableConnections" type="ao" access="read"/></interface></node>""",
+    f"{PATH}/Settings/1": None,
+    f"{PATH}/Settings/2": None,
+}
+CONNECTION = f"""<node><interface name="{NM}.Settings.Connection">
+ <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method></interface></node>"""
+PROFILES = [f"{PATH}/Settings/1", f"{PATH}/Settings/2"]
+DEVICE = {
+    "Managed": GLib.Variant("b", True),
+    "ActiveConnection": GLib.Variant("o", "/"),
+    "AvailableConnections": GLib.Variant("ao", PROFILES),
+}
+
+
+def settings(path):
+    """Settings of a connection."""
+    ours = path.endswith("1")
+    connection = {"id": "Office" if ours else "Home", "uuid": f"uuid{path[-1]}", "interface-name": "idle0"}
+    data = {"underpass.tunnel": "yes"} if ours else {"other.key": "1"}
+    return {
+        "connection": {key: GLib.Variant("s", value) for key, value in connection.items()},
+        "user": {"data": GLib.Variant("a{ss}", data)},
+    }
+
+
+def answer(state, path, method, words, invocation):
+    """Answers one call."""
+    if method == "GetUnitFileState":
+        if state == "missing" or words[0] != "underpass.service":
+            invocation.return_dbus_error("org.freedesktop.DBus.Error.FileNotFound", "no such file")
+        else:
+            invocation.return_value(GLib.Variant("(s)", (state,)))
+    elif method == "GetDeviceByIpIface":
+        if words[0] == "idle0":
+            invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Devices/3",)))
+        else:
+            invocation.return_dbus_error(f"{NM}.UnknownDevice", "no such device")
+    elif method == "ListConnections":
+        invocation.return_value(GLib.Variant("(ao)", (PROFILES,)))
+    else:
+        invocation.return_value(GLib.Variant("(a{sa{sv}})", (settings(path),)))
+
+
+def main():
+    """Serves until it is killed."""
+    state = sys.argv[1]
+    bus = Gio.DBusConnection.new_for_address_sync(
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"],
+        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
+        None,
+        None,
+    )
+    for path, xml in OBJECTS.items():
+        interface = Gio.DBusNodeInfo.new_for_xml(xml or CONNECTION).interfaces[0]
+        bus.register_object(
+            path,
+            interface,
+            lambda _bus, _sender, path, _interface, method, words, invocation: answer(
+                state, path, method, words.unpack(), invocation
+            ),
+            lambda _bus, _sender, _path, _interface, name: DEVICE[name],
+            None,
+        )
+    for name in (SYSTEMD, NM):
+        Gio.bus_own_name_on_connection(bus, name, Gio.BusNameOwnerFlags.NONE, None, None)
+    bus.flush_sync()
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()

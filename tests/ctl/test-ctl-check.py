@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""underpassctl check against mocks of the service, systemd and NetworkManager on a private bus, and without them.
+
+Usage: test-ctl-check.py UNDERPASSCTL XML [TEST…]
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+
+NAME = "org.underpass1"
+PATIENCE = 60.0
+
+
+class CheckTest(unittest.TestCase):
+    """A bus for each test."""
+
+    program = None
+    xml = None
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="underpass-check-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.bus = Bus(self.folder)
+        self.bus.start()
+        self.addCleanup(self.bus.stop)
+
+    def add_service(self):
+        """The bus starts the mock of the service."""
+        log = self.folder / "log"
+        log.touch()
+        self.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", self.xml, log)
+        self.bus.stop()
+        self.bus.start()
+
+    def add_world(self, state):
+        """Starts the mocks of systemd and NetworkManager."""
+        world = subprocess.Popen(
+            ["/usr/bin/python3", "-B", HERE / "mock_world.py", state],
+            env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.bus.address),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        self.addCleanup(world.wait)
+        self.addCleanup(world.stdout.close)
+        self.addCleanup(world.kill)
+        self.assertEqual(world.stdout.readline(), b"ready\n")
+
+    def run_check(self, *arguments, status, **environment):
+        """Runs the command; (standard output, standard error)."""
+        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
+        result = subprocess.run(
+            [self.program, "check", *arguments],
+            env={**variables, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        out, err = result.stdout.decode(), result.stderr.decode()
+        self.assertEqual(result.returncode, status, out + err)
+        return out, err
+
+    def checks(self, *arguments, status):
+        """Runs it with --json: {(interface, check, result): (sentence, command)}."""
+        document = json.loads(self.run_check("--json", *arguments, status=status)[0])
+        self.assertEqual(set(document), {"good", "checks"})
+        self.assertEqual(document["good"], status == 0)
+        for row in document["checks"]:
+            self.assertEqual(set(row), {"interface", "check", "result", "sentence", "command"})
+        return {
+            (row["interface"], row["check"], row["result"]): (row["sentence"], row["command"])
+            for row in document["checks"]
+        }
+
+    def test_nobody_answers(self):
+        """No service, no systemd, no NetworkManager: what the kernel says is there all the same."""
+        begin = time.monotonic()
+        found = self.checks(status=1)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertIn("not running", found["", "service", "bad"][0])
+        self.assertTrue({("", "mptcp", "good"), ("", "mptcp", "bad")} & set(found))
+        self.assertIn(("", "bpf", "note"), found)
+
+    def test_no_bus(self):
+        out, _ = self.run_check(status=1, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={self.folder}/nothing")
+        self.assertIn("✘ service     The service does not run: Cannot connect to the system bus", out)
+
+    def test_service_that_hangs(self):
+        """Nobody waits for it longer than a few seconds."""
+        self.bus.add_service(NAME, "/usr/bin/sleep", "60")
+        self.bus.stop()
+        self.bus.start()
+        begin = time.monotonic()
+        found = self.checks(status=1)
+        self.assertLess(time.monotonic() - begin, 9)
+        self.assertIn("did not answer in time", found["", "service", "bad"][0])
+
+    def test_unit(self):
+        """What systemd says of the unit names the repair."""
+        for state, part, command in (
+            ("disabled", "not enabled, so nothing starts it", "systemctl enable --now underpass.service"),
+            ("masked", "is masked", "systemctl unmask underpass.service && systemctl enable --now underpass.service"),
+            ("missing", "there is no unit underpass.service", ""),
+            ("enabled", "does not run", "systemctl restart underpass.service"),
+        ):
+            with self.subTest(state):
+                self.setUp()
+                self.add_world(state)
+                sentence, repair = self.checks(status=1)["", "service", "bad"]
+                self.assertIn(part, sentence)
+                self.assertEqual(repair, command)
+
+    def test_links(self):
+        """All links that have something to do with a tunnel; each fact comes from where it should."""
+        self.add_service()
+        self.add_world("enabled")
+        found = self.checks(status=1)
+        self.assertEqual(found["", "service", "good"][0], "The service 0.1.0 runs.")
+        self.assertEqual(found["eth1", "tunnel", "bad"], ("The attach point is taken.", "underpassctl activate eth1"))
+        self.assertEqual(found["lte0", "udp", "good"][0], "2 handshakes were completed over UDP.")
+        self.assertEqual(found["lte0", "tunnel", "note"][0], "Port 443 is held by another UDP socket.\nSecond line.")
+        self.assertNotIn("idle0", {interface for interface, _, _ in found}, "it is off, and was not asked for")
+        self.assertNotIn(("", "tunnels", "bad"), found)
+
+    def test_one_link(self):
+        """By its name, by its active profile, and by one that is not active. NetworkManager manages it, and one of
+        its profiles has our keys."""
+        self.add_service()
+        self.add_world("enabled")
+        for argument in ("idle0", "uuid1"):
+            found = self.checks(argument, status=1)
+            self.assertEqual({interface for interface, _, _ in found}, {"", "idle0"})
+            sentence, command = found["idle0", "profile", "bad"]
+            self.assertIn("no connection is active on it. Profiles with a tunnel: Office.", sentence)
+            self.assertEqual(command, "nmcli connection up Office")
+        found = self.checks("Office", status=1)
+        self.assertEqual({interface for interface, _, _ in found}, {"", "idle1"}, "it is active there")
+        self.assertIn("The active profile “Office” does not ask", found["idle1", "profile", "bad"][0])
+
+    def test_unknown(self):
+        self.add_service()
+        _, err = self.run_check("nothing0", status=4)
+        self.assertIn("There is no link “nothing0”", err)
+        self.run_check("a", "b", status=2)
+
+    def test_ascii(self):
+        """Without UTF-8 the marks are ASCII."""
+        out, _ = self.run_check(status=1, LC_ALL="C")
+        self.assertTrue(out.isascii(), out)
+        self.assertIn("  x service ", out)
+        self.assertIn(" -> ", out)
+
+
+if __name__ == "__main__":
+    CheckTest.program, CheckTest.xml = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Tests of what "underpassctl check" says: a host and a link that are well, and one fact after the other
+ * that is not. May touch: nothing.
+ */
+
+#include "unit.h"
+
+#include "plan-world.h"
+#include "plan/check-link.h"
+#include "profile/keys.h"
+
+enum { ENDPOINTS_MAX = 8 };
+
+/* A host with one link, which is client and server; everything is well. */
+typedef struct Facts {
+        CheckHost host;
+        CheckLink link;
+        MptcpEndpoint endpoints[ENDPOINTS_MAX];
+        Address addresses[1];
+        char *profiles[3];
+        char *warnings[2];
+} Facts;
+
+static const uint16_t listeners[] = { 22, 443 };
+static const uint16_t without[] = { 22 };
+
+static void set(Facts *facts, const char *key, const char *value) {
+        _cleanup_(freep) char *error = NULL;
+
+        assert(key_parse(key_find(key), value, &facts->link.settings, &error) == 0);
+}
+
+static void counted(Facts *facts, enum underpass_counter counter, uint64_t value) {
+        facts->link.counters.value[counter] = value;
+}
+
+static void facts_begin(Facts *facts) {
+        *facts = (Facts) {
+                .host = {
+                        .unit = CHECK_UNIT_ENABLED, .answers = true, .version = "0.1.0", .unit_error = "",
+                        .bpf_error = "", .attach_point = "tcx", .kernel = "6.12", .mptcp = CHECK_MPTCP_ON,
+                        .limits_known = true, .subflows_max = 2, .endpoints_known = true,
+                        .endpoints_count = 2, .asked = 9, .links_active = 2, .links_building = 2,
+                        .udp_ports = { .known = true },
+                        .tcp_listeners = { .known = true, .ports = listeners, .count = 2 },
+                        .mptcp_listeners = { .known = true, .ports = listeners, .count = 2 },
+                },
+                .link = {
+                        .name = "wwan0", .mtu = 1500, .addresses_count = 1, .state = "active",
+                        .reason = "Because.", .last_error = "", .last_stage = "", .connection = "LTE",
+                        .connection_uuid = "1-2", .network_file = "", .managed = true,
+                        .registers_endpoints = true, .blocked = { .first = "" },
+                },
+        };
+        facts->host.endpoints = facts->endpoints;
+        facts->link.addresses = facts->addresses;
+        facts->addresses[0] = address_of("192.0.2.1");
+        facts->endpoints[0] = (MptcpEndpoint) { .address = facts->addresses[0], .flags = ENDPOINT_SUBFLOW };
+        facts->endpoints[1] =
+                (MptcpEndpoint) { .address = address_of("198.51.100.1"), .flags = ENDPOINT_SUBFLOW };
+        settings_init(&facts->link.settings);
+        set(facts, "tunnel", "yes");
+        set(facts, "remote-ports", "443");
+        set(facts, "local-ports", "443");
+        counted(facts, UNDERPASS_COUNTER_FLOWS_OPENED, 3);
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ESTABLISHED, 3);
+        counted(facts, UNDERPASS_COUNTER_RECEIVED, 9);
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ACCEPTED, 5);
+}
+
+static void judge(const Facts *facts, CheckLines *lines) {
+        assert(check_host(&facts->host, lines) == 0);
+        assert(check_link(&facts->host, &facts->link, lines) == 0);
+}
+
+static const CheckLine *line_of(const CheckLines *lines, const char *id, CheckResult result) {
+        for (size_t i = 0; i < lines->count; i++)
+                if (streq(lines->lines[i].id, id) && lines->lines[i].result == result)
+                        return &lines->lines[i];
+        return NULL;
+}
+
+static void all_is_well(void) {
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        Facts facts;
+
+        facts_begin(&facts);
+        judge(&facts, &lines);
+        assert(lines.count > 10);
+        assert(!check_lines_first_bad(&lines));
+        for (size_t i = 0; i < lines.count; i++) {
+                if (lines.lines[i].result != CHECK_GOOD)
+                        printf("# %s: %s\n", lines.lines[i].id, lines.lines[i].sentence);
+                assert(lines.lines[i].result == CHECK_GOOD);
+                assert(!lines.lines[i].command);
+        }
+}
+
+static void no_answer(Facts *facts) {
+        facts->host.answers = false;
+        facts->host.version = facts->host.attach_point = "";
+        facts->link.state = "";
+        settings_init(&facts->link.settings);
+}
+
+static void missing(Facts *facts) {
+        no_answer(facts);
+        facts->host.unit = CHECK_UNIT_MISSING;
+}
+
+static void masked(Facts *facts) {
+        no_answer(facts);
+        facts->host.unit = CHECK_UNIT_MASKED;
+}
+
+static void disabled(Facts *facts) {
+        no_answer(facts);
+        facts->host.unit = CHECK_UNIT_DISABLED;
+}
+
+static void disabled_but_runs(Facts *facts) {
+        facts->host.unit = CHECK_UNIT_DISABLED;
+}
+
+static void dead(Facts *facts) {
+        no_answer(facts);
+        facts->host.unit_error = "Cannot open rtnetlink.";
+}
+
+static void dead_in_silence(Facts *facts) {
+        no_answer(facts);
+}
+
+static void bpf_refused(Facts *facts) {
+        facts->host.bpf_error = "BPF cannot be used: no.";
+        facts->link.state = "failed";
+        facts->link.last_error = "BPF cannot be used here: no.";
+}
+
+static void no_mptcp(Facts *facts) {
+        facts->host.mptcp = CHECK_MPTCP_MISSING;
+}
+
+static void mptcp_off(Facts *facts) {
+        facts->host.mptcp = CHECK_MPTCP_OFF;
+}
+
+static void no_subflows(Facts *facts) {
+        facts->host.subflows_max = 0;
+}
+
+/* Four links with endpoints: one begins, three join. */
+static void too_few_subflows(Facts *facts) {
+        facts->endpoints[2] = facts->endpoints[3] = facts->endpoints[1];
+        facts->host.endpoints_count = 4;
+}
+
+/* No connection has subflows of both families, and what is only announced joins nothing. */
+static void other_endpoints(Facts *facts) {
+        facts->endpoints[2] = facts->endpoints[3] = (MptcpEndpoint) {
+                .address = address_of("2001:db8::1"), .flags = ENDPOINT_SUBFLOW,
+        };
+        facts->endpoints[4] = (MptcpEndpoint) {
+                .address = address_of("198.51.100.2"), .flags = ENDPOINT_SIGNAL,
+        };
+        facts->endpoints[5] = facts->endpoints[6] = facts->endpoints[4];
+        facts->host.endpoints_count = 7;
+        facts->host.subflows_max = 1;
+}
+
+static void eight_endpoints(Facts *facts) {
+        facts->host.endpoints_count = 8;
+}
+
+static void all_fall_back(Facts *facts) {
+        facts->host.fallen_back = 9;
+}
+
+static void some_fall_back(Facts *facts) {
+        facts->host.fallen_back = 4;
+}
+
+static void none_asked(Facts *facts) {
+        facts->host.asked = 0;
+}
+
+static void no_tunnels(Facts *facts) {
+        facts->host.links_active = facts->host.links_building = 0;
+}
+
+static void off(Facts *facts) {
+        facts->link.state = "off";
+        facts->link.connection = facts->link.connection_uuid = "";
+        set(facts, "tunnel", "no");
+}
+
+static void not_connected(Facts *facts) {
+        off(facts);
+        facts->profiles[0] = (char *) "My LTE";
+        facts->profiles[1] = (char *) "Roaming";
+        facts->link.profiles = facts->profiles;
+}
+
+static void not_connected_service_dead(Facts *facts) {
+        not_connected(facts);
+        no_answer(facts);
+}
+
+static void not_connected_no_profile(Facts *facts) {
+        off(facts);
+}
+
+static void profile_without_tunnel(Facts *facts) {
+        off(facts);
+        facts->link.connection = "LTE";
+        facts->link.connection_uuid = "1-2";
+}
+
+static void deactivated(Facts *facts) {
+        facts->link.state = "off";
+}
+
+static void networkd_without_tunnel(Facts *facts) {
+        off(facts);
+        facts->link.managed = false;
+        facts->link.network_file = "/etc/systemd/network/10-lte.network";
+}
+
+static void unmanaged(Facts *facts) {
+        off(facts);
+        facts->link.managed = false;
+}
+
+static void failed(Facts *facts) {
+        facts->link.state = "failed";
+        facts->link.last_error = "LTE: underpass.mtu: 9 is too small.";
+}
+
+static void waiting(Facts *facts) {
+        facts->link.state = "waiting";
+}
+
+static void warned(Facts *facts) {
+        facts->warnings[0] = (char *) "Mind the port.";
+        facts->link.warnings = facts->warnings;
+}
+
+static void no_endpoint(Facts *facts) {
+        facts->addresses[0] = address_of("192.0.2.77");
+}
+
+static void no_endpoint_by_manager(Facts *facts) {
+        no_endpoint(facts);
+        facts->link.registers_endpoints = false;
+}
+
+static void no_endpoint_unmanaged(Facts *facts) {
+        no_endpoint(facts);
+        facts->link.connection = facts->link.connection_uuid = "";
+}
+
+/* It signals, which builds nothing. */
+static void endpoint_signals(Facts *facts) {
+        facts->endpoints[0].flags = ENDPOINT_SIGNAL;
+}
+
+static void black_hole(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_BLACK_HOLE, 2);
+}
+
+static void nothing_opened(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_FLOWS_OPENED, 0);
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ESTABLISHED, 0);
+        counted(facts, UNDERPASS_COUNTER_RECEIVED, 0);
+}
+
+static void plain_program(Facts *facts) {
+        nothing_opened(facts);
+        counted(facts, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, 12);
+}
+
+static void one_plain_program(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, 12);
+}
+
+static void refused(Facts *facts) {
+        facts->link.blocked = (CheckBlocked) { .refused = 1, .silent = 3, .first = "192.0.2.9:443" };
+}
+
+static void filtered(Facts *facts) {
+        facts->link.blocked = (CheckBlocked) { .filtered = 2, .silent = 1, .first = "192.0.2.9:443" };
+}
+
+static void silent(Facts *facts) {
+        facts->link.blocked = (CheckBlocked) { .silent = 1, .first = "192.0.2.9:443" };
+}
+
+static void throttled(Facts *facts) {
+        facts->link.blocked = (CheckBlocked) { .throttled = 1, .first = "192.0.2.9:443" };
+}
+
+static void nothing_came_back(Facts *facts) {
+        nothing_opened(facts);
+        counted(facts, UNDERPASS_COUNTER_FLOWS_OPENED, 1);
+}
+
+static void server_plain(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_SERVER_NOT_MPTCP, 3);
+}
+
+static void one_server_plain(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_SERVER_NOT_MPTCP, 1);
+}
+
+static void other_port(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ACCEPTED, 0);
+        counted(facts, UNDERPASS_COUNTER_PASS_PORT, 7);
+}
+
+static void also_other_port(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_PASS_PORT, 7);
+}
+
+static void clients_plain(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ACCEPTED, 0);
+        counted(facts, UNDERPASS_COUNTER_PASS_NOT_MPTCP, 1);
+}
+
+static void no_client(Facts *facts) {
+        counted(facts, UNDERPASS_COUNTER_FLOWS_ACCEPTED, 0);
+}
+
+static void listener_plain(Facts *facts) {
+        facts->host.mptcp_listeners.ports = without;
+        facts->host.mptcp_listeners.count = ELEMENTS(without);
+}
+
+static void no_listener(Facts *facts) {
+        facts->host.tcp_listeners.count = facts->host.mptcp_listeners.count = 1;
+}
+
+static void shared_port(Facts *facts) {
+        facts->host.udp_ports.ports = listeners;
+        facts->host.udp_ports.count = ELEMENTS(listeners);
+}
+
+/* One thing that is not as in a world that is well, and the line that says so. command NULL: none. */
+static const struct {
+        void (*change)(Facts *facts);
+        const char *id;
+        CheckResult result;
+        const char *sentence;
+        const char *command;
+} cases[] = {
+        { missing, "service", CHECK_BAD, "there is no unit underpass.service", NULL },
+        { masked, "service", CHECK_BAD, "masked",
+          "systemctl unmask underpass.service && systemctl enable --now underpass.service" },
+        { disabled, "service", CHECK_BAD, "not enabled, so nothing starts it",
+          "systemctl enable --now underpass.service" },
+        { disabled_but_runs, "service", CHECK_BAD, "runs, but is not enabled",
+          "systemctl enable --now underpass.service" },
+        { dead, "service", CHECK_BAD, "does not run: Cannot open rtnetlink.",
+          "systemctl restart underpass.service" },
+        { dead_in_silence, "service", CHECK_BAD, "journalctl", "systemctl restart underpass.service" },
+        { dead, "bpf", CHECK_NOTE, "Only the service can tell", NULL },
+        { bpf_refused, "bpf", CHECK_BAD, "BPF cannot be used: no.", NULL },
+        { bpf_refused, "tunnel", CHECK_BAD, "BPF cannot be used here: no.", NULL },
+        { no_mptcp, "mptcp", CHECK_BAD, "has no MPTCP", NULL },
+        { mptcp_off, "mptcp", CHECK_BAD, "net.mptcp.enabled=0", "sysctl net.mptcp.enabled=1" },
+        { no_subflows, "limits", CHECK_BAD, "limit is 0", "ip mptcp limits set subflow 1" },
+        { too_few_subflows, "limits", CHECK_BAD, "have 2 additional subflows, but the endpoints ask for 3",
+          "ip mptcp limits set subflow 3" },
+        { other_endpoints, "limits", CHECK_GOOD, "may have 1 additional subflow.", NULL },
+        { eight_endpoints, "endpoints", CHECK_NOTE, "the kernel takes no more", NULL },
+        { all_fall_back, "answers", CHECK_BAD, "All 9 MPTCP connections were answered without MPTCP",
+          "mptcpize enable UNIT" },
+        { some_fall_back, "answers", CHECK_NOTE, "Of 9 MPTCP connections 4 were", NULL },
+        { none_asked, "answers", CHECK_NOTE, "No program has opened", NULL },
+        { no_tunnels, "tunnels", CHECK_BAD, "No link has a tunnel.",
+          "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
+        { not_connected, "profile", CHECK_BAD,
+          "NetworkManager manages wwan0, and no connection is active on it. Profiles with a tunnel: My LTE, "
+          "Roaming.",
+          "nmcli connection up \"My LTE\"" },
+        { not_connected_service_dead, "profile", CHECK_BAD, "no connection is active on it",
+          "nmcli connection up \"My LTE\"" },
+        { not_connected_no_profile, "profile", CHECK_BAD, "none of its profiles for it has a tunnel",
+          "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
+        { profile_without_tunnel, "profile", CHECK_BAD, "The active profile “LTE” does not ask",
+          "underpassctl profile set uuid 1-2 tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES "
+          "--reapply" },
+        { deactivated, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
+        { networkd_without_tunnel, "profile", CHECK_BAD, "/etc/systemd/network/10-lte.network",
+          "networkctl reload" },
+        { unmanaged, "profile", CHECK_BAD, "/etc/underpass/wwan0.conf", "underpassctl reload" },
+        { failed, "tunnel", CHECK_BAD, "underpass.mtu: 9 is too small.", "underpassctl activate wwan0" },
+        { waiting, "tunnel", CHECK_NOTE, "Because.", "ip mptcp endpoint add ADDRESS dev wwan0 subflow" },
+        { warned, "tunnel", CHECK_NOTE, "Mind the port.", NULL },
+        { no_endpoint, "endpoint", CHECK_BAD, "No address of wwan0", "nmcli connection up uuid 1-2" },
+        { no_endpoint_by_manager, "endpoint", CHECK_BAD, "No address of wwan0",
+          "underpassctl profile set uuid 1-2 mptcp-endpoint=subflow --reapply" },
+        { no_endpoint_unmanaged, "endpoint", CHECK_BAD, "No address of wwan0",
+          "ip mptcp endpoint add ADDRESS dev wwan0 subflow" },
+        { endpoint_signals, "endpoint", CHECK_BAD, "No address of wwan0", "nmcli connection up uuid 1-2" },
+        { black_hole, "path-mtu", CHECK_NOTE, "2 packets were too large", NULL },
+        { nothing_opened, "program", CHECK_NOTE, "No connection to port 443 has left by wwan0 yet.", NULL },
+        { plain_program, "program", CHECK_BAD, "12 connections to port 443 were plain TCP",
+          "mptcpize run PROGRAM" },
+        { one_plain_program, "program", CHECK_NOTE, "15 connections to port 443, 3 of them MPTCP.", NULL },
+        { refused, "udp", CHECK_BAD, "1 destination (192.0.2.9:443) says that nothing takes UDP",
+          "underpassctl forget wwan0" },
+        { filtered, "udp", CHECK_BAD, "A firewall refuses UDP to 2 destinations",
+          "underpassctl forget wwan0" },
+        { silent, "udp", CHECK_BAD, "does not answer over UDP", "underpassctl forget wwan0" },
+        { throttled, "udp", CHECK_NOTE, "192.0.2.9:443 gets lost", NULL },
+        { nothing_came_back, "udp", CHECK_BAD, "1 SYN has left over UDP, and nothing came back", NULL },
+        { server_plain, "server", CHECK_BAD, "3 handshakes over UDP were answered without MPTCP",
+          "mptcpize enable UNIT" },
+        { one_server_plain, "server", CHECK_NOTE, "Of 3 handshakes over UDP 1 were answered", NULL },
+        { other_port, "clients", CHECK_BAD, "7 SYNs over UDP came to ports that are not in local-ports",
+          "underpassctl profile set uuid 1-2 local-ports=PORTS --reapply" },
+        { also_other_port, "clients", CHECK_NOTE, "7 SYNs over UDP came",
+          "underpassctl profile set uuid 1-2 local-ports=PORTS --reapply" },
+        { clients_plain, "clients", CHECK_BAD, "1 SYN over UDP had no MPTCP option",
+          "underpassctl profile set uuid 1-2 mptcp-only=no --reapply" },
+        { no_client, "clients", CHECK_NOTE, "No SYN over UDP has come to port 443 yet.", NULL },
+        { listener_plain, "listener", CHECK_BAD, "listens at port 443 does not use MPTCP",
+          "mptcpize enable UNIT" },
+        { no_listener, "listener", CHECK_NOTE, "No program of this host listens at port 443.", NULL },
+        { shared_port, "udp-sockets", CHECK_NOTE, "A UDP socket shares port 443", NULL },
+};
+
+static void each_fact_has_its_line(void) {
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                const CheckLine *line;
+                Facts facts;
+
+                facts_begin(&facts);
+                cases[i].change(&facts);
+                judge(&facts, &lines);
+                printf("# %s: %s\n", cases[i].id, cases[i].sentence);
+                line = line_of(&lines, cases[i].id, cases[i].result);
+                assert(line);
+                assert_contains(line->sentence, cases[i].sentence);
+                if (cases[i].command)
+                        assert_text(line->command, cases[i].command);
+                else
+                        assert(!line->command);
+                assert((cases[i].result == CHECK_BAD) <= (check_lines_first_bad(&lines) != NULL));
+        }
+}
+
+/* A note is not something wrong. */
+static void notes_are_not_bad(void) {
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                bool bad = false;
+                Facts facts;
+
+                for (size_t k = 0; k < ELEMENTS(cases); k++)
+                        bad = bad || (cases[k].change == cases[i].change && cases[k].result == CHECK_BAD);
+                facts_begin(&facts);
+                cases[i].change(&facts);
+                judge(&facts, &lines);
+                assert(bad == (check_lines_first_bad(&lines) != NULL));
+        }
+}
+
+/* Where MPTCP is off, what follows from that is not said once more. */
+static void one_cause_one_line(void) {
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        size_t bad = 0;
+        Facts facts;
+
+        facts_begin(&facts);
+        mptcp_off(&facts);
+        no_subflows(&facts);
+        no_endpoint(&facts);
+        plain_program(&facts);
+        judge(&facts, &lines);
+        for (size_t i = 0; i < lines.count; i++)
+                bad += lines.lines[i].result == CHECK_BAD;
+        assert(bad == 1);
+        assert_text(check_lines_first_bad(&lines)->id, "mptcp");
+}
+
+/* With mptcp-only=no every program uses the tunnel. */
+static void plain_programs_may(void) {
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        Facts facts;
+
+        facts_begin(&facts);
+        plain_program(&facts);
+        set(&facts, "mptcp-only", "no");
+        judge(&facts, &lines);
+        assert(!check_lines_first_bad(&lines));
+        for (size_t i = 0; i < lines.count; i++)
+                assert(!streq(lines.lines[i].id, "program"));
+}
+
+static void results_have_names(void) {
+        assert_all_named(_CHECK_RESULT_MAX, check_lines_result_name);
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "all is well", all_is_well },
+                { "each fact has its line", each_fact_has_its_line },
+                { "notes are not bad", notes_are_not_bad },
+                { "one cause, one line", one_cause_one_line },
+                { "plain programs may", plain_programs_may },
+                { "results have names", results_have_names },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}
