@@ -17,6 +17,7 @@
 #include "ctl/forget.h"
 #include "ctl/keys.h"
 #include "ctl/links.h"
+#include "ctl/probe.h"
 #include "ctl/profile.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
@@ -88,6 +89,16 @@ static const Verb verbs[] = {
                               "[ADDRESS]:PORT."),
                 .arguments_max = 2,
                 .run = ctl_forget,
+        },
+        {
+                .name = "probe",
+                .arguments = N_("HOST[:PORT] [LINK...]"),
+                .help = N_("Find out what passes to a host, plain and in the tunnel"),
+                .details = N_("HOST is a name or an address; PORT is 443 unless it is given. Without LINK\n"
+                              "every link is asked that may lead there, by at most 20 packets."),
+                .arguments_min = 1,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_probe,
         },
         {
                 .name = "keys",

@@ -111,6 +111,7 @@ class CommandLine(CtlTest):
             "explain",
             "flows",
             "forget",
+            "probe",
             "keys",
             "activate",
             "deactivate",
@@ -559,12 +560,13 @@ class Document(CtlTest):
         manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
         documented = set(re.findall(r"``(\w+)``", section)) - {"null", "silent", "refused", "filtered", "stripped"}
-        documented -= {"throttled", "good", "bad", "note"}
+        documented -= {"throttled", "good", "bad", "note", "silence", "answered", "helps", "closed", "unreached"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["deactivate", "--all"]]
         verbs.append(["forget", "lte0"])
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}
         printed |= self.names(json.loads(self.ctl("check", "--json", status=1)[0])) - {"good"}
         printed |= self.names(json.loads(self.ctl("reload", "--json", status=1)[0]))
+        printed |= self.names(json.loads(self.ctl("probe", "127.0.0.1:1", "lo", "--json", status=1)[0]))
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
         self.assertEqual(printed - documented, set())
         # The rest belongs to profiles, which need NetworkManager: test-ctl-profile.py asks for it.

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See probe-view.h. */
+
+#include "base/i18n.h"
+#include "ctl/json.h"
+#include "ctl/probe-view.h"
+#include "ctl/properties.h"
+#include "ctl/text.h"
+
+enum { COLUMN = 50 }; /* where what passes meets; the address of the destination is to its right */
+
+/* What the picture is drawn with. */
+typedef struct Pens {
+        const char *first;   /* between the link and its forms */
+        const char *middle;
+        const char *last;
+        const char *passes;
+        const char *fails;
+        const char *way;     /* to the destination, one column */
+        const char *joins[2][2]; /* where a way ends: something passes above, below */
+        const char *beside;  /* where another one's end is above and below */
+        const char *arrow;
+} Pens;
+
+static const Pens utf8_pens = {
+        .first = "─┬─", .middle = " ├─", .last = " └─", .passes = "✔", .fails = "✘", .way = "─",
+        .joins = { { "─", "┬" }, { "┘", "┤" } }, .beside = "│", .arrow = "→",
+};
+static const Pens ascii_pens = {
+        .first = "-+-", .middle = " +-", .last = " `-", .passes = "ok", .fails = "no", .way = "-",
+        .joins = { { "-", "+" }, { "+", "+" } }, .beside = "|", .arrow = "=>",
+};
+
+static const char *const form_labels[] = {
+        [PROBE_TCP] = N_("plain TCP"),
+        [PROBE_MPTCP] = N_("plain MPTCP"),
+        [PROBE_UDP] = N_("UDP form"),
+};
+ASSERT_TABLE_COMPLETE(form_labels, _PROBE_FORM_MAX);
+
+/* What follows for one link. known: the server is known to have MPTCP. */
+typedef struct Sentence {
+        const char *text;
+        const char *known;   /* in place of text, where the server is known to have MPTCP; NULL: the same */
+} Sentence;
+
+static const Sentence sentences[] = {
+        [PROBE_NO_ROUTE] = { .text = N_("This link does not lead there.") },
+        [PROBE_NOT_NEEDED] = { .text = N_("Plain MPTCP passes, so no tunnel is needed.") },
+        [PROBE_HELPS] = { .text = N_("MPTCP passes in the tunnel only.") },
+        [PROBE_SERVER_PLAIN] = { .text = N_("The server has Underpass, but its program does not use "
+                                            "MPTCP.") },
+        [PROBE_KERNEL_PLAIN] = { .text = N_("MPTCP is off on this host: run "
+                                            "`sysctl net.mptcp.enabled=1`.") },
+        [PROBE_NO_PEER] = {
+                .text = N_("The server has no Underpass at this port. Either the path takes MPTCP options "
+                           "away, or the server has no MPTCP."),
+                .known = N_("The path takes MPTCP options away. Set up Underpass on the server: it refuses "
+                            "the UDP form."),
+        },
+        [PROBE_UDP_FILTERED] = {
+                .text = N_("A firewall on the way refuses UDP, and the answer to plain TCP has no MPTCP."),
+                .known = N_("The path takes MPTCP options away, and a firewall on the way refuses UDP. Open "
+                            "UDP for this port there."),
+        },
+        [PROBE_UDP_SILENT] = {
+                .text = N_("The UDP form gets no answer: a firewall drops UDP, or the server has no "
+                           "Underpass. Nor has the answer to plain TCP an MPTCP option."),
+                .known = N_("The path takes MPTCP options away. The UDP form gets no answer: a firewall "
+                            "drops UDP, or the server has no Underpass."),
+        },
+        [PROBE_CLOSED] = { .text = N_("Nothing listens at this port.") },
+        [PROBE_UNREACHED] = { .text = N_("Nothing gets an answer: the server is down, or a firewall drops "
+                                         "all of it.") },
+};
+ASSERT_TABLE_COMPLETE(sentences, _PROBE_VERDICT_MAX);
+
+static bool passes(const ProbeReport *report, ProbeForm form) {
+        const ProbeOutcome outcome = report->answers[form].outcome;
+
+        return outcome == PROBE_OPTION || (outcome == PROBE_ANSWERED && form != PROBE_MPTCP);
+}
+
+static bool server_has_mptcp(const ProbeView *views, size_t count) {
+        for (size_t i = 0; i < count; i++)
+                if (probe_shows_mptcp(&views[i].report))
+                        return true;
+        return false;
+}
+
+static const char *sentence_of(const ProbeReport *report, bool known) {
+        const Sentence *sentence = &sentences[probe_judge(report)];
+
+        return known && sentence->known ? sentence->known : sentence->text;
+}
+
+static char *round_trip(uint32_t rtt_us) {
+        if (rtt_us < 100)
+                return g_strdup(_("<0.1 ms"));
+        return rtt_us < 10000 ? g_strdup_printf(_("%.1f ms"), rtt_us / 1000.0) :
+                                g_strdup_printf(_("%u ms"), rtt_us / 1000);
+}
+
+static char *who_refused(const ProbeAnswer *answer) {
+        char text[INET6_ADDRSTRLEN];
+        static const Address nobody;
+
+        if (address_equal(&answer->from, &nobody))
+                return g_strdup(_("refused on the way"));
+        return g_strdup_printf(answer->outcome == PROBE_REFUSED ? _("refused there") : _("refused by %s"),
+                               address_text(&answer->from, text));
+}
+
+/* What became of one form, behind its mark. */
+static char *describe(const ProbeReport *report, ProbeForm form, bool known) {
+        const ProbeAnswer *answer = &report->answers[form];
+
+        switch (answer->outcome) {
+        case PROBE_NOT_SENT:
+                return g_strdup(form == PROBE_MPTCP && report->answers[PROBE_TCP].outcome != PROBE_NOT_SENT ?
+                                        _("off on this host") :
+                                        g_strerror(answer->error));
+        case PROBE_REFUSED:
+        case PROBE_FILTERED:
+                return who_refused(answer);
+        case PROBE_ANSWERED:
+                if (form == PROBE_MPTCP)
+                        return g_strdup(known ? _("option lost") : _("no option in the answer"));
+                return round_trip(answer->rtt_us);
+        case PROBE_OPTION:
+                return round_trip(answer->rtt_us);
+        case PROBE_SILENCE:
+        case _PROBE_OUTCOME_MAX:
+                break;
+        }
+        return g_strdup(_("no answer"));
+}
+
+/* Appends the way from here to COLUMN and where it ends there. */
+static void draw_end(GString *line, const Pens *pens, const ProbeReport *report, ProbeForm form,
+                     const char *endpoint) {
+        bool above = false, below = false;
+        size_t width = text_width(line->str);
+
+        for (ProbeForm other = 0; other < _PROBE_FORM_MAX; other++) {
+                above |= other < form && passes(report, other);
+                below |= other > form && passes(report, other);
+        }
+        if (!passes(report, form)) {
+                if (above && below && width < COLUMN)
+                        g_string_append_printf(line, "%*s%s", (int) (COLUMN - width), "", pens->beside);
+                return;
+        }
+        g_string_append_c(line, ' ');
+        for (width++; width < COLUMN; width++)
+                g_string_append(line, pens->way);
+        g_string_append(line, pens->joins[above][below]);
+        if (!above)
+                g_string_append_printf(line, "%s %s", pens->way, endpoint);
+}
+
+static void print_form(const Ctl *ctl, const Pens *pens, const ProbeView *view, ProbeForm form,
+                       const char *endpoint, bool known) {
+        const bool good = passes(&view->report, form);
+        const char *mark = good ? pens->passes : pens->fails, *label = _(form_labels[form]);
+        g_autofree char *detail = describe(&view->report, form, known);
+        GString *line = g_string_new(NULL);
+        int widest = 0;
+
+        for (ProbeForm other = 0; other < _PROBE_FORM_MAX; other++)
+                widest = MAX_OF(widest, (int) text_width(_(form_labels[other])));
+        g_string_append_printf(line, " %*s %s %s%*s %s %s", (int) -(form == 0 ? 0 : text_width(view->link)),
+                               form == 0 ? view->link : "",
+                               form == 0                        ? pens->first :
+                               form + 1 < _PROBE_FORM_MAX ? pens->middle :
+                                                                  pens->last,
+                               label, widest - (int) text_width(label), "", mark, detail);
+        draw_end(line, pens, &view->report, form, endpoint);
+        /* The mark is coloured last, for colours take no columns. */
+        g_autofree char *clean = text_clean(line->str);
+        char *at = ctl->color ? strstr(clean, mark) : NULL;
+        if (at)
+                g_print("%.*s\033[%dm%s\033[0m%s\n", (int) (at - clean), clean, good ? 32 : 31, mark,
+                        at + strlen(mark));
+        else
+                g_print("%s\n", clean);
+        g_string_free(line, TRUE);
+}
+
+/* How large packets may be, each way; NULL: nothing is known. */
+static char *describe_sizes(const ProbeReport *report) {
+        GString *text = g_string_new(NULL);
+
+        if (report->mtu_there)
+                g_string_append_printf(text, _("Packets of %u bytes get there."), report->mtu_there);
+        if (report->mtu_lost)
+                g_string_append_printf(text, " %s", _("Larger ones do not."));
+        if (report->mtu_back)
+                g_string_append_printf(text, " ");
+        if (report->mtu_back)
+                g_string_append_printf(text, _("Packets of %u bytes come back."), report->mtu_back);
+        if (text->len > 0 && report->mss)
+                g_string_append_c(text, ' ');
+        if (report->mss)
+                g_string_append_printf(text, _("Segments of plain TCP have %u bytes."), report->mss);
+        if (text->len > 0)
+                return g_string_free(text, FALSE);
+        g_string_free(text, TRUE);
+        return NULL;
+}
+
+/* Prints a text behind an indent, at most 80 columns wide. */
+static void print_wrapped(unsigned indent, const char *first, const char *text) {
+        g_auto(GStrv) words = g_strsplit(text, " ", -1);
+        GString *line = g_string_new(NULL);
+        const unsigned hang = indent + (unsigned) text_width(first);
+
+        g_string_append_printf(line, "%*s%s", (int) indent, "", first);
+        for (char **word = words; *word; word++) {
+                if (text_width(line->str) + 1 + text_width(*word) > 80 && word != words) {
+                        text_line("%s", line->str);
+                        g_string_printf(line, "%*s", (int) hang, "");
+                } else if (word != words) {
+                        g_string_append_c(line, ' ');
+                }
+                g_string_append(line, *word);
+        }
+        text_line("%s", line->str);
+        g_string_free(line, TRUE);
+}
+
+static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, uint16_t port, bool known) {
+        g_autofree char *endpoint = text_endpoint(view->address, port);
+        g_autofree char *sizes = describe_sizes(&view->report);
+        const unsigned indent = (unsigned) text_width(view->link) + 2;
+
+        for (ProbeForm form = 0; form < _PROBE_FORM_MAX; form++)
+                print_form(ctl, pens, view, form, endpoint, known);
+        if (sizes)
+                print_wrapped(indent + 3, "", sizes);
+        print_wrapped(indent + 3, "", _(sentence_of(&view->report, known)));
+        g_print("\n");
+}
+
+/* The command that gives this link a tunnel on demand, for a shell. Caller frees. */
+static char *command_for(const ProbeView *view, uint16_t port) {
+        const char *id = "", *uuid = "", *file = "";
+
+        if (view->properties) {
+                g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
+                file = property_row(view->properties, "ConnectionSettings", "a(ss)", "network-file");
+        }
+        if (uuid[0])
+                return g_strdup_printf("underpassctl profile set uuid %s tunnel=on-demand remote-ports=%u "
+                                       "remote-addresses=%s --reapply",
+                                       uuid, port, view->address);
+
+        g_autofree char *lines = g_strdup_printf("'[X-Underpass]' Tunnel=on-demand RemotePorts=%u "
+                                                 "RemoteAddresses=%s",
+                                                 port, view->address);
+        if (file[0]) {
+                g_autofree char *base = g_path_get_basename(file);
+                g_autofree char *folder = g_strdup_printf("/etc/systemd/network/%s.d", base);
+                g_autofree char *quoted = g_shell_quote(folder);
+
+                return g_strdup_printf("mkdir -p %s && printf '%%s\\n' %s >%s/underpass.conf && "
+                                       "networkctl reload",
+                                       quoted, lines, quoted);
+        }
+        g_autofree char *match = g_strdup_printf("Name=%s", view->link);
+        g_autofree char *name = g_strdup_printf("/etc/underpass/%s.conf", view->link);
+        g_autofree char *quoted_match = g_shell_quote(match);
+        g_autofree char *quoted_name = g_shell_quote(name);
+        return g_strdup_printf("printf '%%s\\n' '[Match]' %s %s >%s && underpassctl reload", quoted_match,
+                               lines, quoted_name);
+}
+
+/* Whether the link has a tunnel already. */
+static bool has_tunnel(const ProbeView *view) {
+        return view->properties && streq(property_string(view->properties, "State"), "active");
+}
+
+/* The names of the links that a tunnel helps and that have none yet; NULL: there are none. */
+static char *links_to_be_helped(const ProbeView *views, size_t count) {
+        GString *names = g_string_new(NULL);
+
+        for (size_t i = 0; i < count; i++)
+                if (probe_judge(&views[i].report) == PROBE_HELPS && !has_tunnel(&views[i]))
+                        g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", views[i].link);
+        return g_string_free(names, names->len == 0);
+}
+
+/* What follows for all links together. */
+static const char *advice_of(const ProbeView *views, size_t count, bool some_lack_tunnel) {
+        size_t good = 0, helped = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                good += probe_judge(&views[i].report) == PROBE_NOT_NEEDED;
+                helped += probe_judge(&views[i].report) == PROBE_HELPS;
+        }
+        if (some_lack_tunnel)
+                return N_("Set tunnel=on-demand on %2$s: MPTCP reaches %1$s there in the tunnel only.");
+        if (good + helped < count && good + helped > 0)
+                return N_("No tunnel helps the other links to reach %1$s by MPTCP: see above why.");
+        if (helped > 0)
+                return N_("Nothing is to be done: the tunnel carries MPTCP to %1$s.");
+        return good > 0 ? N_("Nothing is to be done: plain MPTCP reaches %1$s.") :
+                          N_("No tunnel helps to reach %1$s by MPTCP now: see above why.");
+}
+
+static void print_advice(const Pens *pens, const char *host, uint16_t port, const ProbeView *views,
+                         size_t count) {
+        g_autofree char *names = links_to_be_helped(views, count);
+        g_autofree char *first = g_strdup_printf("%s ", pens->arrow);
+        g_autofree char *text = g_strdup_printf(_(advice_of(views, count, names)), host, names);
+
+        print_wrapped(0, first, text);
+        for (size_t i = 0; i < count && names; i++)
+                if (probe_judge(&views[i].report) == PROBE_HELPS && !has_tunnel(&views[i])) {
+                        g_autofree char *command = command_for(&views[i], port);
+
+                        text_line("  %s", command);
+                }
+}
+
+void probe_view_print(const Ctl *ctl, const char *host, uint16_t port, const ProbeView *views,
+                      size_t count) {
+        const Pens *pens = g_get_charset(NULL) ? &utf8_pens : &ascii_pens;
+        const bool known = server_has_mptcp(views, count);
+
+        for (size_t i = 0; i < count; i++)
+                print_link(ctl, pens, &views[i], port, known);
+        if (!ctl->no_legend)
+                print_advice(pens, host, port, views, count);
+}
+
+static void add_answer(JsonBuilder *builder, const ProbeReport *report, ProbeForm form) {
+        const ProbeAnswer *answer = &report->answers[form];
+        static const Address nobody;
+        char from[INET6_ADDRSTRLEN];
+
+        json_builder_set_member_name(builder, probe_form_name(form));
+        json_builder_begin_object(builder);
+        json_member_string(builder, "outcome", probe_outcome_name(answer->outcome));
+        json_member_number(builder, "rtt_us", answer->rtt_us);
+        json_member_string(builder, "from", address_equal(&answer->from, &nobody) ?
+                                                    "" : address_text(&answer->from, from));
+        json_member_string(builder, "error", answer->error ? strerrorname_np(answer->error) ?: "" : "");
+        json_builder_end_object(builder);
+}
+
+static void add_link(JsonBuilder *builder, const ProbeView *view, uint16_t port) {
+        const ProbeReport *report = &view->report;
+        const bool helps = probe_judge(report) == PROBE_HELPS && !has_tunnel(view);
+        g_autofree char *command = helps ? command_for(view, port) : g_strdup("");
+
+        json_builder_begin_object(builder);
+        json_member_string(builder, "interface", view->link);
+        json_member_string(builder, "address", view->address);
+        for (ProbeForm form = 0; form < _PROBE_FORM_MAX; form++)
+                add_answer(builder, report, form);
+        json_member_boolean(builder, "speaks_underpass", report->speaks);
+        json_member_number(builder, "mtu", report->mtu);
+        json_member_number(builder, "mtu_there", report->mtu_there);
+        json_member_number(builder, "mtu_lost", report->mtu_lost);
+        json_member_number(builder, "mtu_back", report->mtu_back);
+        json_member_number(builder, "mss", report->mss);
+        json_member_number(builder, "packets", report->packets);
+        json_member_string(builder, "verdict", probe_verdict_name(probe_judge(report)));
+        json_member_boolean(builder, "has_tunnel", has_tunnel(view));
+        json_member_string(builder, "command", command);
+        json_builder_end_object(builder);
+}
+
+void probe_view_json(const char *host, uint16_t port, const ProbeView *views, size_t count) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_member_string(builder, "host", host);
+        json_member_number(builder, "port", port);
+        json_builder_set_member_name(builder, "links");
+        json_builder_begin_array(builder);
+        for (size_t i = 0; i < count; i++)
+                add_link(builder, &views[i], port);
+        json_builder_end_array(builder);
+        json_builder_end_object(builder);
+        json_print(builder);
+}

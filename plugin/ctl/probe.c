@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * "underpassctl probe": does MPTCP pass to a host, as such and in the tunnel, by each link? The sockets that
+ * ask are ordinary ones of the user, so it needs neither the service nor root.
+ */
+
+#include <net/if.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "base/i18n.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/probe-view.h"
+#include "ctl/probe.h"
+#include "ctl/text.h"
+#include "kernel/probe.h"
+#include "kernel/rtnl.h"
+
+#define OWN_DEVICES "underpass-" /* helper devices of the tunnel */
+
+enum {
+        PORT_DEFAULT = 443,
+        ADDRESSES_MAX = 8, /* of the host; further ones are not asked */
+};
+
+/* What is to be probed. */
+typedef struct Host {
+        char *name;
+        uint16_t port;
+        Address addresses[ADDRESSES_MAX]; /* the best one first */
+        size_t count;
+} Host;
+
+/* One link and what is found on it. */
+typedef struct Asked {
+        char link[IF_NAMESIZE];
+        Address address;
+        Probe *probe;
+} Asked;
+
+static void host_clear(Host *host) {
+        g_free(host->name);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Host, host_clear)
+
+static void asked_clear(gpointer data) {
+        Asked *asked = data;
+
+        asked->probe = probe_free(asked->probe);
+}
+
+static bool read_port(const char *text, uint16_t *ret) {
+        guint64 number;
+
+        if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT16, &number, NULL))
+                return false;
+        *ret = (uint16_t) number;
+        return true;
+}
+
+/* HOST, HOST:PORT, [ADDRESS]:PORT, or HOST and PORT apart; *ret_words: how many of the arguments it took. */
+static bool read_host(char **arguments, Host *host, unsigned *ret_words, GError **error) {
+        const char *text = arguments[0], *end = NULL;
+
+        *ret_words = 1;
+        host->port = PORT_DEFAULT;
+        if (text[0] == '[' && strchr(text, ']')) {
+                end = strchr(text, ']') + 1;
+                host->name = g_strndup(text + 1, (gsize) (end - text - 2));
+        } else {
+                end = strchr(text, ':');
+                if (!end || strchr(end + 1, ':')) /* two: an IPv6 address by itself */
+                        end = text + strlen(text);
+                host->name = g_strndup(text, (gsize) (end - text));
+        }
+        if (host->name[0] && *end == '\0') {
+                if (arguments[1] && read_port(arguments[1], &host->port))
+                        *ret_words = 2;
+                return true;
+        }
+        if (host->name[0] && *end == ':' && read_port(end + 1, &host->port))
+                return true;
+        ctl_error_add(error, CTL_BAD_VALUE,
+                      _("“%s” is no host; write example.org, example.org:443, 192.0.2.1:443 or "
+                        "[2001:db8::1]:443."),
+                      text);
+        return false;
+}
+
+static bool resolve(Host *host, GError **error) {
+        const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+        struct addrinfo *list = NULL;
+        const int r = getaddrinfo(host->name, NULL, &hints, &list);
+
+        if (r != 0) {
+                ctl_error_add(error, CTL_FAILED, _("Cannot find the address of “%s”: %s."), host->name,
+                              r == EAI_SYSTEM ? g_strerror(errno) : gai_strerror(r));
+                return false;
+        }
+        for (const struct addrinfo *each = list; each && host->count < ADDRESSES_MAX; each = each->ai_next) {
+                Address *address = &host->addresses[host->count];
+
+                if (each->ai_family == AF_INET)
+                        *address = address_from_ipv4(
+                                        ((const struct sockaddr_in *) (const void *) each->ai_addr)
+                                                        ->sin_addr.s_addr);
+                else if (each->ai_family == AF_INET6)
+                        memcpy(address->word,
+                               &((const struct sockaddr_in6 *) (const void *) each->ai_addr)->sin6_addr,
+                               sizeof(address->word));
+                else
+                        continue;
+                host->count++;
+        }
+        freeaddrinfo(list);
+        return true;
+}
+
+static bool in_prefix(const Address *address, const LinkAddress *prefix) {
+        unsigned bits = prefix->prefix_length + (address_is_ipv4(&prefix->address) ? 96U : 0U);
+        const uint8_t *a = (const uint8_t *) address->word, *b = (const uint8_t *) prefix->address.word;
+
+        for (; bits >= 8; bits -= 8)
+                if (*a++ != *b++)
+                        return false;
+        return bits == 0 || (*a ^ *b) >> (8 - bits) == 0;
+}
+
+/* Whether the link may lead to the address: it is a neighbour, or there is a gateway of its family. */
+static bool may_lead(const LinkFacts *facts, const Address *remote) {
+        static const Address none;
+        const bool ipv4 = address_is_ipv4(remote);
+        bool has_address = false;
+
+        for (size_t i = 0; i < facts->addresses_count; i++) {
+                if (address_is_ipv4(&facts->addresses[i].address) != ipv4)
+                        continue;
+                has_address = true;
+                if (in_prefix(remote, &facts->addresses[i]))
+                        return true;
+        }
+        return has_address &&
+               !address_equal(&facts->gateways[ipv4 ? FACTS_IPV4 : FACTS_IPV6], &none);
+}
+
+/* The first address of the host that the link may lead to; NULL: none. */
+static const Address *address_for(const LinkFacts *facts, const Host *host) {
+        for (size_t i = 0; i < host->count; i++)
+                if (may_lead(facts, &host->addresses[i]))
+                        return &host->addresses[i];
+        return NULL;
+}
+
+static void add_asked(GArray *list, const char *link, const Address *address) {
+        Asked asked = { .address = *address };
+
+        g_strlcpy(asked.link, link, sizeof(asked.link));
+        g_array_append_val(list, asked);
+}
+
+/* All links by which the host may be reached. */
+static bool add_all_links(GArray *list, Rtnl *rtnl, const Host *host, GError **error) {
+        g_autofree uint32_t *indexes = NULL;
+        size_t count = 0;
+        int r = rtnl_links(rtnl, &indexes, &count);
+
+        for (size_t i = 0; r >= 0 && i < count; i++) {
+                _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
+                const Address *address;
+
+                if (rtnl_link(rtnl, indexes[i], &facts) < 0 || !(facts->flags & IFF_UP) ||
+                    (facts->flags & IFF_LOOPBACK) || g_str_has_prefix(facts->name, OWN_DEVICES))
+                        continue;
+                address = address_for(facts, host);
+                if (address)
+                        add_asked(list, facts->name, address);
+        }
+        if (list->len > 0)
+                return true;
+        ctl_error_add(error, CTL_NOT_FOUND, _("No link leads to %s: none that is up has an address and a "
+                                              "route for it."),
+                      host->name);
+        return false;
+}
+
+static bool add_named_link(GArray *list, Rtnl *rtnl, const Host *host, const char *name, GError **error) {
+        _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
+        const unsigned index = strlen(name) < IF_NAMESIZE ? if_nametoindex(name) : 0;
+        const Address *address;
+
+        if (index == 0 || rtnl_link(rtnl, index, &facts) < 0) {
+                ctl_error_unknown_link(error, name);
+                return false;
+        }
+        address = address_for(facts, host);
+        add_asked(list, facts->name, address ?: &host->addresses[0]);
+        return true;
+}
+
+static bool choose_links(GArray *list, const Host *host, char **names, GError **error) {
+        _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
+        const int r = rtnl_open(&rtnl);
+
+        if (r < 0) {
+                ctl_error_add(error, CTL_FAILED, _("Cannot list the links: %s."), g_strerror(-r));
+                return false;
+        }
+        if (!names[0])
+                return add_all_links(list, rtnl, host, error);
+        for (; *names; names++)
+                if (!add_named_link(list, rtnl, host, *names, error))
+                        return false;
+        return true;
+}
+
+/* One line that stays until the answers are there, on a terminal only. */
+static void show_progress(const Ctl *ctl, const Host *host, size_t done, size_t count) {
+        if (ctl->json || !isatty(STDERR_FILENO))
+                return;
+        if (done == count) {
+                fputs("\r\033[K", stderr);
+        } else {
+                g_autofree char *text = g_strdup_printf(_("Asking %s: %zu of %zu links have answered."),
+                                                        host->name, done, count);
+                g_autofree char *clean = text_clean(text);
+                g_autofree char *local = g_locale_from_utf8(clean, -1, NULL, NULL, NULL);
+
+                fprintf(stderr, "\r\033[K%s", local ?: "");
+        }
+        fflush(stderr);
+}
+
+/* Goes on with all of them; how many are done. */
+static size_t process(GArray *list) {
+        size_t done = 0;
+
+        for (guint i = 0; i < list->len; i++)
+                done += (size_t) probe_process(g_array_index(list, Asked, i).probe);
+        return done;
+}
+
+/* Asks by all links at a time. False with an error when that cannot be; *ret_signal: the signal that ended
+ * it early, 0: none did. */
+static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal, GError **error) {
+        g_autofree struct pollfd *polled = g_new0(struct pollfd, list->len + 1);
+        _cleanup_(close_fdp) int signals = -EBADF;
+        struct signalfd_siginfo signal;
+        size_t done = 0;
+        sigset_t mask;
+
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGINT);
+        sigaddset(&mask, SIGTERM);
+        sigprocmask(SIG_BLOCK, &mask, NULL);
+        signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+        polled[list->len] = (struct pollfd) { .fd = signals, .events = POLLIN };
+        for (guint i = 0; i < list->len; i++) {
+                Asked *asked = &g_array_index(list, Asked, i);
+                ProbeTarget target = { .remote = asked->address, .port = host->port };
+                int r;
+
+                g_strlcpy(target.link, asked->link, sizeof(target.link));
+                r = probe_new(&asked->probe, &target);
+                if (r < 0) {
+                        ctl_error_add(error, CTL_FAILED, _("Cannot probe %s: %s."), asked->link,
+                                      g_strerror(-r));
+                        return false;
+                }
+                polled[i] = (struct pollfd) { .fd = probe_fd(asked->probe), .events = POLLIN };
+        }
+        while (done < list->len && *ret_signal == 0) {
+                show_progress(ctl, host, done, list->len);
+                if (poll(polled, list->len + 1, -1) < 0 && errno != EINTR)
+                        break;
+                if (read(signals, &signal, sizeof(signal)) == sizeof(signal))
+                        *ret_signal = (int) signal.ssi_signo;
+                done = process(list);
+        }
+        show_progress(ctl, host, list->len, list->len);
+        return true;
+}
+
+/* What has been found; answered: whether anything was. The service, if it runs, knows the profiles. */
+static ProbeView *view(Ctl *ctl, GArray *list, bool *ret_answered) {
+        ProbeView *views = g_new0(ProbeView, list->len);
+        g_autoptr(GError) unknown = NULL;
+
+        for (guint i = 0; i < list->len; i++) {
+                Asked *asked = &g_array_index(list, Asked, i);
+                char text[INET6_ADDRSTRLEN];
+                ProbeVerdict verdict;
+
+                memcpy(views[i].link, asked->link, sizeof(views[i].link));
+                views[i].address = g_strdup(address_text(&asked->address, text));
+                views[i].report = *probe_report(asked->probe);
+                if (!unknown)
+                        views[i].properties = bus_link(ctl, asked->link, &unknown);
+                verdict = probe_judge(&views[i].report);
+                *ret_answered |= verdict != PROBE_NO_ROUTE && verdict != PROBE_CLOSED &&
+                                 verdict != PROBE_UNREACHED;
+        }
+        return views;
+}
+
+/* As if the signal had not been waited for. */
+static void die_by(int number) {
+        sigset_t mask;
+
+        sigemptyset(&mask);
+        sigaddset(&mask, number);
+        signal(number, SIG_DFL);
+        raise(number);
+        sigprocmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+bool ctl_probe(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(Asked));
+        g_auto(Host) host = {};
+        bool answered = false;
+        unsigned words = 0;
+        int signal = 0;
+
+        g_array_set_clear_func(list, asked_clear);
+        if (!read_host(arguments, &host, &words, error) || !resolve(&host, error) ||
+            !choose_links(list, &host, arguments + words, error) || !ask(ctl, &host, list, &signal, error))
+                return false;
+        if (signal != 0) {
+                g_array_set_size(list, 0);
+                die_by(signal);
+                return false;
+        }
+
+        ProbeView *views = view(ctl, list, &answered);
+        if (ctl->json)
+                probe_view_json(host.name, host.port, views, list->len);
+        else
+                probe_view_print(ctl, host.name, host.port, views, list->len);
+        for (guint i = 0; i < list->len; i++) {
+                g_free(views[i].address);
+                g_clear_pointer(&views[i].properties, g_variant_unref);
+        }
+        g_free(views);
+        if (!answered)
+                ctl_error_add(error, CTL_FAILED, _("%s does not answer at port %u."), host.name, host.port);
+        return answered;
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""underpassctl probe, by the loopback device, against servers that this test plays: a TCP socket that listens, and a UDP
+socket at the same port that answers SYNs in UDP form, or sends something else. No service and no bus.
+
+Usage: test-ctl-probe.py UNDERPASSCTL
+"""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+SYN, RST, ACK = 0x02, 0x04, 0x10
+MSS = b"\2\4\5\xb4"
+CAPABLE = b"\x1e\x0c\x01\x01key-key-"
+
+
+def segment(flags, sequence, acknowledgment, options=b""):
+    """A TCP header in UDP form, without ports."""
+    offset = (20 + len(options)) // 4 << 4
+    return struct.pack("!BBHII", offset, flags, 65535, sequence, acknowledgment) + options
+
+
+class Server(threading.Thread):
+    """Answers each SYN over UDP by what answer() returns; heard has what else came."""
+
+    def __init__(self, family, answer, tcp=True, udp=True):
+        super().__init__(daemon=True)
+        self.tcp = socket.socket(family, socket.SOCK_STREAM)
+        self.udp = socket.socket(family, socket.SOCK_DGRAM)
+        address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        self.tcp.bind((address, 0))
+        self.port = self.tcp.getsockname()[1]
+        self.udp.settimeout(0.05)
+        self.name = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        if tcp:
+            self.tcp.listen()
+        self._answer = answer
+        self._over = False
+        self.syns, self.resets = [], []
+        if udp:
+            self.udp.bind((address, self.port))
+        self.start()
+
+    def run(self):
+        while not self._over:
+            with contextlib.suppress(TimeoutError):
+                self._hear(*self.udp.recvfrom(65536))
+
+    def _hear(self, data, client):
+        _, flags, _, sequence, _ = struct.unpack("!BBHII", data[:12])
+        if flags == SYN:
+            self.syns.append((sequence, data[12:28], len(data)))
+            for answer in self._answer(sequence, len(data)):
+                self.udp.sendto(answer, client)
+        elif flags == RST:
+            self.resets.append(sequence)
+
+    def close(self):
+        """Ends it."""
+        self._over = True
+        self.join()
+        self.udp.close()
+        self.tcp.close()
+
+
+def accepts(sequence, _):
+    """An Underpass server whose program has MPTCP."""
+    yield segment(SYN | ACK, 1000, sequence + 1 & 0xFFFFFFFF, MSS + CAPABLE)
+
+
+def accepts_plain(sequence, _):
+    """One whose program has not."""
+    yield segment(SYN | ACK, 1000, sequence + 1 & 0xFFFFFFFF, MSS)
+
+
+def says_nothing(*_):
+    """No Underpass, and a firewall that drops."""
+    return ()
+
+
+def noise(sequence, _):
+    """What is no answer: another number, not even a header, a QUIC version negotiation, no ACK."""
+    yield segment(SYN | ACK, 1000, sequence + 2 & 0xFFFFFFFF, MSS + CAPABLE)
+    yield b"\x50"
+    yield bytes.fromhex("80000000000801020304050607080001000000")
+    yield segment(SYN, 1000, sequence + 1 & 0xFFFFFFFF, MSS + CAPABLE)
+
+
+class ProbeTest(unittest.TestCase):
+    """The command and what it prints."""
+
+    program = None
+
+    def run_probe(self, *words, status=0, **environment):
+        """Runs the command; (standard output, standard error)."""
+        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"}
+        result = subprocess.run(
+            [self.program, "probe", *words],
+            env={**variables, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        output, errors = result.stdout.decode(), result.stderr.decode()
+        self.assertEqual(result.returncode, status, output + errors)
+        return output, errors
+
+    def server(self, answer, family=socket.AF_INET, **options):
+        """One that lives as long as the test."""
+        server = Server(family, answer, **options)
+        self.addCleanup(server.close)
+        return server
+
+    def ask(self, server, status=0):
+        """What JSON says of the loopback device."""
+        document = json.loads(self.run_probe("--json", server.name, "lo", status=status)[0])
+        self.assertEqual(document["port"], server.port)
+        (link,) = document["links"]
+        self.assertEqual(link["interface"], "lo")
+        return link
+
+    def test_tunnel_helps(self):
+        """IPv4 and IPv6. Every SYN that was answered is taken back by a reset, and its number fits."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with self.subTest(family=family):
+                server = self.server(accepts, family)
+                link = self.ask(server)
+                self.assertEqual([link[form]["outcome"] for form in ("tcp", "udp")], ["answered", "mptcp"])
+                self.assertEqual((link["verdict"], link["speaks_underpass"]), ("helps", True), link)
+                self.assertIn("remote-ports" if "profile set" in link["command"] else "RemotePorts", link["command"])
+                self.assertLessEqual(link["packets"], 20)
+                self.assertEqual(sorted(server.resets), sorted(syn[0] + 1 & 0xFFFFFFFF for syn in server.syns))
+                self.assertTrue(all(syn[1].endswith(b"\x1e\x04\x01\x01") for syn in server.syns), server.syns)
+                self.assertGreater(link["mtu_there"], 1500)
+                self.assertEqual(max(syn[2] for syn in server.syns), link["mtu_there"] - 8 - (20 if "." in server.name else 40))
+
+    def test_what_others_answer(self):
+        """Each kind of server has its verdict."""
+        for answer, outcome, verdict in (
+            (accepts_plain, "answered", "server-without-mptcp"),
+            (says_nothing, "silence", "udp-silent"),
+            (noise, "silence", "udp-silent"),
+        ):
+            with self.subTest(answer=answer.__name__):
+                link = self.ask(self.server(answer))
+                self.assertEqual((link["udp"]["outcome"], link["verdict"]), (outcome, verdict), link)
+                self.assertEqual(link["command"], "")
+
+    def test_large_ones_lost(self):
+        """Only small SYNs are answered: larger ones are tried a few times, and the figure says so."""
+        server = self.server(lambda sequence, length: accepts(sequence, length) if length < 1400 else ())
+        link = self.ask(server)
+        self.assertEqual((link["mtu_there"], link["mtu_lost"]), (1400, 1492), link)
+        self.assertLessEqual(link["packets"], 20)
+
+    def test_refused_over_udp(self):
+        """TCP listens, and nothing holds the UDP port: the kernel refuses."""
+        server = self.server(accepts, udp=False)
+        link = self.ask(server)
+        self.assertEqual((link["udp"]["outcome"], link["udp"]["from"]), ("refused", "127.0.0.1"), link)
+        self.assertEqual(link["verdict"], "no-underpass")
+
+    def test_nothing_listens(self):
+        """Exit status 1, a sentence, and what was found all the same."""
+        server = self.server(accepts, tcp=False, udp=False)
+        self.assertEqual(self.ask(server, status=1)["verdict"], "closed")
+        output, errors = self.run_probe(server.name, "lo", status=1)
+        self.assertIn("Nothing listens at this port", output)
+        self.assertIn(f"127.0.0.1 does not answer at port {server.port}.", errors)
+
+    def test_picture(self):
+        """What passes meets at the right; 80 columns; the same in ASCII where the locale knows no more."""
+        server = self.server(accepts)
+        output = self.run_probe(server.name, "lo")[0]
+        self.assertRegex(output, rf"(?m)^ lo ─┬─ plain TCP   ✔ \S+ ms ─+┬─ 127\.0\.0\.1:{server.port}$")
+        self.assertRegex(output, r"(?m)^     └─ UDP form    ✔ \S+ ms ─+┘$")
+        self.assertIn("→ Set tunnel=on-demand on lo: ", output)
+        output = self.run_probe(server.name, "lo", LC_ALL="C")[0]
+        self.assertTrue(output.isascii(), output)
+        self.assertRegex(output, rf"(?m)^ lo -\+- plain TCP   ok \S+ ms -+\+- 127\.0\.0\.1:{server.port}$")
+        for line in output.splitlines():
+            self.assertTrue(len(line) <= 80 or line.startswith("  printf "), line)
+        self.assertNotIn("=>", self.run_probe(server.name, "lo", "--no-legend", LC_ALL="C")[0])
+
+    def test_names_resolve(self):
+        """A name of both families; HOST PORT as two words."""
+        server = self.server(says_nothing)
+        document = json.loads(self.run_probe("--json", "localhost", str(server.port), "lo")[0])
+        self.assertEqual(document["host"], "localhost")
+        self.assertIn(document["links"][0]["address"], ("127.0.0.1", "::1"))
+
+    def test_command_line(self):
+        """What is wrong is named."""
+        for words, status, text in (
+            ((), 2, "Too few arguments"),
+            (("[::1]:0",), 5, "“[::1]:0” is no host"),
+            (("a:b",), 5, "“a:b” is no host"),
+            ((":443",), 5, "“:443” is no host"),
+            (("127.0.0.1:70000",), 5, "is no host"),
+            (("127.0.0.1", "no-such-link"), 4, "no-such-link"),
+            (("127.0.0.1", "a-name-that-is-much-too-long"), 4, "a-name-that-is-much-too-long"),
+            (("name.invalid",), 1, "Cannot find the address of “name.invalid”"),
+        ):
+            with self.subTest(words=words):
+                self.assertIn(text, self.run_probe(*words, status=status)[1])
+
+    def test_interrupted(self):
+        """Ctrl-C on a terminal: the line of progress goes, half-open connections are taken back, and the shell sees the
+        signal."""
+        server = self.server(says_nothing)
+        main, other = pty.openpty()
+        with subprocess.Popen(
+            [self.program, "probe", server.name, "lo"], stdin=other, stdout=other, stderr=other,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"},
+        ) as process:
+            os.close(other)
+            self.assertIn(b"Asking 127.0.0.1: 0 of 1", os.read(main, 4096))
+            deadline = time.monotonic() + 10
+            while not server.syns and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(timeout=5), -signal.SIGINT)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(main, 4096):
+                shown += chunk
+        os.close(main)
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
+        while not server.resets and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual(server.resets, [server.syns[0][0] + 1 & 0xFFFFFFFF])
+
+
+if __name__ == "__main__":
+    ProbeTest.program = sys.argv.pop(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    unittest.main(verbosity=2)
