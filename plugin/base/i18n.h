@@ -12,3 +12,6 @@
 #define _(text) dgettext(GETTEXT_PACKAGE, text)
 #define P_(one, many, count) dngettext(GETTEXT_PACKAGE, one, many, count)
 #define N_(text) (text)
+
+/* A constant message: see message.h. */
+#define M_(text) "\1" text "\3"

@@ -3,8 +3,10 @@
 /* Client of org.underpass1. */
 
 #include "base/i18n.h"
+#include "base/util.h"
 #include "ctl/bus.h"
 #include "ctl/error.h"
+#include "ctl/messages.h"
 #include "ctl/properties.h"
 
 #define SERVICE_NAME "Underpass"
@@ -61,6 +63,41 @@ static GVariant *call_patiently(Ctl *ctl, const char *path, const char *interfac
         }
 }
 
+/* The properties as the service sent them; NULL when it did not. */
+static GVariant *link_properties(Ctl *ctl, const char *interface) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GVariant) found =
+                call_patiently(ctl, ROOT_PATH, MANAGER_INTERFACE, "GetLink", g_variant_new("(s)", interface),
+                               "(o)", BUS_READ_TIMEOUT_MS, &error);
+        if (!found)
+                return NULL;
+
+        const char *path;
+        g_variant_get(found, "(&o)", &path);
+        g_autoptr(GVariant) reply = call_patiently(ctl, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                                   g_variant_new("(s)", LINK_INTERFACE), "(a{sv})",
+                                                   BUS_READ_TIMEOUT_MS, &error);
+
+        return reply ? g_variant_get_child_value(reply, 0) : NULL;
+}
+
+/* An error of the service is a sentence without arguments, or one of those that its link has as well. */
+static void translate_error(Ctl *ctl, const char *subject, GError *error) {
+        g_autofree char *name = g_dbus_error_get_remote_error(error);
+        g_autofree char *prefix = g_strdup_printf("GDBus.Error:%s: ", name ?: "");
+        if (!name || !g_str_has_prefix(error->message, prefix))
+                return;
+
+        const bool of_link = subject && (streq(name, "org.underpass1.Error.Failed") ||
+                                         streq(name, "org.underpass1.Error.NothingToDo"));
+        g_autoptr(GVariant) link = of_link ? link_properties(ctl, subject) : NULL;
+        g_autofree char *text = messages_translate_text(link, error->message + strlen(prefix));
+        char *message = g_strconcat(prefix, text, NULL);
+
+        g_free(error->message);
+        error->message = message;
+}
+
 static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, const char *method,
                              GVariant *arguments, const char *reply_type, int timeout_ms,
                              const char *subject, GError **error) {
@@ -72,8 +109,10 @@ static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, 
         GError *local = NULL;
         GVariant *reply =
                 call_patiently(ctl, path, interface, method, owned, reply_type, timeout_ms, &local);
-        if (!reply)
+        if (!reply) {
+                translate_error(ctl, subject, local);
                 ctl_error_take_bus(error, local, SERVICE_NAME, subject);
+        }
 
         return reply;
 }
@@ -95,7 +134,11 @@ static GVariant *get_properties(Ctl *ctl, const char *path, const char *interfac
                                                 g_variant_new("(s)", interface), "(a{sv})",
                                                 read_timeout_ms(ctl), subject, error);
 
-        return reply ? g_variant_get_child_value(reply, 0) : NULL;
+        if (!reply)
+                return NULL;
+
+        g_autoptr(GVariant) properties = g_variant_get_child_value(reply, 0);
+        return messages_translate(properties);
 }
 
 GVariant *bus_manager(Ctl *ctl, GError **error) {
@@ -147,9 +190,10 @@ GPtrArray *bus_links(Ctl *ctl, GError **error) {
 
         g_variant_iter_init(&iterator, objects);
         while (g_variant_iter_loop(&iterator, "{&o@a{sa{sv}}}", NULL, &interfaces)) {
-                GVariant *link = g_variant_lookup_value(interfaces, LINK_INTERFACE, G_VARIANT_TYPE_VARDICT);
+                g_autoptr(GVariant) link =
+                        g_variant_lookup_value(interfaces, LINK_INTERFACE, G_VARIANT_TYPE_VARDICT);
                 if (link)
-                        g_ptr_array_add(links, link);
+                        g_ptr_array_add(links, messages_translate(link));
         }
 
         g_ptr_array_sort(links, compare_links);

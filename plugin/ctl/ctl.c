@@ -30,6 +30,9 @@ enum {
         OPTION_VALUES = 1U << 3,
 };
 
+/* For tests: the catalogues of this folder instead of the installed ones. */
+#define LOCALE_VARIABLE "UNDERPASS_LOCALE"
+
 enum { ARGUMENTS_ANY = G_MAXUINT };
 
 typedef struct Verb {
@@ -366,7 +369,10 @@ static bool wants_color(void) {
 
 int main(int argc, char **argv) {
         setlocale(LC_ALL, "");
-        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
+        /* Programs read JSON, and bug reports have it. */
+        if (g_strv_contains((const char *const *) argv, "--json"))
+                setlocale(LC_MESSAGES, "C");
+        bindtextdomain(GETTEXT_PACKAGE, g_getenv(LOCALE_VARIABLE) ?: LOCALEDIR);
         bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
         textdomain(GETTEXT_PACKAGE);
         g_set_prgname("underpassctl");

@@ -11,6 +11,7 @@
 #include "ctl/properties.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "ctl/words.h"
 
 /* What to do after an error, by the stage that LastStage names. %s: interface. */
 static const struct {
@@ -203,8 +204,13 @@ static void print_title(const char *title) {
         g_print("\n%s\n", title);
 }
 
+static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), N_("ORIGIN"), NULL };
+static const char *const pair_headings[] = { "", "", NULL };
+static const char *const counter_headings[] = { "", "", "", NULL };
+
 /* Prints rows of a(s…) as a table with as many columns as headings; without rows, nothing. */
 static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const char *const *headings) {
+        const bool settings = headings == setting_headings;
         g_autoptr(Table) table = table_new(headings, 0);
 
         for (size_t i = 0; i < g_variant_n_children(rows); i++) {
@@ -214,7 +220,8 @@ static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const 
                 for (size_t column = 0; column < MIN_OF(g_variant_n_children(row), ELEMENTS(cells));
                      column++)
                         g_variant_get_child(row, column, "&s", &cells[column]);
-                table_add(table, cells[0], cells[1], cells[2], cells[3]);
+                table_add(table, cells[0], cells[1], settings ? words_translate(cells[2]) : cells[2],
+                          cells[3]);
         }
 
         if (g_variant_n_children(rows) == 0)
@@ -222,10 +229,6 @@ static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const 
         print_title(title);
         table_print(table, ctl, 2, headings[0][0] && !ctl->no_legend);
 }
-
-static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOURCE"), N_("ORIGIN"), NULL };
-static const char *const pair_headings[] = { "", "", NULL };
-static const char *const counter_headings[] = { "", "", "", NULL };
 
 static void print_counters(const Ctl *ctl, GVariant *link, GVariant *explanations) {
         g_autoptr(Table) table = table_new(counter_headings, TABLE_COLUMN(1));
@@ -288,7 +291,8 @@ static void print_messages(GVariant *link) {
 
         if (last_error[0]) {
                 print_title(_("Last error"));
-                text_line(stage[0] ? _("  %s (stage: %s)") : "  %s", last_error, stage);
+                text_line(stage[0] ? _("  %s (stage: %s)") : "  %s", last_error,
+                          words_translate(stage));
         }
 }
 
@@ -317,7 +321,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
 
         text_line(_("%s (type %s, index %u): %s"), property_string(link, "Name"),
                   property_string(link, "Type"), property_number(link, "InterfaceIndex"),
-                  property_string(link, "State"));
+                  words_translate(property_string(link, "State")));
         text_line("%s", property_string(link, "Reason"));
 
         print_rows(ctl, _("Settings"), settings, setting_headings);

@@ -4,11 +4,18 @@
 
 #include <stdio.h>
 
-#include "base/util.h"
+#include "base/message.h"
 #include "ctl/json.h"
 
+/* In English: programs read it. */
+static char *to_text(const char *value) {
+        _cleanup_(freep) char *english = message_english(value);
+
+        return g_utf8_make_valid(english, -1);
+}
+
 void json_member_string(JsonBuilder *builder, const char *name, const char *value) {
-        g_autofree char *valid = g_utf8_make_valid(value ?: "", -1);
+        g_autofree char *valid = to_text(value ?: "");
 
         json_builder_set_member_name(builder, name);
         json_builder_add_string_value(builder, valid);
@@ -29,7 +36,7 @@ void json_member_strings(JsonBuilder *builder, const char *name, char *const *va
         json_builder_begin_array(builder);
 
         for (; values && *values; values++) {
-                g_autofree char *valid = g_utf8_make_valid(*values, -1);
+                g_autofree char *valid = to_text(*values);
                 json_builder_add_string_value(builder, valid);
         }
 

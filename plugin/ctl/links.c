@@ -10,13 +10,15 @@
 #include "ctl/links.h"
 #include "ctl/properties.h"
 #include "ctl/text.h"
+#include "ctl/words.h"
 
 /* Prints the new state of a link, and its warnings, because the user can act on them. */
 static void print_link(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         const char *name = property_string(link, "Name");
 
-        text_line(_("%s: %s. %s"), name, property_string(link, "State"), property_string(link, "Reason"));
+        text_line(_("%s: %s. %s"), name, words_translate(property_string(link, "State")),
+                  property_string(link, "Reason"));
         for (size_t i = 0; i < g_variant_n_children(warnings); i++) {
                 const char *warning;
                 g_variant_get_child(warnings, i, "&s", &warning);

@@ -11,6 +11,7 @@
 #include "ctl/status.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "ctl/words.h"
 
 bool status_is_worth_showing(GVariant *link) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
@@ -143,7 +144,8 @@ static void print_messages(GPtrArray *links) {
                 }
 
                 if (last_error[0])
-                        text_line(_("%s: error (%s): %s"), name, stage[0] ? stage : "-", last_error);
+                        text_line(_("%s: error (%s): %s"), name, stage[0] ? words_translate(stage) : "-",
+                                  last_error);
         }
 }
 

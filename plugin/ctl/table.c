@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "ctl/words.h"
 
 enum { COLUMNS_MAX = 12, COLUMN_GAP = 2 };
 
@@ -95,13 +96,18 @@ static void print_cell(const Table *table, size_t column, const char *text, size
                 print_blanks(COLUMN_GAP);
 }
 
+/* Cells keep the word of a state, which names its colour. */
+static const char *cell_text(const Table *table, size_t column, char *const *row) {
+        return column == table->state_column ? words_translate(row[column]) : row[column];
+}
+
 static void measure(const Table *table, bool headings, size_t *widths) {
         for (size_t column = 0; column < table->columns; column++) {
                 widths[column] = headings ? text_width(_(table->headings[column])) : 0;
 
                 for (guint i = 0; i < table->rows->len; i++) {
                         char **row = g_ptr_array_index(table->rows, i);
-                        widths[column] = MAX_OF(widths[column], text_width(row[column]));
+                        widths[column] = MAX_OF(widths[column], text_width(cell_text(table, column, row)));
                 }
         }
 }
@@ -125,7 +131,7 @@ void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headi
 
                 print_blanks(indent);
                 for (size_t column = 0; column < table->columns; column++)
-                        print_cell(table, column, row[column], widths[column],
+                        print_cell(table, column, cell_text(table, column, row), widths[column],
                                    ctl->color && column == table->state_column ? state_color(row[column])
                                                                                : NULL);
         }

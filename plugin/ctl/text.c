@@ -2,8 +2,7 @@
 
 /* Text for people: safe for a terminal, in units that people read. */
 
-#include "base/i18n.h"
-#include "base/util.h"
+#include "base/message.h"
 #include "ctl/text.h"
 
 static bool changes_terminal(gunichar character) {
@@ -25,7 +24,8 @@ static bool changes_terminal(gunichar character) {
 }
 
 char *text_clean(const char *text) {
-        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        _cleanup_(freep) char *sentence = message_translate(text);
+        g_autofree char *valid = g_utf8_make_valid(sentence, -1);
         GString *clean = g_string_new(NULL);
 
         for (const char *p = valid; *p; p = g_utf8_next_char(p)) {

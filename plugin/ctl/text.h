@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * A copy that is safe on a terminal: control characters, including those that change the direction of text,
- * become \xNN or \u{NN}. Caller frees.
+ * A copy that is safe on a terminal: messages become sentences, and control characters, including those that
+ * change the direction of text, become \xNN or \u{NN}. Caller frees.
  */
 char *text_clean(const char *text);
 

@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <net/if_arp.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "plan/plan.h"
 #include "plan/warnings.h"
 
@@ -98,15 +98,15 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
                 return -ENOMEM;
         /* A loopback device calls itself Ethernet in some guises, so the flag decides first. */
         if (is_loopback(facts))
-                return reject(ret_error, string_format(_("%s is a loopback device: its packets never meet a "
-                                                         "middlebox; take the key tunnel out of its "
-                                                         "profile."),
-                                                       name));
+                return reject(ret_error, message_format(N_("%s is a loopback device: its packets never meet "
+                                                           "a middlebox; take the key tunnel out of its "
+                                                           "profile."),
+                                                        name));
         if (plan_knows_type(facts, ret_raw_ip))
                 return 0;
-        return reject(ret_error, string_format(_("%s has type %u; Underpass works on Ethernet and raw-IP "
-                                                 "devices."),
-                                               name, (unsigned) facts->type));
+        return reject(ret_error, message_format(N_("%s has type %u; Underpass works on Ethernet and raw-IP "
+                                                   "devices."),
+                                                name, (unsigned) facts->type));
 }
 
 static int check_mtu(const PlanInput *input, char **ret_error) {
@@ -125,19 +125,19 @@ static int check_mtu(const PlanInput *input, char **ret_error) {
                 return -ENOMEM;
 
         if (mtu < IPV6_MTU_MIN && input->ipv6_enabled)
-                return reject(ret_error, string_format(_("%s=%u on %s: IPv6 is enabled there and needs at "
-                                                         "least %d; choose %d or more, or disable IPv6 on "
-                                                         "the connection."),
-                                                       key, mtu, name, IPV6_MTU_MIN, IPV6_MTU_MIN));
+                return reject(ret_error, message_format(N_("%s=%u on %s: IPv6 is enabled there and needs at "
+                                                           "least %d; choose %d or more, or disable IPv6 on "
+                                                           "the connection."),
+                                                        key, mtu, name, IPV6_MTU_MIN, IPV6_MTU_MIN));
         if ((below || above) && facts->maximum_mtu != 0)
                 return reject(ret_error,
-                              string_format(_("%s=%u on %s: the device takes %u … %u; choose a value in "
-                                              "this range, or auto."),
-                                            key, mtu, name, facts->minimum_mtu, facts->maximum_mtu));
+                              message_format(N_("%s=%u on %s: the device takes %u … %u; choose a value in "
+                                                "this range, or auto."),
+                                             key, mtu, name, facts->minimum_mtu, facts->maximum_mtu));
         if (below)
-                return reject(ret_error, string_format(_("%s=%u on %s: the device takes %u or more; choose "
-                                                         "such a value, or auto."),
-                                                       key, mtu, name, facts->minimum_mtu));
+                return reject(ret_error, message_format(N_("%s=%u on %s: the device takes %u or more; "
+                                                           "choose such a value, or auto."),
+                                                        key, mtu, name, facts->minimum_mtu));
         return 0;
 }
 
@@ -153,9 +153,9 @@ static int check_mss(const PlanInput *input, char **ret_error) {
         _cleanup_(freep) char *name = value_excerpt(input->facts->name);
         if (!mss || !name)
                 return -ENOMEM;
-        return reject(ret_error, string_format(_("%s: segments of this size do not fit the MTU of %s, %u; "
-                                                 "choose at most %u, or auto."),
-                                               mss, name, mtu, mtu - IPV4_AND_TCP_BYTES));
+        return reject(ret_error, message_format(N_("%s: segments of this size do not fit the MTU of %s, %u; "
+                                                   "choose at most %u, or auto."),
+                                                mss, name, mtu, mtu - IPV4_AND_TCP_BYTES));
 }
 
 /* tunnel=auto: there must be an endpoint that the kernel builds subflows from. */
@@ -168,10 +168,10 @@ static int decide_auto(const PlanInput *input, Plan *plan, const char *tunnel) {
                 return -ENOMEM;
         if (!endpoint)
                 return decide(plan, PLAN_WAIT,
-                              string_format(_("%s, and %s carries no MPTCP endpoint yet."), tunnel, name));
+                              message_format(N_("%s, and %s carries no MPTCP endpoint yet."), tunnel, name));
         return decide(plan, PLAN_ATTACH,
-                      string_format(_("%s, and %s carries the MPTCP endpoint %s."), tunnel, name,
-                                    address_text(&endpoint->address, address)));
+                      message_format(N_("%s, and %s carries the MPTCP endpoint %s."), tunnel, name,
+                                     address_text(&endpoint->address, address)));
 }
 
 static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
@@ -181,23 +181,24 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
          * bad. */
         if (input->held_off)
                 return decide(plan, PLAN_OFF,
-                              strdup(_("Deactivated by hand; `underpassctl activate` or the next activation "
-                                       "of the connection takes that back.")));
+                              strdup(M_("Deactivated by hand; `underpassctl activate` or the next "
+                                        "activation of the connection takes that back.")));
         if (profile->network_down)
                 return decide(plan, PLAN_OFF,
-                              string_format(_("The link is down; the profile in %s counts while it is up."),
-                                            profile->network_file));
+                              message_format(N_("The link is down; the profile in %s counts while it is "
+                                                "up."),
+                                             profile->network_file));
         if (profile->error)
                 return reject(ret_error, strdup(profile->error));
         if (profile->settings.tunnel == TUNNEL_NO &&
             profile->origins[KEY_ID_TUNNEL].source == PROFILE_SOURCE_DEFAULT)
-                return decide(plan, PLAN_OFF, strdup(_("No profile asks for a tunnel.")));
+                return decide(plan, PLAN_OFF, strdup(M_("No profile asks for a tunnel.")));
 
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);
         if (!tunnel)
                 return -ENOMEM;
         if (profile->settings.tunnel == TUNNEL_NO)
-                return decide(plan, PLAN_OFF, string_format("%s.", tunnel));
+                return decide(plan, PLAN_OFF, message_format(N_("%s."), tunnel));
 
         int r = check_type(input, &plan->raw_ip, ret_error);
         if (r < 0)
@@ -212,7 +213,7 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
         /* An endpoint of our own comes after the tunnel, so there is nothing to wait for. */
         if (profile->settings.tunnel == TUNNEL_AUTO && profile->settings.mptcp_endpoint == 0)
                 return decide_auto(input, plan, tunnel);
-        return decide(plan, PLAN_ATTACH, string_format("%s.", tunnel));
+        return decide(plan, PLAN_ATTACH, message_format(N_("%s."), tunnel));
 }
 
 /* A link that nothing asks a tunnel for has programs all the same while connections that are in the tunnel
@@ -227,9 +228,9 @@ static int take_in(const PlanInput *input, Plan *plan) {
             input->profile->network_down || is_loopback(input->facts) ||
             !plan_knows_type(input->facts, &plan->raw_ip))
                 return 0;
-        sentence = string_format(_("Tunnelled connections whose route has moved to %s go on there; new ones "
-                                   "do not use the tunnel. %s"),
-                                 name, plan->reason);
+        sentence = message_format(N_("Tunnelled connections whose route has moved to %s go on there; new "
+                                     "ones do not use the tunnel. %s"),
+                                  name, plan->reason);
         if (!sentence)
                 return -ENOMEM;
         free(plan->reason);

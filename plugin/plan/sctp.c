@@ -2,7 +2,7 @@
 
 /* See sctp.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "plan/sctp.h"
 
 static const struct {
@@ -64,21 +64,21 @@ uint16_t sctp_next(const struct underpass_saved_sysctl *saved, uint16_t wanted, 
 
 static int warn_error(SctpPort port, const char *key, const SctpStatus *status, char ***warnings) {
         if (status->error == -ENOENT)
-                return strings_addf(warnings,
-                                    _("%s: this kernel has no SCTP over UDP (net.sctp.%s does not exist), "
+                return message_add(warnings,
+                                   N_("%s: this kernel has no SCTP over UDP (net.sctp.%s does not exist), "
                                       "so the key has no effect; load the module sctp and run "
                                       "`underpassctl reload`, or remove the key from the profile."),
-                                    key, sctp_sysctl(port));
+                                   key, sctp_sysctl(port));
         if (status->error == -EADDRINUSE)
-                return strings_addf(warnings,
-                                    _("%s: another program holds this UDP port, so SCTP over UDP is not "
+                return message_add(warnings,
+                                   N_("%s: another program holds this UDP port, so SCTP over UDP is not "
                                       "received; stop that program (`ss -ulnp` shows it), then run "
                                       "`underpassctl reload`, or choose another port on all hosts."),
-                                    key);
-        return strings_addf(warnings,
-                            _("%s: net.sctp.%s cannot be set (%s), so the key has no effect; "
+                                   key);
+        return message_add(warnings,
+                           N_("%s: net.sctp.%s cannot be set (%s), so the key has no effect; "
                               "`underpassctl reload` tries again."),
-                            key, sctp_sysctl(port), strerror(-status->error));
+                           key, sctp_sysctl(port), MESSAGE_ERRNO(status->error));
 }
 
 static int warn_conflict(SctpPort port, const SctpClaim *claim, const char *key, const SctpClaim *holder,
@@ -87,10 +87,10 @@ static int warn_conflict(SctpPort port, const SctpClaim *claim, const char *key,
 
         if (!theirs)
                 return -ENOMEM;
-        return strings_addf(warnings,
-                            _("%s on %s has no effect: all links of a host share this port, and %s came "
+        return message_add(warnings,
+                           N_("%s on %s has no effect: all links of a host share this port, and %s came "
                               "first with %s; give both links the same value."),
-                            key, claim->link, holder->link, theirs);
+                           key, claim->link, holder->link, theirs);
 }
 
 static int warn_deaf(const SctpClaim *claim, const char *key, char ***warnings) {
@@ -99,10 +99,10 @@ static int warn_deaf(const SctpClaim *claim, const char *key, char ***warnings) 
 
         if (!missing)
                 return -ENOMEM;
-        return strings_addf(warnings,
-                            _("%s has no effect: the kernel sends SCTP over UDP only while it also listens "
+        return message_add(warnings,
+                           N_("%s has no effect: the kernel sends SCTP over UDP only while it also listens "
                               "for it; set %s as well (RFC 6951 assigns 9899)."),
-                            key, missing);
+                           key, missing);
 }
 
 int sctp_warn(const SctpClaim *claim, const SctpStatus status[static _SCTP_PORT_MAX], char ***warnings) {

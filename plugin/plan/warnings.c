@@ -4,7 +4,7 @@
  * Warnings: sentences about what works, but was perhaps not meant.
  */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "plan/warnings.h"
 
 enum {
@@ -30,8 +30,8 @@ static int warn_ephemeral(const PlanInput *input, Plan *plan, KeyId id, const Po
         _cleanup_(freep) char *key = key_name(input, id);
         if (!key)
                 return -ENOMEM;
-        return strings_addf(&plan->warnings, sentence, key, range->first, range->last, ephemeral->first,
-                            ephemeral->last);
+        return message_add(&plan->warnings, sentence, key, range->first, range->last, ephemeral->first,
+                           ephemeral->last);
 }
 
 static int warn_udp_sockets(const PlanInput *input, Plan *plan) {
@@ -59,26 +59,15 @@ static int warn_udp_sockets(const PlanInput *input, Plan *plan) {
                 return 0;
 
         /* The ellipsis tells that there are more. */
-        return strings_addf(&plan->warnings,
-                            settings->mptcp_only ? P_("%s: a UDP socket also uses port %s%s; datagrams that "
-                                                      "look like the first packet of an MPTCP connection, "
-                                                      "or belong to a tunnelled flow, become TCP, and all "
-                                                      "others reach the socket.",
-                                                      "%s: UDP sockets also use ports %s%s; datagrams that "
-                                                      "look like the first packet of an MPTCP connection, "
-                                                      "or belong to a tunnelled flow, become TCP, and all "
-                                                      "others reach the sockets.",
-                                                      count)
-                                                 : P_("%s: a UDP socket also uses port %s%s; datagrams that "
-                                                      "look like the first packet of a TCP connection, or "
-                                                      "belong to a tunnelled flow, become TCP, and all "
-                                                      "others reach the socket.",
-                                                      "%s: UDP sockets also use ports %s%s; datagrams that "
-                                                      "look like the first packet of a TCP connection, or "
-                                                      "belong to a tunnelled flow, become TCP, and all "
-                                                      "others reach the sockets.",
-                                                      count),
-                            key, ports, count > PORTS_NAMED_MAX ? " …" : "");
+        return message_add(&plan->warnings,
+                           settings->mptcp_only
+                                   ? N_("%s: UDP sockets also use these ports: %s%s; datagrams that look "
+                                        "like the first packet of an MPTCP connection, or belong to a "
+                                        "tunnelled flow, become TCP, and all others reach the sockets.")
+                                   : N_("%s: UDP sockets also use these ports: %s%s; datagrams that look "
+                                        "like the first packet of a TCP connection, or belong to a "
+                                        "tunnelled flow, become TCP, and all others reach the sockets."),
+                           key, ports, count > PORTS_NAMED_MAX ? " …" : "");
 }
 
 static int warn_endpoints(const PlanInput *input, Plan *plan) {
@@ -93,11 +82,11 @@ static int warn_endpoints(const PlanInput *input, Plan *plan) {
                 return -ENOMEM;
 
         if (profile->connection_endpoints) {
-                int r = strings_addf(&plan->warnings,
-                                     _("%s: NetworkManager also registers MPTCP endpoints for this "
+                int r = message_add(&plan->warnings,
+                                    N_("%s: NetworkManager also registers MPTCP endpoints for this "
                                        "connection, and does so before the tunnel is attached; set "
                                        "connection.mptcp-flags=disabled."),
-                                     key);
+                                    key);
                 if (r < 0)
                         return r;
         }
@@ -105,10 +94,10 @@ static int warn_endpoints(const PlanInput *input, Plan *plan) {
         for (size_t i = 0; i < input->facts->addresses_count; i++)
                 suitable += endpoint_address_suitable(&input->facts->addresses[i]);
         if (suitable > UNDERPASS_SAVED_ENDPOINTS_MAX)
-                return strings_addf(&plan->warnings,
-                                    _("%s: the link has %zu suitable addresses; only the first %d become "
+                return message_add(&plan->warnings,
+                                   N_("%s: the link has %zu suitable addresses; only the first %d become "
                                       "MPTCP endpoints."),
-                                    key, suitable, UNDERPASS_SAVED_ENDPOINTS_MAX);
+                                   key, suitable, UNDERPASS_SAVED_ENDPOINTS_MAX);
         return 0;
 }
 
@@ -123,23 +112,23 @@ static int warn_mtu(const PlanInput *input, Plan *plan) {
         _cleanup_(freep) char *key = profile_describe(profile, KEY_ID_MTU);
         if (!key)
                 return -ENOMEM;
-        return strings_addf(&plan->warnings,
-                            _("%s: the connection itself sets an MTU of %u, which NetworkManager restores "
+        return message_add(&plan->warnings,
+                           N_("%s: the connection itself sets an MTU of %u, which NetworkManager restores "
                               "at each reapply; set only one of them."),
-                            key, profile->connection_mtu);
+                           key, profile->connection_mtu);
 }
 
 int plan_warn(const PlanInput *input, Plan *plan) {
         const Settings *settings = &input->profile->settings;
 
         int r = warn_ephemeral(input, plan, KEY_ID_LOCAL_PORTS, &settings->local_ports,
-                               _("%s: %u-%u overlaps net.ipv4.ip_local_port_range (%u-%u), so the kernel "
+                               N_("%s: %u-%u overlaps net.ipv4.ip_local_port_range (%u-%u), so the kernel "
                                  "may give such a port to another program; choose ports outside this range, "
                                  "or reserve them with net.ipv4.ip_local_reserved_ports."));
         if (r < 0)
                 return r;
         r = warn_ephemeral(input, plan, KEY_ID_REMOTE_PORTS, &settings->remote_ports,
-                           _("%s: %u-%u overlaps the ports that kernels give to outgoing connections (here "
+                           N_("%s: %u-%u overlaps the ports that kernels give to outgoing connections (here "
                              "%u-%u, net.ipv4.ip_local_port_range), so another program on the peer may use "
                              "such a port; choose ports outside this range, or reserve them on the peer "
                              "with net.ipv4.ip_local_reserved_ports."));

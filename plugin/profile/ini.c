@@ -6,7 +6,7 @@
 
 #include <fnmatch.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "base/util.h"
 #include "profile/ini.h"
 #include "profile/keys.h"
@@ -111,7 +111,7 @@ static int parse_line(Parser *parser, char *text, unsigned line) {
                         int r = string_replace(&parser->section, "");
                         if (r < 0)
                                 return r;
-                        return parser_error(parser, line, _("a section header has the form [Name]"));
+                        return parser_error(parser, line, M_("a section header has the form [Name]"));
                 }
                 text[length - 1] = 0;
                 return string_replace(&parser->section, text + 1);
@@ -119,13 +119,13 @@ static int parse_line(Parser *parser, char *text, unsigned line) {
 
         char *equals = strchr(text, '=');
         if (!equals)
-                return parser_error(parser, line, _("neither a section, an assignment nor a comment"));
+                return parser_error(parser, line, M_("neither a section, an assignment nor a comment"));
         *equals = 0;
 
         const char *key = strip(text), *value = strip(equals + 1);
         if (*key == 0)
                 return parser_error(parser, line,
-                                    _("an assignment without a key before the equals sign"));
+                                    M_("an assignment without a key before the equals sign"));
         return parser->handler(parser->section, key, value, line, parser->userdata);
 }
 

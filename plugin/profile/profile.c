@@ -5,7 +5,7 @@
  * a bad value.
  */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "profile/profile.h"
 
 enum { WHERE_CHARACTERS = 320 }; /* a connection.id may be long, a path even longer */
@@ -45,7 +45,7 @@ char *profile_describe(const Profile *profile, KeyId id) {
 
         if (!name || !value || !where)
                 return NULL;
-        return *where ? string_format(_("%s=%s in %s"), name, value, where)
+        return *where ? message_format(N_("%s=%s in %s"), name, value, where)
                       : string_format("%s=%s", name, value);
 }
 
@@ -118,11 +118,12 @@ static int error_bad_value(Profile *profile, const Key *key, const char *text, P
         _cleanup_(freep) char *name = profile_key_name(key, source);
         _cleanup_(freep) char *value = value_excerpt(text);
         _cleanup_(freep) char *place = where_excerpt(where);
+        _cleanup_(freep) char *allowed = message_constant(key->range_text);
 
-        if (!name || !value || !place)
+        if (!name || !value || !place || !allowed)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s=%s in %s: %s; allowed: %s."), name, value, place,
-                                                    error, _(key->range_text)));
+        return error_consume(profile, message_format(N_("%s=%s in %s: %s; allowed: %s."), name, value, place,
+                                                     error, allowed));
 }
 
 int profile_set(Profile *profile, const Key *key, const char *text, ProfileSource source,
@@ -151,16 +152,16 @@ int profile_unknown_key(Profile *profile, const char *name, ProfileSource source
         if (!shown || !place)
                 return -ENOMEM;
         if (!key)
-                return error_consume(profile, string_format(_("%s in %s: there is no such key; "
-                                                              "`underpassctl keys` lists all."),
-                                                            shown, place));
+                return error_consume(profile, message_format(N_("%s in %s: there is no such key; "
+                                                                "`underpassctl keys` lists all."),
+                                                             shown, place));
 
         _cleanup_(freep) char *meant = profile_key_name(key, source);
         if (!meant)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s in %s: there is no such key; did you mean %s? "
-                                                      "`underpassctl keys` lists all."),
-                                                    shown, place, meant));
+        return error_consume(profile, message_format(N_("%s in %s: there is no such key; did you mean %s? "
+                                                        "`underpassctl keys` lists all."),
+                                                     shown, place, meant));
 }
 
 static int error_ports_missing(Profile *profile) {
@@ -171,10 +172,10 @@ static int error_ports_missing(Profile *profile) {
 
         if (!tunnel || !remote || !local)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: this does not say which connections use the "
-                                                      "tunnel; set %s (ports of servers, for example 443) "
-                                                      "or, on a server, %s."),
-                                                    tunnel, remote, local));
+        return error_consume(profile, message_format(N_("%s: this does not say which connections use the "
+                                                        "tunnel; set %s (ports of servers, for example 443) "
+                                                        "or, on a server, %s."),
+                                                     tunnel, remote, local));
 }
 
 static int error_mss_too_large(Profile *profile) {
@@ -184,9 +185,9 @@ static int error_mss_too_large(Profile *profile) {
 
         if (!mss || !mtu)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: segments of this size do not fit %s; choose at "
-                                                      "most %u, or auto."),
-                                                    mss, mtu, settings->mtu - IPV4_AND_TCP_BYTES));
+        return error_consume(profile, message_format(N_("%s: segments of this size do not fit %s; choose at "
+                                                        "most %u, or auto."),
+                                                     mss, mtu, settings->mtu - IPV4_AND_TCP_BYTES));
 }
 
 static int error_on_demand_without_mptcp(Profile *profile) {
@@ -195,10 +196,10 @@ static int error_on_demand_without_mptcp(Profile *profile) {
 
         if (!tunnel || !mptcp_only)
                 return -ENOMEM;
-        return error_consume(profile, string_format(_("%s: this tunnel is used where MPTCP options get "
-                                                      "lost, so it cannot be combined with %s; choose "
-                                                      "tunnel=yes, or mptcp-only=yes."),
-                                                    tunnel, mptcp_only));
+        return error_consume(profile, message_format(N_("%s: this tunnel is used where MPTCP options get "
+                                                        "lost, so it cannot be combined with %s; choose "
+                                                        "tunnel=yes, or mptcp-only=yes."),
+                                                     tunnel, mptcp_only));
 }
 
 int profile_finish(Profile *profile) {

@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "base/util.h"
 #include "profile/keys.h"
 
@@ -73,14 +73,13 @@ static int token_decimal(Token token, uint32_t *ret) {
 }
 
 /* Puts a sentence into *ret_error and returns code; -ENOMEM when there is no memory for it. */
-static int value_error(char **ret_error, int code, const char *format, ...) {
+static int value_error(char **ret_error, int code, const char *msgid, ...) {
         va_list arguments;
-        char *error;
 
-        va_start(arguments, format);
-        int r = vasprintf(&error, format, arguments);
+        va_start(arguments, msgid);
+        char *error = message_vformat(msgid, arguments);
         va_end(arguments);
-        if (r < 0)
+        if (!error)
                 return -ENOMEM;
         *ret_error = error;
         return code;
@@ -93,7 +92,7 @@ static int list_check(const char *text, char **ret_error) {
 
         if (token_next(&cursor, &token) || !strchr(text, ','))
                 return 0;
-        return value_error(ret_error, -EINVAL, _("a comma without values; leave the value empty for none"));
+        return value_error(ret_error, -EINVAL, N_("a comma without values; leave the value empty for none"));
 }
 
 /* The same for a sentence with one %s, which stands for a safe excerpt of the token. */
@@ -111,8 +110,8 @@ static int number_error(char **ret_error, Token number, const char *format, Toke
                 digits++;
         if (digits == number.length && token_is_octal(number))
                 return value_error_token(ret_error, -EINVAL,
-                                         _("“%s” begins with a zero, which some programs take for octal; "
-                                           "leave the zero out"),
+                                         N_("“%s” begins with a zero, which some programs take for octal; "
+                                            "leave the zero out"),
                                          number);
         return value_error_token(ret_error, -EINVAL, format, token);
 }
@@ -175,8 +174,8 @@ static int choice_parse(const Key *key, const char *text, void *field, char **re
                 }
         return value_error_token(ret_error, -EINVAL,
                                  key->type == KEY_TUNNEL_MODE
-                                         ? _("“%s” is neither no, yes, auto nor on-demand")
-                                         : _("“%s” is neither auto, tc, gro nor xdp"),
+                                         ? N_("“%s” is neither no, yes, auto nor on-demand")
+                                         : N_("“%s” is neither auto, tc, gro nor xdp"),
                                  token);
 }
 
@@ -202,7 +201,7 @@ static int boolean_parse(const Key *key, const char *text, void *field, char **r
                         *(bool *) field = words[i].value;
                         return 0;
                 }
-        return value_error_token(ret_error, -EINVAL, _("“%s” is neither yes nor no"), token);
+        return value_error_token(ret_error, -EINVAL, N_("“%s” is neither yes nor no"), token);
 }
 
 static void boolean_format(const Key *key, const void *field, char *buffer, size_t size) {
@@ -224,7 +223,7 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
 
         int r = token_decimal(token, &number);
         if (r == -EINVAL)
-                return number_error(ret_error, token, _("“%s” is not a number"), token);
+                return number_error(ret_error, token, N_("“%s” is not a number"), token);
         /* 0 is another word for "no", but not for "auto". */
         if (r == 0 && number == 0 && key->zero_word && streq(key->zero_word, "no")) {
                 *(uint32_t *) field = 0;
@@ -236,7 +235,7 @@ static int number_parse(const Key *key, const char *text, void *field, char **re
 
                 if (!excerpt)
                         return -ENOMEM;
-                return value_error(ret_error, -ERANGE, _("%s is not in %u … %u"), excerpt, key->minimum,
+                return value_error(ret_error, -ERANGE, N_("%s is not in %u … %u"), excerpt, key->minimum,
                                    key->maximum);
         }
         *(uint32_t *) field = number;
@@ -296,16 +295,16 @@ static int mark_parse(const Key *key, const char *text, void *field, char **ret_
         if (r == 0 && slash)
                 r = mark_number((Token) { slash + 1, token.length - value.length - 1 }, &mark.mask);
         if (r == -ERANGE)
-                return value_error_token(ret_error, r, _("“%s” does not fit 32 bits"), token);
+                return value_error_token(ret_error, r, N_("“%s” does not fit 32 bits"), token);
         if (r < 0)
-                return value_error_token(ret_error, r, _("“%s” is not a mark such as 0x10, 16 or 0x10/0xff"),
-                                         token);
+                return value_error_token(ret_error, r,
+                                         N_("“%s” is not a mark such as 0x10, 16 or 0x10/0xff"), token);
         if (mark.mask == 0)
                 return value_error(ret_error, -ERANGE,
-                                   _("mask 0 would match every packet; leave the value empty for that"));
+                                   N_("mask 0 would match every packet; leave the value empty for that"));
         if ((mark.value & ~mark.mask) != 0)
                 return value_error(ret_error, -ERANGE,
-                                   _("mark %#x has bits outside mask %#x, so no packet could match"),
+                                   N_("mark %#x has bits outside mask %#x, so no packet could match"),
                                    mark.value, mark.mask);
         *(Mark *) field = mark;
         return 0;
@@ -344,7 +343,7 @@ static bool port_map_has(const PortMap *map, uint32_t port) {
 }
 
 static int port_error(char **ret_error, Token token) {
-        return value_error_token(ret_error, -ERANGE, _("port %s is not in 1 … 65535"), token);
+        return value_error_token(ret_error, -ERANGE, N_("port %s is not in 1 … 65535"), token);
 }
 
 static int port_read(Token token, Token whole, uint32_t *ret, char **ret_error) {
@@ -353,7 +352,7 @@ static int port_read(Token token, Token whole, uint32_t *ret, char **ret_error) 
 
         if (r == -EINVAL)
                 return number_error(ret_error, token,
-                                    _("“%s” is neither a port nor a range of ports such as 8000-8080"),
+                                    N_("“%s” is neither a port nor a range of ports such as 8000-8080"),
                                     whole);
         if (r == -ERANGE || port == 0 || port > PORT_MAX)
                 return port_error(ret_error, token);
@@ -376,7 +375,7 @@ static int port_range_add(PortMap *map, Token token, char **ret_error) {
         if (r < 0)
                 return r;
         if (low > high)
-                return value_error(ret_error, -EINVAL, _("range %u-%u is reversed; write %u-%u"), low, high,
+                return value_error(ret_error, -EINVAL, N_("range %u-%u is reversed; write %u-%u"), low, high,
                                    high, low);
         port_map_add(map, low, high);
         return 0;
@@ -424,11 +423,8 @@ static int ports_parse(const Key *key, const char *text, void *field, char **ret
         const size_t ranges = port_map_ranges(&map, &set, &ports);
         if (ranges > UNDERPASS_PORT_RANGES_MAX)
                 return value_error(ret_error, -E2BIG,
-                                   P_("%zu ports in %zu separate range; at most %d ranges, write "
-                                      "neighbouring ports as FIRST-LAST",
-                                      "%zu ports in %zu separate ranges; at most %d ranges, write "
-                                      "neighbouring ports as FIRST-LAST",
-                                      ranges),
+                                   N_("%zu ports in %zu separate ranges; at most %d ranges, write "
+                                      "neighbouring ports as FIRST-LAST"),
                                    ports, ranges, UNDERPASS_PORT_RANGES_MAX);
         *(PortSet *) field = set;
         return 0;
@@ -528,12 +524,12 @@ static int prefix_parse(Token token, struct underpass_prefix *ret_prefix, char *
 
         if (r == -ERANGE)
                 return value_error_token(ret_error, r,
-                                         _("“%s” has a prefix length that is not in 0 … 32 (IPv4) or 0 … "
-                                           "128 (IPv6)"),
+                                         N_("“%s” has a prefix length that is not in 0 … 32 (IPv4) or 0 … "
+                                            "128 (IPv6)"),
                                          token);
         if (r < 0)
                 return value_error_token(ret_error, r,
-                                         _("“%s” is neither an IPv4 nor an IPv6 address or prefix"), token);
+                                         N_("“%s” is neither an IPv4 nor an IPv6 address or prefix"), token);
 
         clean = prefix;
         for (unsigned i = 0; i < 4; i++)
@@ -547,17 +543,18 @@ static int prefix_parse(Token token, struct underpass_prefix *ret_prefix, char *
                         return -ENOMEM;
                 prefix_format(&clean, better, sizeof(better));
                 return value_error(ret_error, -EINVAL,
-                                   _("%s has bits set beyond its prefix length; write %s"), given, better);
+                                   N_("%s has bits set beyond its prefix length; write %s"), given, better);
         }
         /* The programs compare IPv4 in mapped form, so this prefix would silently include all of IPv4. */
         if (prefix_covers_ipv4(&clean))
                 return value_error_token(ret_error, -EINVAL,
-                                         _("%s would take in all of IPv4; write 2000::/3 for the whole IPv6 "
-                                           "Internet"),
+                                         N_("%s would take in all of IPv4; write 2000::/3 for the whole "
+                                            "IPv6 Internet"),
                                          token);
         if (prefix_is_multicast(&clean))
                 return value_error_token(ret_error, -EINVAL,
-                                         _("%s is a multicast address, to which no connection goes"), token);
+                                         N_("%s is a multicast address, to which no connection goes"),
+                                         token);
         *ret_prefix = clean;
         return 0;
 }
@@ -591,8 +588,8 @@ static int prefixes_parse(const Key *key, const char *text, void *field, char **
                         return r;
                 if (prefix_insert(&set, &prefix) < 0)
                         return value_error(ret_error, -E2BIG,
-                                           _("more than %d prefixes; join neighbouring networks into "
-                                             "shorter prefixes"),
+                                           N_("more than %d prefixes; join neighbouring networks into "
+                                              "shorter prefixes"),
                                            UNDERPASS_PREFIXES_MAX);
         }
         *(PrefixSet *) field = set;
@@ -634,15 +631,15 @@ static int endpoint_parse(const Key *key, const char *text, void *field, char **
                         i++;
                 if (i == ELEMENTS(endpoint_words))
                         return value_error_token(ret_error, -EINVAL,
-                                                 _("“%s” is not a flag of an MPTCP endpoint"), token);
+                                                 N_("“%s” is not a flag of an MPTCP endpoint"), token);
                 flags |= endpoint_words[i].flag;
         }
 
         if (none && flags != 0)
-                return value_error(ret_error, -EINVAL, _("none cannot be combined with flags"));
+                return value_error(ret_error, -EINVAL, N_("none cannot be combined with flags"));
         if ((flags & ENDPOINT_SIGNAL) && (flags & ENDPOINT_FULLMESH))
                 return value_error(ret_error, -EINVAL,
-                                   _("the kernel refuses signal together with fullmesh"));
+                                   N_("the kernel refuses signal together with fullmesh"));
         *(uint32_t *) field = flags;
         return 0;
 }
@@ -705,10 +702,10 @@ int value_parse(const Key *key, const char *text, void *field, char **ret_error)
         const size_t length = strnlen(text, VALUE_BYTES_READ + 1);
 
         if (length > VALUE_BYTES_READ)
-                return value_error(ret_error, -E2BIG, _("the value is longer than %d bytes"),
+                return value_error(ret_error, -E2BIG, N_("the value is longer than %d bytes"),
                                    VALUE_BYTES_MAX);
         if (!utf8_valid(text, length))
-                return value_error(ret_error, -EINVAL, _("the value is not UTF-8 text"));
+                return value_error(ret_error, -EINVAL, N_("the value is not UTF-8 text"));
 
         int r = value_types[key->type].list ? list_check(text, ret_error) : 0;
         if (r == 0)
@@ -718,7 +715,7 @@ int value_parse(const Key *key, const char *text, void *field, char **ret_error)
         /* Only now, because "too many ports" tells more than "too long". */
         if (length > VALUE_BYTES_MAX)
                 return value_error(ret_error, -E2BIG,
-                                   _("the value is %zu bytes long; at most %d bytes are allowed"), length,
+                                   N_("the value is %zu bytes long; at most %d bytes are allowed"), length,
                                    VALUE_BYTES_MAX);
         return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/message.h"
 #include "segment/device.h"
 
 #define DEVICE_ALIAS "Underpass segmentation device, made by underpassd: leave it alone"
@@ -321,5 +322,5 @@ int device_remove_pair(Netlink *netlink, const char *kind, const char *const nam
 char *device_reason(const Netlink *netlink, int error) {
         const char *words = netlink_error(netlink);
 
-        return strdup(*words ? words : strerror(-error));
+        return strdup(*words ? words : MESSAGE_ERRNO(error));
 }

@@ -6,6 +6,7 @@
  * old kernel.
  */
 
+#include "base/message.h"
 #include "segment/segment.h"
 
 /* Larger than the kernel's, which are signed: no link of the host is mistaken for one of these. */
@@ -28,7 +29,7 @@ int gro_pair_remove(void) {
 int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
                    char **ret_reason) {
         if (kind != SEGMENT_VETH) {
-                *ret_reason = strdup("this service only pretends to have a veth pair");
+                *ret_reason = strdup(M_("this service only pretends to have a veth pair"));
                 return -EOPNOTSUPP;
         }
         *ret = (SegmentationDevice) {

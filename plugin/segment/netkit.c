@@ -8,6 +8,7 @@
 
 #include <linux/ethtool.h>
 
+#include "base/message.h"
 #include "segment/device.h"
 #include "segment/offload.h"
 
@@ -39,7 +40,7 @@ static int netkit_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_if
         if (r < 0) {
                 if (created)
                         (void) device_delete(netlink, ends[0].ifindex);
-                *ret_reason = strdup("segmentation or checksums cannot be switched off");
+                *ret_reason = strdup(M_("segmentation or checksums cannot be switched off"));
                 return r;
         }
         *ret = (SegmentationDevice) {

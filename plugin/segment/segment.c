@@ -2,6 +2,7 @@
 
 /* The kinds of segmentation device in one table. See segment.h. */
 
+#include "base/message.h"
 #include "segment/device.h"
 #include "segment/vlan.h"
 
@@ -17,9 +18,9 @@ static bool kernel_has_none(const Netlink *netlink, int error) {
 /* In fewer words than the kernel's. */
 static char *explain(const Netlink *netlink, int error) {
         if (error == -EEXIST)
-                return strdup("a device of its name, or of its VLAN id, is not ours");
+                return strdup(M_("a device of its name, or of its VLAN id, is not ours"));
         if (kernel_has_none(netlink, error))
-                return strdup("the kernel has none");
+                return strdup(M_("the kernel has none"));
         return device_reason(netlink, error);
 }
 
@@ -31,7 +32,7 @@ int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex,
 
         r = netlink_open(&netlink, NETLINK_ROUTE);
         if (r < 0) {
-                *ret_reason = strdup(strerror(-r));
+                *ret_reason = strdup(MESSAGE_ERRNO(r));
                 return r;
         }
         r = types[kind]->ensure(netlink, pair, link_ifindex, ret, &reason);

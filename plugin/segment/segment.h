@@ -95,7 +95,7 @@ int gro_pair_remove(void);
 
 /*
  * The same for the segmentation device of one kind (never SEGMENT_AUTO); SEGMENT_VLAN: the one of this link.
- * On failure nothing is left behind, and *ret_reason says why this kind is not available, in English or in
+ * On failure nothing is left behind, and *ret_reason says why this kind is not available, as a message or in
  * the kernel's own words (caller frees; NULL when out of memory). -EOPNOTSUPP: this kernel does not have it.
  * Other errors may concern only this link, or pass.
  */

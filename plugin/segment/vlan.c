@@ -11,6 +11,7 @@
 #include <linux/if_vlan.h>
 #include <stdio.h>
 
+#include "base/message.h"
 #include "bpf/abi.h"
 #include "segment/device.h"
 #include "segment/offload.h"
@@ -100,7 +101,7 @@ static int vlan_ensure(Netlink *netlink, const GroPair *pair, uint32_t link_ifin
                 if (r >= 0)
                         r = offload_cut_datagrams(name);
                 if (r < 0) {
-                        *ret_reason = strdup("segmentation or checksums cannot be switched off");
+                        *ret_reason = strdup(M_("segmentation or checksums cannot be switched off"));
                         r = -EINVAL; /* of this link, not of the kernel */
                 }
         }

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "kernel/mtu.h"
 #include "kernel/sysctl.h"
 #include "service/apply.h"
@@ -54,10 +54,10 @@ static int put_endpoints_back(Target *target, const Snapshot *before) {
 }
 
 static char *describe_endpoints(const Target *target, const Plan *plan, int error) {
-        return string_format(
-                _("MPTCP endpoints cannot be set for %s: %s. Check that net.mptcp.enabled is 1 and "
-                  "that there are fewer than eight endpoints (`ip mptcp endpoint`)."),
-                target->name, strerror(-error));
+        return message_format(
+                N_("MPTCP endpoints cannot be set for %s: %s. Check that net.mptcp.enabled is 1 and "
+                   "that there are fewer than eight endpoints (`ip mptcp endpoint`)."),
+                target->name, MESSAGE_ERRNO(error));
 }
 
 /*
@@ -117,11 +117,11 @@ static int put_mtu_back(Target *target, const Snapshot *before) {
 
 static char *describe_mtu(const Target *target, const Plan *plan, int error) {
         if (plan->mtu == 0 || plan->decision != PLAN_ATTACH)
-                return string_format(_("The MTU of %s cannot be set back to %u: %s."), target->name,
-                                     target->applied.mtu_original, strerror(-error));
-        return string_format(_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
-                               "device allows, or remove underpass.mtu."),
-                             target->name, plan->mtu, strerror(-error));
+                return message_format(N_("The MTU of %s cannot be set back to %u: %s."), target->name,
+                                      target->applied.mtu_original, MESSAGE_ERRNO(error));
+        return message_format(N_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
+                                 "device allows, or remove underpass.mtu."),
+                              target->name, plan->mtu, MESSAGE_ERRNO(error));
 }
 
 /* Programs and settings; attached already: the settings are replaced. */
@@ -193,16 +193,16 @@ static int put_programs_back(Target *target, const Snapshot *before) {
 
 static char *describe_attach(const Target *target, const Plan *plan, int error) {
         if (error == -ENODEV)
-                return string_format(_("%s vanished while the tunnel was being attached."), target->name);
-        return string_format(
-                _("The tunnel cannot be attached to %s: %s (%s). `underpassctl status` shows what "
-                  "the kernel can do."),
-                target->name, strerror(-error), tunnel_error(target->tunnel));
+                return message_format(N_("%s vanished while the tunnel was being attached."), target->name);
+        return message_format(
+                N_("The tunnel cannot be attached to %s: %s (%s). `underpassctl status` shows what "
+                   "the kernel can do."),
+                target->name, MESSAGE_ERRNO(error), tunnel_error(target->tunnel));
 }
 
 static char *describe_detach(const Target *target, const Plan *plan, int error) {
-        return string_format(_("The tunnel cannot be detached from %s: %s."), target->name,
-                             strerror(-error));
+        return message_format(N_("The tunnel cannot be detached from %s: %s."), target->name,
+                              MESSAGE_ERRNO(error));
 }
 
 /* In the order in which they are done: endpoints come last and go first, since a subflow that begins
@@ -225,17 +225,17 @@ static char *name_what_differs(const Target *target, const Snapshot *before, cha
                 bool differs;
                 const char *what;
         } things[] = {
-                { now->attached != then->attached, N_("the tunnel") },
-                { target->mtu != before->mtu, N_("the MTU") },
+                { now->attached != then->attached, M_("the tunnel") },
+                { target->mtu != before->mtu, M_("the MTU") },
                 { now->endpoints_count != then->endpoints_count ||
                           (then->endpoints_count > 0 && now->endpoint_flags != then->endpoint_flags),
-                  N_("MPTCP endpoints") },
+                  M_("MPTCP endpoints") },
         };
 
         for (size_t i = 0; error && i < ELEMENTS(things); i++)
                 if (things[i].differs) {
-                        char *longer = string_format(_("%s Could not be put back: %s."), error,
-                                                     _(things[i].what));
+                        char *longer = message_format(N_("%s Could not be put back: %s."), error,
+                                                      things[i].what);
 
                         free(error);
                         error = longer;

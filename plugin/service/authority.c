@@ -103,7 +103,7 @@ static void call_refuse(Call *call, const char *name, const char *sentence) {
 
 static void refuse_busy(Call *call) {
         call_refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                    _("Too many requests wait for permission; call again in a second."));
+                    N_("Too many requests wait for permission; call again in a second."));
 }
 
 /* What a message takes in memory beyond its header, in bytes; reading ends above limit. */
@@ -178,22 +178,22 @@ static void on_answer(PolkitAnswer answer, const char *detail, void *userdata) {
                 return;
         case POLKIT_CHALLENGE:
                 call_refuse(call, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                            _("a password is needed, and there is nobody to ask for it"));
+                            N_("a password is needed, and there is nobody to ask for it"));
                 return;
         case POLKIT_ABSENT:
                 call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
-                            _("only root may do that: polkit, which could allow it to others, is not "
+                            N_("only root may do that: polkit, which could allow it to others, is not "
                               "installed"));
                 return;
         case POLKIT_FAILED:
-                sentence = string_format(_("only root may do that: polkit gives no answer: %s"),
+                sentence = string_format(N_("only root may do that: polkit gives no answer: %s"),
                                          detail ?: strerror(EBADMSG));
                 break;
         case POLKIT_REFUSED:
                 break;
         }
         call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
-                    sentence ?: _("polkit does not allow it to this user"));
+                    sentence ?: N_("polkit does not allow it to this user"));
 }
 
 /* Also called while the caller is there. */
@@ -233,7 +233,7 @@ static int on_sender(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         call->sender = sd_bus_slot_unref(call->sender);
         if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "u", &user) < 0) {
                 /* Nobody is there any more, or the bus does not say who it is. */
-                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, _("the bus does not tell who has called"));
+                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("the bus does not tell who has called"));
                 return 0;
         }
         call->user = user;
@@ -242,7 +242,7 @@ static int on_sender(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         else if (call->rule->action)
                 ask_polkit(call);
         else
-                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, _("only root may do that"));
+                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("only root may do that"));
         return 0;
 }
 
@@ -307,7 +307,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
         r = call_keep(authority, message, rule);
         if (r == -ENOBUFS)
                 r = sd_bus_reply_method_errorf(message, SD_BUS_ERROR_LIMITS_EXCEEDED, "%s",
-                                               _("Too many requests wait for permission; call again in a "
+                                               N_("Too many requests wait for permission; call again in a "
                                                  "second."));
         else if (r < 0)
                 r = sd_bus_reply_method_errno(message, r, NULL);

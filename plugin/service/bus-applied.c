@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "base/message.h"
 #include "service/bus-applied.h"
 
 static int append_number(sd_bus_message *reply, const char *key, uint32_t value) {
@@ -35,7 +36,9 @@ BUS_GETTER(bus_applied_receive_mode) {
 
         if (!link_is_attached(link))
                 return sd_bus_message_append(reply, "(ss)", "", "");
-        return sd_bus_message_append(reply, "(ss)", receive_name(link), link_receive_reason(link));
+
+        _cleanup_(freep) char *reason = message_english(link_receive_reason(link));
+        return reason ? sd_bus_message_append(reply, "(ss)", receive_name(link), reason) : -ENOMEM;
 }
 
 /* As the sysctl is called, for it belongs to the host, not to the link. */

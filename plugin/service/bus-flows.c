@@ -106,7 +106,7 @@ static int read_page(sd_bus_message *message, const char **ret_cursor, size_t *r
 
 static int wrong_cursor(sd_bus_error *error) {
         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                 _("The cursor is not one that this method has returned."));
+                                 N_("The cursor is not one that this method has returned."));
 }
 
 /* The page is complete: the cursor that leads to the next one, and out. last: NULL, there is no next one. */

@@ -14,6 +14,7 @@
 #include "service/bus-fingerprint.h"
 #include "service/bus-link.h"
 #include "service/bus-reply.h"
+#include "service/bus-text.h"
 
 #define INTERFACE "org.underpass1.Link"
 
@@ -44,11 +45,11 @@ GETTER(property_state) {
 }
 
 GETTER(property_reason) {
-        return sd_bus_message_append(reply, "s", link_reason(((const BusLink *) userdata)->link));
+        return bus_append_text(reply, link_reason(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_last_error) {
-        return sd_bus_message_append(reply, "s", link_last_error(((const BusLink *) userdata)->link));
+        return bus_append_text(reply, link_last_error(((const BusLink *) userdata)->link));
 }
 
 GETTER(property_last_stage) {
@@ -57,7 +58,23 @@ GETTER(property_last_stage) {
 }
 
 GETTER(property_warnings) {
-        return sd_bus_message_append_strv(reply, link_warnings(((const BusLink *) userdata)->link));
+        return bus_append_texts(reply, link_warnings(((const BusLink *) userdata)->link));
+}
+
+GETTER(property_messages) {
+        const Link *link = ((const BusLink *) userdata)->link;
+        char **const warnings = link_warnings(link);
+        const size_t count = strings_count(warnings);
+        _cleanup_(freep) const char **texts = calloc(count + 3, sizeof(*texts));
+
+        if (!texts)
+                return -ENOMEM;
+        for (size_t i = 0; i < count; i++)
+                texts[i] = warnings[i];
+        texts[count] = link_reason(link);
+        texts[count + 1] = link_last_error(link);
+        texts[count + 2] = link_is_attached(link) ? link_receive_reason(link) : NULL;
+        return bus_append_messages(reply, texts, count + 3);
 }
 
 GETTER(property_settings) {
@@ -210,6 +227,7 @@ static const sd_bus_vtable fixed_members[] = {
         SD_BUS_PROPERTY("LastError", "s", property_last_error, 0, CHANGES),
         SD_BUS_PROPERTY("LastStage", "s", property_last_stage, 0, CHANGES),
         SD_BUS_PROPERTY("Warnings", "as", property_warnings, 0, CHANGES),
+        SD_BUS_PROPERTY("Messages", "a{s(sas)}", property_messages, 0, CHANGES),
         SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
 };
 

@@ -17,6 +17,7 @@
 #include "service/bus-flows.h"
 #include "service/bus-manager.h"
 #include "service/bus-reply.h"
+#include "service/bus-text.h"
 #include "service/destination-states.h"
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
@@ -29,7 +30,7 @@ static int find_link(const BusManager *self, const char *name, Link **ret, sd_bu
                 _cleanup_(freep) char *excerpt = value_excerpt(name);
 
                 return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK,
-                                         _("There is no interface named \"%s\"."), excerpt ?: "?");
+                                         N_("There is no interface named \"%s\"."), excerpt ?: "?");
         }
         *ret = link;
         return 0;
@@ -84,7 +85,7 @@ static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *
         manager_reset_idle(self->manager);
         if (!call_budget_allows(&self->budget, sd_bus_message_get_sender(message) ?: "", now_us))
                 return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
-                                         _("Lists have been asked for too often; call again in a second."));
+                                         N_("Lists have been asked for too often; call again in a second."));
         *ret_begin_us = now_us;
         return 0;
 }
@@ -128,7 +129,8 @@ static int method_subscribe(sd_bus_message *message, void *userdata, sd_bus_erro
         r = bus_watch_subscribe(self->watch, message);
         if (r == -EUSERS)
                 return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
-                                         _("There are too many subscribers; call again when one has left."));
+                                         N_("There are too many subscribers; call again when one has "
+                                            "left."));
         return r < 0 ? r : sd_bus_reply_method_return(message, "");
 }
 
@@ -198,7 +200,7 @@ static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *
                 _cleanup_(freep) char *excerpt = value_excerpt(address_word);
 
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         _("\"%s\" is not an IP address."), excerpt ?: "?");
+                                         N_("\"%s\" is not an IP address."), excerpt ?: "?");
         }
         which.remote = any ? NULL : address.word;
         which.remote_port = htons(port);
@@ -217,7 +219,7 @@ static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_
         for (int i = 0; r >= 0 && i < UNDERPASS_COUNTER_COUNT; i++) {
                 const CounterInfo *info = counter_info((enum underpass_counter) i);
 
-                r = sd_bus_message_append(reply, "(ss)", info->name, _(info->help));
+                r = sd_bus_message_append(reply, "(ss)", info->name, info->help);
         }
         return r < 0 ? r : bus_list_send(reply);
 }
@@ -341,7 +343,7 @@ GETTER(property_attach_point) {
 GETTER(property_bpf_error) {
         const BusManager *self = userdata;
 
-        return sd_bus_message_append(reply, "s", manager_bpf_error(self->manager));
+        return bus_append_text(reply, manager_bpf_error(self->manager));
 }
 
 GETTER(property_segmentation_device) {
@@ -359,11 +361,23 @@ GETTER(property_segmentation_devices_skipped) {
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
         for (SegmentKind kind = _SEGMENT_KIND_FIRST; r >= 0 && kind < _SEGMENT_KIND_MAX; kind++) {
                 const char *reason = segmentation_skipped(manager_segmentation(self->manager), kind);
+                _cleanup_(freep) char *english = reason ? message_english(reason) : NULL;
 
                 if (reason)
-                        r = sd_bus_message_append(reply, "(ss)", segment_kind_name(kind), reason);
+                        r = english ? sd_bus_message_append(reply, "(ss)", segment_kind_name(kind), english)
+                                    : -ENOMEM;
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+GETTER(property_messages) {
+        const BusManager *self = userdata;
+        const char *texts[_SEGMENT_KIND_MAX + 1] = {};
+
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++)
+                texts[kind] = segmentation_skipped(manager_segmentation(self->manager), kind);
+        texts[_SEGMENT_KIND_MAX] = manager_bpf_error(self->manager);
+        return bus_append_messages(reply, texts, ELEMENTS(texts));
 }
 
 static int append_source(const char *name, bool available, void *userdata) {
@@ -432,6 +446,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("BpfError", "s", property_bpf_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("SegmentationDevice", "(ss)", property_segmentation_device, 0, 0),
         SD_BUS_PROPERTY("SegmentationDevicesSkipped", "a(ss)", property_segmentation_devices_skipped, 0, 0),
+        SD_BUS_PROPERTY("Messages", "a{s(sas)}", property_messages, 0, 0),
         SD_BUS_PROPERTY("Sources", "a(sb)", property_sources, 0, 0),
         SD_BUS_PROPERTY("Counters", "a{st}", property_counters, 0, 0),
         SD_BUS_VTABLE_END,
@@ -447,7 +462,7 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
                 return 0;
         if (!call_budget_allows(&self->budget, caller, clock_monotonic_ns() / 1000))
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_LIMITS_EXCEEDED,
-                                                  _("Lists have been asked for too often; call again in a "
+                                                  N_("Lists have been asked for too often; call again in a "
                                                     "second."));
         call_budget_charge(&self->budget, caller, MANAGED_OBJECT_US * manager_links_count(self->manager));
         return 0;

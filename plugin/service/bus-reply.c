@@ -2,7 +2,7 @@
 
 /* See bus-reply.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "plan/counters.h"
 #include "service/bus-reply.h"
 
@@ -39,7 +39,7 @@ int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex)
 
 int bus_reply_interrupted(sd_bus_message *message) {
         return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED,
-                                          _("The service is being stopped; call again."));
+                                          N_("The service is being stopped; call again."));
 }
 
 struct PendingReply {
@@ -104,6 +104,12 @@ static Activation *activation_free(Activation *activation) {
 }
 DEFINE_CLEANUP(Activation *, activation_free);
 
+static int answer_text(sd_bus_message *message, const char *name, const char *text) {
+        _cleanup_(freep) char *english = message_english(text);
+
+        return english ? sd_bus_reply_method_errorf(message, name, "%s", english) : -ENOMEM;
+}
+
 static int answer_activate(const Activation *activation, const Link *link, LinkOutcome outcome) {
         sd_bus_message *message = activation->message;
 
@@ -111,12 +117,12 @@ static int answer_activate(const Activation *activation, const Link *link, LinkO
                 return bus_reply_interrupted(message);
         if (outcome == LINK_VANISHED)
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_NO_SUCH_LINK,
-                                                  _("The interface vanished meanwhile."));
+                                                  N_("The interface vanished meanwhile."));
         if (link_state(link) == LINK_FAILED)
-                return sd_bus_reply_method_errorf(message, BUS_ERROR_FAILED, "%s", link_last_error(link));
+                return answer_text(message, BUS_ERROR_FAILED, link_last_error(link));
         if (link_state(link) == LINK_OFF &&
             !sctp_is_asked(manager_sctp(activation->manager), link_ifindex(link)))
-                return sd_bus_reply_method_errorf(message, BUS_ERROR_NOTHING_TO_DO, "%s", link_reason(link));
+                return answer_text(message, BUS_ERROR_NOTHING_TO_DO, link_reason(link));
         if (activation->path)
                 return sd_bus_reply_method_return(message, "o", activation->path);
         return sd_bus_reply_method_return(message, "");

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "base/log.h"
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
@@ -319,19 +319,19 @@ static void add_warnings(const Link *link, char ***warnings) {
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
                 (void) strings_add(warnings, link->profile->warnings[i]);
         if (attached && tunnel_programs_before(link->context->tunnel, link->target.ifindex) > 0)
-                (void) strings_addf(
+                (void) message_add(
                         warnings,
-                        _("Another program runs before the tunnel on %s and may keep packets from "
-                          "it; `underpassctl deactivate %s` and `underpassctl activate %s` put the "
-                          "tunnel first."),
+                        N_("Another program runs before the tunnel on %s and may keep packets from "
+                           "it; `underpassctl deactivate %s` and `underpassctl activate %s` put the "
+                           "tunnel first."),
                         link_name(link), link_name(link), link_name(link));
         if (attached && link->target.receive_error)
                 (void) strings_add(warnings, link->target.receive_error);
         if (link->turned_away)
-                (void) strings_addf(warnings,
-                                    _("Tunnelled connections whose route had moved to %s were ended, "
+                (void) message_add(warnings,
+                                   N_("Tunnelled connections whose route had moved to %s were ended, "
                                       "because it has no tunnel and can have none now."),
-                                    link_name(link));
+                                   link_name(link));
 }
 
 /* Takes the warnings over; new ones are logged. */
@@ -473,7 +473,7 @@ static void carry_out(Link *link, Plan **plan_in) {
                 link->failed_plan = TAKE_PTR(plan);
                 link->failed_steps = steps;
                 publish(link, LINK_FAILED,
-                        string_format(_("Applying the profile failed; changes were rolled back.")), stage,
+                        strdup(M_("Applying the profile failed; changes were rolled back.")), stage,
                         error);
                 return;
         }
@@ -529,7 +529,7 @@ static void settle(Link *link) {
         r = sources_profile(link->context->sources, link->facts, &profile);
         if (r < 0) {
                 publish(link, LINK_FAILED, NULL, STAGE_FACTS,
-                        string_format(_("Cannot read the profiles: %s."), strerror(-r)));
+                        message_format(N_("Cannot read the profiles: %s."), MESSAGE_ERRNO(r)));
                 return;
         }
         profile_free(link->profile);
@@ -542,13 +542,13 @@ static void settle(Link *link) {
                 link->held_off = false;
         if (better_wait(link) && profile->unread) {
                 publish(link, LINK_FAILED,
-                        string_format(_("The profile cannot be read; the link was left as it is.")),
+                        strdup(M_("The profile cannot be read; the link was left as it is.")),
                         STAGE_PROFILE, strdup(profile->unread));
                 return;
         }
         if (better_wait(link)) {
                 publish(link, LINK_ACTIVE,
-                        string_format(_("Left unchanged until the network manager reports the active "
+                        strdup(M_("Left unchanged until the network manager reports the active "
                                         "profile.")),
                         STAGE_NONE, NULL);
                 return;
@@ -569,10 +569,10 @@ static void settle(Link *link) {
                 add_warnings(link, &warnings);
                 publish_warnings(link, warnings);
                 publish(link, LINK_FAILED,
-                        strdup(misfits ? _("The type of the link has changed, and the profile cannot be "
+                        strdup(misfits ? M_("The type of the link has changed, and the profile cannot be "
                                            "applied; the tunnel was taken off.")
-                                       : _("The profile cannot be applied; the link was left as it is.")),
-                        STAGE_PROFILE, error ?: string_format("%s", strerror(-r)));
+                                       : M_("The profile cannot be applied; the link was left as it is.")),
+                        STAGE_PROFILE, error ?: strdup(MESSAGE_ERRNO(r)));
                 return;
         }
         carry_out(link, &plan);
@@ -602,7 +602,7 @@ void link_reconcile(Link *link) {
                 return; /* the message that tells so is on its way */
         if (r < 0) {
                 publish(link, LINK_FAILED, NULL, STAGE_FACTS,
-                        string_format(_("Cannot read the link by netlink: %s."), strerror(-r)));
+                        message_format(N_("Cannot read the link by netlink: %s."), MESSAGE_ERRNO(r)));
                 return;
         }
         take_facts(link, facts);

@@ -139,8 +139,8 @@ const LinkFacts *link_facts(const Link *link);
 const Profile *link_profile(const Link *link);
 
 LinkState link_state(const Link *link);
-const char *link_reason(const Link *link);      /* why it is in this state: translated, "" without one */
-const char *link_last_error(const Link *link);  /* "" without one */
+const char *link_reason(const Link *link);      /* why it is in this state: a message, "" without one */
+const char *link_last_error(const Link *link);  /* a message, "" without one */
 LinkStage link_last_stage(const Link *link);
 char **link_warnings(const Link *link);         /* NULL-terminated; NULL: none */
 

@@ -167,6 +167,8 @@ int main(int argc, char **argv) {
                 return 2;
         if (arguments.done)
                 return 0;
+        /* What the service says to others is English; whoever shows it translates it. */
+        setlocale(LC_MESSAGES, "C");
         r = run(&arguments);
         if (r < 0) {
                 log_error("Stopping: %s.", strerror(-r));

@@ -7,8 +7,8 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
-#include "base/i18n.h"
 #include "base/log.h"
+#include "base/message.h"
 #include "service/endpoint-watch.h"
 #include "service/manager.h"
 
@@ -31,7 +31,7 @@ struct Manager {
         EndpointWatch *endpoint_watch;
         Strays *strays;
         sd_event_source *again;  /* something could not be read: all links are looked at again */
-        char *bpf_error;         /* why BPF cannot be used, translated; NULL: it can */
+        char *bpf_error;         /*  translated; NULL: it can, translated; NULL: it can */
         sd_event_source *bpf_again;
         bool adopted;            /* what an earlier service has left: its links are known */
         MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */
@@ -444,10 +444,10 @@ static int look_at_bpf(Manager *manager) {
                 return 0;
         }
         manager->bpf_error =
-                string_format(_("BPF cannot be used at %s: %s. Needed are kernel 6.1 or newer, a mounted "
-                                "bpf file system, CAP_BPF and CAP_NET_ADMIN; a container has them only if "
-                                "its host grants them."),
-                              manager->options.pin_root, strerror(-r));
+                message_format(N_("BPF cannot be used at %s: %s. Needed are kernel 6.1 or newer, a mounted "
+                                  "bpf file system, CAP_BPF and CAP_NET_ADMIN; a container has them only if "
+                                  "its host grants them."),
+                               manager->options.pin_root, MESSAGE_ERRNO(r));
         if (!manager->bpf_error)
                 return -ENOMEM;
         return sd_event_add_time_relative(manager->event, &manager->bpf_again, CLOCK_MONOTONIC, BPF_AGAIN_US,

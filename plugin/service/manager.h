@@ -59,7 +59,7 @@ Link *manager_link_by_name(const Manager *manager, const char *name);
 /* Looks at all links again soon. */
 void manager_mark_all(Manager *manager);
 
-/* Why BPF cannot be used, a translated sentence: no link gets a tunnel. "": it can be used. */
+/* Why BPF cannot be used, a message: no link gets a tunnel. "": it can be used. */
 const char *manager_bpf_error(const Manager *manager);
 
 /* Somebody insists: tries at once whether BPF can be used now. Otherwise that is tried from time to time. */

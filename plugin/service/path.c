@@ -2,7 +2,7 @@
 
 /* See path.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "service/path.h"
 
 TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
@@ -19,16 +19,16 @@ TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
 /* Why XDP is not in use, as a sentence. */
 static char *describe_xdp(const Target *target, int error) {
         if (error == -EBUSY)
-                return string_format(_("receive=xdp: another XDP program is attached to %s and stays "
-                                       "there; datagrams are converted as with auto."),
-                                     target->name);
+                return message_format(N_("receive=xdp: another XDP program is attached to %s and stays "
+                                         "there; datagrams are converted as with auto."),
+                                      target->name);
         if (error == -EOPNOTSUPP)
-                return string_format(_("receive=xdp: the driver of %s has no native XDP; datagrams are "
-                                       "converted as with auto."),
-                                     target->name);
-        return string_format(_("receive=xdp: the driver of %s rejects the program (%s); datagrams are "
-                               "converted as with auto."),
-                             target->name, strerror(-error));
+                return message_format(N_("receive=xdp: the driver of %s has no native XDP; datagrams are "
+                                         "converted as with auto."),
+                                      target->name);
+        return message_format(N_("receive=xdp: the driver of %s rejects the program (%s); datagrams are "
+                                 "converted as with auto."),
+                              target->name, MESSAGE_ERRNO(error));
 }
 
 static enum underpass_receive choose(const Target *target, char **ret_error) {
@@ -37,9 +37,9 @@ static enum underpass_receive choose(const Target *target, char **ret_error) {
 
         if (target->applied.raw_ip) {
                 if (wanted == UNDERPASS_RECEIVE_GRO || wanted == UNDERPASS_RECEIVE_XDP)
-                        *ret_error = string_format(_("receive: %s has no Ethernet header, so its "
-                                                     "datagrams are converted as with tc."),
-                                                   target->name);
+                        *ret_error = message_format(N_("receive: %s has no Ethernet header, so its "
+                                                       "datagrams are converted as with tc."),
+                                                    target->name);
                 return UNDERPASS_RECEIVE_TC;
         }
         if (wanted != UNDERPASS_RECEIVE_XDP)
@@ -69,15 +69,15 @@ int path_choose_receive(Target *target) {
 
 const char *path_receive_reason(const Target *target) {
         static const char *const reasons[] = {
-                [UNDERPASS_RECEIVE_AUTO] = N_("Bulk is merged into large segments on its way to the stack; "
+                [UNDERPASS_RECEIVE_AUTO] = M_("Bulk is merged into large segments on its way to the stack; "
                                               "single packets go there at once."),
-                [UNDERPASS_RECEIVE_TC] = N_("Every packet goes to the stack at once: the lowest latency."),
-                [UNDERPASS_RECEIVE_GRO] = N_("Everything that can be merged is merged into large segments: "
+                [UNDERPASS_RECEIVE_TC] = M_("Every packet goes to the stack at once: the lowest latency."),
+                [UNDERPASS_RECEIVE_GRO] = M_("Everything that can be merged is merged into large segments: "
                                              "the highest throughput."),
-                [UNDERPASS_RECEIVE_XDP] = N_("Datagrams are converted in front of the driver's own GRO."),
+                [UNDERPASS_RECEIVE_XDP] = M_("Datagrams are converted in front of the driver's own GRO."),
         };
 
-        return target->receive_error ? target->receive_error : _(reasons[target->receive]);
+        return target->receive_error ? target->receive_error : reasons[target->receive];
 }
 
 void path_take(Target *target, const SegmentationDevice *device) {

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "base/log.h"
 #include "service/segmentation.h"
 
@@ -118,7 +118,7 @@ static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifind
         if (r >= 0)
                 r = tunnel_set_device(segmentation->tunnel, &device);
         if (r < 0) {
-                skip(segmentation, kind, -EIO, string_format("%s: %s", device.name, strerror(-r)));
+                skip(segmentation, kind, -EIO, message_format(N_("%s: %s"), device.name, MESSAGE_ERRNO(r)));
                 if (segmentation->devices[kind].ifindex == 0) {
                         (void) tunnel_clear_device(segmentation->tunnel, &device);
                         (void) segment_remove(kind, ifindex);
@@ -131,25 +131,26 @@ static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifind
 }
 
 static char *describe_skipped(const Segmentation *segmentation) {
-        _cleanup_(freep) char *text = strdup("");
+        _cleanup_(freep) char *text = NULL;
 
-        for (SegmentKind kind = _SEGMENT_KIND_FIRST; text && kind < _SEGMENT_KIND_MAX; kind++) {
-                char *longer;
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
+                _cleanup_(freep) char *before = TAKE_PTR(text), *one = NULL;
 
-                if (!segmentation->skipped[kind])
-                        continue;
-                longer = string_format("%s%s%s: %s", text, *text ? "; " : "", segment_kind_name(kind),
-                                       segmentation->skipped[kind]);
-                free(text);
-                text = longer;
+                if (segmentation->skipped[kind])
+                        one = message_format(N_("%s: %s"), segment_kind_name(kind),
+                                             segmentation->skipped[kind]);
+                if (one && before)
+                        text = message_format(N_("%s; %s"), before, one);
+                else
+                        text = one ? TAKE_PTR(one) : TAKE_PTR(before);
         }
         return TAKE_PTR(text);
 }
 
 static char *describe_load(const Segmentation *segmentation, int error) {
-        return string_format(_("The BPF programs cannot be loaded: %s (%s). Needed are kernel 6.1 or newer, "
-                               "CAP_BPF and CAP_NET_ADMIN."),
-                             strerror(-error), tunnel_error(segmentation->tunnel));
+        return message_format(N_("The BPF programs cannot be loaded: %s (%s). Needed are kernel 6.1 or "
+                                 "newer, CAP_BPF and CAP_NET_ADMIN."),
+                              MESSAGE_ERRNO(error), tunnel_error(segmentation->tunnel));
 }
 
 /* The GRO pair with its program; the other devices stand on it. */
@@ -161,21 +162,21 @@ static int ensure_pair(Segmentation *segmentation, LinkStage *ret_stage, char **
         r = tunnel_refused(segmentation->tunnel);
         if (r < 0) {
                 *ret_stage = STAGE_LOAD;
-                *ret_error = string_format(_("BPF cannot be used here: %s. Needed are kernel 6.1 or newer, "
-                                             "CAP_BPF and CAP_NET_ADMIN."),
-                                           strerror(-r));
+                *ret_error = message_format(N_("BPF cannot be used here: %s. Needed are kernel 6.1 or "
+                                               "newer, CAP_BPF and CAP_NET_ADMIN."),
+                                            MESSAGE_ERRNO(r));
                 return r;
         }
         r = gro_pair_ensure(&pair);
         if (r < 0) {
                 *ret_stage = STAGE_SEGMENTATION;
                 if (r == -EEXIST)
-                        *ret_error = string_format(_("A device named %s or %s exists and is not ours; "
-                                                     "rename or remove it."),
-                                                   SEGMENT_NAME_SEND, SEGMENT_NAME_RECEIVE);
+                        *ret_error = message_format(N_("A device named %s or %s exists and is not ours; "
+                                                       "rename or remove it."),
+                                                    SEGMENT_NAME_SEND, SEGMENT_NAME_RECEIVE);
                 else
-                        *ret_error = string_format(_("The segmentation device %s cannot be created: %s."),
-                                                   SEGMENT_NAME_SEND, strerror(-r));
+                        *ret_error = message_format(N_("The segmentation device %s cannot be created: %s."),
+                                                    SEGMENT_NAME_SEND, MESSAGE_ERRNO(r));
                 return r;
         }
         r = tunnel_set_gro(segmentation->tunnel, pair.send_ifindex);
@@ -205,7 +206,8 @@ static int ensure_device(Segmentation *segmentation, uint32_t ifindex, bool raw_
                 return 0;
         skipped = describe_skipped(segmentation);
         *ret_stage = STAGE_SEGMENTATION;
-        *ret_error = string_format(_("No segmentation device can be created: %s."), skipped ?: strerror(-r));
+        *ret_error = message_format(N_("No segmentation device can be created: %s."),
+                                    skipped ?: MESSAGE_ERRNO(r));
         return r;
 }
 

@@ -59,5 +59,5 @@ uint32_t segmentation_gro_ifindex(const Segmentation *segmentation);
 /* The best device in use, NULL: none. */
 const SegmentationDevice *segmentation_device(const Segmentation *segmentation);
 
-/* Why a kind was passed over, NULL: it was not. In English, or in the kernel's own words. */
+/* Why a kind was passed over, NULL: it was not. A message, or the kernel's own words. */
 const char *segmentation_skipped(const Segmentation *segmentation, SegmentKind kind);

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "source/config.h"
 
 enum {
@@ -29,13 +29,13 @@ static int check_owner(const char *path, const struct stat *status, char **ret_r
         if (!shown)
                 return -ENOMEM;
         if (!owned)
-                *ret_reason = string_format(_("%s belongs to user %u, not to root, and is ignored. Check "
-                                              "its contents, then run `chown root:root` on it."),
-                                            shown, (unsigned) status->st_uid);
+                *ret_reason = message_format(N_("%s belongs to user %u, not to root, and is ignored. Check "
+                                                "its contents, then run `chown root:root` on it."),
+                                             shown, (unsigned) status->st_uid);
         else
-                *ret_reason = string_format(_("%s can be changed by its group or by everybody and is "
-                                              "ignored. Check its contents, then run `chmod go-w` on it."),
-                                            shown);
+                *ret_reason = message_format(N_("%s can be changed by its group or by everybody and is "
+                                                "ignored. Check its contents, then run `chmod go-w` on it."),
+                                             shown);
         return *ret_reason ? 0 : -ENOMEM;
 }
 
@@ -55,10 +55,10 @@ static int reason_of_error(const char *path, int error, char **ret_reason) {
         if (!shown || error == -ENOMEM)
                 return -ENOMEM;
         if (error == -EISDIR || error == -EBADFD)
-                *ret_reason = string_format(_("%s is no regular file and is ignored; remove it."), shown);
+                *ret_reason = message_format(N_("%s is no regular file and is ignored; remove it."), shown);
         else
-                *ret_reason = string_format(_("%s cannot be read and is ignored: %s."), shown,
-                                            strerror(-error));
+                *ret_reason = message_format(N_("%s cannot be read and is ignored: %s."), shown,
+                                             MESSAGE_ERRNO(error));
         return *ret_reason ? 0 : -ENOMEM;
 }
 
@@ -135,8 +135,8 @@ static int reason_of_folder(const char *path, int error, char **ret_reason) {
         shown = config_path_shown(path);
         if (!shown)
                 return -ENOMEM;
-        *ret_reason = string_format(_("%s has more than %d entries and is ignored; remove some."), shown,
-                                    ENTRIES_MAX);
+        *ret_reason = message_format(N_("%s has more than %d entries and is ignored; remove some."), shown,
+                                     ENTRIES_MAX);
         return *ret_reason ? 0 : -ENOMEM;
 }
 

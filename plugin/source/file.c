@@ -9,7 +9,7 @@
  * a link had is remembered: one that cannot be read any more is an error for this link.
  */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "profile/ini.h"
 #include "source/config.h"
 #include "source/section.h"
@@ -67,9 +67,9 @@ static int on_match(Reading *reading, const char *key, const char *value, unsign
         for (size_t i = 0; i < ELEMENTS(conditions); i++)
                 if (streq(key, conditions[i].key))
                         return string_replace(conditions[i].target, value);
-        return strings_addf(
+        return message_add(
                 &reading->section.warnings,
-                _("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and UUID=."),
+                N_("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and UUID=."),
                 reading->path, line, key);
 }
 
@@ -80,9 +80,9 @@ static int on_assignment(const char *section, const char *key, const char *value
         if (streq(section, "Match"))
                 return on_match(reading, key, value, line);
         if (!streq(section, SECTION_NAME))
-                return strings_addf(
+                return message_add(
                         &reading->section.warnings,
-                        _("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
+                        N_("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
                         reading->path, line, key);
         return section_add(&reading->section, key, value, reading->path, line);
 }
@@ -91,7 +91,7 @@ static void on_error(unsigned line, const char *error, void *userdata) {
         Reading *reading = userdata;
 
         reading->has_errors = true;
-        (void) strings_addf(&reading->section.warnings, "%s:%u: %s", reading->path, line, error);
+        (void) message_add(&reading->section.warnings, N_("%s:%u: %s"), reading->path, line, error);
 }
 
 static bool reading_matches(const Reading *reading, const LinkFacts *facts, const Profile *profile) {

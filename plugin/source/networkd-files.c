@@ -5,6 +5,7 @@
  * whose name begins with "X-".
  */
 
+#include "base/message.h"
 #include "profile/ini.h"
 #include "source/config.h"
 #include "source/networkd-files.h"
@@ -106,7 +107,7 @@ static void on_error(unsigned line, const char *error, void *userdata) {
         const Reading *reading = userdata;
 
         if (ini_line_is_in(reading->text, reading->length, line, SECTION_NAME))
-                (void) strings_addf(&reading->section->warnings, "%s:%u: %s", reading->path, line, error);
+                (void) message_add(&reading->section->warnings, N_("%s:%u: %s"), reading->path, line, error);
 }
 
 /* In a file that is not UTF-8 networkd skips the lines that are not, but nobody knows what they were to say

@@ -7,7 +7,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "source/bus-peer.h"
 #include "source/config.h"
 #include "source/networkd-files.h"
@@ -111,9 +111,9 @@ static int on_description(sd_bus_message *reply, void *userdata, sd_bus_error *e
                 (void) string_replace(&link->error, NULL);
         }
         if (r < 0)
-                link->error = string_format(_("Cannot parse systemd-networkd's reply about this link (%s); "
-                                              "using the previous one."),
-                                            strerror(-r));
+                link->error = message_format(N_("Cannot parse systemd-networkd's reply about this link "
+                                                "(%s); using the previous one."),
+                                             MESSAGE_ERRNO(r));
         bus_peer_finish(&link->link);
         return 0;
 }
@@ -147,11 +147,11 @@ static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profi
                 profile->network_section = profile->network_down = false;
                 if (!shown)
                         return -ENOMEM;
-                return strings_addf(&profile->warnings,
-                                    _("NetworkManager and systemd-networkd both manage this link, by the "
+                return message_add(&profile->warnings,
+                                   N_("NetworkManager and systemd-networkd both manage this link, by the "
                                       "profile \"%s\" and by %s. The keys of the first count; take the link "
                                       "from one of them."),
-                                    profile->connection_id, shown);
+                                   profile->connection_id, shown);
         }
         /* Without a section there are no keys, but perhaps warnings of files that are not used. */
         return networkd_section_apply(&link->section, profile);

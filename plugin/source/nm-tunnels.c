@@ -3,7 +3,7 @@
 /* See nm-tunnels.h. */
 
 #include "source/nm-tunnels.h"
-#include "base/i18n.h"
+#include "base/message.h"
 #include "profile/nm-user.h"
 
 #define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
@@ -251,11 +251,11 @@ static int warn_private(const NmTunnel *tunnel, const char *interface, char ***w
 
         if (!id || !uuid)
                 return -ENOMEM;
-        return strings_addf(warnings,
-                            _("The tunnel profile “%s” has no effect on %s, because it belongs to one user "
+        return message_add(warnings,
+                           N_("The tunnel profile “%s” has no effect on %s, because it belongs to one user "
                               "and the link does not. Run `nmcli connection modify %s "
                               "connection.permissions \"\"`."),
-                            id, interface, uuid);
+                           id, interface, uuid);
 }
 
 static int warn_rival(const NmTunnel *tunnel, const NmTunnel *used, const char *interface,
@@ -264,10 +264,10 @@ static int warn_rival(const NmTunnel *tunnel, const NmTunnel *used, const char *
 
         if (!other || !id)
                 return -ENOMEM;
-        return strings_addf(warnings,
-                            _("The tunnel profiles “%s” and “%s” are both for %s; “%s” is used. Delete one, "
+        return message_add(warnings,
+                           N_("The tunnel profiles “%s” and “%s” are both for %s; “%s” is used. Delete one, "
                               "or set link= in it to another link."),
-                            id, other, interface, id);
+                           id, other, interface, id);
 }
 
 /* Other tunnel profiles that name the same base. used: NULL when none has an effect. */
@@ -305,23 +305,23 @@ static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***w
         if (!id || !base_id || !uuid || !base_uuid)
                 return -ENOMEM;
         if (has_our_keys(base))
-                r = strings_addf(warnings,
-                                 _("The keys in user.data of “%s” have no effect, because the tunnel "
+                r = message_add(warnings,
+                                N_("The keys in user.data of “%s” have no effect, because the tunnel "
                                    "profile “%s” is for the same link."),
-                                 base_id, id);
+                                base_id, id);
         if (r >= 0 && tunnel->profile.uuid && strings_contain(base->secondaries, tunnel->profile.uuid))
-                r = strings_addf(warnings,
-                                 _("“%s” names the tunnel profile “%s” in connection.secondaries, "
+                r = message_add(warnings,
+                                N_("“%s” names the tunnel profile “%s” in connection.secondaries, "
                                    "so NetworkManager takes the link down if the tunnel profile fails or is "
                                    "deleted. Run `nmcli connection modify %s -connection.secondaries %s`; "
                                    "underpassd activates it anyway."),
-                                 base_id, id, base_uuid, uuid);
+                                base_id, id, base_uuid, uuid);
         if (r >= 0 && tunnel->profile.addressed)
-                r = strings_addf(warnings,
-                                 _("The tunnel profile “%s” has addresses, routes or name servers, which "
+                r = message_add(warnings,
+                                N_("The tunnel profile “%s” has addresses, routes or name servers, which "
                                    "NetworkManager adds to the link; remove them from its ipv4 and ipv6 "
                                    "settings."),
-                                 id);
+                                id);
         return r;
 }
 

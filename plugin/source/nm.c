@@ -2,7 +2,7 @@
 
 /* The NetworkManager source: devices, their states, and the questions about them. See nm.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "profile/nm-user.h"
 #include "source/bus-peer.h"
 #include "source/nm-connection.h"
@@ -144,9 +144,9 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
                 if (!nm_device_take_error(device, sd_bus_message_get_error(reply)))
                         return 0;
         } else if ((r = nm_connection_read(reply, &connection)) < 0)
-                device->error = string_format(_("Cannot parse NetworkManager's reply about this link (%s); "
-                                                "using the previous one."),
-                                              strerror(-r));
+                device->error = message_format(N_("Cannot parse NetworkManager's reply about this link "
+                                                  "(%s); using the previous one."),
+                                               MESSAGE_ERRNO(r));
         else {
                 nm_device_end_doubt(device);
                 nm_connection_done(&device->connection);

@@ -2,7 +2,7 @@
 
 /* Sections [X-Underpass] of files of any kind. See section.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "profile/ini.h"
 #include "source/section.h"
 
@@ -91,11 +91,11 @@ int section_encoding_error(const char *path, char *text, size_t length, char **r
         if (!excerpt)
                 return -ENOMEM;
         error = line == line_of_nul(text, length)
-                        ? string_format(_("%s:%u: the line contains a NUL byte; remove it, or save the file "
-                                          "as UTF-8."),
-                                        path, line)
-                        : string_format(_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."), path,
-                                        line, excerpt);
+                        ? message_format(N_("%s:%u: the line contains a NUL byte; remove it, or save the "
+                                            "file as UTF-8."),
+                                         path, line)
+                        : message_format(N_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."),
+                                         path, line, excerpt);
         if (!error)
                 return -ENOMEM;
         ini_mask(text, length);

@@ -14,6 +14,7 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
+#include "base/message.h"
 #include "base/netlink.h"
 #include "tunnel/attach.h"
 
@@ -242,9 +243,9 @@ int attach_point_own_clsact(Tunnel *tunnel, uint32_t ifindex, struct underpass_s
         if (r == 0)
                 return 0;
         if (r == -EBUSY)
-                tunnel_set_error(tunnel, "an ingress qdisc is in the place of the clsact qdisc; let the "
-                                         "program that made it use \"clsact\" instead of \"ingress\", and "
-                                         "for its filters \"parent ffff:fff2\"");
+                tunnel_set_error(tunnel, N_("an ingress qdisc is in the place of the clsact qdisc; let the "
+                                            "program that made it use \"clsact\" instead of \"ingress\", "
+                                            "and for its filters \"parent ffff:fff2\""));
         saved->flags = flags;
         (void) tunnel_saved_set(tunnel, ifindex, saved);
         return r == -EEXIST ? 0 : r;
@@ -272,7 +273,7 @@ static int filter_attach(Tunnel *tunnel, uint32_t ifindex, uint32_t parent, Tunn
 
         r = bpf_tc_attach(&point, &options);
         if (r == -EINVAL)
-                tunnel_set_error(tunnel, "a filter of another kind has priority %u in the clsact qdisc",
+                tunnel_set_error(tunnel, N_("a filter of another kind has priority %u in the clsact qdisc"),
                                  priority);
         return r;
 }
@@ -313,7 +314,7 @@ int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program)
         Filters others = { .above = tunnel->attach_point == ATTACH_POINT_CLSACT ? FILTER_PRIORITY : 0 };
         int r;
 
-        tunnel_set_error(tunnel, "%s", "");
+        tunnel_clear_error(tunnel);
         r = clsact_filters(ifindex, clsact_parents[DIRECTION_INGRESS], count_foreign_filter, &others);
         if (r == 0 && others.count == 0)
                 return behind == 0 ? 0 : filter_detach(ifindex, DIRECTION_INGRESS, FILTER_PRIORITY_BEHIND);
@@ -322,8 +323,8 @@ int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program)
         if (r == 0 && info.id != behind)
                 r = filter_attach(tunnel, ifindex, others.parent, program, FILTER_PRIORITY_BEHIND);
         if (r < 0 && r != -EINVAL)
-                tunnel_set_error(tunnel, "cannot attach behind the ingress filters of others: %s",
-                                 strerror(-r));
+                tunnel_set_error(tunnel, N_("cannot attach behind the ingress filters of others: %s"),
+                                 MESSAGE_ERRNO(r));
         return r;
 }
 

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <sys/socket.h>
 
+#include "base/message.h"
 #include "tunnel/attach.h"
 #include "tunnel/devices.h"
 #include "tunnel/pins.h"
@@ -132,7 +133,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         bool known;
         int r;
 
-        tunnel_set_error(tunnel, "%s", "");
+        tunnel_clear_error(tunnel);
         r = pins_ensure(tunnel);
         if (r < 0)
                 return r;
@@ -162,7 +163,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
         if (r < 0) {
                 if (streq(tunnel_error(tunnel), ""))
-                        tunnel_set_error(tunnel, "%s", strerror(-r));
+                        (void) string_replace(&tunnel->error, MESSAGE_ERRNO(r));
                 (void) tunnel_detach(tunnel, ifindex);
         }
         return r;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 
+#include "base/message.h"
 #include "tunnel/carry.h"
 #include "tunnel/layout.h"
 #include "tunnel/slots.h"
@@ -229,9 +230,9 @@ static int carry_records(const Carry *carry, Tunnel *tunnel) {
         }
         if (more > 0)
                 tunnel_set_error(tunnel,
-                                 "a newer release has changed more on %zu links than this one can put back; "
-                                 "to have it put back, install the newer release again and run "
-                                 "`underpassctl deactivate --all` before you go back to this one",
+                                 N_("a newer release has changed more on %zu links than this one can put "
+                                    "back; to have it put back, install the newer release again and run "
+                                    "`underpassctl deactivate --all` before you go back to this one"),
                                  more);
         return 0;
 }
@@ -259,7 +260,7 @@ static int carry_flows(const Carry *carry, const Tunnel *tunnel, TunnelMap which
 int carry_over(const Carry *carry, Tunnel *tunnel) {
         int r;
 
-        tunnel_set_error(tunnel, "%s", "");
+        tunnel_clear_error(tunnel);
         r = carry_records(carry, tunnel);
         if (r >= 0 && !carry->maps[MAP_SLOTS].kept)
                 r = slots_rest_all(tunnel);

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
+#include "base/message.h"
 #include "tunnel/attach.h"
 #include "tunnel/devices.h"
 #include "tunnel/keepalive.h"
@@ -40,7 +41,7 @@ int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
         _cleanup_(freep) char *pin = NULL;
         int r;
 
-        tunnel_set_error(tunnel, "%s", "");
+        tunnel_clear_error(tunnel);
         r = pins_ensure(tunnel);
         if (r < 0)
                 return r;
@@ -52,7 +53,8 @@ int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
                 return r;
         r = keepalive_attach(tunnel);
         if (r < 0)
-                tunnel_set_error(tunnel, "no keepalive: cannot attach to the cgroup tree: %s", strerror(-r));
+                tunnel_set_error(tunnel, N_("no keepalive: cannot attach to the cgroup tree: %s"),
+                                 MESSAGE_ERRNO(r));
         return 0;
 }
 

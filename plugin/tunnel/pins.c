@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/message.h"
 #include "bpf/underpass.skel.h"
 #include <time.h>
 
@@ -115,8 +116,8 @@ static int load_programs(Tunnel *tunnel) {
                 return -errno;
         r = underpass_bpf__load(skeleton);
         if (r < 0) {
-                tunnel_set_error(tunnel, "the kernel refuses the programs: %s: %s", strerror(-r),
-                                last_lines(log));
+                tunnel_set_error(tunnel, N_("the kernel refuses the programs: %s: %s"), MESSAGE_ERRNO(r),
+                                 last_lines(log));
                 return r;
         }
         r = copy_descriptors(tunnel, skeleton->obj);
@@ -171,8 +172,9 @@ static int pin_all(Tunnel *tunnel) {
         if (r == 0)
                 r = pin_loader(tunnel);
         if (r < 0) {
-                tunnel_set_error(tunnel, "cannot pin below %s: %s; is a bpf file system mounted there?",
-                                tunnel->root, strerror(-r));
+                tunnel_set_error(tunnel,
+                                 N_("cannot pin below %s: %s; is a bpf file system mounted there?"),
+                                 tunnel->root, MESSAGE_ERRNO(r));
                 return r;
         }
         tunnel->pinned = true;
@@ -308,10 +310,11 @@ static int remove_everything(Tunnel *tunnel, const Carry *carry) {
                 r = pins_remove(tunnel);
         if (count > 0)
                 tunnel_set_error(tunnel,
-                                 "%zu links had the tunnel of a release (ABI version %u) whose records "
-                                 "cannot be read; it was taken off, but MTU, MPTCP endpoints and clsact "
-                                 "qdiscs stay as they are: take these links down and up, and remove the "
-                                 "rest by `ip mptcp endpoint delete` and `tc qdisc del dev LINK clsact`",
+                                 N_("%zu links had the tunnel of a release (ABI version %u) whose records "
+                                    "cannot be read; it was taken off, but MTU, MPTCP endpoints and clsact "
+                                    "qdiscs stay as they are: take these links down and up, and remove the "
+                                    "rest by `ip mptcp endpoint delete` and `tc qdisc del dev LINK "
+                                    "clsact`"),
                                  count, carry->loader.abi_version);
         return r;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/message.h"
 #include "tunnel/state.h"
 
 const char *tunnel_map_name(TunnelMap map) {
@@ -98,12 +99,16 @@ int tunnel_pin_again(const Tunnel *tunnel, const char *name, int fd) {
         return rename(next, path) < 0 ? -errno : 0;
 }
 
-void tunnel_set_error(Tunnel *tunnel, const char *format, ...) {
-        char text[1024];
+void tunnel_set_error(Tunnel *tunnel, const char *msgid, ...) {
         va_list arguments;
 
-        va_start(arguments, format);
-        vsnprintf(text, sizeof(text), format, arguments);
+        va_start(arguments, msgid);
+        char *error = message_vformat(msgid, arguments);
         va_end(arguments);
-        (void) string_replace(&tunnel->error, text);
+        free(tunnel->error);
+        tunnel->error = error;
+}
+
+void tunnel_clear_error(Tunnel *tunnel) {
+        free(TAKE_PTR(tunnel->error));
 }

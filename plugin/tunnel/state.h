@@ -85,5 +85,6 @@ int tunnel_remove_folder(const Tunnel *tunnel);
  * one or the other. 0 or negative errno. */
 int tunnel_pin_again(const Tunnel *tunnel, const char *name, int fd);
 
-/* Keeps the reason of a failure for tunnel_error(). */
-void tunnel_set_error(Tunnel *tunnel, const char *format, ...) _printf_(2, 3);
+/* Keeps the reason of a failure, a message, for tunnel_error(). */
+void tunnel_set_error(Tunnel *tunnel, const char *msgid, ...) _printf_(2, 3);
+void tunnel_clear_error(Tunnel *tunnel);

@@ -151,7 +151,7 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which);
 /* The attach point in use. */
 AttachPoint tunnel_attach_point(Tunnel *tunnel);
 
-/* Why the last call failed, or "": a sentence of ours with the last lines of the verifier's log. */
+/* Why the last call failed, or "": a message of ours with the last lines of the verifier's log. */
 const char *tunnel_error(Tunnel *tunnel);
 
 /* What the kernel can do: each is probed once. */

@@ -17,12 +17,12 @@ import tempfile
 
 FOLDERS = ["plugin", "dispatcher", "data"]
 NO_TEXTS = {"plugin/base/i18n.h"}  # the definitions of the markers
-MARKER = re.compile(r"\b(?:_|N_|P_)\(\s*\"")
+MARKER = re.compile(r"\b(?:_|N_|M_|P_)\(\s*\"")
 # A text that goes on with a macro is cut short by xgettext, so its translation is never found.
-CUT_SHORT = re.compile(r'\b(?:_|N_|P_)\(\s*(?:"(?:\\.|[^"\\])*"\s*)+(?!PRI)[A-Za-z_]')
+CUT_SHORT = re.compile(r'\b(?:_|N_|M_|P_)\(\s*(?:"(?:\\.|[^"\\])*"\s*)+(?!PRI)[A-Za-z_]')
 POLICY_TEXT = re.compile(r"<(?:description|message)>(.*?)</")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
-XGETTEXT = ["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=P_:1,2",
+XGETTEXT = ["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=M_", "--keyword=P_:1,2",
             "--sort-by-file", "--output"]
 
 

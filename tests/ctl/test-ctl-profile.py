@@ -294,7 +294,7 @@ class ProfileTest(unittest.TestCase):
             process.communicate(b"\n")
         self.assertEqual(len(warnings), 3, warnings)
         self.assertIn("local-ports: 40000-40000 overlaps net.ipv4.ip_local_port_range", warnings[0])
-        self.assertIn("a UDP socket also uses port 443", warnings[1])
+        self.assertIn("UDP sockets also use these ports: 443", warnings[1])
         self.assertIn("the connection itself sets an MTU of 1400", warnings[2])
         self.assertEqual(self.json("set", "warned", "tunnel=no")["warnings"], [])
 

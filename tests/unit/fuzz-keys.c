@@ -13,7 +13,9 @@
 #include "settings.h"
 
 /* No byte that steers a terminal or breaks a line of the journal, and valid UTF-8 as D-Bus demands. */
-static void assert_safe(const char *text) {
+static void assert_safe(const char *message) {
+        _cleanup_(freep) char *text = message ? message_english(message) : NULL;
+
         assert(text && *text);
         assert(utf8_valid(text, strlen(text)));
         for (const char *c = text; *c; c++)
@@ -30,7 +32,7 @@ static void check_value(const Key *key, const char *value) {
         if (r < 0) {
                 assert(r == -EINVAL || r == -ERANGE || r == -E2BIG);
                 assert_safe(reason);
-                assert(strlen(reason) < 1024);
+                assert(strlen(reason) < 1024); /* with its msgid */
                 for (size_t i = 0; i < _KEY_ID_MAX; i++)
                         assert(setting_equal(key_get((KeyId) i), &settings, &other));
                 return;

@@ -32,8 +32,10 @@ static int on_assignment(const char *section, const char *key, const char *value
 static void on_error(unsigned line, const char *error, void *userdata) {
         Told *told = userdata;
         const size_t used = strlen(told->text);
+        _cleanup_(freep) char *english = message_english(error);
 
-        snprintf(told->text + used, sizeof(told->text) - used, "!%u %s\n", line, error);
+        assert(english);
+        snprintf(told->text + used, sizeof(told->text) - used, "!%u %s\n", line, english);
 }
 
 #define NO_FORM "neither a section, an assignment nor a comment"

@@ -76,11 +76,11 @@ static void errors_name_the_key_as_it_is_spelt_there(void) {
         _cleanup_(profile_freep) Profile *value = fresh(), *key = fresh(), *prefixed = fresh();
 
         assert(nm_tunnel_add(value, "mtu", "12", "T (u)") == 0);
-        assert(value->error && strncmp(value->error, "mtu=12 in T (u): ", 17) == 0);
+        assert_contains(value->error, "mtu=12 in T (u): ");
         assert(nm_tunnel_add(key, "remote-port", "443", "T (u)") == 0);
-        assert(key->error && strstr(key->error, "did you mean remote-ports?"));
+        assert_contains(key->error, "did you mean remote-ports?");
         assert(nm_tunnel_add(prefixed, "underpass.mtu", "1400", "T (u)") == 0);
-        assert(prefixed->error && strstr(prefixed->error, "did you mean mtu?"));
+        assert_contains(prefixed->error, "did you mean mtu?");
 }
 
 int main(void) {

@@ -385,18 +385,18 @@ static void udp_sockets_on_local_ports_are_warned_of(void) {
         world_set(&world, KEY_ID_LOCAL_PORTS, "443");
         assert(world_plan(&world) == 0);
         assert(strings_count(world.plan->warnings) == 1);
-        assert_text(world.plan->warnings[0], "underpass.local-ports: a UDP socket also uses port 443; "
+        assert_text(world.plan->warnings[0], "underpass.local-ports: UDP sockets also use these ports: 443; "
                                              "datagrams that look like the first packet of an MPTCP "
                                              "connection, or belong to a tunnelled flow, become TCP, and "
-                                             "all others reach the socket.");
+                                             "all others reach the sockets.");
 
         world_set(&world, KEY_ID_LOCAL_PORTS, "443,8000-8080");
         world_set(&world, KEY_ID_MPTCP_ONLY, "no");
         assert(world_plan(&world) == 0);
         assert(strings_count(world.plan->warnings) == 1);
-        assert_contains(world.plan->warnings[0], "UDP sockets also use ports 443, 8001, 8002, 8003, 8004, "
-                                                 "8005, 8006, 8007 …; datagrams that look like the first "
-                                                 "packet of a TCP connection");
+        assert_contains(world.plan->warnings[0], "UDP sockets also use these ports: 443, 8001, 8002, 8003, "
+                                                 "8004, 8005, 8006, 8007 …; datagrams that look like the "
+                                                 "first packet of a TCP connection");
 }
 
 static void two_masters_are_warned_of(void) {

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/util.h"
+#include "base/message.h"
 
 typedef struct Test {
         const char *name;  /* a sentence that is true when the test passes */
@@ -43,8 +43,10 @@ static inline int run_tests(const Test *tests, size_t count) {
                 }                                                                             \
         } while (0)
 
-/* Shows both strings when they differ. */
-static inline void assert_text(const char *got, const char *wanted) {
+/* Shows both strings when they differ. A message counts as its sentence. */
+static inline void assert_text(const char *text, const char *wanted) {
+        _cleanup_(freep) char *got = text ? message_english(text) : NULL;
+
         if (got && streq(got, wanted))
                 return;
         printf("# got:    %s\n# wanted: %s\n", got ? got : "(null)", wanted);
@@ -52,11 +54,13 @@ static inline void assert_text(const char *got, const char *wanted) {
         assert(!"texts differ");
 }
 
-/* Shows the string when the part is not in it. */
+/* Shows the string when the part is not in it. The same. */
 static inline void assert_contains(const char *text, const char *part) {
-        if (text && strstr(text, part))
+        _cleanup_(freep) char *got = text ? message_english(text) : NULL;
+
+        if (got && strstr(got, part))
                 return;
-        printf("# in:     %s\n# wanted: %s\n", text ? text : "(null)", part);
+        printf("# in:     %s\n# wanted: %s\n", got ? got : "(null)", part);
         fflush(stdout);
         assert(!"part is missing");
 }
