@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Wireshark with data/underpass.lua on what kernels send: the same stream behind the tunnel's router and in the tunnel."""
+
+import dissector
+import runner
+import service
+import test_router
+import traffic
+import wire
+from lab import LINKS, PORT, address
+
+SIZE = 300_000
+# Not what depends on the moment: two places see packets of both directions in different orders.
+COMPARED = [name for name in dissector.FIELDS if "analysis" not in name and name != "tcp.stream"]
+
+
+def directions(capture, protocol):
+    """The fields of all segments with or without data, for each direction."""
+    rows = dissector.fields(capture, *COMPARED, options=("-Y", protocol))
+    found = {}
+    for row in rows:
+        found.setdefault(row[1] == str(PORT), []).append(row)
+    return found
+
+
+def compare(mine, theirs):
+    """Both have the same segments in the same order; how many."""
+    assert mine.keys() == theirs.keys() == {True, False}, (mine.keys(), theirs.keys())
+    for direction, segments in mine.items():
+        assert len(segments) == len(theirs[direction]), (len(segments), len(theirs[direction]))
+        for number, (segment, wanted) in enumerate(zip(segments, theirs[direction])):
+            for name, value, other in zip(COMPARED, segment, wanted):
+                assert value == other, f"segment {number}, towards the server {direction}: {name} is {value}, not {other}"
+    rows = mine[True] + mine[False]
+    for name in ("tcp.options.mptcp.rawdataseqno", "tcp.options.mptcp.sendkey", "tcp.options.mptcp.rawdataack"):
+        assert any(row[COMPARED.index(name)] for row in rows), f"no segment has {name}"
+    return len(rows)
+
+
+def forwarded(family):
+    """A host behind a router sends plain MPTCP, the uplink of the router has it in its UDP form."""
+    with runner.TestLab() as lab, test_router.host_behind(lab) as inner:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        inner.run("ethtool", "-K", "up0", "tso", "off", "gso", "off", "gro", "off")
+        for interface in ("lan", "c0"):
+            lab.client.run("ethtool", "-K", interface, "gro", "off", "tso", "off", "gso", "off")
+        server = traffic.Peer(lab, lab.server)
+        server.listen(PORT)
+        peer = traffic.Peer(lab, inner)
+        with wire.Capture(inner, "up0") as plain, wire.Capture(lab.middlebox, "mc0") as tunnelled:
+            peer.connect("a", address("s0", family))
+            for task in ("upload", "download"):
+                peer.transfer(task, "a", size=SIZE)
+            peer.close("a")
+        count = compare(directions(tunnelled.path, "underpass"), directions(plain.path, f"tcp.port=={PORT}"))
+        runner.note(f"{count} segments are shown alike")
+
+
+def test_ipv4():
+    """IPv4."""
+    forwarded(4)
+
+
+def test_ipv6():
+    """IPv6."""
+    forwarded(6)
+
+
+def test_two_subflows():
+    """Joins too: on each uplink, what is shown is what the packets would be as TCP."""
+    with runner.TestLab() as lab, dissector.scratch() as folder:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        _, client = traffic.pair(lab)
+        captures = [wire.Capture(lab.middlebox, LINKS[uplink][0]) for uplink in ("c0", "c1")]
+        with captures[0], captures[1]:
+            traffic.connect_both(lab, client, "a")
+            client.transfer("upload", "a", size=SIZE)
+            client.close("a")
+        for capture in captures:
+            packets = [frame[14:] for frame, _ in wire.read_pcap(capture.path) if frame[12:14] == b"\x08\x00"]
+            packets = [each for each in packets if dissector.is_datagram(each) and PORT in ports(each)]
+            twins = folder / "plain.pcap"
+            dissector.write_pcap(twins, [dissector.plain_twin(each) for each in packets])
+            mine, theirs = (directions(path, "tcp") for path in (capture.path, twins))
+            assert mine == theirs, "a capture and its twin differ"
+            joins = sum(row[COMPARED.index("tcp.options.mptcp.recvtok")] != "" for row in mine[True])
+            runner.note(f"{capture.interface}: {len(packets)} datagrams, {joins} joins")
+            assert (joins > 0) is (capture.interface == LINKS["c1"][0])
+
+
+def ports(packet):
+    """Both ports of an IPv4 packet."""
+    return int.from_bytes(packet[20:22], "big"), int.from_bytes(packet[22:24], "big")
