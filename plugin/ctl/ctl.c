@@ -11,6 +11,7 @@
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/check.h"
+#include "ctl/complete.h"
 #include "ctl/error.h"
 #include "ctl/explain.h"
 #include "ctl/flows.h"
@@ -327,6 +328,56 @@ static void unknown_verb(const char *const words[2], const char *prefix, GError 
                               _("There is no verb “%s”; `underpassctl --help` lists the verbs."), words[0]);
 }
 
+/* The first words of verbs, or the second ones behind the first. Verbs with the same first word stand
+ * together. */
+static void complete_verb(const char *first, const char *word) {
+        g_autofree char *last = g_strdup("");
+
+        for (size_t i = 0; i < ELEMENTS(verbs); i++) {
+                g_auto(GStrv) words = g_strsplit(verbs[i].name, " ", 2);
+
+                if (first && words[1] && streq(words[0], first))
+                        complete_offer(word, words[1], _(verbs[i].help));
+                if (!first && !streq(words[0], last))
+                        complete_offer(word, words[0], words[1] ? "" : _(verbs[i].help));
+                g_free(last);
+                last = g_strdup(words[0]);
+        }
+}
+
+/* --complete WORD...: the last one is to be completed. */
+static bool complete(Ctl *ctl, char **words, GError **error) {
+        g_autoptr(GPtrArray) before = g_ptr_array_new();
+        const char *word = "", *leading[2];
+        const Verb *verb;
+        unsigned count;
+
+        for (char **each = words; *each; word = *each++)
+                if (each[1] && (*each)[0] != '-')
+                        g_ptr_array_add(before, *each);
+        g_ptr_array_add(before, NULL);
+        leading[0] = g_ptr_array_index(before, 0);
+        leading[1] = leading[0] ? g_ptr_array_index(before, 1) : NULL;
+        verb = leading[0] ? verb_find(leading[0], leading[1], &count) : NULL;
+        if (word[0] == '-') {
+                GOptionEntry entries[GLOBAL_OPTIONS + VERB_OPTIONS + 1];
+
+                option_entries(ctl, verb, entries);
+                for (const GOptionEntry *entry = entries; entry->long_name; entry++) {
+                        g_autofree char *name = g_strconcat("--", entry->long_name, NULL);
+
+                        complete_offer(word, name, entry->description);
+                }
+                complete_offer(word, "--help", "");
+        } else if (!verb && !leading[1])
+                complete_verb(leading[0], word);
+        else if (verb && !complete_argument(ctl, verb->arguments, (char **) before->pdata + count, word)) {
+                ctl_error_add(error, CTL_FAILED, "Nothing is known of the arguments of %s.", verb->name);
+                return false;
+        }
+        return true;
+}
+
 static bool run(Ctl *ctl, char ***arguments, GError **error) {
         const char *leading[2];
         leading_words(*arguments, leading);
@@ -380,7 +431,8 @@ int main(int argc, char **argv) {
         g_auto(GStrv) arguments = g_strdupv(argv);
         g_autoptr(GError) error = NULL;
         Ctl ctl = { .color = wants_color() };
-        bool good = run(&ctl, &arguments, &error);
+        bool good = argc > 1 && streq(argv[1], "--complete") ? complete(&ctl, arguments + 2, &error)
+                                                             : run(&ctl, &arguments, &error);
 
         if (good && (fflush(stdout) != 0 || ferror(stdout))) {
                 ctl_error_add(&error, CTL_FAILED, _("Cannot write the output: %s."),

@@ -109,6 +109,33 @@ void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->profiles, g_ptr_array_unref);
 }
 
+void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
+                      void *userdata) {
+        g_autoptr(GVariant) reply =
+                call(bus, SETTINGS_PATH, NM_NAME ".Settings", "ListConnections", NULL, "(ao)");
+        g_autoptr(GVariant) paths = reply ? g_variant_get_child_value(reply, 0) : NULL;
+        GVariantIter iterator;
+        const char *path;
+
+        if (!paths)
+                return;
+        g_variant_iter_init(&iterator, paths);
+        while (g_variant_iter_next(&iterator, "&o", &path)) {
+                g_autoptr(GVariant) settings = connection_settings(bus, path);
+                g_autoptr(GVariant) object =
+                        settings ? properties(bus, path, NM_NAME ".Settings.Connection") : NULL;
+                g_autofree char *id = settings ? connection_word(settings, "id") : NULL;
+                g_autofree char *uuid = settings ? connection_word(settings, "uuid") : NULL;
+                NmProfile profile = { id, uuid, path, "", settings };
+
+                if (!settings)
+                        continue;
+                if (object)
+                        g_variant_lookup(object, "Filename", "&s", &profile.file);
+                each(&profile, userdata);
+        }
+}
+
 char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id) {
         g_autoptr(GVariant) reply =
                 call(bus, SETTINGS_PATH, NM_NAME ".Settings", "ListConnections", NULL, "(ao)");

@@ -19,6 +19,19 @@ typedef struct NmDevice {
 void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret);
 void nm_device_done(NmDevice *device);
 
+/* A connection of NetworkManager. */
+typedef struct NmProfile {
+        const char *id;
+        const char *uuid;
+        const char *path;    /* on D-Bus */
+        const char *file;    /* "" when it is in memory only */
+        GVariant *settings;  /* all of them, a{sa{sv}} */
+} NmProfile;
+
+/* Every connection that this user may see. */
+void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
+                      void *userdata);
+
 /* The interface that the connection with this id or UUID is for; NULL: there is no such one, or it is for
  * any. *ret_id: its id. Caller frees both. */
 char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id);

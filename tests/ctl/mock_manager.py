@@ -33,6 +33,7 @@ XML = f"""<node>
 <interface name="{NAME}.Settings">
  <property name="Connections" type="ao" access="read"/>
  <property name="CanModify" type="b" access="read"/>
+ <method name="ListConnections"><arg type="ao" direction="out"/></method>
 </interface>
 <interface name="{NAME}.Settings.Connection">
  <property name="Unsaved" type="b" access="read"/>
@@ -93,6 +94,8 @@ def main():
             return GLib.Variant("(a{oa{sa{sv}}})", (PROPERTIES,))
         if method == "GetPermissions":
             return GLib.Variant("(a{ss})", ({},))
+        if method == "ListConnections":
+            return GLib.Variant("(ao)", ([PROFILE_PATH],))
         if method == "GetSettings":
             return GLib.Variant("(a{sa{sv}})", (SETTINGS,))
         settings, flags, _ = parameters.unpack()

@@ -246,7 +246,7 @@ class ProfileTest(unittest.TestCase):
         uuid = self.add("completed")
         shown = self.json("show", "completed")["profile"]
         script = (
-            f"source {HERE.parents[1]}/data/underpassctl.bash-completion; "
+            f"underpassctl() {{ {self.program} \"$@\"; }}; source {HERE.parents[1]}/data/underpassctl.bash-completion; "
             'COMP_WORDS=(underpassctl profile show "$1" ""); COMP_CWORD=4; _underpassctl; printf "%s\n" "${COMPREPLY[@]}"'
         )
         for selector, value in [
