@@ -2,22 +2,32 @@
 """The demonstration works, ends well and can be interrupted at any time."""
 
 import os
+import pathlib
 import signal
 import tempfile
+import xml.etree.ElementTree as ElementTree
 
+import film
 import programs
 from host import wait_until
 
 
 def test_every_claim_holds():
-    """With a small file."""
-    with tempfile.TemporaryDirectory() as folder:
+    """With a small file; and the film has every line of it."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as films:
         os.chmod(folder, 0o755)
-        process = programs.start(programs.DEMO, "--size", "10", folder=folder)
+        drawing = pathlib.Path(films) / "demo.svg"
+        process = programs.start(programs.DEMO, "--size", "10", "--record", str(drawing), folder=folder)
         text, _ = process.communicate(timeout=120)
         assert process.returncode == 0, text
         assert "Every claim held." in text and "FAILED" not in text, text
         assert os.listdir(folder) == [], f"left behind: {os.listdir(folder)}"
+        assert drawing.stat().st_size < film.BYTES_MAX
+        shown = film.texts(ElementTree.parse(drawing).getroot())
+        assert shown[-1] == "Every claim held." and len(shown) > 40, shown
+        printed = "".join(text.split())
+        for line in shown:
+            assert "".join(line.split()) in printed, f"not printed: {line}"
 
 
 def test_interrupted():

@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The demonstration that tests/demo starts, told in plain words; tests/demo --help says what it shows.
 
-May touch: hosts of the lab and its scratch folder.
+May touch: hosts of the lab and its scratch folder, the file of --record.
 """
 
 import argparse
+import contextlib
 import os
+import pathlib
 import shlex
 import signal
 import sys
 import time
 
+import film
 import state
 import traffic
 import wire
@@ -190,10 +193,20 @@ class Demo:
         say("\nEvery claim held.")
 
 
+def record(demo, path):
+    """Plays the demonstration and writes a film of it."""
+    recorder = film.Recorder(sys.stdout)
+    with contextlib.redirect_stdout(recorder):
+        demo.play()
+    path.write_text(film.draw(recorder.lines, "sudo tests/demo"), encoding="utf-8")
+    say(f"The film is in {path}.")
+
+
 def main():
     """Parses the options that tests/demo passed on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=200)
+    parser.add_argument("--record", type=pathlib.Path)
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -203,7 +216,11 @@ def main():
         with Lab() as lab:
             status = 0
             try:
-                Demo(lab, options.size).play()
+                demo = Demo(lab, options.size)
+                if options.record:
+                    record(demo, options.record)
+                else:
+                    demo.play()
             except (ClaimFailed, AssertionError, RuntimeError, OSError) as error:
                 say(f"\nThe demonstration failed: {error}")
                 status = 1
