@@ -8,27 +8,33 @@
 #include "base/message.h"
 #include "service/bus-applied.h"
 
-static int append_number(sd_bus_message *reply, const char *key, uint32_t value) {
+/* Where the pairs go. */
+typedef struct Rows {
+        BusAppliedHandler handler;
+        void *userdata;
+} Rows;
+
+static int add_number(const Rows *rows, const char *key, uint32_t value) {
         char text[16];
 
         snprintf(text, sizeof(text), "%u", value);
-        return sd_bus_message_append(reply, "(ss)", key, text);
+        return rows->handler(key, text, rows->userdata);
 }
 
 /* "bridge (underpass-br)" */
-static int append_device(sd_bus_message *reply, const SegmentationDevice *device) {
+static int add_device(const Rows *rows, const SegmentationDevice *device) {
         char text[64];
 
         snprintf(text, sizeof(text), "%s (%s)", segment_kind_name(device->kind), device->name);
-        return sd_bus_message_append(reply, "(ss)", "segmentation-device", text);
+        return rows->handler("segmentation-device", text, rows->userdata);
 }
 
 static const char *receive_name(const Link *link) {
         return key_word(key_get(KEY_ID_RECEIVE), link_receive_mode(link));
 }
 
-static const char *attach_point(const BusLink *bus_link) {
-        return attach_point_name(tunnel_attach_point(manager_tunnel(bus_link->manager)));
+static const char *attach_point(const Manager *manager) {
+        return attach_point_name(tunnel_attach_point(manager_tunnel(manager)));
 }
 
 BUS_GETTER(bus_applied_receive_mode) {
@@ -42,56 +48,67 @@ BUS_GETTER(bus_applied_receive_mode) {
 }
 
 /* As the sysctl is called, for it belongs to the host, not to the link. */
-static int append_sctp(sd_bus_message *reply, const BusLink *bus_link, SctpPort port) {
+static int add_sctp(const Rows *rows, const Manager *manager, const Link *link, SctpPort port) {
         char name[32], original_name[48];
         uint16_t value, original;
         int r;
 
-        if (!sctp_applied(manager_sctp(bus_link->manager), link_ifindex(bus_link->link), port, &value,
-                          &original))
+        if (!sctp_applied(manager_sctp(manager), link_ifindex(link), port, &value, &original))
                 return 0;
         snprintf(name, sizeof(name), "net.sctp.%s", sctp_sysctl(port));
         snprintf(original_name, sizeof(original_name), "%s-original", name);
-        r = append_number(reply, name, value);
-        return r < 0 ? r : append_number(reply, original_name, original);
+        r = add_number(rows, name, value);
+        return r < 0 ? r : add_number(rows, original_name, original);
 }
 
 /* What an attached link has in any case. */
-static int append_attachment(sd_bus_message *reply, const BusLink *bus_link) {
-        const Applied *applied = link_applied(bus_link->link);
-        const SegmentationDevice *device = link_device(bus_link->link);
+static int add_attachment(const Rows *rows, const Manager *manager, const Link *link) {
+        const Applied *applied = link_applied(link);
+        const SegmentationDevice *device = link_device(link);
         int r;
 
-        r = sd_bus_message_append(reply, "(ss)", "attach-point", attach_point(bus_link));
+        r = rows->handler("attach-point", attach_point(manager), rows->userdata);
         if (r >= 0 && device->ifindex != 0)
-                r = append_device(reply, device);
+                r = add_device(rows, device);
         if (r >= 0)
-                r = sd_bus_message_append(reply, "(ss)", "receive", receive_name(bus_link->link));
+                r = rows->handler("receive", receive_name(link), rows->userdata);
         if (r >= 0)
-                r = append_number(reply, "mss-ipv4", applied->link.mss_ipv4);
-        return r < 0 ? r : append_number(reply, "mss-ipv6", applied->link.mss_ipv6);
+                r = add_number(rows, "mss-ipv4", applied->link.mss_ipv4);
+        return r < 0 ? r : add_number(rows, "mss-ipv6", applied->link.mss_ipv6);
+}
+
+int bus_applied_each(const Manager *manager, const Link *link, BusAppliedHandler handler, void *userdata) {
+        const Rows rows = { handler, userdata };
+        const Applied *applied = link_applied(link);
+        int r = 0;
+
+        if (applied->attached)
+                r = add_attachment(&rows, manager, link);
+        if (r >= 0 && applied->mtu_original != 0)
+                r = add_number(&rows, "mtu", applied->mtu_set);
+        if (r >= 0 && applied->mtu_original != 0)
+                r = add_number(&rows, "mtu-original", applied->mtu_original);
+        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
+                char text[INET6_ADDRSTRLEN];
+
+                r = handler("endpoint", address_text(&applied->endpoints[i], text), userdata);
+        }
+        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++)
+                r = add_sctp(&rows, manager, link, port);
+        return r;
+}
+
+static int append_row(const char *key, const char *value, void *userdata) {
+        return sd_bus_message_append(userdata, "(ss)", key, value);
 }
 
 BUS_GETTER(bus_applied) {
         const BusLink *bus_link = userdata;
-        const Applied *applied = link_applied(bus_link->link);
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ss)");
-        if (r >= 0 && applied->attached)
-                r = append_attachment(reply, bus_link);
-        if (r >= 0 && applied->mtu_original != 0)
-                r = append_number(reply, "mtu", applied->mtu_set);
-        if (r >= 0 && applied->mtu_original != 0)
-                r = append_number(reply, "mtu-original", applied->mtu_original);
-        for (size_t i = 0; r >= 0 && i < applied->endpoints_count; i++) {
-                char text[INET6_ADDRSTRLEN];
-
-                r = sd_bus_message_append(reply, "(ss)", "endpoint",
-                                          address_text(&applied->endpoints[i], text));
-        }
-        for (SctpPort port = 0; r >= 0 && port < _SCTP_PORT_MAX; port++)
-                r = append_sctp(reply, bus_link, port);
+        if (r >= 0)
+                r = bus_applied_each(bus_link->manager, bus_link->link, append_row, reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -106,7 +123,7 @@ BUS_GETTER(bus_applied_programs) {
         for (size_t i = 0; r >= 0 && applied->attached && i < ELEMENTS(directions); i++) {
                 char point[32], program[64];
 
-                snprintf(point, sizeof(point), "%s %s", attach_point(bus_link), directions[i]);
+                snprintf(point, sizeof(point), "%s %s", attach_point(bus_link->manager), directions[i]);
                 snprintf(program, sizeof(program), "underpass_%s_%s", directions[i], variant);
                 r = sd_bus_message_append(reply, "(ss)", point, program);
         }

@@ -24,6 +24,12 @@ typedef struct BusLink {
         int name(sd_bus *bus, const char *path, const char *interface, const char *property,   \
                  sd_bus_message *reply, void *userdata, sd_bus_error *error)
 
+/* Takes one thing that is in force; a negative return ends the walk and is returned. */
+typedef int (*BusAppliedHandler)(const char *key, const char *value, void *userdata);
+
+/* What is in force for a link, as the property Applied has it. */
+int bus_applied_each(const Manager *manager, const Link *link, BusAppliedHandler handler, void *userdata);
+
 BUS_GETTER(bus_applied);
 BUS_GETTER(bus_applied_programs);
 BUS_GETTER(bus_applied_receive_mode);

@@ -19,6 +19,7 @@
 #include "service/bus-reply.h"
 #include "service/bus-text.h"
 #include "service/destination-states.h"
+#include "service/tunnel-profile.h"
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
 
@@ -209,6 +210,20 @@ static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *
                 return r;
         log_line(LOG_INFO, *name ? name : NULL, NULL, "Destinations forgotten on request: %d.", r);
         return sd_bus_reply_method_return(message, "u", (uint32_t) r);
+}
+
+static int method_describe_tunnel_profile(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const BusManager *self = userdata;
+        _cleanup_(freep) char *text = NULL;
+        const char *uuid;
+        int r;
+
+        manager_reset_idle(self->manager);
+        r = sd_bus_message_read(message, "s", &uuid);
+        if (r < 0)
+                return r;
+        text = tunnel_profile_describe(self->manager, uuid);
+        return text ? sd_bus_reply_method_return(message, "s", text) : -ENOMEM;
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -426,6 +441,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_list_destinations, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListCounters", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ss)", counters),
                                 method_list_counters, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DescribeTunnelProfile", SD_BUS_ARGS("s", uuid), SD_BUS_RESULT("s", text),
+                                method_describe_tunnel_profile, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Activate", SD_BUS_ARGS("s", interface), SD_BUS_RESULT("o", link),
                                 method_activate, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Deactivate", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT,

@@ -583,7 +583,9 @@ static void on_answer(void *userdata) {
 
         if (link->gone || --link->asking > 0)
                 return;
+        (void) sources_take_wish(link->context->sources, link->target.ifindex, &link->held_off);
         settle(link);
+        sources_show(link->context->sources, link->target.ifindex, !link->held_off);
         if (link->dirty)
                 link_mark(link);
 }

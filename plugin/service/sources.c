@@ -170,6 +170,18 @@ bool sources_deactivating(Sources *sources, uint32_t ifindex) {
         return source_nm_deactivating(sources->all[SOURCE_NETWORK_MANAGER], ifindex);
 }
 
+void sources_show(Sources *sources, uint32_t ifindex, bool wanted) {
+        source_nm_show(sources->all[SOURCE_NETWORK_MANAGER], ifindex, wanted);
+}
+
+bool sources_take_wish(Sources *sources, uint32_t ifindex, bool *ret_off) {
+        return source_nm_take_wish(sources->all[SOURCE_NETWORK_MANAGER], ifindex, ret_off);
+}
+
+const char *sources_tunnel_link(const Sources *sources, const char *uuid) {
+        return source_nm_tunnel_link(sources->all[SOURCE_NETWORK_MANAGER], uuid);
+}
+
 int sources_each(const Sources *sources, int (*handler)(const char *name, bool available, void *userdata),
                  void *userdata) {
         int r = 0;

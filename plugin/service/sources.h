@@ -58,6 +58,13 @@ bool sources_activating(Sources *sources, uint32_t ifindex);
 /* True while NetworkManager takes the link down: its profile still counts, but begins nothing. */
 bool sources_deactivating(Sources *sources, uint32_t ifindex);
 
+/* The tunnel profile of the link is shown as active in NetworkManager, or not. */
+void sources_show(Sources *sources, uint32_t ifindex, bool wanted);
+
+/* See source_nm_take_wish() and source_nm_tunnel_link(). */
+bool sources_take_wish(Sources *sources, uint32_t ifindex, bool *ret_off);
+const char *sources_tunnel_link(const Sources *sources, const char *uuid);
+
 /* Calls handler for each source with its name and whether it can be asked; a negative return ends the
  * walk and is returned. */
 int sources_each(const Sources *sources, int (*handler)(const char *name, bool available, void *userdata),

@@ -6,6 +6,7 @@
 #include "profile/nm-user.h"
 #include "source/bus-peer.h"
 #include "source/nm-connection.h"
+#include "source/nm-show.h"
 #include "source/nm-tunnels.h"
 #include "source/nm.h"
 
@@ -48,6 +49,7 @@ typedef struct NmDevice {
         char *error;          /* why the latest answer does not count */
         sd_event_source *doubt;
         bool doubt_over;
+        NmShow show;
 } NmDevice;
 
 typedef struct SourceNm {
@@ -56,6 +58,7 @@ typedef struct SourceNm {
          * it has: it owns its name before it can answer. */
         bool starting;
         NmTunnels tunnels;
+        NmActives actives;
         bool tunnels_missing;  /* they could not be read, and were asked for again when it had started */
 } SourceNm;
 
@@ -219,6 +222,7 @@ static void nm_device_done(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
         nm_device_end_doubt(device);
+        nm_show_done(&device->show);
         nm_connection_done(&device->connection);
         free(device->path);
         free(device->error);
@@ -269,6 +273,8 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         connection = &device->connection;
         tunnel = nm_device_tunnel(device, facts->name);
         r = nm_tunnels_apply(tunnels, tunnel, facts->name, connection, profile);
+        if (r >= 0 && tunnel && device->show.error)
+                r = strings_add(&profile->warnings, device->show.error);
         if (r < 0 || tunnel)
                 return r;
         where = string_format("%s (%s)", connection->id ?: "?", connection->uuid ?: "?");
@@ -346,19 +352,82 @@ static bool nm_owner_changed(BusPeer *peer) {
 
                 device->state = DEVICE_STATE_UNKNOWN;
                 nm_device_end_doubt(device);
+                nm_show_done(&device->show);
                 (void) string_replace(&device->path, NULL);
         }
         nm->starting = true;
         nm->tunnels_missing = false;
         nm_tunnels_stop(&nm->tunnels);
+        nm_actives_done(&nm->actives);
         return peer->owner.unique && nm_tunnels_load(&nm->tunnels);
 }
 
-/* Of the manager's properties only the end of "Startup" matters, and asking for it is simpler than
- * reading the dictionary. */
+/* Of the manager's properties only the end of "Startup" and "ActiveConnections" matter, and asking for
+ * them is simpler than reading the dictionary. */
 static void on_properties_changed(BusPeer *peer, sd_bus_message *message) {
-        if (((SourceNm *) peer)->starting && !peer->presence_call)
+        SourceNm *nm = (SourceNm *) peer;
+
+        if (nm->starting && !peer->presence_call)
                 (void) ask_startup(peer);
+        if (nm->tunnels.known)
+                nm_actives_refresh(&nm->actives);
+}
+
+static void on_active_state(BusPeer *peer, sd_bus_message *message) {
+        nm_actives_on_state(&((SourceNm *) peer)->actives, message);
+}
+
+static void on_active_event(NmActives *actives, const char *uuid, NmActiveEvent event) {
+        BusPeer *peer = actives->peer;
+
+        for (BusPeerLink *link = peer->links; link; link = link->next) {
+                NmDevice *device = (NmDevice *) link;
+                const NmTunnel *tunnel = nm_device_tunnel(device, link->name);
+
+                if (tunnel && tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid) &&
+                    nm_show_event(&device->show, event))
+                        peer->changed(link->ifindex, peer->userdata);
+        }
+}
+
+static void on_actives_ready(NmActives *actives) {
+        actives->peer->changed(0, actives->peer->userdata);
+}
+
+void source_nm_show(Source *source, uint32_t ifindex, bool wanted) {
+        SourceNm *nm = (SourceNm *) source;
+        NmDevice *device = nm_device_find(source, ifindex);
+        const NmTunnel *tunnel = device ? nm_device_tunnel(device, device->link.name) : NULL;
+
+        if (!device || !nm->peer.present || nm->starting || device->state != DEVICE_STATE_ACTIVATED)
+                return;
+        device->show.link = &device->link;
+        if (tunnel && !nm->actives.loaded)
+                nm_actives_refresh(&nm->actives);
+        if (wanted && tunnel && device->path)
+                nm_show_begin(&device->show, &nm->actives, tunnel, device->path);
+        else
+                nm_show_end(&device->show, &nm->actives, tunnel);
+}
+
+bool source_nm_take_wish(Source *source, uint32_t ifindex, bool *ret_off) {
+        NmDevice *device = nm_device_find(source, ifindex);
+
+        if (!device || device->show.wish == NM_WISH_NONE)
+                return false;
+        *ret_off = device->show.wish == NM_WISH_OFF;
+        device->show.wish = NM_WISH_NONE;
+        return true;
+}
+
+const char *source_nm_tunnel_link(Source *source, const char *uuid) {
+        const NmTunnels *tunnels = &((const SourceNm *) source)->tunnels;
+
+        for (const NmTunnel *tunnel = tunnels->known; tunnel; tunnel = tunnel->next)
+                if (tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid))
+                        return nm_connection_vpn_value(&tunnel->profile, NM_TUNNEL_LINK)
+                                       ?: tunnel->profile.interface_name ?: "";
+        return NULL;
 }
 
 void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action) {
@@ -386,12 +455,18 @@ static bool nm_standing(Source *source) {
 }
 
 static int nm_set_bus(Source *source, sd_bus *bus) {
-        nm_tunnels_stop(&((SourceNm *) source)->tunnels);
+        SourceNm *nm = (SourceNm *) source;
+
+        nm_tunnels_stop(&nm->tunnels);
+        nm_actives_done(&nm->actives);
+        for (BusPeerLink *link = nm->peer.links; link; link = link->next)
+                nm_show_done(&((NmDevice *) link)->show);
         return bus_peer_set_bus(source, bus);
 }
 
 static void nm_free(Source *source) {
         nm_tunnels_done(&((SourceNm *) source)->tunnels);
+        nm_actives_done(&((SourceNm *) source)->actives);
         bus_peer_free(source);
 }
 
@@ -420,6 +495,8 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                           on_settings_signal },
                         { "interface='" NM_NAME ".Settings.Connection',member='Updated'",
                           on_profile_updated },
+                        { "interface='" NM_NAME ".Connection.Active',member='StateChanged'",
+                          on_active_state },
                 },
                 .ask = nm_device_ask,
                 .owner_changed = nm_owner_changed,
@@ -435,6 +512,11 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                 .peer = peer,
                 .read = on_tunnels_read,
                 .changed = on_tunnels_changed,
+        };
+        ((SourceNm *) peer)->actives = (NmActives) {
+                .peer = peer,
+                .event = on_active_event,
+                .ready = on_actives_ready,
         };
         *ret = &peer->source;
         return 0;

@@ -20,5 +20,17 @@ void source_nm_dispatched(Source *source, uint32_t ifindex, const char *action);
 /* True while the device is being activated: endpoints that exist now have been made a moment ago. */
 bool source_nm_activating(Source *source, uint32_t ifindex);
 
+/* Shows the tunnel profile of an active device in NetworkManager as active, or as inactive, whatever it
+ * takes. */
+void source_nm_show(Source *source, uint32_t ifindex, bool wanted);
+
+/* Whether somebody has activated or deactivated the tunnel profile of the device by hand since this was
+ * asked last. */
+bool source_nm_take_wish(Source *source, uint32_t ifindex, bool *ret_off);
+
+/* The link that a tunnel profile names: link= or its interface, "" when it names none. NULL: there is no
+ * tunnel profile with this UUID. */
+const char *source_nm_tunnel_link(Source *source, const char *uuid);
+
 /* True while the device is being taken down: what its profile asked for may already be half undone. */
 bool source_nm_deactivating(Source *source, uint32_t ifindex);

@@ -23,14 +23,14 @@ README_LINES_MAX = 20
 # The rooms of plugin/ in order: each may include itself and those above it. "bpf" is bpf/abi.h and bpf/rewrite.h.
 ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunnel", "service"]
 # Programs of their own, and the rooms that they may include.
-PROGRAMS = {"ctl": ["ctl", "base", "profile", "plan", "kernel"], "dispatcher": ["base", "profile"], "data": ["base", "profile"]}
+PROGRAMS = {"ctl": ["ctl", "base", "profile", "plan", "kernel"], "dispatcher": ["base", "profile"], "vpn": ["vpn", "base"], "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 
 # Headers of libraries: only these files may include them.
 LIBRARIES = [
-    ("systemd/sd-bus*",     ["source/*", "service/*", "dispatcher/*"]),
-    ("systemd/sd-event*",   ["source/*", "service/*"]),
+    ("systemd/sd-bus*",     ["source/*", "service/*", "vpn/*", "dispatcher/*"]),
+    ("systemd/sd-event*",   ["source/*", "service/*", "vpn/*"]),
     ("systemd/sd-daemon*",  ["service/*"]),
     ("systemd/sd-journal*", ["base/log.c"]),
     ("bpf/bpf_*",           ["bpf/*"]),
@@ -66,7 +66,7 @@ PRINTS = re.compile(r"\b(?:printf|puts|putchar|perror|vprintf)\s*\(|\b(?:fprintf
 TRACE = re.compile(r"\b(?:bpf_printk|bpf_trace_printk|__bpf_printk|bpf_trace_vprintk)\b")
 SLEEPS = re.compile(r"\b(?:sleep|usleep|nanosleep|clock_nanosleep)\s*\(")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
-PRINTERS = ["ctl/*", "base/log.c", "service/main.c", "data/gen-keys.c", "dispatcher/*"]
+PRINTERS = ["ctl/*", "base/log.c", "service/main.c", "data/gen-keys.c", "vpn/*", "dispatcher/*"]
 
 
 def short(root, path):

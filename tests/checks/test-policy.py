@@ -37,6 +37,7 @@ FOR_ALL = {
     f"{NAME}.Manager.Activate",
     f"{NAME}.Manager.Deactivate",
     f"{NAME}.Manager.DeactivateAll",
+    f"{NAME}.Manager.DescribeTunnelProfile",
     f"{NAME}.Manager.Forget",
     f"{NAME}.Manager.GetLink",
     f"{NAME}.Manager.ListBusyFlows",

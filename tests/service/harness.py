@@ -157,6 +157,7 @@ class ServiceTest(unittest.TestCase):
 
     program = None  # underpassd-fake
     xml = None  # data/org.underpass1.xml
+    vpn = None  # underpass-vpn
     options = ()
 
     def setUp(self):

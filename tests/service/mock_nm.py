@@ -9,6 +9,7 @@ from mock_peer import MockPeer
 NAME = "org.freedesktop.NetworkManager"
 PATH = "/org/freedesktop/NetworkManager"
 DEVICE = NAME + ".Device"
+ACTIVE = NAME + ".Connection.Active"
 SETTINGS = NAME + ".Settings"
 SETTINGS_PATH = PATH + "/Settings"
 PROFILE = SETTINGS + ".Connection"
@@ -20,17 +21,32 @@ UNMANAGED, UNAVAILABLE, DISCONNECTED = 10, 20, 30
 PREPARE, CONFIG, IP_CONFIG, IP_CHECK, SECONDARIES, ACTIVATED = 40, 50, 70, 80, 90, 100
 DEACTIVATING, FAILED = 110, 120
 
+# NM_ACTIVE_CONNECTION_STATE_DEACTIVATED, and NM_ACTIVE_CONNECTION_STATE_REASON_*
+DEACTIVATED = 4
+USER_DISCONNECTED, DEVICE_DISCONNECTED, SERVICE_STOPPED = 2, 3, 4
+
 XML = f"""<node>
 <interface name="{NAME}">
  <method name="GetDeviceByIpIface"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
+ <method name="ActivateConnection">
+  <arg type="o" direction="in"/><arg type="o" direction="in"/><arg type="o" direction="in"/>
+  <arg type="o" direction="out"/>
+ </method>
+ <method name="DeactivateConnection"><arg type="o" direction="in"/></method>
+ <property name="ActiveConnections" type="ao" access="read"/>
  <property name="Startup" type="b" access="read"/>
 </interface>
 <interface name="{DEVICE}">
  <method name="GetAppliedConnection">
   <arg type="u" direction="in"/><arg type="a{{sa{{sv}}}}" direction="out"/><arg type="t" direction="out"/>
  </method>
+ <property name="ActiveConnection" type="o" access="read"/>
  <property name="State" type="u" access="read"/>
  <signal name="StateChanged"><arg type="u"/><arg type="u"/><arg type="u"/></signal>
+</interface>
+<interface name="{ACTIVE}">
+ <property name="Uuid" type="s" access="read"/>
+ <signal name="StateChanged"><arg type="u"/><arg type="u"/></signal>
 </interface>
 <interface name="{SETTINGS}">
  <method name="ListConnections"><arg type="ao" direction="out"/></method>
@@ -92,19 +108,25 @@ class MockNm(MockPeer):
         self._generation = 0
         self.profiles = {}  # object path: a stored profile
         self._profile_ids = {}
+        self.actives = {}  # object path: UUID of the profile that is active by it
+        self._active_ids = {}
+        self._actives_made = 0
+        self.base_paths = {}  # interface: object path of its active connection
+        self._property = None  # that Get asks for
         self.applied = {}  # interface: an applied connection; without one the device is not active
         self.startup = False
         interfaces = {
             interface.name: interface for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces
         }
         self._manager_info, self._device_info = interfaces[NAME], interfaces[DEVICE]
+        self._active_info = interfaces[ACTIVE]
         self._settings_info, self._profile_info = interfaces[SETTINGS], interfaces[PROFILE]
 
     def start(self, startup=False):
         """Comes on the bus; paths of devices are new each time, as those of a new process are."""
         self._generation += 1
         self._connection = self._bus.connect()
-        self._paths, self.startup = {}, startup
+        self._paths, self.startup, self.actives = {}, startup, {}
         self._connection.register_object(PATH, self._manager_info, self._call, None, None)
         self._connection.register_object(SETTINGS_PATH, self._settings_info, self._call, None, None)
         for interface in self._states:
@@ -140,8 +162,40 @@ class MockNm(MockPeer):
         self._connection.unregister_object(self._profile_ids.pop(path))
         self._emit(SETTINGS_PATH, SETTINGS, "ConnectionRemoved", GLib.Variant("(o)", (path,)))
 
+    def begin(self, uuid):
+        """A profile becomes active, as if a person had activated it; its path."""
+        self._actives_made += 1
+        path = f"{PATH}/ActiveConnection/{self._actives_made}"
+        self._active_ids[path] = self._connection.register_object(
+            path, self._active_info, self._call, None, None
+        )
+        self.actives[path] = uuid
+        self._tell_actives()
+        return path
+
+    def end(self, path, reason):
+        """What is active by this path is no longer."""
+        del self.actives[path]
+        self._emit(path, ACTIVE, "StateChanged", GLib.Variant("(uu)", (DEACTIVATED, reason)))
+        self._connection.unregister_object(self._active_ids.pop(path))
+        self._tell_actives()
+
+    def _tell_actives(self):
+        changed = {"ActiveConnections": GLib.Variant("ao", list(self.actives))}
+        arguments = GLib.Variant("(sa{sv}as)", (NAME, changed, []))
+        self._emit(PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", arguments)
+
+    def base_path(self, interface):
+        """Path of the active connection of a device."""
+        if interface not in self.applied:
+            return "/"
+        if interface not in self.base_paths:
+            self._actives_made += 1
+            self.base_paths[interface] = f"{PATH}/ActiveConnection/{self._actives_made}"
+        return self.base_paths[interface]
+
     def _emit(self, path, interface, member, arguments):
-        if self._connection:
+        if self._connection and not self._connection.is_closed():
             self._connection.emit_signal(None, path, interface, member, arguments)
 
     def _register(self, interface):
@@ -167,6 +221,7 @@ class MockNm(MockPeer):
     def activate(self, interface, applied):
         """The way up, to the end."""
         self.applied[interface] = applied
+        self.base_paths.pop(interface, None)
         for state in (PREPARE, CONFIG, IP_CONFIG, IP_CHECK, SECONDARIES, ACTIVATED):
             self.set_state(interface, state)
 
@@ -189,15 +244,35 @@ class MockNm(MockPeer):
         self._connection.emit_signal(None, self._paths[interface], DEVICE, "StateChanged", arguments)
 
     def _subject(self, path, method, arguments):
+        if method == "Get":
+            self._property = arguments[-1]
+        if method == "ActivateConnection":
+            return arguments
         if path == PATH:
             return arguments[-1]  # of Get, the property
+        if path in self.actives:
+            return path
         if path.startswith(SETTINGS_PATH):
             return path
         return next(interface for interface, known in self._paths.items() if known == path)
 
     def _answer(self, method, subject):
+        if method == "ActivateConnection":
+            profile = self.profiles[subject[0]]
+            return GLib.Variant("(o)", (self.begin(profile["connection"]["uuid"].unpack()),))
+        if method == "DeactivateConnection":
+            self.end(subject, USER_DISCONNECTED)
+            return GLib.Variant("()", ())
+        if method == "Get" and subject in self.actives:
+            return GLib.Variant("(v)", (GLib.Variant("s", self.actives[subject]),))
+        if method == "Get" and subject == "ActiveConnections":
+            return GLib.Variant("(v)", (GLib.Variant("ao", list(self.actives)),))
+        if method == "Get" and self._property == "ActiveConnection":
+            return GLib.Variant("(v)", (GLib.Variant("o", self.base_path(subject)),))
         if method == "ListConnections":
             return GLib.Variant("(ao)", (list(self.profiles),))
+        if method == "GetSettings" and subject not in self.profiles:
+            return "org.freedesktop.DBus.Error.UnknownObject"
         if method == "GetSettings":
             return GLib.Variant("(a{sa{sv}})", (self.profiles[subject],))
         if method == "Get" and subject in self._paths:
