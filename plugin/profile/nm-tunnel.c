@@ -2,12 +2,12 @@
 
 /* See nm-tunnel.h. */
 
-#include <fnmatch.h>
-
+#include "profile/ini.h"
 #include "profile/nm-tunnel.h"
 
 NmTunnelMatch nm_tunnel_match(const char *link, const char *interface_name, const NmTunnelBase *base) {
         const char *pattern = link ?: interface_name;
+        IniMatch names = {}; /* nothing is written there */
 
         if (!pattern || !*pattern)
                 return NM_TUNNEL_OTHER;
@@ -19,7 +19,8 @@ NmTunnelMatch nm_tunnel_match(const char *link, const char *interface_name, cons
                 return NM_TUNNEL_OTHER;
         if (streq(pattern, base->interface))
                 return NM_TUNNEL_INTERFACE;
-        return link && fnmatch(link, base->interface, 0) == 0 ? NM_TUNNEL_GLOB : NM_TUNNEL_OTHER;
+        names.name = (char *) link;
+        return ini_match(&names, base->interface, NULL, NULL, NULL) > 0 ? NM_TUNNEL_GLOB : NM_TUNNEL_OTHER;
 }
 
 int nm_tunnel_add(Profile *profile, const char *key, const char *value, const char *where) {

@@ -10,7 +10,8 @@
 
 #define NM_TUNNEL_SERVICE "org.freedesktop.NetworkManager.underpass"
 
-/* The key of vpn.data that names the base: connection.id, connection.uuid, or a glob of interface names. */
+/* The key of vpn.data that names the base: connection.id, connection.uuid, or interface
+ * names as Name= in files has them. */
 #define NM_TUNNEL_LINK "link"
 
 /* A link, and the profile that is active on it. Strings may be NULL. */

@@ -23,7 +23,8 @@ README_LINES_MAX = 20
 # The rooms of plugin/ in order: each may include itself and those above it. "bpf" is bpf/abi.h and bpf/rewrite.h.
 ROOMS = ["bpf", "base", "profile", "plan", "source", "kernel", "segment", "tunnel", "service"]
 # Programs of their own, and the rooms that they may include.
-PROGRAMS = {"ctl": ["ctl", "base", "profile", "plan", "kernel"], "dispatcher": ["base", "profile"], "vpn": ["vpn", "base"], "data": ["base", "profile"]}
+PROGRAMS = {"ctl": ["ctl", "base", "profile", "plan", "kernel"], "dispatcher": ["base", "profile"], "vpn": ["vpn", "base"], "editor": ["editor", "base", "profile"],
+            "data": ["base", "profile"]}
 WIRE = {"abi.h", "rewrite.h"}
 FACES = {"segment": "segment/segment.h", "source": "source/source.h", "tunnel": "tunnel/tunnel.h"}
 
@@ -41,9 +42,10 @@ LIBRARIES = [
     ("libmnl/*",            ["base/netlink*", "kernel/*", "segment/*", "tunnel/attach.c"]),
     ("base/netlink.h",      ["base/netlink.*", "kernel/*", "segment/*", "tunnel/attach.c"]),
     ("base/log.h",          ["base/log.c", "service/*"]),
-    ("NetworkManager.h",    ["ctl/profile.c"]),
+    ("NetworkManager.h",    ["ctl/profile.c", "editor/editor.c"]),
     ("gio/*",               ["ctl/*"]),
     ("glib*",               ["ctl/*"]),
+    ("gmodule.h",           ["editor/*"]),
     ("json-glib/*",         ["ctl/*"]),
     ("json-c/*",            ["source/networkd-answer.c"]),
 ]

@@ -307,6 +307,46 @@ def test_odd_places():
         assert nmcli.active(lab.client)["first"] == ("activated", "c0")
 
 
+FILE = """[Match]
+Connection=first
+
+[X-Underpass]
+Tunnel=yes
+RemotePorts=8443 9000-9100
+"""
+
+
+def test_import_and_export():
+    """A file becomes a tunnel profile that works, and is the same when it comes back; mistakes are refused."""
+    with runner.TestLab() as lab:
+        client = lab.client
+        client.write("/run/lte.conf", FILE)
+        client.run("nmcli", "connection", "import", "type", "underpass", "file", "/run/lte.conf")
+        client.up("first")
+        found = service.wait_state(client, "c0", service.ACTIVE)
+        assert found["TunnelProfile"][0] == "lte", found["TunnelProfile"]
+        assert found["RemotePorts"] == [[8443, 8443], [9000, 9100]], found["RemotePorts"]
+        nmcli.wait_shown(client, "lte", "c0")
+        client.run("nmcli", "connection", "export", "lte", "/run/back.conf")
+        assert client.path("/run/back.conf").read_text() == FILE, client.path("/run/back.conf").read_text()
+        for text, words in (
+            (FILE.replace("8443", "84430"), ("bad.conf:6", "84430", "65535")),
+            (FILE.replace("RemotePorts", "RemotePort"), ("did you mean RemotePorts?",)),
+            ("", ("[Match] is missing",)),
+        ):
+            client.write("/run/bad.conf", text)
+            result = client.run(
+                *("nmcli", "connection", "import", "type", "underpass", "file", "/run/bad.conf"), check=False
+            )
+            assert result.returncode != 0
+            for word in words:
+                assert word in result.stderr, result.stderr
+        nmcli.modify(client, "lte", "+vpn.data", "tunnel=maybe")
+        result = client.run("nmcli", "connection", "export", "lte", "/run/worse.conf", check=False)
+        assert result.returncode != 0 and "neither no, yes" in result.stderr, result.stderr
+        assert not client.path("/run/worse.conf").exists()
+
+
 def test_many_activations():
     """No process, device, name on the bus or descriptor is left over."""
     with runner.TestLab() as lab:

@@ -129,7 +129,7 @@ class Judged(PolkitTest):
             for interface in tree.iter("interface")
             for method in interface.iter("method")
         }
-        reading = {pair for pair in methods if pair[1].startswith(("Get", "List"))}
+        reading = {pair for pair in methods if pair[1].startswith(("Describe", "Get", "List"))}
         self.assertEqual(methods - reading, set(GUARDED) | {(MANAGER, "Dispatch"), (MANAGER, "Subscribe")})
 
     def test_reading_asks_nobody(self):

@@ -20,6 +20,9 @@ static void a_link_names_profiles_and_interfaces(void) {
                 { "wwan*", NULL, NM_TUNNEL_GLOB },
                 { "*", NULL, NM_TUNNEL_GLOB },
                 { "[!e]*", NULL, NM_TUNNEL_GLOB },
+                { "ppp* wwan*", NULL, NM_TUNNEL_GLOB }, /* as Name= in files */
+                { "!eth* en*", NULL, NM_TUNNEL_GLOB },
+                { "!wwan*", NULL, NM_TUNNEL_OTHER },
                 { "lte", NULL, NM_TUNNEL_OTHER },
                 { "LT*", NULL, NM_TUNNEL_OTHER }, /* names are no globs */
                 { "", NULL, NM_TUNNEL_OTHER },
