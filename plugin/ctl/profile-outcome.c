@@ -55,9 +55,10 @@ void profile_outcome_print(const Ctl *ctl, const ProfileOutcome *outcome, const 
         }
 
         if (outcome->written)
-                text_line(_("The profile “%s” was changed."), view->id);
+                text_line(_("The profile “%s” was changed."), view->home_id);
         else
-                text_line(_("The profile “%s” already has these values; nothing was changed."), view->id);
+                text_line(_("The profile “%s” already has these values; nothing was changed."),
+                          view->home_id);
 
         text_lines(_("The profile was reapplied to %s."), outcome->reapplied);
         text_lines(_("warning: %s"), outcome->warnings);

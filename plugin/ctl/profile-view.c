@@ -12,12 +12,17 @@
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
 #include "plan/warnings.h"
+#include "profile/nm-tunnel.h"
 #include "profile/nm-user.h"
 
 void profile_view_free(ProfileView *view) {
         g_free(view->id);
         g_free(view->uuid);
         g_free(view->where);
+        g_free(view->link);
+        g_free(view->home_id);
+        g_free(view->home_uuid);
+        g_free(view->home_path);
         g_free(view->path);
         g_free(view->file);
         g_clear_pointer(&view->mtus, g_ptr_array_unref);
@@ -41,6 +46,10 @@ char *profile_view_argument(const ProfileView *view) {
         return quote_for_shell(by_id ? view->id : view->uuid);
 }
 
+bool profile_view_is_tunnel(const ProfileView *view) {
+        return view->tunnel && streq(view->uuid, view->home_uuid);
+}
+
 static const char *effective_value(const ProfileView *view, const Key *key) {
         g_autofree char *name = user_data_name(key);
 
@@ -61,7 +70,7 @@ static uint32_t own_mtu(const ProfileView *view) {
 
 /* What an activation on this host would warn of, whatever the link. */
 static void add_plan_warnings(const ProfileView *view, char ***warnings) {
-        _cleanup_(profile_freep) Profile *profile = user_data_profile(view->data, view->where);
+        _cleanup_(profile_freep) Profile *profile = user_data_profile(view->data, view->where, view->tunnel);
         _cleanup_(plan_freep) Plan *plan = g_new0(Plan, 1);
         _cleanup_(freep) uint16_t *udp_ports = NULL;
         const LinkFacts facts = {};
@@ -89,7 +98,8 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
         settings_init(&settings);
         (void) key_parse(key, effective_value(view, key), &settings, &reason);
 
-        if (settings.mptcp_endpoint != 0 && !(view->mptcp_flags & NM_MPTCP_DISABLED)) {
+        if (settings.mptcp_endpoint != 0 && !profile_view_is_tunnel(view) &&
+            !(view->mptcp_flags & NM_MPTCP_DISABLED)) {
                 g_autofree char *command = g_strdup_printf(
                                 "nmcli connection modify %s connection.mptcp-flags disabled", profile);
 
@@ -117,13 +127,14 @@ static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOUR
 static void print_settings(const Ctl *ctl, const ProfileView *view) {
         g_autoptr(Table) table = table_new(setting_headings, 0);
         g_autoptr(GList) names = user_data_names(view->data);
+        const char *source = view->tunnel && !profile_view_is_tunnel(view) ? view->home_id : _("profile");
 
         for (int id = 0; id < _KEY_ID_MAX; id++) {
                 const Key *key = key_get((KeyId) id);
                 g_autofree char *name = user_data_name(key);
                 bool set = g_hash_table_contains(view->data, name);
 
-                table_add(table, key->name, effective_value(view, key), set ? _("profile") : _("default"));
+                table_add(table, key->name, effective_value(view, key), set ? source : _("default"));
         }
 
         for (GList *name = names; name; name = name->next)
@@ -142,6 +153,10 @@ static void print_properties(const Ctl *ctl, const ProfileView *view) {
         _cleanup_(freep) char *flags = nm_mptcp_flags_format(view->mptcp_flags);
         g_autofree char *interfaces = g_strjoinv(", ", view->interfaces);
 
+        if (view->tunnel)
+                table_add(table, _("keys are in"), view->where);
+        if (view->tunnel)
+                table_add(table, NM_TUNNEL_LINK, view->link ?: "");
         table_add(table, "connection.mptcp-flags", flags);
         for (guint i = 0; i < view->mtus->len; i++) {
                 char **pair = g_ptr_array_index(view->mtus, i);
@@ -154,7 +169,7 @@ static void print_properties(const Ctl *ctl, const ProfileView *view) {
 
 void profile_view_add_json(JsonBuilder *builder, const ProfileView *view) {
         g_autoptr(GList) names = user_data_names(view->data);
-        g_auto(GStrv) errors = user_data_errors(view->data, view->where);
+        g_auto(GStrv) errors = user_data_errors(view->data, view->where, view->tunnel);
         _cleanup_(freep) char *flags = nm_mptcp_flags_format(view->mptcp_flags);
 
         json_builder_set_member_name(builder, "profile");
@@ -167,6 +182,15 @@ void profile_view_add_json(JsonBuilder *builder, const ProfileView *view) {
         json_member_strings(builder, "interfaces", view->interfaces);
         json_member_number(builder, "mptcp_flags", view->mptcp_flags);
         json_member_string(builder, "mptcp_flags_text", flags);
+
+        json_builder_set_member_name(builder, "tunnel_profile");
+        json_builder_begin_object(builder);
+        if (view->tunnel) {
+                json_member_string(builder, "id", view->home_id);
+                json_member_string(builder, "uuid", view->home_uuid);
+                json_member_string(builder, "link", view->link ?: "");
+        }
+        json_builder_end_object(builder);
 
         json_builder_set_member_name(builder, "mtu");
         json_builder_begin_object(builder);
@@ -197,7 +221,7 @@ static void print_json(const ProfileView *view, char *const *warnings) {
 }
 
 void profile_view_print(const Ctl *ctl, const ProfileView *view) {
-        g_auto(GStrv) errors = user_data_errors(view->data, view->where);
+        g_auto(GStrv) errors = user_data_errors(view->data, view->where, view->tunnel);
         g_auto(GStrv) warnings = NULL, commands = NULL;
 
         profile_view_advise(view, &warnings, &commands);

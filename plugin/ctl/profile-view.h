@@ -11,7 +11,6 @@
 typedef struct ProfileView {
         char *id;
         char *uuid;
-        char *where;          /* "LTE (6f0c…)": id and UUID, as errors name the profile */
         char *path;           /* of its D-Bus object */
         char *file;           /* "" without one */
         bool id_unique;       /* no other profile has this id */
@@ -19,11 +18,23 @@ typedef struct ProfileView {
         uint32_t mptcp_flags; /* connection.mptcp-flags */
         GPtrArray *mtus;      /* of char *[3]: { "802-3-ethernet.mtu", "1400", NULL } */
         char **interfaces;    /* on which it is active */
+
+        /* The profile that holds the keys: this one, or the tunnel profile for it. */
+        bool tunnel;          /* it is a tunnel profile */
+        char *link;           /* … and this is the link that it names; NULL: none */
+        char *home_id;
+        char *home_uuid;
+        char *home_path;      /* of its D-Bus object */
+        bool home_unsaved;    /* as above */
+        char *where;          /* "LTE (6f0c…)": its id and UUID, as errors name it */
         GHashTable *data;     /* the keys, as user-data.h has them */
 } ProfileView;
 
 void profile_view_free(ProfileView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProfileView, profile_view_free)
+
+/* Whether it is itself a tunnel profile. */
+bool profile_view_is_tunnel(const ProfileView *view);
 
 /* The profile as an argument of nmcli, quoted for the shell where necessary. Caller frees. */
 char *profile_view_argument(const ProfileView *view);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * "underpassctl profile show", "set" and "unset": reads and writes user.data of NetworkManager profiles,
- * which no nmcli release can do.
+ * "underpassctl profile show", "set" and "unset": reads and writes the keys of NetworkManager profiles, in
+ * user.data, which no nmcli release can edit, or in the tunnel profile for the profile.
  *
  * Secrets are never fetched: NetworkManager keeps those of a profile when an update has none at all.
  */
@@ -13,16 +13,15 @@
 #include "base/util.h"
 #include "ctl/bus.h"
 #include "ctl/error.h"
+#include "ctl/profile-data.h"
 #include "ctl/profile-outcome.h"
 #include "ctl/profile.h"
 #include "ctl/text.h"
 #include "ctl/user-data.h"
-#include "profile/nm-user.h"
+#include "profile/nm-tunnel.h"
 
 #define SERVICE_NAME "NetworkManager"
 #define CONNECTION_INTERFACE "org.freedesktop.NetworkManager.Settings.Connection"
-#define USER NM_SETTING_USER_SETTING_NAME
-#define USER_DATA NM_SETTING_USER_DATA
 
 static NMClient *client_open(GError **error) {
         GError *local = NULL;
@@ -177,18 +176,18 @@ static GPtrArray *read_mtus(NMConnection *connection) {
         return mtus;
 }
 
-static GHashTable *read_data(NMConnection *connection) {
-        GHashTable *data = user_data_new();
-        NMSettingUser *user = NM_SETTING_USER(nm_connection_get_setting(connection, NM_TYPE_SETTING_USER));
-        guint count = 0;
-        const char *const *names = user ? nm_setting_user_get_keys(user, &count) : NULL;
+/* The keys of a profile, as libnm has it. */
+static GHashTable *read_data(NMConnection *connection, bool tunnel) {
+        g_autoptr(GVariant) settings = nm_connection_to_dbus(connection, NM_CONNECTION_SERIALIZE_ALL);
 
-        for (guint i = 0; i < count; i++)
-                if (nm_user_is_ours(names[i]))
-                        g_hash_table_insert(data, g_strdup(names[i]),
-                                            g_strdup(nm_setting_user_get_data(user, names[i])));
+        g_variant_ref_sink(settings);
+        return profile_data_read_ours(settings, tunnel);
+}
 
-        return data;
+static bool is_tunnel(NMConnection *connection) {
+        NMSettingVpn *vpn = nm_connection_get_setting_vpn(connection);
+
+        return vpn && g_strcmp0(nm_setting_vpn_get_service_type(vpn), NM_TUNNEL_SERVICE) == 0;
 }
 
 /* The devices on which the profile is active; the devices belong to the client. */
@@ -216,6 +215,81 @@ static const char *device_name(NMDevice *device) {
         return ip && *ip ? ip : nm_device_get_iface(device);
 }
 
+/* Whether a tunnel profile may be used for another profile: for all, or by the same users. */
+static bool may_decide(NMConnection *tunnel, NMConnection *base) {
+        NMConnection *connections[] = { tunnel, base };
+        g_auto(GStrv) users = NULL, base_users = NULL;
+        char ***lists[] = { &users, &base_users };
+
+        for (size_t i = 0; i < ELEMENTS(connections); i++)
+                g_object_get(nm_connection_get_setting_connection(connections[i]),
+                             NM_SETTING_CONNECTION_PERMISSIONS, lists[i], NULL);
+        return strings_count(users) == 0 || strings_equal(users, base_users);
+}
+
+/* How exactly a tunnel profile names another profile, or an interface that this is active on or for. */
+static NmTunnelMatch match_tunnel(NMConnection *tunnel, NMConnection *base, const GPtrArray *devices) {
+        NMSettingVpn *vpn = nm_connection_get_setting_vpn(tunnel);
+        const char *link = nm_setting_vpn_get_data_item(vpn, NM_TUNNEL_LINK);
+        const char *interface = nm_connection_get_interface_name(tunnel);
+        NmTunnelBase names = {
+                .interface = nm_connection_get_interface_name(base),
+                .id = nm_connection_get_id(base),
+                .uuid = nm_connection_get_uuid(base),
+        };
+        NmTunnelMatch best = NM_TUNNEL_OTHER;
+
+        if (devices->len == 0)
+                return nm_tunnel_match(link, interface, &names);
+        for (guint i = 0; i < devices->len; i++) {
+                names.interface = device_name(g_ptr_array_index(devices, i));
+                best = MAX(best, nm_tunnel_match(link, interface, &names));
+        }
+        return best;
+}
+
+/* The profile that holds the keys of another one: its tunnel profile, chosen as the service does, or
+ * itself. */
+static NMRemoteConnection *find_home(NMClient *client, NMRemoteConnection *remote) {
+        const GPtrArray *all = nm_client_get_connections(client);
+        g_autoptr(GPtrArray) devices = active_devices(client, remote);
+        NmTunnelMatch best_match = NM_TUNNEL_OTHER;
+        NMRemoteConnection *best = remote;
+
+        for (guint i = 0; i < all->len && !is_tunnel(NM_CONNECTION(remote)); i++) {
+                NMConnection *tunnel = g_ptr_array_index(all, i);
+                NmTunnelMatch exactness;
+
+                if (!is_tunnel(tunnel) || !may_decide(tunnel, NM_CONNECTION(remote)))
+                        continue;
+                exactness = match_tunnel(tunnel, NM_CONNECTION(remote), devices);
+                if (exactness < best_match || exactness == NM_TUNNEL_OTHER ||
+                    (exactness == best_match && strcmp(nm_connection_get_uuid(tunnel),
+                                                       nm_connection_get_uuid(NM_CONNECTION(best))) > 0))
+                        continue;
+                best = NM_REMOTE_CONNECTION(tunnel);
+                best_match = exactness;
+        }
+        return best;
+}
+
+/* What is said of the profile that holds the keys. */
+static void read_home(ProfileView *view, NMRemoteConnection *home) {
+        NMConnection *connection = NM_CONNECTION(home);
+
+        view->tunnel = is_tunnel(connection);
+        view->home_id = g_strdup(nm_connection_get_id(connection) ?: "");
+        view->home_uuid = g_strdup(nm_connection_get_uuid(connection) ?: "");
+        view->home_path = g_strdup(nm_connection_get_path(connection));
+        view->home_unsaved = nm_remote_connection_get_flags(home) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
+        view->where = g_strdup_printf("%s (%s)", view->home_id, view->home_uuid);
+        view->data = read_data(connection, view->tunnel);
+        if (view->tunnel)
+                view->link = g_strdup(nm_setting_vpn_get_data_item(nm_connection_get_setting_vpn(connection),
+                                                                   NM_TUNNEL_LINK)
+                                              ?: nm_connection_get_interface_name(connection));
+}
+
 static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         NMConnection *connection = NM_CONNECTION(remote);
         NMSettingConnection *setting = nm_connection_get_setting_connection(connection);
@@ -225,13 +299,12 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
 
         view->id = g_strdup(nm_connection_get_id(connection) ?: "");
         view->uuid = g_strdup(nm_connection_get_uuid(connection) ?: "");
-        view->where = g_strdup_printf("%s (%s)", view->id, view->uuid);
         view->path = g_strdup(nm_connection_get_path(connection));
+        read_home(view, find_home(client, remote));
         view->file = g_strdup(nm_remote_connection_get_filename(remote) ?: "");
         view->unsaved = nm_remote_connection_get_flags(remote) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
         view->mptcp_flags = setting ? (uint32_t) nm_setting_connection_get_mptcp_flags(setting) : 0;
         view->mtus = read_mtus(connection);
-        view->data = read_data(connection);
 
         view->id_unique = true;
         for (guint i = 0; i < all->len; i++)
@@ -272,78 +345,20 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
 static GVariant *fetch_settings(GDBusConnection *bus, const ProfileView *view, GError **error) {
         GError *local = NULL;
         g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-                        bus, NM_DBUS_SERVICE, view->path, CONNECTION_INTERFACE, "GetSettings", NULL,
+                        bus, NM_DBUS_SERVICE, view->home_path, CONNECTION_INTERFACE, "GetSettings", NULL,
                         G_VARIANT_TYPE("(a{sa{sv}})"), G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL,
                         &local);
 
         if (reply)
                 return g_variant_get_child_value(reply, 0);
-        ctl_error_take_bus(error, local, SERVICE_NAME, view->id);
+        ctl_error_take_bus(error, local, SERVICE_NAME, view->home_id);
         return NULL;
-}
-
-/* All of user.data, not only the keys of Underpass. */
-static GHashTable *read_user_data(GVariant *settings) {
-        GHashTable *data = user_data_new();
-        g_autoptr(GVariant) user = g_variant_lookup_value(settings, USER, G_VARIANT_TYPE_VARDICT);
-        g_autoptr(GVariant) pairs = NULL;
-
-        if (user)
-                pairs = g_variant_lookup_value(user, USER_DATA, G_VARIANT_TYPE("a{ss}"));
-
-        for (size_t i = 0; pairs && i < g_variant_n_children(pairs); i++) {
-                const char *name, *value;
-                g_variant_get_child(pairs, i, "{&s&s}", &name, &value);
-                g_hash_table_insert(data, g_strdup(name), g_strdup(value));
-        }
-        return data;
-}
-
-static gboolean is_of_others(gpointer name, gpointer value, gpointer userdata) {
-        return !nm_user_is_ours(name);
-}
-
-static GHashTable *read_our_data(GVariant *settings) {
-        GHashTable *data = read_user_data(settings);
-
-        g_hash_table_foreach_remove(data, is_of_others, NULL);
-        return data;
-}
-
-/* The same settings with another user.data, everything else as it is, known to this libnm or not. */
-static GVariant *settings_with(GVariant *settings, GHashTable *data) {
-        g_auto(GVariantBuilder) all = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{sa{sv}}"));
-        g_auto(GVariantBuilder) pairs = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a{ss}"));
-        GHashTableIter iterator;
-        gpointer name, value;
-
-        for (size_t i = 0; i < g_variant_n_children(settings); i++) {
-                g_autoptr(GVariant) setting = g_variant_get_child_value(settings, i);
-                const char *setting_name;
-
-                g_variant_get_child(setting, 0, "&s", &setting_name);
-                if (!streq(setting_name, USER))
-                        g_variant_builder_add_value(&all, setting);
-        }
-
-        g_hash_table_iter_init(&iterator, data);
-        while (g_hash_table_iter_next(&iterator, &name, &value))
-                g_variant_builder_add(&pairs, "{ss}", (const char *) name, (const char *) value);
-        if (g_hash_table_size(data) > 0) {
-                g_variant_builder_open(&all, G_VARIANT_TYPE("{sa{sv}}"));
-                g_variant_builder_add(&all, "s", USER);
-                g_variant_builder_open(&all, G_VARIANT_TYPE_VARDICT);
-                g_variant_builder_add(&all, "{sv}", USER_DATA, g_variant_builder_end(&pairs));
-                g_variant_builder_close(&all);
-                g_variant_builder_close(&all);
-        }
-        return g_variant_ref_sink(g_variant_builder_end(&all));
 }
 
 /* The number that grows with each change of the profile; 0 before NetworkManager 1.44, which has none. */
 static guint64 fetch_version(GDBusConnection *bus, const ProfileView *view) {
         g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-                        bus, NM_DBUS_SERVICE, view->path, "org.freedesktop.DBus.Properties", "Get",
+                        bus, NM_DBUS_SERVICE, view->home_path, "org.freedesktop.DBus.Properties", "Get",
                         g_variant_new("(ss)", CONNECTION_INTERFACE, "VersionId"), G_VARIANT_TYPE("(v)"),
                         G_DBUS_CALL_FLAGS_NONE, BUS_READ_TIMEOUT_MS, NULL, NULL);
         g_autoptr(GVariant) version = NULL;
@@ -378,7 +393,7 @@ static void changed_meanwhile(const ProfileView *view, GError **error) {
         ctl_error_add(error, CTL_FAILED,
                       _("Another program changed the profile “%s” meanwhile, so nothing was written; try "
                         "again."),
-                      view->id);
+                      view->home_id);
 }
 
 static bool same_data(GHashTable *a, GHashTable *b) {
@@ -393,7 +408,7 @@ static bool send_update(GDBusConnection *bus, const ProfileView *view, GVariant 
         if (version > 0)
                 g_variant_builder_add(&options, "{sv}", "version-id", g_variant_new_uint64(version));
         g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-                        bus, NM_DBUS_SERVICE, view->path, CONNECTION_INTERFACE, "Update2",
+                        bus, NM_DBUS_SERVICE, view->home_path, CONNECTION_INTERFACE, "Update2",
                         g_variant_new("(@a{sa{sv}}ua{sv})", settings, flags, &options), NULL,
                         G_DBUS_CALL_FLAGS_NONE, BUS_CHANGE_TIMEOUT_MS, NULL, &local);
         if (reply)
@@ -401,7 +416,7 @@ static bool send_update(GDBusConnection *bus, const ProfileView *view, GVariant 
 
         g_autofree char *name = g_dbus_error_get_remote_error(local);
         if (g_strcmp0(name, "org.freedesktop.NetworkManager.Settings.VersionIdMismatch") != 0) {
-                ctl_error_take_bus(error, local, SERVICE_NAME, view->id);
+                ctl_error_take_bus(error, local, SERVICE_NAME, view->home_id);
                 return false;
         }
         g_error_free(local);
@@ -417,7 +432,7 @@ static bool send_update(GDBusConnection *bus, const ProfileView *view, GVariant 
 static bool write_profile(NMClient *client, NMRemoteConnection *remote, const ProfileView *view,
                           GHashTable *edits, GError **error) {
         GDBusConnection *bus = nm_client_get_dbus_connection(client);
-        NMSettingsConnectionFlags flags = nm_remote_connection_get_flags(remote);
+        NMSettingsConnectionFlags flags = view->tunnel ? 0 : nm_remote_connection_get_flags(remote);
         NMSettingsUpdate2Flags update = NM_SETTINGS_UPDATE2_FLAG_NO_REAPPLY;
 
         if (flags & (NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED | NM_SETTINGS_CONNECTION_FLAG_EXTERNAL)) {
@@ -429,7 +444,7 @@ static bool write_profile(NMClient *client, NMRemoteConnection *remote, const Pr
                 return false;
         }
         /* A profile that exists in memory only stays there: nobody asked for it to be saved. */
-        if (!view->unsaved)
+        if (!view->home_unsaved)
                 update |= NM_SETTINGS_UPDATE2_FLAG_TO_DISK;
         if (!check_edits(edits, error))
                 return false;
@@ -438,15 +453,15 @@ static bool write_profile(NMClient *client, NMRemoteConnection *remote, const Pr
         g_autoptr(GVariant) settings = fetch_settings(bus, view, error);
         if (!settings)
                 return false;
-        g_autoptr(GHashTable) ours = read_our_data(settings);
+        g_autoptr(GHashTable) ours = profile_data_read_ours(settings, view->tunnel);
         if (!same_data(ours, view->data)) {
                 changed_meanwhile(view, error);
                 return false;
         }
 
-        g_autoptr(GHashTable) before = read_user_data(settings);
+        g_autoptr(GHashTable) before = profile_data_read(settings, view->tunnel);
         g_autoptr(GHashTable) after = user_data_apply(before, edits);
-        g_autoptr(GVariant) edited = settings_with(settings, after);
+        g_autoptr(GVariant) edited = profile_data_replace(settings, after, view->tunnel);
         return send_update(bus, view, edited, update, version, error);
 }
 
@@ -460,7 +475,7 @@ static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *
         if (!settings)
                 return false;
 
-        g_autoptr(GHashTable) stored = read_our_data(settings);
+        g_autoptr(GHashTable) stored = profile_data_read_ours(settings, view->tunnel);
         if (user_data_changed_by(stored, edits)) {
                 g_autofree char *lines = user_data_as_file(wanted, view->uuid);
                 ctl_error_add(error, CTL_FAILED,
@@ -537,8 +552,9 @@ static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remot
                 return false;
 
         profile_view_advise(view, &outcome->warnings, &outcome->commands);
-        bool good = !ctl->reapply || reapply_profile(client, remote, view, outcome, error);
-        if (!outcome->reapplied || !outcome->reapplied[0]) {
+        /* An edit of a tunnel profile counts at once. */
+        bool good = !ctl->reapply || view->tunnel || reapply_profile(client, remote, view, outcome, error);
+        if (!view->tunnel && (!outcome->reapplied || !outcome->reapplied[0])) {
                 g_autofree char *profile = profile_view_argument(view);
                 text_append(&outcome->commands, g_strdup_printf("nmcli connection up %s", profile));
         }
@@ -565,8 +581,10 @@ static bool edit_profile(Ctl *ctl, char **arguments, bool unset, GError **error)
         if (!outcome.edits)
                 return false;
 
-        if (!user_data_check(view->data, outcome.edits, view->where, &outcome.warnings, error)) {
-                ctl_error_add(error, CTL_BAD_VALUE, _("The profile “%s” was not changed."), view->id);
+        profile_data_adapt(outcome.edits, view->tunnel);
+        if (!user_data_check(view->data, outcome.edits, view->where, view->tunnel, &outcome.warnings,
+                             error)) {
+                ctl_error_add(error, CTL_BAD_VALUE, _("The profile “%s” was not changed."), view->home_id);
                 return false;
         }
 

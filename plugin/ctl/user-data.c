@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "ctl/error.h"
 #include "ctl/user-data.h"
+#include "profile/nm-tunnel.h"
 #include "profile/nm-user.h"
 
 char *user_data_name(const Key *key) {
@@ -138,13 +139,19 @@ static Profile *profile_new_or_abort(void) {
         return profile;
 }
 
-Profile *user_data_profile(GHashTable *data, const char *where) {
+static void add_or_abort(Profile *profile, const char *name, const char *value, const char *where,
+                         bool tunnel) {
+        if ((tunnel ? nm_tunnel_add(profile, user_data_key(name), value, where)
+                    : nm_user_add(profile, name, value, where)) < 0)
+                g_error("out of memory");
+}
+
+Profile *user_data_profile(GHashTable *data, const char *where, bool tunnel) {
         g_autoptr(GList) names = user_data_names(data);
         Profile *profile = profile_new_or_abort();
 
         for (GList *name = names; name; name = name->next)
-                if (nm_user_add(profile, name->data, g_hash_table_lookup(data, name->data), where) < 0)
-                        g_error("out of memory");
+                add_or_abort(profile, name->data, g_hash_table_lookup(data, name->data), where, tunnel);
         if (profile_finish(profile) < 0)
                 g_error("out of memory");
         return profile;
@@ -153,7 +160,7 @@ Profile *user_data_profile(GHashTable *data, const char *where) {
 /*
  * A profile keeps its first error only, so each key is tried in a profile of its own, and then all together.
  */
-char **user_data_errors(GHashTable *data, const char *where) {
+char **user_data_errors(GHashTable *data, const char *where, bool tunnel) {
         g_autoptr(GList) names = user_data_names(data);
         GPtrArray *errors = g_ptr_array_new();
 
@@ -161,14 +168,13 @@ char **user_data_errors(GHashTable *data, const char *where) {
                 const char *value = g_hash_table_lookup(data, name->data);
                 _cleanup_(profile_freep) Profile *alone = profile_new_or_abort();
 
-                if (nm_user_add(alone, name->data, value, where) < 0)
-                        g_error("out of memory");
+                add_or_abort(alone, name->data, value, where, tunnel);
                 if (alone->error)
                         g_ptr_array_add(errors, g_strdup(alone->error));
         }
 
         if (errors->len == 0) {
-                _cleanup_(profile_freep) Profile *together = user_data_profile(data, where);
+                _cleanup_(profile_freep) Profile *together = user_data_profile(data, where, tunnel);
 
                 if (together->error)
                         g_ptr_array_add(errors, g_strdup(together->error));
@@ -190,11 +196,11 @@ static bool only_removes(GHashTable *edits) {
         return true;
 }
 
-bool user_data_check(GHashTable *data, GHashTable *edits, const char *where, char ***ret_warnings,
-                     GError **error) {
+bool user_data_check(GHashTable *data, GHashTable *edits, const char *where, bool tunnel,
+                     char ***ret_warnings, GError **error) {
         g_autoptr(GHashTable) after = user_data_apply(data, edits);
-        g_auto(GStrv) errors = user_data_errors(after, where);
-        g_auto(GStrv) errors_before = user_data_errors(data, where);
+        g_auto(GStrv) errors = user_data_errors(after, where, tunnel);
+        g_auto(GStrv) errors_before = user_data_errors(data, where, tunnel);
 
         if (errors[0] && !(only_removes(edits) && errors_before[0])) {
                 for (char **sentence = errors; *sentence; sentence++)

@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "base/util.h"
 #include "editor/tunnel-file.h"
 #include "profile/ini.h"
@@ -33,12 +33,15 @@ static int add(TunnelData *data, const char *key, const char *value) {
         return r < 0 ? r : strings_add(&data->values, value);
 }
 
-/* Ends the reading with a sentence; takes it over. */
+/* Ends the reading with a sentence, or a message; takes it over. */
 static int fail(Reading *reading, char *sentence) {
-        if (!sentence)
+        char *translated = sentence ? message_translate(sentence) : NULL;
+
+        free(sentence);
+        if (!translated)
                 return -ENOMEM;
         free(reading->error);
-        reading->error = sentence;
+        reading->error = translated;
         return -EINVAL;
 }
 
@@ -194,9 +197,10 @@ static int check(const TunnelData *data, char **ret_error) {
                 r = nm_tunnel_add(profile, data->keys[i], data->values[i], "vpn.data");
         if (r >= 0)
                 r = profile_finish(profile);
-        if (r >= 0)
-                *ret_error = TAKE_PTR(profile->error);
-        return r;
+        if (r < 0 || !profile->error)
+                return r;
+        *ret_error = message_translate(profile->error);
+        return *ret_error ? 0 : -ENOMEM;
 }
 
 int tunnel_file_format(const TunnelData *data, const char *interface_name, char **ret_text,

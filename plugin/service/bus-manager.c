@@ -214,7 +214,7 @@ static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *
 
 static int method_describe_tunnel_profile(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const BusManager *self = userdata;
-        _cleanup_(freep) char *text = NULL;
+        _cleanup_(freep) char *text = NULL, *english = NULL;
         const char *uuid;
         int r;
 
@@ -223,7 +223,8 @@ static int method_describe_tunnel_profile(sd_bus_message *message, void *userdat
         if (r < 0)
                 return r;
         text = tunnel_profile_describe(self->manager, uuid);
-        return text ? sd_bus_reply_method_return(message, "s", text) : -ENOMEM;
+        english = text ? message_english(text) : NULL;
+        return english ? sd_bus_reply_method_return(message, "s", english) : -ENOMEM;
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {

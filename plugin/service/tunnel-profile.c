@@ -2,7 +2,7 @@
 
 /* See tunnel-profile.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "service/bus-applied.h"
 #include "service/tunnel-profile.h"
 
@@ -40,16 +40,16 @@ static int describe_link(const Manager *manager, const Link *link, char **text) 
         char **warnings = link_warnings(link);
         int r;
 
-        r = append(text, string_format(_("%s: tunnel %s. %s"), link_name(link),
-                                       link_state_name(link_state(link)), link_reason(link)));
+        r = append(text, message_format(N_("%s: tunnel %s. %s"), link_name(link),
+                                        link_state_name(link_state(link)), link_reason(link)));
         if (r >= 0 && *link_last_error(link))
-                r = append(text, string_format(_("Error: %s"), link_last_error(link)));
+                r = append(text, message_format(N_("Error: %s"), link_last_error(link)));
         if (r >= 0)
                 r = bus_applied_each(manager, link, add_applied, &applied);
         if (r >= 0 && applied)
-                r = append(text, string_format(_("Applied: %s."), applied));
+                r = append(text, message_format(N_("Applied: %s."), applied));
         for (size_t i = 0; r >= 0 && i < strings_count(warnings); i++)
-                r = append(text, string_format(_("Warning: %s"), warnings[i]));
+                r = append(text, message_format(N_("Warning: %s"), warnings[i]));
         return r;
 }
 
@@ -58,15 +58,15 @@ static char *describe_none(const char *named) {
         _cleanup_(freep) char *excerpt = value_excerpt(named ?: "");
 
         if (!named)
-                return strdup(_("The profile is not known yet, or is no tunnel profile."));
+                return message_constant(N_("The profile is not known yet, or is no tunnel profile."));
         if (!*named)
-                return strdup(_("No tunnel: the profile names no link. Set link= in vpn.data to the name of "
-                                "the profile of the link."));
+                return message_constant(N_("No tunnel: the profile names no link. Set link= in vpn.data to "
+                                           "the name of the profile of the link."));
         if (!excerpt)
                 return NULL;
-        return string_format(_("No tunnel: no active link is called “%s”, or another tunnel profile is used "
-                               "for it."),
-                             excerpt);
+        return message_format(N_("No tunnel: no active link is called “%s”, or another tunnel profile is "
+                                 "used for it."),
+                              excerpt);
 }
 
 char *tunnel_profile_describe(const Manager *manager, const char *uuid) {

@@ -5,6 +5,6 @@
 
 #include "service/manager.h"
 
-/* A few sentences for people: the state of each link that has its settings from this tunnel profile, why,
+/* A few messages for people: the state of each link that has its settings from this tunnel profile, why,
  * what was applied, and warnings; or why there is no such link. Caller frees; NULL when out of memory. */
 char *tunnel_profile_describe(const Manager *manager, const char *uuid);

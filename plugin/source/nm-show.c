@@ -2,7 +2,7 @@
 
 /* See nm-show.h. */
 
-#include "base/i18n.h"
+#include "base/message.h"
 #include "source/nm-show.h"
 
 #define NM_NAME "org.freedesktop.NetworkManager"
@@ -31,9 +31,9 @@ static int on_activated(sd_bus_message *reply, void *userdata, sd_bus_error *err
                 return 0;
         show->asked = false;
         excerpt = value_excerpt(sd_bus_message_get_error(reply)->message ?: "?");
-        show->error = string_format(_("NetworkManager cannot show the tunnel profile as active, which does "
-                                      "no harm to the tunnel: %s"),
-                                    excerpt ?: "?");
+        show->error = message_format(N_("NetworkManager cannot show the tunnel profile as active, which "
+                                        "does no harm to the tunnel: %s"),
+                                     excerpt ?: "?");
         peer->changed(show->link->ifindex, peer->userdata);
         return 0;
 }
