@@ -29,6 +29,7 @@ enum {
         OPTION_NAMES = 1U << 1,
         OPTION_REAPPLY = 1U << 2,
         OPTION_VALUES = 1U << 3,
+        OPTION_VERBOSE = 1U << 4,
 };
 
 /* For tests: the catalogues of this folder instead of the installed ones. */
@@ -56,7 +57,7 @@ static const Verb verbs[] = {
                 .name = "status",
                 .arguments = N_("[INTERFACE...]"),
                 .help = N_("Show links that have a tunnel, with their warnings and errors"),
-                .options = OPTION_ALL,
+                .options = OPTION_ALL | OPTION_VERBOSE,
                 .arguments_max = ARGUMENTS_ANY,
                 .run = ctl_status,
         },
@@ -64,6 +65,7 @@ static const Verb verbs[] = {
                 .name = "explain",
                 .arguments = N_("INTERFACE"),
                 .help = N_("Explain the state of one link and suggest what to do next"),
+                .options = OPTION_VERBOSE,
                 .arguments_min = 1,
                 .arguments_max = 1,
                 .run = ctl_explain,
@@ -175,7 +177,7 @@ static const char *const exit_texts[] = {
 };
 _Static_assert(ELEMENTS(exit_texts) == _CTL_EXIT_MAX, "a text for each exit status");
 
-enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 4 };
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 5 };
 
 /* Entries of the options that the verb takes; ends with an empty entry. */
 static void option_entries(Ctl *ctl, const Verb *verb,
@@ -193,6 +195,8 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 { OPTION_NAMES, "names", &ctl->names, N_("Print only the names, one per line") },
                 { OPTION_VALUES, "values", &ctl->values,
                   N_("Print only the keywords for values of KEY, one per line") },
+                { OPTION_VERBOSE, "verbose", &ctl->verbose,
+                  N_("Show programs, helper devices and attach points, too") },
                 { OPTION_REAPPLY, "reapply", &ctl->reapply,
                   N_("Apply the change to active connections immediately") },
         };
@@ -415,7 +419,10 @@ static bool run(Ctl *ctl, char ***arguments, GError **error) {
 static bool wants_color(void) {
         const char *terminal = g_getenv("TERM");
 
-        return isatty(STDOUT_FILENO) && !g_getenv("NO_COLOR") && terminal && !streq(terminal, "dumb");
+        const char *no_color = g_getenv("NO_COLOR");
+
+        /* no-color.org: an empty value is none. */
+        return isatty(STDOUT_FILENO) && (!no_color || !*no_color) && terminal && !streq(terminal, "dumb");
 }
 
 int main(int argc, char **argv) {
@@ -427,6 +434,7 @@ int main(int argc, char **argv) {
         bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
         textdomain(GETTEXT_PACKAGE);
         g_set_prgname("underpassctl");
+        text_adapt_to_charset();
 
         g_auto(GStrv) arguments = g_strdupv(argv);
         g_autoptr(GError) error = NULL;

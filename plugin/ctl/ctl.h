@@ -17,6 +17,7 @@ typedef struct Ctl {
         gboolean names;
         gboolean values;
         gboolean reapply;
+        gboolean verbose;
         int patience_ms;      /* for an answer of the service to what only reads; 0: the usual */
         bool color;           /* standard output is a terminal that shows colours */
         GDBusConnection *bus; /* NULL until a call needs it */

@@ -208,6 +208,11 @@ static const char *const setting_headings[] = { N_("KEY"), N_("VALUE"), N_("SOUR
 static const char *const pair_headings[] = { "", "", NULL };
 static const char *const counter_headings[] = { "", "", "", NULL };
 
+/* What nobody can act on. */
+static bool is_internal(const char *applied) {
+        return streq(applied, "attach-point") || streq(applied, "segmentation-device");
+}
+
 /* Prints rows of a(s…) as a table with as many columns as headings; without rows, nothing. */
 static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const char *const *headings) {
         const bool settings = headings == setting_headings;
@@ -220,6 +225,8 @@ static void print_rows(const Ctl *ctl, const char *title, GVariant *rows, const 
                 for (size_t column = 0; column < MIN_OF(g_variant_n_children(row), ELEMENTS(cells));
                      column++)
                         g_variant_get_child(row, column, "&s", &cells[column]);
+                if (!ctl->verbose && is_internal(cells[0]))
+                        continue;
                 table_add(table, cells[0], cells[1], settings ? words_translate(cells[2]) : cells[2],
                           cells[3]);
         }
@@ -327,7 +334,8 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         print_rows(ctl, _("Settings"), settings, setting_headings);
         print_rows(ctl, clean, connection, pair_headings);
         print_rows(ctl, _("Applied"), applied, pair_headings);
-        print_rows(ctl, _("Attached programs"), programs, pair_headings);
+        if (ctl->verbose)
+                print_rows(ctl, _("Attached programs"), programs, pair_headings);
         print_receive_mode(link);
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);

@@ -75,10 +75,16 @@ static char *skipped_devices(GVariant *manager) {
         return g_string_free(text, FALSE);
 }
 
-static void print_manager(GVariant *manager) {
+static void print_manager(const Ctl *ctl, GVariant *manager) {
         const char *kind = "", *interface = "";
         g_variant_lookup(manager, "SegmentationDevice", "(&s&s)", &kind, &interface);
         const char *attach_point = property_string(manager, "AttachPoint");
+
+        if (!ctl->verbose) {
+                text_line(_("Underpass %s, kernel %s"), property_string(manager, "Version"),
+                          property_string(manager, "KernelVersion"));
+                return;
+        }
 
         g_autofree char *device =
                 kind[0] ? g_strdup_printf("%s (%s)", kind, interface) : g_strdup(_("none"));
@@ -97,15 +103,22 @@ static void print_manager(GVariant *manager) {
 
 static const char *const status_headings[] = {
         N_("LINK"),        N_("STATE"), N_("PROFILE"), N_("TUNNEL"),    N_("REMOTE PORTS"),
-        N_("LOCAL PORTS"), N_("ATTACH POINT"), N_("SENT"), N_("RECEIVED"), NULL,
+        N_("LOCAL PORTS"), N_("SENT"),  N_("RECEIVED"), N_("ATTACH POINT"), NULL,
 };
+enum { STATUS_COLUMNS = 8 }; /* of all that are not for --verbose */
 
 static char *format_counter(GVariant *link, const char *name) {
         return g_strdup_printf("%" G_GUINT64_FORMAT, property_counter(link, name));
 }
 
 static void print_links(const Ctl *ctl, GPtrArray *links) {
-        g_autoptr(Table) table = table_new(status_headings, TABLE_COLUMN(7) | TABLE_COLUMN(8));
+        const char *headings[ELEMENTS(status_headings)];
+        g_autoptr(Table) table = NULL;
+
+        memcpy(headings, status_headings, sizeof(headings));
+        if (!ctl->verbose)
+                headings[STATUS_COLUMNS] = NULL;
+        table = table_new(headings, TABLE_COLUMN(6) | TABLE_COLUMN(7));
         table_color_states(table, 1);
 
         for (guint i = 0; i < links->len; i++) {
@@ -122,8 +135,8 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                 g_autofree char *received = format_counter(link, "received");
                 table_add(table, property_string(link, "Name"), property_string(link, "State"), id,
                           property_setting(link, "tunnel"), property_setting(link, "remote-ports"),
-                          property_setting(link, "local-ports"),
-                          property_row(link, "Applied", "a(ss)", "attach-point"), sent, received);
+                          property_setting(link, "local-ports"), sent, received,
+                          property_row(link, "Applied", "a(ss)", "attach-point"));
         }
 
         table_print(table, ctl, 0, !ctl->no_legend);
@@ -166,7 +179,7 @@ static void print_json(GVariant *manager, GPtrArray *links) {
 
 static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, guint hidden) {
         if (!ctl->no_legend) {
-                print_manager(manager);
+                print_manager(ctl, manager);
                 if (links->len > 0)
                         g_print("\n");
         }

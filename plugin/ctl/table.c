@@ -8,7 +8,7 @@
 #include "ctl/text.h"
 #include "ctl/words.h"
 
-enum { COLUMNS_MAX = 12, COLUMN_GAP = 2 };
+enum { COLUMNS_MAX = 12, COLUMN_GAP = 2, COLUMN_MIN = 4 };
 
 #define COLOR_HEADING "\033[1m"
 #define COLOR_OFF "\033[0m"
@@ -80,8 +80,9 @@ static void print_blanks(size_t count) {
                 g_print(" ");
 }
 
-static void print_cell(const Table *table, size_t column, const char *text, size_t width,
+static void print_cell(const Table *table, size_t column, const char *whole, size_t width,
                        const char *color) {
+        g_autofree char *text = text_cut(whole, width);
         size_t padding = width - text_width(text);
         bool last = column + 1 == table->columns;
 
@@ -112,12 +113,33 @@ static void measure(const Table *table, bool headings, size_t *widths) {
         }
 }
 
+/* Takes columns from the widest texts until the rows fit; numbers stay whole. */
+static void shrink(const Table *table, size_t *widths, size_t available) {
+        size_t total = 0;
+
+        for (size_t column = 0; column < table->columns; column++)
+                total += widths[column] + (column > 0 ? COLUMN_GAP : 0);
+        for (; total > available; total--) {
+                size_t widest = COLUMNS_MAX;
+
+                for (size_t column = 0; column < table->columns; column++)
+                        if (!table->flush_right[column] && widths[column] > COLUMN_MIN &&
+                            (widest == COLUMNS_MAX || widths[column] > widths[widest]))
+                                widest = column;
+                if (widest == COLUMNS_MAX)
+                        return;
+                widths[widest]--;
+        }
+}
+
 void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headings) {
         if (table->rows->len == 0)
                 return;
 
         size_t widths[COLUMNS_MAX];
         measure(table, headings, widths);
+        if (text_columns() > indent)
+                shrink(table, widths, text_columns() - indent);
 
         if (headings) {
                 print_blanks(indent);

@@ -2,6 +2,9 @@
 
 /* Text for people: safe for a terminal, in units that people read. */
 
+#include <stdio.h>
+#include <sys/ioctl.h>
+
 #include "base/message.h"
 #include "ctl/text.h"
 
@@ -42,6 +45,66 @@ char *text_clean(const char *text) {
         return g_string_free(clean, FALSE);
 }
 
+/* What stands in for characters that a charset lacks. */
+static const struct {
+        const char *character, *substitute;
+} substitutes[] = {
+        { "“", "\"" }, { "”", "\"" },  { "„", "\"" }, { "«", "\"" }, { "»", "\"" },
+        { "‘", "'" },  { "’", "'" },   { "→", "->" }, { "…", "..." }, { "–", "-" },
+        { "—", "-" },  { "─", "-" },   { "✔", "+" },  { "✘", "x" },
+};
+
+static const char *substitute_for(const char *character, size_t length) {
+        for (size_t i = 0; i < ELEMENTS(substitutes); i++)
+                if (strlen(substitutes[i].character) == length &&
+                    memcmp(substitutes[i].character, character, length) == 0)
+                        return substitutes[i].substitute;
+        return "?";
+}
+
+static char *convert(const char *text, const char *charset) {
+        GString *converted = g_string_new(NULL);
+
+        for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+                const size_t length = (size_t) (g_utf8_next_char(p) - p);
+                gsize written = 0;
+                g_autofree char *one = NULL;
+
+                if (length > 1)
+                        one = g_convert(p, (gssize) length, charset, "UTF-8", NULL, &written, NULL);
+                if (length == 1)
+                        g_string_append_c(converted, *p);
+                else if (one)
+                        g_string_append_len(converted, one, (gssize) written);
+                else
+                        g_string_append(converted, substitute_for(p, length));
+        }
+        return g_string_free(converted, FALSE);
+}
+
+static void print_to(FILE *stream, const char *text) {
+        const char *charset;
+        const bool unicode = g_get_charset(&charset);
+        g_autofree char *valid = g_utf8_make_valid(text, -1);
+        g_autofree char *converted = unicode ? NULL : convert(valid, charset);
+
+        fputs(converted ?: valid, stream);
+        fflush(stream);
+}
+
+static void print_out(const char *text) {
+        print_to(stdout, text);
+}
+
+static void print_error(const char *text) {
+        print_to(stderr, text);
+}
+
+void text_adapt_to_charset(void) {
+        (void) g_set_print_handler(print_out);
+        (void) g_set_printerr_handler(print_error);
+}
+
 void text_line(const char *format, ...) {
         va_list arguments;
 
@@ -64,6 +127,35 @@ void text_append(char ***list, char *text) {
         *list = g_renew(char *, *list, count + 2);
         (*list)[count] = text;
         (*list)[count + 1] = NULL;
+}
+
+size_t text_columns(void) {
+        const char *variable = g_getenv("COLUMNS");
+        struct winsize size = {};
+        guint64 columns;
+
+        if (variable && g_ascii_string_to_unsigned(variable, 10, 1, G_MAXUINT16, &columns, NULL))
+                return (size_t) columns;
+        if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+                return size.ws_col;
+        return 0;
+}
+
+char *text_cut(const char *text, size_t width) {
+        GString *cut = g_string_new(NULL);
+        size_t used = 0;
+
+        if (text_width(text) <= width)
+                return g_string_free(g_string_append(cut, text), FALSE);
+        for (const char *p = text; *p; p = g_utf8_next_char(p)) {
+                gunichar character = g_utf8_get_char(p);
+
+                used += g_unichar_iszerowidth(character) ? 0 : g_unichar_iswide(character) ? 2 : 1;
+                if (used >= width)
+                        break;
+                g_string_append_unichar(cut, character);
+        }
+        return g_string_free(g_string_append(cut, "…"), FALSE);
 }
 
 size_t text_width(const char *text) {

@@ -15,6 +15,10 @@
  */
 char *text_clean(const char *text);
 
+/* From now on, what g_print() and g_printerr() are given shows also where the charset is not UTF-8: quotes
+ * and dashes as ASCII has them, other characters that it lacks as "?". */
+void text_adapt_to_charset(void);
+
 /* Prints one line to standard output, cleaned as a whole. */
 void text_line(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
@@ -23,6 +27,12 @@ void text_lines(const char *format, char *const *list);
 
 /* Appends text, which is taken, to a list that ends in NULL, or is NULL. */
 void text_append(char ***list, char *text);
+
+/* Columns of the terminal, or of COLUMNS in the environment; 0: no limit, as for a pipe. */
+size_t text_columns(void);
+
+/* The text, or as much of it as fits into so many columns with "…" behind it. Caller frees. */
+char *text_cut(const char *text, size_t width);
 
 /* Columns that the text takes on a terminal. */
 size_t text_width(const char *text);

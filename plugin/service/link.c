@@ -75,6 +75,16 @@ const char *link_state_name(LinkState state) {
         return state_names[state];
 }
 
+/* A line of the journal about a link; stage as a word, or NULL. */
+#define log_link(link, level, stage_name, ...)                                                \
+        log_about(level,                                                                      \
+                  &(LogAbout) {                                                               \
+                          .interface = link_name(link),                                       \
+                          .connection = (link)->profile ? (link)->profile->connection_uuid : NULL, \
+                          .stage = stage_name,                                                \
+                  },                                                                          \
+                  __VA_ARGS__)
+
 static void report(Link *link, LinkReport what) {
         link->context->report(link, what, link->context->userdata);
 }
@@ -199,7 +209,7 @@ void link_adopt(Link *link) {
         link->unconfirmed = true;
         link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
         link->target.taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
-        log_line(LOG_INFO, link_name(link), NULL, "Adopted the tunnel of an earlier service.");
+        log_link(link, LOG_INFO, NULL, "Adopted the tunnel of an earlier service.");
 }
 
 void link_adopt_path(Link *link) {
@@ -207,7 +217,7 @@ void link_adopt_path(Link *link) {
         LinkStage stage = STAGE_NONE;
 
         if (link->target.applied.attached && path_adopt(&link->target, &stage, &error) < 0)
-                log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s",
+                log_link(link, LOG_ERR, link_stage_name(stage), "%s",
                          error ?: "No segmentation device can be created.");
 }
 
@@ -251,13 +261,13 @@ static void publish(Link *link, LinkState state, char *reason, LinkStage stage, 
         link->last_stage = stage;
         if (error) {
                 if (news)
-                        log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s", error);
+                        log_link(link, LOG_ERR, link_stage_name(stage), "%s", error);
                 if (stage != STAGE_PROFILE)
                         schedule_retry(link);
         } else {
                 link->retried = false;
                 if (news)
-                        log_line(LOG_INFO, link_name(link), NULL, "Now %s: %s", link_state_name(state),
+                        log_link(link, LOG_INFO, NULL, "Now %s: %s", link_state_name(state),
                                  reason ?: "");
         }
         link->asking = 0;
@@ -338,7 +348,7 @@ static void add_warnings(const Link *link, char ***warnings) {
 static void publish_warnings(Link *link, char **warnings) {
         for (size_t i = 0; i < strings_count(warnings); i++)
                 if (!strings_contain(link->warnings, warnings[i]))
-                        log_line(LOG_WARNING, link_name(link), NULL, "%s", warnings[i]);
+                        log_link(link, LOG_WARNING, NULL, "%s", warnings[i]);
         strings_free(link->warnings);
         link->warnings = warnings;
 }
@@ -436,7 +446,7 @@ static void forget(Link *link) {
         link->moved = false;
         count = tunnel_forget(link->context->tunnel,
                               &(TunnelDestinations) { .ifindex = link->target.ifindex });
-        log_line(LOG_INFO, link_name(link), NULL,
+        log_link(link, LOG_INFO, NULL,
                  "Another network or other settings; destinations forgotten: %d.", count);
 }
 
@@ -448,7 +458,7 @@ static void carry_out(Link *link, Plan **plan_in) {
         char *error = NULL;
         int r;
 
-        log_line(LOG_DEBUG, link_name(link), NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
+        log_link(link, LOG_DEBUG, NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
         keep_grace(link, steps & STEP_GRACE);
         if (has_just_failed(link, plan, steps)) {
                 link->asking = 0;
@@ -482,7 +492,7 @@ static void carry_out(Link *link, Plan **plan_in) {
         if (plan->decision == PLAN_ATTACH)
                 (void) record_write_reason(&link->target);
         if (link->target.applied.attached && tunnel_follow(link->context->tunnel, link->target.ifindex) < 0)
-                log_line(LOG_WARNING, link_name(link), link_stage_name(STAGE_ATTACH), "%s",
+                log_link(link, LOG_WARNING, link_stage_name(STAGE_ATTACH), "%s",
                          tunnel_error(link->context->tunnel));
         publish(link, state_of(plan), TAKE_PTR(plan->reason), STAGE_NONE, NULL);
         if (steps & STEP_REANNOUNCE)
@@ -514,7 +524,7 @@ static bool take_off_misfits(Link *link) {
             (plan_knows_type(link->facts, &raw_ip) && raw_ip == applied->raw_ip))
                 return false;
         if (apply_steps(&link->target, &off, plan_diff(applied, &off, &situation), &stage, &error) < 0)
-                log_line(LOG_ERR, link_name(link), link_stage_name(stage), "%s", error ?: "");
+                log_link(link, LOG_ERR, link_stage_name(stage), "%s", error ?: "");
         link->facts->mtu = link->target.mtu;
         return true;
 }

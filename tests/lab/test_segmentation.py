@@ -166,7 +166,7 @@ def test_best_kind_is_chosen():
         assert list(refused) == kinds[: kinds.index(kind)], f"{kind}: {refused}"
         assert all(refused.values()), refused
         assert kind != "veth", refused
-        text = lab.client.output("underpassctl", "status").splitlines()
+        text = lab.client.output("underpassctl", "status", "--verbose").splitlines()
         assert f"segmentation device {kind} ({name})" in text[0], text
         for other, reason in refused.items():
             assert f"{other}: {reason}" in text[1], text

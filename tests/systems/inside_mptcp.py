@@ -154,7 +154,7 @@ def settled(lab):
         ),
         *("s", service.BUS_NAME + ".Manager"),
     )["data"][0]
-    status = lab.client.output("underpassctl", "status").splitlines()
+    status = lab.client.output("underpassctl", "status", "--verbose").splitlines()
     for line in status:
         say(line)
     return {
