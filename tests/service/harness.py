@@ -258,6 +258,14 @@ class ServiceTest(unittest.TestCase):
             seconds,
         )
 
+    def start_with_tunnel(self, name):
+        """Starts the service with one link that has a tunnel; the object of the link."""
+        self.add_link(name)
+        self.tunnel(name)
+        self.start()
+        self.wait_state(name, "active")
+        return self.client.manager("GetLink", name)[0]
+
     def quiet(self, interface):
         """Returns when the link will not change by itself any more: its IPv6 address is no longer tentative,
         and the service has looked at it since. When it has answered once, it has read what the kernel told it; when

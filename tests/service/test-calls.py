@@ -24,11 +24,7 @@ class Calls(harness.ServiceTest):
 
     def setUp(self):
         super().setUp()
-        self.add_link("up0")
-        self.tunnel("up0")
-        self.start()
-        self.wait_state("up0", "active")
-        self.path = self.client.manager("GetLink", "up0")[0]
+        self.path = self.start_with_tunnel("up0")
         self.begun = self.process.pid, self.owner()
 
     def tearDown(self):

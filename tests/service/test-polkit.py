@@ -111,11 +111,7 @@ class Judged(PolkitTest):
 
     def setUp(self):
         super().setUp()
-        self.add_link("up0")
-        self.tunnel("up0")
-        self.start()
-        self.wait_state("up0", "active")
-        self.path = self.client.manager("GetLink", "up0")[0]
+        self.path = self.start_with_tunnel("up0")
 
     def active(self):
         """Whether the link has its tunnel."""
@@ -191,6 +187,35 @@ class Judged(PolkitTest):
         self.assert_fails(DENIED, self.stranger.call, ROOT, MANAGER, "Explode")
         self.assert_fails(DENIED, self.stranger.call, ROOT, harness.NAME + ".Other", "Reload")
         self.assertEqual(self.polkit.calls, [])
+
+    def test_without_interface(self):
+        """A call may leave it out; then it is for root, whatever polkit would allow."""
+        self.answer_all(ALLOWED)
+        self.polkit.start()
+        for path in (ROOT, self.path):
+            message = Gio.DBusMessage.new_method_call(harness.NAME, path, None, "Deactivate")
+            if path == ROOT:
+                message.set_body(STRING)
+            self.assertEqual(self.error_of(self.stranger, message), DENIED)
+        self.assertEqual(self.polkit.calls, [])
+        self.assertTrue(self.active())
+
+    @staticmethod
+    def error_of(client, message):
+        """The name of the error that a message is answered with."""
+        errors = []
+
+        def answered(connection, result):
+            try:
+                connection.send_message_with_reply_finish(result).to_gerror()
+                errors.append(None)
+            except GLib.Error as error:
+                errors.append(Failure(error).name)
+
+        flags = Gio.DBusSendMessageFlags.NONE
+        client.connection.send_message_with_reply(message, flags, 5000, None, answered)
+        wait_until(lambda: errors, "an answer")
+        return errors[0]
 
     def test_interactive_flag(self):
         """Only who has said so is asked for a password."""
@@ -329,18 +354,8 @@ class Judged(PolkitTest):
             descriptors.append(file.fileno())
             message.set_unix_fd_list(descriptors)
             message.set_num_unix_fds(1)
-            errors = []
-
-            def answered(connection, result):
-                try:
-                    connection.send_message_with_reply_finish(result).to_gerror()
-                except GLib.Error as error:
-                    errors.append(Failure(error).name)
-
-            flags = Gio.DBusSendMessageFlags.NONE
-            self.stranger.connection.send_message_with_reply(message, flags, 5000, None, answered)
-            wait_until(lambda: errors, "an error")
-        self.assertEqual(errors, ["org.freedesktop.DBus.Error.NotSupported"])
+            error = self.error_of(self.stranger, message)
+        self.assertEqual(error, "org.freedesktop.DBus.Error.NotSupported")
         self.assertEqual(self.polkit.asked(), [])
 
     def test_service_is_stopped_meanwhile(self):
