@@ -9,7 +9,6 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "ctl/user-data.h"
-#include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
 #include "plan/warnings.h"
 #include "profile/nm-tunnel.h"
@@ -72,7 +71,6 @@ static uint32_t own_mtu(const ProfileView *view) {
 static void add_plan_warnings(const ProfileView *view, char ***warnings) {
         _cleanup_(profile_freep) Profile *profile = user_data_profile(view->data, view->where, view->tunnel);
         _cleanup_(plan_freep) Plan *plan = g_new0(Plan, 1);
-        _cleanup_(freep) uint16_t *udp_ports = NULL;
         const LinkFacts facts = {};
         PlanInput input = { .profile = profile, .facts = &facts };
 
@@ -80,8 +78,6 @@ static void add_plan_warnings(const ProfileView *view, char ***warnings) {
                 return;
         profile->connection_mtu = own_mtu(view);
         (void) sysctl_ephemeral_ports(&input.ephemeral_ports);
-        if (sock_diag_udp_ports(&udp_ports, &input.udp_ports_count) >= 0)
-                input.udp_ports = udp_ports;
         if (plan_warn(&input, plan) < 0)
                 g_error("out of memory");
         for (size_t i = 0; i < strings_count(plan->warnings); i++)

@@ -6,6 +6,10 @@
 #include "base/i18n.h"
 #include "profile/keys.h"
 
+enum {
+        PORTS_NAMED_MAX = 8, /* in one sentence */
+};
+
 static uint64_t counted(const CheckLink *link, enum underpass_counter counter) {
         return link->counters.value[counter];
 }
@@ -138,7 +142,8 @@ static bool has_endpoint(const CheckHost *host, const CheckLink *link) {
 static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
         char *command;
 
-        if (!is_client(link) || host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known)
+        if (!is_client(link) || host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known ||
+            !link->addresses_known)
                 return;
         if (has_endpoint(host, link)) {
                 check_lines_add(lines, CHECK_GOOD, NULL, _("An address of %s is an MPTCP endpoint."),
@@ -253,7 +258,7 @@ static void check_udp(const CheckHost *host, const CheckLink *link, CheckLines *
         const unsigned long long opened = counted(link, UNDERPASS_COUNTER_FLOWS_OPENED),
                                  established = counted(link, UNDERPASS_COUNTER_FLOWS_ESTABLISHED);
 
-        if (!is_client(link) || blocked(link, lines))
+        if (!is_active(link) || blocked(link, lines) || !is_client(link))
                 return;
         if (link->blocked.throttled > 0)
                 check_lines_add(
@@ -261,15 +266,16 @@ static void check_udp(const CheckHost *host, const CheckLink *link, CheckLines *
                         _("Much of what is sent over UDP to %s gets lost for seconds on end, as where UDP "
                           "is limited."),
                         link->blocked.first);
-        else if (opened > 0 && established == 0 && counted(link, UNDERPASS_COUNTER_RECEIVED) == 0)
-                check_lines_add(
-                        lines, CHECK_BAD, NULL,
-                        P_("%llu SYN has left over UDP, and nothing came back. Check that the server has "
-                           "this port in local-ports, and that the path lets UDP pass.",
-                           "%llu SYNs have left over UDP, and nothing came back. Check that the server has "
-                           "this port in local-ports, and that the path lets UDP pass.",
-                           opened),
-                        opened);
+        else if (opened > 0 && established == 0)
+                check_lines_add(lines, CHECK_BAD, NULL,
+                                P_("%llu SYN has left over UDP, and no handshake was completed. Check that "
+                                   "the server has "
+                                   "this port in local-ports, and that the path lets UDP pass.",
+                                   "%llu SYNs have left over UDP, and no handshake was completed. Check "
+                                   "that the server has "
+                                   "this port in local-ports, and that the path lets UDP pass.",
+                                   opened),
+                                opened);
         else if (established > 0)
                 check_lines_add(lines, CHECK_GOOD, NULL,
                                 P_("%llu handshake was completed over UDP.",
@@ -370,20 +376,42 @@ static void check_listener(const CheckHost *host, const CheckLink *link, CheckLi
                                 ports ?: "");
 }
 
-static void check_udp_sockets(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
-        const CheckPorts *all = &host->udp_ports;
+/* "443, 8001 …": ports of the set at which UDP sockets are, and how many. */
+static char *shared_ports(const CheckPorts *all, const PortSet *set, size_t *ret_count) {
+        char *text = strdup("");
+        size_t count = 0;
 
-        if (!is_server(link) || !all->known)
+        for (size_t i = 0; text && i < all->count; i++) {
+                char *longer;
+
+                if (!port_set_contains(set, all->ports[i]) || count++ > PORTS_NAMED_MAX)
+                        continue;
+                if (count > PORTS_NAMED_MAX)
+                        longer = string_format("%s …", text);
+                else
+                        longer = string_format("%s%s%u", text, *text ? ", " : "", all->ports[i]);
+                free(text);
+                text = longer;
+        }
+        *ret_count = count;
+        return text;
+}
+
+static void check_udp_sockets(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        _cleanup_(freep) char *ports = NULL;
+        size_t count = 0;
+
+        if (!is_server(link) || !host->udp_ports.known)
                 return;
-        for (size_t i = 0; i < all->count; i++)
-                if (port_set_contains(&link->settings.local_ports, all->ports[i])) {
-                        check_lines_add(
-                                lines, CHECK_NOTE, NULL,
-                                _("A UDP socket shares port %u, as for HTTP/3: it gets all datagrams that "
-                                  "are not of the tunnel."),
-                                all->ports[i]);
-                        return;
-                }
+        ports = shared_ports(&host->udp_ports, &link->settings.local_ports, &count);
+        if (count > 0)
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                P_("A UDP socket shares port %s, as for HTTP/3: it gets all datagrams but "
+                                   "those of the tunnel.",
+                                   "UDP sockets share ports %s, as for HTTP/3: they get all datagrams but "
+                                   "those of the tunnel.",
+                                   count),
+                                ports ?: "");
 }
 
 static const struct {

@@ -20,6 +20,7 @@ typedef struct CheckBlocked {
 typedef struct CheckLink {
         const char *name;
         uint32_t mtu;                /* 0: not known */
+        bool addresses_known;
         const Address *addresses;
         size_t addresses_count;
         const char *state;           /* as on D-Bus; "" when the service does not answer */

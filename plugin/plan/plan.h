@@ -20,8 +20,6 @@ typedef struct PlanInput {
         bool taken_in;                    /* the route of tunnelled connections has moved to this link */
         bool ipv6_enabled;                /* on this link (net.ipv6.conf.IFACE.disable_ipv6 = 0) */
         struct underpass_port_range ephemeral_ports; /* net.ipv4.ip_local_port_range; first 0: unknown */
-        const uint16_t *udp_ports;        /* local ports of bound UDP sockets, host order */
-        size_t udp_ports_count;
 } PlanInput;
 
 /* The least MTU of a link with IPv6 (RFC 8200, section 5). */

@@ -7,10 +7,6 @@
 #include "base/message.h"
 #include "plan/warnings.h"
 
-enum {
-        PORTS_NAMED_MAX = 8,   /* in one sentence */
-};
-
 static char *key_name(const PlanInput *input, KeyId id) {
         return profile_key_name(key_get(id), input->profile->origins[id].source);
 }
@@ -32,42 +28,6 @@ static int warn_ephemeral(const PlanInput *input, Plan *plan, KeyId id, const Po
                 return -ENOMEM;
         return message_add(&plan->warnings, sentence, key, range->first, range->last, ephemeral->first,
                            ephemeral->last);
-}
-
-static int warn_udp_sockets(const PlanInput *input, Plan *plan) {
-        const Settings *settings = &input->profile->settings;
-        _cleanup_(freep) char *key = key_name(input, KEY_ID_LOCAL_PORTS);
-        _cleanup_(freep) char *ports = strdup("");
-        size_t count = 0;
-
-        if (!key || !ports)
-                return -ENOMEM;
-
-        for (size_t i = 0; i < input->udp_ports_count; i++) {
-                if (!port_set_contains(&settings->local_ports, input->udp_ports[i]))
-                        continue;
-                if (count++ >= PORTS_NAMED_MAX)
-                        continue;
-
-                char *longer = string_format("%s%s%u", ports, *ports ? ", " : "", input->udp_ports[i]);
-                if (!longer)
-                        return -ENOMEM;
-                free(ports);
-                ports = longer;
-        }
-        if (count == 0)
-                return 0;
-
-        /* The ellipsis tells that there are more. */
-        return message_add(&plan->warnings,
-                           settings->mptcp_only
-                                   ? N_("%s: UDP sockets also use these ports: %s%s; datagrams that look "
-                                        "like the first packet of an MPTCP connection, or belong to a "
-                                        "tunnelled flow, become TCP, and all others reach the sockets.")
-                                   : N_("%s: UDP sockets also use these ports: %s%s; datagrams that look "
-                                        "like the first packet of a TCP connection, or belong to a "
-                                        "tunnelled flow, become TCP, and all others reach the sockets."),
-                           key, ports, count > PORTS_NAMED_MAX ? " …" : "");
 }
 
 static int warn_endpoints(const PlanInput *input, Plan *plan) {
@@ -132,9 +92,6 @@ int plan_warn(const PlanInput *input, Plan *plan) {
                              "%u-%u, net.ipv4.ip_local_port_range), so another program on the peer may use "
                              "such a port; choose ports outside this range, or reserve them on the peer "
                              "with net.ipv4.ip_local_reserved_ports."));
-        if (r < 0)
-                return r;
-        r = warn_udp_sockets(input, plan);
         if (r < 0)
                 return r;
         r = warn_endpoints(input, plan);

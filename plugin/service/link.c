@@ -6,7 +6,6 @@
 
 #include "base/message.h"
 #include "base/log.h"
-#include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
 #include "plan/network.h"
 #include "service/apply.h"
@@ -275,20 +274,17 @@ static void publish(Link *link, LinkState state, char *reason, LinkStage stage, 
         wake_waiters(link, false, LINK_SETTLED);
 }
 
-/* The sockets and sysctls that only warnings need; failures are no reason not to have a tunnel. */
-static void read_inputs(Link *link, PlanInput *input, uint16_t **udp_ports) {
+/* The sysctls that only warnings need; failures are no reason not to have a tunnel. */
+static void read_inputs(Link *link, PlanInput *input) {
         if (sysctl_ipv6_enabled(link->facts->name, &input->ipv6_enabled) < 0)
                 input->ipv6_enabled = true; /* the stricter assumption */
         if (link->profile->settings.tunnel == TUNNEL_NO)
                 return;
         (void) sysctl_ephemeral_ports(&input->ephemeral_ports);
-        if (sock_diag_udp_ports(udp_ports, &input->udp_ports_count) >= 0)
-                input->udp_ports = *udp_ports;
 }
 
 static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         _cleanup_(freep) MptcpEndpoint *endpoints = NULL;
-        _cleanup_(freep) uint16_t *udp_ports = NULL;
         PlanInput input = {
                 .profile = link->profile,
                 .facts = link->facts,
@@ -300,7 +296,7 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
             mptcp_pm_dump(link->context->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
                 input.endpoints = endpoints;
         link->brings_subflows = endpoints_bring_subflows(&link->target, endpoints, input.endpoints_count);
-        read_inputs(link, &input, &udp_ports);
+        read_inputs(link, &input);
         return plan_make(&input, ret_plan, ret_error);
 }
 

@@ -48,7 +48,8 @@ static void facts_begin(Facts *facts) {
                         .mptcp_listeners = { .known = true, .ports = listeners, .count = 2 },
                 },
                 .link = {
-                        .name = "wwan0", .mtu = 1500, .addresses_count = 1, .state = "active",
+                        .name = "wwan0", .mtu = 1500, .addresses_known = true, .addresses_count = 1,
+                        .state = "active",
                         .reason = "Because.", .last_error = "", .last_stage = "", .connection = "LTE",
                         .connection_uuid = "1-2", .network_file = "", .managed = true,
                         .registers_endpoints = true, .blocked = { .first = "" },
@@ -346,6 +347,14 @@ static void shared_port(Facts *facts) {
         facts->host.udp_ports.count = ELEMENTS(listeners);
 }
 
+static void shared_ports(Facts *facts) {
+        static const uint16_t ports[] = { 53, 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008, 8009 };
+
+        set(facts, "local-ports", "443,8000-8080");
+        facts->host.udp_ports.ports = ports;
+        facts->host.udp_ports.count = ELEMENTS(ports);
+}
+
 /* One thing that is not as in a world that is well, and the line that says so. command NULL: none. */
 static const struct {
         void (*change)(Facts *facts);
@@ -415,7 +424,7 @@ static const struct {
           "underpassctl forget wwan0" },
         { silent, "udp", CHECK_BAD, "does not answer over UDP", "underpassctl forget wwan0" },
         { throttled, "udp", CHECK_NOTE, "192.0.2.9:443 gets lost", NULL },
-        { nothing_came_back, "udp", CHECK_BAD, "1 SYN has left over UDP, and nothing came back", NULL },
+        { nothing_came_back, "udp", CHECK_BAD, "1 SYN has left over UDP, and no handshake", NULL },
         { server_plain, "server", CHECK_BAD, "3 handshakes over UDP were answered without MPTCP",
           "mptcpize enable UNIT" },
         { one_server_plain, "server", CHECK_NOTE, "Of 3 handshakes over UDP 1 were answered", NULL },
@@ -429,7 +438,9 @@ static const struct {
         { listener_plain, "listener", CHECK_BAD, "listens at port 443 does not use MPTCP",
           "mptcpize enable UNIT" },
         { no_listener, "listener", CHECK_NOTE, "No program of this host listens at port 443.", NULL },
-        { shared_port, "udp-sockets", CHECK_NOTE, "A UDP socket shares port 443", NULL },
+        { shared_port, "udp-sockets", CHECK_NOTE, "A UDP socket shares port 443,", NULL },
+        { shared_ports, "udp-sockets", CHECK_NOTE,
+          "UDP sockets share ports 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007 …, as for HTTP/3", NULL },
 };
 
 static void each_fact_has_its_line(void) {

@@ -372,33 +372,6 @@ static void ephemeral_ports_are_warned_of(void) {
         }
 }
 
-static void udp_sockets_on_local_ports_are_warned_of(void) {
-        static const uint16_t ports[] = { 53, 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008 };
-        _cleanup_(world_end) World world;
-
-        world_begin(&world);
-        world.input.udp_ports = ports;
-        world.input.udp_ports_count = ELEMENTS(ports);
-        assert(world_plan(&world) == 0);
-        assert(!world.plan->warnings);  /* remote-ports=443 is no port of this host */
-
-        world_set(&world, KEY_ID_LOCAL_PORTS, "443");
-        assert(world_plan(&world) == 0);
-        assert(strings_count(world.plan->warnings) == 1);
-        assert_text(world.plan->warnings[0], "underpass.local-ports: UDP sockets also use these ports: 443; "
-                                             "datagrams that look like the first packet of an MPTCP "
-                                             "connection, or belong to a tunnelled flow, become TCP, and "
-                                             "all others reach the sockets.");
-
-        world_set(&world, KEY_ID_LOCAL_PORTS, "443,8000-8080");
-        world_set(&world, KEY_ID_MPTCP_ONLY, "no");
-        assert(world_plan(&world) == 0);
-        assert(strings_count(world.plan->warnings) == 1);
-        assert_contains(world.plan->warnings[0], "UDP sockets also use these ports: 443, 8001, 8002, 8003, "
-                                                 "8004, 8005, 8006, 8007 …; datagrams that look like the "
-                                                 "first packet of a TCP connection");
-}
-
 static void two_masters_are_warned_of(void) {
         _cleanup_(world_end) World world;
 
@@ -440,7 +413,6 @@ int main(void) {
                 { "endpoints whose address has gone get a grace",
                   endpoints_whose_address_has_gone_get_a_grace },
                 { "ephemeral ports are warned of", ephemeral_ports_are_warned_of },
-                { "UDP sockets on local ports are warned of", udp_sockets_on_local_ports_are_warned_of },
                 { "two masters are warned of", two_masters_are_warned_of },
         };
 
