@@ -63,7 +63,7 @@ def test_lists_without_end():
         service.bring_up(lab, "first")
         service.wait_state(lab.client, "c0", service.ACTIVE)
         fill(lab.client)
-        pages = lab.client.output("underpassctl", "--json", "flows")
+        pages = lab.client.run("underpassctl", "--json", "flows", timeout=180).stdout  # 22 MB
         assert pages.count('"local_port"') == FLOWS, pages.count('"local_port"')
         loops = start_loops(lab.client, 'ListFlows su "" 0')
         try:
