@@ -267,15 +267,16 @@ class ServiceTest(unittest.TestCase):
         return self.client.manager("GetLink", name)[0]
 
     def quiet(self, interface):
-        """Returns when the link will not change by itself any more: its IPv6 address is no longer tentative,
-        and the service has looked at it since. When it has answered once, it has read what the kernel told it; when
-        it has answered again, it has asked about that."""
+        """Returns when a link of add_link() and its peer will not change by themselves any more: their IPv6 addresses
+        are no longer tentative, and the service has looked at them since. When it has answered once, it has read what
+        the kernel told it; when it has answered again, it has asked about that."""
 
-        def tentative():
-            shown = subprocess.check_output(["ip", "-6", "address", "show", "dev", interface], text=True)
+        def tentative(name):
+            shown = subprocess.check_output(["ip", "-6", "address", "show", "dev", name], text=True)
             return "inet6" not in shown or "tentative" in shown
 
-        wait_until(lambda: not tentative(), f"the addresses of {interface} are there to stay")
+        for name in (interface, f"{interface}-peer"):
+            wait_until(lambda name=name: not tentative(name), f"the addresses of {name} are there to stay")
         for _ in range(2):
             self.client.manager("Reload")
 
