@@ -104,12 +104,14 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
                                 facts->unit_error = g_steal_pointer(&words);
                         }
                 }
-                read_sockets(facts);
         }
+        if (depth != CHECK_DEPTH_QUICK)
+                read_sockets(facts);
         host->unit_error = facts->unit_error;
         read_mptcp(facts);
         count_links(host, links);
-        (void) rtnl_open(&facts->rtnl);
+        if (depth != CHECK_DEPTH_QUICK)
+                (void) rtnl_open(&facts->rtnl);
         return facts;
 }
 
@@ -189,12 +191,13 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
         _cleanup_(rtnl_facts_freep) LinkFacts *found = NULL;
         Address *addresses;
 
-        if (!facts->rtnl || rtnl_link(facts->rtnl, ifindex, &found) < 0)
+        if (facts->depth == CHECK_DEPTH_QUICK || !facts->rtnl || rtnl_link(facts->rtnl, ifindex, &found) < 0)
                 return NULL;
         addresses = g_new0(Address, found->addresses_count + 1);
         for (size_t i = 0; i < found->addresses_count; i++)
                 addresses[i] = found->addresses[i].address;
         ret->mtu = found->mtu;
+        ret->addresses_known = true;
         ret->addresses = addresses;
         ret->addresses_count = found->addresses_count;
         return addresses;
@@ -237,7 +240,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
         check.blocked.first = first;
         check.registers_endpoints = *flags && !streq(flags, "disabled");
-        if (facts->depth == CHECK_DEPTH_FULL && !*check.connection && streq(check.state, "off") &&
+        if (facts->depth != CHECK_DEPTH_QUICK && !*check.connection && streq(check.state, "off") &&
             facts->ctl->bus) {
                 nm_device_read(facts->ctl->bus, check.name, &device);
                 check.managed = device.managed;
@@ -247,6 +250,15 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         read_counters(link, &check.counters);
         (void) check_link(&facts->host, &check, lines);
         nm_device_done(&device);
+}
+
+char *check_facts_fault(const CheckLines *lines) {
+        const CheckLine *bad = check_lines_first_bad(lines);
+
+        if (!bad)
+                return NULL;
+        return bad->command ? g_strdup_printf("%s `%s`", bad->sentence, bad->command) :
+                              g_strdup(bad->sentence);
 }
 
 void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,

@@ -12,8 +12,9 @@
 typedef struct CheckFacts CheckFacts;
 
 typedef enum CheckDepth {
-        CHECK_DEPTH_QUICK, /* what "status" and "explain" need: no sockets, no systemd, no NetworkManager */
-        CHECK_DEPTH_FULL,
+        CHECK_DEPTH_QUICK, /* only what costs next to nothing: no sockets, addresses, NetworkManager */
+        CHECK_DEPTH_LINKS, /* all that matters for links */
+        CHECK_DEPTH_FULL,  /* systemd, too */
 } CheckDepth;
 
 /* The facts of the host. manager, links (of GVariant) and destinations are what the service has answered;
@@ -29,7 +30,10 @@ void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines);
 /* Adds the lines of a link that the service has told of. */
 void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines);
 
-/* The same for a link that it has not told of, because it does not answer; connection: the only profile that
+/* The first thing that is wrong: a sentence and the command that repairs it. NULL: nothing. Caller frees. */
+char *check_facts_fault(const CheckLines *lines);
+
+/* Lines for a link that it has not told of, because it does not answer; connection: the only profile that
  * is meant, or NULL. */
 void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,
                            CheckLines *lines);

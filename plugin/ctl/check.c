@@ -2,7 +2,6 @@
 
 /* "underpassctl check": what is good, what is wrong, and the command that repairs it. */
 
-#include <locale.h>
 #include <net/if.h>
 
 #include "base/i18n.h"
@@ -181,8 +180,6 @@ bool ctl_check(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GError) silent = NULL;
         size_t bad;
 
-        if (ctl->json)
-                setlocale(LC_MESSAGES, "C");
         ctl->patience_ms = PATIENCE_MS;
         manager = bus_manager(ctl, &silent);
         if (manager)

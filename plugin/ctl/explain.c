@@ -5,6 +5,7 @@
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/bus.h"
+#include "ctl/check-facts.h"
 #include "ctl/destinations.h"
 #include "ctl/explain.h"
 #include "ctl/json.h"
@@ -32,7 +33,7 @@ static const struct {
           N_("Check with `ip mptcp endpoint show` that no other endpoint uses an address of %s.") },
 };
 
-static char *advise_failed(GVariant *link, GVariant *destinations) {
+static char *advise_failed(GVariant *link, GVariant *destinations, const char *fault) {
         const char *name = property_string(link, "Name");
         const char *stage = property_string(link, "LastStage");
 
@@ -43,37 +44,14 @@ static char *advise_failed(GVariant *link, GVariant *destinations) {
         return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), name);
 }
 
-static char *advise_off(GVariant *link, GVariant *destinations) {
-        const char *name = property_string(link, "Name");
-        const char *id = "", *uuid = "";
-        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-        const char *file = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
-
-        if (!streq(property_setting(link, "tunnel"), "no") && file[0])
-                return g_strdup_printf(_("To attach the tunnel, bring the link up with `networkctl up "
-                                         "%s`, or, if it is up already, run `underpassctl activate %s`."),
-                                       name, name);
-        if (!streq(property_setting(link, "tunnel"), "no"))
-                return g_strdup_printf(_("To attach the tunnel, run `underpassctl activate %s`."),
-                                       name);
-        if (uuid[0])
-                return g_strdup_printf(
-                                _("To use the tunnel, run `underpassctl profile set uuid %s tunnel=yes "
-                                  "remote-ports=PORTS remote-addresses=ADDRESSES --reapply` with the "
-                                  "ports and addresses of your servers."),
-                                uuid);
-        if (file[0])
-                return g_strdup_printf(_("To use the tunnel, set Tunnel=yes, RemotePorts= and "
-                                         "RemoteAddresses= in the section [X-Underpass] of %s or of a "
-                                         "drop-in for it, then run `networkctl reload`."),
-                                       file);
-        return g_strdup_printf(_("To use the tunnel, create a file /etc/underpass/%1$s.conf with "
-                                 "Name=%1$s in [Match], and Tunnel=yes, RemotePorts= and "
-                                 "RemoteAddresses= in [X-Underpass], then run `underpassctl reload`."),
-                               name);
+/* check has a line for each reason why a link is off. */
+static char *advise_off(GVariant *link, GVariant *destinations, const char *fault) {
+        return g_strdup(fault ?: property_string(link, "Reason"));
 }
 
-static char *advise_waiting(GVariant *link, GVariant *destinations) {
+static char *advise_waiting(GVariant *link, GVariant *destinations, const char *fault) {
+        if (fault)
+                return g_strdup(fault);
         return g_strdup_printf(
                         _("Add an MPTCP endpoint with an address of %s (`ip mptcp endpoint show` lists the "
                           "endpoints), or set mptcp-endpoint=subflow so that Underpass adds one, or set "
@@ -152,7 +130,7 @@ static char *advise_throttled(const char *link, uint32_t ifindex, GVariant *dest
                         link, throttled);
 }
 
-static char *advise_active(GVariant *link, GVariant *destinations) {
+static char *advise_active(GVariant *link, GVariant *destinations, const char *fault) {
         const char *name = property_string(link, "Name");
         uint64_t opened = property_counter(link, "flows-opened"),
                  accepted = property_counter(link, "flows-accepted");
@@ -163,6 +141,8 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
 
         if (blocked || throttled)
                 return blocked ?: throttled;
+        if (fault)
+                return g_strdup(fault);
         if (opened + accepted == 0 && stays_plain(link))
                 return g_strdup_printf(_("Nothing: MPTCP options have passed on %s so far, so its "
                                          "connections stay plain TCP."),
@@ -181,7 +161,7 @@ static char *advise_active(GVariant *link, GVariant *destinations) {
 
 static const struct {
         const char *state;
-        char *(*advise)(GVariant *link, GVariant *destinations);
+        char *(*advise)(GVariant *link, GVariant *destinations, const char *fault);
 } state_advice[] = {
         { "active", advise_active },
         { "failed", advise_failed },
@@ -189,12 +169,12 @@ static const struct {
         { "waiting", advise_waiting },
 };
 
-static char *advise(GVariant *link, GVariant *destinations) {
+static char *advise(GVariant *link, GVariant *destinations, const char *fault) {
         const char *state = property_string(link, "State");
 
         for (size_t i = 0; i < ELEMENTS(state_advice); i++)
                 if (streq(state_advice[i].state, state))
-                        return state_advice[i].advise(link, destinations);
+                        return state_advice[i].advise(link, destinations, fault);
 
         return g_strdup_printf(_("Unknown state “%s”: this command is older than the service. Upgrade it."),
                                state);
@@ -303,6 +283,22 @@ static void print_messages(GVariant *link) {
         }
 }
 
+/* What check finds worth knowing, but for the warnings, which stand above. */
+static void print_notes(const CheckLines *lines) {
+        bool any = false;
+
+        for (size_t i = 0; i < lines->count; i++) {
+                const CheckLine *line = &lines->lines[i];
+
+                if (line->result != CHECK_NOTE || streq(line->id, "tunnel"))
+                        continue;
+                if (!any)
+                        print_title(_("Notes"));
+                any = true;
+                text_line("  %s", line->sentence);
+        }
+}
+
 static void print_receive_mode(GVariant *link) {
         const char *mode = "", *reason = "";
 
@@ -314,7 +310,7 @@ static void print_receive_mode(GVariant *link) {
 }
 
 static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
-                       const char *advice) {
+                       const CheckLines *lines, const char *advice) {
         const char *id = "", *uuid = "";
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
         g_autoptr(GVariant) settings = property_array(link, "Settings", "a(ssss)");
@@ -340,6 +336,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);
         print_messages(link);
+        print_notes(lines);
 
         print_title(_("What to do next"));
         text_line("  %s", advice);
@@ -372,6 +369,28 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         json_print(builder);
 }
 
+/* What check says of the link, and what to do next; NULL with an error. */
+static char *check_and_advise(Ctl *ctl, GVariant *link, GVariant *destinations, CheckLines *lines,
+                              GError **error) {
+        g_autoptr(GVariant) manager = bus_manager(ctl, error);
+        if (!manager)
+                return NULL;
+
+        g_autoptr(GPtrArray) links = bus_links(ctl, error);
+        if (!links)
+                return NULL;
+
+        g_autoptr(CheckFacts) facts =
+                        check_facts_new(ctl, CHECK_DEPTH_LINKS, manager, links, destinations, "");
+        check_facts_link(facts, link, lines);
+        check_facts_host(facts, true, lines);
+        if (*property_string(manager, "BpfError") && streq(property_string(link, "State"), "failed"))
+                return g_strdup(_("Once BPF can be used here, run `underpassctl reload`."));
+
+        g_autofree char *fault = check_facts_fault(lines);
+        return advise(link, destinations, fault);
+}
+
 bool ctl_explain(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GVariant) link = bus_link(ctl, arguments[0], error);
         if (!link)
@@ -387,10 +406,14 @@ bool ctl_explain(Ctl *ctl, char **arguments, GError **error) {
         if (!destinations)
                 return false;
 
-        g_autofree char *advice = advise(link, destinations);
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        g_autofree char *advice = check_and_advise(ctl, link, destinations, &lines, error);
+        if (!advice)
+                return false;
+
         if (ctl->json)
                 print_json(link, explanations, destinations, advice);
         else
-                print_text(ctl, link, explanations, destinations, advice);
+                print_text(ctl, link, explanations, destinations, &lines, advice);
         return true;
 }

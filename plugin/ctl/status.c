@@ -5,6 +5,8 @@
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/bus.h"
+#include "ctl/check-facts.h"
+#include "ctl/destinations.h"
 #include "ctl/error.h"
 #include "ctl/json.h"
 #include "ctl/properties.h"
@@ -80,9 +82,13 @@ static void print_manager(const Ctl *ctl, GVariant *manager) {
         g_variant_lookup(manager, "SegmentationDevice", "(&s&s)", &kind, &interface);
         const char *attach_point = property_string(manager, "AttachPoint");
 
+        const char *bpf_error = property_string(manager, "BpfError");
+
         if (!ctl->verbose) {
                 text_line(_("Underpass %s, kernel %s"), property_string(manager, "Version"),
                           property_string(manager, "KernelVersion"));
+                if (bpf_error[0])
+                        text_line(_("error: %s"), bpf_error);
                 return;
         }
 
@@ -92,7 +98,6 @@ static void print_manager(const Ctl *ctl, GVariant *manager) {
                   property_string(manager, "Version"), property_string(manager, "KernelVersion"),
                   attach_point[0] ? attach_point : _("none"), device);
 
-        const char *bpf_error = property_string(manager, "BpfError");
         if (bpf_error[0])
                 text_line(_("error: %s"), bpf_error);
 
@@ -111,7 +116,24 @@ static char *format_counter(GVariant *link, const char *name) {
         return g_strdup_printf("%" G_GUINT64_FORMAT, property_counter(link, name));
 }
 
-static void print_links(const Ctl *ctl, GPtrArray *links) {
+/* What is wrong with each of these links, as check would say; of those that seem to work. */
+static GPtrArray *find_faults(CheckFacts *facts, GPtrArray *links) {
+        GPtrArray *faults = g_ptr_array_new_with_free_func(g_free);
+
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                _cleanup_(check_lines_done) CheckLines lines = {};
+
+                if (streq(property_string(link, "State"), "active")) {
+                        check_facts_link(facts, link, &lines);
+                        check_facts_host(facts, true, &lines);
+                }
+                g_ptr_array_add(faults, check_facts_fault(&lines));
+        }
+        return faults;
+}
+
+static void print_links(const Ctl *ctl, GPtrArray *links, GPtrArray *faults) {
         const char *headings[ELEMENTS(status_headings)];
         g_autoptr(Table) table = NULL;
 
@@ -137,12 +159,14 @@ static void print_links(const Ctl *ctl, GPtrArray *links) {
                           property_setting(link, "tunnel"), property_setting(link, "remote-ports"),
                           property_setting(link, "local-ports"), sent, received,
                           property_row(link, "Applied", "a(ss)", "attach-point"));
+                if (g_ptr_array_index(faults, i))
+                        table_doubt(table);
         }
 
         table_print(table, ctl, 0, !ctl->no_legend);
 }
 
-static void print_messages(GPtrArray *links) {
+static void print_messages(GPtrArray *links, GPtrArray *faults) {
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
                 const char *name = property_string(link, "Name");
@@ -159,6 +183,9 @@ static void print_messages(GPtrArray *links) {
                 if (last_error[0])
                         text_line(_("%s: error (%s): %s"), name, stage[0] ? words_translate(stage) : "-",
                                   last_error);
+                if (g_ptr_array_index(faults, i))
+                        text_line(_("%s: does not work: %s"), name,
+                                  (const char *) g_ptr_array_index(faults, i));
         }
 }
 
@@ -177,15 +204,16 @@ static void print_json(GVariant *manager, GPtrArray *links) {
         json_print(builder);
 }
 
-static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, guint hidden) {
+static void print_text(const Ctl *ctl, GVariant *manager, GPtrArray *links, GPtrArray *faults,
+                       guint hidden) {
         if (!ctl->no_legend) {
                 print_manager(ctl, manager);
                 if (links->len > 0)
                         g_print("\n");
         }
 
-        print_links(ctl, links);
-        print_messages(links);
+        print_links(ctl, links, faults);
+        print_messages(links, faults);
 
         if (ctl->no_legend)
                 return;
@@ -218,10 +246,18 @@ bool ctl_status(Ctl *ctl, char **arguments, GError **error) {
         if (!selected)
                 return false;
 
-        if (ctl->json)
+        if (ctl->json) {
                 print_json(manager, selected);
-        else
-                print_text(ctl, manager, selected, arguments[0] ? 0 : links->len - selected->len);
+                return true;
+        }
 
+        g_autoptr(GVariant) destinations = destinations_list(ctl, error);
+        if (!destinations)
+                return false;
+        g_autoptr(CheckFacts) facts =
+                check_facts_new(ctl, CHECK_DEPTH_QUICK, manager, links, destinations, "");
+        g_autoptr(GPtrArray) faults = find_faults(facts, selected);
+
+        print_text(ctl, manager, selected, faults, arguments[0] ? 0 : links->len - selected->len);
         return true;
 }

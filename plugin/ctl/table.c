@@ -11,6 +11,7 @@
 enum { COLUMNS_MAX = 12, COLUMN_GAP = 2, COLUMN_MIN = 4 };
 
 #define COLOR_HEADING "\033[1m"
+#define COLOR_DOUBT "\033[33m"
 #define COLOR_OFF "\033[0m"
 
 struct Table {
@@ -19,6 +20,7 @@ struct Table {
         bool flush_right[COLUMNS_MAX];
         size_t state_column; /* COLUMNS_MAX: none */
         GPtrArray *rows;     /* of char *[columns + 1] */
+        GHashTable *doubts;  /* of these rows */
 };
 
 static const struct {
@@ -34,6 +36,7 @@ Table *table_new(const char *const *headings, unsigned flush_right) {
 
         table->state_column = COLUMNS_MAX;
         table->rows = g_ptr_array_new_with_free_func((GDestroyNotify) g_strfreev);
+        table->doubts = g_hash_table_new(NULL, NULL);
 
         for (; headings[table->columns]; table->columns++) {
                 g_assert(table->columns < COLUMNS_MAX);
@@ -46,6 +49,7 @@ Table *table_new(const char *const *headings, unsigned flush_right) {
 
 void table_free(Table *table) {
         g_ptr_array_unref(table->rows);
+        g_hash_table_unref(table->doubts);
         g_free(table);
 }
 
@@ -65,6 +69,10 @@ void table_add(Table *table, ...) {
 
 void table_color_states(Table *table, size_t column) {
         table->state_column = column;
+}
+
+void table_doubt(Table *table) {
+        g_hash_table_add(table->doubts, g_ptr_array_index(table->rows, table->rows->len - 1));
 }
 
 static const char *state_color(const char *state) {
@@ -132,6 +140,13 @@ static void shrink(const Table *table, size_t *widths, size_t available) {
         }
 }
 
+/* Of a state: what is wrong all the same is no good colour. */
+static const char *cell_color(const Table *table, const Ctl *ctl, char **row, size_t column) {
+        if (!ctl->color || column != table->state_column)
+                return NULL;
+        return g_hash_table_contains(table->doubts, row) ? COLOR_DOUBT : state_color(row[column]);
+}
+
 void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headings) {
         if (table->rows->len == 0)
                 return;
@@ -154,7 +169,6 @@ void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headi
                 print_blanks(indent);
                 for (size_t column = 0; column < table->columns; column++)
                         print_cell(table, column, cell_text(table, column, row), widths[column],
-                                   ctl->color && column == table->state_column ? state_color(row[column])
-                                                                               : NULL);
+                                   cell_color(table, ctl, row, column));
         }
 }

@@ -22,5 +22,8 @@ void table_add(Table *table, ...);
 /* Shows the states in this column in their colours. */
 void table_color_states(Table *table, size_t column);
 
+/* Something is wrong with what the last row is about: its state is not shown as a good one. */
+void table_doubt(Table *table);
+
 /* Prints the table, indented by that many columns. Without rows it prints nothing at all. */
 void table_print(const Table *table, const Ctl *ctl, unsigned indent, bool headings);

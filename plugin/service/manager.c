@@ -31,7 +31,7 @@ struct Manager {
         EndpointWatch *endpoint_watch;
         Strays *strays;
         sd_event_source *again;  /* something could not be read: all links are looked at again */
-        char *bpf_error;         /*  translated; NULL: it can, translated; NULL: it can */
+        char *bpf_error;         /* why BPF cannot be used; NULL: it can */
         sd_event_source *bpf_again;
         bool adopted;            /* what an earlier service has left: its links are known */
         MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */

@@ -470,6 +470,28 @@ class Reading(CtlTest):
             os.close(slave)
 
 
+class Doubt(CtlTest):
+    """A link that is attached, and does not work."""
+
+    def test_status(self):
+        """It is not shown in the colour of one that works, and why stands below the table."""
+        import pty
+
+        master, slave = pty.openpty()
+        environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
+        try:
+            arguments = [self.program, "status", "--no-legend"]
+            subprocess.run(arguments, env={**environment, "TERM": "xterm"}, stdout=slave, check=True)
+            os.set_blocking(master, False)
+            text = os.read(master, 65536).decode()
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertRegex(text, "lte0 +\x1b\\[32mactive")
+        self.assertRegex(text, "refused0 +\x1b\\[33mactive")
+        self.assertIn("refused0: does not work: 2 destinations", text)
+
+
 class Document(CtlTest):
     """The names of members in the JSON and in the manual are the same."""
 
