@@ -12,12 +12,13 @@ import programs
 from host import wait_until
 
 
-def test_every_claim_holds():
-    """With a small file; and the film has every line of it."""
+def every_claim_holds(*options):
+    """A run of the demonstration with a small file, whose film has every line of it; its text."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as films:
         os.chmod(folder, 0o755)
         drawing = pathlib.Path(films) / "demo.svg"
-        process = programs.start(programs.DEMO, "--size", "10", "--record", str(drawing), folder=folder)
+        options = ("--size", "10", "--record", str(drawing), *options)
+        process = programs.start(programs.DEMO, *options, folder=folder)
         text, _ = process.communicate(timeout=120)
         assert process.returncode == 0, text
         assert "Every claim held." in text and "FAILED" not in text, text
@@ -28,6 +29,18 @@ def test_every_claim_holds():
         printed = "".join(text.split())
         for line in shown:
             assert "".join(line.split()) in printed, f"not printed: {line}"
+    return text
+
+
+def test_every_claim_holds():
+    """As it is."""
+    assert "underpassctl profile set" in every_claim_holds()
+
+
+def test_nmcli():
+    """With nmcli alone."""
+    text = every_claim_holds("--nmcli")
+    assert "underpassctl" not in text and "VPN.BANNER" in text, text
 
 
 def test_interrupted():

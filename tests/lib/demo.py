@@ -15,6 +15,7 @@ import sys
 import time
 
 import film
+import nmcli
 import state
 import traffic
 import wire
@@ -202,12 +203,35 @@ def record(demo, path):
     say(f"The film is in {path}.")
 
 
+class NmcliDemo(Demo):
+    """The same with nmcli alone: the keys are in tunnel profiles, and NetworkManager shows the state."""
+
+    def set_profiles(self):
+        """Act (b)."""
+        say("\n(b) Each profile gets a tunnel profile; the next activation brings the tunnel up")
+        add = ("nmcli", "connection", "add", "type", "vpn", "vpn-type", "underpass", "con-name")
+        for host, profile in PROFILES:
+            ports = "remote" if host == "client" else "local"
+            data = f"link={profile}, tunnel=yes, {ports}-ports={PORT}"
+            self.typed(host, *add, f"{profile}-tunnel", "vpn.data", data)
+        self.bring("up")
+        for host, profile in PROFILES:
+            nmcli.wait_banner(getattr(self.lab, host), f"{profile}-tunnel", "tunnel active")
+        self.typed("client", "nmcli", "connection", show_output=True)
+        shown = self.typed("client", "nmcli", "connection", "show", "first-tunnel")
+        for line in shown.splitlines():
+            if line.startswith(("vpn.data", "GENERAL.STATE", "VPN.BANNER", "VPN.VPN-STATE")):
+                say(f"      {line}")
+        claim("NetworkManager shows the tunnel and its state", "tunnel active" in shown, shown)
+
+
 def main():
     """Parses the options that tests/demo passed on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=200)
     parser.add_argument("--record", type=pathlib.Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--nmcli", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.umask(0o022)
@@ -216,7 +240,7 @@ def main():
         with Lab() as lab:
             status = 0
             try:
-                demo = Demo(lab, options.size)
+                demo = (NmcliDemo if options.nmcli else Demo)(lab, options.size)
                 if options.record:
                     record(demo, options.record)
                 else:
