@@ -256,7 +256,9 @@ static int method_connect(sd_bus_message *message, void *userdata, sd_bus_error 
         r = sd_bus_reply_method_return(message, "");
         if (r >= 0)
                 r = set_state(vpn, VPN_STARTING);
-        return r < 0 ? r : describe(vpn, true);
+        if (r >= 0)
+                r = describe(vpn, true);
+        return r < 0 ? r : 1;
 }
 
 static int method_need_secrets(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -272,7 +274,8 @@ static int method_disconnect(sd_bus_message *message, void *userdata, sd_bus_err
         if (r >= 0)
                 r = set_state(vpn, VPN_STOPPED);
         (void) sd_bus_flush(vpn->bus);
-        return r < 0 ? r : sd_event_exit(vpn->event, 0);
+        (void) sd_event_exit(vpn->event, 0);
+        return r < 0 ? r : 1; /* 0 would be an answer, too: that there is no such method */
 }
 
 /* What other VPN services are told about secrets and addresses. */

@@ -153,6 +153,8 @@ def test_up_and_down():
         service.wait_state(lab.client, "c0", service.ACTIVE)
         nmcli.wait_shown(lab.client, "first-tunnel", "c0")
         transfer(lab)
+        log = (lab.client.folder / "log/bus.log").read_text()
+        assert "Rejected send message" not in log, log  # a second answer to a call
         for base in ("first", "second"):
             lab.client.down(base)
             nmcli.wait_shown(lab.client, f"{base}-tunnel", None)
