@@ -135,6 +135,7 @@ static void add_pair(JsonBuilder *builder, GVariant *dictionary, const char *pro
 void json_link(JsonBuilder *builder, GVariant *link) {
         add_members(builder, link, link_members, ELEMENTS(link_members));
         add_pair(builder, link, "Connection", "connection", "id", "uuid");
+        add_pair(builder, link, "TunnelProfile", "tunnel_profile", "id", "uuid");
         add_pair(builder, link, "ReceiveMode", "receive_mode", "mode", "reason");
 }
 

@@ -13,8 +13,6 @@
 enum {
         ACTIVE_STATE_DEACTIVATING = 3,
         REASON_USER_DISCONNECTED = 2,
-        REASON_SERVICE_FIRST = 4, /* the service stopped … */
-        REASON_SERVICE_LAST = 8,  /* … or could not be started */
 };
 
 static void forget(NmActive **position) {
@@ -126,13 +124,6 @@ void nm_actives_refresh(NmActives *actives) {
                                      on_list, actives, "ss", NM_NAME, "ActiveConnections");
 }
 
-static NmActiveEvent event_of(uint32_t reason) {
-        if (reason == REASON_USER_DISCONNECTED)
-                return NM_ACTIVE_ENDED_BY_HAND;
-        return reason >= REASON_SERVICE_FIRST && reason <= REASON_SERVICE_LAST ? NM_ACTIVE_BROKEN
-                                                                               : NM_ACTIVE_ENDED;
-}
-
 void nm_actives_on_state(NmActives *actives, sd_bus_message *message) {
         const char *path = sd_bus_message_get_path(message);
         _cleanup_(freep) char *uuid = NULL;
@@ -149,7 +140,9 @@ void nm_actives_on_state(NmActives *actives, sd_bus_message *message) {
         if (string_replace(&(*position)->uuid, "") < 0)
                 forget(position);
         if (*uuid)
-                actives->event(actives, uuid, event_of(reason));
+                actives->event(actives, uuid,
+                               reason == REASON_USER_DISCONNECTED ? NM_ACTIVE_ENDED_BY_HAND
+                                                                  : NM_ACTIVE_ENDED);
 }
 
 const char *nm_actives_path(const NmActives *actives, const char *uuid) {

@@ -22,8 +22,7 @@ typedef enum NmActiveEvent {
         NM_ACTIVE_FOUND,       /* in the first list since NetworkManager came */
         NM_ACTIVE_BEGUN,
         NM_ACTIVE_ENDED_BY_HAND,
-        NM_ACTIVE_BROKEN,      /* its own service has failed */
-        NM_ACTIVE_ENDED,       /* for another reason */
+        NM_ACTIVE_ENDED,       /* with the device that it was active on, or because its service failed */
 } NmActiveEvent;
 
 typedef struct NmActives {

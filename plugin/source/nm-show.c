@@ -11,7 +11,7 @@
 #define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
 #define NO_OBJECT "/"
 
-enum { BROKEN_MAX = 3 };
+enum { AGAIN_MAX = 3 };
 
 void nm_show_done(NmShow *show) {
         show->call = sd_bus_slot_unref(show->call);
@@ -38,7 +38,7 @@ static int on_activated(sd_bus_message *reply, void *userdata, sd_bus_error *err
         return 0;
 }
 
-/* One try for each activation of the base, and a few more when the activation breaks. */
+/* One try for each activation of the base, and a few more when the activation does not last. */
 static int on_base(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmShow *show = userdata;
         const char *base = NO_OBJECT;
@@ -50,7 +50,7 @@ static int on_base(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
                 return 0;
         }
         if (!show->base || !streq(show->base, base))
-                show->broken = 0;
+                show->ended = 0;
         show->again = false;
         free(TAKE_PTR(show->error));
         if (string_replace(&show->base, base) < 0 ||
@@ -101,11 +101,9 @@ bool nm_show_event(NmShow *show, NmActiveEvent event) {
         case NM_ACTIVE_ENDED_BY_HAND:
                 show->wish = NM_WISH_OFF;
                 return true;
-        case NM_ACTIVE_BROKEN:
-                show->again = show->broken++ < BROKEN_MAX;
-                return show->again;
         case NM_ACTIVE_ENDED:
-                return false;
+                show->again = show->ended++ < AGAIN_MAX;
+                return show->again;
         }
         return false;
 }

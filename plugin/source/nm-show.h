@@ -23,7 +23,7 @@ typedef struct NmShow {
         char *error;           /* why it is not shown: a sentence; NULL: nothing is wrong */
         bool asked;            /* the next activation is ours */
         bool again;            /* ask once more for the same base */
-        unsigned broken;       /* how often the activation has failed on this base */
+        unsigned ended;        /* how often the activation has ended by itself on this base */
         NmWish wish;
 } NmShow;
 

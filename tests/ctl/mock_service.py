@@ -67,6 +67,7 @@ def link(index, name, state, **changes):
             ],
         ),
         "Connection": ("(ss)", ("", "")),
+        "TunnelProfile": ("(ss)", ("", "")),
         "ConnectionSettings": ("a(ss)", []),
         "Applied": ("a(ss)", []),
         "Programs": ("a(ss)", []),

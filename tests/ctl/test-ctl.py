@@ -273,6 +273,7 @@ class Reading(CtlTest):
                 "settings",
                 "connection",
                 "connection_settings",
+                "tunnel_profile",
                 "applied",
                 "programs",
                 "warnings",

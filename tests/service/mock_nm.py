@@ -226,8 +226,10 @@ class MockNm(MockPeer):
             self.set_state(interface, state)
 
     def deactivate(self, interface):
-        """The way down, to the end."""
+        """The way down, to the end; what is active on top of it goes first."""
         self.set_state(interface, DEACTIVATING)
+        for path in list(self.actives):
+            self.end(path, DEVICE_DISCONNECTED)
         del self.applied[interface]
         self.set_state(interface, DISCONNECTED)
 

@@ -76,8 +76,7 @@ class WithTheBase(ShowTest):
         for _ in range(3):
             self.nm.activate("up0", connection("LTE"))
             self.wait_state("up0", "active")
-            path = self.wait_shown()
-            self.nm.end(path, DEVICE_DISCONNECTED)
+            self.wait_shown()
             self.nm.deactivate("up0")
             self.wait_state("up0", "off")
             self.settle()
@@ -217,6 +216,21 @@ class Faults(ShowTest):
             self.nm.end(path, SERVICE_STOPPED)
         self.settle()
         self.assertEqual((self.shown(), len(self.activations())), (None, 4))
+        self.assert_active()
+
+    def test_on_another_device(self):
+        """A person has activated it on a device that is not its own; when that goes, it is shown where it belongs."""
+        self.nm.deactivate("up0")
+        self.start()
+        self.wait_state("up0", "off")
+        path = self.nm.begin(UUID)
+        self.nm.activate("up0", connection("LTE"))
+        self.wait_state("up0", "active")
+        self.settle()
+        self.assertEqual(self.activations(), [])
+        self.nm.end(path, DEVICE_DISCONNECTED)
+        self.wait_shown()
+        self.assertEqual(len(self.activations()), 1)
         self.assert_active()
 
     def test_bad_value(self):
