@@ -9,17 +9,12 @@ import json
 import os
 import pathlib
 import re
-import sys
-import tempfile
-import unittest
 from subprocess import PIPE
 
+import nm_host
+from nm_host import wait_until
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
-
-from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-position
-
-SKIP = 77
 PSK = "correct horse battery"
 # Holds port 443 until it may end.
 UDP_SOCKET = """
@@ -32,33 +27,8 @@ input()
 SETTINGS = "org.freedesktop.NetworkManager.Settings.Connection"
 
 
-class ProfileTest(unittest.TestCase):
-    """One host with one Ethernet link for all tests; every test makes profiles of its own."""
-
-    program = None
-
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-profile-")
-        cls.host = Host("ctl", pathlib.Path(cls.scratch.name) / "host")
-        cls.host.start()
-        try:
-            cls.host.start_bus()
-            cls.host.start_manager()
-            cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
-            cls.host.run("ip", "link", "set", "far0", "up")
-            wait_until(
-                lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
-                "NetworkManager manages the link",
-            )
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.host.stop()
-        cls.scratch.cleanup()
+class ProfileTest(nm_host.NmHostTest):
+    """Every test makes profiles of its own."""
 
     def add(self, name, *words, kind="ethernet", save="yes"):
         """Adds a profile that is deleted after the test; its uuid."""
@@ -96,12 +66,6 @@ class ProfileTest(unittest.TestCase):
     def content(self, name):
         """The lines of a profile's file."""
         return self.host.path(self.file(name)).read_text().splitlines()
-
-    def ctl(self, *arguments, status=0, before=()):
-        """Runs underpassctl profile in the host; (standard output, standard error)."""
-        result = self.host.run(*before, self.program, "profile", *arguments, check=False)
-        self.assertEqual(result.returncode, status, f"{arguments}: {result.stdout}{result.stderr}")
-        return result.stdout, result.stderr
 
     def json(self, *arguments):
         """The document that underpassctl profile prints."""
@@ -381,8 +345,4 @@ class ProfileTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("NetworkManager of one's own needs root")
-        sys.exit(SKIP)
-    ProfileTest.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=sys.argv[:1])
+    nm_host.main()

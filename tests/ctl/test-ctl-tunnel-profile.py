@@ -7,49 +7,14 @@ Usage: test-ctl-tunnel-profile.py UNDERPASSCTL      as root; skipped otherwise
 """
 
 import json
-import os
-import pathlib
-import sys
-import tempfile
-import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+import nm_host
 
-from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-position
-
-SKIP = 77
 SERVICE = "org.freedesktop.NetworkManager.underpass"
 
 
-class TunnelProfileTest(unittest.TestCase):
-    """One host with one Ethernet link for all tests; every test makes profiles of its own. Nothing of the project is
-    installed there, so nmcli does not know the VPN type by its short name."""
-
-    program = None
-
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-tunnel-")
-        cls.host = Host("ctl", pathlib.Path(cls.scratch.name) / "host")
-        cls.host.start()
-        try:
-            cls.host.start_bus()
-            cls.host.start_manager()
-            cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
-            cls.host.run("ip", "link", "set", "far0", "up")
-            wait_until(
-                lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
-                "NetworkManager manages the link",
-            )
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.host.stop()
-        cls.scratch.cleanup()
+class TunnelProfileTest(nm_host.NmHostTest):
+    """Every test makes profiles of its own. nmcli does not know the VPN type by its short name there."""
 
     def add(self, name, *words):
         """Adds a profile that is deleted after the test; its UUID."""
@@ -70,12 +35,6 @@ class TunnelProfileTest(unittest.TestCase):
         """What nmcli says of vpn.data."""
         text = self.host.output("nmcli", "-e", "no", "-g", "vpn.data", "connection", "show", name).strip()
         return dict(pair.strip().split(" = ") for pair in text.split(","))
-
-    def ctl(self, *arguments, status=0):
-        """Runs underpassctl profile in the host; (standard output, standard error)."""
-        result = self.host.run(self.program, "profile", *arguments, check=False)
-        self.assertEqual(result.returncode, status, f"{arguments}: {result.stdout}{result.stderr}")
-        return result.stdout, result.stderr
 
     def json(self, *arguments):
         """The document that underpassctl profile prints."""
@@ -170,8 +129,4 @@ class TunnelProfileTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("skipped: needs root", file=sys.stderr)
-        sys.exit(SKIP)
-    TunnelProfileTest.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    nm_host.main()

@@ -12,25 +12,18 @@ import harness
 import mock_nm
 from harness import wait_until
 from mock_nm import DEVICE_DISCONNECTED, SERVICE_STOPPED, USER_DISCONNECTED, connection, tunnel
-from peer_test import PeerTest
+from tunnel_test import TunnelTest
 
 KEYS = {"link": "LTE", "tunnel": "yes", "remote_ports": "443"}
 UUID = "22222222-0000-0000-0000-000000000001"
 BUSY = "org.freedesktop.NetworkManager.ConnectionNotAvailable"
 
 
-class ShowTest(PeerTest):
-    """A link with the profile "LTE", which is active, and a tunnel profile for it."""
-
-    source = "NetworkManager"
-
-    def new_peer(self):
-        return mock_nm.MockNm(self.bus)
+class ShowTest(TunnelTest):
+    """There is a tunnel profile for the link."""
 
     def setUp(self):
         super().setUp()
-        self.nm = self.peer
-        self.nm.add_device("up0", connection("LTE"))
         self.profile_path = self.nm.add_profile(tunnel("T", KEYS, uuid=UUID))
 
     def activations(self):

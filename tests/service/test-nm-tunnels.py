@@ -11,24 +11,14 @@ import harness
 import mock_nm
 from harness import wait_until
 from mock_nm import UUID, connection, tunnel
-from peer_test import PeerTest
+from tunnel_test import TunnelTest
 
 KEYS = {"tunnel": "yes", "remote_ports": "443"}
 ALICE = {"permissions": GLib.Variant("as", ["user:alice:"])}
 
 
-class TunnelTest(PeerTest):
-    """A link whose profile "LTE" has no keys, and NetworkManager."""
-
-    source = "NetworkManager"
-
-    def new_peer(self):
-        return mock_nm.MockNm(self.bus)
-
-    def setUp(self):
-        super().setUp()
-        self.nm = self.peer
-        self.nm.add_device("up0", connection("LTE"))
+class ProfilesTest(TunnelTest):
+    """Tunnel profiles come and go."""
 
     def add(self, name="LTE-tunnel", link="LTE", **settings):
         """A tunnel profile with a tunnel; its path."""
@@ -43,7 +33,7 @@ class TunnelTest(PeerTest):
         wait_until(lambda: all(word in self.warnings() for word in words), f"warnings: {words}")
 
 
-class Links(TunnelTest):
+class Links(ProfilesTest):
     """Which link a tunnel profile is for."""
 
     def test_names_of_a_link(self):
@@ -139,7 +129,7 @@ class Links(TunnelTest):
         self.wait_state("up0", "off")
 
 
-class Settings(TunnelTest):
+class Settings(ProfilesTest):
     """What tunnel profiles say."""
 
     def test_lists(self):
@@ -255,7 +245,7 @@ class Settings(TunnelTest):
         self.assertNotIn("\x1b", self.log.read_text())
 
 
-class Restarts(TunnelTest):
+class Restarts(ProfilesTest):
     """NetworkManager goes and comes back."""
 
     def test_restart(self):
