@@ -30,6 +30,7 @@ enum {
         OPTION_REAPPLY = 1U << 2,
         OPTION_VALUES = 1U << 3,
         OPTION_VERBOSE = 1U << 4,
+        OPTION_WATCH = 1U << 5,
 };
 
 /* For tests: the catalogues of this folder instead of the installed ones. */
@@ -83,6 +84,7 @@ static const Verb verbs[] = {
                 .name = "flows",
                 .arguments = N_("[INTERFACE]"),
                 .help = N_("List tunnelled connections and remembered destinations"),
+                .options = OPTION_WATCH,
                 .arguments_max = 1,
                 .run = ctl_flows,
         },
@@ -177,7 +179,7 @@ static const char *const exit_texts[] = {
 };
 _Static_assert(ELEMENTS(exit_texts) == _CTL_EXIT_MAX, "a text for each exit status");
 
-enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 5 };
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 6 };
 
 /* Entries of the options that the verb takes; ends with an empty entry. */
 static void option_entries(Ctl *ctl, const Verb *verb,
@@ -185,8 +187,10 @@ static void option_entries(Ctl *ctl, const Verb *verb,
         const struct {
                 unsigned option;
                 const char *name;
-                gboolean *target;
+                void *target;
                 const char *help;
+                GOptionArg type;
+                const char *value;
         } options[GLOBAL_OPTIONS + VERB_OPTIONS] = {
                 { 0, "json", &ctl->json, N_("Print one JSON document instead of text") },
                 { 0, "no-legend", &ctl->no_legend, N_("Omit headings and hints") },
@@ -199,6 +203,9 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                   N_("Show programs, helper devices and attach points, too") },
                 { OPTION_REAPPLY, "reapply", &ctl->reapply,
                   N_("Apply the change to active connections immediately") },
+                { OPTION_WATCH, "watch", &ctl->watch,
+                  N_("Print again every SECONDS (default 2), with rates"), G_OPTION_ARG_DOUBLE,
+                  N_("[SECONDS]") },
         };
         size_t count = 0;
 
@@ -206,9 +213,10 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 if (options[i].option == 0 || (verb && (verb->options & options[i].option)))
                         entries[count++] = (GOptionEntry){
                                 .long_name = options[i].name,
-                                .arg = G_OPTION_ARG_NONE,
+                                .arg = options[i].type,
                                 .arg_data = options[i].target,
                                 .description = _(options[i].help),
+                                .arg_description = options[i].value ? _(options[i].value) : NULL,
                         };
 
         entries[count] = (GOptionEntry){};
@@ -306,8 +314,40 @@ static bool arguments_fit(const Verb *verb, char **arguments, GError **error) {
         return false;
 }
 
+/* Whether a word can be the value of --watch: an interface may be named "5", but hardly is. */
+static bool is_number(const char *word) {
+        return word && word[0] && strspn(word, "0123456789.") == strlen(word);
+}
+
+/* "--watch 5" becomes "--watch=5", and "--watch" alone gets its default. So no word is a value. */
+static void join_values(char **arguments) {
+        for (char **word = arguments; word[0] && !streq(word[0], "--"); word++) {
+                if (!streq(word[0], "--watch"))
+                        continue;
+                const bool given = is_number(word[1]);
+                char *joined = g_strdup_printf("--watch=%s", given ? word[1] : "2");
+
+                g_free(word[0]);
+                word[0] = joined;
+                if (!given)
+                        continue;
+                g_free(word[1]);
+                for (char **next = word + 1; next[0]; next++)
+                        next[0] = next[1];
+        }
+}
+
+/* Whether the values of options make sense. */
+static bool values_fit(const Ctl *ctl, GError **error) {
+        if (ctl->watch != 0 && !(ctl->watch >= 0.1 && ctl->watch <= 86400)) {
+                ctl_error_add(error, CTL_USAGE, _("--watch takes between 0.1 and 86400 seconds."));
+                return false;
+        }
+        return true;
+}
+
 /*
- * The first one or two words that are not options: they name the verb. No option takes a value.
+ * The first one or two words that are not options: they name the verb. No option takes a word as its value.
  */
 static void leading_words(char **arguments, const char *ret_words[2]) {
         size_t count = 0;
@@ -384,6 +424,7 @@ static bool complete(Ctl *ctl, char **words, GError **error) {
 
 static bool run(Ctl *ctl, char ***arguments, GError **error) {
         const char *leading[2];
+        join_values(*arguments);
         leading_words(*arguments, leading);
 
         unsigned words = 0;
@@ -413,7 +454,7 @@ static bool run(Ctl *ctl, char ***arguments, GError **error) {
         if (rest[0] && streq(rest[0], "--"))
                 rest++;
 
-        return arguments_fit(verb, rest, error) && verb->run(ctl, rest, error);
+        return values_fit(ctl, error) && arguments_fit(verb, rest, error) && verb->run(ctl, rest, error);
 }
 
 static bool wants_color(void) {

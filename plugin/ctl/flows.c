@@ -2,6 +2,8 @@
 
 /* "underpassctl flows": remembered connections and destinations. */
 
+#include <stdio.h>
+
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/bus.h"
@@ -9,58 +11,9 @@
 #include "ctl/error.h"
 #include "ctl/flows.h"
 #include "ctl/json.h"
+#include "ctl/live-flows.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
-
-#define FLOW_TYPE "(sqsqsbutttt)"
-#define FLOWS_TYPE "a" FLOW_TYPE
-
-enum { PAGE_FLOWS = 1000 };
-
-/* One row of ListFlows; the strings belong to the reply. */
-typedef struct Flow {
-        const char *local;
-        guint16 local_port;
-        const char *remote;
-        guint16 remote_port;
-        const char *state;
-        gboolean opened_here;
-        guint32 ifindex;
-        guint64 age_ms;
-        guint64 idle_ms;
-        guint64 sent;
-        guint64 received;
-} Flow;
-
-static void flow_read(GVariant *flows, size_t row, Flow *ret) {
-        g_variant_get_child(flows, row, "(&sq&sq&sbutttt)", &ret->local, &ret->local_port, &ret->remote,
-                            &ret->remote_port, &ret->state, &ret->opened_here, &ret->ifindex, &ret->age_ms,
-                            &ret->idle_ms, &ret->sent, &ret->received);
-}
-
-/* All pages of ListFlows as one array; NULL with an error. */
-static GVariant *list_flows(Ctl *ctl, GError **error) {
-        g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE(FLOWS_TYPE));
-        g_autofree char *cursor = g_strdup("");
-
-        do {
-                g_autoptr(GVariant) reply =
-                        bus_call(ctl, "ListFlows", g_variant_new("(su)", cursor, PAGE_FLOWS),
-                                 "(" FLOWS_TYPE "s)", BUS_READ_TIMEOUT_MS, NULL, error);
-                if (!reply)
-                        return NULL;
-
-                g_autoptr(GVariant) page = g_variant_get_child_value(reply, 0);
-                for (size_t i = 0; i < g_variant_n_children(page); i++) {
-                        g_autoptr(GVariant) flow = g_variant_get_child_value(page, i);
-                        g_variant_builder_add_value(&builder, flow);
-                }
-                g_clear_pointer(&cursor, g_free);
-                g_variant_get_child(reply, 1, "s", &cursor);
-        } while (cursor[0]);
-
-        return g_variant_ref_sink(g_variant_builder_end(&builder));
-}
 
 /* The name of the link with this index; "" when it no longer exists. */
 static const char *name_of_link(GVariant *links, guint32 ifindex) {
@@ -88,25 +41,43 @@ static bool link_known(GVariant *links, const char *name) {
         return false;
 }
 
+/* "half-open, 5 tries": SYNs that got no answer yet. */
+static char *describe_state(const LiveFlow *flow) {
+        if (!flow->opened_here || flow->syns < 2 || streq(flow->state, "tunnelled"))
+                return g_strdup(flow->state);
+        return g_strdup_printf(P_("%s, %u try", "%s, %u tries", flow->syns), flow->state, flow->syns);
+}
+
 static const char *const flow_headings[] = {
         N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
-        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), NULL,
+        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), N_("DATA SENT"), N_("DATA RECEIVED"), NULL,
 };
 
-static void add_row(Table *table, const Flow *flow, const char *link) {
+/* The same while it is watched: what has been sent in the last seconds instead of all that was sent. */
+static const char *const rate_headings[] = {
+        N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
+        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), N_("SENDS"), N_("RECEIVES"), NULL,
+};
+
+static void add_row(Table *table, const LiveFlow *flow, const char *link, bool rates) {
+        g_autofree char *state = describe_state(flow);
         g_autofree char *local = text_endpoint(flow->local, flow->local_port);
         g_autofree char *remote = text_endpoint(flow->remote, flow->remote_port);
         g_autofree char *age = text_duration(flow->age_ms);
         g_autofree char *idle = text_duration(flow->idle_ms);
-        g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, flow->sent);
-        g_autofree char *received = g_strdup_printf("%" G_GUINT64_FORMAT, flow->received);
+        g_autofree char *sent = g_strdup_printf("%" G_GUINT64_FORMAT, flow->segments_sent);
+        g_autofree char *received = g_strdup_printf("%" G_GUINT64_FORMAT, flow->segments_received);
+        g_autofree char *data_sent = rates ? text_rate(flow->sent_rate) : text_bytes(flow->bytes_sent);
+        g_autofree char *data_received =
+                rates ? text_rate(flow->received_rate) : text_bytes(flow->bytes_received);
         g_autofree char *index = g_strdup_printf("#%u", flow->ifindex);
 
-        table_add(table, link[0] ? link : index, flow->state, local, remote,
-                  flow->opened_here ? _("this host") : _("peer"), age, idle, sent, received);
+        table_add(table, link[0] ? link : index, state, local, remote,
+                  flow->opened_here ? _("this host") : _("peer"), age, idle, sent, received, data_sent,
+                  data_received);
 }
 
-static void add_object(JsonBuilder *builder, const Flow *flow, const char *link) {
+static void add_object(JsonBuilder *builder, const LiveFlow *flow, const char *link) {
         json_builder_begin_object(builder);
         json_member_string(builder, "interface", link);
         json_member_number(builder, "interface_index", flow->ifindex);
@@ -116,10 +87,16 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
         json_member_string(builder, "remote_address", flow->remote);
         json_member_number(builder, "remote_port", flow->remote_port);
         json_member_boolean(builder, "opened_here", flow->opened_here);
+        json_member_number(builder, "attempts", flow->attempts);
+        json_member_number(builder, "syns", flow->syns);
         json_member_number(builder, "age_ms", flow->age_ms);
         json_member_number(builder, "idle_ms", flow->idle_ms);
-        json_member_number(builder, "packets_sent", flow->sent);
-        json_member_number(builder, "packets_received", flow->received);
+        json_member_number(builder, "segments_sent", flow->segments_sent);
+        json_member_number(builder, "segments_received", flow->segments_received);
+        json_member_number(builder, "bytes_sent", flow->bytes_sent);
+        json_member_number(builder, "bytes_received", flow->bytes_received);
+        json_member_number(builder, "bytes_per_second_sent", flow->sent_rate);
+        json_member_number(builder, "bytes_per_second_received", flow->received_rate);
         json_builder_end_object(builder);
 }
 
@@ -127,25 +104,25 @@ static void add_object(JsonBuilder *builder, const Flow *flow, const char *link)
 typedef struct Output {
         GVariant *links;
         const char *only; /* shows this link only; NULL: all */
+        bool rates;       /* how much data is on its way, not how much there was */
         Table *table;
         JsonBuilder *builder;
         size_t rows;
 } Output;
 
-static void show_flows(GVariant *flows, Output *output) {
+static void show_flows(const LiveFlows *flows, Output *output) {
         json_builder_set_member_name(output->builder, "flows");
         json_builder_begin_array(output->builder);
         table_color_states(output->table, 1);
 
-        for (size_t i = 0; i < g_variant_n_children(flows); i++) {
-                Flow flow;
-                flow_read(flows, i, &flow);
-                const char *name = name_of_link(output->links, flow.ifindex);
+        for (guint i = 0; i < flows->flows->len; i++) {
+                const LiveFlow *flow = &g_array_index(flows->flows, LiveFlow, i);
+                const char *name = name_of_link(output->links, flow->ifindex);
 
                 if (output->only && !streq(name, output->only))
                         continue;
-                add_row(output->table, &flow, name);
-                add_object(output->builder, &flow, name);
+                add_row(output->table, flow, name, output->rates);
+                add_object(output->builder, flow, name);
                 output->rows++;
         }
 
@@ -177,20 +154,27 @@ static void show_destinations(GVariant *destinations, Output *output) {
         json_builder_end_array(output->builder);
 }
 
-static void show(const Ctl *ctl, GVariant *links, const char *only, GVariant *flows,
+static void show(const Ctl *ctl, GVariant *links, const char *only, const LiveFlows *flows,
                  GVariant *destinations) {
-        unsigned numbers = TABLE_COLUMN(5) | TABLE_COLUMN(6) | TABLE_COLUMN(7) | TABLE_COLUMN(8);
-        g_autoptr(Table) flow_table = table_new(flow_headings, numbers);
+        const bool rates = ctl->watch > 0;
+        unsigned numbers = 0x3f << 5; /* from the sixth column to the last one */
+        g_autoptr(Table) flow_table = table_new(rates ? rate_headings : flow_headings, numbers);
         g_autoptr(Table) destination_table = table_new(destination_headings, 0);
         g_autoptr(JsonBuilder) builder = json_builder_new();
-        Output upper = { links, only, flow_table, builder, 0 };
-        Output lower = { links, only, destination_table, builder, 0 };
+        Output upper = { .links = links, .only = only, .rates = rates, .table = flow_table,
+                         .builder = builder };
+        Output lower = { .links = links, .only = only, .table = destination_table, .builder = builder };
 
         json_builder_begin_object(builder);
         show_flows(flows, &upper);
         show_destinations(destinations, &lower);
         json_builder_end_object(builder);
 
+        if (ctl->json && rates) {
+                g_autofree char *line = json_line(builder);
+                g_print("%s\n", line);
+                return;
+        }
         if (ctl->json) {
                 json_print(builder);
                 return;
@@ -203,19 +187,20 @@ static void show(const Ctl *ctl, GVariant *links, const char *only, GVariant *fl
         table_print(destination_table, ctl, 0, !ctl->no_legend);
 }
 
-bool ctl_flows(Ctl *ctl, char **arguments, GError **error) {
+/* One look. *list is the one before, or NULL, and then this one. */
+static bool look(Ctl *ctl, const char *only, LiveFlows **list, GError **error) {
         g_autoptr(GVariant) link_reply =
                         bus_call(ctl, "ListLinks", NULL, "(a(usso))", BUS_READ_TIMEOUT_MS, NULL, error);
         if (!link_reply)
                 return false;
 
         g_autoptr(GVariant) links = g_variant_get_child_value(link_reply, 0);
-        if (arguments[0] && !link_known(links, arguments[0])) {
-                ctl_error_unknown_link(error, arguments[0]);
+        if (only && !link_known(links, only)) {
+                ctl_error_unknown_link(error, only);
                 return false;
         }
 
-        g_autoptr(GVariant) flows = list_flows(ctl, error);
+        g_autoptr(LiveFlows) flows = live_flows_list(ctl, error);
         if (!flows)
                 return false;
 
@@ -223,6 +208,27 @@ bool ctl_flows(Ctl *ctl, char **arguments, GError **error) {
         if (!destinations)
                 return false;
 
-        show(ctl, links, arguments[0], flows, destinations);
+        live_flows_measure(flows, *list);
+        live_flows_merge_attempts(flows);
+        /* A terminal shows the last look only. */
+        if (ctl->watch > 0 && !ctl->json && isatty(STDOUT_FILENO))
+                g_print("\033[H\033[2J");
+        else if (*list && !ctl->json)
+                g_print("\n");
+        show(ctl, links, only, flows, destinations);
+        live_flows_free(*list);
+        *list = g_steal_pointer(&flows);
+        return true;
+}
+
+bool ctl_flows(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(LiveFlows) list = NULL;
+
+        do {
+                if (list)
+                        g_usleep((gulong) (ctl->watch * G_USEC_PER_SEC));
+                if (!look(ctl, arguments[0], &list, error))
+                        return false;
+        } while (ctl->watch > 0 && fflush(stdout) == 0 && !ferror(stdout));
         return true;
 }

@@ -184,3 +184,20 @@ char *text_duration(uint64_t milliseconds) {
                 return g_strdup_printf(_("%u min"), (unsigned) (milliseconds / 60 / 1000));
         return g_strdup_printf(_("%u h"), (unsigned) (milliseconds / 3600 / 1000));
 }
+
+char *text_bytes(uint64_t bytes) {
+        static const char *const formats[] = { N_("%.1f kB"), N_("%.1f MB"), N_("%.1f GB"), N_("%.1f TB") };
+        double value = (double) bytes / 1000;
+        size_t unit = 0;
+
+        if (bytes < 1000)
+                return g_strdup_printf(_("%u B"), (unsigned) bytes);
+        /* What would be rounded to 1000.0 is one of the next unit. */
+        for (; value >= 999.95 && unit + 1 < ELEMENTS(formats); unit++)
+                value /= 1000;
+        return g_strdup_printf(_(formats[unit]), value);
+}
+
+char *text_rate(uint64_t bytes) {
+        return g_strdup_printf(_("%.1f Mbit/s"), (double) bytes * 8 / 1e6);
+}

@@ -42,3 +42,9 @@ char *text_endpoint(const char *address, uint16_t port);
 
 /* "850 ms", "12 s", "3 min", "5 h": rounded down to one unit. Caller frees. */
 char *text_duration(uint64_t milliseconds);
+
+/* "850 B", "1.5 kB", "2.1 MB": units of 1000 bytes. Caller frees. */
+char *text_bytes(uint64_t bytes);
+
+/* "25.1 Mbit/s" for so many bytes a second. Caller frees. */
+char *text_rate(uint64_t bytes);

@@ -29,11 +29,13 @@ COUNTERS = [
     ("stripped", "Answers to plain SYNs that had lost the MPTCP option."),
 ]
 FLOWS = [
-    ("192.0.2.1", 40000, "198.51.100.7", 443, "tunnelled", True, 7, 123456, 850, 11, 22),
-    ("2001:db8::1", 40001, "2001:db8::7", 443, "half-open", True, 7, 500, 400, 1, 0),
-    ("192.0.2.9", 443, "198.51.100.9", 50000, "tunnelled", False, 12, 7300000, 61000, 9, 2**40),
-    ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 20000000, 1, 1, 1),
-    ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 90, 90, 1, 0),
+    ("192.0.2.1", 40000, "198.51.100.7", 443, "tunnelled", True, 7, 1, 1, 123456, 850, 1522, 22, 2100000, 850),
+    ("2001:db8::1", 40001, "2001:db8::7", 443, "half-open", True, 7, 1, 1, 500, 400, 1, 0, 0, 0),
+    ("2001:db8::1", 40002, "2001:db8::7", 443, "half-open", True, 7, 3, 1, 9000, 40, 3, 0, 0, 0),
+    ("2001:db8::1", 40003, "2001:db8::7", 443, "half-open", True, 7, 1, 1, 3000, 900, 1, 0, 0, 0),
+    ("192.0.2.9", 443, "198.51.100.9", 50000, "tunnelled", False, 12, 0, 0, 7300000, 61000, 9, 2**40, 5, 2**50),
+    ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 0, 0, 20000000, 1, 1, 1, 1, 1),
+    ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 1, 1, 90, 90, 1, 0, 0, 0),
 ]
 DESTINATIONS = [
     (22, "198.51.100.7", 443, "silent", 570),
@@ -174,6 +176,7 @@ class Mock:
         self.log = log
         self.loop = GLib.MainLoop()
         self.links = LINKS
+        self.sent = -1000000
         self.destinations = DESTINATIONS
         info = Gio.DBusNodeInfo.new_for_xml(xml)
         self.interfaces = {interface.name: interface for interface in info.interfaces}
@@ -211,11 +214,13 @@ class Mock:
                 for path, link in self.links.items()
             ]
             return GLib.Variant("(a(usso))", (rows,))
-        if method == "ListFlows":
-            # One flow a page.
+        if method == "ListLiveFlows":
+            # One flow a page; the first one sends 1 MB between two lists.
             cursor = int(arguments[0] or "0")
+            self.sent += 0 if cursor else 1000000
             more = str(cursor + 1) if cursor + 1 < len(FLOWS) else ""
-            return GLib.Variant("(a(sqsqsbutttt)s)", (FLOWS[cursor : cursor + 1], more))
+            rows = [(*row[:13], row[13] + (0 if cursor else self.sent), row[14]) for row in FLOWS[cursor : cursor + 1]]
+            return GLib.Variant("(a(sqsqsbuuutttttt)s)", (rows, more))
         if method == "ListDestinations":
             return GLib.Variant("(a(usqsu))", (self.destinations,))
         if method == "ListCounters":

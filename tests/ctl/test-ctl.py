@@ -344,15 +344,18 @@ class Reading(CtlTest):
     def test_flows(self):
         lines = self.ctl("flows")[0].splitlines()
         self.assertRegex(
-            lines[1], r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +this host +2 min +850 ms +11 +22$"
+            lines[1],
+            r"^lte0 +tunnelled +192.0.2.1:40000 +198.51.100.7:443 +this host +2 min +850 ms +1522 +22 +[2-9].1 MB +850 B$",
         )
+        # Three attempts to reach one destination are one row.
         self.assertRegex(
-            lines[2], r"^lte0 +half-open +\[2001:db8::1\]:40001 +\[2001:db8::7\]:443 +this host +500 ms "
+            lines[2],
+            r"^lte0 +half-open, 5 tries +\[2001:db8::1\]:40002 +\[2001:db8::7\]:443 +this host +9 s +40 ms +5 +0 +0 B +0 B$",
         )
-        self.assertRegex(lines[3], r"^eth1 +tunnelled .* peer +2 h +61 s +9 +1099511627776$")
+        self.assertRegex(lines[3], r"^eth1 +tunnelled .* peer +2 h +61 s +9 +1099511627776 +5 B +1125.9 TB$")
         self.assertRegex(lines[4], r"^#99 ")
         self.assertRegex(
-            lines[5], r"^plain0 +plain +192.0.2.3:40002 +198.51.100.8:443 +this host +90 ms +90 ms +1 +0$"
+            lines[5], r"^plain0 +plain +192.0.2.3:40002 +198.51.100.8:443 +this host +90 ms +90 ms +1 +0 +0 B +0 B$"
         )
         flows = self.json("flows", "eth1")["flows"]
         self.assertEqual(len(flows), 1)
@@ -361,6 +364,53 @@ class Reading(CtlTest):
         self.assertEqual(self.ctl("flows", "wlan0")[0], "No connections are tunnelled.\n")
         self.assertEqual(self.json("flows", "wlan0"), {"flows": [], "destinations": []})
         self.error("flows", "ghost", status=4)
+
+    def test_flows_json(self):
+        """Amounts, and attempts that were made one."""
+        first, tries = self.json("flows")["flows"][:2]
+        self.assertEqual((first["segments_sent"], first["bytes_received"], first["attempts"]), (1522, 850, 1))
+        self.assertEqual((first["bytes_per_second_sent"], first["bytes_per_second_received"]), (0, 0))
+        self.assertEqual((tries["attempts"], tries["syns"], tries["local_port"], tries["age_ms"]), (3, 5, 40002, 9000))
+
+    def watch(self, *arguments, lines):
+        """The first lines of what goes on until it is ended, by nobody else."""
+        process = subprocess.Popen(
+            [self.program, "flows", "lte0", *arguments],
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            found = [process.stdout.readline() for _ in range(lines)]
+            process.kill()
+        return found
+
+    def test_watch(self):
+        """1 MB more each time; the first look has no rate yet."""
+        began = time.monotonic()
+        looks = [json.loads(line)["flows"] for line in self.watch("--watch", "0.5", "--json", lines=3)]
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+        self.assertEqual(looks[0][0]["bytes_per_second_sent"], 0)
+        for each in looks[1:]:
+            self.assertGreater(each[0]["bytes_per_second_sent"], 500000)
+            self.assertLess(each[0]["bytes_per_second_sent"], 2100000)
+            self.assertEqual(each[0]["bytes_per_second_received"], 0)
+        lines = self.watch("--watch=0.5", lines=8)
+        self.assertRegex(lines[0], "SENT +RECEIVED +SENDS +RECEIVES$")
+        self.assertRegex(lines[1], r" 0\.0 Mbit/s +0\.0 Mbit/s$")
+        self.assertEqual(lines[3], "\n")
+        self.assertRegex(lines[5], r" 1[0-6]\.[0-9] Mbit/s +0\.0 Mbit/s$")
+        began = time.monotonic()
+        self.watch("--watch", lines=5)
+        self.assertGreaterEqual(time.monotonic() - began, 2)
+
+    def test_watch_wrong(self):
+        for value in ["0.01", "1e9", "nan", "x", "0.0.0"]:
+            with self.subTest(value):
+                self.error("flows", f"--watch={value}", status=2)
+        self.assertIn("between 0.1 and", self.error("flows", "--watch", "0.001", status=2))
+        self.error("status", "--watch", status=2)
 
     def test_destinations(self):
         lines = self.ctl("flows")[0].splitlines()[6:]
