@@ -18,6 +18,7 @@
 #include "ctl/forget.h"
 #include "ctl/keys.h"
 #include "ctl/links.h"
+#include "ctl/metrics.h"
 #include "ctl/probe.h"
 #include "ctl/profile.h"
 #include "ctl/status.h"
@@ -31,6 +32,7 @@ enum {
         OPTION_VALUES = 1U << 3,
         OPTION_VERBOSE = 1U << 4,
         OPTION_WATCH = 1U << 5,
+        OPTION_OUTPUT = 1U << 6,
 };
 
 /* For tests: the catalogues of this folder instead of the installed ones. */
@@ -87,6 +89,13 @@ static const Verb verbs[] = {
                 .options = OPTION_WATCH,
                 .arguments_max = 1,
                 .run = ctl_flows,
+        },
+        {
+                .name = "metrics",
+                .arguments = "",
+                .help = N_("Print numbers for monitoring systems, as OpenMetrics text"),
+                .options = OPTION_OUTPUT,
+                .run = ctl_metrics,
         },
         {
                 .name = "forget",
@@ -179,7 +188,7 @@ static const char *const exit_texts[] = {
 };
 _Static_assert(ELEMENTS(exit_texts) == _CTL_EXIT_MAX, "a text for each exit status");
 
-enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 6 };
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 7 };
 
 /* Entries of the options that the verb takes; ends with an empty entry. */
 static void option_entries(Ctl *ctl, const Verb *verb,
@@ -206,6 +215,8 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 { OPTION_WATCH, "watch", &ctl->watch,
                   N_("Print again every SECONDS (default 2), with rates"), G_OPTION_ARG_DOUBLE,
                   N_("[SECONDS]") },
+                { OPTION_OUTPUT, "output", &ctl->output, N_("Write to FILE, all at once"),
+                  G_OPTION_ARG_FILENAME, N_("FILE") },
         };
         size_t count = 0;
 
@@ -319,21 +330,28 @@ static bool is_number(const char *word) {
         return word && word[0] && strspn(word, "0123456789.") == strlen(word);
 }
 
-/* "--watch 5" becomes "--watch=5", and "--watch" alone gets its default. So no word is a value. */
+/* Joins a word and the one behind it. */
+static void join(char **word) {
+        char *joined = g_strdup_printf("%s=%s", word[0], word[1]);
+
+        g_free(word[0]);
+        g_free(word[1]);
+        word[0] = joined;
+        for (char **next = word + 1; next[0]; next++)
+                next[0] = next[1];
+}
+
+/* "--watch 5" becomes "--watch=5", and "--watch" alone gets its default; likewise "--output FILE". So no
+ * word is a value. */
 static void join_values(char **arguments) {
         for (char **word = arguments; word[0] && !streq(word[0], "--"); word++) {
-                if (!streq(word[0], "--watch"))
-                        continue;
-                const bool given = is_number(word[1]);
-                char *joined = g_strdup_printf("--watch=%s", given ? word[1] : "2");
-
-                g_free(word[0]);
-                word[0] = joined;
-                if (!given)
-                        continue;
-                g_free(word[1]);
-                for (char **next = word + 1; next[0]; next++)
-                        next[0] = next[1];
+                if ((streq(word[0], "--watch") && is_number(word[1])) ||
+                    (streq(word[0], "--output") && word[1])) {
+                        join(word);
+                } else if (streq(word[0], "--watch")) {
+                        g_free(word[0]);
+                        word[0] = g_strdup("--watch=2");
+                }
         }
 }
 
@@ -494,5 +512,6 @@ int main(int argc, char **argv) {
                 ctl.json = ctl.json || g_strv_contains((const char *const *) argv, "--json");
 
         g_clear_object(&ctl.bus);
+        g_free(ctl.output);
         return good ? CTL_OK : ctl_error_print(&ctl, error);
 }

@@ -221,6 +221,13 @@ class Mock:
             more = str(cursor + 1) if cursor + 1 < len(FLOWS) else ""
             rows = [(*row[:13], row[13] + (0 if cursor else self.sent), row[14]) for row in FLOWS[cursor : cursor + 1]]
             return GLib.Variant("(a(sqsqsbuuutttttt)s)", (rows, more))
+        if method == "ListBusyFlows":
+            # The first one has the most data on its way, as if it sent 2 MB/s and received 8 MB/s.
+            rows = [(*row, 0 if number else 2000000, 0 if number else 8000000) for number, row in enumerate(FLOWS)]
+            links = [(index, sum(row[6] == index for row in FLOWS), 0, 0) for index in sorted({row[6] for row in FLOWS})]
+            return GLib.Variant("(a(sqsqsbuuutttttttt)a(uutt))", (rows[: arguments[0]], links))
+        if method == "Subscribe":
+            return GLib.Variant("()", ())
         if method == "ListDestinations":
             return GLib.Variant("(a(usqsu))", (self.destinations,))
         if method == "ListCounters":

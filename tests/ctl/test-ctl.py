@@ -547,7 +547,7 @@ class Document(CtlTest):
     """The names of members in the JSON and in the manual are the same."""
 
     # Members whose own members are names of something else: counters, features, properties, keys.
-    FREE = {"counters", "features", "mtu", "settings", "requested"}
+    FREE = {"counters", "features", "labels", "mtu", "settings", "requested"}
 
     def names(self, value):
         """All names of members in a document."""
@@ -564,7 +564,7 @@ class Document(CtlTest):
         documented = set(re.findall(r"``(\w+)``", section)) - {"null", "silent", "refused", "filtered", "stripped"}
         documented -= {"throttled", "good", "bad", "note", "silence", "answered", "helps", "closed", "unreached"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["deactivate", "--all"]]
-        verbs.append(["forget", "lte0"])
+        verbs += [["metrics"], ["forget", "lte0"]]
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}
         printed |= self.names(json.loads(self.ctl("check", "--json", status=1)[0])) - {"good"}
         printed |= self.names(json.loads(self.ctl("reload", "--json", status=1)[0]))
