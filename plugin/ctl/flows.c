@@ -48,16 +48,34 @@ static char *describe_state(const LiveFlow *flow) {
         return g_strdup_printf(P_("%s, %u try", "%s, %u tries", flow->syns), flow->state, flow->syns);
 }
 
+/* How many columns of text all of a row needs; with less, the last two columns go. */
+enum { WIDE_COLUMNS = 110 };
+
 static const char *const flow_headings[] = {
         N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
         N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), N_("DATA SENT"), N_("DATA RECEIVED"), NULL,
 };
-
-/* The same while it is watched: what has been sent in the last seconds instead of all that was sent. */
+static const char *const narrow_headings[] = {
+        N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
+        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), NULL,
+};
+/* While it is watched, it is rates that matter. */
 static const char *const rate_headings[] = {
         N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
-        N_("AGE"),  N_("IDLE"),  N_("SENT"),  N_("RECEIVED"), N_("SENDS"), N_("RECEIVES"), NULL,
+        N_("AGE"),  N_("IDLE"),  N_("SENDS"), N_("RECEIVES"), N_("SENT"), N_("RECEIVED"), NULL,
 };
+static const char *const narrow_rate_headings[] = {
+        N_("LINK"), N_("STATE"), N_("LOCAL"), N_("REMOTE"),    N_("OPENED BY"),
+        N_("AGE"),  N_("IDLE"),  N_("SENDS"), N_("RECEIVES"), NULL,
+};
+
+static const char *const *choose_headings(bool rates) {
+        const bool narrow = text_columns() > 0 && text_columns() < WIDE_COLUMNS;
+
+        if (rates)
+                return narrow ? narrow_rate_headings : rate_headings;
+        return narrow ? narrow_headings : flow_headings;
+}
 
 static void add_row(Table *table, const LiveFlow *flow, const char *link, bool rates) {
         g_autofree char *state = describe_state(flow);
@@ -73,8 +91,9 @@ static void add_row(Table *table, const LiveFlow *flow, const char *link, bool r
         g_autofree char *index = g_strdup_printf("#%u", flow->ifindex);
 
         table_add(table, link[0] ? link : index, state, local, remote,
-                  flow->opened_here ? _("this host") : _("peer"), age, idle, sent, received, data_sent,
-                  data_received);
+                  flow->opened_here ? _("this host") : _("peer"), age, idle, rates ? data_sent : sent,
+                  rates ? data_received : received, rates ? sent : data_sent,
+                  rates ? received : data_received);
 }
 
 static void add_object(JsonBuilder *builder, const LiveFlow *flow, const char *link) {
@@ -158,7 +177,7 @@ static void show(const Ctl *ctl, GVariant *links, const char *only, const LiveFl
                  GVariant *destinations) {
         const bool rates = ctl->watch > 0;
         unsigned numbers = 0x3f << 5; /* from the sixth column to the last one */
-        g_autoptr(Table) flow_table = table_new(rates ? rate_headings : flow_headings, numbers);
+        g_autoptr(Table) flow_table = table_new(choose_headings(rates), numbers);
         g_autoptr(Table) destination_table = table_new(destination_headings, 0);
         g_autoptr(JsonBuilder) builder = json_builder_new();
         Output upper = { .links = links, .only = only, .rates = rates, .table = flow_table,
