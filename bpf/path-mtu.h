@@ -8,21 +8,24 @@
  * again in smaller segments; with a forwarded flow that is the stack of another host.
  *
  * black hole: our segments get no acknowledgment, however often they are sent. The error goes to our own
- *             side, about TCP.
+ *             side, about TCP. An outage looks the same but for small packets: so the peer is asked to say
+ *             something, and if it does not, nothing is told.
  * fragments:  datagrams of the peer arrive in pieces. The error goes to the peer, about UDP.
  *
- * Both replace the packet that they quote, which would not have arrived as a whole anyway. Rare packets, so
- * everything goes by helper calls.
+ * Errors replace the packet that they quote, which would not have arrived as a whole anyway. Rare packets,
+ * so everything goes by helper calls.
  */
 
 #include "icmp.h"
 
 enum {
-        BLACK_HOLE_TIMEOUTS = 2,        /* so often sent again, without a word of the peer */
+        BLACK_HOLE_TIMEOUTS = 2,        /* so often sent again, without a word of the peer but an answer */
         BLACK_HOLE_TIMEOUTS_HEARD = 4,  /* likewise, while the peer goes on speaking */
         BLACK_HOLE_APART_MS = 150,      /* TCP waits at least 200 ms for an acknowledgment (RFC 6298: 1 s) */
         PATH_MTU_USUAL = 1280,          /* hardly a path takes less */
         PATH_MTU_SMALL = 1024,          /* tcp_base_mss, with which Linux probes */
+        PATH_MTU_TELL = 1,              /* what to do about a segment */
+        PATH_MTU_ASK = 2,
         PATH_MTU_QUOTED_IPV4 = IPV4_LENGTH + UNDERPASS_HEADER_LENGTH,
         PATH_MTU_QUOTED_IPV6 = IPV6_LENGTH + UNDERPASS_HEADER_LENGTH,
         IPV4_MORE_FRAGMENTS = 0x2000,
@@ -57,28 +60,36 @@ UNDERPASS_INLINE int path_mtu_is_awaited(const struct underpass_flow *flow, cons
         return UNDERPASS_NET32(packet->header.tcp.sequence) == flow->expected;
 }
 
-/* Counts the timeouts of such a segment. 1: the way seems to swallow segments of its size. */
-UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow) {
-        __u64 now = bpf_ktime_get_coarse_ns() / MILLISECONDS;
+/*
+ * Counts the timeouts of such a segment. asks: the peer can be asked whether anything small arrives; 1 or 0.
+ * PATH_MTU_TELL: the way seems to swallow segments of its size; PATH_MTU_ASK: it is time to ask; else 0.
+ */
+UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow, __u32 asks) {
+        __u64 now = bpf_ktime_get_coarse_ns();
+        __u32 now_ms = (__u32) (now / MILLISECONDS), heard;
 
         if (!flow)
                 return 0;
         if (flow->stalled_sequence != flow->expected || flow->stalls == 0) {
                 flow->stalled_sequence = flow->expected;
                 flow->stalled_received = (__u32) flow->received;
-                flow->stalled_ms = (__u32) now;
+                flow->stalled_ms = now_ms;
                 flow->stalls = 1;
-                return 0;
+                /* Not if it is what the peer says in this moment that makes it be sent again. */
+                return asks && now > flow->seen_ns ? PATH_MTU_ASK : 0;
         }
-        if ((__u32) now - flow->stalled_ms < BLACK_HOLE_APART_MS)
+        if (now_ms - flow->stalled_ms < BLACK_HOLE_APART_MS)
                 return 0;
-        flow->stalled_ms = (__u32) now;
-        flow->stalls++;
-        if (flow->stalls < ((__u32) flow->received == flow->stalled_received ? BLACK_HOLE_TIMEOUTS :
-                                                                              BLACK_HOLE_TIMEOUTS_HEARD))
+        flow->stalled_ms = now_ms;
+        if (flow->stalls < BLACK_HOLE_TIMEOUTS_HEARD)
+                flow->stalls++;
+        heard = (__u32) flow->received - flow->stalled_received;
+        if (heard < asks)
+                return PATH_MTU_ASK;
+        if (flow->stalls < (heard == asks ? BLACK_HOLE_TIMEOUTS : BLACK_HOLE_TIMEOUTS_HEARD))
                 return 0;
         flow->stalls = 0;
-        return 1;
+        return PATH_MTU_TELL;
 }
 
 UNDERPASS_INLINE __u32 path_mtu_sum(__u32 sum, const void *bytes, __u32 length) {
@@ -174,19 +185,75 @@ UNDERPASS_GLOBAL int path_mtu_make_error(struct __sk_buff *skb, __u32 layer3, __
         return ipv6 ? path_mtu_write_ipv6(skb, layer3, mtu) : path_mtu_write_ipv4(skb, layer3, mtu);
 }
 
+/* Whether the sum of our segment is still to be completed (CHECKSUM_PARTIAL), as that of each segment of
+ * this host is: then there is only that of the pseudo header. */
+UNDERPASS_GLOBAL int path_mtu_is_unsummed(struct packet *packet) {
+        __u32 sum = UNDERPASS_NET16(UNDERPASS_PROTOCOL_TCP);
+
+        if (!packet)
+                return 0;
+        /* What IPv4 addresses have in front of them counts as 0. */
+        sum += packet_sum_words(packet->source, 4) + packet_sum_words(packet->dest, 4);
+        sum += UNDERPASS_NET16(packet->length);
+        return underpass_fold(sum) == packet->header.tcp.check;
+}
+
+/* Makes of such a segment one that asks the peer what it awaits, as keepalives do: without data, one byte
+ * before what has been acknowledged. Negative: it may be half written. */
+UNDERPASS_GLOBAL int path_mtu_make_question(struct __sk_buff *skb, struct packet *packet) {
+        __u32 layer3, layer4;
+        __u16 length, old, check;
+
+        if (!packet)
+                return -1;
+        layer3 = packet->layer3;
+        layer4 = packet->layer4;
+        old = UNDERPASS_NET16(packet->length);
+        packet->length = (packet->header.tcp.offset >> 4) * 4;
+        length = UNDERPASS_NET16(packet->length);
+        check = (__u16) ~packet->header.tcp.check;
+        packet->header.tcp.check = (__u16) ~underpass_check_adjust(check, length, old);
+        packet->header.tcp.flags &= (__u8) ~UNDERPASS_TCP_FIN;
+        packet->header.tcp.sequence = UNDERPASS_NET32(UNDERPASS_NET32(packet->header.tcp.sequence) - 1);
+        if (bpf_skb_change_tail(skb, layer4 + packet->length, 0) < 0 ||
+            bpf_skb_store_bytes(skb, layer4, &packet->header, sizeof(packet->header), 0) < 0)
+                return -1;
+        if (packet->ipv6) {
+                layer3 += offsetof(struct ipv6hdr, payload_len);
+                return (int) bpf_skb_store_bytes(skb, layer3, &length, sizeof(length), 0);
+        }
+        if (bpf_skb_load_bytes(skb, layer3 + offsetof(struct iphdr, check), &check, sizeof(check)) < 0)
+                return -1;
+        check = underpass_check_adjust(check, length, old);
+        length = UNDERPASS_NET16(packet->length + IPV4_LENGTH);
+        if (bpf_skb_store_bytes(skb, layer3 + offsetof(struct iphdr, check), &check, sizeof(check), 0) < 0)
+                return -1;
+        layer3 += offsetof(struct iphdr, tot_len);
+        return (int) bpf_skb_store_bytes(skb, layer3, &length, sizeof(length), 0);
+}
+
 /*
- * Our segment, which path_mtu_timed_out() believes lost for its size. Returns the size that our own side is
- * to be told, 0: none, as the segment is small already.
+ * Our segment, which is sent again. Returns the size that our own side is to be told, 0: none, negative: it
+ * is half written. If the peer is to be asked whether it hears us at all, a copy of the segment leaves by its
+ * link, where it is not the first one, and the segment becomes the question. What a router forwards cannot be
+ * made one if its sum is complete; there timeouts have to do as a proof.
  */
-UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet *packet, __u32 slot) {
+UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet *packet,
+                                            struct underpass_flow *flow, __u32 slot) {
         struct underpass_flow_key key = {};
         __u32 mtu;
+        int verdict;
 
-        if (!packet || !packet->usual || skb->gso_size)
+        if (!packet || !flow || !packet->usual || skb->gso_size || !path_mtu_is_awaited(flow, packet))
                 return 0;
         mtu = path_mtu_below(packet->layer4 - packet->layer3 + packet->length, packet->ipv6);
-        if (mtu == 0)
+        verdict = path_mtu_timed_out(flow, (__u32) path_mtu_is_unsummed(packet));
+        if (mtu == 0 || verdict == 0)
                 return 0;
+        if (verdict == PATH_MTU_ASK) {
+                bpf_clone_redirect(skb, skb->ifindex, 0);
+                return path_mtu_make_question(skb, packet);
+        }
         flow_key_outgoing(packet, &key);
         destination_learn_mtu(&key, skb->ifindex, mtu);
         count(slot, UNDERPASS_COUNTER_BLACK_HOLE);

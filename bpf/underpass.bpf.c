@@ -226,8 +226,8 @@ UNDERPASS_INLINE int tell_path_mtu(struct __sk_buff *skb, const __u32 layer3, __
         return (int) bpf_redirect(skb->ifindex, way);
 }
 
-/* A segment of ours, which ends before the sequence number "end", is sent again. Returns the size of packets
- * that its sender is to be told, 0: none. */
+/* A segment of ours, which ends before the sequence number "end", is sent again. Returns what
+ * path_mtu_of_black_hole() does. */
 UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                   __u32 slot, __u32 end) {
         if (!packet || !flow)
@@ -236,9 +236,7 @@ UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, 
                 throttle_note(packet, skb->ifindex);
                 count(slot, UNDERPASS_COUNTER_THROTTLED);
         }
-        if (!path_mtu_is_awaited(flow, packet) || !path_mtu_timed_out(flow))
-                return 0;
-        return path_mtu_of_black_hole(skb, packet, slot);
+        return path_mtu_of_black_hole(skb, packet, flow, slot);
 }
 
 /* What leaves and is not TCP. 1: it has to be dropped. */
@@ -284,7 +282,11 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         if (throttle_is_sent_again(flow, &packet, end)) {
                 int mtu = look_at_loss(skb, &packet, flow, slot, end);
 
-                if (mtu != 0)
+                if (mtu < 0) {
+                        count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                        return VERDICT_DROP;
+                }
+                if (mtu > 0)
                         return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);
         }
         flow_sent(flow, &packet.header, end);

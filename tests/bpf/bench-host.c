@@ -101,6 +101,11 @@ long bpf_redirect(__u32 ifindex, __u64 flags) {
         return VERDICT_REDIRECT;
 }
 
+/* The copy is seen by nobody. */
+long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags) {
+        return 0;
+}
+
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length) {
         if (offset > OFFSET_MAX || (size_t) offset + length > host.length) {
                 memset(to, 0, length);

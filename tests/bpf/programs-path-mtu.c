@@ -137,6 +137,121 @@ static bool test_black_holes(void *context) {
         return true;
 }
 
+/* A segment of this host, whose sum is not complete yet: it counts whether the peer hears us. */
+struct question_case {
+        const char *name;
+        bool ipv6;
+        bool raw;
+        uint16_t size;
+        uint32_t stalls;
+        uint32_t heard;      /* packets of the peer since the first time */
+        bool at_once;        /* the peer has spoken in this moment */
+        enum { SENT, ASKED, TOLD } then;
+        uint32_t stalls_then;
+};
+
+static const struct question_case questions[] = {
+        { "the first time", false, false, 1500, 0, 0, false, ASKED, 1 },
+        { "the first time, IPv6", true, false, 1500, 0, 0, false, ASKED, 1 },
+        { "the first time, raw IP", false, true, 1500, 0, 0, false, ASKED, 1 },
+        { "the first time, IPv6, raw IP", true, true, 1500, 0, 0, false, ASKED, 1 },
+        { "because of what the peer says", false, false, 1500, 0, 0, true, SENT, 1 },
+        { "an outage", false, false, 1500, 1, 0, false, ASKED, 2 },
+        { "an outage, IPv6", true, false, 1500, 1, 0, false, ASKED, 2 },
+        { "a long outage", false, false, 1500, 3, 0, false, ASKED, 4 },
+        { "a longer one", false, false, 1500, 4, 0, false, ASKED, 4 },
+        { "the answer has come", false, false, 1500, 1, 1, false, TOLD, 0 },
+        { "the answer has come, IPv6", true, false, 1500, 1, 1, false, TOLD, 0 },
+        { "the second answer", false, false, 1500, 2, 1, false, TOLD, 0 },
+        { "the peer speaks", false, false, 1500, 1, 2, false, SENT, 2 },
+        { "the peer speaks, for the last time", false, false, 1500, 3, 2, false, TOLD, 0 },
+        { "as small as it gets", false, false, 576, 0, 0, false, SENT, 1 },
+        { "as small as it gets, IPv6", true, false, 1280, 1, 0, false, SENT, 2 },
+};
+
+/* The sum of the pseudo header, which is all that the stack has put there. */
+static uint16_t pseudo_sum(const struct frame *frame, bool ipv6, size_t length) {
+        const uint8_t *source = frame->data + frame->layer3 + (ipv6 ? 8 : 12);
+
+        return frame_fold(frame_sum(FRAME_TCP + (uint32_t) length, source, ipv6 ? 32 : 8));
+}
+
+/* What is left asks the peer: no data, no FIN, a byte before, and the other sum; all else is as it was. */
+static bool expect_question(const struct frame *before, const struct frame *after, bool ipv6, size_t shift) {
+        const size_t header = 20, length = before->layer4 + header;
+        struct frame wanted = *before;
+        uint8_t *tcp = wanted.data + wanted.layer4;
+
+        wanted.length = length;
+        frame_put32(tcp + 4, SEQUENCE - 1);
+        tcp[13] = FRAME_ACK;
+        frame_put16(wanted.data + wanted.layer3 + (ipv6 ? 4 : 2), (uint16_t) (ipv6 ? header : header + 20));
+        frame_put16(tcp + 16, pseudo_sum(&wanted, ipv6, header));
+        EXPECT_EQUAL(after->length, length + shift);
+        if (!ipv6) {
+                struct frame turned = *after;
+
+                turned.layer3 += shift;
+                EXPECT_EQUAL(frame_layer3_sum(&turned), 0xffff);
+                memcpy(wanted.data + wanted.layer3 + 10, turned.data + turned.layer3 + 10, 2);
+        }
+        EXPECT(memcmp(wanted.data, after->data + shift, length) == 0);
+        return true;
+}
+
+static bool run_question(struct bench *bench, const struct question_case *test) {
+        struct frame_spec spec = { .ipv6 = test->ipv6, .raw = test->raw, .flags = FRAME_ACK | FRAME_FIN,
+                                   .sequence = SEQUENCE, .payload = payload_of(test->ipv6, test->size) };
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame before, after;
+        struct __sk_buff context = {};
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_tunnelled(&flow);
+        flow.expected = SEQUENCE;
+        flow.next = SEQUENCE + 5000;
+        flow.received = 7 + test->heard;
+        flow.stalls = test->stalls;
+        flow.stalled_sequence = SEQUENCE;
+        flow.stalled_received = 7;
+        flow.stalled_ms = (__u32) (bench_now() / 1000000) - 400;
+        if (test->at_once)
+                flow.seen_ns = bench_now() + 400000000; /* so that it is not over when the program looks */
+        else
+                flow.seen_ns = bench_now() - 400000000;
+        frame_build(&spec, &before);
+        frame_put16(before.data + before.layer4 + 16,
+                    pseudo_sum(&before, test->ipv6, before.length - before.layer4));
+        bench_flow_key(&before, true, &key);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        after = before;
+        EXPECT(bench_run(bench, test->raw ? BENCH_EGRESS_RAW : BENCH_EGRESS, false, &after, &context,
+                         &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.stalls, test->stalls_then);
+        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            { UNDERPASS_COUNTER_BLACK_HOLE, test->then == TOLD }, {} }));
+        EXPECT_EQUAL(flow.sent, test->then != TOLD);
+        if (test->then == TOLD)
+                return expect_error(&before, &after, test->ipv6, 1280);
+        if (test->then == ASKED)
+                return expect_question(&before, &after, test->ipv6, test->raw ? 14 : 0);
+        return frame_equal(&before, &after);
+}
+
+static bool test_questions(void *context) {
+        for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+                if (run_question(context, &questions[i]))
+                        continue;
+                fprintf(stderr, "path mtu: %s\n", questions[i].name);
+                return false;
+        }
+        return true;
+}
+
 /* The peer is told, a few times a second; the next program of ours sees no bit of the datagram. */
 static bool test_fragments(void *context) {
         struct frame_spec spec = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK, .payload = 1360,
@@ -168,6 +283,7 @@ static bool test_fragments(void *context) {
 int programs_path_mtu(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "path mtu: segments that get lost for their size", test_black_holes },
+                { "path mtu: the peer is asked whether it hears us", test_questions },
                 { "path mtu: datagrams in fragments", test_fragments },
         };
 

@@ -10,10 +10,12 @@ import service
 import test_rawip
 import test_router
 import traffic
+from host import wait_until
 from lab import PORT, address
 
 MTU = 1400
 SIZE = 1_000_000
+LONG = 300_000_000  # takes a moment
 FIRST, LATER = 8.0, 1.5  # seconds for SIZE: until the path is known, and afterwards
 REPAIRED = 4.0  # the same where fragments tell of the path: a timeout or two, more on a busy machine
 NO_ICMP = (
@@ -99,22 +101,49 @@ def test_icmp_is_filtered_on_a_raw_ip_link():
         assert counted(lab.server, test_rawip.SERVER, "black-hole") > 0
 
 
-def test_short_outage():
-    """Nothing gets through for three seconds: the transfer goes on afterwards, whatever is thought of it."""
+def remembered_mtu(host, target):
+    """What the kernel of a host remembers of the path to an address, None if nothing."""
+    words = host.output("ip", "route", "get", target).split()
+    return int(words[words.index("mtu") + 1]) if "mtu" in words else None
+
+
+def outage(seconds, families=(4, 6)):
+    """Nothing gets through for some seconds while a host sends: the transfer goes on afterwards, and nobody
+    takes it for a matter of size."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab, "first")
         _, client = traffic.pair(lab)
-        client.connect("a")
-        client.transfer("echo", "a", size=1000)
-        client.start("upload", "a", size=3 * SIZE, rate=SIZE)
-        path.rules(lab, "drop")
-        time.sleep(3)
-        path.rules(lab)
-        result = client.wait("a", 60)
-        assert result["equal"], result
-        runner.note(f"3 MB at 1 MB/s, away for 3 s: {result['seconds']:.1f} s")
+        for task, host, interface in (("upload", lab.client, "c0"), ("download", lab.server, "s0")):
+            for family in families:
+                client.connect("a", address("s0", family))
+                client.transfer("echo", "a", size=1000)
+                client.start(task, "a", size=LONG)
+                wait_until(lambda: client.progress("a")["bytes"] > SIZE, "the transfer runs")
+                path.rules(lab, "drop")
+                resent = traffic.retransmissions(host)
+                time.sleep(seconds)
+                assert traffic.retransmissions(host) > resent + 2, "nothing was sent"
+                path.rules(lab)
+                begin, before = time.monotonic(), client.progress("a")["bytes"]
+                wait_until(lambda: client.progress("a")["bytes"] > before + 3 * SIZE, "it goes on", 20)
+                runner.note(f"{task} IPv{family}, away for {seconds} s: goes on after {time.monotonic() - begin:.1f} s")
+                assert client.wait("a")["equal"]
+                client.close("a")
+                target = address("s0" if host is lab.client else "c0", family)
+                assert remembered_mtu(host, target) is None, f"MTU {remembered_mtu(host, target)} to {target}"
+                assert counted(host, interface, "black-hole") == 0
         assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
+def test_short_outage():
+    """Some three timeouts of TCP."""
+    outage(3)
+
+
+def test_longer_outage():
+    """More of them."""
+    outage(8, families=(4,))
 
 
 def fragments(prepare, first):

@@ -293,7 +293,7 @@ class Peer:
     def _downloads(self, name, rate):
         equal, size = True, 0
         while name not in self._finishing:
-            equal = self._download(name, PIECE)["equal"] and equal
+            equal = self._download(name, PIECE, before=size)["equal"] and equal
             size += PIECE
             time.sleep(PIECE / rate)
         self._finishing.discard(name)
@@ -316,12 +316,12 @@ class Peer:
         self._finishing.discard(name)
         return {"seconds": seconds, "fallbacks": fallbacks, "errors": errors}
 
-    def _download(self, name, size=None, file=None, target=None):
+    def _download(self, name, size=None, file=None, target=None, before=0):
         stream, begin = self._streams[name], time.monotonic()
         stream.write(f"FILE {file}\n".encode() if file else f"GET {size}\n".encode())
         if file:
             size = int(stream.line())
-        here = receive_blocks(stream.blocks(size), target, self._note(name))
+        here = receive_blocks(stream.blocks(size), target, self._note(name, before))
         there = stream.line()
         return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin, "bytes": size}
 

@@ -22,6 +22,7 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 long bpf_map_delete_elem(void *map, const void *key);
 
 __u64 bpf_ktime_get_coarse_ns(void);
+long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 long bpf_redirect(__u32 ifindex, __u64 flags);
 
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length);
