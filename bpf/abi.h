@@ -177,7 +177,7 @@ struct underpass_flow {
         __u8 state;          /* enum underpass_flow_state */
         __u8 flags;          /* enum underpass_flow_flag */
         __u8 syns;           /* SYNs of ours so far */
-        __u8 errors;         /* ICMP errors believed in the second of errors_second */
+        __u8 errors;         /* ICMP errors believed in the second of errors_second; upper half: told */
         __u32 sequence;      /* network order: of our last packet, for ICMP errors that quote too little */
         __u32 next;          /* host order: of the first byte that our side has not sent yet */
         __u32 errors_second; /* CLOCK_MONOTONIC, seconds */

@@ -27,7 +27,9 @@ enum {
         ICMPV6_PARAMETER = 4,
         MTU_MIN_IPV4 = 576,  /* every host takes so much (RFC 791); less is only good for an attack */
         MTU_MIN_IPV6 = 1280, /* RFC 8200 */
-        ICMP_BELIEVED_MAX = 4, /* errors in a second about one flow */
+        ICMP_BELIEVED_MAX = 4, /* errors in a second about one flow, … */
+        ICMP_TOLD_MAX = 4,     /* … and those that we tell of ourselves: 15 at most, as all of them */
+        ICMP_TOLD_SHIFT = 4,
         ICMP_REFUSED_MS = 1000, /* so long nothing but refusals: the peer has forgotten the flow */
         TCP_OPTIONS_MAX = 40,
 };
@@ -310,17 +312,31 @@ UNDERPASS_INLINE int icmp_is_about_syn(const struct icmp_quote *quote, struct un
         return 1;
 }
 
-/* Who guesses numbers has few guesses. */
-UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
+/* Begins to count anew in each second. */
+UNDERPASS_INLINE void icmp_count_begin(struct underpass_flow *flow) {
         __u32 second = (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
 
         if (flow->errors_second != second) {
                 flow->errors_second = second;
                 flow->errors = 0;
         }
-        if (flow->errors >= ICMP_BELIEVED_MAX)
+}
+
+/* Who guesses numbers has few guesses. */
+UNDERPASS_INLINE int icmp_is_seldom(struct underpass_flow *flow) {
+        icmp_count_begin(flow);
+        if ((flow->errors & ((1 << ICMP_TOLD_SHIFT) - 1)) >= ICMP_BELIEVED_MAX)
                 return 0;
         flow->errors++;
+        return 1;
+}
+
+/* Nobody makes us send many. Those that we believe are counted apart: a flow may have to do with both. */
+UNDERPASS_INLINE int icmp_is_told_seldom(struct underpass_flow *flow) {
+        icmp_count_begin(flow);
+        if (flow->errors >> ICMP_TOLD_SHIFT >= ICMP_TOLD_MAX)
+                return 0;
+        flow->errors += 1 << ICMP_TOLD_SHIFT;
         return 1;
 }
 

@@ -234,9 +234,9 @@ UNDERPASS_GLOBAL int path_mtu_make_question(struct __sk_buff *skb, struct packet
 
 /*
  * Our segment, which is sent again. Returns the size that our own side is to be told, 0: none, negative: it
- * is half written. If the peer is to be asked whether it hears us at all, a copy of the segment leaves by its
- * link, where it is not the first one, and the segment becomes the question. What a router forwards cannot be
- * made one if its sum is complete; there timeouts have to do as a proof.
+ * is half written. If the peer is to be asked whether it hears us at all, a copy of the segment leaves by
+ * its link, where it is looked at like any other, and the segment becomes the question. What a router
+ * forwards cannot be made one if its sum is complete; there timeouts have to do as a proof.
  */
 UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet *packet,
                                             struct underpass_flow *flow, __u32 slot) {
@@ -295,5 +295,5 @@ UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, __u32 layer3) {
         if (!flow || flow_is_silent(flow))
                 return 0;
         count(slot_of_link(skb->ifindex, flow->slot), UNDERPASS_COUNTER_DROP_FRAGMENT);
-        return size < MTU_MIN_IPV4 || !icmp_is_seldom(flow) ? -1 : (int) size;
+        return size < MTU_MIN_IPV4 || !icmp_is_told_seldom(flow) ? -1 : (int) size;
 }

@@ -265,6 +265,9 @@ static bool test_fragments(void *context) {
 
         EXPECT(bench_reset(bench) == 0);
         bench_tunnelled(&flow);
+        /* That we have believed as many ourselves as we may does not matter. */
+        flow.errors_second = (__u32) second;
+        flow.errors = BELIEVED;
         frame_build(&spec, &before);
         bench_flow_key(&before, false, &key);
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
@@ -276,6 +279,8 @@ static bool test_fragments(void *context) {
                         EXPECT_EQUAL(verdict, i < BELIEVED ? BENCH_REDIRECT : BENCH_DROP);
                 EXPECT(verdict == BENCH_DROP || expect_error(&before, &after, false, 1400));
         }
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(flow.errors_second != (__u32) second || (flow.errors & 0xf) == BELIEVED);
         return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
                                             { UNDERPASS_COUNTER_DROP_FRAGMENT, BELIEVED + 2 }, {} });
 }

@@ -17,7 +17,7 @@ MTU = 1400
 SIZE = 1_000_000
 LONG = 300_000_000  # takes a moment
 FIRST, LATER = 8.0, 1.5  # seconds for SIZE: until the path is known, and afterwards
-REPAIRED = 4.0  # the same where fragments tell of the path: a timeout or two, more on a busy machine
+REPAIRED = 1.0  # the same where fragments tell of the path
 NO_ICMP = (
     "chain out { type filter hook output priority 0;"
     " icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }"
