@@ -12,6 +12,7 @@
 #include "ctl/destinations.h"
 #include "ctl/error.h"
 #include "ctl/json.h"
+#include "ctl/names.h"
 #include "ctl/nm-device.h"
 #include "ctl/properties.h"
 #include "ctl/status.h"
@@ -121,22 +122,6 @@ static void print_text(const Ctl *ctl, GPtrArray *sections) {
         }
 }
 
-/* The link of this name, or the one whose active profile has this name or UUID. */
-static GVariant *find_link(GPtrArray *links, const char *name) {
-        for (guint i = 0; i < links->len; i++)
-                if (streq(property_string(g_ptr_array_index(links, i), "Name"), name))
-                        return g_ptr_array_index(links, i);
-        for (guint i = 0; i < links->len; i++) {
-                GVariant *link = g_ptr_array_index(links, i);
-                const char *id = "", *uuid = "";
-
-                g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-                if (streq(id, name) || streq(uuid, name))
-                        return link;
-        }
-        return NULL;
-}
-
 /* A link that the service does not know, or a profile that is not active. */
 static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArray *sections,
                           GError **error) {
@@ -159,14 +144,14 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
 
 static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const char *name, GPtrArray *sections,
                         GError **error) {
-        GVariant *found = name && links ? find_link(links, name) : NULL;
+        g_autoptr(GPtrArray) found = name && links ? names_match(links, name) : NULL;
 
-        if (name && !found)
+        if (name && (!found || found->len == 0))
                 return check_unknown(ctl, facts, name, sections, error);
         for (guint i = 0; links && i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
 
-                if (found ? link == found : status_is_worth_showing(link))
+                if (found ? g_ptr_array_find(found, link, NULL) : status_is_worth_showing(link))
                         check_facts_link(facts, link,
                                          &section_add(sections, property_string(link, "Name"))->lines);
         }

@@ -20,6 +20,7 @@
 #include "ctl/links.h"
 #include "ctl/metrics.h"
 #include "ctl/probe.h"
+#include "ctl/profile-list.h"
 #include "ctl/profile.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
@@ -58,7 +59,7 @@ static const char profile_details[] =
 static const Verb verbs[] = {
         {
                 .name = "status",
-                .arguments = N_("[INTERFACE...]"),
+                .arguments = N_("[INTERFACE|PROFILE...]"),
                 .help = N_("Show links that have a tunnel, with their warnings and errors"),
                 .options = OPTION_ALL | OPTION_VERBOSE,
                 .arguments_max = ARGUMENTS_ANY,
@@ -66,7 +67,7 @@ static const Verb verbs[] = {
         },
         {
                 .name = "explain",
-                .arguments = N_("INTERFACE"),
+                .arguments = N_("INTERFACE|PROFILE"),
                 .help = N_("Explain the state of one link and suggest what to do next"),
                 .options = OPTION_VERBOSE,
                 .arguments_min = 1,
@@ -84,7 +85,7 @@ static const Verb verbs[] = {
         },
         {
                 .name = "flows",
-                .arguments = N_("[INTERFACE]"),
+                .arguments = N_("[INTERFACE|PROFILE]"),
                 .help = N_("List tunnelled connections and remembered destinations"),
                 .options = OPTION_WATCH,
                 .arguments_max = 1,
@@ -99,7 +100,7 @@ static const Verb verbs[] = {
         },
         {
                 .name = "forget",
-                .arguments = N_("[INTERFACE [ADDRESS[:PORT]]]"),
+                .arguments = N_("[INTERFACE|PROFILE [ADDRESS[:PORT]]]"),
                 .help = N_("Forget what was learnt about destinations"),
                 .details = N_("Without ADDRESS all destinations of the link are forgotten, without\n"
                               "INTERFACE those of all links. Write an IPv6 address with a port as\n"
@@ -127,7 +128,7 @@ static const Verb verbs[] = {
         },
         {
                 .name = "activate",
-                .arguments = N_("INTERFACE..."),
+                .arguments = N_("INTERFACE|PROFILE..."),
                 .help = N_("Read the profile again and attach the tunnel to the link"),
                 .arguments_min = 1,
                 .arguments_max = ARGUMENTS_ANY,
@@ -135,7 +136,7 @@ static const Verb verbs[] = {
         },
         {
                 .name = "deactivate",
-                .arguments = N_("INTERFACE...|--all"),
+                .arguments = N_("INTERFACE|PROFILE...|--all"),
                 .help = N_("Detach the tunnel until the link is activated again"),
                 .options = OPTION_ALL,
                 .arguments_max = ARGUMENTS_ANY,
@@ -146,6 +147,12 @@ static const Verb verbs[] = {
                 .arguments = "",
                 .help = N_("Read all profiles again and update every link"),
                 .run = ctl_reload,
+        },
+        {
+                .name = "profile list",
+                .arguments = "",
+                .help = N_("List the profiles that have keys of Underpass, with their links"),
+                .run = ctl_profile_list,
         },
         {
                 .name = "profile show",
@@ -176,6 +183,40 @@ static const Verb verbs[] = {
                 .arguments_max = ARGUMENTS_ANY,
                 .run = ctl_profile_unset,
         },
+        {
+                .name = "help",
+                .arguments = N_("[VERB]"),
+                .help = N_("Show this list, or what --help says of a verb"),
+                .arguments_max = 2,
+        },
+        {
+                .name = "version",
+                .arguments = "",
+                .help = N_("Print the version"),
+        },
+};
+
+/* Words that people know from other programs. */
+static const struct {
+        const char *typed;
+        const char *verb;
+} other_words[] = {
+        { "profile modify", "profile set" }, { "profile edit", "profile set" },
+        { "profile add", "profile set" },    { "profile delete", "profile unset" },
+        { "profile remove", "profile unset" }, { "profiles", "profile list" },
+        { "modify", "profile set" },         { "set", "profile set" },
+        { "unset", "profile unset" },        { "connection", "profile" },
+        { "show", "status" },                { "list", "status" },
+        { "info", "explain" },               { "why", "explain" },
+        { "up", "activate" },                { "start", "activate" },
+        { "enable", "activate" },            { "down", "deactivate" },
+        { "stop", "deactivate" },            { "disable", "deactivate" },
+        { "doctor", "check" },               { "diagnose", "check" },
+        { "test", "probe" },                 { "ping", "probe" },
+        { "watch", "monitor" },              { "top", "monitor" },
+        { "restart", "reload" },             { "refresh", "reload" },
+        { "flush", "forget" },               { "connections", "flows" },
+        { "lint", "verify" },                { "validate", "verify" },
 };
 
 static const char *const exit_texts[] = {
@@ -376,8 +417,23 @@ static void leading_words(char **arguments, const char *ret_words[2]) {
                         ret_words[count++] = *word;
 }
 
+/* The verb for a word of other programs; NULL: there is none. */
+static const char *known_elsewhere(const char *first, const char *second) {
+        g_autofree char *both = g_strdup_printf("%s %s", first, second ?: "");
+
+        for (size_t i = 0; i < ELEMENTS(other_words); i++)
+                if (streq(other_words[i].typed, strchr(other_words[i].typed, ' ') ? both : first))
+                        return other_words[i].verb;
+        return NULL;
+}
+
 static void unknown_verb(const char *const words[2], const char *prefix, GError **error) {
-        if (prefix && words[1])
+        const char *meant = known_elsewhere(words[0], words[1]);
+
+        if (meant)
+                ctl_error_add(error, CTL_USAGE, _("There is no verb “%s%s%s”; did you mean “%s”?"), words[0],
+                              prefix ? " " : "", prefix ? words[1] : "", meant);
+        else if (prefix && words[1])
                 ctl_error_add(error, CTL_USAGE,
                               _("There is no verb “%s %s”; `underpassctl %s --help` lists the verbs."),
                               words[0], words[1], words[0]);
@@ -440,8 +496,27 @@ static bool complete(Ctl *ctl, char **words, GError **error) {
         return true;
 }
 
+/* "help VERB" and "version" are other ways to write "VERB --help" and "--version". */
+static void take_words_for_options(char **arguments) {
+        const char *leading[2];
+        char **word = arguments;
+
+        leading_words(arguments, leading);
+        if (!leading[0] || (!streq(leading[0], "help") && !streq(leading[0], "version")))
+                return;
+        while (*word != leading[0])
+                word++;
+        char *option = g_strconcat("--", *word, NULL);
+        g_free(*word);
+        /* An option may stand behind the words of its verb. */
+        for (; word[1]; word++)
+                word[0] = word[1];
+        *word = option;
+}
+
 static bool run(Ctl *ctl, char ***arguments, GError **error) {
         const char *leading[2];
+        take_words_for_options(*arguments);
         join_values(*arguments);
         leading_words(*arguments, leading);
 

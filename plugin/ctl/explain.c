@@ -9,6 +9,7 @@
 #include "ctl/destinations.h"
 #include "ctl/explain.h"
 #include "ctl/json.h"
+#include "ctl/names.h"
 #include "ctl/properties.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
@@ -392,7 +393,7 @@ static char *check_and_advise(Ctl *ctl, GVariant *link, GVariant *destinations, 
 }
 
 bool ctl_explain(Ctl *ctl, char **arguments, GError **error) {
-        g_autoptr(GVariant) link = bus_link(ctl, arguments[0], error);
+        g_autoptr(GVariant) link = names_link(ctl, arguments[0], error);
         if (!link)
                 return false;
 

@@ -12,6 +12,8 @@
 #include "ctl/flows.h"
 #include "ctl/json.h"
 #include "ctl/live-flows.h"
+#include "ctl/names.h"
+#include "ctl/properties.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
 
@@ -214,9 +216,12 @@ static bool look(Ctl *ctl, const char *only, LiveFlows **list, GError **error) {
                 return false;
 
         g_autoptr(GVariant) links = g_variant_get_child_value(link_reply, 0);
+        g_autoptr(GVariant) named = NULL;
         if (only && !link_known(links, only)) {
-                ctl_error_unknown_link(error, only);
-                return false;
+                named = names_link(ctl, only, error);
+                if (!named)
+                        return false;
+                only = property_string(named, "Name");
         }
 
         g_autoptr(LiveFlows) flows = live_flows_list(ctl, error);

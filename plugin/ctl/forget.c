@@ -8,6 +8,8 @@
 #include "ctl/error.h"
 #include "ctl/forget.h"
 #include "ctl/json.h"
+#include "ctl/names.h"
+#include "ctl/properties.h"
 #include "ctl/text.h"
 
 /* What stands behind the address; false: it is no port. */
@@ -47,6 +49,28 @@ static bool read_endpoint(const char *text, char **ret_address, uint16_t *ret_po
         return true;
 }
 
+static GVariant *forget_link(Ctl *ctl, const char *interface, const char *address, uint16_t port,
+                             GError **error) {
+        return bus_call(ctl, "Forget", g_variant_new("(ssq)", interface, address, port), "(u)",
+                        BUS_CHANGE_TIMEOUT_MS, *interface ? interface : NULL, error);
+}
+
+/* name: of an interface, or of the profile that is active there; "": all. */
+static GVariant *forget(Ctl *ctl, const char *name, const char *address, uint16_t port, GError **error) {
+        g_autoptr(GError) first = NULL;
+        GVariant *reply = forget_link(ctl, name, address, port, &first);
+
+        if (reply)
+                return reply;
+        if (first->code != CTL_NOT_FOUND) {
+                ctl_error_take(error, g_steal_pointer(&first));
+                return NULL;
+        }
+
+        g_autoptr(GVariant) link = names_link(ctl, name, error);
+        return link ? forget_link(ctl, property_string(link, "Name"), address, port, error) : NULL;
+}
+
 bool ctl_forget(Ctl *ctl, char **arguments, GError **error) {
         const char *interface = arguments[0] ?: "";
         g_autofree char *address = g_strdup("");
@@ -68,9 +92,7 @@ bool ctl_forget(Ctl *ctl, char **arguments, GError **error) {
                 }
         }
 
-        g_autoptr(GVariant) reply =
-                        bus_call(ctl, "Forget", g_variant_new("(ssq)", interface, address, port), "(u)",
-                                 BUS_CHANGE_TIMEOUT_MS, arguments[0], error);
+        g_autoptr(GVariant) reply = forget(ctl, interface, address, port, error);
         if (!reply)
                 return false;
         g_variant_get(reply, "(u)", &count);

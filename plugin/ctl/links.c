@@ -8,6 +8,7 @@
 #include "ctl/error.h"
 #include "ctl/json.h"
 #include "ctl/links.h"
+#include "ctl/names.h"
 #include "ctl/properties.h"
 #include "ctl/text.h"
 #include "ctl/words.h"
@@ -37,8 +38,8 @@ static void print_json(GPtrArray *links) {
 }
 
 /* Activate or Deactivate. Returns the link's properties as they are afterwards. */
-static GVariant *change_link(Ctl *ctl, const char *method, const char *interface, const char *reply_type,
-                             GError **error) {
+static GVariant *change_interface(Ctl *ctl, const char *method, const char *interface,
+                                  const char *reply_type, GError **error) {
         if (!g_utf8_validate(interface, -1, NULL))
                 return bus_link(ctl, interface, error);
 
@@ -46,6 +47,23 @@ static GVariant *change_link(Ctl *ctl, const char *method, const char *interface
                                              BUS_CHANGE_TIMEOUT_MS, interface, error);
 
         return reply ? bus_link(ctl, interface, error) : NULL;
+}
+
+/* The same for the link on which a profile is active. */
+static GVariant *change_link(Ctl *ctl, const char *method, const char *name, const char *reply_type,
+                             GError **error) {
+        g_autoptr(GError) first = NULL;
+        GVariant *changed = change_interface(ctl, method, name, reply_type, &first);
+
+        if (changed)
+                return changed;
+        if (first->code != CTL_NOT_FOUND || !g_utf8_validate(name, -1, NULL)) {
+                ctl_error_take(error, g_steal_pointer(&first));
+                return NULL;
+        }
+
+        g_autoptr(GVariant) link = names_link(ctl, name, error);
+        return link ? change_interface(ctl, method, property_string(link, "Name"), reply_type, error) : NULL;
 }
 
 /* Tries every link: an error for one does not keep the others from being changed. */

@@ -109,6 +109,10 @@ void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->profiles, g_ptr_array_unref);
 }
 
+bool nm_profile_has_keys(const NmProfile *profile) {
+        return has_keys(profile->settings);
+}
+
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
                       void *userdata) {
         g_autoptr(GVariant) reply =

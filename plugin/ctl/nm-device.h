@@ -28,6 +28,9 @@ typedef struct NmProfile {
         GVariant *settings;  /* all of them, a{sa{sv}} */
 } NmProfile;
 
+/* Whether it has keys of ours in user.data. */
+bool nm_profile_has_keys(const NmProfile *profile);
+
 /* Every connection that this user may see. */
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
                       void *userdata);

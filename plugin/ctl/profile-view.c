@@ -30,19 +30,10 @@ void profile_view_free(ProfileView *view) {
         g_free(view);
 }
 
-static char *quote_for_shell(const char *word) {
-        bool plain = word[0];
-
-        for (const char *p = word; *p; p++)
-                plain = plain && (g_ascii_isalnum(*p) || strchr("_-.:", *p));
-
-        return plain ? g_strdup(word) : g_shell_quote(word);
-}
-
 char *profile_view_argument(const ProfileView *view) {
         bool by_id = view->id_unique && view->id[0] && view->id[0] != '-';
 
-        return quote_for_shell(by_id ? view->id : view->uuid);
+        return text_shell_word(by_id ? view->id : view->uuid);
 }
 
 bool profile_view_is_tunnel(const ProfileView *view) {
@@ -108,7 +99,7 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
         }
 
         if (view->unsaved) {
-                g_autofree char *id = quote_for_shell(view->id);
+                g_autofree char *id = text_shell_word(view->id);
 
                 text_append(warnings,
                             g_strdup_printf(_("The profile “%s” exists in memory only, so changes are lost "

@@ -9,6 +9,7 @@
 #include "ctl/destinations.h"
 #include "ctl/error.h"
 #include "ctl/json.h"
+#include "ctl/names.h"
 #include "ctl/properties.h"
 #include "ctl/status.h"
 #include "ctl/table.h"
@@ -24,31 +25,26 @@ bool status_is_worth_showing(GVariant *link) {
 }
 
 /* The links of these names, sorted by interface index. NULL when one of the names is unknown. */
-static GPtrArray *select_links(GPtrArray *links, char **names, GError **error) {
+static GPtrArray *select_links(Ctl *ctl, GPtrArray *links, char **names, GError **error) {
+        g_autoptr(GPtrArray) selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+        g_autofree bool *chosen = g_new0(bool, links->len + 1);
         bool known = true;
 
         for (char **name = names; *name; name++) {
-                bool found = false;
+                g_autoptr(GPtrArray) found = names_match(links, *name);
 
-                for (guint i = 0; i < links->len && !found; i++)
-                        found = streq(property_string(g_ptr_array_index(links, i), "Name"), *name);
-                if (!found) {
-                        ctl_error_unknown_link(error, *name);
+                for (guint i = 0; i < links->len; i++)
+                        chosen[i] |= g_ptr_array_find(found, g_ptr_array_index(links, i), NULL);
+                if (found->len == 0) {
+                        names_unknown(ctl, *name, error);
                         known = false;
                 }
         }
 
-        if (!known)
-                return NULL;
-
-        GPtrArray *selected = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
-        for (guint i = 0; i < links->len; i++) {
-                GVariant *link = g_ptr_array_index(links, i);
-                if (g_strv_contains((const char *const *) names, property_string(link, "Name")))
-                        g_ptr_array_add(selected, g_variant_ref(link));
-        }
-
-        return selected;
+        for (guint i = 0; i < links->len; i++)
+                if (chosen[i])
+                        g_ptr_array_add(selected, g_variant_ref(g_ptr_array_index(links, i)));
+        return known ? g_steal_pointer(&selected) : NULL;
 }
 
 static GPtrArray *links_worth_showing(GPtrArray *links) {
@@ -240,7 +236,7 @@ bool ctl_status(Ctl *ctl, char **arguments, GError **error) {
 
         g_autoptr(GPtrArray) selected = NULL;
         if (arguments[0])
-                selected = select_links(links, arguments, error);
+                selected = select_links(ctl, links, arguments, error);
         else
                 selected = ctl->all ? g_ptr_array_ref(links) : links_worth_showing(links);
         if (!selected)

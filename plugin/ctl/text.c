@@ -105,6 +105,15 @@ void text_adapt_to_charset(void) {
         (void) g_set_printerr_handler(print_error);
 }
 
+char *text_shell_word(const char *word) {
+        bool plain = word[0];
+
+        for (const char *p = word; *p; p++)
+                plain = plain && (g_ascii_isalnum(*p) || strchr("_-.:", *p));
+
+        return plain ? g_strdup(word) : g_shell_quote(word);
+}
+
 void text_line(const char *format, ...) {
         va_list arguments;
 

@@ -19,6 +19,9 @@ char *text_clean(const char *text);
  * and dashes as ASCII has them, other characters that it lacks as "?". */
 void text_adapt_to_charset(void);
 
+/* The word as a shell takes it, quoted if need be. Caller frees. */
+char *text_shell_word(const char *word);
+
 /* Prints one line to standard output, cleaned as a whole. */
 void text_line(const char *format, ...) G_GNUC_PRINTF(1, 2);
 

@@ -26,7 +26,8 @@ GList *user_data_names(GHashTable *data) {
 }
 
 static const Key *find_key(const char *name) {
-        return key_find(name) ?: key_find_user_data(name);
+        /* Also as it is spelt in files, which is what people find in examples. */
+        return key_find(name) ?: key_find_user_data(name) ?: key_find_section(name);
 }
 
 static void add_edit(GHashTable *edits, char *name, const char *value, GError **error) {

@@ -3,7 +3,7 @@
 """As much of NetworkManager as libnm needs to edit one profile, with the fault that the tests need: user.data is
 lost.
 
-Usage: mock_manager.py LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each Update2.
+Usage: mock_manager.py LOG [KEY=VALUE…]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each Update2.
 An update that sets underpass.mss to 1111 fails.
 """
 
@@ -128,5 +128,7 @@ def main():
 
 if __name__ == "__main__":
     assert os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"), "never on the bus of the machine"
+    if sys.argv[2:]:
+        SETTINGS["user"] = {"data": GLib.Variant("a{ss}", dict(pair.split("=", 1) for pair in sys.argv[2:]))}
     with open(sys.argv[1], "a", encoding="utf-8") as log:
         main()

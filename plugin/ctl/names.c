@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See names.h. */
+
+#include "base/i18n.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/names.h"
+#include "ctl/nm-device.h"
+#include "ctl/properties.h"
+#include "ctl/text.h"
+
+static bool is_called(GVariant *link, const char *name) {
+        const char *id = "", *uuid = "";
+        const char *path = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
+        g_autofree char *file = g_path_get_basename(path);
+
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        if (!*name)
+                return false;
+        return streq(id, name) || streq(uuid, name) || (*path && (streq(path, name) || streq(file, name)));
+}
+
+GPtrArray *names_match(GPtrArray *links, const char *name) {
+        GPtrArray *found = g_ptr_array_new_with_free_func((GDestroyNotify) g_variant_unref);
+
+        for (guint i = 0; i < links->len; i++)
+                if (streq(property_string(g_ptr_array_index(links, i), "Name"), name))
+                        g_ptr_array_add(found, g_variant_ref(g_ptr_array_index(links, i)));
+        if (found->len > 0)
+                return found;
+        for (guint i = 0; i < links->len; i++)
+                if (is_called(g_ptr_array_index(links, i), name))
+                        g_ptr_array_add(found, g_variant_ref(g_ptr_array_index(links, i)));
+        return found;
+}
+
+/* The profile with a name, while all profiles are gone through. */
+typedef struct Wanted {
+        const char *name;
+        char *id;
+} Wanted;
+
+static void on_profile(const NmProfile *profile, void *userdata) {
+        Wanted *wanted = userdata;
+
+        if (!wanted->id && (streq(profile->id, wanted->name) || streq(profile->uuid, wanted->name)))
+                wanted->id = g_strdup(profile->id);
+}
+
+void names_unknown(Ctl *ctl, const char *name, GError **error) {
+        Wanted wanted = { .name = name };
+
+        if (ctl->bus && g_utf8_validate(name, -1, NULL))
+                nm_profiles_each(ctl->bus, on_profile, &wanted);
+        if (wanted.id) {
+                g_autofree char *quoted = text_shell_word(name);
+
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("The profile “%s” is not active on any link; activate it with `nmcli "
+                                "connection up %s`."),
+                              wanted.id, quoted);
+        } else
+                ctl_error_unknown_link(error, name);
+        g_free(wanted.id);
+}
+
+GVariant *names_link(Ctl *ctl, const char *name, GError **error) {
+        g_autoptr(GError) unknown = NULL;
+        GVariant *link = bus_link(ctl, name, &unknown);
+
+        if (link)
+                return link;
+        if (unknown->code != CTL_NOT_FOUND || !g_utf8_validate(name, -1, NULL)) {
+                ctl_error_take(error, g_steal_pointer(&unknown));
+                return NULL;
+        }
+
+        g_autoptr(GPtrArray) links = bus_links(ctl, error);
+        if (!links)
+                return NULL;
+
+        g_autoptr(GPtrArray) found = names_match(links, name);
+        if (found->len == 1)
+                return g_variant_ref(g_ptr_array_index(found, 0));
+        if (found->len > 1)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("The profile “%s” is active on several links, among them %s and %s; name "
+                                "one of them."),
+                              name, property_string(g_ptr_array_index(found, 0), "Name"),
+                              property_string(g_ptr_array_index(found, 1), "Name"));
+        else
+                names_unknown(ctl, name, error);
+        return NULL;
+}

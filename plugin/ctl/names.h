@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What people call a link: by the name of the interface, or by the profile that is active on it (name or
+ * UUID of NetworkManager's, file name of systemd-networkd's).
+ */
+
+#include "ctl/ctl.h"
+
+/* The links that the name means, of those that the service knows; none: nobody is called so. */
+GPtrArray *names_match(GPtrArray *links, const char *name);
+
+/* The one link that the name means, as bus_link() returns it. NULL with an error that says what the name is.
+ * */
+GVariant *names_link(Ctl *ctl, const char *name, GError **error);
+
+/* Nobody is called so: says whether it is a profile that is not active, and how to activate it. */
+void names_unknown(Ctl *ctl, const char *name, GError **error);

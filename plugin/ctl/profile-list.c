@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * "underpassctl profile list": the profiles that have keys of ours, and the links on which they are active.
+ * Those of NetworkManager are all there are; files show as far as they match a link.
+ */
+
+#include "base/i18n.h"
+#include "base/util.h"
+#include "ctl/bus.h"
+#include "ctl/error.h"
+#include "ctl/json.h"
+#include "ctl/nm-device.h"
+#include "ctl/profile-list.h"
+#include "ctl/properties.h"
+#include "ctl/table.h"
+#include "ctl/words.h"
+#include "profile/keys.h"
+#include "profile/nm-tunnel.h"
+
+typedef struct Listed {
+        char *name;
+        char *uuid;      /* "" for files */
+        char *source;    /* as in the Settings of a link */
+        char *tunnel;    /* value of the key */
+        GPtrArray *links; /* names */
+} Listed;
+
+static void listed_free(gpointer data) {
+        Listed *listed = data;
+
+        g_free(listed->name);
+        g_free(listed->uuid);
+        g_free(listed->source);
+        g_free(listed->tunnel);
+        g_ptr_array_unref(listed->links);
+        g_free(listed);
+}
+
+static Listed *add(GPtrArray *list, const char *name, const char *uuid, const char *source,
+                   const char *tunnel) {
+        Listed *listed = g_new0(Listed, 1);
+
+        listed->name = g_strdup(name);
+        listed->uuid = g_strdup(uuid);
+        listed->source = g_strdup(source);
+        listed->tunnel = g_strdup(tunnel);
+        listed->links = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(list, listed);
+        return listed;
+}
+
+/* The value of the key tunnel of a profile; *ret_ours: whether it has any key of ours. */
+static const char *tunnel_of(const NmProfile *profile, bool *ret_ours) {
+        g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) user = g_variant_lookup_value(profile->settings, "user", G_VARIANT_TYPE_VARDICT);
+        const char *service = "", *tunnel;
+        g_autoptr(GVariant) data = NULL;
+
+        if (vpn)
+                g_variant_lookup(vpn, "service-type", "&s", &service);
+        const bool own = streq(service, NM_TUNNEL_SERVICE);
+        if (own || user)
+                data = g_variant_lookup_value(own ? vpn : user, "data", G_VARIANT_TYPE("a{ss}"));
+
+        *ret_ours = own || nm_profile_has_keys(profile);
+        if (data && g_variant_lookup(data, own ? "tunnel" : KEY_USER_DATA_PREFIX "tunnel", "&s", &tunnel))
+                return g_intern_string(tunnel);
+        return own ? "yes" : key_get(KEY_ID_TUNNEL)->default_text;
+}
+
+static void on_profile(const NmProfile *profile, void *userdata) {
+        bool ours = false;
+        const char *tunnel = tunnel_of(profile, &ours);
+
+        if (ours)
+                add(userdata, profile->id, profile->uuid, "NetworkManager", tunnel);
+}
+
+static Listed *find(GPtrArray *list, const char *name, const char *uuid) {
+        for (guint i = 0; i < list->len; i++) {
+                Listed *listed = g_ptr_array_index(list, i);
+
+                if (*uuid ? streq(listed->uuid, uuid) : streq(listed->name, name))
+                        return listed;
+        }
+        return NULL;
+}
+
+/* The place of a value without its line: "/etc/underpass/lte.conf:3". */
+static char *file_of(const char *where) {
+        const char *colon = strrchr(where, ':');
+
+        return colon ? g_strndup(where, (gsize) (colon - where)) : g_strdup(where);
+}
+
+/* A link uses the profile of its connection, or files; each of them is named by where a value comes from. */
+static void add_link(GPtrArray *list, GVariant *link) {
+        g_autoptr(GVariant) settings = property_array(link, "Settings", "a(ssss)");
+        const char *id = "", *uuid = "", *name = property_string(link, "Name");
+        Listed *listed;
+
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        listed = *uuid ? find(list, id, uuid) : NULL;
+        if (listed)
+                g_ptr_array_add(listed->links, g_strdup(name));
+        for (size_t i = 0; i < g_variant_n_children(settings); i++) {
+                const char *key, *value, *source, *where;
+
+                g_variant_get_child(settings, i, "(&s&s&s&s)", &key, &value, &source, &where);
+                if (!streq(source, "file") && !streq(source, "networkd"))
+                        continue;
+
+                g_autofree char *file = file_of(where);
+                listed = find(list, file, "");
+                if (!listed)
+                        listed = add(list, file, "", source, property_setting(link, "tunnel"));
+                if (!g_ptr_array_find_with_equal_func(listed->links, name, g_str_equal, NULL))
+                        g_ptr_array_add(listed->links, g_strdup(name));
+        }
+}
+
+static void print_json(GPtrArray *list) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_builder_set_member_name(builder, "profiles");
+        json_builder_begin_array(builder);
+        for (guint i = 0; i < list->len; i++) {
+                const Listed *listed = g_ptr_array_index(list, i);
+
+                json_builder_begin_object(builder);
+                json_member_string(builder, "name", listed->name);
+                json_member_string(builder, "uuid", listed->uuid);
+                json_member_string(builder, "source", listed->source);
+                json_member_string(builder, "tunnel", listed->tunnel);
+                g_ptr_array_add(listed->links, NULL);
+                json_member_strings(builder, "interfaces", (char *const *) listed->links->pdata);
+                json_builder_end_object(builder);
+        }
+        json_builder_end_array(builder);
+        json_builder_end_object(builder);
+        json_print(builder);
+}
+
+static const char *const headings[] = { N_("PROFILE"), N_("SOURCE"), N_("TUNNEL"), N_("ACTIVE ON"), NULL };
+
+static void print_text(const Ctl *ctl, GPtrArray *list) {
+        g_autoptr(Table) table = table_new(headings, 0);
+
+        for (guint i = 0; i < list->len; i++) {
+                const Listed *listed = g_ptr_array_index(list, i);
+
+                g_ptr_array_add(listed->links, NULL);
+                g_autofree char *links = g_strjoinv(", ", (char **) listed->links->pdata);
+                table_add(table, listed->name, words_translate(listed->source), listed->tunnel, links);
+        }
+        table_print(table, ctl, 0, !ctl->no_legend);
+        if (list->len == 0 && !ctl->no_legend)
+                g_print("%s\n", _("No profile has keys of Underpass; `underpassctl profile set PROFILE "
+                                  "tunnel=yes remote-ports=PORTS` sets some."));
+}
+
+bool ctl_profile_list(Ctl *ctl, char **arguments, GError **error) {
+        g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(listed_free);
+        g_autoptr(GError) silent = NULL;
+        g_autoptr(GPtrArray) links = bus_links(ctl, &silent);
+
+        /* NetworkManager's profiles are there without the service, too. */
+        if (!links && !ctl->bus) {
+                ctl_error_take(error, g_steal_pointer(&silent));
+                return false;
+        }
+        nm_profiles_each(ctl->bus, on_profile, list);
+        for (guint i = 0; links && i < links->len; i++)
+                add_link(list, g_ptr_array_index(links, i));
+        if (ctl->json)
+                print_json(list);
+        else
+                print_text(ctl, list);
+        if (!links)
+                ctl_error_take(error, g_steal_pointer(&silent));
+        return links != NULL;
+}
