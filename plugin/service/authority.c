@@ -2,10 +2,15 @@
 
 /* See authority.h. */
 
+#include <stdio.h>
+
+#include "base/clock.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "service/authority.h"
 #include "service/bus-reply.h"
+#include "service/call-budget.h"
+#include "service/callers.h"
 #include "service/polkit.h"
 #include "source/bus-owner.h"
 
@@ -48,9 +53,12 @@ static const Rule rules[] = {
         { LINK, "Deactivate", ACCESS_ROOT, "org.underpass1.deactivate" },
 };
 
+static const char too_many[] = N_("Too many requests wait for permission; call again in a second.");
+
 static const Rule only_root = { .access = ACCESS_ROOT };
 
 typedef enum Stage {
+        STAGE_NEW,
         STAGE_SENDER,    /* whose call this is, is being asked */
         STAGE_POLKIT,
         STAGE_ALLOWED,   /* to be read once more */
@@ -74,6 +82,8 @@ struct Authority {
         sd_bus *bus;              /* NULL: there is none */
         sd_bus_slot *filter;
         Call *calls;
+        Callers callers;          /* whose calls need not wait for the bus */
+        CallBudget budget;        /* of questions to polkit */
         bool closed;
 };
 
@@ -102,8 +112,7 @@ static void call_refuse(Call *call, const char *name, const char *sentence) {
 }
 
 static void refuse_busy(Call *call) {
-        call_refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                    N_("Too many requests wait for permission; call again in a second."));
+        call_refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED, too_many);
 }
 
 /* What a message takes in memory beyond its header, in bytes; reading ends above limit. */
@@ -145,16 +154,38 @@ static size_t questions(const Authority *authority, const uid_t *user) {
         return count;
 }
 
-/* There may be as many calls as there are callers; they are kept for a moment only. */
-static bool has_room(const Authority *authority, size_t size) {
-        size_t count = 1;
+static bool is_from(const Call *call, const char *sender) {
+        return streq(sd_bus_message_get_sender(call->message), sender);
+}
+
+/* Calls are kept until their sender is known, a moment. The fewer places are left, the fewer one sender
+ * gets, so that there is always one for the first call of another. */
+static bool has_room(const Authority *authority, const char *sender, size_t size) {
+        size_t count = 0, own = 0;
 
         for (const Call *call = authority->calls; call; call = call->next)
                 if (call->stage == STAGE_SENDER) {
                         count++;
+                        own += is_from(call, sender);
                         size += call->size;
                 }
-        return count <= AUTHORITY_CALLS_MAX && size <= AUTHORITY_BYTES_MAX;
+        return count < AUTHORITY_CALLS_MAX && own <= (AUTHORITY_CALLS_MAX - count) / 4 &&
+               size <= AUTHORITY_BYTES_MAX;
+}
+
+/* A user may also have asked too often: each question keeps polkit and the bus busy. */
+static bool may_ask(Authority *authority, const Call *call) {
+        const uint64_t now_us = clock_monotonic_ns() / 1000;
+        char user[CALL_BUDGET_NAME_LENGTH];
+
+        snprintf(user, sizeof(user), "%u", (unsigned) call->user);
+        if (authority->closed || call->size > AUTHORITY_ARGUMENTS_MAX ||
+            questions(authority, NULL) >= AUTHORITY_QUESTIONS_MAX ||
+            questions(authority, &call->user) >= AUTHORITY_QUESTIONS_USER_MAX ||
+            !call_budget_allows(&authority->budget, user, now_us))
+                return false;
+        call_budget_charge(&authority->budget, user, AUTHORITY_QUESTION_US);
+        return true;
 }
 
 static void call_allow(Call *call) {
@@ -209,9 +240,7 @@ static void ask_polkit(Call *call) {
         const char *caller = sd_bus_message_get_sender(call->message);
         int r;
 
-        if (authority->closed || call->size > AUTHORITY_ARGUMENTS_MAX ||
-            questions(authority, NULL) >= AUTHORITY_QUESTIONS_MAX ||
-            questions(authority, &call->user) >= AUTHORITY_QUESTIONS_USER_MAX) {
+        if (!may_ask(authority, call)) {
                 refuse_busy(call);
                 return;
         }
@@ -226,6 +255,16 @@ static void ask_polkit(Call *call) {
                 call_refuse(call, BUS_ERROR_FAILED, strerror(-r));
 }
 
+static void call_judge(Call *call, uid_t user) {
+        call->user = user;
+        if (user == 0)
+                call_allow(call);
+        else if (call->rule->action)
+                ask_polkit(call);
+        else
+                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("only root may do that"));
+}
+
 static int on_sender(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         Call *call = userdata;
         uint32_t user;
@@ -237,41 +276,47 @@ static int on_sender(sd_bus_message *reply, void *userdata, sd_bus_error *error)
                 call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("the bus does not tell who has called"));
                 return 0;
         }
-        call->user = user;
-        if (user == 0)
-                call_allow(call);
-        else if (call->rule->action)
-                ask_polkit(call);
-        else
-                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("only root may do that"));
+        callers_add(&call->authority->callers, sd_bus_message_get_sender(call->message), user);
+        call_judge(call, user);
         return 0;
 }
 
-/* The call waits until its sender is known. It is never answered from here. */
-static int call_keep(Authority *authority, sd_bus_message *message, const Rule *rule) {
+/* Adds a call to those that are being judged. */
+static int call_new(Call **ret, Authority *authority, sd_bus_message *message, const Rule *rule) {
         _cleanup_(call_freep) Call *call = calloc(1, sizeof(*call));
-        const char *sender = sd_bus_message_get_sender(message);
         Call **last = &authority->calls;
         int r;
 
         if (!call)
                 return -ENOMEM;
-        if (!sender)
-                return -EACCES;
         *call = (Call) { .authority = authority, .rule = rule, .message = sd_bus_message_ref(message) };
         r = measure(message, AUTHORITY_BYTES_MAX, &call->size);
-        if (r >= 0 && !has_room(authority, call->size))
-                r = -ENOBUFS;
+        if (r < 0)
+                return r;
+        while (*last)
+                last = &(*last)->next;
+        *ret = *last = TAKE_PTR(call);
+        return 0;
+}
+
+/* Never answers the call. */
+static int ask_sender(Authority *authority, sd_bus_message *message, const char *sender, const Rule *rule) {
+        Call *call = NULL;
+        int r;
+
+        r = call_new(&call, authority, message, rule);
+        if (r < 0)
+                return r;
+        r = has_room(authority, sender, call->size) ? 0 : -ENOBUFS;
         if (r >= 0)
                 r = sd_bus_call_method_async(authority->bus, &call->sender, DRIVER_NAME, DRIVER_PATH,
                                              DRIVER_NAME, "GetConnectionUnixUser", on_sender, call, "s",
                                              sender);
         if (r < 0)
-                return r;
-        while (*last)
-                last = &(*last)->next;
-        *last = TAKE_PTR(call);
-        return 0;
+                call_end(call);
+        else
+                call->stage = STAGE_SENDER;
+        return r;
 }
 
 static const Rule *find_rule(const char *interface, const char *member) {
@@ -291,6 +336,35 @@ static bool take_allowed(Authority *authority, const sd_bus_message *message) {
         return false;
 }
 
+static bool has_calls(const Authority *authority, const char *sender) {
+        for (const Call *call = authority->calls; call; call = call->next)
+                if (is_from(call, sender))
+                        return true;
+        return false;
+}
+
+/* 0: it may go on at once; positive: it is being judged, or has been refused. */
+static int judge(Authority *authority, sd_bus_message *message, const Rule *rule) {
+        const char *sender = sd_bus_message_get_sender(message);
+        Call *call = NULL;
+        uid_t user;
+        int r;
+
+        if (!sender)
+                return -EACCES;
+        if (!callers_find(&authority->callers, sender, &user))
+                r = ask_sender(authority, message, sender, rule);
+        else if (user != 0) {
+                r = call_new(&call, authority, message, rule);
+                if (r >= 0)
+                        call_judge(call, user);
+        } else if (has_calls(authority, sender)) /* in the order in which they were sent */
+                r = ask_sender(authority, message, sender, rule);
+        else
+                return 0;
+        return r < 0 ? r : 1;
+}
+
 /* Sees every message before any object does. 0: the message goes on to its object. */
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const char *interface = sd_bus_message_get_interface(message);
@@ -306,13 +380,14 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
         rule = interface ? find_rule(interface, member) : &only_root;
         if (rule->access != ACCESS_ROOT || take_allowed(authority, message))
                 return 0;
-        r = call_keep(authority, message, rule);
+        r = judge(authority, message, rule);
+        if (r == 0)
+                return 0;
+        /* A caller that wants no answer gets none, and for sd-bus that is a success. */
         if (r == -ENOBUFS)
-                r = sd_bus_reply_method_errorf(message, SD_BUS_ERROR_LIMITS_EXCEEDED, "%s",
-                                               N_("Too many requests wait for permission; call again in a "
-                                                 "second."));
+                (void) sd_bus_reply_method_errorf(message, SD_BUS_ERROR_LIMITS_EXCEEDED, "%s", too_many);
         else if (r < 0)
-                r = sd_bus_reply_method_errno(message, r, NULL);
+                (void) sd_bus_reply_method_errno(message, r, NULL);
         return 1;
 }
 
@@ -342,6 +417,7 @@ int authority_set_bus(Authority *authority, sd_bus *bus) {
                 call_end(authority->calls);
         authority->filter = sd_bus_slot_unref(authority->filter);
         authority->bus = sd_bus_unref(authority->bus);
+        authority->callers = (Callers) {};
         if (!bus)
                 return 0;
         authority->bus = sd_bus_ref(bus);

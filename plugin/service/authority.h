@@ -20,6 +20,7 @@ enum {
         AUTHORITY_BYTES_MAX = 4 * 1024 * 1024, /* of their arguments */
         AUTHORITY_QUESTIONS_MAX = 64,          /* that polkit is asked at a time */
         AUTHORITY_QUESTIONS_USER_MAX = 8,      /* of them for one user */
+        AUTHORITY_QUESTION_US = 5000,          /* what one counts in the budget of calls: 40 a second */
         AUTHORITY_ARGUMENTS_MAX = 4096,        /* bytes of the arguments of a call that waits for it */
 };
 

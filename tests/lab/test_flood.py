@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Users without any right who ask for lists without end: what root asks for is answered, and links come first."""
+"""Users without any right who ask for lists, or for what they may not do, without end: what root asks for is answered, and links
+come first."""
 
 import json
 import os
+import pathlib
 import signal
 import struct
+import subprocess
+import time
 
 import runner
 import service
@@ -95,3 +99,39 @@ def test_limits_are_told():
         finally:
             end_loops(loops)
         wait_until(lambda: lab.client.run(*words, check=False).returncode == 0, "calls are served again", 10)
+
+
+def test_refusals_without_end():
+    """Twelve connections of a user call what takes permission, a hundred calls each at a time. Root is served, the service
+    stays small, and a link that comes up gets its tunnel."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        before = resident(lab.client)
+        command = [*NOBODY, "/usr/bin/python3", str(lab.client.tools / "bus_flood.py"), str(LOOPS), "Deactivate", "c0"]
+        flood = lab.client.spawn(command, stdout=subprocess.PIPE, encoding="utf-8")
+        try:
+            first = flood.stdout.readline()
+            assert "AccessDenied" in first or "LimitsExceeded" in first, first
+            slowest = 0.0
+            for _ in range(5):
+                begin = time.monotonic()
+                lab.client.run("underpassctl", "reload")
+                assert service.link(lab.client, "c0")["State"] == service.ACTIVE
+                slowest = max(slowest, time.monotonic() - begin)
+            lab.client.up("second")
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+            grown = resident(lab.client) - before
+            runner.note(f"reload and state: {slowest:.2f} s at the most; {grown} kB more; {first.strip()}")
+            assert grown < 32_000, f"the service has grown by {grown} kB"
+        finally:
+            os.killpg(flood.pid, signal.SIGKILL)
+            flood.wait()
+            flood.stdout.close()
+
+
+def resident(host):
+    """Kilobytes of memory that the service has."""
+    status = pathlib.Path(f"/proc/{service.pid(host)}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))

@@ -161,6 +161,41 @@ class Judged(PolkitTest):
         self.assertTrue(self.active())
         self.assertEqual(len(self.polkit.asked()), 2 * len(GUARDED))
 
+    def test_nobody_waits_for_the_answer(self):
+        """A call that wants no answer is refused like any other, whether its caller is known or not."""
+        self.polkit.start()
+        for _ in range(2):
+            for member in ("DeactivateAll", "Reload", "Explode"):
+                message = Gio.DBusMessage.new_method_call(harness.NAME, ROOT, MANAGER, member)
+                message.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+                self.stranger.connection.send_message(message, Gio.DBusSendMessageFlags.NONE)
+            self.stranger.manager("ListLinks")
+        self.wait_asked(4)
+        self.client.manager("ListLinks")
+        self.assertTrue(self.active())
+
+    def test_often(self):
+        """A user who asks again and again is turned down for a while, and root is not."""
+        self.answer_all(ALLOWED)
+        self.polkit.start()
+        answers = [self.failure(self.send("Reload", arguments=None)) for _ in range(100)]
+        self.assertIn(LIMITS, answers)
+        self.assertIsNone(answers[0])
+        if os.geteuid() == 0:
+            self.client.manager("Reload")
+        wait_until(lambda: self.failure(self.send("Reload", arguments=None)) is None, "it may again", 5)
+
+    def test_order(self):
+        """Calls of one sender are done in the order in which they came, while it is found out who it is."""
+        if os.geteuid() != 0:
+            self.skipTest("nobody is root in this namespace")
+        for last, state in (("Activate", True), ("Deactivate", False)) * 5:
+            client = harness.Client(self.bus.connect())
+            first = "Deactivate" if last == "Activate" else "Activate"
+            answers = [self.send(member, client=client) for member in [first, last] * 10]
+            wait_until(lambda answers=answers: all(answers), "all are answered")
+            self.assertEqual(self.active(), state)
+
     def test_other_actions_do_not_count(self):
         """Leave to reload is no leave to deactivate."""
         self.answer_all(ALLOWED)
