@@ -83,10 +83,16 @@ def set_tunnels(lab, *more, endpoints="NetworkManager"):
 
 
 def bring_up(lab, *profiles):
-    """Brings up these profiles of the client (both unless told otherwise), and the server's."""
-    lab.server.up("server")
-    for profile in profiles or ("first", "second"):
-        lab.client.up(profile)
+    """Brings up these profiles of the client (both unless told otherwise), and the server's. A link that is to have a
+    tunnel has it then, or an error: on a slow machine the dispatcher script gives up before the service is there."""
+    chosen = [(lab.server, "server"), *((lab.client, profile) for profile in profiles or ("first", "second"))]
+    for host, profile in chosen:
+        host.up(profile)
+    for host, profile in chosen:
+        text = host.path(f"/etc/NetworkManager/system-connections/{profile}.nmconnection").read_text()
+        if re.search("(?m)^underpass.tunnel=(?!no$)", text):
+            interface = re.search("(?m)^interface-name=(.*)", text)[1]
+            wait_until(lambda name=interface, where=host: link(where, name)["State"] != "off", f"{profile} is seen")
 
 
 def set_options(host, *options):
