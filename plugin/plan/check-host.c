@@ -151,7 +151,7 @@ static void check_answers(const CheckHost *host, CheckLines *lines) {
                                 P_("%llu MPTCP connection was opened, and none lost MPTCP.",
                                    "%llu MPTCP connections were opened, and none lost MPTCP.", asked),
                                 asked);
-        else if (fallen_back < asked)
+        else if (fallen_back < asked || host->fallback_known)
                 check_lines_add(
                         lines, CHECK_NOTE, NULL,
                         _("Of %llu MPTCP connections %llu were answered without MPTCP: these servers do not "

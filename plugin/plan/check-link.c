@@ -322,7 +322,7 @@ static void check_clients(const CheckHost *host, const CheckLink *link, CheckLin
                                    "%llu SYNs over UDP came to ports that are not in local-ports (%s).",
                                    other_port),
                                 other_port, ports ?: "");
-        if (not_mptcp > 0)
+        if (not_mptcp > 0 && link->settings.mptcp_only)
                 check_lines_add(lines, result, set_command(link, "mptcp-only=no"),
                                 P_("%llu SYN over UDP had no MPTCP option and was not taken, because of "
                                    "mptcp-only=yes.",
@@ -335,7 +335,7 @@ static void check_clients(const CheckHost *host, const CheckLink *link, CheckLin
                                 P_("%llu SYN over UDP was taken at port %s.",
                                    "%llu SYNs over UDP were taken at port %s.", accepted),
                                 accepted, ports ?: "");
-        else if (other_port + not_mptcp == 0)
+        else if (other_port == 0 && (not_mptcp == 0 || !link->settings.mptcp_only))
                 check_lines_add(lines, CHECK_NOTE, NULL, _("No SYN over UDP has come to port %s yet."),
                                 ports ?: "");
 }

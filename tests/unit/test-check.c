@@ -183,6 +183,11 @@ static void some_fall_back(Facts *facts) {
         facts->host.fallen_back = 4;
 }
 
+static void all_fall_back_and_why_is_known(Facts *facts) {
+        all_fall_back(facts);
+        facts->host.fallback_known = true;
+}
+
 static void none_asked(Facts *facts) {
         facts->host.asked = 0;
 }
@@ -385,6 +390,7 @@ static const struct {
         { eight_endpoints, "endpoints", CHECK_NOTE, "the kernel takes no more", NULL },
         { all_fall_back, "answers", CHECK_BAD, "All 9 MPTCP connections were answered without MPTCP",
           "mptcpize enable UNIT" },
+        { all_fall_back_and_why_is_known, "answers", CHECK_NOTE, "Of 9 MPTCP connections 9 were", NULL },
         { some_fall_back, "answers", CHECK_NOTE, "Of 9 MPTCP connections 4 were", NULL },
         { none_asked, "answers", CHECK_NOTE, "No program has opened", NULL },
         { no_tunnels, "tunnels", CHECK_BAD, "No link has a tunnel.",
@@ -498,13 +504,14 @@ static void one_cause_one_line(void) {
         assert_text(check_lines_first_bad(&lines)->id, "mptcp");
 }
 
-/* With mptcp-only=no every program uses the tunnel. */
+/* With mptcp-only=no every program uses the tunnel, whatever was counted before. */
 static void plain_programs_may(void) {
         _cleanup_(check_lines_done) CheckLines lines = {};
         Facts facts;
 
         facts_begin(&facts);
         plain_program(&facts);
+        clients_plain(&facts);
         set(&facts, "mptcp-only", "no");
         judge(&facts, &lines);
         assert(!check_lines_first_bad(&lines));

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What "underpassctl check" says of whole hosts: healthy ones, and those where one thing is wrong. The line that
+says so names the command that repairs it; after the command the line is good."""
+
+import json
+import os
+import pathlib
+import shlex
+import time
+
+import path
+import runner
+import service
+import traffic
+from host import wait_until
+from lab import PORT, address
+
+BOTH = ("first", "second")
+
+
+def checks(host, *arguments):
+    """Rows of the command: {(interface, check, result): row}. Its exit status is 0 if no row is bad. With
+    $UNDERPASS_CHECK_OUTPUTS the text goes there, too."""
+    begin = time.monotonic()
+    text = host.run("underpassctl", "check", *arguments, check=False)
+    seconds = time.monotonic() - begin
+    if "UNDERPASS_CHECK_OUTPUTS" in os.environ:
+        with pathlib.Path(os.environ["UNDERPASS_CHECK_OUTPUTS"]).open("a", encoding="utf-8") as file:
+            words = " ".join(["underpassctl check", *arguments])
+            outcome = f"{seconds * 1000:.0f} ms, exit status {text.returncode}"
+            file.write(f"{host.name}$ {words}    # {outcome}\n{text.stdout}\n")
+    document = json.loads(host.run("underpassctl", "check", "--json", *arguments, check=False).stdout)
+    rows = {(row["interface"], row["check"], row["result"]): row for row in document["checks"]}
+    assert text.returncode == (0 if document["good"] else 1), text
+    assert document["good"] == (not [key for key in rows if key[2] == "bad"]), document
+    return rows
+
+
+def title(text):
+    """Names what follows in the file of outputs."""
+    if "UNDERPASS_CHECK_OUTPUTS" in os.environ:
+        with pathlib.Path(os.environ["UNDERPASS_CHECK_OUTPUTS"]).open("a", encoding="utf-8") as file:
+            file.write(f"\n######## {text}\n\n")
+
+
+def bad(rows):
+    """What is wrong, by interface and check."""
+    return {key[:2] for key in rows if key[2] == "bad"}
+
+
+def only_bad(rows, interface, check, part, command):
+    """Nothing else is wrong; the repair."""
+    assert bad(rows) == {(interface, check)}, {key: rows[key]["sentence"] for key in rows if key[2] == "bad"}
+    row = rows[interface, check, "bad"]
+    assert part in row["sentence"], row
+    assert row["command"] == command, row
+    return row["command"]
+
+
+def repair(host, command):
+    """Runs it as it stands."""
+    return host.run(*shlex.split(command))
+
+
+def begin(lab, *pairs, profiles=("first",), ports=PORT):
+    """Brings up the client with these pairs, and the server."""
+    for profile in profiles:
+        service.set_keys(lab.client, profile, "tunnel=yes", f"remote-ports={ports}", *pairs)
+    service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+    service.bring_up(lab, *profiles)
+    service.wait_state(lab.server, "s0", service.ACTIVE)
+    for profile in profiles:
+        service.wait_state(lab.client, "c0" if profile == "first" else "c1", service.ACTIVE)
+
+
+def programs(lab, server="mptcp"):
+    """A program that listens at PORT, and one that connects."""
+    listener, client = traffic.Peer(lab, lab.server), traffic.Peer(lab, lab.client)
+    listener.listen(PORT, server)
+    return client
+
+
+def test_healthy():
+    """The middlebox strips MPTCP options, and the tunnel carries them: nothing is wrong on either side."""
+    title("healthy, on a path that strips MPTCP options; both sides")
+    with runner.TestLab() as lab:
+        begin(lab, profiles=BOTH)
+        client = programs(lab)
+        traffic.connect_both(lab, client, "a")
+        rows = checks(lab.client)
+        assert not bad(rows), rows
+        assert "2 links have a tunnel." == rows["", "tunnels", "good"]["sentence"]
+        for interface in ("c0", "c1"):
+            for check in ("program", "udp", "endpoint"):
+                assert (interface, check, "good") in rows, rows.keys()
+        rows = checks(lab.server)
+        assert not bad(rows), rows
+        assert ("s0", "listener", "good") in rows and ("s0", "clients", "good") in rows, rows.keys()
+        nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        mine = json.loads(lab.client.output("underpassctl", "check", "--json"))
+        theirs = json.loads(lab.client.output(*nobody, "underpassctl", "check", "--json"))
+        assert theirs == mine, "any user sees the same"
+
+
+def test_stripped():
+    """Without a tunnel on this path, MPTCP gets lost, and only the host's own counters tell."""
+    title("stripped path: the connection leaves by a link without tunnel")
+    with runner.TestLab() as lab:
+        begin(lab, profiles=("second",))
+        lab.client.up("first")
+        client = programs(lab)
+        client.connect("plain")
+        rows = checks(lab.client)
+        only_bad(rows, "", "answers", "answered without MPTCP", "mptcpize enable UNIT")
+        assert "or the path strips its options" in rows["", "answers", "bad"]["sentence"]
+
+
+def blocked(lab, words, *rules):
+    """UDP does not get through for a while: what check says then, and that it is good again after the repair."""
+    begin(lab)
+    client = programs(lab)
+    path.rules(lab, *rules)
+    for number in range(2):
+        client.connect(f"plain {number}")
+    command = only_bad(checks(lab.client), "c0", "udp", words, "underpassctl forget c0")
+    status = lab.client.output("underpassctl", "status")
+    assert "c0: does not work: " in status and words in status, status
+    path.rules(lab)
+    repair(lab.client, command)
+    client.connect("tunnelled")
+    assert not client.info("tunnelled")["fallback"]
+    assert not bad(checks(lab.client))
+
+
+def test_udp_dropped():
+    """Something on the path drops UDP."""
+    title("UDP dropped on the path, and repaired")
+    with runner.TestLab() as lab:
+        blocked(lab, "does not answer over UDP", f"udp dport {PORT} drop")
+
+
+def test_udp_refused():
+    """A firewall on the path refuses UDP."""
+    title("UDP refused by a firewall on the path, and repaired")
+    with runner.TestLab() as lab:
+        blocked(lab, "A firewall refuses UDP", f"udp dport {PORT} reject with icmp admin-prohibited")
+
+
+def test_first_syn():
+    """One SYN has left, and nothing came back: status is not green."""
+    title("the first SYN gets no answer: status")
+    with runner.TestLab() as lab:
+        begin(lab, "fallback=no")
+        client = programs(lab)
+        path.rules(lab, f"udp dport {PORT} drop")
+        try:
+            client.connect("never", timeout=1)
+        except traffic.PeerError:
+            pass
+        status = lab.client.output("underpassctl", "status")
+        assert "c0: does not work: " in status and "no handshake was completed" in status, status
+        assert ("c0", "udp") in bad(checks(lab.client))
+
+
+def test_server_without_underpass():
+    """Nothing takes UDP at the port of the server; then Underpass is set up there."""
+    title("server without Underpass, and repaired")
+    with runner.TestLab() as lab:
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+        service.bring_up(lab, "first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        client = programs(lab)
+        for number in range(2):
+            client.connect(f"plain {number}")
+        rows = checks(lab.client)
+        command = only_bad(rows, "c0", "udp", "Underpass is not set up there", "underpassctl forget c0")
+        there = checks(lab.server)
+        row = checks(lab.server, "s0")["s0", "profile", "bad"]
+        assert row["sentence"] == "The active profile “server” does not ask for a tunnel.", row
+        assert there["", "tunnels", "bad"]["command"].startswith("underpassctl profile set ")
+        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}", options=("--reapply",))
+        service.wait_state(lab.server, "s0", service.ACTIVE)
+        repair(lab.client, command)
+        client.connect("tunnelled")
+        assert not client.info("tunnelled")["fallback"]
+        assert not bad(checks(lab.client, "c0"))
+
+
+def test_server_without_mptcp():
+    """The program of the server uses plain TCP: both sides say so."""
+    title("server without MPTCP; both sides")
+    with runner.TestLab() as lab:
+        begin(lab)
+        client = programs(lab, server="tcp")
+        client.connect("tunnelled, without MPTCP")
+        words = "answered without MPTCP: the program of the server does not use it"
+        only_bad(checks(lab.client), "c0", "server", words, "mptcpize enable UNIT")
+        words = f"listens at port {PORT} does not use MPTCP"
+        only_bad(checks(lab.server), "s0", "listener", words, "mptcpize enable UNIT")
+
+
+def test_program_without_mptcp():
+    """The program of the client uses plain TCP; with MPTCP, the line is no longer bad."""
+    title("program without MPTCP, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab)
+        client = programs(lab)
+        for number in range(3):
+            client.connect(f"plain {number}", protocol="tcp")
+        words = f"3 connections to port {PORT} were plain TCP: the program does not use MPTCP"
+        only_bad(checks(lab.client), "c0", "program", words, "mptcpize run PROGRAM")
+        assert words in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+        assert words in lab.client.output("underpassctl", "status")
+        client.connect("mptcp")
+        rows = checks(lab.client)
+        assert not bad(rows), bad(rows)
+        assert f"4 connections to port {PORT}, 1 of them MPTCP." == rows["c0", "program", "note"]["sentence"]
+
+
+def test_mptcp_off():
+    """net.mptcp.enabled is 0."""
+    title("MPTCP off, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab)
+        lab.client.sysctl("net.mptcp.enabled", 0)
+        command = only_bad(checks(lab.client), "", "mptcp", "net.mptcp.enabled=0", "sysctl net.mptcp.enabled=1")
+        assert "net.mptcp.enabled=0" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+        assert "net.mptcp.enabled=0" in lab.client.output("underpassctl", "status")
+        repair(lab.client, command)
+        rows = checks(lab.client)
+        assert ("", "mptcp", "good") in rows and not bad(rows), bad(rows)
+
+
+def test_limits():
+    """No additional subflow is allowed; or fewer than there are links."""
+    title("limits 0, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab, profiles=BOTH)
+        lab.client.run("ip", "mptcp", "limits", "set", "subflow", "0")
+        command = only_bad(checks(lab.client), "", "limits", "their limit is 0", "ip mptcp limits set subflow 1")
+        assert "their limit is 0" in lab.client.output("underpassctl", "status")
+        repair(lab.client, command)
+        assert not bad(checks(lab.client))
+        for number in (5, 6):
+            lab.client.run("ip", "mptcp", "endpoint", "add", f"192.0.2.{number}", "subflow")
+        words = "may have 1 additional subflows, but the endpoints ask for 3"
+        repair(lab.client, only_bad(checks(lab.client), "", "limits", words, "ip mptcp limits set subflow 3"))
+        assert not bad(checks(lab.client))
+
+
+def test_not_active():
+    """NetworkManager manages the link, and the profile with the tunnel is not active there."""
+    title("profile not active, by link and by profile, and repaired")
+    with runner.TestLab() as lab:
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+        for argument in ("c0", "first"):
+            rows = checks(lab.client, argument)
+            command = only_bad(rows, "c0", "profile", "Profiles with a tunnel: first.", "nmcli connection up first")
+        assert "nmcli connection up first" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+        repair(lab.client, command)
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert not bad(checks(lab.client, "first"))
+
+
+def test_service_off():
+    """The bus cannot start the service; all that the kernel says is there all the same."""
+    title("service off")
+    with runner.TestLab() as lab:
+        lab.client.path("/usr/share/dbus-1/system-services/org.underpass1.service").unlink()
+        bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+        service.busctl(lab.client, "call", *bus, "ReloadConfig")
+        begun = time.monotonic()
+        rows = checks(lab.client)
+        assert time.monotonic() - begun < 5
+        only_bad(rows, "", "service", "The service does not run: ", "systemctl restart underpass.service")
+        assert ("", "mptcp", "good") in rows and ("", "limits", "good") in rows
+
+
+def test_bpf_refused():
+    """Without CAP_BPF, as in a container: the service stays, all commands say why and nothing waits."""
+    title("BPF refused")
+    with runner.TestLab() as lab:
+        name = "/usr/share/dbus-1/system-services/org.underpass1.service"
+        text = lab.client.path(name).read_text()
+        without = "Exec=/usr/bin/setpriv --bounding-set=-bpf,-sys_admin "
+        lab.client.write(name, text.replace("Exec=", without))
+        bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+        service.busctl(lab.client, "call", *bus, "ReloadConfig")
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+        begun = time.monotonic()
+        lab.client.up("first")
+        rows = checks(lab.client)
+        assert time.monotonic() - begun < 8
+        assert bad(rows) == {("", "bpf"), ("c0", "tunnel")}, bad(rows)
+        reason = rows["", "bpf", "bad"]["sentence"]
+        assert "BPF cannot be used at /sys/fs/bpf/underpass: Operation not permitted." in reason, reason
+        assert reason in lab.client.output("underpassctl", "status")
+        assert "Once BPF can be used here" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+        assert service.pid(lab.client), "the service stays up"
+        lab.client.write(name, text)
+        service.busctl(lab.client, "call", *bus, "ReloadConfig")
+        service.kill(lab.client)
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert not bad(checks(lab.client))
+
+
+def test_server_ports():
+    """Clients ask at another port, and without MPTCP: the counters name the cause."""
+    title("server: another port; clients without MPTCP, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab, "mptcp-only=no", ports=f"{PORT},{PORT + 1}")
+        client = programs(lab)
+        client.connect("plain", protocol="tcp")
+        rows = checks(lab.server)
+        row = rows["s0", "clients", "bad"]
+        assert "had no MPTCP option and" in row["sentence"], row
+        command = row["command"]
+        assert command.endswith(" mptcp-only=no --reapply"), command
+        assert "had no MPTCP option" in lab.server.output("underpassctl", "explain", "s0").splitlines()[-1]
+        repair(lab.server, command)
+        wait_until(lambda: not service.link(lab.server, "s0")["MPTCPOnly"], "the profile is read again")
+        lab.client.run("underpassctl", "forget")
+        client.connect("tunnelled", protocol="tcp")
+        client.transfer("echo", "tunnelled", size=100)
+        assert ("s0", "clients", "good") in checks(lab.server)
+        try:
+            client.connect("another port", port=PORT + 1, timeout=2)
+        except traffic.PeerError:
+            pass
+        assert "not in local-ports" in checks(lab.server)["s0", "clients", "note"]["sentence"]
+
+
+def test_endpoint():
+    """The endpoint of the link is missing, and the connection brings it back."""
+    title("endpoint missing, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab, profiles=("second",))
+        lab.client.up("first")
+        lab.client.run("ip", "mptcp", "endpoint", "flush")
+        assert ("c1", "endpoint", "bad") not in checks(lab.client), "one link alone needs none"
+        lab.client.run("ip", "mptcp", "endpoint", "add", address("c0"), "dev", "c0", "subflow")
+        row = checks(lab.client)["c1", "endpoint", "bad"]
+        assert row["command"].startswith("nmcli connection up uuid "), row
+        repair(lab.client, row["command"])
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        assert ("c1", "endpoint", "good") in checks(lab.client)
