@@ -61,7 +61,8 @@ void ctl_error_take(GError **error, GError *more) {
 }
 
 /*
- * What a D-Bus error name means. A sentence has at most two %s: the service and the message of the error.
+ * What a D-Bus error name means. A sentence has at most three %s: the service, the message of the
+ * error, and the unit of the service.
  */
 typedef struct BusError {
         const char *name;
@@ -84,9 +85,10 @@ static const BusError bus_errors[] = {
         { "org.freedesktop.DBus.Error.Disconnected", CTL_UNREACHABLE,
           N_("The bus closed the connection before %s answered (%s); try again.") },
         { "org.freedesktop.systemd1.NoSuchUnit", CTL_UNREACHABLE,
-          N_("%s is not installed as a service (%s); install its package again.") },
+          N_("%1$s is not enabled as a service (%2$s); as root, `systemctl enable --now %3$s` starts it, "
+             "now and at every boot.") },
         { "org.freedesktop.systemd1.UnitMasked", CTL_UNREACHABLE,
-          N_("The service %s is masked (%s); `systemctl unmask` allows it to start.") },
+          N_("The service %1$s is masked (%2$s); `systemctl unmask %3$s` allows it to start.") },
         { "org.freedesktop.DBus.Error.AccessDenied", CTL_FAILED,
           N_("%s allows only root, and users whom polkit authorizes, to do that (%s); run the command as "
              "root, for example with sudo.") },
@@ -124,7 +126,10 @@ void ctl_error_take_bus(GError **error, GError *more, const char *service, const
 
         const BusError *known = bus_error_find(name);
         if (known) {
-                ctl_error_add(error, known->code, _(known->sentence), service, more->message);
+                bool ours = streq(service, "Underpass");
+
+                ctl_error_add(error, known->code, _(known->sentence), service, more->message,
+                              ours ? "underpass.service" : "NetworkManager.service");
         } else if (name && streq(name, "org.underpass1.Error.NoSuchLink")) {
                 ctl_error_unknown_link(error, subject ?: "");
         } else if (name && g_str_has_prefix(name, "org.freedesktop.DBus.Error.Spawn")) {

@@ -31,7 +31,8 @@ static const struct {
                        "then run `underpassctl activate %1$s`.") },
         { "mtu", N_("Choose an MTU that the interface supports: `ip -d link show %s` prints its range.") },
         { "endpoint",
-          N_("Check with `ip mptcp endpoint show` that no other endpoint uses an address of %s.") },
+          N_("`ip mptcp endpoint show` lists the endpoints. Remove one that is not needed or has an address "
+             "of %1$s, then run `underpassctl activate %1$s`.") },
 };
 
 static char *advise_failed(GVariant *link, GVariant *destinations, const char *fault) {

@@ -17,6 +17,7 @@
 #include "ctl/profile-outcome.h"
 #include "ctl/profile.h"
 #include "ctl/text.h"
+#include "ctl/unit.h"
 #include "ctl/user-data.h"
 #include "profile/nm-tunnel.h"
 
@@ -540,6 +541,16 @@ static bool reapply_profile(NMClient *client, NMRemoteConnection *remote, const 
         return good;
 }
 
+/* The profile is written all the same, and nothing would come of it. */
+static void warn_of_service(GDBusConnection *bus, ProfileOutcome *outcome) {
+        const CheckUnit unit = unit_state(bus);
+
+        if (unit == CHECK_UNIT_DISABLED || unit == CHECK_UNIT_MASKED || unit == CHECK_UNIT_MISSING)
+                text_append(&outcome->warnings,
+                            g_strdup(_("The service is not enabled, so no link gets a tunnel; `underpassctl "
+                                       "check` names the repair.")));
+}
+
 /* Writes edits that were checked, reads them back, reapplies the profile, and prints the outcome. */
 static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remote, ProfileView *view,
                            ProfileOutcome *outcome, GError **error) {
@@ -552,6 +563,7 @@ static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remot
                 return false;
 
         profile_view_advise(view, &outcome->warnings, &outcome->commands);
+        warn_of_service(nm_client_get_dbus_connection(client), outcome);
         /* An edit of a tunnel profile counts at once. */
         bool good = !ctl->reapply || view->tunnel || reapply_profile(client, remote, view, outcome, error);
         if (!view->tunnel && (!outcome->reapplied || !outcome->reapplied[0])) {

@@ -330,6 +330,26 @@ def test_server_ports():
         assert "not in local-ports" in checks(lab.server)["s0", "clients", "note"]["sentence"]
 
 
+def test_eight_endpoints():
+    """The kernel takes no more endpoints: the error says so, and which command makes room."""
+    title("eight endpoints, and repaired")
+    with runner.TestLab() as lab:
+        for number in range(1, 9):
+            lab.client.run("ip", "mptcp", "endpoint", "add", f"192.0.2.{number}", "id", number, "signal")
+        lab.client.run("nmcli", "connection", "modify", "first", "connection.mptcp-flags", "disabled")
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}", "mptcp-endpoint=subflow")
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", "failed")
+        rows = checks(lab.client)
+        row = rows["c0", "tunnel", "bad"]
+        assert "c0 gets no MPTCP endpoint: the kernel takes eight, and there are that many." in row["sentence"], row
+        assert "the kernel takes no more" in rows["", "endpoints", "note"]["sentence"]
+        for number in (1, 2):
+            lab.client.run("ip", "mptcp", "endpoint", "delete", "id", number)
+        repair(lab.client, row["command"])
+        assert not bad(checks(lab.client))
+
+
 def test_endpoint():
     """The endpoint of the link is missing, and the connection brings it back."""
     title("endpoint missing, and repaired")
