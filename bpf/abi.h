@@ -33,6 +33,7 @@ enum {
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
         UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
+        UNDERPASS_UNCERTAIN_SIZE = 65536, /* bytes of the ring "uncertain": a page of every machine */
         UNDERPASS_FAILURES_APART_MS = 200, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */

@@ -208,6 +208,17 @@ UNDERPASS_GLOBAL int destination_lacks(struct underpass_flow_key *flow, __u32 if
         return 0;
 }
 
+/* So it has none, or the option got lost there as well as back: the service may find out. */
+UNDERPASS_GLOBAL int destination_tell(struct underpass_flow_key *flow, __u32 ifindex) {
+        struct underpass_destination_key key = {};
+
+        if (!flow)
+                return 0;
+        destination_key(flow, ifindex, &key);
+        bpf_ringbuf_output(&uncertain, &key, sizeof(key), 0);
+        return 0;
+}
+
 /* Whether a server is taken to have no MPTCP. Once it is known to have it, the answer was not its own. */
 UNDERPASS_GLOBAL int destination_is_lacking(struct underpass_flow_key *flow, __u32 ifindex) {
         struct underpass_destination *destination = flow ? destination_find(flow, ifindex) : 0;

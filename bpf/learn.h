@@ -60,6 +60,7 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
                 count(slot, UNDERPASS_COUNTER_STRIPPED);
         } else if (!refused) {
                 destination_lacks(key, ifindex);
+                destination_tell(key, ifindex);
                 count(slot, UNDERPASS_COUNTER_LACKING);
         }
 }

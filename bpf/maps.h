@@ -65,6 +65,14 @@ struct {
         __type(value, struct underpass_destination);
 } destinations SEC(".maps");
 
+/* Destinations that an on-demand link is in doubt about, as struct underpass_destination_key: the server has
+ * answered without MPTCP, and nobody knows whether it has none or the path took the option away. Read by the
+ * service; what finds no room is not told. */
+struct {
+        __uint(type, BPF_MAP_TYPE_RINGBUF);
+        __uint(max_entries, UNDERPASS_UNCERTAIN_SIZE);
+} uncertain SEC(".maps");
+
 /* Packets by reason; index: slot of the link. */
 struct {
         __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -8,6 +8,18 @@
 #include "base/util.h"
 #include "plan/facts.h"
 
+int address_from_text(const char *text, Address *ret) {
+        Address address;
+        uint32_t ipv4;
+
+        if (inet_pton(AF_INET, text, &ipv4) == 1)
+                address = address_from_ipv4(ipv4);
+        else if (inet_pton(AF_INET6, text, address.word) != 1)
+                return -EINVAL;
+        *ret = address;
+        return 0;
+}
+
 bool addresses_contain(const Address *addresses, size_t count, const Address *address) {
         for (size_t i = 0; i < count; i++)
                 if (address_equal(&addresses[i], address))

@@ -40,6 +40,9 @@ static inline const char *address_text(const Address *address, char buffer[stati
                                           inet_ntop(AF_INET6, address->word, buffer, INET6_ADDRSTRLEN);
 }
 
+/* The address that a text says, IPv4 or IPv6. -EINVAL */
+int address_from_text(const char *text, Address *ret);
+
 /* One address of a link, as rtnetlink tells it. */
 typedef struct LinkAddress {
         Address address;

@@ -83,3 +83,59 @@ bool probe_shows_mptcp(const ProbeReport *report) {
         return report->answers[PROBE_MPTCP].outcome == PROBE_OPTION ||
                report->answers[PROBE_UDP].outcome == PROBE_OPTION;
 }
+
+#define SECOND_NS UINT64_C(1000000000)
+
+enum {
+        MTU_MIN = 576,
+        RTT_SHARE = 8, /* as in bpf/patience.h: the longest counts, and shorter ones wear it down */
+};
+
+static void teach_round_trip(uint32_t *known_us, uint32_t now_us) {
+        if (now_us != 0)
+                *known_us = now_us > *known_us ? now_us : *known_us - (*known_us - now_us) / RTT_SHARE;
+}
+
+/* A first pause for the reason; one that lasts already stays as it is. */
+static void teach_block(struct underpass_block *block, uint32_t now) {
+        if (block->until > now)
+                return;
+        block->failed_ns = 0;
+        block->pause = UNDERPASS_BLOCKED_SECONDS;
+        block->until = now + UNDERPASS_BLOCKED_SECONDS;
+}
+
+void probe_teach(const ProbeReport *report, uint64_t now_ns, struct underpass_destination *way,
+                 struct underpass_destination *server) {
+        static const int reasons[_PROBE_OUTCOME_MAX] = {
+                [PROBE_SILENCE] = UNDERPASS_BLOCK_SILENCE + 1,
+                [PROBE_REFUSED] = UNDERPASS_BLOCK_REFUSED + 1,
+                [PROBE_FILTERED] = UNDERPASS_BLOCK_FILTERED + 1,
+        };
+        const ProbeAnswer *answers = report->answers;
+        const ProbeOutcome tcp = answers[PROBE_TCP].outcome, mptcp = answers[PROBE_MPTCP].outcome;
+        const ProbeOutcome udp = answers[PROBE_UDP].outcome;
+        const uint32_t now = (uint32_t) (now_ns / SECOND_NS);
+        const bool passes = tcp == PROBE_ANSWERED || mptcp == PROBE_ANSWERED || mptcp == PROBE_OPTION;
+
+        if (report->speaks) {
+                memset(way->blocks, 0, sizeof(way->blocks));
+                way->opened = now;
+        } else if (passes && reasons[udp] != 0) {
+                teach_block(&way->blocks[reasons[udp] - 1], now);
+        }
+        if (probe_shows_mptcp(report)) {
+                server->spoken_until_ns = now_ns + UNDERPASS_SPOKEN_SECONDS * SECOND_NS;
+                way->lacking_until_ns = 0;
+        }
+        if (probe_judge(report) == PROBE_HELPS) {
+                way->stripped_until_ns = now_ns + UNDERPASS_STRIPPED_SECONDS * SECOND_NS;
+                way->stripped_join = 0;
+        }
+        for (ProbeForm form = 0; form < _PROBE_FORM_MAX; form++)
+                teach_round_trip(&way->rtt_us, answers[form].rtt_us);
+        if (report->mtu_lost != 0 && report->mtu_there >= MTU_MIN) {
+                way->mtu = report->mtu_there;
+                way->mtu_until_ns = now_ns + UNDERPASS_PATH_MTU_SECONDS * SECOND_NS;
+        }
+}

@@ -7,6 +7,7 @@
  */
 
 #include "base/util.h"
+#include "bpf/abi.h"
 #include "plan/facts.h"
 
 typedef enum ProbeForm {
@@ -72,3 +73,11 @@ ProbeVerdict probe_judge(const ProbeReport *report);
  * taken it away.
  */
 bool probe_shows_mptcp(const ProbeReport *report);
+
+/*
+ * What the programs are to know after a probe by a link that has a tunnel: of the way by this link, and of
+ * the server, by whichever link it is asked. What is called plain in the report may have been carried by the
+ * tunnel if it passed, but not if the option got lost. now_ns: CLOCK_MONOTONIC.
+ */
+void probe_teach(const ProbeReport *report, uint64_t now_ns, struct underpass_destination *way,
+                 struct underpass_destination *server);

@@ -33,6 +33,7 @@ static const CarryMap layouts[] = {
                                .key_size = sizeof(struct underpass_destination_key),
                                .value_size = sizeof(struct underpass_destination),
                                .entries = UNDERPASS_DESTINATIONS_MAX },
+        [MAP_UNCERTAIN] = { .type = BPF_MAP_TYPE_RINGBUF, .entries = UNDERPASS_UNCERTAIN_SIZE },
 };
 ASSERT_TABLE_COMPLETE(layouts, _TUNNEL_MAP_MAX);
 

@@ -195,6 +195,25 @@ int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *
         return 0;
 }
 
+int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata) {
+        return -ENOENT;
+}
+
+TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts) {
+        return NULL;
+}
+
+int tunnel_doubts_fd(const TunnelDoubts *doubts) {
+        return -EBADF;
+}
+
+void tunnel_doubts_read(TunnelDoubts *doubts) {
+}
+
+int tunnel_teach(Tunnel *tunnel, const struct underpass_destination_key *key, const ProbeReport *report) {
+        return 0;
+}
+
 /* What a link of this tunnel has learnt is about the address "::", port 0. */
 int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
         int count = 0;

@@ -19,6 +19,7 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_COUNTERS] = "counters",
                 [MAP_SAVED] = "saved",
                 [MAP_DESTINATIONS] = "destinations",
+                [MAP_UNCERTAIN] = "uncertain",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_MAP_MAX);
 

@@ -17,6 +17,7 @@ typedef enum TunnelMap {
         MAP_COUNTERS,
         MAP_SAVED,
         MAP_DESTINATIONS,
+        MAP_UNCERTAIN,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 

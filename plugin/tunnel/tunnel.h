@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include "bpf/abi.h"
+#include "plan/probe.h"
 #include "segment/segment.h"
 
 typedef struct Tunnel Tunnel;
@@ -137,6 +138,28 @@ typedef int (*TunnelDestinationHandler)(const struct underpass_destination_key *
 
 /* The same for what is remembered about destinations. */
 int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata);
+
+/*
+ * Destinations that on-demand links are in doubt about: a server has answered without MPTCP, and it is not
+ * known whether the path took the option away. A program tells of each once an hour at most.
+ */
+typedef struct TunnelDoubts TunnelDoubts;
+typedef void (*TunnelDoubtHandler)(const struct underpass_destination_key *key, void *userdata);
+
+/* Listens from now on, to what was told while nobody did, too. -ENOENT: no programs are loaded yet. */
+int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata);
+TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts);
+DEFINE_CLEANUP(TunnelDoubts *, tunnel_doubts_free);
+
+/* Descriptor to be polled for reading. */
+int tunnel_doubts_fd(const TunnelDoubts *doubts);
+
+/* Calls the handler for each that is pending. */
+void tunnel_doubts_read(TunnelDoubts *doubts);
+
+/* Remembers what a probe has found about the way to a destination: probe_teach(). -ENOENT: no programs are
+ * loaded. */
+int tunnel_teach(Tunnel *tunnel, const struct underpass_destination_key *key, const ProbeReport *report);
 
 /* Which destinations are meant: all of them, but for what is set. */
 typedef struct TunnelDestinations {

@@ -93,6 +93,10 @@ int bench_map_next(int map, const void *key, void *ret_key) {
         return host_map_next(map, key, ret_key);
 }
 
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags) {
+        return 0;
+}
+
 __u64 bpf_ktime_get_coarse_ns(void) {
         return bench_now();
 }

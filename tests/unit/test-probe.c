@@ -114,6 +114,84 @@ static void all_combinations(void) {
                 assert(seen[i] > 0);
 }
 
+enum { NOW_S = 1000 };
+#define NOW_NS (NOW_S * UINT64_C(1000000000))
+
+static void lessons_of_a_path_that_strips(void) {
+        struct underpass_destination way = { .blocks = { { .until = NOW_S + 5, .pause = 10 } } };
+        struct underpass_destination server = {};
+        ProbeReport report = report_of(PROBE_ANSWERED, PROBE_ANSWERED, PROBE_OPTION);
+
+        way.lacking_until_ns = NOW_NS + 1;
+        way.stripped_join = 1;
+        report.answers[PROBE_UDP].rtt_us = 41000;
+        report.answers[PROBE_TCP].rtt_us = 1000;
+        report.mtu = 1500;
+        report.mtu_there = report.mtu_back = 1400;
+        report.mtu_lost = 1500;
+        probe_teach(&report, NOW_NS, &way, &server);
+        assert(way.stripped_until_ns > NOW_NS && !way.stripped_join && way.lacking_until_ns == 0);
+        assert(way.blocks[0].until == 0 && way.blocks[0].pause == 0 && way.opened == NOW_S);
+        assert(server.spoken_until_ns > NOW_NS && way.rtt_us == 41000);
+        assert(way.mtu == 1400 && way.mtu_until_ns > NOW_NS);
+}
+
+static void lessons_of_a_path_without_udp(void) {
+        static const struct {
+                ProbeOutcome udp;
+                enum underpass_block_reason reason;
+        } cases[] = {
+                { PROBE_SILENCE, UNDERPASS_BLOCK_SILENCE },
+                { PROBE_REFUSED, UNDERPASS_BLOCK_REFUSED },
+                { PROBE_FILTERED, UNDERPASS_BLOCK_FILTERED },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct underpass_destination way = {}, server = {};
+                ProbeReport report = report_of(PROBE_ANSWERED, PROBE_ANSWERED, cases[i].udp);
+
+                probe_teach(&report, NOW_NS, &way, &server);
+                for (int reason = 0; reason < UNDERPASS_BLOCK_REASON_COUNT; reason++)
+                        assert((way.blocks[reason].until > NOW_S) == (reason == (int) cases[i].reason));
+                assert(way.stripped_until_ns == 0 && way.opened == 0 && server.spoken_until_ns == 0);
+                /* A pause that is longer already stays. */
+                way.blocks[cases[i].reason].until = NOW_S + 600;
+                probe_teach(&report, NOW_NS, &way, &server);
+                assert(way.blocks[cases[i].reason].until == NOW_S + 600);
+                /* Where nothing passes at all, UDP is not what is in the way. */
+                way = (struct underpass_destination) {};
+                report = report_of(PROBE_SILENCE, PROBE_SILENCE, cases[i].udp);
+                probe_teach(&report, NOW_NS, &way, &server);
+                assert(way.blocks[cases[i].reason].until == 0);
+        }
+}
+
+/* A probe takes back nothing that only plain MPTCP without a tunnel could show. */
+static void what_passes_is_no_lesson(void) {
+        struct underpass_destination way = { .stripped_until_ns = NOW_NS + 1 }, server = {};
+        ProbeReport report = report_of(PROBE_ANSWERED, PROBE_OPTION, PROBE_OPTION);
+
+        probe_teach(&report, NOW_NS, &way, &server);
+        assert(way.stripped_until_ns == NOW_NS + 1 && server.spoken_until_ns > NOW_NS && way.rtt_us == 0);
+        report = report_of(PROBE_ANSWERED, PROBE_ANSWERED, PROBE_ANSWERED);
+        way = (struct underpass_destination) {};
+        probe_teach(&report, NOW_NS, &way, &server);
+        assert(way.stripped_until_ns == 0 && way.opened == NOW_S && way.mtu == 0);
+}
+
+static void addresses_are_read(void) {
+        char text[INET6_ADDRSTRLEN];
+        Address address;
+
+        assert(address_from_text("192.0.2.1", &address) == 0 && address_is_ipv4(&address));
+        assert_text(address_text(&address, text), "192.0.2.1");
+        assert(address_from_text("2001:db8::1", &address) == 0 && !address_is_ipv4(&address));
+        assert_text(address_text(&address, text), "2001:db8::1");
+        assert(address_from_text("", &address) == -EINVAL);
+        assert(address_from_text("192.0.2", &address) == -EINVAL);
+        assert(address_from_text("example.org", &address) == -EINVAL);
+}
+
 /* The SYN as an Underpass server's programs see it: bpf/rewrite.h. */
 static void syn_has_the_form(void) {
         static const uint8_t wanted[PROBE_FORM_SYN] = {
@@ -186,6 +264,10 @@ int main(void) {
                 { "every value has a name", names_are_there },
                 { "the usual cases lead to their verdicts", cases_that_people_meet },
                 { "all combinations of answers are judged", all_combinations },
+                { "a path that strips is remembered, and that UDP passes", lessons_of_a_path_that_strips },
+                { "a path without UDP is blocked, by its reason", lessons_of_a_path_without_udp },
+                { "what passes takes nothing back", what_passes_is_no_lesson },
+                { "addresses are read", addresses_are_read },
                 { "SYN and reset have the UDP form", syn_has_the_form },
                 { "answers are told apart", answers_are_read },
                 { "broken answers are no answers", broken_answers_are_none },

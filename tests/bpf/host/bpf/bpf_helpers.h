@@ -21,6 +21,8 @@ void *bpf_map_lookup_elem(void *map, const void *key);
 long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
 long bpf_map_delete_elem(void *map, const void *key);
 
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags);
+
 __u64 bpf_ktime_get_coarse_ns(void);
 long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 long bpf_redirect(__u32 ifindex, __u64 flags);
