@@ -130,7 +130,7 @@ int probe_socket_connect(const ProbeTarget *target, const Address *local, bool m
                 return fd;
         /* Also keeps the kernel from taking the path for one that drops MPTCP: it counts three SYNs. */
         (void) set_option(fd, IPPROTO_TCP, TCP_SYNCNT, SYN_RETRIES);
-        length = to_socket(local, target->local_ports[mptcp ? PROBE_MPTCP : PROBE_TCP], &from);
+        length = to_socket(local, 0, &from);
         if (bind(fd, &from.any, length) < 0)
                 return -errno;
         r = connect_to(fd, target, target->port);
@@ -175,7 +175,7 @@ static void explain_failure(int fd, const ProbeTarget *target, int error, ProbeA
 }
 
 bool probe_socket_connected(int fd, const ProbeTarget *target, bool mptcp, ProbeAnswer *answer,
-                            uint32_t *ret_mss) {
+                            ProbeStream *ret_stream) {
         struct mptcp_info mptcp_info = {};
         struct tcp_info info = {};
         socklen_t length = sizeof(int);
@@ -196,7 +196,7 @@ bool probe_socket_connected(int fd, const ProbeTarget *target, bool mptcp, Probe
                 return false;
         answer->outcome = PROBE_ANSWERED;
         answer->rtt_us = info.tcpi_rtt;
-        *ret_mss = info.tcpi_snd_mss;
+        *ret_stream = (ProbeStream) { .mss = info.tcpi_snd_mss, .resent = info.tcpi_total_retrans };
         length = sizeof(mptcp_info);
         if (mptcp && getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &mptcp_info, &length) == 0 &&
             !(mptcp_info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK))

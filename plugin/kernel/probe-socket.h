@@ -14,7 +14,7 @@ typedef struct ProbeTarget {
         char link[IF_NAMESIZE];
         Address remote;
         uint16_t port;       /* host order */
-        uint16_t local_ports[PROBE_UDP]; /* host order: of TCP and MPTCP; 0: the kernel chooses */
+        bool only_udp;       /* neither TCP nor sizes: a SYN or three, and a reset */
 } ProbeTarget;
 
 /* A UDP socket that leads to the target by the link, does not fragment, and hears of ICMP errors. ret_local
@@ -31,9 +31,15 @@ int probe_socket_echo(const ProbeTarget *target);
 /* Bytes; 0: not known. */
 uint32_t probe_socket_link_mtu(int fd, const char *link);
 
+/* What the kernel tells of a connection. */
+typedef struct ProbeStream {
+        uint32_t mss;        /* bytes of data in a segment */
+        uint32_t resent;     /* SYNs that went again */
+} ProbeStream;
+
 /* What a connection has come to: false while it is under way. mptcp: it was to be one. */
 bool probe_socket_connected(int fd, const ProbeTarget *target, bool mptcp, ProbeAnswer *answer,
-                            uint32_t *ret_mss);
+                            ProbeStream *ret_stream);
 
 /* Ends a connection at once, by a reset. Closes the descriptor; returns -EBADF. */
 int probe_socket_abort(int fd);

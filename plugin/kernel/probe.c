@@ -168,19 +168,19 @@ static void ask(Probe *probe) {
         probe->asked_ns = (uint64_t) now.tv_sec * 1000 * MS + (uint64_t) now.tv_nsec;
         send_syn(probe, 0);
         probe->attempts = 1;
-        for (ProbeForm form = PROBE_TCP; form < PROBE_UDP; form++)
+        for (ProbeForm form = PROBE_TCP; form < PROBE_UDP && !probe->target.only_udp; form++)
                 connect_stream(probe, form);
         wake_at(probe, again_ms[1]);
 }
 
 static void look_at_stream(Probe *probe, ProbeForm form) {
         ProbeAnswer *answer = &probe->report.answers[form];
-        uint32_t mss = 0;
+        ProbeStream stream = {};
 
         if (probe->streams[form] < 0)
                 return;
         if (!probe_socket_connected(probe->streams[form], &probe->target, form == PROBE_MPTCP, answer,
-                                    &mss)) {
+                                    &stream)) {
                 if (!is_past(probe, ASK_MS))
                         return;
                 probe->report.packets++; /* the SYN went again */
@@ -191,11 +191,11 @@ static void look_at_stream(Probe *probe, ProbeForm form) {
                 probe->streams[form] = close_fd(probe->streams[form]);
                 return;
         }
-        probe->report.packets += PACKETS_HANDSHAKE;
+        probe->report.packets += PACKETS_HANDSHAKE + stream.resent;
         if (answer->rtt_us == 0)
                 answer->rtt_us = (uint32_t) ((clock_monotonic_ns() - probe->begun_ns) / 1000);
         if (form == PROBE_TCP)
-                probe->report.mss = mss;
+                probe->report.mss = stream.mss;
         probe->streams[form] = probe_socket_abort(probe->streams[form]);
 }
 
@@ -440,7 +440,7 @@ static void look_at_answers(Probe *probe) {
                 wake_at(probe, more ? again_ms[probe->attempts] : ASK_MS);
                 return;
         }
-        if (*udp == PROBE_NOT_SENT) {
+        if (*udp == PROBE_NOT_SENT || probe->target.only_udp) {
                 probe->stage = STAGE_DONE;
                 return;
         }

@@ -48,6 +48,7 @@ static const Rule rules[] = {
         { MANAGER, "Deactivate", ACCESS_ROOT, "org.underpass1.deactivate" },
         { MANAGER, "DeactivateAll", ACCESS_ROOT, "org.underpass1.deactivate" },
         { MANAGER, "Forget", ACCESS_ROOT, "org.underpass1.forget" },
+        { MANAGER, "Probe", ACCESS_ROOT, "org.underpass1.probe" },
         { MANAGER, "Reload", ACCESS_ROOT, "org.underpass1.reload" },
         { LINK, "Activate", ACCESS_ROOT, "org.underpass1.activate" },
         { LINK, "Deactivate", ACCESS_ROOT, "org.underpass1.deactivate" },

@@ -19,6 +19,7 @@
 #include "service/bus-reply.h"
 #include "service/bus-text.h"
 #include "service/destination-states.h"
+#include "service/probe-message.h"
 #include "service/tunnel-profile.h"
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
@@ -161,20 +162,8 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
 
 /* "" is any address. */
 static int read_address(const char *text, Address *ret, bool *ret_any) {
-        Address address;
-
         *ret_any = !*text;
-        if (!*text)
-                return 0;
-        if (inet_pton(AF_INET6, text, address.word) != 1) {
-                uint32_t ipv4;
-
-                if (inet_pton(AF_INET, text, &ipv4) != 1)
-                        return -EINVAL;
-                address = address_from_ipv4(ipv4);
-        }
-        *ret = address;
-        return 0;
+        return *text ? address_from_text(text, ret) : 0;
 }
 
 static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -225,6 +214,40 @@ static int method_describe_tunnel_profile(sd_bus_message *message, void *userdat
         text = tunnel_profile_describe(self->manager, uuid);
         english = text ? message_english(text) : NULL;
         return english ? sd_bus_reply_method_return(message, "s", english) : -ENOMEM;
+}
+
+static int method_probe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const BusManager *self = userdata;
+        const char *name, *address_word;
+        Link *link = NULL;
+        Address address;
+        uint16_t port;
+        int r;
+
+        manager_reset_idle(self->manager);
+        r = sd_bus_message_read(message, "ssq", &name, &address_word, &port);
+        if (r >= 0)
+                r = find_link(self, name, &link, error);
+        if (r < 0)
+                return r;
+        if (port == 0 || address_from_text(address_word, &address) < 0) {
+                _cleanup_(freep) char *excerpt = value_excerpt(address_word);
+
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                         N_("\"%s\" is not an IP address, or %u not a port."),
+                                         excerpt ?: "?", port);
+        }
+        r = probing_ask(self->probing, link, &address, port, message);
+        if (r == -EBUSY || r == -EDQUOT)
+                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
+                                         N_("A probe by %s is under way, or there were too many; call again "
+                                           "in a minute."),
+                                         link_name(link));
+        if (r == -ENOENT)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED,
+                                         N_("%s has no tunnel, so nothing would be learnt."),
+                                         link_name(link));
+        return r < 0 ? r : 1;
 }
 
 static int method_list_counters(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -452,6 +475,9 @@ static const sd_bus_vtable vtable[] = {
                                 method_deactivate_all, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("s", interface, "s", address, "q", port),
                                 SD_BUS_RESULT("u", destinations), method_forget,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Probe", SD_BUS_ARGS("s", interface, "s", address, "q", port),
+                                SD_BUS_RESULT("a(ssusu)", answers, "a{su}", figures), method_probe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

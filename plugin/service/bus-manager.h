@@ -10,6 +10,7 @@
 #include "service/call-budget.h"
 #include "service/flow-list.h"
 #include "service/manager.h"
+#include "service/probing.h"
 
 #define BUS_PATH "/org/underpass1"
 
@@ -19,6 +20,7 @@ typedef struct BusManager {
         BusLinks *links;
         FlowList *flows;
         BusWatch *watch;
+        Probing *probing;
         CallBudget budget;   /* written by bus-manager.c */
 } BusManager;
 

@@ -47,6 +47,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         (void) bus_links_set_bus(bus->self.links, NULL);
         (void) authority_set_bus(bus->authority, NULL);
         bus_watch_stop(bus->self.watch);
+        probing_set_bus(bus->self.probing, NULL);
         bus_owner_stop(&bus->logind);
         bus->connection = sd_bus_close_unref(bus->connection);
         schedule_retry(bus);
@@ -139,6 +140,7 @@ static int connect_bus(Bus *bus) {
                 return r;
         }
         bus->connection = TAKE_PTR(connection);
+        probing_set_bus(bus->self.probing, bus->connection);
         bus_links_announce(bus->self.links);
         return 0;
 }
@@ -169,6 +171,7 @@ static void on_report(ManagerReport what, Link *link, void *userdata) {
                 (void) bus_links_add(bus->self.links, link);
                 return;
         case MANAGER_LINK_CHANGED:
+                probing_follow(bus->self.probing);
                 bus_links_change(bus->self.links, link);
                 return;
         case MANAGER_LINK_REMOVED:
@@ -196,6 +199,8 @@ int bus_new(Bus **ret, Manager *manager) {
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r >= 0)
                 r = bus_watch_new(&bus->self.watch, manager, bus->self.flows);
+        if (r >= 0)
+                r = probing_new(&bus->self.probing, manager);
         if (r < 0)
                 return r;
         manager_set_handler(manager, on_report, bus);
@@ -214,6 +219,7 @@ Bus *bus_free(Bus *bus) {
         authority_free(bus->authority);
         if (bus->self.watch)
                 bus_watch_stop(bus->self.watch);
+        probing_free(bus->self.probing);
         sd_bus_flush_close_unref(bus->connection);
         bus_links_free(bus->self.links);
         bus_watch_free(bus->self.watch);
@@ -233,7 +239,7 @@ int bus_start(Bus *bus) {
 }
 
 bool bus_is_busy(const Bus *bus) {
-        return authority_is_asking(bus->authority);
+        return authority_is_asking(bus->authority) || probing_is_busy(bus->self.probing);
 }
 
 int bus_release_name(Bus *bus) {

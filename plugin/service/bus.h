@@ -21,7 +21,8 @@ DEFINE_CLEANUP(Bus *, bus_free);
 /* Connects, exports, requests the name; a bus that is not there yet is waited for. 0 or negative errno. */
 int bus_start(Bus *bus);
 
-/* Whether a call waits until it is known who has made it, or whether polkit allows it. */
+/* Whether a call waits until it is known who has made it, or whether polkit allows it, or a probe is under
+ * way. */
 bool bus_is_busy(const Bus *bus);
 
 /* Gives the name back, so that the next call starts another service, and asks polkit nothing more.

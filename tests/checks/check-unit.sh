@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The service's unit: systemd understands every line of it, and its sandbox is as tight as promised.
+# The units: systemd understands every line of them, and their sandboxes are as tight as promised.
 #
-# usage: check-unit.sh UNIT, or check-unit.sh --self-test UNIT (spoils the unit in several ways; each must be noticed)
+# usage: check-unit.sh UNIT PROBER-UNIT, or check-unit.sh --self-test UNIT (spoils the unit in several ways; each must be noticed)
 set -euo pipefail
 export LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 exposure_max=15  # tenths
+prober_exposure_max=16
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/underpass-unit-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
@@ -42,6 +43,21 @@ complaints() {
         fi
 }
 
+# The prober reads what strangers answer: it has no capability, and no socket but ordinary ones.
+complaints_about_prober() {
+        local unit=$scratch/underpass-prober.service text
+
+        sed 's,^ExecStart=/.*,ExecStart=/bin/true,' "$1" >"$unit"
+        if ! text=$(systemd-analyze verify --man=no "$unit" 2>&1) || [[ -n $text ]]; then
+                echo "verify: $text"
+        fi
+        if ! text=$(systemd-analyze security --offline=true --threshold="$prober_exposure_max" --no-pager "$unit" 2>&1); then
+                echo "security: ${text##*$'\n'}"
+        fi
+        grep -qx 'CapabilityBoundingSet=' "$1" || echo "the prober has capabilities"
+        grep -qx 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6' "$1" || echo "the prober has other sockets"
+}
+
 self_test() {
         local edit failed=0
 
@@ -64,13 +80,25 @@ s/^PrivateIPC=.*/PrivateNetwork=yes/
 s/^ReadWritePaths=.*//
 s/^(Protect|Restrict|Private|SystemCall).*//
 EDITS
+        while read -r edit; do
+                sed -E "$edit" "$2" >"$scratch/spoiled"
+                if cmp -s "$2" "$scratch/spoiled" || [[ -z $(complaints_about_prober "$scratch/spoiled") ]]; then
+                        echo "not noticed in the prober's: $edit"
+                        failed=1
+                fi
+        done <<'EDITS'
+s/^Type=dbus/Type=dbuss/
+s/^CapabilityBoundingSet=$/CapabilityBoundingSet=CAP_NET_RAW/
+s/^RestrictAddressFamilies=.*/&  AF_PACKET/
+s/^(Protect|Private|SystemCall).*//
+EDITS
         return "$failed"
 }
 
 if [[ $1 == --self-test ]]; then
-        self_test "$2"
+        self_test "$2" "$3"
 else
-        found=$(complaints "$1")
+        found=$(complaints "$1"; complaints_about_prober "$2")
         if [[ -n $found ]]; then
                 echo "$found"
                 exit 1

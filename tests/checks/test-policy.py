@@ -45,6 +45,7 @@ FOR_ALL = {
     f"{NAME}.Manager.ListDestinations",
     f"{NAME}.Manager.ListFlows",
     f"{NAME}.Manager.ListLinks",
+    f"{NAME}.Manager.Probe",
     f"{NAME}.Manager.Reload",
     f"{NAME}.Manager.ListLiveFlows",
     f"{NAME}.Manager.Subscribe",

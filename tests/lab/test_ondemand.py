@@ -171,14 +171,16 @@ def test_ordinary_servers():
 
 def test_known_by_another_link():
     """The path of one link strips; that the server has MPTCP shows on the other one. From then on the first
-    one uses the tunnel."""
+    one uses the tunnel. Until then UDP is dropped, or a probe would show the same."""
     with runner.TestLab() as lab:
         client = bring_up(lab)
-        path.rules(lab, 'iifname "mc0" tcp option mptcp exists reset tcp option mptcp')
+        strips = 'iifname "mc0" tcp option mptcp exists reset tcp option mptcp'
+        path.rules(lab, strips, "meta l4proto udp drop")
         lab.client.run("nmcli", "connection", "down", "second")
         client.connect("unknown")
         client.transfer("echo", "unknown", size=1000)
         assert client.info("unknown")["fallback"] and states(lab) == ["no-mptcp"], states(lab)
+        path.rules(lab, strips)
         lab.client.up("second")
         service.wait_state(lab.client, "c1", service.ACTIVE)
         client.connect("by the other link", source=address("c1"), device="c1")

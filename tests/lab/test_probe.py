@@ -3,12 +3,14 @@
 and how many packets it takes for that."""
 
 import json
+import subprocess
 
 import path
 import runner
 import service
 import test_rawip
 import traffic
+from host import wait_until
 from lab import PORT, address
 from test_reference import reference_object, start_reference
 
@@ -306,6 +308,114 @@ def test_raw_ip():
                 (link,) = json.loads(text)["links"]
                 assert outcomes(link) == ["answered", "mptcp", "mptcp"], link
                 assert (link["interface"], link["mtu_there"], link["mtu_back"]) == (test_rawip.CLIENT, 1500, 1500), link
+
+
+def destinations(lab):
+    """What is known of destinations: their states."""
+    return [row[3] for row in service.manager_call(lab.client, "ListDestinations")["data"][0]]
+
+
+def on_demand(lab, *more):
+    """The client's first uplink on demand, its path strips from the very first connection on; the client's peer."""
+    service.set_keys(lab.client, "first", "tunnel=on-demand", f"remote-ports={PORT}", *more)
+    bring_up(lab, "first", strip=True)
+    service.wait_state(lab.client, "c0", service.ACTIVE)
+    return traffic.Peer(lab, lab.client)
+
+
+def test_doubt():
+    """On demand, and the only uplink strips from the very first connection on: that one falls back, the service probes, and
+    the next one is tunnelled. IPv4 and IPv6."""
+    with runner.TestLab() as lab:
+        client = on_demand(lab)
+        for family in (4, 6):
+            counted = count_packets(lab)
+            client.connect(f"first {family}", address("s0", family))
+            client.transfer("echo", f"first {family}", size=100)
+            assert client.info(f"first {family}")["fallback"]
+            wait_until(lambda: "stripped" in destinations(lab), "the probe is answered")
+            assert path.forwarded(lab, "udp") <= 8, lab.counters()
+            before = counted()["c0"]
+            client.connect(f"second {family}", address("s0", family))
+            client.transfer("echo", f"second {family}", size=100)
+            assert not client.info(f"second {family}")["fallback"], "the second connection has no MPTCP"
+            runner.note(f"IPv{family}: {before} packets up to the end of the probe")
+            service.manager_call(lab.client, "Forget", "ssq", "c0", "", "0")
+            lab.strip_mptcp(True)
+
+
+def test_doubt_about_a_server_without_mptcp():
+    """A server that simply has no MPTCP stays plain, whether it has Underpass, refuses UDP, or drops it. It is probed once in
+    ten minutes, by few datagrams."""
+    for tunnel, rule, most in ((True, "accept", 2), (False, "accept", 1), (True, "drop", 3)):
+        with runner.TestLab() as lab:
+            service.set_keys(lab.client, "first", "tunnel=on-demand", f"remote-ports={PORT}")
+            bring_up(lab, "first", protocol="tcp", tunnel=tunnel)
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            lab.middlebox.set_nft_table(
+                "count", "counter probes { }", "chain come { type filter hook prerouting priority -350; policy accept;",
+                f'iifname "mc0" udp dport {PORT} counter name probes', "}",
+            )
+            path.rules(lab, f"udp dport {PORT} {rule}")
+            probes = lambda: lab.middlebox.nft_counters("count")["probes"][0]  # noqa: E731
+            client = traffic.Peer(lab, lab.client)
+            client.connect("a")
+            wait_until(lambda: probes() >= most, "the server is probed")
+            for name in "bc":
+                service.manager_call(lab.client, "Forget", "ssq", "c0", "", "0")
+                client.connect(name)
+            assert destinations(lab) == ["no-mptcp"], destinations(lab)
+            assert probes() == most, probes()
+            client.transfer("upload", "c", size=10_000)
+            assert service.counters(lab.client, "c0")["flows-opened"] == 0
+
+
+def test_taught():
+    """Root probes by a link that has a tunnel: the tunnel knows of the path at once, and the first connection is right."""
+    with runner.TestLab() as lab:
+        client = on_demand(lab)
+        found = probe(lab, "c0", user=())["c0"]
+        assert outcomes(found) == ["answered", "answered", "mptcp"] and found["has_tunnel"], found
+        assert destinations(lab) == ["stripped"], destinations(lab)
+        client.connect("first")
+        client.transfer("echo", "first", size=100)
+        assert not client.info("first")["fallback"]
+        client.close("first")
+        wait_until(lambda: f":{PORT}" not in lab.client.output("ss", "-Htn"), "the connection is gone", 70)
+        # A server that refuses UDP is left in peace.
+        lab.server.run("underpassctl", "deactivate", "s0")
+        found = probe(lab, "c0", user=())["c0"]
+        assert found["udp"]["outcome"] == "refused", found
+        assert sorted(destinations(lab)) == ["refused", "stripped"], destinations(lab)
+        # Who may not teach still sees.
+        assert "UDP form" in lab.client.run(*NOBODY, "underpassctl", "probe", f"{address('s0')}:{PORT}").stdout
+
+
+def test_limits():
+    """One probe at a time by each link; no link without a tunnel; nothing but an address and a port."""
+    with runner.TestLab() as lab:
+        on_demand(lab)
+        path.rules(lab, "meta l4proto udp drop")
+        words = ("busctl", "call", service.BUS_NAME, service.MANAGER, service.BUS_NAME + ".Manager", "Probe", "ssq")
+        first = lab.client.spawn([*words, "c0", address("s0"), str(PORT)], stdout=subprocess.DEVNULL)
+        wait_until(lambda: lab.client.pids("underpass-prober"), "the prober runs")
+        refused = lab.client.run(*words, "c0", address("s0"), PORT, check=False)
+        assert "under way" in refused.stderr, refused
+        assert first.wait(timeout=20) == 0
+        for interface, target, port, text in (
+            ("c1", address("s0"), PORT, "has no tunnel"),
+            ("ghost", address("s0"), PORT, "no interface named"),
+            ("c0", "server.test", PORT, "is not an IP address"),
+            ("c0", address("s0"), 0, "0 not a port"),
+        ):
+            refused = lab.client.run(*words, interface, target, port, check=False)
+            assert refused.returncode != 0 and text in refused.stderr, refused
+        stranger = lab.client.run(*NOBODY, *words, "c0", address("s0"), PORT, check=False)
+        assert stranger.returncode != 0, stranger
+        prober = ("org.underpass1.Prober", "/org/underpass1/Prober", "org.underpass1.Prober", "Ask", "ssqb")
+        stranger = lab.client.run(*NOBODY, "busctl", "call", *prober, "c0", address("s0"), PORT, "true", check=False)
+        assert stranger.returncode != 0, stranger
+        wait_until(lambda: not lab.client.pids("underpass-prober"), "the prober leaves", 20)
 
 
 def test_reference():

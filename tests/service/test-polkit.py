@@ -15,6 +15,7 @@ from gi.repository import Gio, GLib
 import harness
 from harness import LINK, MANAGER, ROOT, Failure, wait_until
 from mock_polkit import ALLOWED, CHALLENGE, REFUSED, MockPolkit
+from mock_prober import MockProber
 
 NOBODY, DAEMON = 65534, 1
 DENIED = "org.freedesktop.DBus.Error.AccessDenied"
@@ -31,6 +32,7 @@ FORGET = GLib.Variant("(ssq)", ("up0", "192.0.2.1", 443))
 # Every method that is not for everybody: arguments, action. Dispatch is kept from others by the bus.
 GUARDED = {
     (MANAGER, "Activate"): (STRING, "activate"),
+    (MANAGER, "Probe"): (FORGET, "probe"),
     (MANAGER, "Deactivate"): (STRING, "deactivate"),
     (MANAGER, "DeactivateAll"): (None, "deactivate"),
     (MANAGER, "Forget"): (FORGET, "forget"),
@@ -73,6 +75,7 @@ class PolkitTest(harness.ServiceTest):
         super().setUp()
         self.folder.chmod(0o755)
         self.polkit = MockPolkit(self.bus)
+        MockProber(self.bus).start()
         self.stranger = Stranger(self.bus)
 
     def answer_all(self, answer):
