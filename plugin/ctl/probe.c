@@ -17,6 +17,7 @@
 #include "ctl/error.h"
 #include "ctl/probe-view.h"
 #include "ctl/probe.h"
+#include "ctl/properties.h"
 #include "ctl/text.h"
 #include "kernel/probe.h"
 #include "kernel/rtnl.h"
@@ -26,6 +27,7 @@
 enum {
         PORT_DEFAULT = 443,
         ADDRESSES_MAX = 8, /* of the host; further ones are not asked */
+        SERVICE_TIMEOUT_MS = 15 * 1000,
 };
 
 /* What is to be probed. */
@@ -40,7 +42,10 @@ typedef struct Host {
 typedef struct Asked {
         char link[IF_NAMESIZE];
         Address address;
-        Probe *probe;
+        GVariant *properties; /* of the link; NULL: the service does not run */
+        bool told;            /* by the service, in report */
+        ProbeReport report;
+        Probe *probe;         /* our own */
 } Asked;
 
 static void host_clear(Host *host) {
@@ -52,6 +57,7 @@ static void asked_clear(gpointer data) {
         Asked *asked = data;
 
         asked->probe = probe_free(asked->probe);
+        g_clear_pointer(&asked->properties, g_variant_unref);
 }
 
 static bool read_port(const char *text, uint16_t *ret) {
@@ -235,12 +241,68 @@ static void show_progress(const Ctl *ctl, const Host *host, size_t done, size_t 
         fflush(stderr);
 }
 
+/* What the service has found out, as data/org.underpass1.xml has it. */
+static void read_report(GVariant *reply, ProbeReport *report) {
+        g_autoptr(GVariant) answers = g_variant_get_child_value(reply, 0);
+        g_autoptr(GVariant) figures = g_variant_get_child_value(reply, 1);
+        guint32 speaks = 0;
+
+        for (size_t i = 0; i < MIN_OF(g_variant_n_children(answers), (size_t) _PROBE_FORM_MAX); i++) {
+                ProbeAnswer *answer = &report->answers[i];
+                const char *outcome, *from;
+                guint32 error;
+
+                g_variant_get_child(answers, i, "(&s&su&su)", NULL, &outcome, &answer->rtt_us, &from,
+                                    &error);
+                (void) probe_outcome_from_name(outcome, &answer->outcome);
+                (void) address_from_text(from, &answer->from);
+                answer->error = (int) error;
+        }
+        g_variant_lookup(figures, "mtu", "u", &report->mtu);
+        g_variant_lookup(figures, "mtu-there", "u", &report->mtu_there);
+        g_variant_lookup(figures, "mtu-lost", "u", &report->mtu_lost);
+        g_variant_lookup(figures, "mtu-back", "u", &report->mtu_back);
+        g_variant_lookup(figures, "mss", "u", &report->mss);
+        g_variant_lookup(figures, "packets", "u", &report->packets);
+        g_variant_lookup(figures, "speaks-underpass", "u", &speaks);
+        report->speaks = speaks != 0;
+}
+
+/* The tunnel of a link has to learn what is found, so the service asks there, if this user may have it do
+ * that. The first failure that concerns the service as a whole ends this. */
+static void ask_service(Ctl *ctl, const Host *host, GArray *list) {
+        g_autoptr(GError) unknown = NULL;
+
+        for (guint i = 0; i < list->len && !unknown; i++) {
+                Asked *asked = &g_array_index(list, Asked, i);
+                g_autoptr(GError) refused = NULL;
+                char text[INET6_ADDRSTRLEN];
+
+                asked->properties = bus_link(ctl, asked->link, &unknown);
+                if (!asked->properties || !streq(property_string(asked->properties, "State"), "active"))
+                        continue;
+                show_progress(ctl, host, 0, list->len);
+                g_autoptr(GVariant) reply = bus_call(
+                                ctl, "Probe",
+                                g_variant_new("(ssq)", asked->link, address_text(&asked->address, text),
+                                              host->port),
+                                "(a(ssusu)a{su})", SERVICE_TIMEOUT_MS, asked->link, &refused);
+                if (!reply)
+                        continue;
+                read_report(reply, &asked->report);
+                asked->told = true;
+        }
+}
+
 /* Goes on with all of them; how many are done. */
 static size_t process(GArray *list) {
         size_t done = 0;
 
-        for (guint i = 0; i < list->len; i++)
-                done += (size_t) probe_process(g_array_index(list, Asked, i).probe);
+        for (guint i = 0; i < list->len; i++) {
+                const Asked *asked = &g_array_index(list, Asked, i);
+
+                done += asked->told || probe_process(asked->probe);
+        }
         return done;
 }
 
@@ -264,6 +326,9 @@ static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal,
                 ProbeTarget target = { .remote = asked->address, .port = host->port };
                 int r;
 
+                polled[i].fd = -1;
+                if (asked->told)
+                        continue;
                 g_strlcpy(target.link, asked->link, sizeof(target.link));
                 r = probe_new(&asked->probe, &target);
                 if (r < 0) {
@@ -273,7 +338,7 @@ static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal,
                 }
                 polled[i] = (struct pollfd) { .fd = probe_fd(asked->probe), .events = POLLIN };
         }
-        while (done < list->len && *ret_signal == 0) {
+        for (done = process(list); done < list->len && *ret_signal == 0;) {
                 show_progress(ctl, host, done, list->len);
                 if (poll(polled, list->len + 1, -1) < 0 && errno != EINTR)
                         break;
@@ -285,21 +350,19 @@ static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal,
         return true;
 }
 
-/* What has been found; answered: whether anything was. The service, if it runs, knows the profiles. */
-static ProbeView *view(Ctl *ctl, GArray *list, bool *ret_answered) {
+/* What has been found, as long as the list is there; answered: whether anything was. */
+static ProbeView *view(const GArray *list, bool *ret_answered) {
         ProbeView *views = g_new0(ProbeView, list->len);
-        g_autoptr(GError) unknown = NULL;
 
         for (guint i = 0; i < list->len; i++) {
-                Asked *asked = &g_array_index(list, Asked, i);
+                const Asked *asked = &g_array_index(list, Asked, i);
                 char text[INET6_ADDRSTRLEN];
                 ProbeVerdict verdict;
 
                 memcpy(views[i].link, asked->link, sizeof(views[i].link));
                 views[i].address = g_strdup(address_text(&asked->address, text));
-                views[i].report = *probe_report(asked->probe);
-                if (!unknown)
-                        views[i].properties = bus_link(ctl, asked->link, &unknown);
+                views[i].report = asked->told ? asked->report : *probe_report(asked->probe);
+                views[i].properties = asked->properties;
                 verdict = probe_judge(&views[i].report);
                 *ret_answered |= verdict != PROBE_NO_ROUTE && verdict != PROBE_CLOSED &&
                                  verdict != PROBE_UNREACHED;
@@ -327,7 +390,10 @@ bool ctl_probe(Ctl *ctl, char **arguments, GError **error) {
 
         g_array_set_clear_func(list, asked_clear);
         if (!read_host(arguments, &host, &words, error) || !resolve(&host, error) ||
-            !choose_links(list, &host, arguments + words, error) || !ask(ctl, &host, list, &signal, error))
+            !choose_links(list, &host, arguments + words, error))
+                return false;
+        ask_service(ctl, &host, list);
+        if (!ask(ctl, &host, list, &signal, error))
                 return false;
         if (signal != 0) {
                 g_array_set_size(list, 0);
@@ -335,15 +401,13 @@ bool ctl_probe(Ctl *ctl, char **arguments, GError **error) {
                 return false;
         }
 
-        ProbeView *views = view(ctl, list, &answered);
+        ProbeView *views = view(list, &answered);
         if (ctl->json)
                 probe_view_json(host.name, host.port, views, list->len);
         else
                 probe_view_print(ctl, host.name, host.port, views, list->len);
-        for (guint i = 0; i < list->len; i++) {
+        for (guint i = 0; i < list->len; i++)
                 g_free(views[i].address);
-                g_clear_pointer(&views[i].properties, g_variant_unref);
-        }
         g_free(views);
         if (!answered)
                 ctl_error_add(error, CTL_FAILED, _("%s does not answer at port %u."), host.name, host.port);
