@@ -24,6 +24,7 @@
 #include "ctl/profile.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
+#include "ctl/verify.h"
 
 /* Options of single verbs. */
 enum {
@@ -147,6 +148,16 @@ static const Verb verbs[] = {
                 .arguments = "",
                 .help = N_("Read all profiles again and update every link"),
                 .run = ctl_reload,
+        },
+        {
+                .name = "verify",
+                .arguments = N_("FILE..."),
+                .help = N_("Tell everything that is wrong in files with settings"),
+                .details = N_("FILE is a profile as in /etc/underpass, or a .network file or drop-in of\n"
+                              "systemd-networkd. Asks no service; works for every user."),
+                .arguments_min = 1,
+                .arguments_max = ARGUMENTS_ANY,
+                .run = ctl_verify,
         },
         {
                 .name = "profile list",

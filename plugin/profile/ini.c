@@ -4,6 +4,7 @@
  * Reads the ini dialect of systemd, and decides whether a [Match] section is about a link.
  */
 
+#include <ctype.h>
 #include <fnmatch.h>
 
 #include "base/message.h"
@@ -257,4 +258,26 @@ int ini_match(const IniMatch *match, const char *name, const char *type, const c
                         return r;
         }
         return 1;
+}
+
+/* Letters and digits in lower case, without the "x" of "X-". */
+static void simplify(const char *section, char *buffer, size_t size) {
+        size_t used = 0;
+
+        for (; *section && used + 1 < size; section++)
+                if (isalnum((unsigned char) *section))
+                        buffer[used++] = (char) tolower((unsigned char) *section);
+        buffer[used] = '\0';
+        if (buffer[0] == 'x')
+                memmove(buffer, buffer + 1, used);
+}
+
+bool ini_section_resembles(const char *section, const char *wanted) {
+        char is[32], should[32];
+
+        if (streq(section, wanted))
+                return false;
+        simplify(section, is, sizeof(is));
+        simplify(wanted, should, sizeof(should));
+        return streq(is, should);
 }

@@ -38,6 +38,9 @@ void ini_mask(char *text, size_t length);
 /* Whether a line is in this section. */
 bool ini_line_is_in(const char *text, size_t length, unsigned line, const char *section);
 
+/* Whether a section is the wanted one misspelt: other case, other or no dashes, no "X-". */
+bool ini_section_resembles(const char *section, const char *wanted);
+
 /* What [Match] of a file profile can ask for; a list is separated by blanks, "!" before the first word
  * inverts the list. */
 typedef struct IniMatch {

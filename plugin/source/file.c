@@ -79,6 +79,10 @@ static int on_assignment(const char *section, const char *key, const char *value
 
         if (streq(section, "Match"))
                 return on_match(reading, key, value, line);
+        if (ini_section_resembles(section, SECTION_NAME))
+                return message_add(&reading->section.warnings,
+                                   N_("%s:%u: the section [%s] is ignored; did you mean [%s]?"),
+                                   reading->path, line, section, SECTION_NAME);
         if (!streq(section, SECTION_NAME))
                 return message_add(
                         &reading->section.warnings,

@@ -98,8 +98,13 @@ static int on_assignment(const char *section, const char *key, const char *value
                          void *userdata) {
         const Reading *reading = userdata;
 
-        return streq(section, SECTION_NAME) ? section_add(reading->section, key, value, reading->path, line)
-                                            : 0;
+        if (streq(section, SECTION_NAME))
+                return section_add(reading->section, key, value, reading->path, line);
+        if (ini_section_resembles(section, SECTION_NAME))
+                return message_add(&reading->section->warnings,
+                                   N_("%s:%u: the section [%s] is ignored; did you mean [%s]?"),
+                                   reading->path, line, section, SECTION_NAME);
+        return 0;
 }
 
 /* networkd itself warns about lines in other sections. */

@@ -573,7 +573,7 @@ class Document(CtlTest):
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
         self.assertEqual(printed - documented, set())
         # The rest belongs to profiles, which need NetworkManager: test-ctl-profile.py asks for it.
-        profiles = set(re.findall(r"``(\w+)``", section.partition("\nprofile list\n")[2]))
+        profiles = set(re.findall(r"``(\w+)``", section.partition("\nverify\n")[2]))
         self.assertEqual(documented - printed - profiles, set())
 
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See verify.h. */
+
+#include "base/message.h"
+#include "profile/verify.h"
+
+#define SECTION "X-Underpass"
+
+typedef struct Verifying {
+        Verified *verified;
+        VerifyKind kind;
+        const char *path;
+        Profile *whole;      /* all keys together */
+        bool bad;            /* one of them is wrong by itself */
+} Verifying;
+
+void verified_done(Verified *verified) {
+        ini_match_done(&verified->match);
+        strings_free(verified->complaints);
+        *verified = (Verified) {};
+}
+
+static int complain(const Verifying *verifying, const char *message) {
+        return strings_add(&verifying->verified->complaints, message);
+}
+
+/* A key of ours in a profile of its own, so that each tells its error. */
+static int on_setting(Verifying *verifying, const char *name, const char *value, unsigned line) {
+        const ProfileSource source =
+                verifying->kind == VERIFY_NETWORK ? PROFILE_SOURCE_NETWORKD : PROFILE_SOURCE_FILE;
+        _cleanup_(freep) char *where = string_format("%s:%u", verifying->path, line);
+        _cleanup_(profile_freep) Profile *alone = NULL;
+        const Key *key = key_find_section(name);
+        int r = where ? profile_new(&alone) : -ENOMEM;
+
+        verifying->verified->settings++;
+        if (r >= 0)
+                r = key ? profile_set(alone, key, value, source, where)
+                        : profile_unknown_key(alone, name, source, where);
+        if (r >= 0 && alone->error) {
+                verifying->bad = true;
+                return complain(verifying, alone->error);
+        }
+        return r < 0 ? r : profile_set(verifying->whole, key, value, source, where);
+}
+
+static int on_condition(Verifying *verifying, const char *key, const char *value, unsigned line) {
+        IniMatch *match = &verifying->verified->match;
+        const struct {
+                const char *key;
+                char **target;
+        } conditions[] = {
+                { "Name", &match->name },
+                { "Type", &match->type },
+                { "Connection", &match->connection },
+                { "UUID", &match->uuid },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(conditions); i++)
+                if (streq(key, conditions[i].key))
+                        return string_replace(conditions[i].target, value);
+        return message_add(&verifying->verified->complaints,
+                           N_("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and "
+                              "UUID=."),
+                           verifying->path, line, key);
+}
+
+static int on_assignment(const char *section, const char *key, const char *value, unsigned line,
+                         void *userdata) {
+        Verifying *verifying = userdata;
+
+        if (streq(section, SECTION))
+                return on_setting(verifying, key, value, line);
+        if (ini_section_resembles(section, SECTION))
+                return message_add(&verifying->verified->complaints,
+                                   N_("%s:%u: the section [%s] is ignored; did you mean [%s]?"),
+                                   verifying->path, line, section, SECTION);
+        if (verifying->kind == VERIFY_NETWORK)
+                return 0;
+        if (streq(section, "Match"))
+                return on_condition(verifying, key, value, line);
+        return message_add(&verifying->verified->complaints,
+                           N_("%s:%u: \"%s\" stands outside of [Match] and [X-Underpass] and is ignored."),
+                           verifying->path, line, key);
+}
+
+static void on_error(unsigned line, const char *error, void *userdata) {
+        const Verifying *verifying = userdata;
+
+        (void) message_add(&verifying->verified->complaints, N_("%s:%u: %s"), verifying->path, line, error);
+}
+
+/* What is wrong with the file as a whole. */
+static int finish(Verifying *verifying) {
+        const IniMatch *match = &verifying->verified->match;
+        int r = 0;
+
+        if (verifying->verified->settings == 0)
+                r = message_add(&verifying->verified->complaints, N_("%s: nothing is set in [%s]."),
+                                verifying->path, SECTION);
+        else if (!verifying->bad) {
+                r = profile_finish(verifying->whole);
+                if (r >= 0 && verifying->whole->error)
+                        r = complain(verifying, verifying->whole->error);
+        }
+        const bool conditions = match->name || match->type || match->connection || match->uuid;
+        if (r >= 0 && verifying->kind == VERIFY_PROFILE && !conditions)
+                r = message_add(&verifying->verified->complaints,
+                                N_("%s: [Match] has no condition, so the file applies to no link; "
+                                   "add Name=."),
+                                verifying->path);
+        return r;
+}
+
+int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Verified *ret) {
+        _cleanup_(profile_freep) Profile *whole = NULL;
+        Verified verified = {};
+        Verifying verifying = { .verified = &verified, .kind = kind, .path = path };
+        int r = profile_new(&whole);
+
+        verifying.whole = whole;
+        if (r >= 0)
+                r = ini_parse(text, length, on_assignment, on_error, &verifying);
+        if (r == -EILSEQ) {
+                unsigned line = 0;
+                _cleanup_(freep) char *excerpt = ini_bad_line(text, length, &line);
+
+                r = message_add(&verified.complaints, N_("%s:%u: \"%s\" is not valid UTF-8; save the file "
+                                                         "as UTF-8."),
+                                path, line, excerpt ?: "");
+        } else if (r >= 0)
+                r = finish(&verifying);
+        if (r < 0) {
+                verified_done(&verified);
+                return r;
+        }
+        *ret = verified;
+        return 0;
+}

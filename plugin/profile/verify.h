@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Everything that is wrong in a file with settings, not only the first thing.
+ */
+
+#include "profile/ini.h"
+#include "profile/profile.h"
+
+typedef enum VerifyKind {
+        VERIFY_PROFILE,   /* of /etc/underpass: [Match] and [X-Underpass] */
+        VERIFY_NETWORK,   /* of systemd-networkd: [X-Underpass] beside other sections */
+} VerifyKind;
+
+typedef struct Verified {
+        IniMatch match;      /* VERIFY_PROFILE */
+        size_t settings;     /* lines in [X-Underpass] */
+        char **complaints;   /* messages, "PATH:LINE: …" first */
+} Verified;
+
+/* path: as it is shown. 0, or -ENOMEM. The text is changed when it is not UTF-8. */
+int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Verified *ret);
+void verified_done(Verified *verified);

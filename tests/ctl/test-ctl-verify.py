@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""underpassctl verify: without a bus, as any user.
+
+Usage: test-ctl-verify.py UNDERPASSCTL [TEST…]
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+
+class Verify(unittest.TestCase):
+    """Files in a scratch folder."""
+
+    program = None
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="underpass-verify-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def file(self, name, text):
+        """Writes a file; its path."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    def ctl(self, *arguments, status=0):
+        """Runs the command; (standard output, standard error)."""
+        result = subprocess.run(
+            [self.program, "verify", *arguments],
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        out, err = result.stdout.decode(), result.stderr.decode()
+        self.assertEqual(result.returncode, status, f"{arguments}: {out}{err}")
+        return out, err
+
+    def test_good(self):
+        path = self.file("lo.conf", "[Match]\nName=lo\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
+        self.assertEqual(self.ctl(path), (f"{path}: matches lo.\n", ""))
+        self.assertEqual(json.loads(self.ctl(path, "--json")[0]), {"files": [{"file": path, "complaints": [], "matches": ["lo"]}]})
+        other = self.file("no.conf", "[Match]\nName=nobody\n[X-Underpass]\nTunnel=no\n")
+        self.assertEqual(self.ctl(other), (f"{other}: matches no link that is there now.\n", ""))
+
+    def test_every_complaint(self):
+        path = self.file("bad.conf", "Stray=1\n[Match]\nNames=lo\n[X-Underpass]\nTunel=yes\nRemotePorts=0\nrubbish\n[X-underpass]\nTunnel=yes\n")
+        out, err = self.ctl(path, status=5)
+        for line, words in [(1, "stands outside"), (3, 'no key "Names"'), (7, "neither a section"), (9, "did you mean [X-Underpass]?")]:
+            self.assertRegex(out, f"(?m)^{path}:{line}: .*{words.replace('[', chr(92) + '[').replace('?', chr(92) + '?')}")
+        self.assertIn(f"Tunel in {path}:5: there is no such key; did you mean Tunnel?", out)
+        self.assertIn(f"RemotePorts=0 in {path}:6: ", out)
+        self.assertIn(f"{path}: [Match] has no condition", out)
+        self.assertEqual(err, "underpassctl: 1 file has something wrong.\n")
+
+    def test_sections_that_resemble_ours(self):
+        for section in ("X-underpass", "Underpass", "X_Underpass", "x-underpass", "XUnderpass"):
+            path = self.file("10-lte.network", f"[Match]\nName=wwan0\n[{section}]\nTunnel=yes\n")
+            self.assertIn(f"the section [{section}] is ignored; did you mean [X-Underpass]?", self.ctl(path, status=5)[0])
+
+    def test_networkd(self):
+        path = self.file("10-lte.network", "[Match]\nName=wwan0\n[Network]\nDHCP=yes\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
+        self.assertEqual(self.ctl(path)[0], f"{path}: nothing is wrong.\n")
+        drop_in = self.file("10-lte.network.d/underpass", "[X-Underpass]\nTunnel=yes\n")
+        out, _ = self.ctl(drop_in, status=5)
+        self.assertIn("the name of a drop-in ends in .conf", out)
+        self.assertIn("set RemotePorts", out)
+
+    def test_names(self):
+        path = self.file("lte", "[Match]\nName=lo\n[X-Underpass]\nTunnel=no\n")
+        self.assertIn("the name of a profile file ends in .conf, so this file is ignored.", self.ctl(path, status=5)[0])
+
+    def test_what_cannot_be_read(self):
+        self.assertIn("Cannot read /nowhere.conf: No such file", self.ctl("/nowhere.conf", status=1)[1])
+        self.assertIn("Cannot read", self.ctl(str(self.folder), status=1)[1])
+        path = self.file("latin.conf", b"[Match]\nName=lo\n[X-Underpass]\nTunnel=y\xe9s\n")
+        self.assertIn(f"{path}:4: ", self.ctl(path, status=5)[0])
+        self.ctl(status=2)
+
+
+if __name__ == "__main__":
+    Verify.program = os.path.abspath(sys.argv[1])
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
