@@ -5,6 +5,7 @@
 Usage: test-ctl.py UNDERPASSCTL XML
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -534,8 +535,12 @@ class Doubt(CtlTest):
         try:
             arguments = [self.program, "status", "--no-legend"]
             subprocess.run(arguments, env={**environment, "TERM": "xterm"}, stdout=slave, check=True)
+            # All of it is there, in pieces as it was written.
             os.set_blocking(master, False)
-            text = os.read(master, 65536).decode()
+            text = ""
+            with contextlib.suppress(BlockingIOError):
+                while piece := os.read(master, 65536).decode():
+                    text += piece
         finally:
             os.close(master)
             os.close(slave)
