@@ -15,6 +15,7 @@
 enum {
         PATIENCE_ROUND_TRIPS = 3,
         PATIENCE_MIN_US = 250000,      /* where the destination has been measured */
+        PATIENCE_SILENT_MIN_US = 200000, /* … and UDP has only met silence: as short as any timeout of TCP */
         PATIENCE_LINK_MIN_US = 450000, /* where only the link has: two SYNs cover a satellite to anywhere */
         PATIENCE_KERNEL_US = 1000000,  /* RFC 6298: what the kernel waits */
         PATIENCE_PROVEN_SECONDS = 3600, /* so long a success over UDP counts */
@@ -49,6 +50,12 @@ UNDERPASS_INLINE int patience_is_proven(const struct underpass_destination *dest
                !destination->blocks[UNDERPASS_BLOCK_FILTERED].pause;
 }
 
+/* Whether UDP has never got there, as far as is known, and has been tried. */
+UNDERPASS_INLINE int patience_is_doubted(const struct underpass_destination *destination) {
+        return !destination->opened && (destination->blocks[UNDERPASS_BLOCK_SILENCE].failed_ns ||
+                                        destination->blocks[UNDERPASS_BLOCK_SILENCE].pause);
+}
+
 /* Whether the link would send a SYN of this mark over UDP, and then a plain one. */
 UNDERPASS_INLINE int patience_is_tried(const struct underpass_link *link, struct underpass_flow_key *flow,
                                        __u32 ifindex, __u32 mark) {
@@ -78,7 +85,7 @@ UNDERPASS_GLOBAL int patience_of(struct underpass_flow_key *flow, __u32 mark) {
                 return 0;
         if (destination && destination->rtt_us) {
                 wait_us = destination->rtt_us;
-                least_us = PATIENCE_MIN_US;
+                least_us = patience_is_doubted(destination) ? PATIENCE_SILENT_MIN_US : PATIENCE_MIN_US;
         }
         if (wait_us == 0 || wait_us >= PATIENCE_KERNEL_US / PATIENCE_ROUND_TRIPS)
                 return 0;

@@ -72,12 +72,12 @@ def run(milliseconds, family, unmeasured, measured):
 
 def test_5_ms():
     """Two SYNs over UDP and the plain one fit into a second."""
-    run(5, 4, 0.88, 0.48)
+    run(5, 4, 0.88, 0.38)
 
 
 def test_50_ms():
     """The same, over IPv6."""
-    run(50, 6, 0.88, 0.48)
+    run(50, 6, 0.88, 0.38)
 
 
 def test_300_ms():
