@@ -17,7 +17,7 @@
 
 enum { LIMITS_WAIT_US = 200 * 1000, PASSWORD_MS = 2 * 60 * 1000 };
 
-static bool bus_open(Ctl *ctl, GError **error) {
+bool bus_connect(Ctl *ctl, GError **error) {
         if (ctl->bus)
                 return true;
 
@@ -103,7 +103,7 @@ static GVariant *call_object(Ctl *ctl, const char *path, const char *interface, 
                              const char *subject, GError **error) {
 
         g_autoptr(GVariant) owned = arguments ? g_variant_ref_sink(arguments) : NULL;
-        if (!bus_open(ctl, error))
+        if (!bus_connect(ctl, error))
                 return NULL;
 
         GError *local = NULL;

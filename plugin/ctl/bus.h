@@ -11,6 +11,9 @@
 #define BUS_READ_TIMEOUT_MS (10 * 1000) /* includes the start of the service */
 #define BUS_CHANGE_TIMEOUT_MS (60 * 1000)
 
+/* Connects to the bus, unless that is done. */
+bool bus_connect(Ctl *ctl, GError **error);
+
 /* Calls a method of the manager; subject as in ctl_error_take_bus(). arguments may be floating, or NULL. */
 GVariant *bus_call(Ctl *ctl, const char *method, GVariant *arguments, const char *reply_type, int timeout_ms,
                    const char *subject, GError **error);

@@ -19,6 +19,7 @@
 #include "ctl/keys.h"
 #include "ctl/links.h"
 #include "ctl/metrics.h"
+#include "ctl/monitor.h"
 #include "ctl/probe.h"
 #include "ctl/profile-list.h"
 #include "ctl/profile.h"
@@ -91,6 +92,13 @@ static const Verb verbs[] = {
                 .options = OPTION_WATCH,
                 .arguments_max = 1,
                 .run = ctl_flows,
+        },
+        {
+                .name = "monitor",
+                .arguments = "",
+                .help = N_("Show links and connections as they are now, until q or Ctrl-C"),
+                .options = OPTION_WATCH,
+                .run = ctl_monitor,
         },
         {
                 .name = "metrics",
@@ -265,7 +273,7 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 { OPTION_REAPPLY, "reapply", &ctl->reapply,
                   N_("Apply the change to active connections immediately") },
                 { OPTION_WATCH, "watch", &ctl->watch,
-                  N_("Print again every SECONDS (default 2), with rates"), G_OPTION_ARG_DOUBLE,
+                  N_("Look again every SECONDS (default 2), show rates"), G_OPTION_ARG_DOUBLE,
                   N_("[SECONDS]") },
                 { OPTION_OUTPUT, "output", &ctl->output, N_("Write to FILE, all at once"),
                   G_OPTION_ARG_FILENAME, N_("FILE") },

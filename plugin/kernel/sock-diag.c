@@ -315,3 +315,146 @@ int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection) {
 
         return netlink_call(netlink, message, NULL, NULL);
 }
+
+/* What the kernel has appended to it since (linux/tcp.h, which does not go with netinet/tcp.h). */
+typedef struct LongTcpInfo {
+        struct tcp_info info;
+        uint64_t pacing_rate;
+        uint64_t max_pacing_rate;
+        uint64_t bytes_acked;
+        uint64_t bytes_received;
+} LongTcpInfo;
+_Static_assert(sizeof(struct tcp_info) == 104, "where the C library's struct ends");
+
+static void read_measures(const struct nlmsghdr *message, TcpMeasures *measures) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        const struct nlattr *attribute;
+        LongTcpInfo more = {};
+
+        measures->inode = socket->idiag_inode;
+        measures->connection.state = socket->idiag_state;
+        mnl_attr_for_each(attribute, message, sizeof(*socket))
+                if (mnl_attr_get_type(attribute) == INET_DIAG_INFO)
+                        memcpy(&more, mnl_attr_get_payload(attribute),
+                               MIN_OF((size_t) mnl_attr_get_payload_len(attribute), sizeof(more)));
+        measures->rtt_us = more.info.tcpi_rtt;
+        measures->retransmissions = more.info.tcpi_total_retrans;
+        measures->bytes_sent = more.bytes_acked;
+        measures->bytes_received = more.bytes_received;
+}
+
+static int read_one(const struct nlmsghdr *message, void *userdata) {
+        if (mnl_nlmsg_get_payload_len(message) >= sizeof(struct inet_diag_msg))
+                read_measures(message, userdata);
+        return MNL_CB_OK;
+}
+
+int sock_diag_measure_tcp(Netlink *netlink, TcpMeasures *measures) {
+        const uint32_t places[] = { 0, measures->connection.bound };
+        int r = -ENOENT;
+
+        for (size_t i = 0; r == -ENOENT && i < ELEMENTS(places); i++) {
+                alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+                struct inet_diag_req_v2 *request;
+                struct nlmsghdr *message;
+
+                if (i > 0 && places[i] == 0)
+                        break;
+                message = put_tcp_request(buffer, SOCK_DIAG_BY_FAMILY, &measures->connection, places[i]);
+                request = mnl_nlmsg_get_payload(message);
+                request->idiag_ext = 1 << (INET_DIAG_INFO - 1);
+                r = netlink_call(netlink, message, read_one, measures);
+        }
+        return r;
+}
+
+/* A dump of MPTCP connections, then one of TCP sockets. */
+typedef struct SubflowDump {
+        uint32_t *inodes;           /* of the connections; ascending once they are all there */
+        size_t count, room;
+        TcpMeasuresHandler handler;
+        void *userdata;
+} SubflowDump;
+
+static int add_inode(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        SubflowDump *dump = userdata;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || socket->idiag_inode == 0)
+                return MNL_CB_OK;
+        if (dump->count == dump->room) {
+                const size_t room = MAX_OF(2 * dump->room, (size_t) 64);
+                uint32_t *larger = reallocarray(dump->inodes, room, sizeof(*larger));
+
+                if (!larger)
+                        return MNL_CB_OK; /* that one is missing then */
+                dump->inodes = larger;
+                dump->room = room;
+        }
+        dump->inodes[dump->count++] = socket->idiag_inode;
+        return MNL_CB_OK;
+}
+
+static int compare_inodes(const void *a, const void *b) {
+        const uint32_t first = *(const uint32_t *) a, second = *(const uint32_t *) b;
+
+        return first < second ? -1 : first > second;
+}
+
+static int tell_subflow(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        SubflowDump *dump = userdata;
+        TcpMeasures measures = {};
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || dump->count == 0 ||
+            !bsearch(&socket->idiag_inode, dump->inodes, dump->count, sizeof(*dump->inodes), compare_inodes))
+                return MNL_CB_OK;
+        if (socket->idiag_family == AF_INET) {
+                measures.connection.local = address_from_ipv4(socket->id.idiag_src[0]);
+                measures.connection.remote = address_from_ipv4(socket->id.idiag_dst[0]);
+        } else {
+                memcpy(measures.connection.local.word, socket->id.idiag_src,
+                       sizeof(measures.connection.local.word));
+                memcpy(measures.connection.remote.word, socket->id.idiag_dst,
+                       sizeof(measures.connection.remote.word));
+        }
+        measures.connection.local_port = socket->id.idiag_sport;
+        measures.connection.remote_port = socket->id.idiag_dport;
+        measures.connection.bound = socket->id.idiag_if;
+        read_measures(message, &measures);
+        dump->handler(&measures, dump->userdata);
+        return MNL_CB_OK;
+}
+
+/* Both families. What changes disturb is read all the same: the next dump has the rest. */
+static int dump_sockets(Netlink *netlink, int protocol, uint8_t extensions, mnl_cb_t callback,
+                        SubflowDump *dump) {
+        static const uint8_t families[] = { AF_INET, AF_INET6 };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(families); i++) {
+                alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+                struct nlmsghdr *message = put_diag_request(
+                        buffer, families[i], (uint8_t) protocol, 1 << TCP_ESTABLISHED, extensions);
+
+                if (protocol > UINT8_MAX)
+                        mnl_attr_put_u32(message, INET_DIAG_REQ_PROTOCOL, (uint32_t) protocol);
+                r = netlink_call(netlink, message, callback, dump);
+                if (r == -EINTR)
+                        r = 0;
+        }
+        return r;
+}
+
+int sock_diag_measure_subflows(Netlink *netlink, TcpMeasuresHandler handler, void *userdata) {
+        SubflowDump dump = { .handler = handler, .userdata = userdata };
+        int r;
+
+        r = dump_sockets(netlink, IPPROTO_MPTCP, 0, add_inode, &dump);
+        if (r >= 0 && dump.count > 0) {
+                qsort(dump.inodes, dump.count, sizeof(*dump.inodes), compare_inodes);
+                r = dump_sockets(netlink, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), tell_subflow, &dump);
+        }
+        free(dump.inodes);
+        return r == -ENOENT ? 0 : r; /* a kernel without MPTCP has none */
+}

@@ -39,3 +39,26 @@ int sock_diag_find_tcp(Netlink *netlink, TcpConnection *connection);
 /* Ends it as a reset of the peer would, and tells the peer by one (CONFIG_INET_DIAG_DESTROY). -EOPNOTSUPP:
  * the kernel cannot do that. */
 int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection);
+
+/* What TCP says of a connection (struct tcp_info). */
+typedef struct TcpMeasures {
+        TcpConnection connection;   /* addresses and ports; IPv4-mapped ones are IPv4 */
+        uint32_t inode;             /* of its socket; subflows of one MPTCP connection share it; 0: none */
+        uint32_t rtt_us;
+        uint32_t retransmissions;   /* segments that were sent again so far */
+        uint64_t bytes_sent;        /* that the peer has acknowledged */
+        uint64_t bytes_received;
+} TcpMeasures;
+
+/* Fills in the measures of one connection, which is looked for as by sock_diag_find_tcp(). Every user may
+ * ask. -ENOENT: it has no socket. */
+int sock_diag_measure_tcp(Netlink *netlink, TcpMeasures *measures);
+
+typedef void (*TcpMeasuresHandler)(const TcpMeasures *measures, void *userdata);
+
+/*
+ * Calls handler for each subflow of MPTCP connections that is established. Every user may ask: subflows are
+ * known by their connection's inode, since the kernel tells only root of their protocol. So those whose
+ * connection has been closed by its program are missing.
+ */
+int sock_diag_measure_subflows(Netlink *netlink, TcpMeasuresHandler handler, void *userdata);

@@ -47,6 +47,7 @@ LIBRARIES = [
     ("glib*",               ["ctl/*"]),
     ("gmodule.h",           ["editor/*"]),
     ("json-glib/*",         ["ctl/*"]),
+    ("ncurses.h",           ["ctl/monitor-screen.c"]),
     ("json-c/*",            ["source/networkd-answer.c"]),
 ]
 

@@ -564,6 +564,19 @@ class Document(CtlTest):
         inner = [self.names(item) for name, item in value.items() if name not in self.FREE or isinstance(item, list)]
         return set(value).union(*inner)
 
+    def monitor(self):
+        """What it prints up to its first look."""
+        words = [self.program, "monitor", "--json"]
+        environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
+        found = []
+        with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            while not found or "links" not in found[-1]:
+                found.append(json.loads(process.stdout.readline()))
+            process.terminate()
+            process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+        return found
+
     def test_manual(self):
         manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
@@ -576,6 +589,8 @@ class Document(CtlTest):
         printed |= self.names(json.loads(self.ctl("reload", "--json", status=1)[0]))
         printed |= self.names(json.loads(self.ctl("probe", "127.0.0.1:1", "lo", "--json", status=1)[0]))
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
+        # Of connections that exist, and of a link that has destinations: lab/monitor asks.
+        printed |= self.names(self.monitor()) | {"retransmissions", "destination"}
         self.assertEqual(printed - documented, set())
         # The rest belongs to profiles, which need NetworkManager: test-ctl-profile.py asks for it.
         profiles = set(re.findall(r"``(\w+)``", section.partition("\nverify\n")[2]))
