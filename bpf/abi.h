@@ -39,6 +39,7 @@ enum {
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
         UNDERPASS_SPOKEN_SECONDS = 86400, /* that a server has MPTCP is remembered */
         UNDERPASS_THROTTLED_SECONDS = 600, /* a limit of UDP on the way is told of for so long */
+        UNDERPASS_BULK_GIVEN_UP_SECONDS = 3600, /* the way swallows the bulk form */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
         UNDERPASS_PREFIXES_MAX = 16, /* prefixes of remote-addresses */
@@ -48,6 +49,8 @@ enum {
         UNDERPASS_GRO_LENGTH = 512, /* datagrams of at least so many bytes are worth merging */
         UNDERPASS_GRO_LINGER_MS = 20, /* so long after it the smaller ones of the flow go the same way */
         UNDERPASS_RESETS_MAX = 100, /* resets a second and link for connections that nobody here knows */
+        UNDERPASS_BULK_ARRIVED_MS = 150, /* so long the peer hears that a bulk datagram has arrived */
+        UNDERPASS_BULK_RATE = 37500, /* bytes a millisecond (300 Mbit/s): slower flows stay classic */
         UNDERPASS_CUT_LINGER_MS = 20, /* so long after merged ones the single ones go to be cut, too */
 };
 
@@ -68,6 +71,8 @@ enum underpass_link_flag {
         UNDERPASS_LINK_FWMARK = 1U << 1,       /* of ours only SYNs with (skb->mark & mark_mask) == mark */
         UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer */
         UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to where MPTCP options get lost */
+        UNDERPASS_LINK_BULK = 1U << 5,         /* takes and sends the bulk form; of service and slot */
+        UNDERPASS_LINK_BULK_ALL = 1U << 6,     /* likewise, of slow flows, too */
         UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_… come from the MTU: a smaller path MTU lowers them */
 };
 
@@ -104,6 +109,8 @@ struct underpass_link {
 enum underpass_slot_flag {
         UNDERPASS_SLOT_GRO_ALL = 1U << 0, /* not only bulk: UNDERPASS_RECEIVE_GRO */
         UNDERPASS_SLOT_RESTS = 1U << 1,   /* of a link that was detached; no program reads it */
+        UNDERPASS_SLOT_BULK = 1U << 2,    /* takes the bulk form, and sends fast flows in it */
+        UNDERPASS_SLOT_BULK_ALL = 1U << 3, /* sends slow ones in it, too */
 };
 
 /*
@@ -164,6 +171,15 @@ enum underpass_flow_end {
         UNDERPASS_FLOW_PEER_RST = 1U << 6,
 };
 
+enum underpass_bulk_flag {
+        UNDERPASS_BULK_TAKEN = 1U << 0,  /* the peer takes the bulk form */
+        UNDERPASS_BULK_PROVEN = 1U << 1, /* it has arrived there once */
+        UNDERPASS_BULK_GIVEN_UP = 1U << 2, /* the way swallows it: classic for good */
+        UNDERPASS_BULK_FAST = 1U << 3,   /* the flow is fast enough for it */
+        UNDERPASS_BULK_UNHEARD = 1U << 4, /* some was sent, and nothing has been heard of its arrival yet */
+        UNDERPASS_BULK_LOCAL = 1U << 5,  /* a socket of this host sends, so nothing is forwarded */
+};
+
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,
  * never a flow. */
 struct underpass_flow {
@@ -205,6 +221,15 @@ struct underpass_flow {
         __u8 ends;           /* enum underpass_flow_end */
         __u8 socket;         /* 1: a socket of this host; 0: none was seen, it may be forwarded */
         __u16 reserved[3];
+        __u8 bulk;              /* enum underpass_bulk_flag */
+        __u8 bulk_probes;       /* sent so far */
+        __u8 bulk_losses;       /* in a row: something was sent again, and no bulk was heard to arrive */
+        __u8 bulk_windows;      /* in a row, in which the flow was fast */
+        __u32 bulk_probed_ms;   /* CLOCK_MONOTONIC, milliseconds: the last probe, or the last loss */
+        __u32 bulk_arrived_ms;  /* likewise: the peer's last datagram in the bulk form; 0: none */
+        __u32 bulk_window_ms;   /* likewise: when the present window began */
+        __u32 bulk_window_acknowledged; /* "expected" then */
+        __u32 bulk_reserved;
 };
 
 /*
@@ -250,7 +275,7 @@ struct underpass_destination {
         __u32 rtt_us;            /* longest round trip of late; 0: not known */
         __u32 opened;            /* seconds: the last handshake over UDP that was completed */
         __u32 via;               /* of an address of this host: the link that it sends by */
-        __u32 reserved;
+        __u32 bulk_given_up;     /* seconds: until then flows to it stay classic; 0: not */
 };
 
 /*
@@ -299,6 +324,11 @@ enum underpass_counter {
         UNDERPASS_COUNTER_PASS_FORGOTTEN, /* likewise, not answered: too many in a second */
         UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, /* SYN of ours that matches, plain for want of an MPTCP option */
         UNDERPASS_COUNTER_SERVER_NOT_MPTCP, /* SYN-ACKs over UDP without MPTCP option, where SYNs have one */
+        UNDERPASS_COUNTER_BULK_SENT, /* of "sent": datagrams in the bulk form */
+        UNDERPASS_COUNTER_BULK_RECEIVED, /* of "received": likewise; merged ones count once */
+        UNDERPASS_COUNTER_BULK_UNSUMMED, /* of "bulk-sent": without UDP checksum (IPv4 only) */
+        UNDERPASS_COUNTER_BULK_PROBES, /* acknowledgments sent in the bulk form, to see whether it arrives */
+        UNDERPASS_COUNTER_BULK_GIVEN_UP, /* flows that went back to the classic form */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -359,7 +389,7 @@ _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
-_Static_assert(sizeof(struct underpass_flow) == 144, "layout");
+_Static_assert(sizeof(struct underpass_flow) == 168, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
 _Static_assert(sizeof(struct underpass_destination) == 120, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -14,6 +14,7 @@
 
 #include <linux/bpf.h>
 
+#include "abi.h"
 #include "rewrite.h"
 
 /*
@@ -29,11 +30,30 @@ enum note_place {
 /* The service puts a random number here when it loads the programs. */
 const volatile __u32 note_secret = 0x756e6470;
 
-/* From egress to the segmentation device. */
-UNDERPASS_INLINE void note_sent(struct __sk_buff *skb, __u32 slot) {
-        skb->tc_index = (__u16) slot;
+/* Beside the slot: the bits that a datagram has for the bulk form (rewrite.h), as tc_index has room for them. */
+enum {
+        NOTE_BITS_SHIFT = 12,
+        NOTE_SLOT_MASK = (1 << NOTE_BITS_SHIFT) - 1,
+};
+_Static_assert((int) UNDERPASS_LINKS_MAX <= (int) NOTE_SLOT_MASK &&
+                       (int) UNDERPASS_BULK_BITS << NOTE_BITS_SHIFT <= 0xffff,
+               "tc_index has 16 bits");
+
+UNDERPASS_INLINE __u32 note_slot(__u32 word) {
+        return word & NOTE_SLOT_MASK;
+}
+
+UNDERPASS_INLINE __u32 note_bits(__u32 word) {
+        return word >> NOTE_BITS_SHIFT & UNDERPASS_BULK_BITS;
+}
+
+/* From egress to the segmentation device. bits: of the bulk form, 0: those of the segment stay. */
+UNDERPASS_INLINE void note_sent(struct __sk_buff *skb, __u32 slot, __u32 bits) {
+        __u32 word = slot | bits << NOTE_BITS_SHIFT;
+
+        skb->tc_index = (__u16) word;
         skb->cb[NOTE_SECRET] = note_secret;
-        skb->cb[NOTE_SLOT] = slot;
+        skb->cb[NOTE_SLOT] = word;
         skb->cb[NOTE_PRIORITY] = skb->priority;
 }
 
@@ -59,4 +79,13 @@ UNDERPASS_INLINE void note_converted(struct __sk_buff *skb) {
 
 UNDERPASS_INLINE int note_is_converted(struct __sk_buff *skb) {
         return skb->cb[NOTE_SECRET] == ~note_secret;
+}
+
+/* On the copy of a super-packet that is to become a probe of the bulk form: from egress to egress. */
+UNDERPASS_INLINE void note_probe(struct __sk_buff *skb) {
+        skb->cb[NOTE_SECRET] = note_secret ^ 1;
+}
+
+UNDERPASS_INLINE int note_is_probe(struct __sk_buff *skb) {
+        return skb->cb[NOTE_SECRET] == (note_secret ^ 1);
 }

@@ -229,9 +229,9 @@ UNDERPASS_GLOBAL int packet_turn(struct packet *packet) {
 
 /*
  * The common case in one go, in the packet itself: a segment with its headers at their usual place, no SYN,
- * no URG, becomes UDP. 0: it is none, and nothing has been written.
+ * no URG, becomes UDP. bits: of the bulk form, 0: as they are. 0: it is none, and nothing has been written.
  */
-UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb) {
+UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb, __u32 bits) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         union underpass_header *header;
         __u16 length;
@@ -264,12 +264,14 @@ UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb) {
         } else
                 return 0;
         underpass_tcp_to_udp(header, length);
+        if (bits)
+                underpass_set_bulk_bits(header, (__u8) bits);
         return 1;
 }
 
-/* And back, for a packet that packet_read() found to have its headers at their usual place. 0: it does not
- * any more, and nothing has been written. */
-UNDERPASS_INLINE int packet_fast_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6) {
+/* And back, for a packet that packet_read() found to have its headers at their usual place. bits: of the bulk
+ * form, to be taken out. 0: it does not any more, and nothing has been written. */
+UNDERPASS_INLINE int packet_fast_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6, __u32 bits) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         union underpass_header *header;
 
@@ -289,18 +291,31 @@ UNDERPASS_INLINE int packet_fast_to_tcp(struct __sk_buff *skb, const __u32 layer
                 ip->protocol = UNDERPASS_PROTOCOL_TCP;
                 ip->check = underpass_ipv4_check_to_tcp(ip->check);
         }
+        if (bits)
+                underpass_set_bulk_bits(header, 0);
         underpass_udp_to_tcp(header);
         return 1;
 }
 
-/* The two conversions of rewrite.h, on packet->header. The first one returns 1 when it has cleared URG. */
-UNDERPASS_GLOBAL int packet_to_udp(struct packet *packet) {
-        return packet ? underpass_tcp_to_udp(&packet->header, packet->length) : 0;
+/* The two conversions of rewrite.h, on packet->header; bits as above. The first one returns 1 when it has
+ * cleared URG. */
+UNDERPASS_GLOBAL int packet_to_udp(struct packet *packet, __u32 bits) {
+        int urgent;
+
+        if (!packet)
+                return 0;
+        urgent = underpass_tcp_to_udp(&packet->header, packet->length);
+        if (bits)
+                underpass_set_bulk_bits(&packet->header, (__u8) bits);
+        return urgent;
 }
 
-UNDERPASS_GLOBAL int packet_to_tcp(struct packet *packet) {
-        if (packet)
-                underpass_udp_to_tcp(&packet->header);
+UNDERPASS_GLOBAL int packet_to_tcp(struct packet *packet, __u32 bits) {
+        if (!packet)
+                return 0;
+        if (bits)
+                underpass_set_bulk_bits(&packet->header, 0);
+        underpass_udp_to_tcp(&packet->header);
         return 0;
 }
 

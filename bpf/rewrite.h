@@ -43,6 +43,12 @@ enum {
         UNDERPASS_TCP_ECE = 0x40,
         UNDERPASS_TCP_CWR = 0x80,
         UNDERPASS_TCP_AE = 0x01, /* in the byte of the data offset: accurate ECN (RFC 9768) */
+
+        /* In the same byte of classic datagrams of an established flow. TCP has these two bits reserved and
+         * ignores them (RFC 9293, 3.1); it does not get to see them between two hosts that know them. */
+        UNDERPASS_BULK_OFFER = 0x08,   /* the sender takes datagrams of this flow in the bulk form */
+        UNDERPASS_BULK_ARRIVED = 0x04, /* one has arrived in the last 150 ms */
+        UNDERPASS_BULK_BITS = UNDERPASS_BULK_OFFER | UNDERPASS_BULK_ARRIVED,
 };
 
 struct underpass_tcp_header {
@@ -141,6 +147,16 @@ UNDERPASS_INLINE void underpass_udp_to_tcp(union underpass_header *header) {
         header->word[3] = control;
         header->tcp.check = (__u16) ~underpass_fold(sum);
         header->tcp.urgent = 0;
+}
+
+/* Makes these the two bits of the bulk form in a datagram, checksum included. */
+UNDERPASS_INLINE void underpass_set_bulk_bits(union underpass_header *udp, __u8 bits) {
+        __u8 old = udp->udp.offset & UNDERPASS_BULK_BITS;
+        __u16 check = underpass_check_adjust(udp->udp.check, UNDERPASS_NET16((__u32) bits << 8),
+                                             UNDERPASS_NET16((__u32) old << 8));
+
+        udp->udp.offset = (__u8) ((udp->udp.offset & ~UNDERPASS_BULK_BITS) | bits);
+        udp->udp.check = check ? check : 0xffff;
 }
 
 /*

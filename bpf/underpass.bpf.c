@@ -20,6 +20,9 @@
  */
 
 #include "xdp.h"
+#include "bulk-receive.h"
+#include "bulk-send.h"
+#include "bulk.h"
 #include "forgotten.h"
 #include "icmp.h"
 #include "inject.h"
@@ -33,6 +36,7 @@ enum {
         VERDICT_NEXT = -1, /* TCX_NEXT, TC_ACT_UNSPEC, NETKIT_NEXT */
         VERDICT_DROP = 2,  /* TCX_DROP, TC_ACT_SHOT, NETKIT_DROP */
         VERDICT_OTHER = -2, /* none yet: it is another packet */
+        VERDICT_CUT = -3,   /* none yet: it is to be cut first */
         VLAN_ID_MASK = 0xfff,
 };
 
@@ -40,7 +44,8 @@ UNDERPASS_INLINE struct underpass_slot *slot_of(__u32 slot) {
         return bpf_map_lookup_elem(&slots, &slot);
 }
 
-UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, __u32 slot) {
+/* bits: of the bulk form, see note_sent(). */
+UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, __u32 slot, __u32 bits) {
         struct underpass_slot *of = slot_of(slot);
 
         if (!of || of->device_ifindex == 0) {
@@ -58,7 +63,7 @@ UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, 
                         return VERDICT_DROP;
                 }
         }
-        note_sent(skb, slot);
+        note_sent(skb, slot, bits);
         return bpf_redirect(of->device_ifindex, 0);
 }
 
@@ -77,13 +82,28 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
         return 0;
 }
 
-/* One datagram of the peer → TCP form. ifindex: of the link it came by. */
+/*
+ * What the peer says about the bulk form, in a classic datagram of an established flow. Returns the bits that are
+ * to be taken out, 0: none, or the link does not take that form.
+ */
+UNDERPASS_INLINE __u32 hear_bulk(struct underpass_flow *flow, const struct packet *packet, __u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+        __u8 bits = packet->header.udp.offset & UNDERPASS_BULK_BITS;
+
+        if (!of || !(of->flags & UNDERPASS_SLOT_BULK) || flow->state != UNDERPASS_FLOW_TUNNELLED ||
+            (packet->header.udp.flags & UNDERPASS_TCP_SYN))
+                return 0;
+        bulk_hear(flow, bits);
+        return bits;
+}
+
+/* One datagram of the peer → TCP form. ifindex: of the link it came by. bits: see hear_bulk(). */
 UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
-                             struct underpass_flow_key *key, __u32 slot, __u32 ifindex) {
+                             struct underpass_flow_key *key, __u32 slot, __u32 ifindex, __u32 bits) {
         __u32 difference = UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
 
         if (!packet->usual || (packet->header.udp.flags & UNDERPASS_TCP_SYN)) {
-                packet_to_tcp(packet);
+                packet_to_tcp(packet, bits);
                 if (packet->header.tcp.flags & UNDERPASS_TCP_SYN) {
                         clamp(skb, packet, key, ifindex);
                         note_converted(skb);
@@ -92,7 +112,7 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
                         count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                         return VERDICT_DROP;
                 }
-        } else if (!packet_fast_to_tcp(skb, layer3, packet->ipv6)) {
+        } else if (!packet_fast_to_tcp(skb, layer3, packet->ipv6, bits)) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
@@ -109,6 +129,68 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
 }
 
 /*
+ * A datagram of the peer in the bulk form → TCP; it came by the link of the slot. VERDICT_OTHER: it is none;
+ * VERDICT_CUT: the stack has merged several; VERDICT_NEXT: it is TCP now.
+ */
+UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+                                  __u32 slot) {
+        __u32 merged = skb->gso_segs ? skb->gso_segs : 1;
+
+        if (!packet || !flow)
+                return VERDICT_OTHER;
+        switch (bulk_take(skb, packet)) {
+        case BULK_RESULT_TCP:
+                break;
+        case BULK_RESULT_BROKEN:
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                return VERDICT_DROP;
+        case BULK_RESULT_MERGED:
+                return VERDICT_CUT;
+        case BULK_RESULT_MALFORMED:
+                if (packet->ipv6)
+                        return VERDICT_OTHER; /* it may be classic */
+                count(slot, UNDERPASS_COUNTER_DROP_MALFORMED);
+                return VERDICT_DROP;
+        default:
+                return VERDICT_OTHER;
+        }
+        flow->seen_ns = bpf_ktime_get_coarse_ns();
+        flow->bulk_arrived_ms = bulk_now_ms() | 1;
+        flow->received++;
+        flow_acknowledged(flow, &packet->header);
+        bpf_set_hash_invalid(skb);
+        count_more(slot, UNDERPASS_COUNTER_RECEIVED, merged);
+        count_more(slot, UNDERPASS_COUNTER_BULK_RECEIVED, merged);
+        return VERDICT_NEXT;
+}
+
+/*
+ * The established flow of a datagram that may be bulk, if the link of the slot takes that form; else 0. Of a silent
+ * flow none is taken: its peer begins anew in the classic form, which tells whose it is now.
+ */
+UNDERPASS_INLINE struct underpass_flow *find_bulk(const struct packet *packet,
+                                                  const struct underpass_flow_key *key) {
+        struct underpass_flow *flow;
+
+        if (!bulk_looks_so(packet))
+                return 0;
+        flow = bpf_map_lookup_elem(&flows, key);
+        return flow && !flow_is_silent(flow) ? flow : 0;
+}
+
+/* TCP made of such a datagram, see receive_cut(): through the GRO pair, or back to its link. */
+UNDERPASS_GLOBAL int leave_cut(struct __sk_buff *skb, __u32 slot, __u32 established) {
+        struct underpass_slot *of = slot_of(slot);
+
+        if (!of)
+                return VERDICT_DROP;
+        if (!established || of->gro_ifindex == 0)
+                return bpf_redirect(of->ifindex, BPF_F_INGRESS);
+        skb->tc_index = (__u16) slot;
+        return bpf_redirect(of->gro_ifindex, 0);
+}
+
+/*
  * One datagram of those that ingress has sent here to be cut, in the order in which they came. What cannot
  * become TCP goes back to its link as it is, where ingress decides about it as about any other. The GRO pair
  * is for established flows: it would lose the note on what else there is to learn from.
@@ -118,7 +200,8 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
-        __u32 ifindex, merge = 0;
+        __u32 ifindex, bits;
+        int established;
 
         if (!of || packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
@@ -126,26 +209,32 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         }
         ifindex = of->ifindex;
         flow_key_incoming(&packet, &key);
+        flow = find_bulk(&packet, &key);
+        if (flow && (of->flags & UNDERPASS_SLOT_BULK)) {
+                int verdict = receive_bulk(skb, &packet, flow, slot);
+
+                if (verdict == VERDICT_NEXT)
+                        return leave_cut(skb, slot, 1);
+                if (verdict == VERDICT_DROP)
+                        return verdict;
+        }
         flow = flow_lookup(&key);
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet.header.udp.check == 0 ||
             !underpass_udp_shape(&packet.header, packet.length))
                 return bpf_redirect(ifindex, BPF_F_INGRESS);
-        if (flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN))
-                merge = of->gro_ifindex;
-        else
+        established = flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN);
+        if (!established)
                 note_converted(skb);
         flow->seen_ns = bpf_ktime_get_coarse_ns();
+        bits = hear_bulk(flow, &packet, slot);
         flow_received(flow, &key, slot, &packet.header);
-        if (receive(skb, ETH_HLEN, &packet, &key, slot, ifindex) == VERDICT_DROP)
+        if (receive(skb, ETH_HLEN, &packet, &key, slot, ifindex, bits) == VERDICT_DROP)
                 return VERDICT_DROP;
-        if (!merge)
-                return bpf_redirect(ifindex, BPF_F_INGRESS);
-        skb->tc_index = (__u16) slot;
-        return bpf_redirect(merge, 0);
+        return leave_cut(skb, slot, established);
 }
 
-/* A segment that is not as usual → UDP form. */
-UNDERPASS_GLOBAL int send_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+/* A segment that is not as usual → UDP form. bits: of the bulk form, 0: as they are. */
+UNDERPASS_GLOBAL int send_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifindex, __u32 bits) {
         struct packet packet = {};
         int found = packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_TCP, &packet);
 
@@ -161,7 +250,7 @@ UNDERPASS_GLOBAL int send_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifind
                 flow_key_outgoing(&packet, &key);
                 clamp(skb, &packet, &key, ifindex);
         }
-        if (packet_to_udp(&packet))
+        if (packet_to_udp(&packet, packet.header.tcp.flags & UNDERPASS_TCP_SYN ? 0 : bits))
                 count(slot, UNDERPASS_COUNTER_URGENT_CLEARED);
         if (packet_write(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
@@ -175,14 +264,14 @@ UNDERPASS_GLOBAL int send_unusual(struct __sk_buff *skb, __u32 slot, __u32 ifind
  * One segment of a tunnelled flow, its checksum complete, or one datagram. VERDICT_NEXT: it has its UDP
  * form, for the link of the slot. All else is what to do with it: it is half written, or on its way in.
  */
-UNDERPASS_INLINE int behind_device(struct __sk_buff *skb, __u32 slot, __u32 ifindex) {
+UNDERPASS_INLINE int behind_device(struct __sk_buff *skb, __u32 slot, __u32 ifindex, __u32 bits) {
         int verdict;
 
-        if (packet_fast_to_udp(skb)) {
+        if (packet_fast_to_udp(skb, bits)) {
                 count(slot, UNDERPASS_COUNTER_SENT);
                 return VERDICT_NEXT;
         }
-        verdict = send_unusual(skb, slot, ifindex);
+        verdict = send_unusual(skb, slot, ifindex, bits);
         if (verdict != VERDICT_OTHER)
                 return verdict;
         note_remove(skb);
@@ -197,7 +286,7 @@ UNDERPASS_INLINE int is_of_vlan(struct __sk_buff *skb) {
 /* A frame of a VLAN leaves. It is left alone, unless an 8021q segmentation device gives back a segment of
  * ours to its link, with our tag. */
 UNDERPASS_GLOBAL int egress_from_vlan(struct __sk_buff *skb) {
-        __u32 ifindex = skb->ifindex, slot = skb->tc_index;
+        __u32 ifindex = skb->ifindex, note = skb->tc_index, slot = note_slot(note);
         struct underpass_slot *of = slot_of(slot);
 
         if ((skb->vlan_tci & VLAN_ID_MASK) != UNDERPASS_SEGMENT_VLAN ||
@@ -213,7 +302,7 @@ UNDERPASS_GLOBAL int egress_from_vlan(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
-        return behind_device(skb, slot, ifindex);
+        return behind_device(skb, slot, ifindex, note_bits(note));
 }
 
 /* Instead of the packet, its sender gets an error. way: BPF_F_INGRESS for our own side, 0 for the peer. */
@@ -236,6 +325,10 @@ UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, 
                 throttle_note(packet, skb->ifindex);
                 count(slot, UNDERPASS_COUNTER_THROTTLED);
         }
+        if ((flow->bulk & UNDERPASS_BULK_UNHEARD) && path_mtu_is_awaited(flow, packet)) {
+                bulk_lost(packet, flow, skb->ifindex, slot);
+                return 0;
+        }
         return path_mtu_of_black_hole(skb, packet, flow, slot);
 }
 
@@ -246,16 +339,66 @@ UNDERPASS_INLINE int egress_other(struct __sk_buff *skb, const __u32 layer3) {
         return icmp_may_concern(skb, layer3) && icmp_quote_udp(skb, layer3);
 }
 
+UNDERPASS_INLINE __u32 flags_of_slot(__u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+
+        return of ? of->flags : 0;
+}
+
+/* Whether a super-packet leaves in the bulk form. Before flow_sent(). Returns enum bulk_decision. */
+UNDERPASS_GLOBAL int decide_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+                                 __u32 slot) {
+        __u32 slot_flags = flags_of_slot(slot);
+
+        if (!packet || !flow || !(slot_flags & UNDERPASS_SLOT_BULK))
+                return BULK_DECISION_CLASSIC;
+        return bulk_decide(packet, flow, skb->ifindex, slot, slot_flags);
+}
+
+/* And does so; after a probe it leaves in the classic form itself. VERDICT_OTHER: in the classic form. */
+UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+                                 __u32 slot, __u32 decision) {
+        int r;
+
+        if (!packet || !flow)
+                return VERDICT_OTHER;
+        if (decision == BULK_DECISION_PROBE) {
+                note_probe(skb);
+                bpf_clone_redirect(skb, skb->ifindex, 0);
+                note_remove(skb);
+                return VERDICT_OTHER;
+        }
+        r = bulk_send(skb, packet, slot);
+        if (r == 0)
+                return VERDICT_OTHER;
+        flow->bulk |= UNDERPASS_BULK_UNHEARD;
+        return r < 0 ? VERDICT_DROP : VERDICT_NEXT;
+}
+
+/* The bits of the bulk form for a classic packet of ours. */
+UNDERPASS_INLINE __u32 egress_bits(struct __sk_buff *skb, struct underpass_flow *flow, __u32 slot) {
+        __u32 bits = bulk_bits(flow, flags_of_slot(slot));
+
+        if (bits && skb->sk && !(flow->bulk & UNDERPASS_BULK_LOCAL))
+                flow->bulk |= UNDERPASS_BULK_LOCAL;
+        return bits;
+}
+
 UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
+        int decision = BULK_DECISION_CLASSIC;
         __u32 end, slot;
         __u8 flags;
 
         if (note_is_converted(skb)) {
                 note_remove(skb);
                 return VERDICT_NEXT;
+        }
+        if (note_is_probe(skb)) {
+                note_remove(skb);
+                return bulk_make_probe(skb, layer3) ? VERDICT_NEXT : VERDICT_DROP;
         }
         switch (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet)) {
         case PACKET_FOUND:
@@ -288,11 +431,18 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 }
                 if (mtu > 0)
                         return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);
-        }
+        } else if (skb->gso_segs >= BULK_SEGMENTS_MIN)
+                decision = decide_bulk(skb, &packet, flow, slot);
         flow_sent(flow, &packet.header, end);
         flow_count_segments(skb, flow, &packet.header, end);
         flow_move(flow, skb->ifindex, slot);
-        return send_to_segment(skb, layer3, slot);
+        if (decision != BULK_DECISION_CLASSIC) {
+                int verdict = egress_bulk(skb, &packet, flow, slot, (__u32) decision);
+
+                if (verdict != VERDICT_OTHER)
+                        return verdict;
+        }
+        return send_to_segment(skb, layer3, slot, egress_bits(skb, flow, slot));
 }
 
 /*
@@ -340,7 +490,7 @@ UNDERPASS_INLINE int take_fragment(struct __sk_buff *skb, const __u32 layer3) {
 
 /* A frame of its own: the egress programs have their copy. */
 UNDERPASS_GLOBAL int send_to_cut(struct __sk_buff *skb, __u32 layer3, __u32 slot) {
-        return send_to_segment(skb, layer3, slot);
+        return send_to_segment(skb, layer3, slot, 0);
 }
 
 UNDERPASS_GLOBAL int answer_forgotten(struct __sk_buff *skb, struct packet *packet) {
@@ -351,13 +501,53 @@ UNDERPASS_GLOBAL int answer_forgotten(struct __sk_buff *skb, struct packet *pack
         return (int) bpf_redirect(skb->ifindex, 0);
 }
 
+/*
+ * A datagram that may be bulk. VERDICT_OTHER: it is not. Many in one, as a link hands them over that another kernel
+ * or a card has not cut, go on as they are to a socket of this host. For a host behind they are cut first, as the
+ * kernel would go on taking them for a tunnel's. So are merged ones, and what comes right behind those.
+ */
+UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct packet *packet) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+        __u32 slot, many, merge;
+        int verdict;
+
+        if (!packet)
+                return VERDICT_OTHER;
+        flow_key_incoming(packet, &key);
+        flow = find_bulk(packet, &key);
+        if (!flow)
+                return VERDICT_OTHER;
+        slot = slot_of_link(skb->ifindex, flow->slot);
+        if (!(flags_of_slot(slot) & UNDERPASS_SLOT_BULK))
+                return VERDICT_OTHER;
+        many = skb->gso_size;
+        if ((many && !(flow->bulk & UNDERPASS_BULK_LOCAL)) ||
+            bpf_ktime_get_coarse_ns() - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS)
+                verdict = VERDICT_CUT;
+        else
+                verdict = receive_bulk(skb, packet, flow, slot);
+        if (verdict == VERDICT_CUT) {
+                flow->cut_ns = flow->seen_ns = bpf_ktime_get_coarse_ns();
+                count(slot, UNDERPASS_COUNTER_CUT);
+                return send_to_cut(skb, layer3, slot);
+        }
+        if (verdict != VERDICT_NEXT || layer3 == 0)
+                return verdict;
+        merge = merge_target(flow, slot, many ? 0 : packet->length, packet->header.udp.flags);
+        if (!merge)
+                return VERDICT_NEXT;
+        skb->tc_index = (__u16) slot;
+        return (int) bpf_redirect(merge, 0);
+}
+
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
  * to learn from it. */
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
-        __u32 slot, merge = 0;
+        __u32 slot, bits, merge = 0;
         int destination, read;
 
         read = packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet);
@@ -369,6 +559,12 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 else if (icmp_may_concern(skb, layer3))
                         return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
                 return VERDICT_NEXT;
+        }
+        if (bulk_looks_so(&packet)) {
+                int verdict = ingress_bulk(skb, layer3, &packet);
+
+                if (verdict != VERDICT_OTHER)
+                        return verdict;
         }
         /* The cheapest test first, for all UDP of this host: a data offset below 5 is never ours. Merged
          * ones may have one of ours behind it. */
@@ -399,11 +595,12 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                 return send_to_cut(skb, layer3, slot);
         if (layer3)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
+        bits = hear_bulk(flow, &packet, slot);
         flow_received(flow, &key, slot, &packet.header);
         if ((packet.header.udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
             (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK))
                 learn_spoken(skb, &packet, &key);
-        destination = receive(skb, layer3, &packet, &key, slot, skb->ifindex);
+        destination = receive(skb, layer3, &packet, &key, slot, skb->ifindex, bits);
         if (!merge || destination != VERDICT_NEXT)
                 return destination;
         skb->tc_index = (__u16) slot;
@@ -439,13 +636,15 @@ SEC("tc")
 int underpass_segment(struct __sk_buff *skb) {
         __u32 noted = note_is_sent(skb), slot = skb->cb[NOTE_SLOT], index = skb->tc_index;
         struct underpass_slot *of;
-        __u32 ifindex;
+        __u32 ifindex, bits;
         int verdict;
 
         /* Two loads, not one from a place that varies. */
         asm volatile("" : "+r"(slot), "+r"(index));
         if (!noted)
                 slot = index;
+        bits = note_bits(slot);
+        slot = note_slot(slot);
         of = slot_of(slot);
         if (!of || of->ifindex == 0) {
                 count(0, UNDERPASS_COUNTER_DROP_FOREIGN);
@@ -456,7 +655,7 @@ int underpass_segment(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_UNSEGMENTED);
                 return VERDICT_DROP;
         }
-        verdict = behind_device(skb, slot, ifindex);
+        verdict = behind_device(skb, slot, ifindex, bits);
         if (verdict != VERDICT_NEXT)
                 return verdict;
         skb->tc_index = 0;

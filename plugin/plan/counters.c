@@ -175,6 +175,26 @@ static const CounterInfo counters[] = {
                 N_("Handshakes over UDP whose answer had no MPTCP option, because the program of the server "
                    "does not use MPTCP (mptcp-only)."),
         },
+        [UNDERPASS_COUNTER_BULK_SENT] = {
+                "bulk-sent",
+                N_("Of `sent`: datagrams in the bulk form."),
+        },
+        [UNDERPASS_COUNTER_BULK_RECEIVED] = {
+                "bulk-received",
+                N_("Of `received`: datagrams in the bulk form."),
+        },
+        [UNDERPASS_COUNTER_BULK_UNSUMMED] = {
+                "bulk-unsummed",
+                N_("Of `bulk-sent`: datagrams without a UDP checksum (IPv4 only; TCP has its own)."),
+        },
+        [UNDERPASS_COUNTER_BULK_PROBES] = {
+                "bulk-probes",
+                N_("Acknowledgments sent in the bulk form, to see whether it arrives."),
+        },
+        [UNDERPASS_COUNTER_BULK_GIVEN_UP] = {
+                "bulk-given-up",
+                N_("Flows that went back to the classic form because the bulk form did not arrive."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -263,6 +263,10 @@ static void fill_link(const PlanInput *input, struct underpass_link *link) {
         link->fallback_after = (uint16_t) settings->fallback_after;
         link->keepalive = (uint16_t) settings->keepalive;
         link->receive = (uint16_t) settings->receive;
+        if (settings->bulk != BULK_NO)
+                link->flags |= UNDERPASS_LINK_BULK;
+        if (settings->bulk == BULK_YES)
+                link->flags |= UNDERPASS_LINK_BULK_ALL;
 
         if (settings->mss == 0)
                 link->flags |= UNDERPASS_LINK_MSS_AUTO;

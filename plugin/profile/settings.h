@@ -9,6 +9,14 @@
 
 #include "bpf/abi.h"
 
+/* What leaves in the bulk form, to peers that take it (bpf/bulk.h). */
+typedef enum BulkMode {
+        BULK_AUTO, /* fast flows */
+        BULK_NO,
+        BULK_YES,
+        _BULK_MODE_MAX,
+} BulkMode;
+
 typedef enum TunnelMode {
         TUNNEL_NO,
         TUNNEL_YES,
@@ -62,6 +70,7 @@ typedef struct Mark {
         FIELD(FALLBACK_AFTER, uint32_t, fallback_after) /* SYNs over UDP without an answer */               \
         FIELD(KEEPALIVE, uint32_t, keepalive)           /* seconds; 0: leave sockets alone */               \
         FIELD(RECEIVE, enum underpass_receive, receive) /* where datagrams become TCP */                    \
+        FIELD(BULK, BulkMode, bulk)                     /* what is sent in the bulk form */              \
         FIELD(SCTP_UDP_PORT, uint32_t, sctp_udp_port)   /* 0: leave SCTP alone */                           \
         FIELD(SCTP_ENCAP_PORT, uint32_t, sctp_encap_port) /* 0: leave SCTP alone */
 

@@ -153,13 +153,24 @@ static const char *const receive_words[] = {
 
 ASSERT_TABLE_COMPLETE(receive_words, UNDERPASS_RECEIVE_XDP + 1);
 
-_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_receive) == sizeof(uint32_t),
+static const char *const bulk_words[] = {
+        [BULK_AUTO] = "auto",
+        [BULK_NO] = "no",
+        [BULK_YES] = "yes",
+};
+
+ASSERT_TABLE_COMPLETE(bulk_words, _BULK_MODE_MAX);
+
+_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_receive) == sizeof(uint32_t) &&
+                       sizeof(BulkMode) == sizeof(uint32_t),
                "choices are numbers of 32 bits");
 
 /* One word out of several; the field is an enum that numbers them. NULL: there is no such number. */
 static const char *choice_word(const Key *key, size_t number) {
         if (key->type == KEY_TUNNEL_MODE)
                 return number < ELEMENTS(tunnel_words) ? tunnel_words[number] : NULL;
+        if (key->type == KEY_BULK_MODE)
+                return number < ELEMENTS(bulk_words) ? bulk_words[number] : NULL;
         return number < ELEMENTS(receive_words) ? receive_words[number] : NULL;
 }
 
@@ -175,6 +186,7 @@ static int choice_parse(const Key *key, const char *text, void *field, char **re
         return value_error_token(ret_error, -EINVAL,
                                  key->type == KEY_TUNNEL_MODE
                                          ? N_("“%s” is neither no, yes, auto nor on-demand")
+                                 : key->type == KEY_BULK_MODE ? N_("“%s” is neither auto, no nor yes")
                                          : N_("“%s” is neither auto, tc, gro nor xdp"),
                                  token);
 }
@@ -680,6 +692,7 @@ static const ValueType value_types[] = {
         [KEY_NUMBER] = { false, "u", sizeof(uint32_t), number_parse, number_format, number_word },
         [KEY_ENDPOINT] = { true, "as", sizeof(uint32_t), endpoint_parse, endpoint_format, endpoint_word },
         [KEY_RECEIVE_MODE] = { false, "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
+        [KEY_BULK_MODE] = { false, "s", sizeof(uint32_t), choice_parse, choice_format, choice_word },
 };
 
 ASSERT_TABLE_COMPLETE(value_types, _KEY_TYPE_MAX);

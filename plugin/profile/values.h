@@ -17,6 +17,7 @@ typedef enum KeyType {
         KEY_NUMBER,       /* D-Bus "u"; 0 stands for the word in Key.zero_word */
         KEY_ENDPOINT,     /* D-Bus "as" */
         KEY_RECEIVE_MODE, /* D-Bus "s" */
+        KEY_BULK_MODE,    /* D-Bus "s" */
         _KEY_TYPE_MAX,
 } KeyType;
 

@@ -174,6 +174,7 @@ GETTER(property_key) {
         switch (key->type) {
         case KEY_TUNNEL_MODE:
         case KEY_RECEIVE_MODE:
+        case KEY_BULK_MODE:
         case KEY_MARK:
                 return sd_bus_message_append(reply, "s", text);
         case KEY_PORT_SET:

@@ -7,12 +7,16 @@
 
 TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
         const enum underpass_receive mode = target->receive;
+        /* A veth pair keeps packets for a moment: what follows in the bulk form would overtake them. */
+        const bool bulk = device->kind != SEGMENT_VETH && (target->applied.link.flags & UNDERPASS_LINK_BULK);
         const bool merges = mode == UNDERPASS_RECEIVE_AUTO || mode == UNDERPASS_RECEIVE_GRO;
 
         return (TunnelPath) {
                 .device_ifindex = device->ifindex,
                 .gro_ifindex = merges ? segmentation_gro_ifindex(target->segmentation) : 0,
                 .gro_all = mode == UNDERPASS_RECEIVE_GRO,
+                .bulk = bulk,
+                .bulk_all = bulk && (target->applied.link.flags & UNDERPASS_LINK_BULK_ALL),
         };
 }
 

@@ -141,11 +141,14 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
 }
 
 int devices_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const TunnelPath *path) {
+        const uint32_t flags = (path->gro_all ? UNDERPASS_SLOT_GRO_ALL : 0) |
+                               (path->bulk ? UNDERPASS_SLOT_BULK : 0) |
+                               (path->bulk_all ? UNDERPASS_SLOT_BULK_ALL : 0);
         const struct underpass_slot entry = {
                 .ifindex = ifindex,
                 .device_ifindex = path->device_ifindex,
                 .gro_ifindex = path->gro_ifindex,
-                .flags = path->gro_all ? UNDERPASS_SLOT_GRO_ALL : 0,
+                .flags = flags,
         };
 
         return bpf_map_update_elem(tunnel->maps[MAP_SLOTS], &slot, &entry, BPF_ANY);

@@ -145,13 +145,29 @@ long bpf_skb_change_tail(struct __sk_buff *skb, __u32 length, __u64 flags) {
         return 0;
 }
 
-/* Room behind the Ethernet header. */
+/* The packet loses what is behind its Ethernet header. */
+static long take_room(struct __sk_buff *skb, size_t room) {
+        const size_t behind = host.layer3;
+
+        if (behind + room > host.length)
+                return -EINVAL;
+        gather();
+        memmove(host.bytes + behind, host.bytes + behind + room, host.length - behind - room);
+        host.length -= room;
+        lay_out(skb, host.linear > behind + room ? host.linear - room : behind);
+        return 0;
+}
+
+/* Room behind the Ethernet header. Of super-packets the size of the segments shrinks, as in the kernel. */
 long bpf_skb_adjust_room(struct __sk_buff *skb, __s32 difference, __u32 mode, __u64 flags) {
         const size_t behind = host.layer3, room = (size_t) difference;
 
-        if (difference < 0 || mode != BPF_ADJ_ROOM_MAC || flags != 0 ||
-            host.length + room > sizeof(host.bytes))
+        if (mode == BPF_ADJ_ROOM_MAC && difference < 0)
+                return take_room(skb, (size_t) -difference);
+        if (mode != BPF_ADJ_ROOM_MAC || host.length + room > sizeof(host.bytes))
                 return -EINVAL;
+        if (skb->gso_size && !(flags & BPF_F_ADJ_ROOM_FIXED_GSO))
+                skb->gso_size -= (__u32) room;
         gather();
         memmove(host.bytes + behind + room, host.bytes + behind, host.length - behind);
         memset(host.bytes + behind, 0, room);
@@ -168,6 +184,30 @@ long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags) {
         memset(host.bytes, 0, length);
         host.length += length;
         lay_out(skb, host.linear + length);
+        return 0;
+}
+
+/* A checksum in the packet. */
+static long replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags) {
+        __u16 check;
+
+        if (bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) < 0)
+                return -EFAULT;
+        check = underpass_check_adjust(check, underpass_fold((__u32) (to & 0xffff) + (__u32) (to >> 16)),
+                                       underpass_fold((__u32) (from & 0xffff) + (__u32) (from >> 16)));
+        return bpf_skb_store_bytes(skb, offset, &check, sizeof(check), 0);
+}
+
+long bpf_l3_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags) {
+        return replace(skb, offset, from, to, flags);
+}
+
+long bpf_l4_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags) {
+        return replace(skb, offset, from, to, flags);
+}
+
+/* Nobody looks at what is sent beside the packet. */
+long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags) {
         return 0;
 }
 

@@ -26,6 +26,7 @@ long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags);
 __u64 bpf_ktime_get_coarse_ns(void);
 long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 long bpf_redirect(__u32 ifindex, __u64 flags);
+long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length);
 long bpf_skb_store_bytes(struct __sk_buff *skb, __u32 offset, const void *from, __u32 length, __u64 flags);
@@ -34,6 +35,8 @@ long bpf_skb_change_tail(struct __sk_buff *skb, __u32 length, __u64 flags);
 long bpf_skb_adjust_room(struct __sk_buff *skb, __s32 difference, __u32 mode, __u64 flags);
 long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags);
 long bpf_skb_vlan_pop(struct __sk_buff *skb);
+long bpf_l3_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
+long bpf_l4_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
 long bpf_csum_update(struct __sk_buff *skb, __wsum sum);
 void bpf_set_hash_invalid(struct __sk_buff *skb);
 

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Datagrams of the peer in the bulk form → TCP. Addresses and ports are those of the outer headers: a NAT has
+ * changed them, and the inner ones are only what the sender thought they were. So are the hop limit and the
+ * congestion mark. What is inside is believed for flows alone that speak over UDP already, on links that take the
+ * bulk form; nobody else gets anything unpacked here.
+ */
+
+#include <linux/udp.h>
+
+#include "bulk-send.h"
+
+enum bulk_result {
+        BULK_RESULT_NONE,     /* no bulk of a flow of ours: a datagram like any other */
+        BULK_RESULT_TCP,      /* unpacked */
+        BULK_RESULT_MERGED,   /* several datagrams, headers and all, in one packet: to be cut first */
+        BULK_RESULT_MALFORMED, /* of a flow, but not to be unpacked: dropped */
+        BULK_RESULT_BROKEN,   /* half written: dropped */
+};
+
+/* The inner headers. */
+struct bulk_inner_ipv4 {
+        struct iphdr ip;
+        union underpass_header header;
+};
+
+struct bulk_inner_ipv6 {
+        struct ipv6hdr ip;
+        union underpass_header header;
+};
+
+/*
+ * Whether a datagram may be bulk, by its first bytes: where the classic form has a data offset, there is an IP
+ * version, and the inner packet has the length that the outer one leaves. A classic header of 24 bytes looks like
+ * IPv6 there, but for a sequence number that has inner length and protocol by chance.
+ */
+UNDERPASS_INLINE int bulk_looks_so(const struct packet *packet) {
+        if (!packet->ipv6)
+                return packet->header.udp.offset == IPV4_USUAL;
+        return packet->header.udp.offset >> 4 == 6 &&
+               ((UNDERPASS_NET32(packet->header.udp.sequence) >> 8) & 0xff) == UNDERPASS_PROTOCOL_TCP;
+}
+
+/* Puts the inner TCP header where the classic form has its own, so that the rest of the programs can read it. Ports
+ * stay. Returns 0. */
+UNDERPASS_GLOBAL int bulk_present(struct packet *packet, union underpass_header *inner) {
+        if (!packet || !inner)
+                return 0;
+        packet->header.udp.offset = inner->tcp.offset & (__u8) ~UNDERPASS_BULK_BITS;
+        packet->header.udp.flags = inner->tcp.flags;
+        packet->header.udp.window = inner->tcp.window;
+        packet->header.udp.sequence = inner->tcp.sequence;
+        packet->header.udp.acknowledgment = inner->tcp.acknowledgment;
+        return 0;
+}
+
+/* Whether a TCP header inside, and what is behind it, can be of an established flow. length: of both. */
+UNDERPASS_INLINE int bulk_inner_shape(const union underpass_header *inner, __u32 length) {
+        return length >= UNDERPASS_HEADER_LENGTH && underpass_tcp_shape(inner, (__u16) length) &&
+               (inner->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_ACK)) ==
+                       UNDERPASS_TCP_ACK;
+}
+
+/*
+ * Several in one, as UDP GRO makes them for forwarding: then the inner length is that of the first. A super-packet
+ * that has crossed the link as one has the whole length there. Returns enum bulk_result.
+ */
+UNDERPASS_INLINE int bulk_compare(struct __sk_buff *skb, __u32 outer, __u32 inner) {
+        if (outer == inner)
+                return BULK_RESULT_TCP;
+        return skb->gso_size != 0 && inner == skb->gso_size ? BULK_RESULT_MERGED : BULK_RESULT_MALFORMED;
+}
+
+/* A changed address: the checksum of TCP hears of it. Negative: it could not be changed. */
+UNDERPASS_INLINE long bulk_correct(struct __sk_buff *skb, __u32 check, __u32 old, __u32 new) {
+        return old == new ? 0 : bpf_l4_csum_replace(skb, check, old, new, BPF_F_PSEUDO_HDR | sizeof(new));
+}
+
+/* Writes the ports of the outer header into the inner one. layer4: of the inner one. */
+UNDERPASS_GLOBAL int bulk_write_ports(struct __sk_buff *skb, struct packet *packet, union underpass_header *inner,
+                                      __u32 layer4) {
+        __u32 check = layer4 + offsetof(struct underpass_tcp_header, check);
+        __u16 source, dest;
+
+        if (!packet || !inner)
+                return -1;
+        source = packet->header.udp.source;
+        dest = packet->header.udp.dest;
+        if (inner->tcp.source != source &&
+            (bpf_l4_csum_replace(skb, check, inner->tcp.source, source, sizeof(source)) < 0 ||
+             bpf_skb_store_bytes(skb, layer4, &source, sizeof(source), 0) < 0))
+                return -1;
+        if (inner->tcp.dest != dest &&
+            (bpf_l4_csum_replace(skb, check, inner->tcp.dest, dest, sizeof(dest)) < 0 ||
+             bpf_skb_store_bytes(skb, layer4 + sizeof(source), &dest, sizeof(dest), 0) < 0))
+                return -1;
+        return 0;
+}
+
+/* Takes the outer headers off. checked: the UDP checksum has been looked at, if anybody does. */
+UNDERPASS_INLINE long bulk_unwrap(struct __sk_buff *skb, __s32 room, int checked) {
+        if (checked)
+                return bpf_skb_adjust_room(skb, -room, BPF_ADJ_ROOM_MAC,
+                                           BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET);
+        return bpf_skb_adjust_room(skb, -room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+}
+
+/* The outer header becomes that of the segment. Returns 0. */
+UNDERPASS_GLOBAL int bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
+        if (!ip)
+                return 0;
+        ip->protocol = UNDERPASS_PROTOCOL_TCP;
+        ip->tot_len = UNDERPASS_NET16(length);
+        ip->check = 0;
+        ip->check = (__u16) ~underpass_fold(packet_sum_words((const __u32 *) ip, IPV4_LENGTH / 4));
+        return 0;
+}
+
+/* One datagram → TCP. Returns enum bulk_result; packet->header is as bulk_present() says then. */
+UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet, struct bulk_inner_ipv4 *inner) {
+        __u32 outer, length;
+
+        if (!packet || !inner)
+                return BULK_RESULT_NONE;
+        outer = UNDERPASS_NET16(packet->header.udp.length);
+        if (outer <= UDP_LENGTH + sizeof(*inner) || outer > packet->length ||
+            bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH, inner, sizeof(*inner)) < 0 ||
+            *(__u8 *) &inner->ip != IPV4_USUAL || inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
+            (inner->ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
+                return BULK_RESULT_MALFORMED;
+        length = UNDERPASS_NET16(inner->ip.tot_len);
+        if (length < sizeof(*inner) || !bulk_inner_shape(&inner->header, length - IPV4_LENGTH))
+                return BULK_RESULT_MALFORMED;
+        return bulk_compare(skb, outer - UDP_LENGTH, length);
+}
+
+UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet) {
+        struct bulk_inner_ipv4 inner = {};
+        struct iphdr outer = {};
+        __u32 layer3, layer4;
+        int result;
+
+        if (!packet)
+                return BULK_RESULT_NONE;
+        result = bulk_read_ipv4(skb, packet, &inner);
+        if (result != BULK_RESULT_TCP)
+                return result;
+        layer3 = packet->layer3;
+        layer4 = layer3 + IPV4_LENGTH;
+        if (bpf_skb_load_bytes(skb, layer3, &outer, sizeof(outer)) < 0 ||
+            bulk_unwrap(skb, BULK_IPV4_ROOM, packet->header.udp.check != 0) < 0)
+                return BULK_RESULT_BROKEN;
+        bulk_retitle_ipv4(&outer, UNDERPASS_NET16(inner.ip.tot_len));
+        if (bulk_correct(skb, layer4 + offsetof(struct underpass_tcp_header, check), inner.ip.saddr,
+                         outer.saddr) < 0 ||
+            bulk_correct(skb, layer4 + offsetof(struct underpass_tcp_header, check), inner.ip.daddr,
+                         outer.daddr) < 0 ||
+            bpf_skb_store_bytes(skb, layer3, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM) < 0 ||
+            bulk_write_ports(skb, packet, &inner.header, layer4) < 0)
+                return BULK_RESULT_BROKEN;
+        bulk_present(packet, &inner.header);
+        return BULK_RESULT_TCP;
+}
+
+UNDERPASS_GLOBAL int bulk_read_ipv6(struct __sk_buff *skb, struct packet *packet, struct bulk_inner_ipv6 *inner) {
+        __u32 outer, length;
+
+        if (!packet || !inner)
+                return BULK_RESULT_NONE;
+        outer = UNDERPASS_NET16(packet->header.udp.length);
+        if (outer <= UDP_LENGTH + sizeof(*inner) || outer > packet->length || packet->header.udp.check == 0 ||
+            bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH, inner, sizeof(*inner)) < 0 ||
+            inner->ip.version != 6 || inner->ip.nexthdr != UNDERPASS_PROTOCOL_TCP)
+                return BULK_RESULT_MALFORMED;
+        length = UNDERPASS_NET16(inner->ip.payload_len);
+        if (!bulk_inner_shape(&inner->header, length))
+                return BULK_RESULT_MALFORMED;
+        return bulk_compare(skb, outer - UDP_LENGTH, length + IPV6_LENGTH);
+}
+
+/* The four words of an address, for the checksum of TCP. */
+UNDERPASS_GLOBAL int bulk_correct_ipv6(struct __sk_buff *skb, struct in6_addr *old, struct in6_addr *new,
+                                       __u32 check) {
+        if (!old || !new)
+                return -1;
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+                if (bulk_correct(skb, check, old->in6_u.u6_addr32[i], new->in6_u.u6_addr32[i]) < 0)
+                        return -1;
+        return 0;
+}
+
+UNDERPASS_GLOBAL int bulk_retitle_ipv6(struct ipv6hdr *ip, __u32 length) {
+        if (!ip)
+                return 0;
+        ip->nexthdr = UNDERPASS_PROTOCOL_TCP;
+        ip->payload_len = UNDERPASS_NET16(length);
+        return 0;
+}
+
+UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet) {
+        struct bulk_inner_ipv6 inner = {};
+        struct ipv6hdr outer = {};
+        __u32 layer3, layer4, check;
+        int result;
+
+        if (!packet)
+                return BULK_RESULT_NONE;
+        result = bulk_read_ipv6(skb, packet, &inner);
+        if (result != BULK_RESULT_TCP)
+                return result;
+        layer3 = packet->layer3;
+        layer4 = layer3 + IPV6_LENGTH;
+        check = layer4 + offsetof(struct underpass_tcp_header, check);
+        if (bpf_skb_load_bytes(skb, layer3, &outer, sizeof(outer)) < 0 ||
+            bulk_unwrap(skb, BULK_IPV6_ROOM, 1) < 0)
+                return BULK_RESULT_BROKEN;
+        bulk_retitle_ipv6(&outer, UNDERPASS_NET16(inner.ip.payload_len));
+        if (bulk_correct_ipv6(skb, &inner.ip.saddr, &outer.saddr, check) < 0 ||
+            bulk_correct_ipv6(skb, &inner.ip.daddr, &outer.daddr, check) < 0 ||
+            bpf_skb_store_bytes(skb, layer3, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM) < 0 ||
+            bulk_write_ports(skb, packet, &inner.header, layer4) < 0)
+                return BULK_RESULT_BROKEN;
+        bulk_present(packet, &inner.header);
+        return BULK_RESULT_TCP;
+}
+
+/* A datagram of an established flow, on a link that takes the bulk form. Returns enum bulk_result. */
+UNDERPASS_INLINE int bulk_take(struct __sk_buff *skb, struct packet *packet) {
+        if (!packet->usual)
+                return BULK_RESULT_MALFORMED;
+        return packet->ipv6 ? bulk_take_ipv6(skb, packet) : bulk_take_ipv4(skb, packet);
+}

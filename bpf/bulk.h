@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The bulk form: which flows use it, and when.
+ *
+ *   classic form   IP | UDP and TCP header in one | data          a segment at a time, 0 bytes more
+ *   bulk form      IP | UDP | inner IP | TCP | data               28 bytes more with IPv4, 48 with IPv6
+ *
+ * A datagram in the bulk form is a packet in a UDP tunnel (GUE variant 1), so a super-packet crosses the link as
+ * one, and is cut behind everything, by the stack or by the card. The two sides agree on it for each flow, in
+ * two bits of classic datagrams (rewrite.h). SYNs have none of it, so nothing differs for a peer that does not
+ * know it.
+ *
+ *   offer      each classic datagram of an established flow says whether its sender takes the bulk form
+ *   probe      before the first data, an acknowledgment goes in the bulk form: a way that swallows it costs nothing
+ *   arrived    the peer says so, and goes on saying so while bulk arrives
+ *   given up   twice in a row something had to be sent again, and nothing was heard of bulk that was on its way
+ *
+ * What is sent again goes in the classic form, in which the handshake has come through. So do single packets.
+ */
+
+#include "flow.h"
+
+enum {
+        BULK_SEGMENTS_MIN = 8,     /* of a super-packet: below, the segmentation device costs less */
+        BULK_WINDOW_MS = 24,       /* in which a rate is measured, … */
+        BULK_WINDOWS = 3,          /* … so many times in a row */
+        BULK_PROBES_MAX = 3,
+        BULK_PROBES_APART_MS = 200,
+        BULK_LOSSES_MAX = 2,
+        BULK_LOSSES_APART_MS = 150, /* TCP waits at least 200 ms for an acknowledgment */
+};
+
+enum bulk_decision {
+        BULK_DECISION_CLASSIC,
+        BULK_DECISION_PROBE, /* classic, and a probe goes before it */
+        BULK_DECISION_BULK,
+};
+
+UNDERPASS_INLINE __u32 bulk_now_ms(void) {
+        return (__u32) (bpf_ktime_get_coarse_ns() / MILLISECONDS);
+}
+
+/* The bits that a classic datagram of ours has; slot_flags: of its link. */
+UNDERPASS_INLINE __u32 bulk_bits(const struct underpass_flow *flow, __u32 slot_flags) {
+        if (!(slot_flags & UNDERPASS_SLOT_BULK) || flow->state != UNDERPASS_FLOW_TUNNELLED)
+                return 0;
+        if (flow->bulk_arrived_ms == 0 || bulk_now_ms() - flow->bulk_arrived_ms > UNDERPASS_BULK_ARRIVED_MS)
+                return UNDERPASS_BULK_OFFER;
+        return UNDERPASS_BULK_BITS;
+}
+
+/* The bits of a classic datagram of the peer. */
+UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
+        __u8 known = flow->bulk;
+
+        if (bits & UNDERPASS_BULK_OFFER)
+                known |= UNDERPASS_BULK_TAKEN;
+        else
+                known &= (__u8) ~UNDERPASS_BULK_TAKEN;
+        if (bits & UNDERPASS_BULK_ARRIVED) {
+                known |= UNDERPASS_BULK_PROVEN;
+                known &= (__u8) ~UNDERPASS_BULK_UNHEARD;
+                flow->bulk_losses = 0;
+        }
+        if (known != flow->bulk)
+                flow->bulk = known;
+}
+
+/* Measures the rate at which the peer acknowledges. */
+UNDERPASS_INLINE void bulk_measure(struct underpass_flow *flow, __u32 now) {
+        __u32 elapsed = now - flow->bulk_window_ms;
+        __u64 acknowledged = flow->expected - flow->bulk_window_acknowledged;
+
+        if (elapsed < BULK_WINDOW_MS)
+                return;
+        if (acknowledged < (__u64) elapsed * UNDERPASS_BULK_RATE) {
+                flow->bulk_windows = 0;
+                flow->bulk &= (__u8) ~UNDERPASS_BULK_FAST;
+        } else if (flow->bulk_windows < BULK_WINDOWS) {
+                flow->bulk_windows++;
+                if (flow->bulk_windows == BULK_WINDOWS)
+                        flow->bulk |= UNDERPASS_BULK_FAST;
+        }
+        flow->bulk_window_ms = now;
+        flow->bulk_window_acknowledged = flow->expected;
+}
+
+/* No probe and no bulk any more in this flow. Others to the same destination do not try it for a while. */
+UNDERPASS_GLOBAL int bulk_give_up(struct packet *packet, struct underpass_flow *flow, __u32 ifindex,
+                                  __u32 slot) {
+        struct underpass_destination *destination;
+        struct underpass_flow_key key = {};
+
+        if (!packet || !flow)
+                return 0;
+        flow->bulk |= UNDERPASS_BULK_GIVEN_UP;
+        count(slot, UNDERPASS_COUNTER_BULK_GIVEN_UP);
+        flow_key_outgoing(packet, &key);
+        destination = destination_make(&key, ifindex);
+        if (destination)
+                destination->bulk_given_up = (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS) +
+                                             UNDERPASS_BULK_GIVEN_UP_SECONDS;
+        return 0;
+}
+
+/* Whether an earlier flow has given up on the way to this destination. */
+UNDERPASS_GLOBAL int bulk_is_given_up(struct packet *packet, __u32 ifindex) {
+        struct underpass_destination *destination;
+        struct underpass_flow_key key = {};
+
+        if (!packet)
+                return 0;
+        flow_key_outgoing(packet, &key);
+        destination = destination_find(&key, ifindex);
+        return destination && destination->bulk_given_up > (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
+}
+
+/* The next step of a flow that the bulk form has not been proven for. */
+UNDERPASS_GLOBAL int bulk_decide_probe(struct packet *packet, struct underpass_flow *flow, __u32 ifindex,
+                                       __u32 slot) {
+        __u32 now = bulk_now_ms();
+
+        if (!packet || !flow)
+                return BULK_DECISION_CLASSIC;
+        if (flow->bulk_probes > 0 && now - flow->bulk_probed_ms < BULK_PROBES_APART_MS)
+                return BULK_DECISION_CLASSIC;
+        if (flow->bulk_probes >= BULK_PROBES_MAX) {
+                bulk_give_up(packet, flow, ifindex, slot);
+                return BULK_DECISION_CLASSIC;
+        }
+        if (flow->bulk_probes == 0 && bulk_is_given_up(packet, ifindex)) {
+                flow->bulk |= UNDERPASS_BULK_GIVEN_UP;
+                return BULK_DECISION_CLASSIC;
+        }
+        flow->bulk_probes++;
+        flow->bulk_probed_ms = now;
+        count(slot, UNDERPASS_COUNTER_BULK_PROBES);
+        return BULK_DECISION_PROBE;
+}
+
+/*
+ * Whether a super-packet of a flow, which is sent for the first time, leaves in the bulk form. slot_flags: of the
+ * link. Returns enum bulk_decision.
+ */
+UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot,
+                                 __u32 slot_flags) {
+        if ((flow->bulk & (UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_GIVEN_UP)) != UNDERPASS_BULK_TAKEN ||
+            !packet->usual || packet->length == 0 ||
+            (packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_URG)))
+                return BULK_DECISION_CLASSIC;
+        if (!(slot_flags & UNDERPASS_SLOT_BULK_ALL)) {
+                bulk_measure(flow, bulk_now_ms());
+                if (!(flow->bulk & UNDERPASS_BULK_FAST))
+                        return BULK_DECISION_CLASSIC;
+        }
+        if (flow->bulk & UNDERPASS_BULK_PROVEN)
+                return BULK_DECISION_BULK;
+        return bulk_decide_probe(packet, flow, ifindex, slot);
+}
+
+/* The segment that the peer should acknowledge next is sent again. */
+UNDERPASS_GLOBAL int bulk_lost(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot) {
+        __u32 now = bulk_now_ms();
+
+        if (!packet || !flow || now - flow->bulk_probed_ms < BULK_LOSSES_APART_MS)
+                return 0;
+        flow->bulk &= (__u8) ~UNDERPASS_BULK_UNHEARD;
+        flow->bulk_probed_ms = now;
+        flow->bulk_losses++;
+        if (flow->bulk_losses >= BULK_LOSSES_MAX)
+                bulk_give_up(packet, flow, ifindex, slot);
+        return 0;
+}
