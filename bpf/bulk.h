@@ -26,6 +26,7 @@ enum {
         BULK_SEGMENTS_MIN = 8,     /* of a super-packet: below, the segmentation device costs less */
         BULK_WINDOW_MS = 24,       /* in which a rate is measured, … */
         BULK_WINDOWS = 3,          /* … so many times in a row */
+        BULK_ARRIVES_MS = 1000,    /* after the last one, a flow is classic again */
         BULK_PROBES_MAX = 3,
         BULK_PROBES_APART_MS = 200,
         BULK_LOSSES_MAX = 2,
@@ -66,6 +67,11 @@ UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
         }
         if (known != flow->bulk)
                 flow->bulk = known;
+}
+
+/* Whether the peer sends in the bulk form at present. */
+UNDERPASS_INLINE int bulk_arrives(const struct underpass_flow *flow) {
+        return flow->bulk_arrived_ms != 0 && bulk_now_ms() - flow->bulk_arrived_ms < BULK_ARRIVES_MS;
 }
 
 /* Measures the rate at which the peer acknowledges. */

@@ -448,7 +448,9 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
 /*
  * Where a datagram of an established flow goes on: through the GRO pair (its ifindex), or at once (0).
  * Merging many into one saves the stack most of its work, waiting for it costs microseconds. So bulk is
- * merged, and what is small goes on at once, unless it could overtake bulk that came just before.
+ * merged, and what is small goes on at once, unless it could overtake bulk that came just before. While the bulk
+ * form arrives, the classic one is no bulk: what comes in the bulk form may be merged already, then goes on at once,
+ * and must not overtake it.
  */
 UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u16 length, __u8 flags) {
         struct underpass_slot *of = slot_of(slot);
@@ -457,7 +459,7 @@ UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u
         if (!of || of->gro_ifindex == 0 || flow->state != UNDERPASS_FLOW_TUNNELLED ||
             (flags & UNDERPASS_TCP_SYN))
                 return 0;
-        if (length >= UNDERPASS_GRO_LENGTH || (of->flags & UNDERPASS_SLOT_GRO_ALL))
+        if ((length >= UNDERPASS_GRO_LENGTH && !bulk_arrives(flow)) || (of->flags & UNDERPASS_SLOT_GRO_ALL))
                 flow->merged_ns = now;
         else if (now - flow->merged_ns > UNDERPASS_GRO_LINGER_MS * MILLISECONDS)
                 return 0;
@@ -501,6 +503,12 @@ UNDERPASS_GLOBAL int answer_forgotten(struct __sk_buff *skb, struct packet *pack
         return (int) bpf_redirect(skb->ifindex, 0);
 }
 
+UNDERPASS_INLINE __u32 gro_of_slot(__u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+
+        return of ? of->gro_ifindex : 0;
+}
+
 /*
  * A datagram that may be bulk. VERDICT_OTHER: it is not. Many in one, as a link hands them over that another kernel
  * or a card has not cut, go on as they are to a socket of this host. For a host behind they are cut first, as the
@@ -532,11 +540,12 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
                 count(slot, UNDERPASS_COUNTER_CUT);
                 return send_to_cut(skb, layer3, slot);
         }
-        if (verdict != VERDICT_NEXT || layer3 == 0)
+        if (verdict != VERDICT_NEXT || layer3 == 0 || many)
                 return verdict;
-        merge = merge_target(flow, slot, many ? 0 : packet->length, packet->header.udp.flags);
+        merge = gro_of_slot(slot);
         if (!merge)
                 return VERDICT_NEXT;
+        flow->merged_ns = flow->seen_ns;
         skb->tc_index = (__u16) slot;
         return (int) bpf_redirect(merge, 0);
 }
