@@ -39,6 +39,7 @@ enum {
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
         UNDERPASS_SPOKEN_SECONDS = 86400, /* that a server has MPTCP is remembered */
         UNDERPASS_THROTTLED_SECONDS = 600, /* a limit of UDP on the way is told of for so long */
+        UNDERPASS_BULK_WANTED_SECONDS = 3600, /* a flow was fast enough for it */
         UNDERPASS_BULK_GIVEN_UP_SECONDS = 3600, /* the way swallows the bulk form */
         UNDERPASS_STRIPPED_SECONDS = 3600, /* an on-demand link tunnels to where MPTCP got lost */
         UNDERPASS_PORT_RANGES_MAX = 32, /* ranges of one port set */
@@ -177,6 +178,7 @@ enum underpass_bulk_flag {
         UNDERPASS_BULK_GIVEN_UP = 1U << 2, /* the way swallows it: classic for good */
         UNDERPASS_BULK_FAST = 1U << 3,   /* the flow is fast enough for it */
         UNDERPASS_BULK_UNHEARD = 1U << 4, /* some was sent, and nothing has been heard of its arrival yet */
+        UNDERPASS_BULK_NARROW = 1U << 6, /* its segments have no room for the outer headers (IPv6) */
         UNDERPASS_BULK_LOCAL = 1U << 5,  /* a socket of this host sends, so nothing is forwarded */
 };
 
@@ -275,7 +277,9 @@ struct underpass_destination {
         __u32 rtt_us;            /* longest round trip of late; 0: not known */
         __u32 opened;            /* seconds: the last handshake over UDP that was completed */
         __u32 via;               /* of an address of this host: the link that it sends by */
-        __u32 bulk_given_up;     /* seconds: until then flows to it stay classic; 0: not */
+        __u32 bulk_given_up;     /* of a host, port 0: seconds; until then flows to it stay classic */
+        __u32 bulk_wanted;       /* likewise: until then MSS over IPv6 leaves room for the bulk form */
+        __u32 reserved;
 };
 
 /*
@@ -391,5 +395,5 @@ _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 168, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 120, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 128, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -31,31 +31,6 @@ struct bulk_inner_ipv6 {
         union underpass_header header;
 };
 
-/*
- * Whether a datagram may be bulk, by its first bytes: where the classic form has a data offset, there is an IP
- * version, and the inner packet has the length that the outer one leaves. A classic header of 24 bytes looks like
- * IPv6 there, but for a sequence number that has inner length and protocol by chance.
- */
-UNDERPASS_INLINE int bulk_looks_so(const struct packet *packet) {
-        if (!packet->ipv6)
-                return packet->header.udp.offset == IPV4_USUAL;
-        return packet->header.udp.offset >> 4 == 6 &&
-               ((UNDERPASS_NET32(packet->header.udp.sequence) >> 8) & 0xff) == UNDERPASS_PROTOCOL_TCP;
-}
-
-/* Puts the inner TCP header where the classic form has its own, so that the rest of the programs can read it. Ports
- * stay. Returns 0. */
-UNDERPASS_GLOBAL int bulk_present(struct packet *packet, union underpass_header *inner) {
-        if (!packet || !inner)
-                return 0;
-        packet->header.udp.offset = inner->tcp.offset & (__u8) ~UNDERPASS_BULK_BITS;
-        packet->header.udp.flags = inner->tcp.flags;
-        packet->header.udp.window = inner->tcp.window;
-        packet->header.udp.sequence = inner->tcp.sequence;
-        packet->header.udp.acknowledgment = inner->tcp.acknowledgment;
-        return 0;
-}
-
 /* Whether a TCP header inside, and what is behind it, can be of an established flow. length: of both. */
 UNDERPASS_INLINE int bulk_inner_shape(const union underpass_header *inner, __u32 length) {
         return length >= UNDERPASS_HEADER_LENGTH && underpass_tcp_shape(inner, (__u16) length) &&
@@ -160,7 +135,7 @@ UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet
             bpf_skb_store_bytes(skb, layer3, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM) < 0 ||
             bulk_write_ports(skb, packet, &inner.header, layer4) < 0)
                 return BULK_RESULT_BROKEN;
-        bulk_present(packet, &inner.header);
+        bulk_present(&packet->header, &inner.header);
         return BULK_RESULT_TCP;
 }
 
@@ -223,7 +198,7 @@ UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet
             bpf_skb_store_bytes(skb, layer3, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM) < 0 ||
             bulk_write_ports(skb, packet, &inner.header, layer4) < 0)
                 return BULK_RESULT_BROKEN;
-        bulk_present(packet, &inner.header);
+        bulk_present(&packet->header, &inner.header);
         return BULK_RESULT_TCP;
 }
 

@@ -2,13 +2,16 @@
 #pragma once
 
 /*
- * Packets of ours → bulk form, at the link itself. The kernel keeps the super-packet as one and makes room for
- * the outer headers in each segment, so the MSS stays as it is, and so does the size of the datagrams.
+ * Packets of ours → bulk form, at the link itself. The kernel keeps the super-packet as one.
  *
  * The UDP checksum is made without reading the data: the inner IPv4 header sums to nothing, and the segment
  * sums to the complement of its pseudo header, once somebody has completed its checksum. All segments of the same
- * length have the same one. When the last is shorter there is none at all with IPv4; with IPv6, where a datagram
- * must have one (RFC 8200), such a super-packet is not for the bulk form.
+ * length have the same one.
+ *
+ * IPv4: the kernel makes room for the outer headers in each segment, so the MSS stays as it is, and so does the
+ * size of the datagrams. When the last segment is shorter then, there is no UDP checksum; TCP has its own.
+ * IPv6: a datagram must have one (RFC 8200), so all segments have the length that TCP gave them, and the MSS must
+ * leave room. What has no room, or a shorter last segment, stays in the classic form.
  */
 
 #include <linux/udp.h>
@@ -18,8 +21,6 @@
 
 enum {
         BULK_LENGTH_MAX = 0xffff,
-        BULK_IPV4_ROOM = IPV4_LENGTH + UDP_LENGTH,
-        BULK_IPV6_ROOM = IPV6_LENGTH + UDP_LENGTH,
         BULK_UNSUMMED = 0,
 };
 
@@ -33,8 +34,8 @@ struct bulk_header_ipv6 {
         struct udphdr udp;
 };
 
-/* The length of every segment, TCP header included, once a super-packet has been cut; 0: they differ. room: for
- * the outer headers. */
+/* The length of every segment, TCP header included, once a super-packet has been cut; 0: they differ. room: what
+ * is taken from each. */
 UNDERPASS_INLINE __u32 bulk_segment_length(struct __sk_buff *skb, const struct packet *packet, __u32 room) {
         __u32 head = (__u32) (packet->header.tcp.offset >> 4) * 4, size = skb->gso_size;
 
@@ -139,22 +140,33 @@ UNDERPASS_GLOBAL int bulk_wrap_ipv6(struct __sk_buff *skb, struct packet *packet
         layer3 = packet->layer3;
         if (bpf_skb_load_bytes(skb, layer3, &header.ip, sizeof(header.ip)) < 0 ||
             bpf_skb_adjust_room(skb, BULK_IPV6_ROOM, BPF_ADJ_ROOM_MAC,
-                                BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP) < 0)
+                                BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
+                                        BPF_F_ADJ_ROOM_FIXED_GSO) < 0)
                 return 0;
         bulk_fill_ipv6(&header, packet, skb->len - layer3, segment);
         return bpf_skb_store_bytes(skb, layer3, &header, sizeof(header), 0) < 0 ? -1 : 1;
 }
 
+/* Whether the segments of a super-packet over IPv6 have room for the outer headers. */
+UNDERPASS_INLINE int bulk_has_room(struct __sk_buff *skb, const struct packet *packet) {
+        __u32 head = (__u32) (packet->header.tcp.offset >> 4) * 4, mtu = 0;
+
+        /* It only reads the MTU: the packet is much longer. */
+        bpf_check_mtu(skb, 0, &mtu, 0, 0);
+        return skb->gso_size + head + IPV6_LENGTH + BULK_IPV6_ROOM <= mtu;
+}
+
 /* A super-packet → bulk form. As bulk_wrap_ipv4(). */
-UNDERPASS_GLOBAL int bulk_send(struct __sk_buff *skb, struct packet *packet, __u32 slot) {
+UNDERPASS_GLOBAL int bulk_send(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+                               __u32 slot) {
         __u32 room, segment, segments;
         int r;
 
-        if (!packet)
+        if (!packet || !flow || packet->length + BULK_IPV6_ROOM + IPV6_LENGTH > BULK_LENGTH_MAX)
                 return 0;
-        room = packet->ipv6 ? BULK_IPV6_ROOM : BULK_IPV4_ROOM;
-        if (packet->length + room + IPV6_LENGTH > BULK_LENGTH_MAX)
-                return 0;
+        if (packet->ipv6 && !bulk_has_room(skb, packet))
+                return bulk_want_room(packet, flow, skb->ifindex);
+        room = packet->ipv6 ? 0 : BULK_IPV4_ROOM;
         segment = bulk_segment_length(skb, packet, room);
         segments = bulk_segments(skb, packet, room);
         r = packet->ipv6 ? bulk_wrap_ipv6(skb, packet, segment) : bulk_wrap_ipv4(skb, packet, segment);

@@ -33,6 +33,11 @@ enum {
         BULK_LOSSES_APART_MS = 150, /* TCP waits at least 200 ms for an acknowledgment */
 };
 
+enum {
+        BULK_IPV4_ROOM = IPV4_LENGTH + UDP_LENGTH, /* bytes that the outer headers take */
+        BULK_IPV6_ROOM = IPV6_LENGTH + UDP_LENGTH,
+};
+
 enum bulk_decision {
         BULK_DECISION_CLASSIC,
         BULK_DECISION_PROBE, /* classic, and a probe goes before it */
@@ -41,6 +46,31 @@ enum bulk_decision {
 
 UNDERPASS_INLINE __u32 bulk_now_ms(void) {
         return (__u32) (bpf_ktime_get_coarse_ns() / MILLISECONDS);
+}
+
+/*
+ * Whether a datagram may be bulk, by its first 20 bytes: where the classic form has a data offset, there is an IP
+ * version. A classic header of 24 bytes looks like IPv6 there, but for a sequence number that has the number of TCP
+ * in the right place by chance.
+ */
+UNDERPASS_INLINE int bulk_begins(const union underpass_header *header, __u8 ipv6) {
+        if (!ipv6)
+                return header->udp.offset == IPV4_USUAL;
+        return header->udp.offset >> 4 == 6 &&
+               ((UNDERPASS_NET32(header->udp.sequence) >> 8) & 0xff) == UNDERPASS_PROTOCOL_TCP;
+}
+
+/* Puts an inner TCP header where the classic form has its own, so that the rest of the programs can read it. Ports
+ * stay. Returns 0. */
+UNDERPASS_GLOBAL int bulk_present(union underpass_header *header, union underpass_header *inner) {
+        if (!header || !inner)
+                return 0;
+        header->udp.offset = inner->tcp.offset & (__u8) ~UNDERPASS_BULK_BITS;
+        header->udp.flags = inner->tcp.flags;
+        header->udp.window = inner->tcp.window;
+        header->udp.sequence = inner->tcp.sequence;
+        header->udp.acknowledgment = inner->tcp.acknowledgment;
+        return 0;
 }
 
 /* The bits that a classic datagram of ours has; slot_flags: of its link. */
@@ -104,10 +134,10 @@ UNDERPASS_GLOBAL int bulk_give_up(struct packet *packet, struct underpass_flow *
         flow->bulk |= UNDERPASS_BULK_GIVEN_UP;
         count(slot, UNDERPASS_COUNTER_BULK_GIVEN_UP);
         flow_key_outgoing(packet, &key);
+        key.remote_port = 0;
         destination = destination_make(&key, ifindex);
         if (destination)
-                destination->bulk_given_up = (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS) +
-                                             UNDERPASS_BULK_GIVEN_UP_SECONDS;
+                destination->bulk_given_up = destination_now() + UNDERPASS_BULK_GIVEN_UP_SECONDS;
         return 0;
 }
 
@@ -119,8 +149,38 @@ UNDERPASS_GLOBAL int bulk_is_given_up(struct packet *packet, __u32 ifindex) {
         if (!packet)
                 return 0;
         flow_key_outgoing(packet, &key);
+        key.remote_port = 0;
         destination = destination_find(&key, ifindex);
-        return destination && destination->bulk_given_up > (__u32) (bpf_ktime_get_coarse_ns() / NANOSECONDS);
+        return destination && destination->bulk_given_up > destination_now();
+}
+
+/* A fast flow over IPv6 has no room for the outer headers in its segments. Later ones to the same host get it. */
+UNDERPASS_GLOBAL int bulk_want_room(struct packet *packet, struct underpass_flow *flow, __u32 ifindex) {
+        struct underpass_destination *destination;
+        struct underpass_flow_key key = {};
+
+        if (!packet || !flow)
+                return 0;
+        flow->bulk |= UNDERPASS_BULK_NARROW;
+        flow_key_outgoing(packet, &key);
+        key.remote_port = 0;
+        destination = destination_make(&key, ifindex);
+        if (destination)
+                destination->bulk_wanted = destination_now() + UNDERPASS_BULK_WANTED_SECONDS;
+        return 0;
+}
+
+/* Whether the SYN of a flow over IPv6 asks for segments that leave room for the outer headers. */
+UNDERPASS_GLOBAL int bulk_wants_room(struct underpass_flow_key *of, __u32 ifindex) {
+        struct underpass_destination *destination;
+        struct underpass_flow_key key = {};
+
+        if (!of)
+                return 0;
+        flow_key_copy(of, &key);
+        key.remote_port = 0;
+        destination = destination_find(&key, ifindex);
+        return destination && destination->bulk_wanted > destination_now();
 }
 
 /* The next step of a flow that the bulk form has not been proven for. */
@@ -152,7 +212,8 @@ UNDERPASS_GLOBAL int bulk_decide_probe(struct packet *packet, struct underpass_f
  */
 UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot,
                                  __u32 slot_flags) {
-        if ((flow->bulk & (UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_GIVEN_UP)) != UNDERPASS_BULK_TAKEN ||
+        if ((flow->bulk & (UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_GIVEN_UP | UNDERPASS_BULK_NARROW)) !=
+                    UNDERPASS_BULK_TAKEN ||
             !packet->usual || packet->length == 0 ||
             (packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_URG)))
                 return BULK_DECISION_CLASSIC;

@@ -8,7 +8,7 @@
  * on the way, knows nothing else. Rare packets, so everything goes by helper calls.
  */
 
-#include "flow.h"
+#include "bulk.h"
 #include "note.h"
 #include "reset.h"
 
@@ -45,6 +45,8 @@ struct icmp_quote {
         __u8 too_big;    /* the error tells of a path MTU, which need not be a sound one */
         __u8 port;       /* a refusal says that nothing takes UDP at the port */
         __u32 mtu;       /* path MTU that the error tells of; 0: none */
+        __u32 bulk;      /* the datagram was in the bulk form, and header is as if it were in the classic one */
+        __u32 bulk_sum;  /* then: of the 20 bytes that are quoted in its place */
         union underpass_header header;
         struct underpass_flow_key key;
 };
@@ -103,6 +105,23 @@ UNDERPASS_INLINE int icmp_read_inner_ipv6(struct __sk_buff *skb, struct icmp_quo
         return 0;
 }
 
+/* A quoted datagram in the bulk form: what the classic form has in its header is further behind. Returns 0. */
+UNDERPASS_GLOBAL int icmp_read_bulk(struct __sk_buff *skb, struct icmp_quote *quote) {
+        union underpass_header inner = {};
+
+        if (!quote || !bulk_begins(&quote->header, quote->ipv6))
+                return 0;
+        if (bpf_skb_load_bytes(skb, quote->layer4 + UDP_LENGTH + (quote->ipv6 ? IPV6_LENGTH : IPV4_LENGTH), &inner,
+                               sizeof(inner)) < 0) {
+                quote->length = 8;
+                return 0;
+        }
+        quote->bulk = 1;
+        quote->bulk_sum = packet_sum_words(quote->header.word, UNDERPASS_HEADER_LENGTH / 4);
+        bulk_present(&quote->header, &inner);
+        return 0;
+}
+
 /* 0: an error that quotes a datagram of our side (protocol UDP) or a segment of the peer (TCP), eight
  * bytes of its header at least. */
 UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_quote *quote,
@@ -150,6 +169,8 @@ UNDERPASS_GLOBAL int icmp_read(struct __sk_buff *skb, __u32 layer3, struct icmp_
                                 return -1;
                 }
         }
+        if (protocol == UNDERPASS_PROTOCOL_UDP && quote->length >= 16)
+                icmp_read_bulk(skb, quote);
         /* Both forms have the ports at the same place. */
         quote->key.local_port = quote->header.udp.source;
         quote->key.remote_port = quote->header.udp.dest;
@@ -208,7 +229,7 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
         if (!quote)
                 return -1;
         words = quote->length == UNDERPASS_HEADER_LENGTH ? 5 : 2;
-        before = packet_sum_words(quote->header.word, (int) words);
+        before = quote->bulk ? quote->bulk_sum : packet_sum_words(quote->header.word, (int) words);
         if (words == 5)
                 underpass_udp_to_tcp(&quote->header);
         else
@@ -253,17 +274,21 @@ UNDERPASS_GLOBAL int icmp_rewrite_udp(struct __sk_buff *skb, struct icmp_quote *
 }
 
 /*
- * Raises an IPv4 path MTU that is too small to be one: our stack would believe it down to 552 bytes, and 0
- * is what routers older than RFC 1191 say. (No stack believes less than 1280 bytes of IPv6.)
+ * Puts another path MTU into an error. That of IPv4 is raised when it is too small to be one: our stack would
+ * believe it down to 552 bytes, and 0 is what routers older than RFC 1191 say. (No stack believes less than 1280
+ * bytes of IPv6.) That of IPv6 is lowered for a datagram in the bulk form, for the segments are smaller by its
+ * outer headers; with IPv4 they have the same size in both forms (bulk-send.h).
  */
-UNDERPASS_GLOBAL int icmp_raise_mtu(struct __sk_buff *skb, struct icmp_quote *quote) {
-        __u16 least = UNDERPASS_NET16(MTU_MIN_IPV4), check;
+UNDERPASS_GLOBAL int icmp_adapt_mtu(struct __sk_buff *skb, struct icmp_quote *quote) {
+        __u16 least, check;
         __u32 mtu, at;
 
         if (!quote)
                 return -1;
-        if (quote->ipv6 || !quote->too_big || quote->mtu >= MTU_MIN_IPV4)
+        if (!quote->too_big || (quote->ipv6 ? !quote->bulk || quote->mtu > 0xffff : quote->mtu >= MTU_MIN_IPV4))
                 return 0;
+        mtu = quote->mtu - BULK_IPV6_ROOM;
+        least = UNDERPASS_NET16(!quote->ipv6 ? MTU_MIN_IPV4 : mtu < MTU_MIN_IPV6 ? MTU_MIN_IPV6 : mtu);
         at = quote->icmp + offsetof(struct icmp_start, check);
         mtu = quote->icmp + offsetof(struct icmp_start, rest) + sizeof(__u16);
         if (bpf_skb_load_bytes(skb, at, &check, sizeof(check)) < 0)
@@ -468,7 +493,7 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         }
         if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
                 destination_learn_mtu(&quote.key, sent_by, quote.mtu);
-        if (icmp_raise_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {
+        if (icmp_adapt_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return 1;
         }

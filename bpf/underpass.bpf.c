@@ -67,17 +67,37 @@ UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, 
         return bpf_redirect(of->device_ifindex, 0);
 }
 
+UNDERPASS_INLINE __u32 flags_of_slot(__u32 slot) {
+        struct underpass_slot *of = slot_of(slot);
+
+        return of ? of->flags : 0;
+}
+
+/* Whether segments over IPv6 are to leave room for the bulk form. */
+UNDERPASS_INLINE int clamp_for_bulk(struct underpass_flow_key *key, __u32 ifindex, __u32 slot) {
+        __u32 slot_flags = flags_of_slot(slot);
+
+        if (!(slot_flags & UNDERPASS_SLOT_BULK))
+                return 0;
+        return (slot_flags & UNDERPASS_SLOT_BULK_ALL) || bulk_wants_room(key, ifindex);
+}
+
 /* A SYN or SYN-ACK, in TCP form: may ask for no larger segments than link, profile and path allow. */
 UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct underpass_flow_key *key,
                            __u32 ifindex) {
         struct underpass_link *link = bpf_map_lookup_elem(&links, &ifindex);
-        __u32 mtu = 0;
+        __u32 mtu = 0, room = 0;
 
-        if (!link)
+        if (!link || !packet)
                 return 0;
         if (link->flags & UNDERPASS_LINK_MSS_AUTO)
                 mtu = destination_mtu(key, ifindex);
-        if (packet_clamp_mss(skb, packet, link->mss_ipv4, link->mss_ipv6, mtu))
+        if (packet->ipv6 && link->mss_ipv6 > BULK_IPV6_ROOM && clamp_for_bulk(key, ifindex, link->slot)) {
+                room = BULK_IPV6_ROOM;
+                if (mtu > room)
+                        mtu -= room;
+        }
+        if (packet_clamp_mss(skb, packet, link->mss_ipv4, (__u16) (link->mss_ipv6 - room), mtu))
                 count(link->slot, UNDERPASS_COUNTER_MSS_CLAMPED);
         return 0;
 }
@@ -172,7 +192,7 @@ UNDERPASS_INLINE struct underpass_flow *find_bulk(const struct packet *packet,
                                                   const struct underpass_flow_key *key) {
         struct underpass_flow *flow;
 
-        if (!bulk_looks_so(packet))
+        if (!bulk_begins(&packet->header, packet->ipv6))
                 return 0;
         flow = bpf_map_lookup_elem(&flows, key);
         return flow && !flow_is_silent(flow) ? flow : 0;
@@ -339,12 +359,6 @@ UNDERPASS_INLINE int egress_other(struct __sk_buff *skb, const __u32 layer3) {
         return icmp_may_concern(skb, layer3) && icmp_quote_udp(skb, layer3);
 }
 
-UNDERPASS_INLINE __u32 flags_of_slot(__u32 slot) {
-        struct underpass_slot *of = slot_of(slot);
-
-        return of ? of->flags : 0;
-}
-
 /* Whether a super-packet leaves in the bulk form. Before flow_sent(). Returns enum bulk_decision. */
 UNDERPASS_GLOBAL int decide_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                  __u32 slot) {
@@ -368,7 +382,7 @@ UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, s
                 note_remove(skb);
                 return VERDICT_OTHER;
         }
-        r = bulk_send(skb, packet, slot);
+        r = bulk_send(skb, packet, flow, slot);
         if (r == 0)
                 return VERDICT_OTHER;
         flow->bulk |= UNDERPASS_BULK_UNHEARD;
@@ -569,7 +583,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
                         return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
                 return VERDICT_NEXT;
         }
-        if (bulk_looks_so(&packet)) {
+        if (bulk_begins(&packet.header, packet.ipv6)) {
                 int verdict = ingress_bulk(skb, layer3, &packet);
 
                 if (verdict != VERDICT_OTHER)

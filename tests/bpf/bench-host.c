@@ -206,6 +206,15 @@ long bpf_l4_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 
         return replace(skb, offset, from, to, flags);
 }
 
+long bpf_check_mtu(void *skb, __u32 ifindex, __u32 *mtu, __s32 difference, __u64 flags) {
+        *mtu = 1500;
+        return 0;
+}
+
+long bpf_xdp_adjust_head(struct xdp_md *context, int difference) {
+        return -ENOTSUP; /* there is no XDP on the host */
+}
+
 /* Nobody looks at what is sent beside the packet. */
 long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags) {
         return 0;

@@ -37,6 +37,8 @@ long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags);
 long bpf_skb_vlan_pop(struct __sk_buff *skb);
 long bpf_l3_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
 long bpf_l4_csum_replace(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
+long bpf_check_mtu(void *skb, __u32 ifindex, __u32 *mtu, __s32 difference, __u64 flags);
+long bpf_xdp_adjust_head(struct xdp_md *context, int difference);
 long bpf_csum_update(struct __sk_buff *skb, __wsum sum);
 void bpf_set_hash_invalid(struct __sk_buff *skb);
 
