@@ -178,8 +178,7 @@ enum underpass_bulk_flag {
         UNDERPASS_BULK_GIVEN_UP = 1U << 2, /* the way swallows it: classic for good */
         UNDERPASS_BULK_FAST = 1U << 3,   /* the flow is fast enough for it */
         UNDERPASS_BULK_UNHEARD = 1U << 4, /* some was sent, and nothing has been heard of its arrival yet */
-        UNDERPASS_BULK_NARROW = 1U << 6, /* its segments have no room for the outer headers (IPv6) */
-        UNDERPASS_BULK_LOCAL = 1U << 5,  /* a socket of this host sends, so nothing is forwarded */
+        UNDERPASS_BULK_NARROW = 1U << 5, /* its segments have no room for the outer headers (IPv6) */
 };
 
 /* Value of "flows" and "half_open", both LRU hashes. The counters are not atomic: they may miss a packet,

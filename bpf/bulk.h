@@ -207,14 +207,13 @@ UNDERPASS_GLOBAL int bulk_decide_probe(struct packet *packet, struct underpass_f
 }
 
 /*
- * Whether a super-packet of a flow, which is sent for the first time, leaves in the bulk form. slot_flags: of the
- * link. Returns enum bulk_decision.
+ * Whether a super-packet of a flow leaves in the bulk form. slot_flags: of the link. Returns enum bulk_decision.
  */
 UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot,
                                  __u32 slot_flags) {
         if ((flow->bulk & (UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_GIVEN_UP | UNDERPASS_BULK_NARROW)) !=
                     UNDERPASS_BULK_TAKEN ||
-            !packet->usual || packet->length == 0 ||
+            !packet->usual || packet->again || packet->length == 0 ||
             (packet->header.tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_URG)))
                 return BULK_DECISION_CLASSIC;
         if (!(slot_flags & UNDERPASS_SLOT_BULK_ALL)) {

@@ -57,6 +57,7 @@ struct packet {
         __u16 length;          /* layer 4 header and payload, by the IP header; 0: it says nothing */
         __u8 ipv6;
         __u8 usual;            /* headers are at their usual place */
+        __u32 again;           /* a segment of ours that has been sent before; set by who finds out */
         union underpass_header header;
         __u32 source[4];       /* network order; IPv4 mapped */
         __u32 dest[4];

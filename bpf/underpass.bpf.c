@@ -341,6 +341,7 @@ UNDERPASS_GLOBAL int look_at_loss(struct __sk_buff *skb, struct packet *packet, 
                                   __u32 slot, __u32 end) {
         if (!packet || !flow)
                 return 0;
+        packet->again = 1;
         if (throttle_sent_again(flow, end - UNDERPASS_NET32(packet->header.tcp.sequence))) {
                 throttle_note(packet, skb->ifindex);
                 count(slot, UNDERPASS_COUNTER_THROTTLED);
@@ -359,29 +360,22 @@ UNDERPASS_INLINE int egress_other(struct __sk_buff *skb, const __u32 layer3) {
         return icmp_may_concern(skb, layer3) && icmp_quote_udp(skb, layer3);
 }
 
-/* Whether a super-packet leaves in the bulk form. Before flow_sent(). Returns enum bulk_decision. */
-UNDERPASS_GLOBAL int decide_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
+/* A super-packet, which leaves in the bulk form, or in the classic one (VERDICT_OTHER), perhaps after a probe. */
+UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                  __u32 slot) {
         __u32 slot_flags = flags_of_slot(slot);
-
-        if (!packet || !flow || !(slot_flags & UNDERPASS_SLOT_BULK))
-                return BULK_DECISION_CLASSIC;
-        return bulk_decide(packet, flow, skb->ifindex, slot, slot_flags);
-}
-
-/* And does so; after a probe it leaves in the classic form itself. VERDICT_OTHER: in the classic form. */
-UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
-                                 __u32 slot, __u32 decision) {
         int r;
 
-        if (!packet || !flow)
+        if (!packet || !flow || !(slot_flags & UNDERPASS_SLOT_BULK))
                 return VERDICT_OTHER;
-        if (decision == BULK_DECISION_PROBE) {
+        r = bulk_decide(packet, flow, skb->ifindex, slot, slot_flags);
+        if (r == BULK_DECISION_PROBE) {
                 note_probe(skb);
                 bpf_clone_redirect(skb, skb->ifindex, 0);
                 note_remove(skb);
-                return VERDICT_OTHER;
         }
+        if (r != BULK_DECISION_BULK)
+                return VERDICT_OTHER;
         r = bulk_send(skb, packet, flow, slot);
         if (r == 0)
                 return VERDICT_OTHER;
@@ -393,8 +387,8 @@ UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, s
 UNDERPASS_INLINE __u32 egress_bits(struct __sk_buff *skb, struct underpass_flow *flow, __u32 slot) {
         __u32 bits = bulk_bits(flow, flags_of_slot(slot));
 
-        if (bits && skb->sk && !(flow->bulk & UNDERPASS_BULK_LOCAL))
-                flow->bulk |= UNDERPASS_BULK_LOCAL;
+        if (bits && skb->sk && !flow->socket)
+                flow->socket = 1;
         return bits;
 }
 
@@ -402,7 +396,6 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
-        int decision = BULK_DECISION_CLASSIC;
         __u32 end, slot;
         __u8 flags;
 
@@ -445,13 +438,12 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 }
                 if (mtu > 0)
                         return tell_path_mtu(skb, layer3, packet.ipv6, (__u32) mtu, BPF_F_INGRESS);
-        } else if (skb->gso_segs >= BULK_SEGMENTS_MIN)
-                decision = decide_bulk(skb, &packet, flow, slot);
+        }
         flow_sent(flow, &packet.header, end);
         flow_count_segments(skb, flow, &packet.header, end);
         flow_move(flow, skb->ifindex, slot);
-        if (decision != BULK_DECISION_CLASSIC) {
-                int verdict = egress_bulk(skb, &packet, flow, slot, (__u32) decision);
+        if (skb->gso_segs >= BULK_SEGMENTS_MIN) {
+                int verdict = egress_bulk(skb, &packet, flow, slot);
 
                 if (verdict != VERDICT_OTHER)
                         return verdict;
@@ -544,7 +536,7 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         if (!(flags_of_slot(slot) & UNDERPASS_SLOT_BULK))
                 return VERDICT_OTHER;
         many = skb->gso_size;
-        if ((many && !(flow->bulk & UNDERPASS_BULK_LOCAL)) ||
+        if ((many && !flow->socket) ||
             bpf_ktime_get_coarse_ns() - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS)
                 verdict = VERDICT_CUT;
         else
