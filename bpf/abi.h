@@ -230,7 +230,8 @@ struct underpass_flow {
         __u32 bulk_arrived_ms;  /* likewise: the peer's last datagram in the bulk form; 0: none */
         __u32 bulk_window_ms;   /* likewise: when the present window began */
         __u32 bulk_window_acknowledged; /* "expected" then */
-        __u32 bulk_reserved;
+        __u8 bulk_setbacks;     /* how often bulk got lost twice in a row */
+        __u8 bulk_reserved[3];
 };
 
 /*

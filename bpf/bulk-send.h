@@ -147,12 +147,20 @@ UNDERPASS_GLOBAL int bulk_wrap_ipv6(struct __sk_buff *skb, struct packet *packet
         return bpf_skb_store_bytes(skb, layer3, &header, sizeof(header), 0) < 0 ? -1 : 1;
 }
 
-/* Whether the segments of a super-packet over IPv6 have room for the outer headers. */
-UNDERPASS_INLINE int bulk_has_room(struct __sk_buff *skb, const struct packet *packet) {
-        __u32 head = (__u32) (packet->header.tcp.offset >> 4) * 4, mtu = 0;
+/* Whether the segments of a super-packet over IPv6 have room for the outer headers, on the link and on the path. */
+UNDERPASS_GLOBAL int bulk_has_room(struct __sk_buff *skb, struct packet *packet) {
+        __u32 head, mtu = 0, path_mtu;
+        struct underpass_flow_key key = {};
 
+        if (!packet)
+                return 0;
+        head = (__u32) (packet->header.tcp.offset >> 4) * 4;
         /* It only reads the MTU: the packet is much longer. */
         bpf_check_mtu(skb, 0, &mtu, 0, 0);
+        flow_key_outgoing(packet, &key);
+        path_mtu = (__u32) destination_mtu(&key, skb->ifindex);
+        if (path_mtu != 0 && path_mtu < mtu)
+                mtu = path_mtu;
         return skb->gso_size + head + IPV6_LENGTH + BULK_IPV6_ROOM <= mtu;
 }
 

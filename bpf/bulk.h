@@ -15,7 +15,9 @@
  *   offer      each classic datagram of an established flow says whether its sender takes the bulk form
  *   probe      before the first data, an acknowledgment goes in the bulk form: a way that swallows it costs nothing
  *   arrived    the peer says so, and goes on saying so while bulk arrives
- *   given up   twice in a row something had to be sent again, and nothing was heard of bulk that was on its way
+ *   lost       twice in a row something had to be sent again, and nothing was heard of bulk that was on its way: then
+ *              the flow is classic until a probe has arrived again
+ *   given up   three probes in a row did not arrive: other flows to that host do not try, either
  *
  * What is sent again goes in the classic form, in which the handshake has come through. So do single packets.
  */
@@ -30,6 +32,7 @@ enum {
         BULK_PROBES_MAX = 3,
         BULK_PROBES_APART_MS = 200,
         BULK_LOSSES_MAX = 2,
+        BULK_SETBACKS_MAX = 3,     /* probes arrive, bulk does not */
         BULK_LOSSES_APART_MS = 150, /* TCP waits at least 200 ms for an acknowledgment */
 };
 
@@ -226,7 +229,19 @@ UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *f
         return bulk_decide_probe(packet, flow, ifindex, slot);
 }
 
-/* The segment that the peer should acknowledge next is sent again. */
+/* A proven error says why something gets lost: it is not for its form. 1: the flow uses the bulk form. */
+UNDERPASS_INLINE int bulk_explain_loss(struct underpass_flow *flow) {
+        flow->bulk &= (__u8) ~UNDERPASS_BULK_UNHEARD;
+        flow->bulk_losses = 0;
+        flow->bulk_probed_ms = bulk_now_ms();
+        return (flow->bulk & (UNDERPASS_BULK_PROVEN | UNDERPASS_BULK_NARROW)) == UNDERPASS_BULK_PROVEN;
+}
+
+/*
+ * The segment that the peer should acknowledge next is sent again, and nothing was heard of bulk that is on its way.
+ * After two such losses the flow is classic, and probes have to show again that the way takes the bulk form: in a
+ * jam everything gets lost, and that is no reason to leave it.
+ */
 UNDERPASS_GLOBAL int bulk_lost(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot) {
         __u32 now = bulk_now_ms();
 
@@ -235,7 +250,13 @@ UNDERPASS_GLOBAL int bulk_lost(struct packet *packet, struct underpass_flow *flo
         flow->bulk &= (__u8) ~UNDERPASS_BULK_UNHEARD;
         flow->bulk_probed_ms = now;
         flow->bulk_losses++;
-        if (flow->bulk_losses >= BULK_LOSSES_MAX)
+        if (flow->bulk_losses < BULK_LOSSES_MAX)
+                return 0;
+        flow->bulk_losses = 0;
+        flow->bulk_probes = 0;
+        flow->bulk &= (__u8) ~UNDERPASS_BULK_PROVEN;
+        flow->bulk_setbacks++;
+        if (flow->bulk_setbacks >= BULK_SETBACKS_MAX)
                 bulk_give_up(packet, flow, ifindex, slot);
         return 0;
 }

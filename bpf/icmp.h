@@ -34,6 +34,11 @@ enum {
         TCP_OPTIONS_MAX = 40,
 };
 
+enum icmp_bulk {
+        ICMP_BULK_QUOTED = 1U << 0, /* the datagram was in the bulk form; header is as if it were classic */
+        ICMP_BULK_ROOM = 1U << 1,   /* the segments of the flow are to leave room for the outer headers */
+};
+
 /* One quoted datagram, or segment, while it is being looked at. */
 struct icmp_quote {
         __u32 icmp;      /* offset of the ICMP header */
@@ -45,8 +50,8 @@ struct icmp_quote {
         __u8 too_big;    /* the error tells of a path MTU, which need not be a sound one */
         __u8 port;       /* a refusal says that nothing takes UDP at the port */
         __u32 mtu;       /* path MTU that the error tells of; 0: none */
-        __u32 bulk;      /* the datagram was in the bulk form, and header is as if it were in the classic one */
-        __u32 bulk_sum;  /* then: of the 20 bytes that are quoted in its place */
+        __u32 bulk;      /* enum icmp_bulk */
+        __u32 bulk_sum;  /* when quoted: of the 20 bytes that are in the place of header */
         union underpass_header header;
         struct underpass_flow_key key;
 };
@@ -116,7 +121,7 @@ UNDERPASS_GLOBAL int icmp_read_bulk(struct __sk_buff *skb, struct icmp_quote *qu
                 quote->length = 8;
                 return 0;
         }
-        quote->bulk = 1;
+        quote->bulk = ICMP_BULK_QUOTED;
         quote->bulk_sum = packet_sum_words(quote->header.word, UNDERPASS_HEADER_LENGTH / 4);
         bulk_present(&quote->header, &inner);
         return 0;
@@ -229,7 +234,7 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
         if (!quote)
                 return -1;
         words = quote->length == UNDERPASS_HEADER_LENGTH ? 5 : 2;
-        before = quote->bulk ? quote->bulk_sum : packet_sum_words(quote->header.word, (int) words);
+        before = quote->bulk & ICMP_BULK_QUOTED ? quote->bulk_sum : packet_sum_words(quote->header.word, (int) words);
         if (words == 5)
                 underpass_udp_to_tcp(&quote->header);
         else
@@ -276,7 +281,7 @@ UNDERPASS_GLOBAL int icmp_rewrite_udp(struct __sk_buff *skb, struct icmp_quote *
 /*
  * Puts another path MTU into an error. That of IPv4 is raised when it is too small to be one: our stack would
  * believe it down to 552 bytes, and 0 is what routers older than RFC 1191 say. (No stack believes less than 1280
- * bytes of IPv6.) That of IPv6 is lowered for a datagram in the bulk form, for the segments are smaller by its
+ * bytes of IPv6.) That of IPv6 is lowered for a flow that uses the bulk form, as its segments leave room for the
  * outer headers; with IPv4 they have the same size in both forms (bulk-send.h).
  */
 UNDERPASS_GLOBAL int icmp_adapt_mtu(struct __sk_buff *skb, struct icmp_quote *quote) {
@@ -285,7 +290,7 @@ UNDERPASS_GLOBAL int icmp_adapt_mtu(struct __sk_buff *skb, struct icmp_quote *qu
 
         if (!quote)
                 return -1;
-        if (!quote->too_big || (quote->ipv6 ? !quote->bulk || quote->mtu > 0xffff : quote->mtu >= MTU_MIN_IPV4))
+        if (!quote->too_big || (quote->ipv6 ? !(quote->bulk & ICMP_BULK_ROOM) || quote->mtu > 0xffff : quote->mtu >= MTU_MIN_IPV4))
                 return 0;
         mtu = quote->mtu - BULK_IPV6_ROOM;
         least = UNDERPASS_NET16(!quote->ipv6 ? MTU_MIN_IPV4 : mtu < MTU_MIN_IPV6 ? MTU_MIN_IPV6 : mtu);
@@ -491,6 +496,8 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
                 flow->ends |= UNDERPASS_FLOW_PEER_RST;
                 return icmp_reset(skb, layer3, &quote, slot);
         }
+        if (quote.too_big)
+                quote.bulk |= bulk_explain_loss(flow) ? ICMP_BULK_ROOM : 0;
         if (quote.length >= 16 && quote.mtu >= (quote.ipv6 ? MTU_MIN_IPV6 : MTU_MIN_IPV4))
                 destination_learn_mtu(&quote.key, sent_by, quote.mtu);
         if (icmp_adapt_mtu(skb, &quote) < 0 || icmp_rewrite(skb, &quote, sequence) < 0) {

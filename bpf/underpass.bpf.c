@@ -373,6 +373,8 @@ UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, s
                 note_probe(skb);
                 bpf_clone_redirect(skb, skb->ifindex, 0);
                 note_remove(skb);
+                count(slot, UNDERPASS_COUNTER_SENT);
+                count(slot, UNDERPASS_COUNTER_BULK_SENT);
         }
         if (r != BULK_DECISION_BULK)
                 return VERDICT_OTHER;

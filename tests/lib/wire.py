@@ -30,6 +30,8 @@ class Report:
     packets: int = 0  # of any kind
     udp: int = 0  # datagrams from or to the port
     tcp: int = 0  # TCP packets from or to the port
+    bulk: int = 0  # of the datagrams, in the bulk form
+    unsummed: int = 0  # of these, without UDP checksum
     syn: int = 0  # datagrams that carry a SYN
     mptcp_syn: int = 0  # of those, with an MPTCP option
     largest: int = 0  # largest IP packet of the port
@@ -121,16 +123,45 @@ def mptcp_option(options):
     return False
 
 
+def is_bulk(pseudo, datagram):
+    """Whether a datagram is in the bulk form: an IP packet with the same addresses follows the UDP header."""
+    start = 16 if len(pseudo) == 32 else 20  # IPv6 has its addresses at 8, IPv4 at 12
+    return datagram[8] >> 4 == (6 if start == 16 else 4) and datagram[start : start + len(pseudo)] == pseudo
+
+
+def judge_bulk(number, pseudo, datagram, report):
+    """Checks what is inside a datagram in the bulk form: the IP header, and a TCP segment of an established
+    connection with the same ports and a checksum of its own."""
+    report.bulk += 1
+    parts = split_ip(number, datagram[8:], report)
+    if parts is None:
+        return
+    _, protocol, inner_pseudo, segment = parts
+    if protocol != TCP or inner_pseudo != pseudo or segment[:4] != datagram[:4]:
+        report.fault(number, "the inner packet is not TCP, or has other addresses or ports")
+        return
+    if ones_complement(pseudo + struct.pack("!HH", TCP, len(segment)) + segment) != 0xFFFF:
+        report.fault(number, "the inner TCP checksum is wrong")
+    if segment[13] & (TCP_FLAG_SYN | TCP_FLAG_URG) or segment[12] >> 4 < 5:
+        report.fault(number, f"data offset and flags are {segment[12:14].hex()}")
+
+
 def judge_datagram(number, pseudo, datagram, report):
     """Checks one tunnelled datagram: UDP header and checksum, and the TCP header in its new order."""
     length, checksum = struct.unpack_from("!HH", datagram, 4)
     if length != len(datagram):
         report.fault(number, f"UDP length {length}, but {len(datagram)} bytes follow the IP header")
         return
-    if checksum == 0:
+    bulk = is_bulk(pseudo, datagram)
+    if checksum == 0 and bulk and len(pseudo) == 8:
+        report.unsummed += 1
+    elif checksum == 0:
         report.fault(number, "UDP checksum is zero")
     elif ones_complement(pseudo + struct.pack("!HH", UDP, length) + datagram) != 0xFFFF:
         report.fault(number, f"UDP checksum {checksum:#06x} is wrong")
+    if bulk:
+        judge_bulk(number, pseudo, datagram, report)
+        return
     if length < 20:
         report.fault(number, f"{length} bytes are too short for a TCP header")
         return
