@@ -74,6 +74,13 @@ UNDERPASS_GLOBAL int bulk_write_ports(struct __sk_buff *skb, struct packet *pack
         return 0;
 }
 
+/* Whether the flow is this one, and not an earlier one of the same addresses and ports: see flow_goes_on(). */
+UNDERPASS_INLINE int bulk_is_of(const struct underpass_flow *flow, const union underpass_header *inner) {
+        return !flow_is_silent(flow) ||
+               (flow->next != 0 && underpass_answers(UNDERPASS_NET32(inner->tcp.acknowledgment), flow->expected,
+                                                     flow->next));
+}
+
 /* Takes the outer headers off. checked: the UDP checksum has been looked at, if anybody does. */
 UNDERPASS_INLINE long bulk_unwrap(struct __sk_buff *skb, __s32 room, int checked) {
         if (checked)
@@ -89,7 +96,7 @@ UNDERPASS_GLOBAL int bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
         ip->protocol = UNDERPASS_PROTOCOL_TCP;
         ip->tot_len = UNDERPASS_NET16(length);
         ip->check = 0;
-        ip->check = (__u16) ~underpass_fold(packet_sum_words((const __u32 *) ip, IPV4_LENGTH / 4));
+        ip->check = (__u16) ~underpass_fold(packet_sum_words((const packet_word *) ip, IPV4_LENGTH / 4));
         return 0;
 }
 
@@ -100,7 +107,7 @@ UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet
         if (!packet || !inner)
                 return BULK_RESULT_NONE;
         outer = UNDERPASS_NET16(packet->header.udp.length);
-        if (outer <= UDP_LENGTH + sizeof(*inner) || outer > packet->length ||
+        if (outer < UDP_LENGTH + sizeof(*inner) || outer > packet->length ||
             bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH, inner, sizeof(*inner)) < 0 ||
             *(__u8 *) &inner->ip != IPV4_USUAL || inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
             (inner->ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
@@ -111,17 +118,19 @@ UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet
         return bulk_compare(skb, outer - UDP_LENGTH, length);
 }
 
-UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet) {
+UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow) {
         struct bulk_inner_ipv4 inner = {};
         struct iphdr outer = {};
         __u32 layer3, layer4;
         int result;
 
-        if (!packet)
+        if (!packet || !flow)
                 return BULK_RESULT_NONE;
         result = bulk_read_ipv4(skb, packet, &inner);
         if (result != BULK_RESULT_TCP)
                 return result;
+        if (!bulk_is_of(flow, &inner.header))
+                return BULK_RESULT_NONE;
         layer3 = packet->layer3;
         layer4 = layer3 + IPV4_LENGTH;
         if (bpf_skb_load_bytes(skb, layer3, &outer, sizeof(outer)) < 0 ||
@@ -145,7 +154,7 @@ UNDERPASS_GLOBAL int bulk_read_ipv6(struct __sk_buff *skb, struct packet *packet
         if (!packet || !inner)
                 return BULK_RESULT_NONE;
         outer = UNDERPASS_NET16(packet->header.udp.length);
-        if (outer <= UDP_LENGTH + sizeof(*inner) || outer > packet->length || packet->header.udp.check == 0 ||
+        if (outer < UDP_LENGTH + sizeof(*inner) || outer > packet->length || packet->header.udp.check == 0 ||
             bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH, inner, sizeof(*inner)) < 0 ||
             inner->ip.version != 6 || inner->ip.nexthdr != UNDERPASS_PROTOCOL_TCP)
                 return BULK_RESULT_MALFORMED;
@@ -175,17 +184,19 @@ UNDERPASS_GLOBAL int bulk_retitle_ipv6(struct ipv6hdr *ip, __u32 length) {
         return 0;
 }
 
-UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet) {
+UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow) {
         struct bulk_inner_ipv6 inner = {};
         struct ipv6hdr outer = {};
         __u32 layer3, layer4, check;
         int result;
 
-        if (!packet)
+        if (!packet || !flow)
                 return BULK_RESULT_NONE;
         result = bulk_read_ipv6(skb, packet, &inner);
         if (result != BULK_RESULT_TCP)
                 return result;
+        if (!bulk_is_of(flow, &inner.header))
+                return BULK_RESULT_NONE;
         layer3 = packet->layer3;
         layer4 = layer3 + IPV6_LENGTH;
         check = layer4 + offsetof(struct underpass_tcp_header, check);
@@ -203,8 +214,8 @@ UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet
 }
 
 /* A datagram of an established flow, on a link that takes the bulk form. Returns enum bulk_result. */
-UNDERPASS_INLINE int bulk_take(struct __sk_buff *skb, struct packet *packet) {
+UNDERPASS_INLINE int bulk_take(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow) {
         if (!packet->usual)
                 return BULK_RESULT_MALFORMED;
-        return packet->ipv6 ? bulk_take_ipv6(skb, packet) : bulk_take_ipv4(skb, packet);
+        return packet->ipv6 ? bulk_take_ipv6(skb, packet, flow) : bulk_take_ipv4(skb, packet, flow);
 }

@@ -81,7 +81,7 @@ UNDERPASS_GLOBAL int bulk_fill_ipv4(struct bulk_header_ipv4 *header, struct pack
         header->ip.protocol = UNDERPASS_PROTOCOL_UDP;
         header->ip.tot_len = UNDERPASS_NET16(length);
         header->ip.check = 0;
-        sum = packet_sum_words((const __u32 *) &header->ip, IPV4_LENGTH / 4);
+        sum = packet_sum_words((const packet_word *) &header->ip, IPV4_LENGTH / 4);
         header->ip.check = (__u16) ~underpass_fold(sum);
         header->udp.source = packet->header.tcp.source;
         header->udp.dest = packet->header.tcp.dest;
@@ -100,8 +100,8 @@ UNDERPASS_GLOBAL int bulk_fill_ipv6(struct bulk_header_ipv6 *header, struct pack
                 return 0;
         /* The inner header, as each segment has it. It has no checksum, so the sum has to have it. */
         header->ip.payload_len = UNDERPASS_NET16(segment);
-        sum = packet_sum_words((const __u32 *) &header->ip, 8);
-        sum += packet_sum_words((const __u32 *) &header->ip + 8, 2);
+        sum = packet_sum_words((const packet_word *) &header->ip, 8);
+        sum += packet_sum_words((const packet_word *) &header->ip + 8, 2);
         sum += bulk_sum(packet, segment, segment + BULK_IPV6_ROOM);
         header->ip.nexthdr = UNDERPASS_PROTOCOL_UDP;
         header->ip.payload_len = UNDERPASS_NET16(length - IPV6_LENGTH);

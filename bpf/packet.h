@@ -373,8 +373,11 @@ UNDERPASS_INLINE int packet_write(struct __sk_buff *skb, const __u32 layer3, con
         return 0;
 }
 
+/* A header of whatever type, read as words. */
+typedef __u32 __attribute__((may_alias)) packet_word;
+
 /* The sum of up to eight words of 32 bits, as the Internet checksum takes it. */
-UNDERPASS_INLINE __u32 packet_sum_words(const __u32 *word, int words) {
+UNDERPASS_INLINE __u32 packet_sum_words(const packet_word *word, int words) {
         __u32 sum = 0;
 
 #pragma unroll

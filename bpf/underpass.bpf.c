@@ -158,7 +158,7 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
 
         if (!packet || !flow)
                 return VERDICT_OTHER;
-        switch (bulk_take(skb, packet)) {
+        switch (bulk_take(skb, packet, flow)) {
         case BULK_RESULT_TCP:
                 break;
         case BULK_RESULT_BROKEN:
@@ -184,18 +184,12 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
         return VERDICT_NEXT;
 }
 
-/*
- * The established flow of a datagram that may be bulk, if the link of the slot takes that form; else 0. Of a silent
- * flow none is taken: its peer begins anew in the classic form, which tells whose it is now.
- */
+/* The established flow of a datagram that may be bulk; else 0. */
 UNDERPASS_INLINE struct underpass_flow *find_bulk(const struct packet *packet,
                                                   const struct underpass_flow_key *key) {
-        struct underpass_flow *flow;
-
         if (!bulk_begins(&packet->header, packet->ipv6))
                 return 0;
-        flow = bpf_map_lookup_elem(&flows, key);
-        return flow && !flow_is_silent(flow) ? flow : 0;
+        return bpf_map_lookup_elem(&flows, key);
 }
 
 /* TCP made of such a datagram, see receive_cut(): through the GRO pair, or back to its link. */

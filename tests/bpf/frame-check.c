@@ -95,6 +95,23 @@ void frame_to_tcp(struct frame *frame) {
         frame_put_checks(frame);
 }
 
+void frame_wrap(struct frame *frame, const struct frame *outer) {
+        const size_t header = frame->layer4 - frame->layer3, room = header + 8;
+        uint8_t *ip = frame->data + frame->layer3, *udp = ip + header;
+
+        memmove(ip + room, ip, frame->length - frame->layer3);
+        frame->length += room;
+        memcpy(ip, outer->data + outer->layer3, header);
+        memcpy(udp, outer->data + outer->layer4, 4);
+        frame_put16(udp + 4, (uint16_t) (frame->length - frame->layer4));
+        if (is_ipv6(frame))
+                frame_put16(ip + 4, (uint16_t) (frame->length - frame->layer4));
+        else
+                frame_put16(ip + 2, (uint16_t) (frame->length - frame->layer3));
+        frame->data[frame->protocol] = FRAME_UDP;
+        frame_put_checks(frame);
+}
+
 bool frame_equal(const struct frame *a, const struct frame *b) {
         return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
 }

@@ -137,6 +137,12 @@ void frame_put_checks(struct frame *frame);
 void frame_to_udp(struct frame *frame);
 void frame_to_tcp(struct frame *frame);
 
+/*
+ * Puts a TCP segment into the bulk form: it goes on behind the outer headers as it is. Addresses and ports of the
+ * outer ones are those of another packet, which a NAT has changed; hop limit and so on, too.
+ */
+void frame_wrap(struct frame *frame, const struct frame *outer);
+
 /* Whether both have the same length and the same bytes. */
 bool frame_equal(const struct frame *a, const struct frame *b);
 

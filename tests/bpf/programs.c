@@ -26,5 +26,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_links(bench);
         failed += programs_vlan(bench);
         failed += programs_cut(bench);
+        failed += programs_bulk(bench);
         return failed + programs_loop(bench);
 }
