@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Datagrams of the peer in the bulk form → TCP. Addresses and ports are those of the outer headers: a NAT has
- * changed them, and the inner ones are only what the sender thought they were. So are the hop limit and the
- * congestion mark. What is inside is believed for flows alone that speak over UDP already, on links that take the
- * bulk form; nobody else gets anything unpacked here.
+ * Datagrams of the peer in the bulk form → TCP. Addresses and ports are those of the outer headers: a NAT
+ * has changed them, and the inner ones are only what the sender thought they were. So are the hop limit
+ * and the congestion mark. What is inside is believed for flows alone that speak over UDP already, on
+ * links that take the bulk form; nobody else gets anything unpacked here.
  */
 
 #include <linux/udp.h>
@@ -39,8 +39,8 @@ UNDERPASS_INLINE int bulk_inner_shape(const union underpass_header *inner, __u32
 }
 
 /*
- * Several in one, as UDP GRO makes them for forwarding: then the inner length is that of the first. A super-packet
- * that has crossed the link as one has the whole length there. Returns enum bulk_result.
+ * Several in one, as UDP GRO makes them for forwarding: then the inner length is that of the first. A
+ * super-packet that has crossed the link as one has the whole length there. Returns enum bulk_result.
  */
 UNDERPASS_INLINE int bulk_compare(struct __sk_buff *skb, __u32 outer, __u32 inner) {
         if (outer == inner)
@@ -54,8 +54,8 @@ UNDERPASS_INLINE long bulk_correct(struct __sk_buff *skb, __u32 check, __u32 old
 }
 
 /* Writes the ports of the outer header into the inner one. layer4: of the inner one. */
-UNDERPASS_GLOBAL int bulk_write_ports(struct __sk_buff *skb, struct packet *packet, union underpass_header *inner,
-                                      __u32 layer4) {
+UNDERPASS_GLOBAL int bulk_write_ports(struct __sk_buff *skb, struct packet *packet,
+                                      union underpass_header *inner, __u32 layer4) {
         __u32 check = layer4 + offsetof(struct underpass_tcp_header, check);
         __u16 source, dest;
 
@@ -74,11 +74,14 @@ UNDERPASS_GLOBAL int bulk_write_ports(struct __sk_buff *skb, struct packet *pack
         return 0;
 }
 
-/* Whether the flow is this one, and not an earlier one of the same addresses and ports: see flow_goes_on(). */
+/*
+ * Whether the flow is this one, and not an earlier one of the same addresses and ports: see
+ * flow_goes_on().
+ */
 UNDERPASS_INLINE int bulk_is_of(const struct underpass_flow *flow, const union underpass_header *inner) {
         return !flow_is_silent(flow) ||
-               (flow->next != 0 && underpass_answers(UNDERPASS_NET32(inner->tcp.acknowledgment), flow->expected,
-                                                     flow->next));
+               (flow->next != 0 &&
+                underpass_answers(UNDERPASS_NET32(inner->tcp.acknowledgment), flow->expected, flow->next));
 }
 
 /* Takes the outer headers off. checked: the UDP checksum has been looked at, if anybody does. */
@@ -101,7 +104,8 @@ UNDERPASS_GLOBAL int bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
 }
 
 /* One datagram → TCP. Returns enum bulk_result; packet->header is as bulk_present() says then. */
-UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet, struct bulk_inner_ipv4 *inner) {
+UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet,
+                                    struct bulk_inner_ipv4 *inner) {
         __u32 outer, length;
 
         if (!packet || !inner)
@@ -118,7 +122,8 @@ UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet
         return bulk_compare(skb, outer - UDP_LENGTH, length);
 }
 
-UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow) {
+UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet,
+                                    struct underpass_flow *flow) {
         struct bulk_inner_ipv4 inner = {};
         struct iphdr outer = {};
         __u32 layer3, layer4;
@@ -148,7 +153,8 @@ UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet
         return BULK_RESULT_TCP;
 }
 
-UNDERPASS_GLOBAL int bulk_read_ipv6(struct __sk_buff *skb, struct packet *packet, struct bulk_inner_ipv6 *inner) {
+UNDERPASS_GLOBAL int bulk_read_ipv6(struct __sk_buff *skb, struct packet *packet,
+                                    struct bulk_inner_ipv6 *inner) {
         __u32 outer, length;
 
         if (!packet || !inner)
@@ -184,7 +190,8 @@ UNDERPASS_GLOBAL int bulk_retitle_ipv6(struct ipv6hdr *ip, __u32 length) {
         return 0;
 }
 
-UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow) {
+UNDERPASS_GLOBAL int bulk_take_ipv6(struct __sk_buff *skb, struct packet *packet,
+                                    struct underpass_flow *flow) {
         struct bulk_inner_ipv6 inner = {};
         struct ipv6hdr outer = {};
         __u32 layer3, layer4, check;

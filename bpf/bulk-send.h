@@ -4,14 +4,14 @@
 /*
  * Packets of ours → bulk form, at the link itself. The kernel keeps the super-packet as one.
  *
- * The UDP checksum is made without reading the data: the inner IPv4 header sums to nothing, and the segment
- * sums to the complement of its pseudo header, once somebody has completed its checksum. All segments of the same
- * length have the same one.
+ * The UDP checksum is made without reading the data: the inner IPv4 header sums to nothing, and the
+ * segment sums to the complement of its pseudo header, once somebody has completed its checksum. All
+ * segments of the same length have the same one.
  *
- * IPv4: the kernel makes room for the outer headers in each segment, so the MSS stays as it is, and so does the
- * size of the datagrams. When the last segment is shorter then, there is no UDP checksum; TCP has its own.
- * IPv6: a datagram must have one (RFC 8200), so all segments have the length that TCP gave them, and the MSS must
- * leave room. What has no room, or a shorter last segment, stays in the classic form.
+ * IPv4: the kernel makes room for the outer headers in each segment, so the MSS stays as it is, and so
+ * does the size of the datagrams. When the last segment is shorter then, there is no UDP checksum; TCP has
+ * its own. IPv6: a datagram must have one (RFC 8200), so all segments have the length that TCP gave them,
+ * and the MSS must leave room. What has no room, or a shorter last segment, stays in the classic form.
  */
 
 #include <linux/udp.h>
@@ -34,8 +34,10 @@ struct bulk_header_ipv6 {
         struct udphdr udp;
 };
 
-/* The length of every segment, TCP header included, once a super-packet has been cut; 0: they differ. room: what
- * is taken from each. */
+/*
+ * The length of every segment, TCP header included, once a super-packet has been cut; 0: they differ.
+ * room: what is taken from each.
+ */
 UNDERPASS_INLINE __u32 bulk_segment_length(struct __sk_buff *skb, const struct packet *packet, __u32 room) {
         __u32 head = (__u32) (packet->header.tcp.offset >> 4) * 4, size = skb->gso_size;
 
@@ -70,8 +72,10 @@ UNDERPASS_INLINE __u32 bulk_sum(const struct packet *packet, __u32 segment, __u3
         return sum;
 }
 
-/* The outer headers; header->ip is a copy of the inner one. length: of the whole packet from the outer IP header
- * on. segment: see bulk_segment_length(). Returns 0. */
+/*
+ * The outer headers; header->ip is a copy of the inner one. length: of the whole packet from the outer IP
+ * header on. segment: see bulk_segment_length(). Returns 0.
+ */
 UNDERPASS_GLOBAL int bulk_fill_ipv4(struct bulk_header_ipv4 *header, struct packet *packet, __u32 length,
                                     __u32 segment) {
         __u32 sum = 0;
@@ -113,8 +117,8 @@ UNDERPASS_GLOBAL int bulk_fill_ipv6(struct bulk_header_ipv6 *header, struct pack
 }
 
 /*
- * Puts the outer headers before a packet. segment: see bulk_segment_length(). 1: done; 0: the kernel cannot, and
- * nothing has been done; negative: the packet is half written.
+ * Puts the outer headers before a packet. segment: see bulk_segment_length(). 1: done; 0: the kernel
+ * cannot, and nothing has been done; negative: the packet is half written.
  */
 UNDERPASS_GLOBAL int bulk_wrap_ipv4(struct __sk_buff *skb, struct packet *packet, __u32 segment) {
         struct bulk_header_ipv4 header = {};
@@ -147,7 +151,10 @@ UNDERPASS_GLOBAL int bulk_wrap_ipv6(struct __sk_buff *skb, struct packet *packet
         return bpf_skb_store_bytes(skb, layer3, &header, sizeof(header), 0) < 0 ? -1 : 1;
 }
 
-/* Whether the segments of a super-packet over IPv6 have room for the outer headers, on the link and on the path. */
+/*
+ * Whether the segments of a super-packet over IPv6 have room for the outer headers, on the link and on the
+ * path.
+ */
 UNDERPASS_GLOBAL int bulk_has_room(struct __sk_buff *skb, struct packet *packet) {
         __u32 head, mtu = 0, path_mtu;
         struct underpass_flow_key key = {};
@@ -210,12 +217,13 @@ UNDERPASS_GLOBAL int bulk_shorten(struct __sk_buff *skb, struct packet *packet, 
         new = UNDERPASS_NET16(head + IPV4_LENGTH);
         if (bpf_l3_csum_replace(skb, layer3 + offsetof(struct iphdr, check), old, new, sizeof(new)) < 0)
                 return -1;
-        return (int) bpf_skb_store_bytes(skb, layer3 + offsetof(struct iphdr, tot_len), &new, sizeof(new), 0);
+        return (int) bpf_skb_store_bytes(skb, layer3 + offsetof(struct iphdr, tot_len), &new, sizeof(new),
+                                         0);
 }
 
 /*
- * The copy of a super-packet → an acknowledgment without data, in the bulk form. With IPv4 it has no UDP checksum,
- * as most bulk has none. 1: it may leave; else it is dropped.
+ * The copy of a super-packet → an acknowledgment without data, in the bulk form. With IPv4 it has no UDP
+ * checksum, as most bulk has none. 1: it may leave; else it is dropped.
  */
 UNDERPASS_GLOBAL int bulk_make_probe(struct __sk_buff *skb, __u32 layer3) {
         __u8 flags = UNDERPASS_TCP_ACK;

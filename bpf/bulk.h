@@ -4,22 +4,24 @@
 /*
  * The bulk form: which flows use it, and when.
  *
- *   classic form   IP | UDP and TCP header in one | data          a segment at a time, 0 bytes more
- *   bulk form      IP | UDP | inner IP | TCP | data               28 bytes more with IPv4, 48 with IPv6
+ *   classic form   IP | UDP and TCP header in one | data     a segment at a time, 0 bytes more
+ *   bulk form      IP | UDP | inner IP | TCP | data          28 bytes more with IPv4, 48 with IPv6
  *
- * A datagram in the bulk form is a packet in a UDP tunnel (GUE variant 1), so a super-packet crosses the link as
- * one, and is cut behind everything, by the stack or by the card. The two sides agree on it for each flow, in
- * two bits of classic datagrams (rewrite.h). SYNs have none of it, so nothing differs for a peer that does not
- * know it.
+ * A datagram in the bulk form is a packet in a UDP tunnel (GUE variant 1), so a super-packet crosses the
+ * link as one, and is cut behind everything, by the stack or by the card. The two sides agree on it for
+ * each flow, in two bits of classic datagrams (rewrite.h). SYNs have none of it, so nothing differs for a
+ * peer that does not know it.
  *
  *   offer      each classic datagram of an established flow says whether its sender takes the bulk form
- *   probe      before the first data, an acknowledgment goes in the bulk form: a way that swallows it costs nothing
+ *   probe      before the first data, an acknowledgment goes in the bulk form: a way that swallows it costs
+ *              nothing
  *   arrived    the peer says so, and goes on saying so while bulk arrives
- *   lost       twice in a row something had to be sent again, and nothing was heard of bulk that was on its way: then
- *              the flow is classic until a probe has arrived again
+ *   lost       twice in a row something had to be sent again, and nothing was heard of bulk that was on its
+ *              way: then the flow is classic until a probe has arrived again
  *   given up   three probes in a row did not arrive: other flows to that host do not try, either
  *
- * What is sent again goes in the classic form, in which the handshake has come through. So do single packets.
+ * What is sent again goes in the classic form, in which the handshake has come through. So do single
+ * packets.
  */
 
 #include "flow.h"
@@ -52,9 +54,9 @@ UNDERPASS_INLINE __u32 bulk_now_ms(void) {
 }
 
 /*
- * Whether a datagram may be bulk, by its first 20 bytes: where the classic form has a data offset, there is an IP
- * version. A classic header of 24 bytes looks like IPv6 there, but for a sequence number that has the number of TCP
- * in the right place by chance.
+ * Whether a datagram may be bulk, by its first 20 bytes: where the classic form has a data offset, there
+ * is an IP version. A classic header of 24 bytes looks like IPv6 there, but for a sequence number that has
+ * the number of TCP in the right place by chance.
  */
 UNDERPASS_INLINE int bulk_begins(const union underpass_header *header, __u8 ipv6) {
         if (!ipv6)
@@ -63,8 +65,10 @@ UNDERPASS_INLINE int bulk_begins(const union underpass_header *header, __u8 ipv6
                ((UNDERPASS_NET32(header->udp.sequence) >> 8) & 0xff) == UNDERPASS_PROTOCOL_TCP;
 }
 
-/* Puts an inner TCP header where the classic form has its own, so that the rest of the programs can read it. Ports
- * stay. Returns 0. */
+/*
+ * Puts an inner TCP header where the classic form has its own, so that the rest of the programs can read
+ * it. Ports stay. Returns 0.
+ */
 UNDERPASS_GLOBAL int bulk_present(union underpass_header *header, union underpass_header *inner) {
         if (!header || !inner)
                 return 0;
@@ -157,7 +161,10 @@ UNDERPASS_GLOBAL int bulk_is_given_up(struct packet *packet, __u32 ifindex) {
         return destination && destination->bulk_given_up > destination_now();
 }
 
-/* A fast flow over IPv6 has no room for the outer headers in its segments. Later ones to the same host get it. */
+/*
+ * A fast flow over IPv6 has no room for the outer headers in its segments. Later ones to the same host get
+ * it.
+ */
 UNDERPASS_GLOBAL int bulk_want_room(struct packet *packet, struct underpass_flow *flow, __u32 ifindex) {
         struct underpass_destination *destination;
         struct underpass_flow_key key = {};
@@ -210,10 +217,11 @@ UNDERPASS_GLOBAL int bulk_decide_probe(struct packet *packet, struct underpass_f
 }
 
 /*
- * Whether a super-packet of a flow leaves in the bulk form. slot_flags: of the link. Returns enum bulk_decision.
+ * Whether a super-packet of a flow leaves in the bulk form. slot_flags: of the link. Returns enum
+ * bulk_decision.
  */
-UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot,
-                                 __u32 slot_flags) {
+UNDERPASS_INLINE int bulk_decide(struct packet *packet, struct underpass_flow *flow, __u32 ifindex,
+                                 __u32 slot, __u32 slot_flags) {
         if ((flow->bulk & (UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_GIVEN_UP | UNDERPASS_BULK_NARROW)) !=
                     UNDERPASS_BULK_TAKEN ||
             !packet->usual || packet->again || packet->length == 0 ||
@@ -238,11 +246,12 @@ UNDERPASS_INLINE int bulk_explain_loss(struct underpass_flow *flow) {
 }
 
 /*
- * The segment that the peer should acknowledge next is sent again, and nothing was heard of bulk that is on its way.
- * After two such losses the flow is classic, and probes have to show again that the way takes the bulk form: in a
- * jam everything gets lost, and that is no reason to leave it.
+ * The segment that the peer should acknowledge next is sent again, and nothing was heard of bulk that is
+ * on its way. After two such losses the flow is classic, and probes have to show again that the way takes
+ * the bulk form: in a jam everything gets lost, and that is no reason to leave it.
  */
-UNDERPASS_GLOBAL int bulk_lost(struct packet *packet, struct underpass_flow *flow, __u32 ifindex, __u32 slot) {
+UNDERPASS_GLOBAL int bulk_lost(struct packet *packet, struct underpass_flow *flow, __u32 ifindex,
+                               __u32 slot) {
         __u32 now = bulk_now_ms();
 
         if (!packet || !flow || now - flow->bulk_probed_ms < BULK_LOSSES_APART_MS)

@@ -110,14 +110,17 @@ UNDERPASS_INLINE int icmp_read_inner_ipv6(struct __sk_buff *skb, struct icmp_quo
         return 0;
 }
 
-/* A quoted datagram in the bulk form: what the classic form has in its header is further behind. Returns 0. */
+/*
+ * A quoted datagram in the bulk form: what the classic form has in its header is further behind. Returns
+ * 0.
+ */
 UNDERPASS_GLOBAL int icmp_read_bulk(struct __sk_buff *skb, struct icmp_quote *quote) {
         union underpass_header inner = {};
 
         if (!quote || !bulk_begins(&quote->header, quote->ipv6))
                 return 0;
-        if (bpf_skb_load_bytes(skb, quote->layer4 + UDP_LENGTH + (quote->ipv6 ? IPV6_LENGTH : IPV4_LENGTH), &inner,
-                               sizeof(inner)) < 0) {
+        if (bpf_skb_load_bytes(skb, quote->layer4 + UDP_LENGTH + (quote->ipv6 ? IPV6_LENGTH : IPV4_LENGTH),
+                               &inner, sizeof(inner)) < 0) {
                 quote->length = 8;
                 return 0;
         }
@@ -234,7 +237,8 @@ UNDERPASS_GLOBAL int icmp_rewrite(struct __sk_buff *skb, struct icmp_quote *quot
         if (!quote)
                 return -1;
         words = quote->length == UNDERPASS_HEADER_LENGTH ? 5 : 2;
-        before = quote->bulk & ICMP_BULK_QUOTED ? quote->bulk_sum : packet_sum_words(quote->header.word, (int) words);
+        before = quote->bulk & ICMP_BULK_QUOTED ? quote->bulk_sum :
+                                                  packet_sum_words(quote->header.word, (int) words);
         if (words == 5)
                 underpass_udp_to_tcp(&quote->header);
         else
@@ -279,10 +283,11 @@ UNDERPASS_GLOBAL int icmp_rewrite_udp(struct __sk_buff *skb, struct icmp_quote *
 }
 
 /*
- * Puts another path MTU into an error. That of IPv4 is raised when it is too small to be one: our stack would
- * believe it down to 552 bytes, and 0 is what routers older than RFC 1191 say. (No stack believes less than 1280
- * bytes of IPv6.) That of IPv6 is lowered for a flow that uses the bulk form, as its segments leave room for the
- * outer headers; with IPv4 they have the same size in both forms (bulk-send.h).
+ * Puts another path MTU into an error. That of IPv4 is raised when it is too small to be one: our stack
+ * would believe it down to 552 bytes, and 0 is what routers older than RFC 1191 say. (No stack believes
+ * less than 1280 bytes of IPv6.) That of IPv6 is lowered for a flow that uses the bulk form, as its
+ * segments leave room for the outer headers; with IPv4 they have the same size in both forms
+ * (bulk-send.h).
  */
 UNDERPASS_GLOBAL int icmp_adapt_mtu(struct __sk_buff *skb, struct icmp_quote *quote) {
         __u16 least, check;
@@ -290,7 +295,8 @@ UNDERPASS_GLOBAL int icmp_adapt_mtu(struct __sk_buff *skb, struct icmp_quote *qu
 
         if (!quote)
                 return -1;
-        if (!quote->too_big || (quote->ipv6 ? !(quote->bulk & ICMP_BULK_ROOM) || quote->mtu > 0xffff : quote->mtu >= MTU_MIN_IPV4))
+        if (!quote->too_big || (quote->ipv6 ? !(quote->bulk & ICMP_BULK_ROOM) || quote->mtu > 0xffff :
+                                              quote->mtu >= MTU_MIN_IPV4))
                 return 0;
         mtu = quote->mtu - BULK_IPV6_ROOM;
         least = UNDERPASS_NET16(!quote->ipv6 ? MTU_MIN_IPV4 : mtu < MTU_MIN_IPV6 ? MTU_MIN_IPV6 : mtu);

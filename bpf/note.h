@@ -30,7 +30,10 @@ enum note_place {
 /* The service puts a random number here when it loads the programs. */
 const volatile __u32 note_secret = 0x756e6470;
 
-/* Beside the slot: the bits that a datagram has for the bulk form (rewrite.h), as tc_index has room for them. */
+/*
+ * Beside the slot: the bits that a datagram has for the bulk form (rewrite.h), as tc_index has room for
+ * them.
+ */
 enum {
         NOTE_BITS_SHIFT = 12,
         NOTE_SLOT_MASK = (1 << NOTE_BITS_SHIFT) - 1,

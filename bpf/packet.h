@@ -270,8 +270,10 @@ UNDERPASS_INLINE int packet_fast_to_udp(struct __sk_buff *skb, __u32 bits) {
         return 1;
 }
 
-/* And back, for a packet that packet_read() found to have its headers at their usual place. bits: of the bulk
- * form, to be taken out. 0: it does not any more, and nothing has been written. */
+/*
+ * And back, for a packet that packet_read() found to have its headers at their usual place. bits: of the
+ * bulk form, to be taken out. 0: it does not any more, and nothing has been written.
+ */
 UNDERPASS_INLINE int packet_fast_to_tcp(struct __sk_buff *skb, const __u32 layer3, __u8 ipv6, __u32 bits) {
         void *data = (void *) (long) skb->data, *end = (void *) (long) skb->data_end;
         union underpass_header *header;

@@ -103,8 +103,8 @@ UNDERPASS_GLOBAL int clamp(struct __sk_buff *skb, struct packet *packet, struct 
 }
 
 /*
- * What the peer says about the bulk form, in a classic datagram of an established flow. Returns the bits that are
- * to be taken out, 0: none, or the link does not take that form.
+ * What the peer says about the bulk form, in a classic datagram of an established flow. Returns the bits
+ * that are to be taken out, 0: none, or the link does not take that form.
  */
 UNDERPASS_INLINE __u32 hear_bulk(struct underpass_flow *flow, const struct packet *packet, __u32 slot) {
         struct underpass_slot *of = slot_of(slot);
@@ -236,7 +236,8 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet.header.udp.check == 0 ||
             !underpass_udp_shape(&packet.header, packet.length))
                 return bpf_redirect(ifindex, BPF_F_INGRESS);
-        established = flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN);
+        established =
+                flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN);
         if (!established)
                 note_converted(skb);
         flow->seen_ns = bpf_ktime_get_coarse_ns();
@@ -354,7 +355,10 @@ UNDERPASS_INLINE int egress_other(struct __sk_buff *skb, const __u32 layer3) {
         return icmp_may_concern(skb, layer3) && icmp_quote_udp(skb, layer3);
 }
 
-/* A super-packet, which leaves in the bulk form, or in the classic one (VERDICT_OTHER), perhaps after a probe. */
+/*
+ * A super-packet, which leaves in the bulk form, or in the classic one (VERDICT_OTHER), perhaps after a
+ * probe.
+ */
 UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                  __u32 slot) {
         __u32 slot_flags = flags_of_slot(slot);
@@ -450,9 +454,9 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
 /*
  * Where a datagram of an established flow goes on: through the GRO pair (its ifindex), or at once (0).
  * Merging many into one saves the stack most of its work, waiting for it costs microseconds. So bulk is
- * merged, and what is small goes on at once, unless it could overtake bulk that came just before. While the bulk
- * form arrives, the classic one is no bulk: what comes in the bulk form may be merged already, then goes on at once,
- * and must not overtake it.
+ * merged, and what is small goes on at once, unless it could overtake bulk that came just before. While
+ * the bulk form arrives, the classic one is no bulk: what comes in the bulk form may be merged already,
+ * then goes on at once, and must not overtake it.
  */
 UNDERPASS_INLINE __u32 merge_target(struct underpass_flow *flow, __u32 slot, __u16 length, __u8 flags) {
         struct underpass_slot *of = slot_of(slot);
@@ -512,9 +516,10 @@ UNDERPASS_INLINE __u32 gro_of_slot(__u32 slot) {
 }
 
 /*
- * A datagram that may be bulk. VERDICT_OTHER: it is not. Many in one, as a link hands them over that another kernel
- * or a card has not cut, go on as they are to a socket of this host. For a host behind they are cut first, as the
- * kernel would go on taking them for a tunnel's. So are merged ones, and what comes right behind those.
+ * A datagram that may be bulk. VERDICT_OTHER: it is not. Many in one, as a link hands them over that
+ * another kernel or a card has not cut, go on as they are to a socket of this host. For a host behind they
+ * are cut first, as the kernel would go on taking them for a tunnel's. So are merged ones, and what comes
+ * right behind those.
  */
 UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct packet *packet) {
         struct underpass_flow_key key = {};
@@ -552,6 +557,15 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         return (int) bpf_redirect(merge, 0);
 }
 
+/* What comes and is not UDP. */
+UNDERPASS_INLINE int ingress_other(struct __sk_buff *skb, const __u32 layer3, struct packet *packet) {
+        if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, packet) == PACKET_FOUND)
+                learn_from_plain(skb, packet);
+        else if (icmp_may_concern(skb, layer3))
+                return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
+        return VERDICT_NEXT;
+}
+
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
  * to learn from it. */
 UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
@@ -564,13 +578,8 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         read = packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet);
         if (read == PACKET_FRAGMENT)
                 return take_fragment(skb, layer3);
-        if (read != PACKET_FOUND) {
-                if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) == PACKET_FOUND)
-                        learn_from_plain(skb, &packet);
-                else if (icmp_may_concern(skb, layer3))
-                        return icmp_convert(skb, layer3) ? VERDICT_DROP : VERDICT_NEXT;
-                return VERDICT_NEXT;
-        }
+        if (read != PACKET_FOUND)
+                return ingress_other(skb, layer3, &packet);
         if (bulk_begins(&packet.header, packet.ipv6)) {
                 int verdict = ingress_bulk(skb, layer3, &packet);
 

@@ -176,11 +176,12 @@ static const Key keys[] = {
                 .section_name = "Bulk",
                 .type = KEY_BULK_MODE,
                 .offset = offsetof(Settings, bulk),
-                .default_text = "auto",
+                .default_text = "no",
                 .range_text = N_("auto, no or yes"),
-                .help = N_("Whether bulk data is sent to peers that run Underpass too as super-packets in a UDP "
-                           "tunnel, which costs 28 bytes per datagram (48 with IPv6) and saves most of the CPU "
-                           "time; auto: connections faster than 300 Mbit/s."),
+                .help = N_(
+                        "Whether bulk data goes to peers that run Underpass, too, as in a UDP tunnel: that takes "
+                        "28 bytes of each datagram (48 with IPv6), and much less CPU time; auto: only on "
+                        "connections faster than 300 Mbit/s."),
         },
         {
                 .id = KEY_ID_SCTP_UDP_PORT,

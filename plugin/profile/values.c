@@ -161,7 +161,8 @@ static const char *const bulk_words[] = {
 
 ASSERT_TABLE_COMPLETE(bulk_words, _BULK_MODE_MAX);
 
-_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) && sizeof(enum underpass_receive) == sizeof(uint32_t) &&
+_Static_assert(sizeof(TunnelMode) == sizeof(uint32_t) &&
+                       sizeof(enum underpass_receive) == sizeof(uint32_t) &&
                        sizeof(BulkMode) == sizeof(uint32_t),
                "choices are numbers of 32 bits");
 

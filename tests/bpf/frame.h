@@ -138,8 +138,8 @@ void frame_to_udp(struct frame *frame);
 void frame_to_tcp(struct frame *frame);
 
 /*
- * Puts a TCP segment into the bulk form: it goes on behind the outer headers as it is. Addresses and ports of the
- * outer ones are those of another packet, which a NAT has changed; hop limit and so on, too.
+ * Puts a TCP segment into the bulk form: it goes on behind the outer headers as it is. Addresses and ports
+ * of the outer ones are those of another packet, which a NAT has changed; hop limit and so on, too.
  */
 void frame_wrap(struct frame *frame, const struct frame *outer);
 

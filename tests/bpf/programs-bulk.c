@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The bulk form: what is unpacked, and for whom; the two bits by which hosts agree on it; and what is sent in it.
+ * The bulk form: what is unpacked, and for whom; the two bits by which hosts agree on it; and what is sent
+ * in it.
  *
  * Room: bench.h.
  */
@@ -107,7 +108,8 @@ static const struct bulk_case cases[] = {
         { "a flow that is plain", LINK_TAKES, .state = UNDERPASS_FLOW_WATCHED, .outcome = LEFT },
         { "silent flow", TAKES, .silent = true, .outcome = LEFT, .only_ipv4 = true },
         { "silent flow that goes on", TAKES, .silent = true, .next = 42 },
-        { "silent flow with another number", TAKES, .silent = true, .next = 41, .outcome = LEFT, .only_ipv4 = true },
+        { "silent flow with another number", TAKES, .silent = true, .next = 41, .outcome = LEFT,
+          .only_ipv4 = true },
         { "SYN", TAKES, .flags = FRAME_SYN, .outcome = DROPPED },
         { "SYN-ACK", TAKES, .flags = FRAME_SYN | FRAME_ACK, .outcome = DROPPED },
         { "RST", TAKES, .flags = FRAME_RST | FRAME_ACK, .outcome = DROPPED },
@@ -142,8 +144,8 @@ static bool prepare(struct bench *bench, const struct bulk_case *test, const str
         flow.state = test->state;
         flow.next = flow.expected = test->next;
         bench_flow_key(frame, false, &key);
-        EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open, &key,
-                              &flow) == 0);
+        EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
+                              &key, &flow) == 0);
         return true;
 }
 
@@ -181,7 +183,8 @@ static bool expect_counts(struct bench *bench, enum bulk_outcome outcome) {
         return outcome == LEFT || bench_counted(bench, outcome == UNPACKED ? unpacked : dropped);
 }
 
-static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv6, bool raw, bool translated) {
+static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv6, bool raw,
+                     bool translated) {
         enum bulk_outcome outcome = test->outcome;
         struct frame tcp, frame, before;
         struct underpass_flow_key key;
@@ -191,7 +194,8 @@ static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv
         build(test, ipv6, raw, translated, &tcp, &frame);
         before = frame;
         EXPECT(prepare(bench, test, &tcp));
-        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
+               0);
         EXPECT_EQUAL(verdict, outcome == DROPPED ? BENCH_DROP : BENCH_NEXT);
         EXPECT(expect_counts(bench, outcome));
         if (outcome == DROPPED)
@@ -213,10 +217,11 @@ static bool test_cases(void *context) {
         for (size_t i = 0; i < 8 * sizeof(cases) / sizeof(cases[0]); i++) {
                 const struct bulk_case *test = &cases[i / 8];
 
-                if ((i & 1 ? test->only_ipv4 : test->only_ipv6) || run_case(context, test, i & 1, i & 2, i & 4))
+                if ((i & 1 ? test->only_ipv4 : test->only_ipv6) ||
+                    run_case(context, test, i & 1, i & 2, i & 4))
                         continue;
-                fprintf(stderr, "bulk: %s, %s%s%s\n", test->name, i & 1 ? "IPv6" : "IPv4", i & 2 ? ", raw" : "",
-                        i & 4 ? ", translated" : "");
+                fprintf(stderr, "bulk: %s, %s%s%s\n", test->name, i & 1 ? "IPv6" : "IPv4",
+                        i & 2 ? ", raw" : "", i & 4 ? ", translated" : "");
                 return false;
         }
         return true;
@@ -278,8 +283,8 @@ static bool send(struct bench *bench, const struct bits_case *test, bool ipv6, s
         if (test->arrived_ago)
                 flow.bulk_arrived_ms = (uint32_t) ((bench_now() - test->arrived_ago) / 1000000);
         bench_flow_key(ret, true, &key);
-        EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open, &key,
-                              &flow) == 0);
+        EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
+                              &key, &flow) == 0);
         EXPECT(bench_run(bench, BENCH_EGRESS, false, ret, &context, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         memcpy(note.cb, context.cb, sizeof(note.cb));
@@ -289,7 +294,9 @@ static bool send(struct bench *bench, const struct bits_case *test, bool ipv6, s
 }
 
 static bool run_bits(struct bench *bench, const struct bits_case *test, bool ipv6) {
-        struct frame_spec spec = { .flags = FRAME_ACK, .payload = 100, .ipv6 = ipv6, .reserved = test->bits };
+        struct frame_spec spec = {
+                .flags = FRAME_ACK, .payload = 100, .ipv6 = ipv6, .reserved = test->bits
+        };
         struct frame frame, expected;
 
         frame_build(&spec, &expected);
@@ -333,8 +340,14 @@ static const struct heard_case heard_cases[] = {
 static bool run_heard(struct bench *bench, const struct heard_case *test, bool ipv6) {
         struct bulk_case link = { .slot_flags = test->slot_flags, .state = test->state };
         struct frame_spec spec = {
-                .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .flags = FRAME_ACK,
-                .payload = 100, .ipv6 = ipv6, .reserved = test->bits | FRAME_AE,
+                .from = FRAME_REMOTE,
+                .udp = true,
+                .source_port = 50000,
+                .dest_port = 443,
+                .flags = FRAME_ACK,
+                .payload = 100,
+                .ipv6 = ipv6,
+                .reserved = test->bits | FRAME_AE,
         };
         struct frame frame, expected;
         struct underpass_flow_key key;
@@ -395,8 +408,10 @@ static const struct sent_case sent_cases[] = {
         { "URG", SUPER, .size = 160, .known = READY, .flags = FRAME_URG },
 };
 
-/* What leaves in the bulk form unpacks to the packet that it was. In the kernel test runs have no GSO type, so the
- * helper refuses: then all is classic. */
+/*
+ * What leaves in the bulk form unpacks to the packet that it was. In the kernel test runs have no GSO
+ * type, so the helper refuses: then all is classic.
+ */
 static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv6) {
         const unsigned room = ipv6 ? 0 : ROOM_IPV4;
         struct bulk_case link = { .slot_flags = test->slot_flags };
