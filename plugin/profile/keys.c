@@ -178,10 +178,9 @@ static const Key keys[] = {
                 .offset = offsetof(Settings, bulk),
                 .default_text = "no",
                 .range_text = N_("auto, no or yes"),
-                .help = N_(
-                        "Whether bulk data goes to peers that run Underpass, too, as in a UDP tunnel: that takes "
-                        "28 bytes of each datagram (48 with IPv6), and much less CPU time; auto: only on "
-                        "connections faster than 300 Mbit/s."),
+                .help = N_("Whether bulk data goes to peers that run Underpass, too, as in a UDP tunnel: "
+                           "that takes 28 bytes of each datagram (48 with IPv6), and much less CPU time; "
+                           "auto: only on connections faster than 300 Mbit/s."),
         },
         {
                 .id = KEY_ID_SCTP_UDP_PORT,
