@@ -215,11 +215,6 @@ long bpf_xdp_adjust_head(struct xdp_md *context, int difference) {
         return -ENOTSUP; /* there is no XDP on the host */
 }
 
-/* Nobody looks at what is sent beside the packet. */
-long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags) {
-        return 0;
-}
-
 /* Tags are not in the packets of the tests: where one is, it is in the context. */
 long bpf_skb_vlan_pop(struct __sk_buff *skb) {
         skb->vlan_present = 0;

@@ -26,7 +26,6 @@ long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags);
 __u64 bpf_ktime_get_coarse_ns(void);
 long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 long bpf_redirect(__u32 ifindex, __u64 flags);
-long bpf_clone_redirect(struct __sk_buff *skb, __u32 ifindex, __u64 flags);
 
 long bpf_skb_load_bytes(const void *skb, __u32 offset, void *to, __u32 length);
 long bpf_skb_store_bytes(struct __sk_buff *skb, __u32 offset, const void *from, __u32 length, __u64 flags);
