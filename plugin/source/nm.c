@@ -394,6 +394,18 @@ static void on_actives_ready(NmActives *actives) {
         actives->peer->changed(0, actives->peer->userdata);
 }
 
+/* Whether another device of the same tunnel profile is having it activated: NetworkManager does it once. */
+static bool is_asked_for(const NmDevice *device, const NmTunnel *tunnel) {
+        for (BusPeerLink *link = device->link.peer->links; link; link = link->next) {
+                const NmShow *show = &((const NmDevice *) link)->show;
+
+                if (link != &device->link && show->tunnel && streq(show->tunnel, tunnel->path) &&
+                    (show->call || show->asked))
+                        return true;
+        }
+        return false;
+}
+
 void source_nm_show(Source *source, uint32_t ifindex, bool wanted) {
         SourceNm *nm = (SourceNm *) source;
         NmDevice *device = nm_device_find(source, ifindex);
@@ -404,9 +416,10 @@ void source_nm_show(Source *source, uint32_t ifindex, bool wanted) {
         device->show.link = &device->link;
         if (tunnel && !nm->actives.loaded)
                 nm_actives_refresh(&nm->actives);
-        if (wanted && tunnel && device->path)
-                nm_show_begin(&device->show, &nm->actives, tunnel, device->path);
-        else
+        if (wanted && tunnel && device->path) {
+                if (!is_asked_for(device, tunnel))
+                        nm_show_begin(&device->show, &nm->actives, tunnel, device->path);
+        } else
                 nm_show_end(&device->show, &nm->actives, tunnel);
 }
 

@@ -261,6 +261,8 @@ class MockNm(MockPeer):
     def _answer(self, method, subject):
         if method == "ActivateConnection":
             profile = self.profiles[subject[0]]
+            if profile["connection"]["uuid"].unpack() in self.actives.values():
+                return NAME + ".ConnectionAlreadyActive"
             return GLib.Variant("(o)", (self.begin(profile["connection"]["uuid"].unpack()),))
         if method == "DeactivateConnection":
             self.end(subject, USER_DISCONNECTED)

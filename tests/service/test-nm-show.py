@@ -109,6 +109,19 @@ class WithTheBase(ShowTest):
         self.nm.end(active, 11)
         self.wait_state("up0", "off")
 
+    def test_one_for_two_links(self):
+        """NetworkManager activates it once, and nobody complains."""
+        self.add_link("up1")
+        self.nm.add_device("up1", connection("WLAN"))
+        self.nm.update_profile(self.profile_path, tunnel("T", {**KEYS, "link": "up*"}, uuid=UUID))
+        self.start()
+        for name in ("up0", "up1"):
+            self.wait_state(name, "active")
+        self.wait_shown()
+        self.settle()
+        self.assertEqual(len(self.activations()), 1)
+        self.assertNotIn("cannot show", self.log.read_text())
+
     def test_service_restarts(self):
         """What is active already is not activated again."""
         self.start_shown()
