@@ -4,6 +4,7 @@
 
 #include "ctl/nm-device.h"
 #include "base/util.h"
+#include "profile/nm-tunnel.h"
 #include "profile/nm-user.h"
 
 #define NM_NAME "org.freedesktop.NetworkManager"
@@ -61,7 +62,37 @@ static bool has_keys(GVariant *settings) {
         return false;
 }
 
-static void add_profiles(GDBusConnection *bus, GVariant *device, GPtrArray *profiles) {
+/* One profile, and whether some tunnel profile is for it. */
+typedef struct TunnelSearch {
+        NmTunnelBase base;
+        bool found;
+} TunnelSearch;
+
+static void match_tunnel(const NmProfile *profile, void *userdata) {
+        g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) data =
+                vpn ? g_variant_lookup_value(vpn, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
+        g_autofree char *interface = connection_word(profile->settings, "interface-name");
+        const char *service = "", *link = NULL;
+        TunnelSearch *search = userdata;
+
+        if (!data || !g_variant_lookup(vpn, "service-type", "&s", &service) ||
+            !streq(service, NM_TUNNEL_SERVICE))
+                return;
+        g_variant_lookup(data, NM_TUNNEL_LINK, "&s", &link);
+        search->found = search->found || nm_tunnel_match(link, interface, &search->base) != NM_TUNNEL_OTHER;
+}
+
+static bool has_tunnel_profile(GDBusConnection *bus, GVariant *settings, const char *interface) {
+        g_autofree char *id = connection_word(settings, "id"), *uuid = connection_word(settings, "uuid");
+        TunnelSearch search = { .base = { .interface = interface, .id = id, .uuid = uuid } };
+
+        nm_profiles_each(bus, match_tunnel, &search);
+        return search.found;
+}
+
+static void add_profiles(GDBusConnection *bus, GVariant *device, const char *interface,
+                         GPtrArray *profiles) {
         g_autoptr(GVariant) paths =
                 g_variant_lookup_value(device, "AvailableConnections", G_VARIANT_TYPE("ao"));
         GVariantIter iterator;
@@ -73,7 +104,7 @@ static void add_profiles(GDBusConnection *bus, GVariant *device, GPtrArray *prof
         while (g_variant_iter_next(&iterator, "&o", &path)) {
                 g_autoptr(GVariant) settings = connection_settings(bus, path);
 
-                if (settings && has_keys(settings))
+                if (settings && (has_keys(settings) || has_tunnel_profile(bus, settings, interface)))
                         g_ptr_array_add(profiles, connection_word(settings, "id"));
         }
 }
@@ -97,7 +128,7 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
                         active = properties(bus, path, NM_NAME ".Connection.Active");
                 if (active)
                         g_variant_lookup(active, "Id", "&s", &id);
-                add_profiles(bus, device, ret->profiles);
+                add_profiles(bus, device, interface, ret->profiles);
         }
         ret->managed = managed;
         ret->connection = g_strdup(id);

@@ -11,8 +11,8 @@
 typedef struct NmDevice {
         bool managed;     /* by NetworkManager */
         char *connection; /* id of the active one; "" */
-        GPtrArray *profiles; /* ids of connections that could be activated there and have our keys; ends in
-                              * NULL */
+        GPtrArray *profiles; /* ids of connections that could be activated there and have our keys or a
+                              * tunnel profile; ends in NULL */
 } NmDevice;
 
 /* Without NetworkManager the link is not managed. */

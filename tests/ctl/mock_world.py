@@ -4,7 +4,8 @@
 
 Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
 service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
-is active; the connection "Office" is for it and has keys of ours, "Home" has none. Prints "ready".
+is active; the connection "Office" is for it and has keys of ours, "Hotel" has a tunnel profile, "Home" has nothing. Prints
+"ready".
 """
 
 import os
@@ -29,22 +30,35 @@ OBJECTS = {
  <property name="AvailableConnections" type="ao" access="read"/></interface></node>""",
     f"{PATH}/Settings/1": None,
     f"{PATH}/Settings/2": None,
+    f"{PATH}/Settings/3": None,
+    f"{PATH}/Settings/4": None,
 }
 CONNECTION = f"""<node><interface name="{NM}.Settings.Connection">
  <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method></interface></node>"""
-PROFILES = [f"{PATH}/Settings/1", f"{PATH}/Settings/2"]
+PROFILES = [f"{PATH}/Settings/{number}" for number in (1, 2, 3, 4)]
+NAMES = {"1": "Office", "2": "Home", "3": "Hotel", "4": "Hotel-tunnel"}
 DEVICE = {
     "Managed": GLib.Variant("b", True),
     "ActiveConnection": GLib.Variant("o", "/"),
-    "AvailableConnections": GLib.Variant("ao", PROFILES),
+    "AvailableConnections": GLib.Variant("ao", PROFILES[:3]),
 }
 
 
 def settings(path):
     """Settings of a connection."""
     ours = path.endswith("1")
-    connection = {"id": "Office" if ours else "Home", "uuid": f"uuid{path[-1]}", "interface-name": "idle0"}
+    connection = {"id": NAMES[path[-1]], "uuid": f"uuid{path[-1]}", "interface-name": "idle0"}
     data = {"underpass.tunnel": "yes"} if ours else {"other.key": "1"}
+    if NAMES[path[-1]] == "Hotel-tunnel":
+        connection["interface-name"] = ""
+        vpn = {"link": "Hotel", "tunnel": "yes", "remote-ports": "443"}
+        return {
+            "connection": {key: GLib.Variant("s", value) for key, value in connection.items()},
+            "vpn": {
+                "service-type": GLib.Variant("s", f"{NM}.underpass"),
+                "data": GLib.Variant("a{ss}", vpn),
+            },
+        }
     return {
         "connection": {key: GLib.Variant("s", value) for key, value in connection.items()},
         "user": {"data": GLib.Variant("a{ss}", data)},

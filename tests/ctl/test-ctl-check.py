@@ -137,14 +137,14 @@ class CheckTest(unittest.TestCase):
 
     def test_one_link(self):
         """By its name, by its active profile, and by one that is not active. NetworkManager manages it, and one of
-        its profiles has our keys."""
+        its profiles has our keys, another one a tunnel profile."""
         self.add_service()
         self.add_world("enabled")
-        for argument in ("idle0", "uuid1"):
+        for argument, profiles in (("idle0", "Office, Hotel"), ("uuid1", "Office")):
             found = self.checks(argument, status=1)
             self.assertEqual({interface for interface, _, _ in found}, {"", "idle0"})
             sentence, command = found["idle0", "profile", "bad"]
-            self.assertIn("no connection is active on it. Profiles with a tunnel: Office.", sentence)
+            self.assertIn(f"no connection is active on it. Profiles with a tunnel: {profiles}.", sentence)
             self.assertEqual(command, "nmcli connection up Office")
         found = self.checks("Office", status=1)
         self.assertEqual({interface for interface, _, _ in found}, {"", "idle1"}, "it is active there")
