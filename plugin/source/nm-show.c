@@ -63,8 +63,13 @@ static int on_base(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
 }
 
 void nm_show_begin(NmShow *show, const NmActives *actives, const NmTunnel *tunnel, const char *device) {
-        if (show->call || !actives->loaded || tunnel->profile.no_autoconnect || !tunnel->profile.uuid ||
-            nm_actives_path(actives, tunnel->profile.uuid) ||
+        const char *uuid = tunnel->profile.uuid;
+
+        if (uuid && nm_actives_path(actives, uuid)) {
+                free(TAKE_PTR(show->error));
+                return;
+        }
+        if (show->call || !actives->loaded || tunnel->profile.no_autoconnect || !uuid ||
             string_replace(&show->tunnel, tunnel->path) < 0)
                 return;
         (void) bus_peer_call(show->link->peer, &show->call, device, DBUS_PROPERTIES, "Get", on_base, show,

@@ -258,6 +258,13 @@ static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile)
         return 0;
 }
 
+/* Whoever had it activated. */
+static bool is_shown(const NmDevice *device, const NmTunnel *tunnel) {
+        const SourceNm *nm = (const SourceNm *) device->link.peer;
+
+        return tunnel->profile.uuid && nm_actives_path(&nm->actives, tunnel->profile.uuid);
+}
+
 static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         const NmDevice *device = nm_device_find(source, facts->ifindex);
         const NmTunnels *tunnels = &((const SourceNm *) source)->tunnels;
@@ -273,7 +280,7 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         connection = &device->connection;
         tunnel = nm_device_tunnel(device, facts->name);
         r = nm_tunnels_apply(tunnels, tunnel, facts->name, connection, profile);
-        if (r >= 0 && tunnel && device->show.error)
+        if (r >= 0 && tunnel && device->show.error && !is_shown(device, tunnel))
                 r = strings_add(&profile->warnings, device->show.error);
         if (r < 0 || tunnel)
                 return r;

@@ -213,6 +213,21 @@ class Faults(ShowTest):
         self.wait_shown()
         self.assertEqual(self.wait_state("up0", "active")["Warnings"], [])
 
+    def test_somebody_is_quicker(self):
+        """A refusal is none when the profile is active by now."""
+        self.nm.hold.add("ActivateConnection")
+        self.start()
+        wait_until(lambda: self.nm.held, "the service asks for the activation")
+        self.nm.held.clear()
+        self.nm.hold.clear()
+        self.nm.begin(UUID)
+        self.nm.spoilt["ActivateConnection"] = BUSY
+        self.nm.base_paths.clear()  # another activation of the base
+        for _ in range(3):
+            self.settle()
+        wait_until(lambda: self.client.link("up0")["Warnings"] == [], "no warning")
+        self.assert_active()
+
     def test_breaks(self):
         """It is begun again, but not for ever."""
         self.start()

@@ -228,10 +228,12 @@ class Settings(ProfilesTest):
             ("ipv4", "dns-search", GLib.Variant("as", ["example.org"])),
         ):
             with self.subTest(name):
-                self.nm.update_profile(path, tunnel("T", {"link": "LTE", **KEYS}, **{setting: {name: value}}))
+                odd = tunnel("T", {"link": "LTE", **KEYS}, uuid, **{setting: {name: value}})
+                self.nm.update_profile(path, odd)
                 self.wait_warning("“T”", "addresses, routes or name servers")
                 empty = GLib.Variant(value.get_type_string(), [])
-                self.nm.update_profile(path, tunnel("T", {"link": "LTE", **KEYS}, **{setting: {name: empty}}))
+                odd = tunnel("T", {"link": "LTE", **KEYS}, uuid, **{setting: {name: empty}})
+                self.nm.update_profile(path, odd)
                 wait_until(lambda: self.warnings() == "", "no warning")
 
     def test_hostile_profile(self):
