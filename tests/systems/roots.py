@@ -226,13 +226,13 @@ BUILD_SCRIPT = """
 if [ ! -e /build/build.ninja ]; then
         meson setup --prefix=/usr /build /source
 fi
+ninja -C /build -j2 build.ninja
 targets=$(meson introspect --targets /build | /usr/bin/python3 -c '
 import json, os, sys
 for target in json.load(sys.stdin):
     if target["installed"]:
         print(*(os.path.relpath(name, "/build") for name in target["filename"]))
 ')
-ninja -C /build -j2 build.ninja
 ninja -C /build -j2 $targets
 DESTDIR=/stage meson install -C /build --no-rebuild --quiet
 """
