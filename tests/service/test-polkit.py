@@ -8,6 +8,7 @@ Usage: test-polkit.py UNDERPASSD-FAKE XML [TEST…]
 import contextlib
 import os
 import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 
 from gi.repository import Gio, GLib
@@ -181,8 +182,10 @@ class Judged(PolkitTest):
         """A user who asks again and again is turned down for a while, and root is not."""
         self.answer_all(ALLOWED)
         self.polkit.start()
+        begin = time.monotonic()
         answers = [self.failure(self.send("Reload", arguments=None)) for _ in range(100)]
-        self.assertIn(LIMITS, answers)
+        if time.monotonic() - begin < 1.9:  # on a busy machine they may be slow enough
+            self.assertIn(LIMITS, answers)
         self.assertIsNone(answers[0])
         if os.geteuid() == 0:
             self.client.manager("Reload")
@@ -423,16 +426,16 @@ class Judged(PolkitTest):
 
 
 class Idle(PolkitTest):
-    """A service that has nothing else to do and would leave after a second."""
+    """A service that has nothing else to do and would leave after three seconds."""
 
     def test_waits_for_polkit(self):
-        self.start("--idle=1")
+        self.start("--idle=3")
         self.hold()
         self.answer_all(ALLOWED)
         answers = self.send("Reload", arguments=None)
         self.wait_asked()
         with self.assertRaises(subprocess.TimeoutExpired):
-            self.process.wait(3)
+            self.process.wait(5)
         self.polkit.release()
         self.assertIsNone(self.failure(answers))
         wait_until(lambda: self.process.poll() is not None, "the service leaves")
