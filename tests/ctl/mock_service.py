@@ -226,8 +226,6 @@ class Mock:
             rows = [(*row, 0 if number else 2000000, 0 if number else 8000000) for number, row in enumerate(FLOWS)]
             links = [(index, sum(row[6] == index for row in FLOWS), 0, 0) for index in sorted({row[6] for row in FLOWS})]
             return GLib.Variant("(a(sqsqsbuuutttttttt)a(uutt))", (rows[: arguments[0]], links))
-        if method == "Subscribe":
-            return GLib.Variant("()", ())
         if method == "ListDestinations":
             return GLib.Variant("(a(usqsu))", (self.destinations,))
         if method == "ListCounters":
@@ -236,7 +234,7 @@ class Mock:
 
     def changing(self, method, arguments):
         """Answer of a method that changes links; a string is an error."""
-        if method == "Reload":
+        if method in ("Reload", "Subscribe"):
             return GLib.Variant("()", ())
         if method == "DeactivateAll":
             return GLib.Variant("(u)", (2,))

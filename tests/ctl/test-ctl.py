@@ -589,8 +589,7 @@ class Document(CtlTest):
         printed |= self.names(json.loads(self.ctl("reload", "--json", status=1)[0]))
         printed |= self.names(json.loads(self.ctl("probe", "127.0.0.1:1", "lo", "--json", status=1)[0]))
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
-        # Of connections that exist, and of a link that has destinations: lab/monitor asks.
-        printed |= self.names(self.monitor()) | {"retransmissions", "destination"}
+        printed |= self.names(self.monitor()) | {"retransmissions"}  # of connections that exist: lab/monitor asks
         self.assertEqual(printed - documented, set())
         # The rest belongs to profiles, which need NetworkManager: test-ctl-profile.py asks for it.
         profiles = set(re.findall(r"``(\w+)``", section.partition("\nverify\n")[2]))
