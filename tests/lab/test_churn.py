@@ -85,7 +85,7 @@ def test_attached_and_detached_100_times():
         # Two on the interface, one each for what was merged and for keepalive, and one on the segmentation device, unless that
         # is a device whose packets the interface's own program rewrites.
         links = 4 if service.manager_property(lab.client, "SegmentationDevice")[0] == "vlan" else 5
-        assert before[2] == (8, 8, links), before[2]
+        assert before[2] == (9, 8, links), before[2]
         again, begin = sent_again(lab), time.monotonic()
 
         beside = switch(lab, load, TIMES // 2, pin)
@@ -103,7 +103,7 @@ def test_attached_and_detached_100_times():
         assert state.pins(lab.client) == [], state.pins(lab.client)
         # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after
         # their last user is gone.
-        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (8, 8, 0), "no BPF link is left", 5)
+        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (9, 8, 0), "no BPF link is left", 5)
         assert service.descriptors(lab.client) <= descriptors
         service.kill(lab.client, signal.SIGTERM)
         wait_until(lambda: state.bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
