@@ -245,16 +245,20 @@ def write_profiles(rig, lines=(), environment=()):
         host.write(path, "".join(f"Exec={words}\n" if "Exec=" in line else line + "\n" for line in lines))
 
 
-def mode_offered(stage, kind, receive):
-    """NotOffered for a mode that the build or the kernel does not know, before hosts are made for it."""
-    keys = subprocess.run(
+def known_keys(stage):
+    """What `underpassctl keys` prints."""
+    return subprocess.run(
         [pathlib.Path(stage) / "usr/bin/underpassctl", "keys"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         check=True,
     ).stdout
-    if "receive" not in keys:
+
+
+def mode_offered(stage, kind, receive):
+    """NotOffered for a mode that the build or the kernel does not know, before hosts are made for it."""
+    if "receive" not in known_keys(stage):
         raise NotOffered("this build has no key receive")
     command = ["unshare", "--net", "sh", "-c", SEGMENT_PROBES[kind]]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -262,9 +266,16 @@ def mode_offered(stage, kind, receive):
         raise NotOffered(f"this kernel has no {kind}: {result.stderr.decode().strip()}")
 
 
-def setup_underpass(rig, kind=None, receive=None):
+def bulk_offered(stage):
+    """NotOffered for a build that does not know the bulk form."""
+    if "underpass.bulk " not in known_keys(stage):
+        raise NotOffered("this build has no key bulk")
+
+
+def setup_underpass(rig, kind=None, receive=None, bulk=None):
     """The service as users run it: a bus, file profiles, and the bus starts it."""
     lines = [f"Receive={receive}"] if receive else []
+    lines += [f"Bulk={bulk}"] if bulk else []
     write_profiles(rig, lines, [f"UNDERPASS_SEGMENTATION={kind}"] if kind else [])
     for host in (rig.client, rig.server):
         host.start_bus()
@@ -319,6 +330,8 @@ def all_configs(reference=None):
         setup = functools.partial(setup_reference, path=reference)
         found.append(Config("reference", title, setup, udp=True))
     found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
+    setup = functools.partial(setup_underpass, bulk="yes")
+    found.append(Config("underpass-bulk", "Underpass, bulk form", setup, udp=True, offered=bulk_offered))
     for kind in SEGMENT_PROBES:
         for receive in RECEIVE:
             setup = functools.partial(setup_underpass, kind=kind, receive=receive)
