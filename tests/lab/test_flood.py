@@ -32,10 +32,11 @@ def key(number):
 
 
 def fill(host):
-    """As many flows as a busy server has, in the map of a host; their content does not matter."""
+    """As many flows as a busy server has, in the map of a host, opened and seen now."""
     folder = host.output("find", PINS, "-mindepth", "1", "-maxdepth", "1").split()[0]
     size = json.loads(host.output("bpftool", "--json", "map", "show", "pinned", f"{folder}/flows"))["bytes_value"]
     value = bytearray(size)
+    struct.pack_into("=QQ", value, 0, time.monotonic_ns(), time.monotonic_ns())
     value[52] = 2  # tunnelled
     words = " ".join(f"{byte:#04x}" for byte in value)
     lines = [
