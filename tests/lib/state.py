@@ -62,19 +62,23 @@ def need_tcx(host, interface):
 UNSETTLED = re.compile(r"\bunderpass-\S+: <[^>]*NO-CARRIER")
 
 
+def is_at_rest(host):
+    """Whether the helper devices have their carrier."""
+    return not UNSETTLED.search(host.output(*COMMANDS["links"]))
+
+
 def tunnel_state(host):
     """What a tunnel is made of in the kernel, by topic, as soon as its helper devices have come to rest."""
-    wait_until(
-        lambda: not UNSETTLED.search(host.output(*COMMANDS["links"])),
-        f"{host.name}: the helper devices have their carrier",
-    )
+    wait_until(lambda: is_at_rest(host), f"{host.name}: the helper devices have their carrier")
     topics = ("links", "programs on links", "pins", "MPTCP endpoints")
     return normalised({topic: host.run(*COMMANDS[topic]).stdout for topic in topics})
 
 
 def host_state(host):
-    """The state by topic."""
-    state = {}
+    """The state by topic. Helper devices are given some time to come to rest; those that are half made never do."""
+    state, end = {}, time.monotonic() + 3
+    while not is_at_rest(host) and time.monotonic() < end:
+        time.sleep(0.05)
     for topic, command in COMMANDS.items():
         # sysctl cannot read some files even as root and says so with its exit status.
         state[topic] = host.run(*command, check=topic != "sysctls").stdout
