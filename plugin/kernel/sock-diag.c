@@ -10,6 +10,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdalign.h>
 #include <sys/socket.h>
 
@@ -316,19 +317,21 @@ int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection) {
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-/* What the kernel has appended to it since (linux/tcp.h, which does not go with netinet/tcp.h). */
+/* struct tcp_info as the kernel has had it since 4.1 (linux/tcp.h, which does not go with netinet/tcp.h). How much of
+ * it the C library's struct has differs; all have what is before here. */
 typedef struct LongTcpInfo {
-        struct tcp_info info;
+        uint8_t before[offsetof(struct tcp_info, tcpi_total_retrans) + sizeof(uint32_t)];
         uint64_t pacing_rate;
         uint64_t max_pacing_rate;
         uint64_t bytes_acked;
         uint64_t bytes_received;
 } LongTcpInfo;
-_Static_assert(sizeof(struct tcp_info) == 104, "where the C library's struct ends");
+_Static_assert(offsetof(LongTcpInfo, pacing_rate) == 104, "as in linux/tcp.h");
 
 static void read_measures(const struct nlmsghdr *message, TcpMeasures *measures) {
         const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
         const struct nlattr *attribute;
+        struct tcp_info info = {};
         LongTcpInfo more = {};
 
         measures->inode = socket->idiag_inode;
@@ -337,8 +340,9 @@ static void read_measures(const struct nlmsghdr *message, TcpMeasures *measures)
                 if (mnl_attr_get_type(attribute) == INET_DIAG_INFO)
                         memcpy(&more, mnl_attr_get_payload(attribute),
                                MIN_OF((size_t) mnl_attr_get_payload_len(attribute), sizeof(more)));
-        measures->rtt_us = more.info.tcpi_rtt;
-        measures->retransmissions = more.info.tcpi_total_retrans;
+        memcpy(&info, more.before, sizeof(more.before));
+        measures->rtt_us = info.tcpi_rtt;
+        measures->retransmissions = info.tcpi_total_retrans;
         measures->bytes_sent = more.bytes_acked;
         measures->bytes_received = more.bytes_received;
 }
