@@ -10,8 +10,8 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <stdalign.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "kernel/sock-diag.h"
