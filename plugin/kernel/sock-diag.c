@@ -317,8 +317,10 @@ int sock_diag_end_tcp(Netlink *netlink, const TcpConnection *connection) {
         return netlink_call(netlink, message, NULL, NULL);
 }
 
-/* struct tcp_info as the kernel has had it since 4.1 (linux/tcp.h, which does not go with netinet/tcp.h). How much of
- * it the C library's struct has differs; all have what is before here. */
+/*
+ * struct tcp_info as the kernel has had it since 4.1 (linux/tcp.h, which does not go with netinet/tcp.h).
+ * How much of it the C library's struct has differs; all have what is before here.
+ */
 typedef struct LongTcpInfo {
         uint8_t before[offsetof(struct tcp_info, tcpi_total_retrans) + sizeof(uint32_t)];
         uint64_t pacing_rate;
