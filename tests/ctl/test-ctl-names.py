@@ -8,37 +8,22 @@ Usage: test-ctl-names.py UNDERPASSCTL XML [TEST…]
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+from mocked import HERE, MockedTest
 
-from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
-
-NAME = "org.underpass1"
 UUID = "11111111-2222-3333-4444-555555555555"
 
 
-class Names(unittest.TestCase):
-    """One bus for all tests."""
-
-    program = None
-    xml = None
+class Names(MockedTest):
+    """The mock of NetworkManager is there, too."""
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-names-")
-        cls.folder = pathlib.Path(cls.scratch.name)
-        cls.log = cls.folder / "log"
-        cls.log.touch()
-        cls.bus = Bus(cls.folder)
-        cls.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", cls.xml, cls.log)
-        cls.bus.start()
+        super().setUpClass()
         cls.manager = subprocess.Popen(
             [sys.executable, "-B", HERE / "mock_manager.py", cls.folder / "manager", "underpass.tunnel=yes"],
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.bus.address},
@@ -51,8 +36,7 @@ class Names(unittest.TestCase):
         cls.manager.terminate()
         cls.manager.wait()
         cls.manager.stdout.close()
-        cls.bus.stop()
-        cls.scratch.cleanup()
+        super().tearDownClass()
 
     def ctl(self, *arguments, status=0, address=None):
         """Runs the command; (standard output, standard error)."""

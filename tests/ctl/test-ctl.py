@@ -8,46 +8,18 @@ Usage: test-ctl.py UNDERPASSCTL XML
 import contextlib
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import xml.etree.ElementTree
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
-
-from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
-
-NAME = "org.underpass1"
+from mocked import HERE, NAME, MockedTest
 
 
-class CtlTest(unittest.TestCase):
-    """One bus for all tests of a class; the bus starts the mock, as it starts the real service."""
-
-    program = None
-    xml = None
-    service = True
-
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
-        cls.folder = pathlib.Path(cls.scratch.name)
-        cls.log = cls.folder / "log"
-        cls.log.touch()
-        cls.bus = Bus(cls.folder)
-        cls.address = cls.bus.address
-        if cls.service:
-            cls.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", cls.xml, cls.log)
-        cls.bus.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.bus.stop()  # which ends the mock too
-        cls.scratch.cleanup()
+class CtlTest(MockedTest):
+    """Runs the command as a person would."""
 
     def ctl(self, *arguments, status=0, **environment):
         """Runs the command; (standard output, standard error)."""
