@@ -72,9 +72,9 @@ enum underpass_link_flag {
         UNDERPASS_LINK_FWMARK = 1U << 1,       /* of ours only SYNs with (skb->mark & mark_mask) == mark */
         UNDERPASS_LINK_FALLBACK = 1U << 2,     /* plain TCP where UDP gets no answer */
         UNDERPASS_LINK_ON_DEMAND = 1U << 3,    /* tunnel only to where MPTCP options get lost */
-        UNDERPASS_LINK_BULK = 1U << 5,         /* takes and sends the bulk form; of service and slot */
-        UNDERPASS_LINK_BULK_ALL = 1U << 6,     /* likewise, of slow flows, too */
         UNDERPASS_LINK_MSS_AUTO = 1U << 4,     /* mss_… come from the MTU: a smaller path MTU lowers them */
+        UNDERPASS_LINK_BULK = 1U << 5,         /* for the slot; no program reads it */
+        UNDERPASS_LINK_BULK_ALL = 1U << 6,     /* likewise */
 };
 
 /* Where datagrams become TCP again. */

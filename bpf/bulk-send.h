@@ -78,7 +78,7 @@ UNDERPASS_INLINE __u32 bulk_sum(const struct packet *packet, __u32 segment, __u3
  */
 UNDERPASS_GLOBAL int bulk_fill_ipv4(struct bulk_header_ipv4 *header, struct packet *packet, __u32 length,
                                     __u32 segment) {
-        __u32 sum = 0;
+        __u32 sum;
 
         if (!header || !packet)
                 return 0;
