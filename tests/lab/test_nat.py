@@ -7,6 +7,7 @@ import runner
 import service
 import path
 import traffic
+from host import wait_until
 from lab import PORT, address
 
 NAT_TIMEOUT = 30  # seconds: common for UDP, while TCP has hours
@@ -64,7 +65,7 @@ def test_without_cgroup_tree():
         log = (lab.client.folder / "log" / "bus.log").read_text()
         assert log.count("no keepalive") == 1, log
         _, client = traffic.pair(lab)
-        client.connect("a")
+        traffic.connect_both(lab, client, "a")
         client.transfer("upload", "a", size=1_000_000)
         assert not client.info("a")["fallback"]
         keeping = [host.output("ss", "-Htno", "state", "established") for host in (lab.client, lab.server)]
@@ -79,14 +80,14 @@ def test_nat_changes_the_port_of_one_path():
         service.bring_up(lab)
         path.translate(lab, c0=(20000, 29999), c1=(40000, 49999))
         _, client = traffic.pair(lab)
-        client.connect("old")
-        client.transfer("echo", "old", size=1000)
         both = [address("c0"), address("c1")]
-        traffic.wait_subflows(lab.client, both)
+        traffic.connect_both(lab, client, "old")
         with client.uploading("old", RATE):
             path.translate(lab, c0=(30000, 39999), c1=(40000, 49999))
             path.forget_translations(lab, "c0")
             new = client.connect("new")
+            client.transfer("echo", "new", size=1000)
+            wait_until(lambda: client.info("new")["extra_subflows"] == 1, "both uplinks carry the new one")
             client.transfer("upload", "new", size=1_000_000)
             assert not client.info("new")["fallback"]
             begin = time.monotonic()

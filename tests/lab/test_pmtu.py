@@ -96,8 +96,7 @@ def test_path_narrows_in_the_middle_of_a_transfer():
         service.set_tunnels(lab)
         service.bring_up(lab)
         _, client = traffic.pair(lab)
-        client.connect("bulk")
-        client.transfer("echo", "bulk", size=1000)
+        traffic.connect_both(lab, client, "bulk")
         with client.uploading("bulk", RATE):
             path.narrow(lab, MTU)
             begin = time.monotonic()

@@ -34,7 +34,7 @@ def restored(*pairs, endpoints="NetworkManager"):
         for interface in ("c0", "c1"):
             service.wait_state(lab.client, interface, service.ACTIVE)
         _, client = traffic.pair(lab)
-        client.connect("a")
+        traffic.connect_both(lab, client, "a")
         client.transfer("upload", "a", size=1_000_000)
         client.close("a")
         assert state.difference(

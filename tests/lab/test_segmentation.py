@@ -217,6 +217,7 @@ def test_kind_changes_under_a_transfer():
         for name in ("up", "down"):
             client.connect(name)
             client.transfer("echo", name, size=10_000)
+        traffic.wait_subflows(lab.client, 2 * [address("c0"), address("c1")])
         order = walk(kinds)
         client.start("upload", "up", size=LONG)
         client.start("download", "down", size=LONG)

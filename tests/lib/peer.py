@@ -275,12 +275,19 @@ class Peer:
         digest = receive_blocks(stream.blocks(size), None, self._note(name))
         return {"status": status, "sha256": digest, "bytes": size}
 
+    @staticmethod
+    def _digest_of_the_other(stream):
+        """SHA-256 that the other end tells. The end of the stream is no digest that differs."""
+        if not (digest := stream.line()):
+            raise EOFError("the other end closed the connection before it told its SHA-256")
+        return digest
+
     def _upload(self, name, size, rate=None, before=0):
         stream, begin = self._streams[name], time.monotonic()
         stream.write(f"PUT {size}\n".encode())
         here = send_blocks(stream, noise(size), rate, self._note(name, before))
-        there = stream.line()
-        return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin}
+        there = self._digest_of_the_other(stream)
+        return {"equal": here == there, "sha256": here, "there": there, "seconds": time.monotonic() - begin}
 
     def _uploads(self, name, rate):
         equal, size = True, 0
@@ -322,8 +329,9 @@ class Peer:
         if file:
             size = int(stream.line())
         here = receive_blocks(stream.blocks(size), target, self._note(name, before))
-        there = stream.line()
-        return {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin, "bytes": size}
+        there = self._digest_of_the_other(stream)
+        seconds = time.monotonic() - begin
+        return {"equal": here == there, "sha256": here, "there": there, "seconds": seconds, "bytes": size}
 
 
 def main():

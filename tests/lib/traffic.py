@@ -117,7 +117,7 @@ class Peer:
         """Begins a transfer and waits for it; for uploads and downloads the checksums have to be equal."""
         self.start(task, name, **arguments)
         result = self.wait(name, timeout)
-        assert result.get("equal", True), f"{task} on {name}: the SHA-256 of both ends differ"
+        assert result.get("equal", True), f"{task} on {name}: the SHA-256 of both ends differ: {result}"
         return result
 
 
@@ -130,9 +130,11 @@ def pair(lab, port=PORT):
 
 def connect_both(lab, client, name, family=4):
     """Opens an MPTCP connection from the client to the server that has a subflow over each uplink when
-    this returns; what connect() returns. Only a few bytes have gone over it then: much data that races
-    with the join of a subflow makes kernels reset that subflow, with or without a tunnel
-    (MPTcpExtDSSNotMatching)."""
+    this returns; what connect() returns. Only a few bytes have gone over it then, as much data must not race with
+    the join of a subflow. A kernel (6.18 and others) that finds the receiver's socket in use puts the join off, and
+    __mptcp_finish_join() then overwrites the data sequence number of a mapping that may be in force already. The
+    kernel resets that subflow (MPTcpExtDSSNotMatching), or wrong bytes reach the reader. Plain MPTCP has the same
+    fault."""
     opened = client.connect(name, address("s0", family))
     client.transfer("echo", name, size=1000)
     wait_subflows(lab.client, [address("c0", family), address("c1", family)])
