@@ -5,6 +5,7 @@
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/bus.h"
+#include "ctl/endpoint.h"
 #include "ctl/error.h"
 #include "ctl/forget.h"
 #include "ctl/json.h"
@@ -12,37 +13,13 @@
 #include "ctl/properties.h"
 #include "ctl/text.h"
 
-/* What stands behind the address; false: it is no port. */
-static bool read_port(const char *text, uint16_t *ret) {
-        guint64 number;
-
-        if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT16, &number, NULL))
-                return false;
-        *ret = (uint16_t) number;
-        return true;
-}
-
 /* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; the port is 0 where there is none. */
 static bool read_endpoint(const char *text, char **ret_address, uint16_t *ret_port) {
         g_autofree char *address = NULL;
-        const char *end;
         uint16_t port = 0;
 
-        if (text[0] == '[') {
-                end = strchr(text, ']');
-                if (!end)
-                        return false;
-                address = g_strndup(text + 1, (gsize) (end - text - 1));
-                end++;
-        } else {
-                end = strchr(text, ':');
-                if (!end || strchr(end + 1, ':')) /* two: an IPv6 address by itself */
-                        end = text + strlen(text);
-                address = g_strndup(text, (gsize) (end - text));
-        }
-        if (!g_hostname_is_ip_address(address) || (text[0] == '[' && !strchr(address, ':')))
-                return false;
-        if (*end && (*end != ':' || !read_port(end + 1, &port)))
+        if (!endpoint_split(text, &address, &port) || !g_hostname_is_ip_address(address) ||
+            (text[0] == '[' && !strchr(address, ':')))
                 return false;
         *ret_address = g_steal_pointer(&address);
         *ret_port = port;

@@ -14,6 +14,7 @@
 
 #include "base/i18n.h"
 #include "ctl/bus.h"
+#include "ctl/endpoint.h"
 #include "ctl/error.h"
 #include "ctl/probe-view.h"
 #include "ctl/probe.h"
@@ -60,42 +61,22 @@ static void asked_clear(gpointer data) {
         g_clear_pointer(&asked->properties, g_variant_unref);
 }
 
-static bool read_port(const char *text, uint16_t *ret) {
-        guint64 number;
-
-        if (!g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT16, &number, NULL))
-                return false;
-        *ret = (uint16_t) number;
-        return true;
-}
-
 /* HOST, HOST:PORT, [ADDRESS]:PORT, or HOST and PORT apart; *ret_words: how many of the arguments it took. */
 static bool read_host(char **arguments, Host *host, unsigned *ret_words, GError **error) {
-        const char *text = arguments[0], *end = NULL;
+        uint16_t port = 0;
 
         *ret_words = 1;
-        host->port = PORT_DEFAULT;
-        if (text[0] == '[' && strchr(text, ']')) {
-                end = strchr(text, ']') + 1;
-                host->name = g_strndup(text + 1, (gsize) (end - text - 2));
-        } else {
-                end = strchr(text, ':');
-                if (!end || strchr(end + 1, ':')) /* two: an IPv6 address by itself */
-                        end = text + strlen(text);
-                host->name = g_strndup(text, (gsize) (end - text));
+        if (!endpoint_split(arguments[0], &host->name, &port)) {
+                ctl_error_add(error, CTL_BAD_VALUE,
+                              _("“%s” is no host; write example.org, example.org:443, 192.0.2.1:443 or "
+                                "[2001:db8::1]:443."),
+                              arguments[0]);
+                return false;
         }
-        if (host->name[0] && *end == '\0') {
-                if (arguments[1] && read_port(arguments[1], &host->port))
-                        *ret_words = 2;
-                return true;
-        }
-        if (host->name[0] && *end == ':' && read_port(end + 1, &host->port))
-                return true;
-        ctl_error_add(error, CTL_BAD_VALUE,
-                      _("“%s” is no host; write example.org, example.org:443, 192.0.2.1:443 or "
-                        "[2001:db8::1]:443."),
-                      text);
-        return false;
+        if (port == 0 && arguments[1] && endpoint_port(arguments[1], &port))
+                *ret_words = 2;
+        host->port = port != 0 ? port : PORT_DEFAULT;
+        return true;
 }
 
 static bool resolve(Host *host, GError **error) {
