@@ -3,6 +3,7 @@
 /* Client of org.underpass1. */
 
 #include "base/i18n.h"
+#include "base/message.h"
 #include "base/util.h"
 #include "ctl/bus.h"
 #include "ctl/error.h"
@@ -81,7 +82,40 @@ static GVariant *link_properties(Ctl *ctl, const char *interface) {
         return reply ? g_variant_get_child_value(reply, 0) : NULL;
 }
 
-/* An error of the service is a sentence without arguments, or one of those that its link has as well. */
+/* What the service remembers of the errors that it has told us; NULL when it does not. Without starting it:
+ * an error may come from the bus. */
+static GVariant *told_messages(const Ctl *ctl) {
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
+                        ctl->bus, BUS_NAME, ROOT_PATH, "org.freedesktop.DBus.Properties", "Get",
+                        g_variant_new("(ss)", MANAGER_INTERFACE, "Messages"), G_VARIANT_TYPE("(v)"),
+                        G_DBUS_CALL_FLAGS_NO_AUTO_START, BUS_READ_TIMEOUT_MS, NULL, NULL);
+        if (!reply)
+                return NULL;
+
+        g_auto(GVariantDict) properties = G_VARIANT_DICT_INIT(NULL);
+        g_autoptr(GVariant) value = NULL;
+        g_variant_get(reply, "(v)", &value);
+        g_variant_dict_insert_value(&properties, "Messages", value);
+        return g_variant_ref_sink(g_variant_dict_end(&properties));
+}
+
+/* Errors whose sentences may have arguments. Others come from the bus, or from a service that is busy. */
+static bool may_be_told(const char *name) {
+        static const char *const names[] = {
+                "org.freedesktop.DBus.Error.AccessDenied",
+                "org.freedesktop.DBus.Error.Failed",
+                "org.freedesktop.DBus.Error.InvalidArgs",
+                "org.freedesktop.DBus.Error.LimitsExceeded",
+        };
+
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                if (streq(names[i], name))
+                        return true;
+        return false;
+}
+
+/* An error of the service is a sentence without arguments, one of those that its link has as well, or one
+ * that the service remembers. */
 static void translate_error(Ctl *ctl, const char *subject, GError *error) {
         g_autofree char *name = g_dbus_error_get_remote_error(error);
         g_autofree char *prefix = g_strdup_printf("GDBus.Error:%s: ", name ?: "");
@@ -90,8 +124,13 @@ static void translate_error(Ctl *ctl, const char *subject, GError *error) {
 
         const bool of_link = subject && (streq(name, "org.underpass1.Error.Failed") ||
                                          streq(name, "org.underpass1.Error.NothingToDo"));
-        g_autoptr(GVariant) link = of_link ? link_properties(ctl, subject) : NULL;
-        g_autofree char *text = messages_translate_text(link, error->message + strlen(prefix));
+        const char *sentence = error->message + strlen(prefix);
+        g_autoptr(GVariant) properties = NULL;
+        if (of_link)
+                properties = link_properties(ctl, subject);
+        else if (may_be_told(name) && streq(message_lookup(sentence), sentence))
+                properties = told_messages(ctl);
+        g_autofree char *text = messages_translate_text(properties, sentence);
         char *message = g_strconcat(prefix, text, NULL);
 
         g_free(error->message);

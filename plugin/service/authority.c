@@ -80,6 +80,7 @@ typedef struct Call {
 } Call;
 
 struct Authority {
+        Told *told;
         sd_bus *bus;              /* NULL: there is none */
         sd_bus_slot *filter;
         Call *calls;
@@ -107,6 +108,7 @@ static void call_end(Call *call) {
         call_free(call);
 }
 
+/* sentence: a msgid without arguments. */
 static void call_refuse(Call *call, const char *name, const char *sentence) {
         (void) sd_bus_reply_method_errorf(call->message, name, "%s", sentence);
         call_end(call);
@@ -199,7 +201,6 @@ static void call_allow(Call *call) {
 }
 
 static void on_answer(PolkitAnswer answer, const char *detail, void *userdata) {
-        _cleanup_(freep) char *sentence = NULL;
         Call *call = userdata;
 
         switch (answer) {
@@ -218,14 +219,15 @@ static void on_answer(PolkitAnswer answer, const char *detail, void *userdata) {
                               "installed"));
                 return;
         case POLKIT_FAILED:
-                sentence = string_format(N_("only root may do that: polkit gives no answer: %s"),
-                                         detail ?: strerror(EBADMSG));
-                break;
+                (void) told_error(call->authority->told, call->message, SD_BUS_ERROR_ACCESS_DENIED,
+                                  N_("only root may do that: polkit gives no answer: %s"),
+                                  detail ?: MESSAGE_ERRNO(EBADMSG));
+                call_end(call);
+                return;
         case POLKIT_REFUSED:
-                break;
+                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("polkit does not allow it to this user"));
+                return;
         }
-        call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
-                    sentence ?: N_("polkit does not allow it to this user"));
 }
 
 /* Also called while the caller is there. */
@@ -392,11 +394,12 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
         return 1;
 }
 
-int authority_new(Authority **ret) {
+int authority_new(Authority **ret, Told *told) {
         Authority *authority = calloc(1, sizeof(*authority));
 
         if (!authority)
                 return -ENOMEM;
+        authority->told = told;
         *ret = authority;
         return 0;
 }

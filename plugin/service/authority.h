@@ -14,6 +14,7 @@
 #include <systemd/sd-bus.h>
 
 #include "base/util.h"
+#include "service/told.h"
 
 enum {
         AUTHORITY_CALLS_MAX = 1024,            /* whose sender is being found out */
@@ -27,7 +28,7 @@ enum {
 typedef struct Authority Authority;
 
 /* 0 or -ENOMEM. */
-int authority_new(Authority **ret);
+int authority_new(Authority **ret, Told *told);
 
 /* Calls that are being judged get an error. */
 Authority *authority_free(Authority *authority);

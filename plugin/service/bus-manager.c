@@ -24,27 +24,27 @@
 
 enum { MANAGED_OBJECT_US = 60 }; /* that a link takes in GetManagedObjects, about */
 
-/* Finds the link of a name; sets a D-Bus error otherwise. */
-static int find_link(const BusManager *self, const char *name, Link **ret, sd_bus_error *error) {
+/* Finds the link of a name. Positive: there is none, and the call has been answered with an error. */
+static int find_link(const BusManager *self, sd_bus_message *message, const char *name, Link **ret) {
         Link *link = manager_link_by_name(self->manager, name);
 
         if (!link) {
                 _cleanup_(freep) char *excerpt = value_excerpt(name);
 
-                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_LINK,
-                                         N_("There is no interface named \"%s\"."), excerpt ?: "?");
+                return told_error(self->told, message, BUS_ERROR_NO_SUCH_LINK,
+                                  N_("There is no interface named \"%s\"."), excerpt ?: "?");
         }
         *ret = link;
         return 0;
 }
 
-/* Reads an interface name and finds its link. */
-static int read_link(const BusManager *self, sd_bus_message *message, Link **ret, sd_bus_error *error) {
+/* Reads an interface name and finds its link, as find_link() does. */
+static int read_link(const BusManager *self, sd_bus_message *message, Link **ret) {
         const char *name;
         int r;
 
         r = sd_bus_message_read(message, "s", &name);
-        return r < 0 ? r : find_link(self, name, ret, error);
+        return r < 0 ? r : find_link(self, message, name, ret);
 }
 
 /* Of a link with an object; there is none only when memory was short. */
@@ -58,8 +58,8 @@ static int method_get_link(sd_bus_message *message, void *userdata, sd_bus_error
         int r;
 
         manager_reset_idle(self->manager);
-        r = read_link(self, message, &link, error);
-        return r < 0 ? r : sd_bus_reply_method_return(message, "o", path_of(self, link));
+        r = read_link(self, message, &link);
+        return r != 0 ? r : sd_bus_reply_method_return(message, "o", path_of(self, link));
 }
 
 static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -78,16 +78,20 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
         return r < 0 ? r : bus_list_send(reply);
 }
 
-/* What everybody may ask for and what costs time: -EBUSY with a D-Bus error when it has cost too much of
- * late. */
-static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us,
-                           sd_bus_error *error) {
+/* Lists have cost too much of late. */
+static int refuse_expensive(const BusManager *self, sd_bus_message *message) {
+        return told_error(self->told, message, BUS_ERROR_LIMITS_EXCEEDED,
+                          N_("Lists have been asked for too often; call again in a second."));
+}
+
+/* What everybody may ask for and what costs time. Positive: it has cost too much of late, and the call has
+ * been answered with an error. */
+static int begin_expensive(BusManager *self, sd_bus_message *message, uint64_t *ret_begin_us) {
         const uint64_t now_us = clock_monotonic_ns() / 1000;
 
         manager_reset_idle(self->manager);
         if (!call_budget_allows(&self->budget, sd_bus_message_get_sender(message) ?: "", now_us))
-                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
-                                         N_("Lists have been asked for too often; call again in a second."));
+                return refuse_expensive(self, message);
         *ret_begin_us = now_us;
         return 0;
 }
@@ -103,8 +107,8 @@ static int answer_flows(BusManager *self, sd_bus_message *message, sd_bus_error 
         uint64_t begin_us = 0;
         int r;
 
-        r = begin_expensive(self, message, &begin_us, error);
-        if (r < 0)
+        r = begin_expensive(self, message, &begin_us);
+        if (r != 0)
                 return r;
         r = answer(message, self->flows, error);
         end_expensive(self, message, begin_us);
@@ -130,9 +134,8 @@ static int method_subscribe(sd_bus_message *message, void *userdata, sd_bus_erro
         manager_reset_idle(self->manager);
         r = bus_watch_subscribe(self->watch, message);
         if (r == -EUSERS)
-                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
-                                         N_("There are too many subscribers; call again when one has "
-                                            "left."));
+                return told_error(self->told, message, BUS_ERROR_LIMITS_EXCEEDED,
+                                  N_("There are too many subscribers; call again when one has left."));
         return r < 0 ? r : sd_bus_reply_method_return(message, "");
 }
 
@@ -150,8 +153,8 @@ static int method_list_destinations(sd_bus_message *message, void *userdata, sd_
         uint64_t begin_us = 0;
         int r;
 
-        r = begin_expensive(self, message, &begin_us, error);
-        if (r < 0)
+        r = begin_expensive(self, message, &begin_us);
+        if (r != 0)
                 return r;
         r = bus_list_begin(message, "(usqsu)", &reply);
         if (r >= 0)
@@ -181,16 +184,16 @@ static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         if (*name) {
-                r = find_link(self, name, &link, error);
-                if (r < 0)
+                r = find_link(self, message, name, &link);
+                if (r != 0)
                         return r;
                 which.ifindex = link_ifindex(link);
         }
         if (read_address(address_word, &address, &any) < 0) {
                 _cleanup_(freep) char *excerpt = value_excerpt(address_word);
 
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         N_("\"%s\" is not an IP address."), excerpt ?: "?");
+                return told_error(self->told, message, SD_BUS_ERROR_INVALID_ARGS,
+                                  N_("\"%s\" is not an IP address."), excerpt ?: "?");
         }
         which.remote = any ? NULL : address.word;
         which.remote_port = htons(port);
@@ -227,26 +230,25 @@ static int method_probe(sd_bus_message *message, void *userdata, sd_bus_error *e
         manager_reset_idle(self->manager);
         r = sd_bus_message_read(message, "ssq", &name, &address_word, &port);
         if (r >= 0)
-                r = find_link(self, name, &link, error);
-        if (r < 0)
+                r = find_link(self, message, name, &link);
+        if (r != 0)
                 return r;
         if (port == 0 || address_from_text(address_word, &address) < 0) {
                 _cleanup_(freep) char *excerpt = value_excerpt(address_word);
 
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         N_("\"%s\" is not an IP address, or %u not a port."),
-                                         excerpt ?: "?", port);
+                return told_error(self->told, message, SD_BUS_ERROR_INVALID_ARGS,
+                                  N_("\"%s\" is not an IP address, or %u not a port."), excerpt ?: "?",
+                                  port);
         }
         r = probing_ask(self->probing, link, &address, port, message);
         if (r == -EBUSY || r == -EDQUOT)
-                return sd_bus_error_setf(error, BUS_ERROR_LIMITS_EXCEEDED,
-                                         N_("A probe by %s is under way, or there were too many; call again "
-                                           "in a minute."),
-                                         link_name(link));
+                return told_error(self->told, message, BUS_ERROR_LIMITS_EXCEEDED,
+                                  N_("A probe by %s is under way, or there were too many; call again in a "
+                                     "minute."),
+                                  link_name(link));
         if (r == -ENOENT)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED,
-                                         N_("%s has no tunnel, so nothing would be learnt."),
-                                         link_name(link));
+                return told_error(self->told, message, SD_BUS_ERROR_FAILED,
+                                  N_("%s has no tunnel, so nothing would be learnt."), link_name(link));
         return r < 0 ? r : 1;
 }
 
@@ -268,8 +270,8 @@ static int method_activate(sd_bus_message *message, void *userdata, sd_bus_error
         Link *link = NULL;
         int r;
 
-        r = read_link(self, message, &link, error);
-        return r < 0 ? r : bus_activate(self->manager, link, message, path_of(self, link));
+        r = read_link(self, message, &link);
+        return r != 0 ? r : bus_activate(self->manager, link, message, path_of(self, link));
 }
 
 static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -277,8 +279,8 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
         Link *link = NULL;
         int r;
 
-        r = read_link(self, message, &link, error);
-        return r < 0 ? r : bus_deactivate(self->manager, link, message);
+        r = read_link(self, message, &link);
+        return r != 0 ? r : bus_deactivate(self->manager, link, message);
 }
 
 static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -411,12 +413,15 @@ GETTER(property_segmentation_devices_skipped) {
 
 GETTER(property_messages) {
         const BusManager *self = userdata;
-        const char *texts[_SEGMENT_KIND_MAX + 1] = {};
+        const char *caller = sd_bus_message_get_sender(sd_bus_get_current_message(bus)) ?: "";
+        const char *texts[_SEGMENT_KIND_MAX + 1 + TOLD_MAX] = {};
+        size_t count = _SEGMENT_KIND_MAX + 1;
 
         for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++)
                 texts[kind] = segmentation_skipped(manager_segmentation(self->manager), kind);
         texts[_SEGMENT_KIND_MAX] = manager_bpf_error(self->manager);
-        return bus_append_messages(reply, texts, ELEMENTS(texts));
+        told_collect(self->told, caller, texts, &count);
+        return bus_append_messages(reply, texts, count);
 }
 
 static int append_source(const char *name, bool available, void *userdata) {
@@ -505,9 +510,7 @@ static int on_call(sd_bus_message *message, void *userdata, sd_bus_error *error)
                                            "GetManagedObjects"))
                 return 0;
         if (!call_budget_allows(&self->budget, caller, clock_monotonic_ns() / 1000))
-                return sd_bus_reply_method_errorf(message, BUS_ERROR_LIMITS_EXCEEDED,
-                                                  N_("Lists have been asked for too often; call again in a "
-                                                    "second."));
+                return refuse_expensive(self, message);
         call_budget_charge(&self->budget, caller, MANAGED_OBJECT_US * manager_links_count(self->manager));
         return 0;
 }

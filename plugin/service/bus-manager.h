@@ -11,6 +11,7 @@
 #include "service/flow-list.h"
 #include "service/manager.h"
 #include "service/probing.h"
+#include "service/told.h"
 
 #define BUS_PATH "/org/underpass1"
 
@@ -21,6 +22,7 @@ typedef struct BusManager {
         FlowList *flows;
         BusWatch *watch;
         Probing *probing;
+        Told *told;
         CallBudget budget;   /* written by bus-manager.c */
 } BusManager;
 

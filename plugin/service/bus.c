@@ -22,6 +22,7 @@ struct Bus {
         BusOwner logind;
         Authority *authority;
         BusManager self;
+        Told told;                 /* what self tells its callers */
 };
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);
@@ -192,15 +193,16 @@ int bus_new(Bus **ret, Manager *manager) {
                 return -ENOMEM;
         bus->manager = manager;
         bus->self.manager = manager;
+        bus->self.told = &bus->told;
         r = bus_links_new(&bus->self.links, manager);
         if (r >= 0)
-                r = authority_new(&bus->authority);
+                r = authority_new(&bus->authority, &bus->told);
         if (r >= 0)
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r >= 0)
                 r = bus_watch_new(&bus->self.watch, manager, bus->self.flows);
         if (r >= 0)
-                r = probing_new(&bus->self.probing, manager);
+                r = probing_new(&bus->self.probing, manager, &bus->told);
         if (r < 0)
                 return r;
         manager_set_handler(manager, on_report, bus);
@@ -224,6 +226,7 @@ Bus *bus_free(Bus *bus) {
         bus_links_free(bus->self.links);
         bus_watch_free(bus->self.watch);
         flow_list_free(bus->self.flows);
+        told_done(&bus->told);
         free(bus);
         return NULL;
 }

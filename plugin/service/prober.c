@@ -6,6 +6,7 @@
  * Started by the bus when the service asks, and gone soon after.
  */
 
+#include <net/if.h>
 #include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
@@ -24,12 +25,15 @@ typedef struct Prober {
         sd_event *event;
         sd_bus *bus;
         sd_event_source *quiet;
+        struct Running *running;
         unsigned count;
 } Prober;
 
 /* A probe whose caller waits. */
 typedef struct Running {
+        struct Running *next;
         Prober *prober;
+        char link[IF_NAMESIZE];
         Probe *probe;
         sd_event_source *event;
         sd_bus_message *call;
@@ -55,6 +59,20 @@ static void wait_for_more(Prober *prober) {
         (void) sd_event_source_set_enabled(prober->quiet, SD_EVENT_ONESHOT);
 }
 
+/* It is among those of the prober. */
+static void end(Running *running) {
+        Prober *prober = running->prober;
+
+        for (Running **position = &prober->running; *position; position = &(*position)->next)
+                if (*position == running) {
+                        *position = running->next;
+                        break;
+                }
+        prober->count--;
+        running_free(running);
+        wait_for_more(prober);
+}
+
 static int on_probe(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         Running *running = userdata;
@@ -67,9 +85,7 @@ static int on_probe(sd_event_source *source, int fd, uint32_t revents, void *use
                 r = probe_message_append(reply, probe_report(running->probe));
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
-        running->prober->count--;
-        wait_for_more(running->prober);
-        running_free(running);
+        end(running);
         return r < 0 ? r : 0;
 }
 
@@ -105,17 +121,36 @@ static int method_ask(sd_bus_message *message, void *userdata, sd_bus_error *err
                                     on_probe, running);
         if (r < 0)
                 return r;
+        running->next = prober->running;
         running->prober = prober;
+        memcpy(running->link, target.link, sizeof(running->link));
         running->call = sd_bus_message_ref(message);
         prober->count++;
-        TAKE_PTR(running);
+        prober->running = TAKE_PTR(running);
         return 1;
+}
+
+/* Nobody waits for what the caller has asked for by this link. */
+static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *sender = sd_bus_message_get_sender(message) ?: "", *link;
+        const Prober *prober = userdata;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &link);
+        for (Running *running = prober->running, *next; r >= 0 && running; running = next) {
+                next = running->next;
+                if (streq(running->link, link) &&
+                    streq(sd_bus_message_get_sender(running->call) ?: "", sender))
+                        end(running);
+        }
+        return r < 0 ? r : sd_bus_reply_method_return(message, "");
 }
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Ask", SD_BUS_ARGS("s", interface, "s", address, "q", port, "b", everything),
                                 SD_BUS_RESULT("a(ssusu)", answers, "a{su}", figures), method_ask, 0),
+        SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_ARGS("s", interface), SD_BUS_NO_RESULT, method_cancel, 0),
         SD_BUS_VTABLE_END,
 };
 

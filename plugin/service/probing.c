@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "service/probe-message.h"
 #include "service/probing.h"
+#include "source/bus-owner.h"
 
 #define PROBER "org.underpass1.Prober"
 #define PROBER_PATH "/org/underpass1/Prober"
@@ -26,6 +27,7 @@ typedef struct Asked {
         struct underpass_destination_key key;
         sd_bus_slot *slot;
         sd_bus_message *call; /* who waits for it; NULL: it is for a doubt */
+        BusOwner caller;      /* whether that one is still there */
 } Asked;
 
 /* So many in a span of time, which begins with the first one. */
@@ -42,6 +44,7 @@ typedef struct Doubt {
 
 struct Probing {
         Manager *manager;
+        Told *told;
         sd_bus *bus;
         Asked *asked;
         TunnelDoubts *doubts;
@@ -71,6 +74,7 @@ static void asked_end(Asked *asked) {
                         break;
                 }
         sd_bus_slot_unref(asked->slot);
+        bus_owner_stop(&asked->caller);
         sd_bus_message_unref(asked->call);
         free(asked);
 }
@@ -109,11 +113,11 @@ static int on_answer(sd_bus_message *message, void *userdata, sd_bus_error *erro
                 teach(asked, &report);
                 (void) reply(asked, &report);
         } else if (asked->call) {
-                const sd_bus_error *told = sd_bus_message_get_error(message);
+                const sd_bus_error *said = sd_bus_message_get_error(message);
 
-                (void) sd_bus_reply_method_errorf(asked->call, SD_BUS_ERROR_FAILED,
-                                                  N_("The probe failed: %s."),
-                                                  told && told->message ? told->message : strerror(-r));
+                (void) told_error(asked->probing->told, asked->call, SD_BUS_ERROR_FAILED,
+                                  N_("The probe failed: %s."),
+                                  said && said->message ? said->message : MESSAGE_ERRNO(r));
         } else if (r >= 0 && report.answers[PROBE_UDP].outcome == PROBE_OPTION) {
                 /* The doubt arose because plain TCP was answered without the option. */
                 report.answers[PROBE_TCP].outcome = PROBE_ANSWERED;
@@ -124,6 +128,29 @@ static int on_answer(sd_bus_message *message, void *userdata, sd_bus_error *erro
         }
         asked_end(asked);
         return 0;
+}
+
+/* The prober asks nothing more by this link. It is not started for that, and need not answer. */
+static void cancel(const Asked *asked) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        const Link *link = manager_link(asked->probing->manager, asked->key.ifindex);
+
+        if (link &&
+            sd_bus_message_new_method_call(asked->probing->bus, &message, PROBER, PROBER_PATH, PROBER,
+                                           "Cancel") >= 0 &&
+            sd_bus_message_set_auto_start(message, false) >= 0 &&
+            sd_bus_message_append(message, "s", link_name(link)) >= 0)
+                (void) sd_bus_send(asked->probing->bus, message, NULL);
+}
+
+/* Also called while the caller is there. */
+static void on_caller(BusOwner *owner) {
+        Asked *asked = (Asked *) ((char *) owner - offsetof(Asked, caller));
+
+        if (owner->unique)
+                return;
+        cancel(asked);
+        asked_end(asked);
 }
 
 static bool is_under_way(const Probing *probing, uint32_t ifindex) {
@@ -148,9 +175,12 @@ static int begin(Probing *probing, const Link *link, const struct underpass_dest
         memcpy(address.word, key->remote, sizeof(address.word));
         probing->asked = asked;
         asked->call = sd_bus_message_ref(call);
+        asked->caller.changed = on_caller;
         r = sd_bus_call_method_async(probing->bus, &asked->slot, PROBER, PROBER_PATH, PROBER, "Ask",
                                      on_answer, asked, "ssqb", link_name(link),
                                      address_text(&address, remote), ntohs(key->remote_port), call != NULL);
+        if (r >= 0 && call)
+                r = bus_owner_watch(&asked->caller, probing->bus, sd_bus_message_get_sender(call) ?: "");
         if (r < 0)
                 asked_end(asked);
         return r < 0 ? r : 0;
@@ -231,12 +261,13 @@ bool probing_is_busy(const Probing *probing) {
         return probing->asked != NULL;
 }
 
-int probing_new(Probing **ret, Manager *manager) {
+int probing_new(Probing **ret, Manager *manager, Told *told) {
         Probing *probing = calloc(1, sizeof(*probing));
 
         if (!probing)
                 return -ENOMEM;
         probing->manager = manager;
+        probing->told = told;
         *ret = probing;
         return 0;
 }

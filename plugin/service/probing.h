@@ -10,6 +10,7 @@
  */
 
 #include "service/manager.h"
+#include "service/told.h"
 
 enum {
         PROBING_MINUTE_MAX = 30,     /* on request, all links together */
@@ -20,8 +21,8 @@ enum {
 
 typedef struct Probing Probing;
 
-/* 0 or -ENOMEM. */
-int probing_new(Probing **ret, Manager *manager);
+/* told outlives it. 0 or -ENOMEM. */
+int probing_new(Probing **ret, Manager *manager, Told *told);
 Probing *probing_free(Probing *probing);
 DEFINE_CLEANUP(Probing *, probing_free);
 
@@ -34,6 +35,7 @@ void probing_follow(Probing *probing);
 /* Whether a probe is under way. */
 bool probing_is_busy(const Probing *probing);
 
-/* Probes a destination (port in host order) by a link, and answers the call later. -EBUSY: one is under way
- * by this link; -EDQUOT: too many; -ENOENT: the link has no tunnel. */
+/* Probes a destination (port in host order) by a link, and answers the call later. Ends it when the caller
+ * leaves the bus. -EBUSY: one is under way by this link; -EDQUOT: too many; -ENOENT: the link has no
+ * tunnel. */
 int probing_ask(Probing *probing, Link *link, const Address *remote, uint16_t port, sd_bus_message *call);

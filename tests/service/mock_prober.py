@@ -19,12 +19,13 @@ XML = f"""<node>
   <arg type="s" direction="in"/><arg type="s" direction="in"/><arg type="q" direction="in"/><arg type="b" direction="in"/>
   <arg type="a(ssusu)" direction="out"/><arg type="a{{su}}" direction="out"/>
  </method>
+ <method name="Cancel"><arg type="s" direction="in"/></method>
 </interface>
 </node>"""
 
 
 class MockProber(MockPeer):
-    """underpass-prober. Its calls are ("Ask", arguments)."""
+    """underpass-prober. Its calls are ("Ask" or "Cancel", arguments)."""
 
     name = NAME
 
@@ -39,4 +40,4 @@ class MockProber(MockPeer):
         return arguments
 
     def _answer(self, method, subject):
-        return GLib.Variant(SIGNATURE, ANSWER)
+        return GLib.Variant(SIGNATURE, ANSWER) if method == "Ask" else GLib.Variant("()", ())

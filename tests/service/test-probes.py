@@ -2,8 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Probes on request: what the service asks the prober, how it bounds that, and what it makes of bad answers.
 
-Usage: test-probes.py UNDERPASSD-FAKE [TEST…]
+Usage: test-probes.py UNDERPASSD-FAKE UNDERPASSCTL [TEST…]
 """
+
+import re
+import signal
+import subprocess
+import time
 
 from gi.repository import GLib
 
@@ -82,6 +87,59 @@ class ProbesTest(harness.ServiceTest):
         self.assert_refused(INVALID, "up0", "192.0.2.1", 0)
         self.assertEqual(self.prober.calls, [])
 
+    def test_caller_leaves(self):
+        """The prober stops, and the link is free for the next one. Who stays is not disturbed."""
+        self.prober.hold.add("Ask")
+        other = self.send("up1")
+        gone = harness.Client(self.bus.connect())
+        gone.send(ROOT, MANAGER, "Probe", GLib.Variant("(ssq)", ("up0", "192.0.2.1", 443)), lambda _answer: None)
+        wait_until(lambda: len(self.prober.calls) == 2, "both are asked")
+        gone.connection.close_sync()
+        wait_until(lambda: ("Cancel", ("up0",)) in self.prober.calls, "the prober is told")
+        self.prober.hold.clear()
+        self.assertEqual(self.probe(), mock_prober.ANSWER)
+        self.prober.release()
+        wait_until(lambda: other, "the other one is answered")
+        self.assertEqual(other[0], mock_prober.ANSWER)
+        self.assertEqual([subject for method, subject in self.prober.calls if method == "Cancel"], [("up0",)])
+
+    def test_command_is_interrupted(self):
+        """It ends at once by the signal, while the service waits for the prober, and so does the probe."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                self.prober.calls.clear()
+                self.prober.hold.add("Ask")
+                variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
+                command = [self.ctl, "probe", "192.0.2.1:443", "up0"]
+                with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+                    wait_until(lambda: self.prober.calls, "it is asked")
+                    begin = time.monotonic()
+                    process.send_signal(number)
+                    self.assertEqual(process.wait(30), -number)
+                    self.assertLess(time.monotonic() - begin, 2)
+                    self.assertEqual(process.stdout.read(), b"")
+                wait_until(lambda: ("Cancel", ("up0",)) in self.prober.calls, "the prober is told")
+
+    def test_errors_can_be_translated(self):
+        """Who was told one finds what it is made of, and nobody else does."""
+        sentences = [
+            self.assert_fails(FAILED, self.probe, "off0"),
+            self.assert_fails(INVALID, self.probe, "up0", "example.org"),
+            self.assert_fails("org.underpass1.Error.NoSuchLink", self.probe, "ghost"),
+            self.assert_fails(INVALID, self.client.forget, "up0", "nowhere"),
+        ]
+        self.prober.spoilt["Ask"] = "org.example.No"
+        sentences.append(self.assert_fails(FAILED, self.probe))
+        messages = self.client.properties(ROOT, MANAGER)["Messages"]
+        other = harness.Client(self.bus.connect()).properties(ROOT, MANAGER)["Messages"]
+        arguments = [["off0"], ["example.org", "443"], ["ghost"], ["nowhere"], ["the mock says no"]]
+        for sentence, expected in zip(sentences, arguments):
+            msgid, found = messages[sentence]
+            self.assertEqual(found, expected)
+            parts = iter(found)
+            self.assertEqual(re.sub("%[su]", lambda _, rest=parts: next(rest), msgid), sentence)
+            self.assertNotIn(sentence, other)
+
     def test_bad_answers(self):
         """They are errors, and the next probe is asked for as ever."""
         for spoilt in (
@@ -121,4 +179,4 @@ class ProbesTest(harness.ServiceTest):
 
 
 if __name__ == "__main__":
-    harness.main()
+    harness.main("ctl")
