@@ -36,6 +36,7 @@ enum {
         OPTION_VERBOSE = 1U << 4,
         OPTION_WATCH = 1U << 5,
         OPTION_OUTPUT = 1U << 6,
+        OPTION_RATE = 1U << 7,
 };
 
 /* For tests: the catalogues of this folder instead of the installed ones. */
@@ -122,7 +123,9 @@ static const Verb verbs[] = {
                 .arguments = N_("HOST[:PORT] [LINK...]"),
                 .help = N_("Find out what passes to a host, plain and in the tunnel"),
                 .details = N_("HOST is a name or an address; PORT is 443 unless it is given. Without LINK\n"
-                              "every link is asked that may lead there, by at most 20 packets."),
+                              "every link is asked that may lead there, by at most 20 packets.\n"
+                              "--rate takes up to 25 MB of data for each of both forms on each link."),
+                .options = OPTION_RATE,
                 .arguments_min = 1,
                 .arguments_max = ARGUMENTS_ANY,
                 .run = ctl_probe,
@@ -248,7 +251,7 @@ static const char *const exit_texts[] = {
 };
 _Static_assert(ELEMENTS(exit_texts) == _CTL_EXIT_MAX, "a text for each exit status");
 
-enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 7 };
+enum { GLOBAL_OPTIONS = 3, VERB_OPTIONS = 8 };
 
 /* Entries of the options that the verb takes; ends with an empty entry. */
 static void option_entries(Ctl *ctl, const Verb *verb,
@@ -277,6 +280,9 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                   N_("[SECONDS]") },
                 { OPTION_OUTPUT, "output", &ctl->output, N_("Write to FILE, all at once"),
                   G_OPTION_ARG_FILENAME, N_("FILE") },
+                { OPTION_RATE, "rate", &ctl->rate,
+                  N_("Measure how fast both forms are (PATH: by HTTP)"),
+                  G_OPTION_ARG_STRING, N_("[/PATH]") },
         };
         size_t count = 0;
 
@@ -401,13 +407,17 @@ static void join(char **word) {
                 next[0] = next[1];
 }
 
-/* "--watch 5" becomes "--watch=5", and "--watch" alone gets its default; likewise "--output FILE". So no
- * word is a value. */
+/* "--watch 5" becomes "--watch=5", and "--watch" alone gets its default; likewise "--output FILE" and
+ * "--rate /PATH". So no word is a value. */
 static void join_values(char **arguments) {
         for (char **word = arguments; word[0] && !streq(word[0], "--"); word++) {
                 if ((streq(word[0], "--watch") && is_number(word[1])) ||
-                    (streq(word[0], "--output") && word[1])) {
+                    (streq(word[0], "--output") && word[1]) ||
+                    (streq(word[0], "--rate") && word[1] && word[1][0] == '/')) {
                         join(word);
+                } else if (streq(word[0], "--rate")) {
+                        g_free(word[0]);
+                        word[0] = g_strdup("--rate=");
                 } else if (streq(word[0], "--watch")) {
                         g_free(word[0]);
                         word[0] = g_strdup("--watch=2");
@@ -607,5 +617,6 @@ int main(int argc, char **argv) {
 
         g_clear_object(&ctl.bus);
         g_free(ctl.output);
+        g_free(ctl.rate);
         return good ? CTL_OK : ctl_error_print(&ctl, error);
 }

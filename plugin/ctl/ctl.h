@@ -20,6 +20,7 @@ typedef struct Ctl {
         gboolean verbose;
         int patience_ms;      /* for an answer of the service to what only reads; 0: the usual */
         char *output;         /* file to write to; NULL: standard output */
+        char *rate;           /* what to measure: "" or a path; NULL: nothing */
         double watch;         /* seconds between two looks; 0: only one */
         bool color;           /* standard output is a terminal that shows colours */
         GDBusConnection *bus; /* NULL until a call needs it */

@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "ctl/json.h"
+#include "ctl/probe-rate.h"
 #include "ctl/probe-view.h"
 #include "ctl/properties.h"
 #include "ctl/text.h"
@@ -240,6 +241,12 @@ static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, 
         if (sizes)
                 print_wrapped(indent + 3, "", sizes);
         print_wrapped(indent + 3, "", _(sentence_of(&view->report, known)));
+        if (view->rate) {
+                g_auto(GStrv) lines = probe_rate_describe(view->rate, view->download);
+
+                for (char **line = lines; *line; line++)
+                        print_wrapped(indent + 3, "", *line);
+        }
         g_print("\n");
 }
 
@@ -370,6 +377,8 @@ static void add_link(JsonBuilder *builder, const ProbeView *view, uint16_t port)
         json_member_string(builder, "verdict", probe_verdict_name(probe_judge(report)));
         json_member_boolean(builder, "has_tunnel", has_tunnel(view));
         json_member_string(builder, "command", command);
+        if (view->rate)
+                probe_rate_json(builder, view->rate, view->download);
         json_builder_end_object(builder);
 }
 

@@ -5,12 +5,15 @@
 
 #include "ctl/ctl.h"
 #include "plan/probe.h"
+#include "plan/rate.h"
 
 /* What was found on one link. */
 typedef struct ProbeView {
         char link[IF_NAMESIZE];
         char *address;       /* that was asked */
         ProbeReport report;
+        const RateReport *rate; /* NULL: not measured */
+        bool download;       /* of rate: to here */
         GVariant *properties; /* of the link, a{sv}; NULL: the service does not run */
 } ProbeView;
 

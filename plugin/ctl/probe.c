@@ -16,6 +16,7 @@
 #include "ctl/bus.h"
 #include "ctl/endpoint.h"
 #include "ctl/error.h"
+#include "ctl/probe-rate.h"
 #include "ctl/probe-view.h"
 #include "ctl/probe.h"
 #include "ctl/properties.h"
@@ -47,6 +48,7 @@ typedef struct Asked {
         bool told;            /* by the service, in report */
         ProbeReport report;
         Probe *probe;         /* our own */
+        RateReport rate;
 } Asked;
 
 static void host_clear(Host *host) {
@@ -287,20 +289,25 @@ static size_t process(GArray *list) {
         return done;
 }
 
-/* Asks by all links at a time. False with an error when that cannot be; *ret_signal: the signal that ended
- * it early, 0: none did. */
-static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal, GError **error) {
-        g_autofree struct pollfd *polled = g_new0(struct pollfd, list->len + 1);
-        _cleanup_(close_fdp) int signals = -EBADF;
-        struct signalfd_siginfo signal;
-        size_t done = 0;
+/* Ctrl-C and the like come here from now on. */
+static int open_signals(void) {
         sigset_t mask;
 
         sigemptyset(&mask);
         sigaddset(&mask, SIGINT);
         sigaddset(&mask, SIGTERM);
         sigprocmask(SIG_BLOCK, &mask, NULL);
-        signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+        return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Asks by all links at a time. False with an error when that cannot be; *ret_signal: the signal that ended
+ * it early, 0: none did. */
+static bool ask(const Ctl *ctl, const Host *host, GArray *list, int signals, int *ret_signal,
+                GError **error) {
+        g_autofree struct pollfd *polled = g_new0(struct pollfd, list->len + 1);
+        struct signalfd_siginfo signal;
+        size_t done = 0;
+
         polled[list->len] = (struct pollfd) { .fd = signals, .events = POLLIN };
         for (guint i = 0; i < list->len; i++) {
                 Asked *asked = &g_array_index(list, Asked, i);
@@ -331,8 +338,40 @@ static bool ask(const Ctl *ctl, const Host *host, GArray *list, int *ret_signal,
         return true;
 }
 
+static const ProbeReport *report_of(const Asked *asked) {
+        return asked->told ? &asked->report : probe_report(asked->probe);
+}
+
+/* Whether the tunnel of the link may carry TCP that is not MPTCP. */
+static bool tunnels_plain(const Asked *asked) {
+        return asked->properties && streq(property_string(asked->properties, "State"), "active") &&
+               streq(property_setting(asked->properties, "mptcp-only"), "no");
+}
+
+/* One link after the other, so that they do not slow each other down. */
+static bool measure(const Ctl *ctl, const Host *host, GArray *list, int signals, int *ret_signal,
+                    GError **error) {
+        probe_rate_announce(ctl, list->len);
+        for (guint i = 0; i < list->len && *ret_signal == 0; i++) {
+                Asked *asked = &g_array_index(list, Asked, i);
+                const ProbeRate what = {
+                        .link = asked->link,
+                        .address = &asked->address,
+                        .host = host->name,
+                        .port = host->port,
+                        .path = ctl->rate,
+                        .found = report_of(asked),
+                        .plain_tunnelled = tunnels_plain(asked),
+                };
+
+                if (!probe_rate_run(&what, signals, &asked->rate, ret_signal, error))
+                        return false;
+        }
+        return true;
+}
+
 /* What has been found, as long as the list is there; answered: whether anything was. */
-static ProbeView *view(const GArray *list, bool *ret_answered) {
+static ProbeView *view(const Ctl *ctl, const GArray *list, bool *ret_answered) {
         ProbeView *views = g_new0(ProbeView, list->len);
 
         for (guint i = 0; i < list->len; i++) {
@@ -342,7 +381,9 @@ static ProbeView *view(const GArray *list, bool *ret_answered) {
 
                 memcpy(views[i].link, asked->link, sizeof(views[i].link));
                 views[i].address = g_strdup(address_text(&asked->address, text));
-                views[i].report = asked->told ? asked->report : *probe_report(asked->probe);
+                views[i].report = *report_of(asked);
+                views[i].rate = ctl->rate ? &asked->rate : NULL;
+                views[i].download = ctl->rate && ctl->rate[0];
                 views[i].properties = asked->properties;
                 verdict = probe_judge(&views[i].report);
                 *ret_answered |= verdict != PROBE_NO_ROUTE && verdict != PROBE_CLOSED &&
@@ -364,17 +405,21 @@ static void die_by(int number) {
 
 bool ctl_probe(Ctl *ctl, char **arguments, GError **error) {
         g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(Asked));
+        _cleanup_(close_fdp) int signals = -EBADF;
         g_auto(Host) host = {};
         bool answered = false;
         unsigned words = 0;
         int signal = 0;
 
         g_array_set_clear_func(list, asked_clear);
-        if (!read_host(arguments, &host, &words, error) || !resolve(&host, error) ||
+        if ((ctl->rate && !probe_rate_path_fits(ctl->rate, error)) ||
+            !read_host(arguments, &host, &words, error) || !resolve(&host, error) ||
             !choose_links(list, &host, arguments + words, error))
                 return false;
         ask_service(ctl, &host, list);
-        if (!ask(ctl, &host, list, &signal, error))
+        signals = open_signals();
+        if (!ask(ctl, &host, list, signals, &signal, error) ||
+            (ctl->rate && signal == 0 && !measure(ctl, &host, list, signals, &signal, error)))
                 return false;
         if (signal != 0) {
                 g_array_set_size(list, 0);
@@ -382,7 +427,7 @@ bool ctl_probe(Ctl *ctl, char **arguments, GError **error) {
                 return false;
         }
 
-        ProbeView *views = view(list, &answered);
+        ProbeView *views = view(ctl, list, &answered);
         if (ctl->json)
                 probe_view_json(host.name, host.port, views, list->len);
         else

@@ -20,15 +20,20 @@ enum {
         OPTION_NOP = 1,
         OPTION_MSS = 2,
         OPTION_WINDOW_SCALE = 3,
-        OPTION_SACK = 4,
+        OPTION_SACK_PERMITTED = 4,
+        OPTION_SACK = 5,
+        OPTION_STAMP = 8,
         OPTION_MPTCP = 30,
         MSS_LENGTH = 4,
+        SCALE_LENGTH = 3,
+        BLOCK_LENGTH = 8,
+        STAMP_LENGTH = 10,
+        OPTION_HEADER = 2,
         MPTCP_LENGTH_MIN = 3,
         MP_CAPABLE = 0,
         MP_CAPABLE_VERSION = 1,
         MP_CAPABLE_SHA256 = 0x01,
         WINDOW = 64240,
-        SCALE = 7,
 };
 
 static void put16(uint8_t *at, uint16_t value) {
@@ -48,65 +53,149 @@ static uint32_t get32(const uint8_t *at) {
         return ntohl(value);
 }
 
-static void put_header(uint8_t *buffer, size_t length, uint8_t flags, uint32_t sequence) {
+static void put_header(uint8_t *buffer, size_t length, const ProbeFormSegment *segment) {
         buffer[AT_OFFSET] = (uint8_t) ((length + WITHOUT) / 4 << 4);
-        buffer[AT_FLAGS] = flags;
-        put16(buffer + AT_WINDOW, flags & UNDERPASS_TCP_SYN ? WINDOW : 0);
-        put32(buffer + AT_SEQUENCE, sequence);
-        put32(buffer + AT_ACKNOWLEDGMENT, 0);
+        buffer[AT_FLAGS] = segment->flags;
+        put16(buffer + AT_WINDOW, segment->window);
+        put32(buffer + AT_SEQUENCE, segment->sequence);
+        put32(buffer + AT_ACKNOWLEDGMENT, segment->acknowledgment);
 }
 
 void probe_form_syn(uint8_t *buffer, uint32_t sequence, uint16_t mss) {
         const uint8_t options[PROBE_FORM_SYN - PROBE_FORM_HEADER] = {
                 OPTION_MSS, MSS_LENGTH, (uint8_t) (mss >> 8), (uint8_t) mss,
-                OPTION_NOP, OPTION_NOP, OPTION_SACK, 2,
-                OPTION_NOP, OPTION_WINDOW_SCALE, 3, SCALE,
+                OPTION_NOP, OPTION_NOP, OPTION_SACK_PERMITTED, 2,
+                OPTION_NOP, OPTION_WINDOW_SCALE, SCALE_LENGTH, PROBE_FORM_SCALE,
                 OPTION_MPTCP, 4, MP_CAPABLE << 4 | MP_CAPABLE_VERSION, MP_CAPABLE_SHA256,
         };
+        const ProbeFormSegment segment = {
+                .flags = UNDERPASS_TCP_SYN, .window = WINDOW, .sequence = sequence,
+        };
 
-        put_header(buffer, PROBE_FORM_SYN, UNDERPASS_TCP_SYN, sequence);
+        put_header(buffer, PROBE_FORM_SYN, &segment);
         memcpy(buffer + PROBE_FORM_HEADER, options, sizeof(options));
 }
 
-void probe_form_reset(uint8_t *buffer, uint32_t sequence) {
-        put_header(buffer, PROBE_FORM_HEADER, UNDERPASS_TCP_RST, sequence);
+static void put_stamp(uint8_t *at, uint32_t stamp, uint32_t echo) {
+        at[0] = at[1] = OPTION_NOP;
+        at[2] = OPTION_STAMP;
+        at[3] = STAMP_LENGTH;
+        put32(at + 4, stamp);
+        put32(at + 8, echo);
 }
 
-/* Looks through the options of a SYN-ACK, up to the first that is malformed. */
-static void read_options(const uint8_t *options, size_t length, ProbeFormAnswer *answer) {
-        while (length > 0 && options[0] != OPTION_END) {
+void probe_form_syn_stamped(uint8_t *buffer, uint32_t sequence, uint16_t mss, uint32_t stamp) {
+        probe_form_syn(buffer, sequence, mss);
+        buffer[AT_OFFSET] = (uint8_t) ((PROBE_FORM_SYN + PROBE_FORM_STAMP + WITHOUT) / 4 << 4);
+        put_stamp(buffer + PROBE_FORM_SYN, stamp, 0);
+}
+
+void probe_form_reset(uint8_t *buffer, uint32_t sequence) {
+        const ProbeFormSegment segment = { .flags = UNDERPASS_TCP_RST, .sequence = sequence };
+
+        put_header(buffer, PROBE_FORM_HEADER, &segment);
+}
+
+bool probe_form_parse(const uint8_t *data, size_t length, ProbeFormSegment *ret) {
+        size_t header;
+
+        if (length < PROBE_FORM_HEADER || (data[AT_OFFSET] >> 4) * 4 < UNDERPASS_HEADER_LENGTH)
+                return false;
+        header = (size_t) (data[AT_OFFSET] >> 4) * 4 - WITHOUT;
+        if (header > length)
+                return false;
+        *ret = (ProbeFormSegment) {
+                .flags = data[AT_FLAGS],
+                .window = (uint16_t) (data[AT_WINDOW] << 8 | data[AT_WINDOW + 1]),
+                .sequence = get32(data + AT_SEQUENCE),
+                .acknowledgment = get32(data + AT_ACKNOWLEDGMENT),
+                .options = data + PROBE_FORM_HEADER,
+                .options_length = header - PROBE_FORM_HEADER,
+                .data = data + header,
+                .data_length = length - header,
+        };
+        return true;
+}
+
+static void read_option(const uint8_t *option, size_t size, ProbeFormOptions *options) {
+        if (option[0] == OPTION_MSS && size == MSS_LENGTH)
+                options->mss = (uint16_t) (option[2] << 8 | option[3]);
+        if (option[0] == OPTION_WINDOW_SCALE && size == SCALE_LENGTH)
+                options->scale = option[2];
+        if (option[0] == OPTION_MPTCP && size >= MPTCP_LENGTH_MIN && option[2] >> 4 == MP_CAPABLE)
+                options->mptcp = true;
+        if (option[0] == OPTION_STAMP && size == STAMP_LENGTH) {
+                options->stamped = true;
+                options->stamp = get32(option + OPTION_HEADER);
+        }
+        if (option[0] != OPTION_SACK)
+                return;
+        options->blocks_count = MIN_OF((size - OPTION_HEADER) / BLOCK_LENGTH, ELEMENTS(options->blocks));
+        for (size_t i = 0; i < options->blocks_count; i++) {
+                const uint8_t *block = option + OPTION_HEADER + i * BLOCK_LENGTH;
+
+                options->blocks[i] = (ProbeFormBlock) { .begin = get32(block), .end = get32(block + 4) };
+        }
+}
+
+ProbeFormOptions probe_form_options(const ProbeFormSegment *segment) {
+        const uint8_t *option = segment->options;
+        size_t length = segment->options_length;
+        ProbeFormOptions options = {};
+
+        while (length > 0 && option[0] != OPTION_END) {
                 size_t size = 1;
 
-                if (options[0] != OPTION_NOP) {
-                        if (length < 2 || options[1] < 2 || options[1] > length)
-                                return;
-                        size = options[1];
-                        if (options[0] == OPTION_MSS && size == MSS_LENGTH)
-                                answer->mss = (uint16_t) (options[2] << 8 | options[3]);
-                        if (options[0] == OPTION_MPTCP && size >= MPTCP_LENGTH_MIN &&
-                            options[2] >> 4 == MP_CAPABLE)
-                                answer->mptcp = true;
+                if (option[0] != OPTION_NOP) {
+                        if (length < OPTION_HEADER || option[1] < OPTION_HEADER || option[1] > length)
+                                break;
+                        size = option[1];
+                        read_option(option, size, &options);
                 }
-                options += size;
+                option += size;
                 length -= size;
         }
+        return options;
+}
+
+size_t probe_form_write(uint8_t *buffer, const ProbeFormSegment *segment, const ProbeFormBlock *blocks,
+                        size_t count) {
+        uint8_t *at = buffer + PROBE_FORM_HEADER;
+        const size_t length = PROBE_FORM_HEADER + (segment->stamped ? PROBE_FORM_STAMP : 0) +
+                              (count ? 2 + OPTION_HEADER + count * BLOCK_LENGTH : 0);
+
+        put_header(buffer, length, segment);
+        if (segment->stamped) {
+                put_stamp(at, segment->stamp, segment->echo);
+                at += PROBE_FORM_STAMP;
+        }
+        if (count == 0)
+                return length;
+        at[0] = at[1] = OPTION_NOP;
+        at[2] = OPTION_SACK;
+        at[3] = (uint8_t) (OPTION_HEADER + count * BLOCK_LENGTH);
+        for (size_t i = 0; i < count; i++) {
+                put32(at + 4 + i * BLOCK_LENGTH, blocks[i].begin);
+                put32(at + 8 + i * BLOCK_LENGTH, blocks[i].end);
+        }
+        return length;
 }
 
 ProbeFormAnswer probe_form_read(const uint8_t *data, size_t length, uint32_t sequence, uint32_t carried) {
         ProbeFormAnswer answer = {};
-        size_t header;
+        ProbeFormSegment segment;
 
-        if (length < PROBE_FORM_HEADER || (data[AT_OFFSET] >> 4) * 4 < UNDERPASS_HEADER_LENGTH)
+        if (!probe_form_parse(data, length, &segment) || !(segment.flags & UNDERPASS_TCP_ACK) ||
+            !underpass_answers(segment.acknowledgment, sequence + 1, sequence + 1 + carried))
                 return answer;
-        header = (size_t) (data[AT_OFFSET] >> 4) * 4 - WITHOUT;
-        if (header > length || !(data[AT_FLAGS] & UNDERPASS_TCP_ACK) ||
-            !underpass_answers(get32(data + AT_ACKNOWLEDGMENT), sequence + 1, sequence + 1 + carried))
-                return answer;
-        if (data[AT_FLAGS] & UNDERPASS_TCP_RST) {
+        if (segment.flags & UNDERPASS_TCP_RST) {
                 answer.kind = PROBE_FORM_REFUSE;
-        } else if (data[AT_FLAGS] & UNDERPASS_TCP_SYN) {
-                answer.kind = PROBE_FORM_ACCEPT;
-                read_options(data + PROBE_FORM_HEADER, header - PROBE_FORM_HEADER, &answer);
+        } else if (segment.flags & UNDERPASS_TCP_SYN) {
+                const ProbeFormOptions options = probe_form_options(&segment);
+
+                answer = (ProbeFormAnswer) {
+                        .kind = PROBE_FORM_ACCEPT, .mptcp = options.mptcp, .mss = options.mss,
+                };
         }
         return answer;
 }

@@ -193,6 +193,37 @@ class ProbeTest(unittest.TestCase):
             self.assertTrue(len(line) <= 80 or line.startswith("  printf "), line)
         self.assertNotIn("=>", self.run_probe(server.name, "lo", "--no-legend", LC_ALL="C")[0])
 
+    def test_rate(self):
+        """Both forms are measured only where they pass; what the server makes of it is told. Options stand anywhere, and no host
+        is taken for a path."""
+        server = self.server(says_nothing)
+        for words in (("--rate", server.name, "lo"), (server.name, "lo", "--rate"), (server.name, "lo", "--rate", "/large")):
+            with self.subTest(words=words):
+                (link,) = json.loads(self.run_probe("--json", *words)[0])["links"]
+                self.assertEqual(link["rate"]["direction"], "download" if "/large" in words else "upload")
+                self.assertEqual(link["rate"]["udp"]["outcome"], "not-asked", link)
+                self.assertIn(link["rate"]["tcp"]["outcome"], ("stalled", "closed"), link)
+                self.assertEqual(link["rate"]["verdict"], "unknown", link)
+        output, errors = self.run_probe("--rate", server.name, "lo")
+        self.assertIn("up to 2 seconds and 25.0 MB of data for each form on each link, 50.0 MB in all", errors)
+        self.assertRegex(output, r"Plain TCP: no figure, as the server took \S+ kB and no more")
+        self.assertRegex(output, r"(?s)UDP form: not measured.*cannot be compared.*This took \S+ \S+ of data")
+        # Without --rate nothing of it.
+        self.assertNotIn("rate", self.ask(server))
+
+    def test_rate_refused(self):
+        """A server that answers the SYN and then resets the UDP form."""
+
+        def accepts_once(sequence, length):
+            yield from accepts(sequence, length)
+            if length > 28 + 12:
+                return
+            yield segment(RST | ACK, 1001, sequence + 1 & 0xFFFFFFFF)
+
+        link = json.loads(self.run_probe("--json", "--rate", self.server(accepts_once).name, "lo")[0])["links"][0]
+        self.assertEqual(link["rate"]["udp"]["outcome"], "closed", link)
+        self.assertEqual(link["rate"]["udp"]["bytes"], 0, link)
+
     def test_names_resolve(self):
         """A name of both families; HOST PORT as two words."""
         server = self.server(says_nothing)
@@ -209,6 +240,10 @@ class ProbeTest(unittest.TestCase):
             ((":443",), 5, "“:443” is no host"),
             (("127.0.0.1:70000",), 5, "is no host"),
             (("127.0.0.1", "no-such-link"), 4, "no-such-link"),
+            (("--rate=large", "127.0.0.1"), 5, "“large” is not a path for --rate"),
+            (("--rate=/two words", "127.0.0.1"), 5, "“/two words” is not a path for --rate"),
+            (("--rate=/" + 1024 * "x", "127.0.0.1"), 5, "is not a path for --rate"),
+            (("--rate",), 2, "Too few arguments"),
             (("127.0.0.1", "a-name-that-is-much-too-long"), 4, "a-name-that-is-much-too-long"),
             (("name.invalid",), 1, "Cannot find the address of “name.invalid”"),
         ):

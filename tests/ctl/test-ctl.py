@@ -554,12 +554,13 @@ class Document(CtlTest):
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
         documented = set(re.findall(r"``(\w+)``", section)) - {"null", "silent", "refused", "filtered", "stripped"}
         documented -= {"throttled", "good", "bad", "note", "silence", "answered", "helps", "closed", "unreached"}
+        documented -= {"upload", "download", "measured", "stalled", "alike", "unknown"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["deactivate", "--all"]]
         verbs += [["metrics"], ["forget", "lte0"]]
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}
         printed |= self.names(json.loads(self.ctl("check", "--json", status=1)[0])) - {"good"}
         printed |= self.names(json.loads(self.ctl("reload", "--json", status=1)[0]))
-        printed |= self.names(json.loads(self.ctl("probe", "127.0.0.1:1", "lo", "--json", status=1)[0]))
+        printed |= self.names(json.loads(self.ctl("probe", "127.0.0.1:1", "lo", "--rate", "--json", status=1)[0]))
         printed |= set(json.loads(self.ctl("explain", "ghost", "--json", status=4)[1]))
         printed |= self.names(self.monitor()) | {"retransmissions"}  # of connections that exist: lab/monitor asks
         self.assertEqual(printed - documented, set())

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Fuzz target: what a stranger sends back after the SYN of a probe. The first four bytes are the number of
- * the SYN, the next two how much data it had. May touch: nothing.
+ * Fuzz target: what a stranger sends back after the SYN of a probe or of a measurement. The first four bytes
+ * are the number of the SYN, the next two how much data it had. May touch: nothing.
  */
 
 #include "unit.h"
 
 #include "fuzz.h"
+#include "plan/form-stream.h"
 #include "plan/probe-form.h"
 
 enum { INTRODUCTION = 6 };
@@ -24,6 +25,33 @@ static bool may_have_mptcp(const uint8_t *data, size_t length) {
         return false;
 }
 
+/* A measurement that gets this, first as a whole and then in pieces whose lengths are in it. */
+static void measure(const uint8_t *data, size_t length, uint32_t sequence) {
+        _cleanup_(form_stream_freep) FormStream *stream = NULL;
+        uint8_t buffer[FORM_STREAM_DATAGRAM];
+        uint64_t now_us = 1;
+        size_t written;
+
+        assert(form_stream_new(&stream, sequence, 1000, "GET", 100000) == 0);
+        do {
+                const size_t wanted = now_us == 1 ? PROBE_FORM_HEADER + 16U : 12U + data[0] % 64U;
+                const size_t piece = MIN_OF(length, wanted);
+
+                for (unsigned i = 0; i < 100; i++) {
+                        written = form_stream_next(stream, buffer, now_us);
+                        assert(written <= 1000 + 60);
+                }
+                form_stream_take(stream, data, piece, now_us);
+                data += piece;
+                length -= piece;
+                now_us += 100000;
+        } while (length > 0);
+        assert(form_stream_facts(stream)->acknowledged <= 100000);
+        assert(form_stream_facts(stream)->head_length <= FORM_STREAM_HEAD);
+        (void) form_stream_stop(stream);
+        assert(form_stream_reset(stream, buffer) == PROBE_FORM_HEADER);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint32_t sequence, carried, beyond;
         ProbeFormAnswer answer;
@@ -35,6 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         carried = (uint32_t) data[4] << 8 | data[5];
         data += INTRODUCTION;
         length = size - INTRODUCTION;
+        if (length > 0)
+                measure(data, length, sequence);
         answer = probe_form_read(data, length, sequence, carried);
         if (answer.kind == PROBE_FORM_OTHER) {
                 assert(!answer.mptcp && answer.mss == 0);
