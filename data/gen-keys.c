@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Puts the table of keys into the manual pages and the D-Bus interface, and lists the names of the keys for
- * checks.
+ * Puts the table of keys into the manual pages and the D-Bus interface, and into pages the folders of this
+ * build. Lists the names of the keys for checks.
  *
  * The text stays in English, as the manual is.
  */
@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "config.h"
 #include "profile/keys.h"
 
 static void print_keys(void) {
@@ -52,8 +53,40 @@ static const struct {
         { "  <!-- made from the table of keys -->\n", print_members },
 };
 
-/* Copies the page and puts the keys where its marker stands. */
-static int manual(const char *path) {
+/* Folders as the sources of the pages call them, and where they are in this build. */
+static const struct {
+        const char *usual, *configured;
+} folders[] = {
+        { "/etc/underpass", PROFILES_FOLDER },
+        { "/usr/lib/NetworkManager", NETWORKMANAGER_FOLDER },
+        { "/usr/share/polkit-1/actions", POLKIT_FOLDER },
+        { "/usr/share/underpass", WIRESHARK_FOLDER },
+};
+
+static bool begins_with(const char *text, const char *prefix) {
+        return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Prints part of a page, with the folders of this build. */
+static void print_part(const char *text, size_t length) {
+        const char *end = text + length;
+
+        while (text < end) {
+                size_t i = 0;
+
+                while (i < ELEMENTS(folders) && !begins_with(text, folders[i].usual))
+                        i++;
+                if (i == ELEMENTS(folders)) {
+                        putchar(*text++);
+                        continue;
+                }
+                fputs(folders[i].configured, stdout);
+                text += strlen(folders[i].usual);
+        }
+}
+
+/* Copies the page and puts the keys where its marker stands, if there has to be one. */
+static int manual(const char *path, bool marked) {
         _cleanup_(freep) char *page = NULL;
         size_t length;
         int r;
@@ -67,12 +100,15 @@ static int manual(const char *path) {
 
                 if (!marker)
                         continue;
-                printf("%.*s", (int) (marker - page), page);
+                print_part(page, marker - page);
                 sections[i].print();
-                fputs(marker + strlen(sections[i].marker), stdout);
-                return 0;
+                marker += strlen(sections[i].marker);
+                print_part(marker, strlen(marker));
+                return marked ? 0 : -EINVAL;
         }
-        return -EINVAL;
+        if (!marked)
+                print_part(page, length);
+        return marked ? -EINVAL : 0;
 }
 
 /* One per line: "remote-ports RemotePorts". */
@@ -84,8 +120,8 @@ static void names(void) {
 int main(int argc, char *argv[]) {
         int r = -EINVAL;
 
-        if (argc == 3 && streq(argv[1], "manual"))
-                r = manual(argv[2]);
+        if (argc == 3 && (streq(argv[1], "manual") || streq(argv[1], "page")))
+                r = manual(argv[2], streq(argv[1], "manual"));
         else if (argc == 2 && streq(argv[1], "names")) {
                 names();
                 r = 0;

@@ -164,7 +164,7 @@ static const Verb verbs[] = {
                 .name = "verify",
                 .arguments = N_("FILE..."),
                 .help = N_("Tell everything that is wrong in files with settings"),
-                .details = N_("FILE is a profile as in /etc/underpass, or a .network file or drop-in of\n"
+                .details = N_("FILE is a profile as in underpass.conf(5), or a .network file or drop-in of\n"
                               "systemd-networkd. Asks no service; works for every user."),
                 .arguments_min = 1,
                 .arguments_max = ARGUMENTS_ANY,

@@ -3,6 +3,7 @@
 /* See probe-view.h. */
 
 #include "base/i18n.h"
+#include "config.h"
 #include "ctl/json.h"
 #include "ctl/probe-rate.h"
 #include "ctl/probe-view.h"
@@ -276,7 +277,7 @@ static char *command_for(const ProbeView *view, uint16_t port) {
                                        quoted, lines, quoted);
         }
         g_autofree char *match = g_strdup_printf("Name=%s", view->link);
-        g_autofree char *name = g_strdup_printf("/etc/underpass/%s.conf", view->link);
+        g_autofree char *name = g_strdup_printf(PROFILES_FOLDER "/%s.conf", view->link);
         g_autofree char *quoted_match = g_shell_quote(match);
         g_autofree char *quoted_name = g_shell_quote(name);
         return g_strdup_printf("printf '%%s\\n' '[Match]' %s %s >%s && underpassctl reload", quoted_match,

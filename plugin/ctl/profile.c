@@ -11,6 +11,7 @@
 
 #include "base/i18n.h"
 #include "base/util.h"
+#include "config.h"
 #include "ctl/bus.h"
 #include "ctl/error.h"
 #include "ctl/profile-data.h"
@@ -439,9 +440,9 @@ static bool write_profile(NMClient *client, NMRemoteConnection *remote, const Pr
         if (flags & (NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED | NM_SETTINGS_CONNECTION_FLAG_EXTERNAL)) {
                 ctl_error_add(error, CTL_FAILED,
                               _("The profile “%s” only mirrors a configuration made by another program, "
-                                "and NetworkManager does not store it. Create a file in /etc/underpass "
+                                "and NetworkManager does not store it. Create a file in %s "
                                 "that matches the interface name instead."),
-                              view->id);
+                              view->id, PROFILES_FOLDER);
                 return false;
         }
         /* A profile that exists in memory only stays there: nobody asked for it to be saved. */
@@ -482,9 +483,9 @@ static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *
                 ctl_error_add(error, CTL_FAILED,
                               _("NetworkManager accepted the change to the profile “%s” but did not "
                                 "store it, as happens on systems that store profiles with netplan. Write "
-                                "these lines to a file in /etc/underpass, for example "
-                                "/etc/underpass/%s.conf, and run `underpassctl reload`:\n%s"),
-                              view->id, view->uuid, lines);
+                                "these lines to a file in %s, for example "
+                                "%s/%s.conf, and run `underpassctl reload`:\n%s"),
+                              view->id, PROFILES_FOLDER, PROFILES_FOLDER, view->uuid, lines);
                 return false;
         }
 

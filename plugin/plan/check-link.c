@@ -4,6 +4,7 @@
 
 #include "plan/check-link.h"
 #include "base/i18n.h"
+#include "config.h"
 #include "profile/keys.h"
 
 enum {
@@ -98,10 +99,10 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         else
                 check_lines_add(
                         lines, CHECK_BAD, strdup("underpassctl reload"),
-                        _("No profile asks for a tunnel: create /etc/underpass/%s.conf with Name=%s in "
+                        _("No profile asks for a tunnel: create %s/%s.conf with Name=%s in "
                           "[Match], and Tunnel=yes, RemotePorts= and RemoteAddresses= (on a server "
                           "LocalPorts=) in [X-Underpass]."),
-                        link->name, link->name);
+                        PROFILES_FOLDER, link->name, link->name);
 }
 
 static void check_profile(const CheckHost *host, const CheckLink *link, CheckLines *lines) {

@@ -19,7 +19,7 @@
 
 enum { IDLE_SECONDS_DEFAULT = 30 };
 
-static const char *const default_directories[] = { "/usr/lib/underpass", "/etc/underpass", NULL };
+static const char *const default_directories[] = { "/usr/lib/underpass", PROFILES_FOLDER, NULL };
 
 typedef struct Arguments {
         ManagerOptions options;
@@ -33,7 +33,7 @@ static void help(void) {
                  "Carries TCP inside UDP on the interfaces whose connection profile asks for it.\n\n"
                  "  --attach-point=POINT    auto (default), tcx or clsact; auto: tcx since kernel 6.6\n"
                  "  --profiles=FOLDER       read file profiles here instead of /usr/lib/underpass and "
-                 "/etc/underpass\n"
+                 "%s\n"
                  "  --pins=FOLDER           pin below this folder of a bpf file system (default %s)\n"
                  "  --sctp-sysctls=FOLDER   read and write udp_port and encap_port here instead of "
                  "/proc/sys/net/sctp\n"
@@ -42,7 +42,7 @@ static void help(void) {
                  "  --version               print the version\n"
                  "  -h, --help              print this\n\n"
                  "The service is started by the bus; `underpassctl status` shows what it does.\n"),
-               PIN_ROOT, IDLE_SECONDS_DEFAULT);
+               PROFILES_FOLDER, PIN_ROOT, IDLE_SECONDS_DEFAULT);
 }
 
 static int parse_idle(const char *text, uint64_t *ret) {
