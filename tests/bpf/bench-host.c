@@ -352,6 +352,7 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
               struct __sk_buff *context, __u32 *ret_verdict) {
         struct __sk_buff skb = context ? *context : (struct __sk_buff) {};
         size_t linear = skb.data_end ? skb.data_end : frame->length;
+        uint16_t protocol;
 
         if (summed || frame->length < ETH_HLEN || linear > frame->length)
                 return -EINVAL;
@@ -359,7 +360,8 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
         host.layer3 = program == BENCH_EGRESS_RAW || program == BENCH_INGRESS_RAW ? 0 : ETH_HLEN;
         memcpy(host.bytes, frame->data, frame->length);
         skb.ifindex = BENCH_IFINDEX;
-        memcpy(&skb.protocol, frame->data + 12, 2);
+        memcpy(&protocol, frame->data + 12, sizeof(protocol));
+        skb.protocol = protocol;
         lay_out(&skb, linear);
         *ret_verdict = (__u32) call(program, &skb);
         gather();
