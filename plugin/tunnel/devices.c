@@ -13,6 +13,7 @@
 #include "tunnel/devices.h"
 #include "tunnel/keepalive.h"
 #include "tunnel/pins.h"
+#include "tunnel/slots.h"
 #include "tunnel/state.h"
 
 /* Where the attachment to a segmentation device is pinned. NULL when out of memory. */
@@ -58,34 +59,13 @@ int tunnel_set_gro(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
-/* All links that redirect to one device redirect to another one. */
-static int move_slots(Tunnel *tunnel, uint32_t from, uint32_t to) {
-        int map = tunnel->maps[MAP_SLOTS];
-
-        for (uint32_t slot = 1; slot <= UNDERPASS_LINKS_MAX; slot++) {
-                struct underpass_slot entry;
-                int r;
-
-                r = bpf_map_lookup_elem(map, &slot, &entry);
-                if (r < 0)
-                        return r;
-                if (entry.device_ifindex != from)
-                        continue;
-                entry.device_ifindex = to;
-                r = bpf_map_update_elem(map, &slot, &entry, BPF_ANY);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 /* A program at the egress of the pair's sending end would meet the super-packets of links whose
  * segmentation device is the pair itself: so these links are moved to the new device first. Until the
  * program is there, what they send crosses the pair, where the program at its ingress rewrites it. */
 static int attach_egress(Tunnel *tunnel, const SegmentationDevice *device, const char *pin) {
         int r;
 
-        r = move_slots(tunnel, device->program_ifindex, device->ifindex);
+        r = slots_move(tunnel, device->program_ifindex, device->ifindex);
         return r < 0 ? r :
                        attach_helper(tunnel, device->program_ifindex, DIRECTION_EGRESS, PROGRAM_SEGMENT,
                                      pin);

@@ -5,26 +5,54 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "tunnel/layout.h"
 #include "tunnel/slots.h"
 
-/* What flows tell about each slot. */
+/* What is known of each slot. */
 typedef struct SlotUse {
         bool taken[UNDERPASS_LINKS_MAX + 1];       /* by a link that has a record */
+        bool rests[UNDERPASS_LINKS_MAX + 1];
         uint64_t seen_ns[UNDERPASS_LINKS_MAX + 1]; /* last packet of a flow that names it; 0: none does */
 } SlotUse;
 
-static int read_links(Tunnel *tunnel, SlotUse *use) {
-        _cleanup_(freep) uint32_t *indexes = NULL;
-        size_t count = 0;
+/*
+ * All values of a map, which has at most max elements with keys of 32 bits, by one system call: a thousand
+ * links would need a million otherwise. The caller frees *ret_keys and *ret_values.
+ */
+static int read_all(int map, size_t max, size_t value_size, uint32_t **ret_keys, void **ret_values,
+                    uint32_t *ret_count) {
+        _cleanup_(freep) uint32_t *keys = calloc(max, sizeof(*keys));
+        _cleanup_(freep) void *values = calloc(max, value_size);
+        uint32_t count = (uint32_t) max;
+        uint32_t position; /* of the next call, which is not needed */
         int r;
 
-        r = tunnel_saved_links(tunnel, &indexes, &count);
+        if (!keys || !values)
+                return -ENOMEM;
+        r = bpf_map_lookup_batch(map, NULL, &position, keys, values, &count, NULL);
+        if (r < 0 && r != -ENOENT) /* that is the end, with the last elements */
+                return r;
+        *ret_keys = TAKE_PTR(keys);
+        *ret_values = TAKE_PTR(values);
+        *ret_count = count;
+        return 0;
+}
+
+static int read_links(Tunnel *tunnel, SlotUse *use) {
+        _cleanup_(freep) uint32_t *indexes = NULL;
+        _cleanup_(freep) void *values = NULL;
+        uint32_t count;
+        int r;
+
+        r = read_all(tunnel->maps[MAP_SAVED], UNDERPASS_LINKS_MAX, tunnel->saved_size, &indexes, &values,
+                     &count);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < count; i++) {
                 struct underpass_saved saved;
 
-                r = tunnel_saved_get(tunnel, indexes[i], &saved);
+                r = layout_read(&layout_saved, (const char *) values + i * tunnel->saved_size,
+                                tunnel->saved_size, &saved);
                 if (r < 0)
                         return r;
                 if (saved.slot <= UNDERPASS_LINKS_MAX)
@@ -42,12 +70,27 @@ static int note_flow(const struct underpass_flow_key *key, const struct underpas
         return 0;
 }
 
-/* What cannot be read is not given away. */
-static bool is_resting(Tunnel *tunnel, uint32_t slot) {
-        struct underpass_slot entry;
+static int read_slots(Tunnel *tunnel, uint32_t **ret_slots, void **ret_entries, uint32_t *ret_count) {
+        return read_all(tunnel->maps[MAP_SLOTS], UNDERPASS_LINKS_MAX + 1, sizeof(struct underpass_slot),
+                        ret_slots, ret_entries, ret_count);
+}
 
-        return bpf_map_lookup_elem(tunnel->maps[MAP_SLOTS], &slot, &entry) < 0 ||
-               (entry.flags & UNDERPASS_SLOT_RESTS);
+static int read_rests(Tunnel *tunnel, SlotUse *use) {
+        _cleanup_(freep) uint32_t *slots = NULL;
+        _cleanup_(freep) void *values = NULL;
+        uint32_t count = 0;
+        int r;
+
+        /* What cannot be read is not given away. */
+        memset(use->rests, true, sizeof(use->rests));
+        r = read_slots(tunnel, &slots, &values, &count);
+        for (uint32_t i = 0; i < count; i++) {
+                const struct underpass_slot *entry = (const struct underpass_slot *) values + i;
+
+                if (slots[i] <= UNDERPASS_LINKS_MAX)
+                        use->rests[slots[i]] = entry->flags & UNDERPASS_SLOT_RESTS;
+        }
+        return r;
 }
 
 static int set_flags(Tunnel *tunnel, uint32_t slot, uint32_t flags) {
@@ -57,9 +100,9 @@ static int set_flags(Tunnel *tunnel, uint32_t slot, uint32_t flags) {
 }
 
 /* The first slot without link that does not rest; 0: there is none. */
-static uint32_t find_fresh(Tunnel *tunnel, const SlotUse *use) {
+static uint32_t find_fresh(const SlotUse *use) {
         for (uint32_t slot = 1; slot <= UNDERPASS_LINKS_MAX; slot++)
-                if (!use->taken[slot] && !is_resting(tunnel, slot))
+                if (!use->taken[slot] && !use->rests[slot])
                         return slot;
         return 0;
 }
@@ -70,8 +113,10 @@ static int wake(Tunnel *tunnel, SlotUse *use) {
 
         r = tunnel_flows(tunnel, note_flow, use);
         for (uint32_t slot = 1; r == 0 && slot <= UNDERPASS_LINKS_MAX; slot++)
-                if (!use->taken[slot] && use->seen_ns[slot] == 0)
+                if (!use->taken[slot] && use->seen_ns[slot] == 0) {
                         r = set_flags(tunnel, slot, 0);
+                        use->rests[slot] = r < 0;
+                }
         return r;
 }
 
@@ -125,14 +170,16 @@ int slots_choose(Tunnel *tunnel, uint32_t *ret) {
         if (!use)
                 return -ENOMEM;
         r = read_links(tunnel, use);
+        if (r == 0)
+                r = read_rests(tunnel, use);
         if (r < 0)
                 return r;
-        slot = find_fresh(tunnel, use);
+        slot = find_fresh(use);
         if (slot == 0) {
                 r = wake(tunnel, use);
                 if (r < 0)
                         return r;
-                slot = find_fresh(tunnel, use);
+                slot = find_fresh(use);
         }
         if (slot == 0)
                 slot = free_one(tunnel, use);
@@ -143,6 +190,24 @@ int slots_choose(Tunnel *tunnel, uint32_t *ret) {
                 return r;
         *ret = slot;
         return 0;
+}
+
+int slots_move(Tunnel *tunnel, uint32_t from, uint32_t to) {
+        _cleanup_(freep) uint32_t *slots = NULL;
+        _cleanup_(freep) void *values = NULL;
+        uint32_t count = 0;
+        int r;
+
+        r = read_slots(tunnel, &slots, &values, &count);
+        for (uint32_t i = 0; r == 0 && i < count; i++) {
+                struct underpass_slot *entry = (struct underpass_slot *) values + i;
+
+                if (slots[i] == 0 || entry->device_ifindex != from)
+                        continue;
+                entry->device_ifindex = to;
+                r = bpf_map_update_elem(tunnel->maps[MAP_SLOTS], &slots[i], entry, BPF_ANY);
+        }
+        return r;
 }
 
 int slots_rest(Tunnel *tunnel, uint32_t slot) {

@@ -18,5 +18,8 @@ int slots_choose(Tunnel *tunnel, uint32_t *ret);
 /* The link of this slot is detached: its slot rests. */
 int slots_rest(Tunnel *tunnel, uint32_t slot);
 
+/* All links that redirect to one device redirect to another one. */
+int slots_move(Tunnel *tunnel, uint32_t from, uint32_t to);
+
 /* A map "slots" that is new, while flows may be older: all slots rest that no link has. */
 int slots_rest_all(Tunnel *tunnel);

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Many links at once, and one that goes up and down all the time: each costs the same, and nothing leaks."""
 
+import contextlib
 import os
+import pathlib
 import re
+import signal
+import subprocess
+import tempfile
 import time
 
 import runner
@@ -19,6 +24,9 @@ FLAPS = 1000
 STEP = 100  # links, or flaps, that are looked at together
 PROFILE = "/etc/underpass/many.conf"
 TEXT = "[Match]\nName=many*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n"
+BATCH = 20  # links, of which each but the first few makes so many calls of the system at most
+CALLS = 500
+CALLS_MORE = 1.1  # times what a link of the first batch made, by one of the last
 ROOM = 1024  # kilobytes by which the memory of the service may differ between two times when it has the same to do
 
 
@@ -51,9 +59,10 @@ def start(lab):
     return lab.client
 
 
-def add_links(client, count):
+def add_links(client, count, first=0):
     """Makes so many links."""
-    batch(client, [f"link add many{i} group {GROUP} type veth peer name end{i}" for i in range(count)])
+    numbers = range(first, first + count)
+    batch(client, [f"link add many{i} group {GROUP} type veth peer name end{i}" for i in numbers])
 
 
 def remove_links(client, cookie):
@@ -100,6 +109,48 @@ def test_500_links_at_once():
         runner.note(
             f"memory afterwards {kilobytes[0]} kB; {ROUNDS} times {FEW} links later {kilobytes[-1]} kB"
         )
+
+
+@contextlib.contextmanager
+def counted(client, file):
+    """Counts calls of the system by the service, by name, as long as it lasts; yields what fills then."""
+    calls = {}
+    command = ["strace", "-f", "-c", "-p", str(service.pid(client)), "-o", str(file)]
+    with subprocess.Popen(command, stdin=-3, stdout=-3, stderr=subprocess.PIPE, encoding="utf-8") as tracer:
+        try:
+            assert "attached" in tracer.stderr.readline(), "strace does not trace the service"
+            yield calls
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.stderr.read()
+    for line in file.read_text().splitlines():
+        words = line.split()
+        if len(words) >= 5 and words[3].isdecimal() and words[-1] != "total":
+            calls[words[-1]] = int(words[3])
+
+
+def test_calls_per_link():
+    """What a link costs does not depend on how many there are: the same calls of the system for each."""
+    with runner.TestLab(manager=False) as lab, tempfile.TemporaryDirectory() as scratch:
+        client = start(lab)
+        client.write(PROFILE, TEXT)
+        add_links(client, 1)
+        service.wait_state(client, "many0", service.ACTIVE)
+        costs = []
+        for batch_number in range(3):
+            with counted(client, pathlib.Path(scratch) / "calls") as calls:
+                first = 1 + batch_number * BATCH
+                add_links(client, BATCH, first)
+                wait_until(lambda: attached(client) == first + BATCH, f"{BATCH} more links have the tunnel", 60)
+                assert service.wait_state(client, f"many{first + BATCH - 1}", service.ACTIVE)
+            costs.append(calls)
+        each = [sum(calls.values()) / BATCH for calls in costs]
+        most = sorted(costs[-1].items(), key=lambda item: -item[1])[:6]
+        runner.note(
+            f"calls a link: {', '.join(f'{number:.0f}' for number in each)}; "
+            + ", ".join(f"{number / BATCH:.0f} {name}" for name, number in most)
+        )
+        assert each[-1] < CALLS_MORE * each[0] and max(each) < CALLS, (each, costs)
 
 
 def test_1000_flaps():
