@@ -7,6 +7,7 @@
  */
 
 #include <ctype.h>
+#include <locale.h>
 #include <stdio.h>
 
 #include "base/i18n.h"
@@ -171,10 +172,15 @@ int message_add(char ***list, const char *msgid, ...) {
 }
 
 const char *message_errno(char buffer[static MESSAGE_ERRNO_BYTES], int error) {
-        const char *words = strerrordesc_np(abs(error));
+        const char unknown[] = "Unknown error"; /* to which libraries add the number */
+        const locale_t english = newlocale(LC_ALL_MASK, "C", (locale_t) 0);
+        const char *words = english ? strerror_l(abs(error), english) : unknown;
 
-        snprintf(buffer, MESSAGE_ERRNO_BYTES, "%c%.*s%c", BEGIN, MESSAGE_ERRNO_BYTES - 3,
-                 words ?: "Unknown error", END);
+        if (strncmp(words, unknown, strlen(unknown)) == 0)
+                words = unknown;
+        snprintf(buffer, MESSAGE_ERRNO_BYTES, "%c%.*s%c", BEGIN, MESSAGE_ERRNO_BYTES - 3, words, END);
+        if (english)
+                freelocale(english);
         return buffer;
 }
 

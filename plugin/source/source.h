@@ -9,10 +9,10 @@
  * still overruled by it.
  */
 
-#include <systemd/sd-bus.h>
-
 #include "plan/facts.h"
 #include "profile/profile.h"
+
+typedef struct sd_bus sd_bus; /* only a source that speaks to a bus includes its header */
 
 typedef struct Source Source;
 
