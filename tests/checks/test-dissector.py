@@ -123,6 +123,111 @@ class Dissector(unittest.TestCase):
                 self.assertEqual({row[-1] for row in plain}, {"1"})
                 self.assertTrue(any(row[names.index("tcp.options.mptcp.rawdataseqno")] for row in shown))
 
+    def bulk_stream(self, family, natted=False, summed=True):
+        """The stream with everything but the handshakes in the bulk form, or in the form above with its bits: (packets, the
+        same as TCP). natted: the client's address and port are others inside."""
+        packets, plain = [], []
+        for number, each in enumerate(stream(family)):
+            twin = dissector.plain_twin(each)
+            size = 20 if family == 4 else 40
+            flags = twin[size + 13]
+            plain.append(twin)
+            if flags & (SYN | RST):
+                packets.append(each)
+            elif number % 3 == 2:
+                body = bytearray(each[size:])
+                body[6:8] = bytes(2)
+                body[8] |= 0x08 if number % 2 else 0x0C
+                ends = ENDS[family] if body[0:2] != b"\x01\xbb" else ENDS[family][::-1]
+                packets.append(craft.ip_packet(*ends, UDP, bytes(body), 6))
+            else:
+                packets.append(dissector.bulk_twin(twin, summed, self.renumbered(twin, family) if natted else None))
+        return packets, plain
+
+    @staticmethod
+    def renumbered(twin, family):
+        """A TCP packet with another client."""
+        size = 20 if family == 4 else 40
+        body, client = bytearray(twin[size:]), {4: "10.0.0.9", 6: "fd00::9"}[family]
+        body[16:18] = bytes(2)
+        if body[0:2] == b"\x01\xbb":
+            body[2:4] = struct.pack("!H", 1234)
+            return craft.ip_packet(ENDS[family][1], client, 6, bytes(body), 16)
+        body[0:2] = struct.pack("!H", 1234)
+        return craft.ip_packet(client, ENDS[family][1], 6, bytes(body), 16)
+
+    def test_bulk_same_as_plain(self):
+        """Segments in the bulk form, and those that offer it, with and without NAT in between, and without a checksum of UDP."""
+        names = (*dissector.FIELDS, "tcp.checksum.status", "ip.src", "ipv6.src")
+        options = ("-o", "tcp.check_checksum:TRUE")
+        plain = {family: self.bulk_stream(family)[1] for family in ENDS}
+        plain = {family: dissector.fields(self.pcap(packets), *names, options=options) for family, packets in plain.items()}
+        for family, natted, summed in ((4, False, False), (4, True, True), (4, True, False), (6, False, True), (6, True, True)):
+            with self.subTest(family=family, natted=natted, summed=summed):
+                packets, wanted = self.bulk_stream(family, natted, summed)[0], plain[family]
+                shown = dissector.fields(self.pcap(packets), *names, "underpass.form", options=options)
+                for number, (mine, theirs) in enumerate(zip(shown, wanted)):
+                    for name, value, other in zip(names, mine, theirs):
+                        self.assertEqual(value, other, (number, name))
+                self.assertEqual(len(shown), len(wanted))
+                self.assertGreater(sum(row[-1] == "bulk" for row in shown), 5)
+
+    def test_bulk_begun_before_the_capture(self):
+        """Options that only TCP has tell, if one of the ends is the same inside; any other tunnel is left alone."""
+        for family in ENDS:
+            packets, _ = self.bulk_stream(family)
+            natted, _ = self.bulk_stream(family, natted=True)
+            self.assertEqual("tcp" in self.protocols(packets[3:4])[0], True)
+            self.assertEqual("tcp" in self.protocols(natted[3:4])[0], True)
+            other = dissector.plain_twin(packet(family, ACK, 1, 2, stamp(1, 2), ports=(7, 8)))
+            swapped = dissector.bulk_twin(dissector.plain_twin(stream(family)[3]), inner=other)
+            self.assertNotIn("underpass", self.protocols([swapped])[0])
+
+    def test_bulk_looks_like_it(self):
+        """Lengths that do not agree, fragments, other protocols inside, SYN and RST, the other family: amid a connection, too."""
+        for family in ENDS:
+            size = 20 if family == 4 else 40
+            good = dissector.plain_twin(stream(family)[6])
+            spoilt = {
+                "longer": {2 if family == 4 else 4: 1},
+                "other protocol": {9 if family == 4 else 6: 17},
+                "SYN": {size + 13: SYN | ACK},
+                "RST": {size + 13: RST | ACK},
+                "no ACK": {size + 13: PUSH},
+                "short offset": {size + 12: 0x40},
+                "long offset": {size + 12: 0xF0},
+            }
+            spoilt.update({"fragment": {6: 0x20}, "options": {0: 0x46}} if family == 4 else {})
+            packets = stream(family)[:3]
+            for name, changes in spoilt.items():
+                inner = bytearray(good[: size + 20] if name == "long offset" else good)
+                if name == "long offset":
+                    inner[2:4] = struct.pack("!H", size + 20) if family == 4 else inner[2:4]
+                    inner[4:6] = struct.pack("!H", 20) if family == 6 else inner[4:6]
+                for place, value in changes.items():
+                    inner[place] = value
+                packets.append(dissector.bulk_twin(good, inner=bytes(inner)))
+            packets.append(dissector.bulk_twin(good, inner=dissector.plain_twin(stream(10 - family)[6])))
+            packets.append(dissector.bulk_twin(good))
+            rows = ["underpass" in row for row in self.protocols(packets)]
+            self.assertEqual(rows, [True] * 3 + [False] * (len(spoilt) + 1) + [True], list(zip(spoilt, rows[3:])))
+        unsummed = dissector.bulk_twin(dissector.plain_twin(stream(6)[3]), summed=False)
+        self.assertNotIn("underpass", self.protocols([*stream(6)[:3], unsummed])[-1])
+
+    def test_bulk_cut_and_quoted(self):
+        """As with the other form: cut while captured, and quoted by ICMP."""
+        packets, _ = self.bulk_stream(4)
+        rows = dissector.fields(self.pcap([*packets[:6], (packets[6], 90)]), "tcp.len", "underpass.cut")
+        self.assertEqual(rows[6][0], "1400")
+        self.assertNotEqual(rows[6][1], "")
+        for length in (28, 68, len(packets[3])):
+            icmp = struct.pack("!BBHI", 3, 4, 0, 1400) + packets[3][:length]
+            error = craft.ip_packet("192.0.2.254", ENDS[4][0], 1, icmp, 2)
+            rows = dissector.fields(self.pcap([*packets[:4], error]), "frame.protocols", "tcp.seq_raw")
+            self.assertEqual("underpass" in rows[-1][0], length > 28, rows[-1])
+            if length > 28:
+                self.assertIn("1001", rows[-1][1])
+
     def test_layers(self):
         """Both the datagram and the segment are there, and a filter finds them."""
         for row in self.protocols(stream(4)):
@@ -153,6 +258,20 @@ class Dissector(unittest.TestCase):
             kinds = [name for _, name in foreign]
             wanted = kinds + ["tcp"] * 4 + kinds + ["tcp"] * (len(mine) - 4)
             self.assertEqual([next((name for name in ("stun", "quic", "tcp") if name in row), row[-1]) for row in rows], wanted)
+
+    def test_quic_between_the_same_ends(self):
+        """QUIC from and to the very address and port of a tunnelled connection, amid and after it: each remains what it is,
+        also datagrams of QUIC whose first bytes could be ours."""
+        initial = bytes([0xC3, 0, 0, 0, 1, 8]) + bytes(range(8)) + bytes([8]) + bytes(range(8)) + bytes([0, 0x44, 0x96])
+        initial = initial.ljust(1200, b"\x5a")
+        short = [bytes([first, flags]) + bytes(range(77, 177)) for first in (0x50, 0x60) for flags in (0x10, 0x18, 0x04)]
+        for options in ((), ("-2",)):
+            for family in ENDS:
+                mine = stream(family)
+                foreign = [datagram(family, initial), *(datagram(family, data) for data in short)]
+                rows = self.protocols(mine[:4] + foreign + mine[4:] + foreign, *options)
+                wanted = ["tcp"] * 4 + ["quic"] * len(foreign) + ["tcp"] * (len(mine) - 4) + ["quic"] * len(foreign)
+                self.assertEqual([next((name for name in ("quic", "tcp") if name in row), row[-1]) for row in rows], wanted, rows)
 
     def test_port_of_another_protocol(self):
         """A client may have a port that Wireshark gives to somebody else, from the second datagram on."""

@@ -2,6 +2,7 @@
 """Wireshark with data/underpass.lua on what kernels send: the same stream behind the tunnel's router and in the tunnel."""
 
 import dissector
+import path
 import runner
 import service
 import test_router
@@ -83,11 +84,50 @@ def test_two_subflows():
             packets = [each for each in packets if dissector.is_datagram(each) and PORT in ports(each)]
             twins = folder / "plain.pcap"
             dissector.write_pcap(twins, [dissector.plain_twin(each) for each in packets])
-            mine, theirs = (directions(path, "tcp") for path in (capture.path, twins))
+            mine, theirs = (directions(each, "tcp") for each in (capture.path, twins))
             assert mine == theirs, "a capture and its twin differ"
             joins = sum(row[COMPARED.index("tcp.options.mptcp.recvtok")] != "" for row in mine[True])
             runner.note(f"{capture.interface}: {len(packets)} datagrams, {joins} joins")
             assert (joins > 0) is (capture.interface == LINKS["c1"][0])
+
+
+def bulk(family, natted=False):
+    """Data in the bulk form is shown as the TCP that it is: every segment of the connection, each byte of it, no gap."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab, "bulk=yes")
+        service.set_keys(lab.server, "server", "bulk=yes")
+        service.bring_up(lab, "first")
+        service.wait_state(lab.server, "s0", service.ACTIVE)
+        if natted:
+            path.translate(lab, c0=(20000, 20999))
+        _, client = traffic.pair(lab)
+        with wire.Capture(lab.middlebox, "ms0") as capture:
+            client.connect("a", address("s0", family))
+            for task in ("upload", "download"):
+                client.transfer(task, "a", size=10 * SIZE)
+            client.close("a")
+        names = ("tcp.srcport", "tcp.seq", "tcp.len", "underpass.form", "tcp.options.mptcp.subtype", "tcp.analysis.lost_segment")
+        rows = dissector.fields(capture.path, *names, options=("-Y", f"tcp.port=={PORT} || udp.port=={PORT}"))
+        assert all(row[3] for row in rows), [row for row in rows if not row[3]]
+        assert not any(row[5] for row in rows), "segments are missing"
+        for towards in (True, False):
+            mine = [row for row in rows if (row[0] != str(PORT)) is towards]
+            forms = {form: sum(int(row[2]) for row in mine if row[3] == form) for form in ("bulk", "classic")}
+            runner.note(f"towards the server {towards}: bytes in each form {forms}, {len(mine)} segments")
+            assert forms["bulk"] > forms["classic"] > 0, forms
+            bytes_seen = max(int(row[1]) + int(row[2]) for row in mine) - 1
+            assert 10 * SIZE <= bytes_seen <= 11 * SIZE, bytes_seen  # MPTCP may send some of it again
+            assert any("2" in row[4].split(",") for row in mine if row[3] == "bulk"), "no data sequence signal in the bulk form"
+
+
+def test_bulk_ipv4():
+    """IPv4, behind a NAT: the addresses inside are others than outside."""
+    bulk(4, natted=True)
+
+
+def test_bulk_ipv6():
+    """IPv6."""
+    bulk(6)
 
 
 def ports(packet):

@@ -41,6 +41,18 @@ def plain_twin(packet):
     return ip_packet(ipaddress.ip_address(source), ipaddress.ip_address(dest), TCP, segment, 16)
 
 
+def bulk_twin(packet, summed=True, inner=None):
+    """An IP packet with a segment of TCP in the bulk form. inner: the packet that is inside, when it has other addresses or
+    ports; summed: with a checksum of UDP."""
+    version = packet[0] >> 4
+    size = 20 if version == 4 else 40
+    source, dest = (packet[12:16], packet[16:20]) if version == 4 else (packet[8:24], packet[24:40])
+    inner = inner or packet
+    body = packet[size : size + 4] + struct.pack("!HH", 8 + len(inner), 0) + inner
+    outer = ip_packet(ipaddress.ip_address(source), ipaddress.ip_address(dest), UDP, body, 6)
+    return outer if summed else outer[: size + 6] + bytes(2) + outer[size + 8 :]
+
+
 def is_datagram(packet):
     """Whether an IP packet is UDP."""
     return packet[9 if packet[0] >> 4 == 4 else 6] == UDP
