@@ -8,6 +8,15 @@ import wire
 from lab import PORT, address
 
 
+def differing(client, name, **arguments):
+    """What is said of an upload whose checksums differ."""
+    try:
+        client.transfer("upload", name, **arguments)
+    except AssertionError as error:
+        return str(error)
+    raise AssertionError("the checksums are equal")
+
+
 def all_up(lab):
     """Brings all profiles up."""
     for host, profile in ((lab.client, "first"), (lab.client, "second"), (lab.server, "server")):
@@ -33,6 +42,20 @@ def test_middlebox_strips():
             client.transfer("upload", "open", size=3_000_000)
             client.transfer("download", "open", size=3_000_000)
             client.close("open")
+
+
+def test_differing_checksums_are_explained():
+    """Where both ends have seen other bytes, the test that fails says which, and what has become of the connection."""
+    with runner.TestLab(stage=False) as lab:
+        all_up(lab)
+        _, client = traffic.pair(lab)
+        client.connect("a")
+        client.transfer("upload", "a", size=1_000_000)
+        for place in (70_000, 999_000):
+            told = differing(client, "a", size=1_000_000, spoil=place)
+            difference = f"differs at byte {place}, zeros for 100 bytes"
+            for words in ("'received': 1000000", difference, "MPTcpExt", address("s0")):
+                assert words in told, told
 
 
 def test_capture_sees_tcp():

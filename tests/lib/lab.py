@@ -56,6 +56,7 @@ class Lab:
         self._manager = manager
         self._stage = stage
         self._closers = []
+        self.peers = []  # of traffic.py, in the order in which they began
         self.hosts = []
         self.client = self.server = self.middlebox = None
 

@@ -9,9 +9,11 @@ SHA-256; "GET n" with n bytes and their SHA-256; "FILE path" with the size, the 
 SHA-256; "LATE n" with "late" after n seconds of silence.
 """
 
+import collections
 import hashlib
 import json
 import os
+import random
 import socket
 import struct
 import sys
@@ -26,7 +28,9 @@ TCP_TOTAL_RETRANSMISSIONS = 100  # offset of tcpi_total_retrans in struct tcp_in
 
 CHUNK = 1 << 18
 PIECE = 1_000_000  # of an upload without end
-NOISE = os.urandom(1 << 20)
+NOISE = random.Random("underpass").randbytes(1 << 20)  # the same in each peer, which knows what is to come
+LOOK = 4096  # bytes that are looked at from the first one that differs
+RECORDS = 50  # of transfers that are kept
 
 
 def protocol_number(name):
@@ -96,6 +100,46 @@ def noise(size):
                 return
 
 
+class Tally:
+    """What has arrived of a transfer: how many bytes, and the first ones that are not those of noise()."""
+
+    def __init__(self):
+        self.received = 0
+        self._first = None
+        self._wrong = bytearray()
+
+    def add(self, block):
+        """Takes the next block, of at most CHUNK bytes."""
+        if self._first is None:
+            start = self.received % len(NOISE)
+            wanted = (NOISE[start : start + len(block)] + NOISE[: len(block)])[: len(block)]
+            if block != wanted:
+                index = next(i for i, (here, there) in enumerate(zip(block, wanted)) if here != there)
+                self._first = self.received + index
+                self._wrong += block[index : index + LOOK]
+        elif len(self._wrong) < LOOK:
+            self._wrong += block[: LOOK - len(self._wrong)]
+        self.received += len(block)
+
+    def difference(self):
+        """A sentence about the first byte that differs; None: there is none."""
+        if self._first is None:
+            return None
+        wrong, where = bytes(self._wrong), NOISE.find(self._wrong[:16])
+        start = self._first % len(NOISE)
+        wanted = (NOISE + NOISE)[start : start + len(wrong)]
+        zeros = len(wrong) - len(wrong.lstrip(b"\0"))
+        text = f"differs at byte {self._first}"
+        if zeros > 8:
+            text += f", zeros for {zeros} bytes or more"
+        elif len(wrong) >= 16 and where >= 0:
+            text += f", has what belongs at byte {where} (modulo {len(NOISE)})"
+        else:
+            text += f", has {wrong[:32].hex()} instead of {wanted[:32].hex()}"
+        same = sum(here == there for here, there in zip(wrong, wanted))
+        return f"{text}; {same} of the {len(wrong)} bytes from there are right"
+
+
 def file_blocks(path):
     """The content of a file in blocks."""
     with open(path, "rb") as file:
@@ -103,12 +147,16 @@ def file_blocks(path):
             yield block
 
 
-def send_blocks(stream, blocks, rate=None, progress=None):
-    """Sends blocks, not faster than rate bytes a second; their SHA-256."""
+def send_blocks(stream, blocks, rate=None, progress=None, spoil=None):
+    """Sends blocks, not faster than rate bytes a second; their SHA-256. spoil: a byte that is sent, and the 99 after it
+    up to the end of its part, as zeros."""
     digest, sent, begin = hashlib.sha256(), 0, time.monotonic()
     for block in blocks:
         for start in range(0, len(block), 1 << 16):
             part = block[start : start + (1 << 16)]
+            if spoil is not None and sent <= spoil < sent + len(part):
+                part = bytearray(part)
+                part[spoil - sent : spoil - sent + 100] = bytes(len(part[spoil - sent : spoil - sent + 100]))
             stream.write(part)
             sent += len(part)
             if rate:
@@ -119,38 +167,57 @@ def send_blocks(stream, blocks, rate=None, progress=None):
     return digest.hexdigest()
 
 
-def receive_blocks(blocks, path=None, progress=None):
-    """Takes blocks, writes them to a file when path is given; their SHA-256."""
+def receive_blocks(blocks, path=None, progress=None, tally=None):
+    """Takes blocks, writes them to a file when path is given; their SHA-256. tally: looks at them as well."""
     digest, received = hashlib.sha256(), 0
     with open(path or os.devnull, "wb") as file:
         for block in blocks:
             digest.update(block)
             file.write(block)
             received += len(block)
+            if tally:
+                tally.add(block)
             if progress:
                 progress(received)
     return digest.hexdigest()
 
 
-def serve_connection(connection):
-    """Answers the requests of one client until it closes."""
-    stream = Stream(connection)
+def answer(stream, line, record):
+    """Does what one line of a client asks for."""
+    verb, _, argument = line.partition(" ")
+    if verb == "ECHO":
+        for block in stream.blocks(int(argument)):
+            stream.write(block)
+    elif verb == "PUT":
+        record["tally"] = tally = Tally()
+        digest = receive_blocks(stream.blocks(int(argument)), tally=tally)
+        stream.write(digest.encode() + b"\n")
+    elif verb == "GET":
+        digest = send_blocks(stream, noise(int(argument)), progress=lambda sent: record.update(sent=sent))
+        stream.write(digest.encode() + b"\n")
+    elif verb == "FILE":
+        stream.write(f"{os.path.getsize(argument)}\n".encode())
+        digest = send_blocks(stream, file_blocks(argument), progress=lambda sent: record.update(sent=sent))
+        stream.write(digest.encode() + b"\n")
+    elif verb == "LATE":
+        time.sleep(float(argument))
+        stream.write(b"late\n")
+
+
+def serve_connection(connection, records):
+    """Answers the requests of one client until it closes. A record of each goes to records."""
+    stream, record = Stream(connection), {"asked": None}
     with connection:
-        while line := stream.line():
-            verb, _, argument = line.partition(" ")
-            if verb == "ECHO":
-                for block in stream.blocks(int(argument)):
-                    stream.write(block)
-            elif verb == "PUT":
-                stream.write(receive_blocks(stream.blocks(int(argument))).encode() + b"\n")
-            elif verb == "GET":
-                stream.write(send_blocks(stream, noise(int(argument))).encode() + b"\n")
-            elif verb == "FILE":
-                stream.write(f"{os.path.getsize(argument)}\n".encode())
-                stream.write(send_blocks(stream, file_blocks(argument)).encode() + b"\n")
-            elif verb == "LATE":
-                time.sleep(float(argument))
-                stream.write(b"late\n")
+        try:
+            while line := stream.line():
+                record = {"port": connection.getpeername()[1], "asked": line[:80]}
+                records.append(record)
+                answer(stream, line, record)
+                record["state"] = "answered"
+        except (OSError, EOFError, ValueError) as error:
+            record["error"] = f"{type(error).__name__}: {error}"
+            record |= describe(connection)
+            raise
 
 
 class Peer:
@@ -162,6 +229,7 @@ class Peer:
         self._tasks = {}
         self._progress = {}
         self._finishing = set()
+        self._records = collections.deque(maxlen=RECORDS)
 
     def listen(self, port, protocol="mptcp"):
         """Serves on a port of all addresses, IPv4 and IPv6."""
@@ -175,7 +243,7 @@ class Peer:
             while True:
                 connection, _ = listener.accept()
                 self._accepted.append(connection)
-                threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+                threading.Thread(target=serve_connection, args=(connection, self._records), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
 
@@ -205,6 +273,18 @@ class Peer:
     def accepted(self):
         """State of all connections that were accepted and are still open."""
         return [describe(connection) for connection in self._accepted if connection.fileno() >= 0]
+
+    def served(self):
+        """What was asked of this server last and what became of it, the oldest first: bytes that were sent or received,
+        the first one that differs, errors."""
+        found = []
+        for record in list(self._records):
+            told = dict(record)
+            tally = told.pop("tally", None)
+            if tally:
+                told |= {"received": tally.received, "difference": tally.difference()}
+            found.append(told)
+        return found
 
     def start(self, task, **arguments):
         """Begins a transfer in the background."""
@@ -248,6 +328,16 @@ class Peer:
     def _note(self, name, before=0):
         return lambda count: self._progress.__setitem__(name, before + count)
 
+    @staticmethod
+    def _doubts(stream, here, there, tally=None):
+        """What an end knows of a transfer whose checksums differ; nothing if they are equal."""
+        if here == there:
+            return {}
+        told = {"there": there, "port": stream.connection.getsockname()[1]}
+        if tally:
+            told |= {"received": tally.received, "difference": tally.difference()}
+        return {"doubts": told | describe(stream.connection)}
+
     def _echo(self, name, size):
         stream, begin = self._streams[name], time.monotonic()
         stream.write(f"ECHO {size}\n".encode() + b"e" * size)
@@ -282,29 +372,32 @@ class Peer:
             raise EOFError("the other end closed the connection before it told its SHA-256")
         return digest
 
-    def _upload(self, name, size, rate=None, before=0):
+    def _upload(self, name, size, rate=None, before=0, spoil=None):
         stream, begin = self._streams[name], time.monotonic()
         stream.write(f"PUT {size}\n".encode())
-        here = send_blocks(stream, noise(size), rate, self._note(name, before))
+        here = send_blocks(stream, noise(size), rate, self._note(name, before), spoil)
         there = self._digest_of_the_other(stream)
-        return {"equal": here == there, "sha256": here, "there": there, "seconds": time.monotonic() - begin}
+        result = {"equal": here == there, "sha256": here, "seconds": time.monotonic() - begin}
+        return result | self._doubts(stream, here, there)
 
     def _uploads(self, name, rate):
-        equal, size = True, 0
+        doubts, size = {}, 0
         while name not in self._finishing:
-            equal = self._upload(name, PIECE, rate, size)["equal"] and equal
+            result = self._upload(name, PIECE, rate, size)
+            doubts = doubts or {key: value for key, value in result.items() if key == "doubts"}
             size += PIECE
         self._finishing.discard(name)
-        return {"equal": equal, "bytes": size}
+        return {"equal": not doubts, "bytes": size} | doubts
 
     def _downloads(self, name, rate):
-        equal, size = True, 0
+        doubts, size = {}, 0
         while name not in self._finishing:
-            equal = self._download(name, PIECE, before=size)["equal"] and equal
+            result = self._download(name, PIECE, before=size)
+            doubts = doubts or {key: value for key, value in result.items() if key == "doubts"}
             size += PIECE
             time.sleep(PIECE / rate)
         self._finishing.discard(name)
-        return {"equal": equal, "bytes": size}
+        return {"equal": not doubts, "bytes": size} | doubts
 
     def _connects(self, name, address, port, protocol="mptcp", pause=0.0):
         """Opens one connection after the other, moves a few bytes and closes it, until finish(): the seconds that each
@@ -328,10 +421,12 @@ class Peer:
         stream.write(f"FILE {file}\n".encode() if file else f"GET {size}\n".encode())
         if file:
             size = int(stream.line())
-        here = receive_blocks(stream.blocks(size), target, self._note(name, before))
+        tally = None if file else Tally()
+        here = receive_blocks(stream.blocks(size), target, self._note(name, before), tally)
         there = self._digest_of_the_other(stream)
         seconds = time.monotonic() - begin
-        return {"equal": here == there, "sha256": here, "there": there, "seconds": seconds, "bytes": size}
+        result = {"equal": here == there, "sha256": here, "seconds": seconds, "bytes": size}
+        return result | self._doubts(stream, here, there, tally)
 
 
 def main():

@@ -14,6 +14,9 @@ import subprocess
 from host import wait_until
 from lab import PORT, address
 
+# Counters of the kernel that tell why a transfer went wrong.
+TELLING = re.compile(r"MPTcpExt|Tcp\.(Retrans|InCsum|EstabResets|OutRsts)|Udp6?\.|TcpExt\.\w*(Drop|Prune|Abort)")
+
 
 class PeerError(RuntimeError):
     """A command of a peer failed."""
@@ -24,6 +27,7 @@ class Peer:
 
     def __init__(self, lab, host):
         self.host = host
+        self._lab = lab
         log = open(host.folder / "log" / "peer.log", "ab")
         self._process = host.spawn(
             ["/usr/bin/python3", str(host.tools / "peer.py")],
@@ -35,6 +39,7 @@ class Peer:
         log.close()
         lab.at_close(self.stop)
         self._answer()
+        lab.peers.append(self)
 
     def stop(self):
         """Ends the process and with it all connections."""
@@ -86,8 +91,25 @@ class Peer:
         self.call("finish", name=name)
 
     def wait(self, name, timeout=120):
-        """Waits for the transfer in the background."""
-        return self.call("wait", name=name, timeout=timeout)
+        """Waits for the transfer in the background; for uploads and downloads the checksums have to be equal."""
+        result = self.call("wait", name=name, timeout=timeout)
+        if not result.get("equal", True):
+            raise AssertionError(f"the SHA-256 of both ends differ on {name}: {self._differing(result['doubts'])}")
+        return result
+
+    def _differing(self, doubts):
+        """What can be found out about a transfer whose checksums differ: what both ends have counted, where it differs,
+        and what the kernels have counted since they began."""
+        told = [f"here: {doubts}"]
+        for peer in self._lab.peers:
+            with contextlib.suppress(PeerError, OSError, ValueError):  # it may have ended
+                served = peer.call("served")
+                told += [f"{peer.host.name}: {each}" for each in served if each.get("port") == doubts["port"]]
+        for host in self._lab.hosts:
+            counted = kernel_counters(host).items()
+            told.append(f"{host.name}: {({name: value for name, value in counted if value and TELLING.match(name)})}")
+            told.append(host.output("ss", "-HMtni", check=False))
+        return "\n".join(told)
 
     def wait_moved(self, name, size, seconds=60.0):
         """Waits until the transfer in the background has moved so many bytes more; raises what ended it, if it has
@@ -114,11 +136,9 @@ class Peer:
         assert self.wait(name)["equal"], name
 
     def transfer(self, task, name, timeout=120, **arguments):
-        """Begins a transfer and waits for it; for uploads and downloads the checksums have to be equal."""
+        """Begins a transfer and waits for it."""
         self.start(task, name, **arguments)
-        result = self.wait(name, timeout)
-        assert result.get("equal", True), f"{task} on {name}: the SHA-256 of both ends differ: {result}"
-        return result
+        return self.wait(name, timeout)
 
 
 def pair(lab, port=PORT):
