@@ -44,6 +44,25 @@ def test_middlebox_strips():
             client.close("open")
 
 
+def test_much_data_begins_with_all_subflows():
+    """What moves much data begins when each uplink has its subflow."""
+    with runner.TestLab(stage=False) as lab:
+        lab.strip_mptcp(False)
+        all_up(lab)
+        _, client = traffic.pair(lab)
+        for family in (4, 6):
+            for number in range(5):
+                name = f"{family} {number}"
+                client.connect(name, address("s0", family))
+                token = client.info(name)["token"]
+                client.start("uploads", name, rate=50_000_000)
+                has = traffic.subflows_of(lab.client, token)
+                assert has == sorted(address(link, family) for link in ("c0", "c1")), has
+                client.finish(name)
+                client.wait(name)
+                client.close(name)
+
+
 def test_differing_checksums_are_explained():
     """Where both ends have seen other bytes, the test that fails says which, and what has become of the connection."""
     with runner.TestLab(stage=False) as lab:

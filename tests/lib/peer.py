@@ -38,11 +38,18 @@ def protocol_number(name):
     return {"mptcp": IPPROTO_MPTCP, "tcp": socket.IPPROTO_TCP}[name]
 
 
+def is_ipv6(connection):
+    """Whether a connection goes over IPv6, also where its socket is for both families."""
+    address = connection.getsockname()[0]
+    return ":" in address and not address.startswith("::ffff:")
+
+
 def describe(connection):
-    """What the kernel knows of a connection: fallback, subflows beyond the first, retransmissions."""
+    """What the kernel knows of a connection: fallback, subflows beyond the first, its token, retransmissions."""
+    token = None
     try:
         data = connection.getsockopt(SOL_MPTCP, MPTCP_INFO, 256)
-        flags = struct.unpack_from("=I", data, 8)[0]
+        flags, token = struct.unpack_from("=II", data, 8)
         fallback, subflows = bool(flags & MPTCP_INFO_FLAG_FALLBACK), data[0]
     except OSError:
         # EOPNOTSUPP: MPTCP that fell back to TCP; anything else: a plain TCP socket.
@@ -52,7 +59,13 @@ def describe(connection):
         retransmissions = struct.unpack_from("=I", data, TCP_TOTAL_RETRANSMISSIONS)[0]
     except OSError:
         retransmissions = None
-    return {"fallback": fallback, "extra_subflows": subflows, "retransmissions": retransmissions}
+    return {
+        "fallback": fallback,
+        "extra_subflows": subflows,
+        "token": token,
+        "family": 6 if is_ipv6(connection) else 4,
+        "retransmissions": retransmissions,
+    }
 
 
 class Stream:
