@@ -7,7 +7,7 @@
 
 #include <libintl.h>
 
-#include "config.h"
+#include <config.h> /* of the build: this folder has a config.h, too */
 
 #define _(text) dgettext(GETTEXT_PACKAGE, text)
 #define P_(one, many, count) dngettext(GETTEXT_PACKAGE, one, many, count)

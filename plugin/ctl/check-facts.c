@@ -7,6 +7,7 @@
 
 #include "ctl/check-facts.h"
 #include "ctl/destinations.h"
+#include "ctl/files.h"
 #include "ctl/nm-device.h"
 #include "ctl/properties.h"
 #include "ctl/text.h"
@@ -28,6 +29,8 @@ struct CheckFacts {
         Rtnl *rtnl; /* NULL: cannot be asked */
         MptcpEndpoint *endpoints;
         uint16_t *udp_ports, *tcp_listeners, *mptcp_listeners;
+        GVariant *file_rows;    /* NULL: the service does not tell */
+        CheckFile *files;
         char *unit_error;
         struct utsname system;
 };
@@ -64,6 +67,27 @@ static void read_sockets(CheckFacts *facts) {
         host->mptcp_listeners.known =
                 sock_diag_listeners(true, &facts->mptcp_listeners, &host->mptcp_listeners.count) >= 0;
         host->mptcp_listeners.ports = facts->mptcp_listeners;
+}
+
+/* Strings of the files belong to the rows, the lists to the files. */
+static void read_files(CheckFacts *facts) {
+        CheckHost *host = &facts->host;
+
+        facts->file_rows = files_list(facts->ctl);
+        if (!facts->file_rows)
+                return;
+        host->files_count = g_variant_n_children(facts->file_rows);
+        facts->files = g_new0(CheckFile, host->files_count + 1);
+        host->files = facts->files;
+        for (size_t i = 0; i < host->files_count; i++) {
+                CheckFile *file = &facts->files[i];
+                g_autofree const char **links = NULL;
+                const char **complaints;
+
+                g_variant_get_child(facts->file_rows, i, "(&s^a&s^a&s)", &file->path, &complaints, &links);
+                file->complaints = (char *const *) complaints;
+                file->has_links = links[0] != NULL;
+        }
 }
 
 static void count_links(CheckHost *host, GPtrArray *links) {
@@ -112,6 +136,8 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
         }
         if (depth != CHECK_DEPTH_QUICK)
                 read_sockets(facts);
+        if (depth == CHECK_DEPTH_FULL && manager)
+                read_files(facts);
         host->unit_error = facts->unit_error;
         read_mptcp(facts);
         count_links(host, links);
@@ -126,6 +152,10 @@ void check_facts_free(CheckFacts *facts) {
         free(facts->udp_ports);
         free(facts->tcp_listeners);
         free(facts->mptcp_listeners);
+        for (size_t i = 0; i < facts->host.files_count; i++)
+                g_free((gpointer) facts->files[i].complaints);
+        g_free(facts->files);
+        g_clear_pointer(&facts->file_rows, g_variant_unref);
         g_free(facts->unit_error);
         g_free(facts);
 }

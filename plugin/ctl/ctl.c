@@ -158,6 +158,8 @@ static const Verb verbs[] = {
                 .name = "reload",
                 .arguments = "",
                 .help = N_("Read all profiles again and update every link"),
+                .details = N_("Tells what is wrong in files with settings, and which of them match\n"
+                              "no link."),
                 .run = ctl_reload,
         },
         {

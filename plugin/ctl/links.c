@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "ctl/bus.h"
 #include "ctl/error.h"
+#include "ctl/files.h"
 #include "ctl/json.h"
 #include "ctl/links.h"
 #include "ctl/names.h"
@@ -131,8 +132,23 @@ bool ctl_deactivate(Ctl *ctl, char **arguments, GError **error) {
         return change_links(ctl, "Deactivate", "()", arguments, error);
 }
 
+/* Counts links by their state; those that have failed are errors. */
+static void count_states(GPtrArray *links, guint *active, guint *failed, GError **error) {
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                const char *state = property_string(link, "State");
+
+                *active += streq(state, "active");
+                if (!streq(state, "failed"))
+                        continue;
+                (*failed)++;
+                ctl_error_add(error, CTL_FAILED, _("%s failed: %s"), property_string(link, "Name"),
+                              property_string(link, "LastError"));
+        }
+}
+
 bool ctl_reload(Ctl *ctl, char **arguments, GError **error) {
-        g_autoptr(GVariant) reply = bus_call(ctl, "Reload", NULL, "()", BUS_CHANGE_TIMEOUT_MS, NULL, error);
+        g_autoptr(GVariant) reply = bus_call(ctl, "Reload", NULL, "r", BUS_CHANGE_TIMEOUT_MS, NULL, error);
         if (!reply)
                 return false;
 
@@ -141,22 +157,22 @@ bool ctl_reload(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         guint active = 0, failed = 0;
-        for (guint i = 0; i < links->len; i++) {
-                GVariant *link = g_ptr_array_index(links, i);
-                const char *state = property_string(link, "State");
-
-                active += streq(state, "active");
-                if (!streq(state, "failed"))
-                        continue;
-                failed++;
-                ctl_error_add(error, CTL_FAILED, _("%s failed: %s"), property_string(link, "Name"),
-                              property_string(link, "LastError"));
-        }
-
-        if (ctl->json)
-                print_json(links);
-        else
+        count_states(links, &active, &failed, error);
+        if (!ctl->json)
                 text_line(_("All profiles were read again; active links: %u, failed links: %u."), active,
                           failed);
-        return failed == 0;
+
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+        g_autoptr(GVariant) files = files_of_reply(reply);
+        json_builder_begin_object(builder);
+        json_links(builder, links);
+        const unsigned bad = files_show(ctl, files, builder);
+        json_builder_end_object(builder);
+        if (ctl->json)
+                json_print(builder);
+        if (bad > 0)
+                ctl_error_add(error, CTL_BAD_VALUE,
+                              P_("%u file has something wrong.", "%u files have something wrong.", bad),
+                              bad);
+        return failed == 0 && bad == 0;
 }

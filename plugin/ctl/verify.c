@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /* "underpassctl verify": what is wrong in files with settings, and which links they match. Asks no service.
- * */
+ */
 
+#include "base/config.h"
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/error.h"
+#include "ctl/files.h"
 #include "ctl/json.h"
+#include "ctl/network-match.h"
 #include "ctl/text.h"
 #include "ctl/verify.h"
 #include "kernel/rtnl.h"
@@ -22,8 +25,29 @@ static VerifyKind kind_of(const char *path) {
                                                                                            : VERIFY_PROFILE;
 }
 
-/* A name that nobody reads. */
-static void check_name(const char *path, VerifyKind kind, char ***complaints) {
+/* Whether the file lies in a folder that ends so. */
+static bool is_below(const char *folder, const char *path) {
+        return g_str_has_prefix(path, folder) && path[strlen(folder)] == '/';
+}
+
+/* Where the service reads files, or has networkd read them. */
+static bool is_in_place(const char *path) {
+        static const char *const folders[] = {
+                "/etc/underpass",       "/usr/lib/underpass",       "/etc/systemd/network",
+                "/run/systemd/network", "/usr/lib/systemd/network", "/usr/local/lib/systemd/network",
+        };
+        g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+
+        for (size_t i = 0; i < ELEMENTS(folders); i++)
+                if (is_below(folders[i], absolute))
+                        return true;
+        return false;
+}
+
+/* A name that nobody reads, and who may write to the file. */
+static void check_file(const char *path, VerifyKind kind, char ***complaints) {
+        _cleanup_(freep) char *reason = NULL;
+
         if (!g_str_has_suffix(path, ".conf") && !g_str_has_suffix(path, ".network"))
                 text_append(complaints, g_strdup_printf(kind == VERIFY_NETWORK
                                                                 ? _("%s: the name of a drop-in ends in "
@@ -31,11 +55,18 @@ static void check_name(const char *path, VerifyKind kind, char ***complaints) {
                                                                 : _("%s: the name of a profile file ends in "
                                                                     ".conf, so this file is ignored."),
                                                         path));
+        if (config_refusal(path, is_in_place(path), &reason) >= 0 && reason)
+                text_append(complaints, g_strdup(reason));
 }
 
-/* Names of links that match now; conditions about connections are not known without NetworkManager. */
-static GPtrArray *matching_links(const IniMatch *match) {
-        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+/* A drop-in adds to a file that has the conditions. */
+static bool is_dropin(const char *path) {
+        return !g_str_has_suffix(path, ".network");
+}
+
+/* Appends the names of links that match now; conditions about connections are not known without
+ * NetworkManager. */
+static void matching_links(const IniMatch *match, GPtrArray *names) {
         _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
         g_autofree uint32_t *indexes = NULL;
         size_t count = 0;
@@ -50,28 +81,53 @@ static GPtrArray *matching_links(const IniMatch *match) {
                     ini_match(match, facts->name, facts->type_name, match->connection, match->uuid) > 0)
                         g_ptr_array_add(names, g_strdup(facts->name));
         }
-        g_ptr_array_add(names, NULL);
-        return names;
 }
 
-static void show(const Ctl *ctl, JsonBuilder *builder, const char *path, VerifyKind kind,
-                 char *const *complaints, GPtrArray *links) {
+/* What is found of a file. */
+typedef struct Finding {
+        const char *path;
+        bool dropin;          /* the links are those of another file */
+        char **complaints;    /* NULL: none */
+        GPtrArray *links;     /* ends in NULL */
+        char **unevaluated;   /* conditions that only networkd can evaluate; NULL: none */
+} Finding;
+
+static void show(const Ctl *ctl, JsonBuilder *builder, const Finding *finding) {
+        char *const *links = (char *const *) finding->links->pdata;
+
         json_builder_begin_object(builder);
-        json_member_string(builder, "file", path);
-        json_member_strings(builder, "complaints", complaints);
-        json_member_strings(builder, "matches", (char *const *) links->pdata);
+        files_add_members(builder, finding->path, finding->complaints, links);
+        json_member_strings(builder, "unevaluated_conditions", finding->unevaluated);
         json_builder_end_object(builder);
         if (ctl->json)
                 return;
+        if (!finding->dropin)
+                files_print(finding->path, finding->complaints, links);
+        else if (finding->complaints)
+                text_lines("%s", finding->complaints);
+        else
+                text_line(_("%s: nothing is wrong."), finding->path);
+        if (finding->unevaluated) {
+                g_autofree char *keys = g_strjoinv("=, ", finding->unevaluated);
 
-        g_autofree char *names = g_strjoinv(", ", (char **) links->pdata);
-        text_lines("%s", complaints);
-        if (kind == VERIFY_PROFILE && names[0])
-                text_line(_("%s: matches %s."), path, names);
-        else if (kind == VERIFY_PROFILE)
-                text_line(_("%s: matches no link that is there now."), path);
-        else if (!complaints)
-                text_line(_("%s: nothing is wrong."), path);
+                text_line(_("%s: only systemd-networkd can evaluate %s=, so it may match fewer links."),
+                          finding->path, keys);
+        }
+}
+
+/* Which links the file matches. */
+static void find_links(VerifyKind kind, const Verified *verified, const char *text, size_t length,
+                       Finding *finding) {
+        g_auto(NetworkMatch) match = {};
+
+        if (kind == VERIFY_PROFILE)
+                matching_links(&verified->match, finding->links);
+        else if (!finding->dropin) {
+                network_match_read(&match, text, length);
+                network_match_links(&match, finding->links);
+                finding->unevaluated = g_steal_pointer(&match.others);
+        }
+        g_ptr_array_add(finding->links, NULL);
 }
 
 /* Whether nothing is wrong. */
@@ -89,12 +145,20 @@ static bool verify(const Ctl *ctl, const char *path, JsonBuilder *builder, GErro
         }
         if (verify_text(text, length, kind, path, &verified) < 0)
                 g_error("out of memory");
-        check_name(path, kind, &complaints);
+        check_file(path, kind, &complaints);
         for (size_t i = 0; i < strings_count(verified.complaints); i++)
                 text_append(&complaints, g_strdup(verified.complaints[i]));
 
-        g_autoptr(GPtrArray) links = matching_links(&verified.match);
-        show(ctl, builder, path, kind, complaints, links);
+        g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func(g_free);
+        Finding finding = {
+                .path = path,
+                .dropin = kind == VERIFY_NETWORK && is_dropin(path),
+                .complaints = complaints,
+                .links = links,
+        };
+        find_links(kind, &verified, text, length, &finding);
+        show(ctl, builder, &finding);
+        g_strfreev(finding.unevaluated);
         return complaints == NULL;
 }
 

@@ -184,6 +184,21 @@ static void check_tunnels(const CheckHost *host, CheckLines *lines) {
                                 host->links_active);
 }
 
+/* Those that no link has. */
+static void check_files(const CheckHost *host, CheckLines *lines) {
+        for (size_t i = 0; i < host->files_count; i++) {
+                const CheckFile *file = &host->files[i];
+
+                if (file->has_links)
+                        continue;
+                for (size_t k = 0; k < strings_count(file->complaints); k++)
+                        check_lines_add(lines, CHECK_BAD, NULL, "%s", file->complaints[k]);
+                if (strings_count(file->complaints) == 0)
+                        check_lines_add(lines, CHECK_NOTE, NULL, _("%s matches no link that is there now."),
+                                        file->path);
+        }
+}
+
 static const struct {
         const char *id;
         void (*run)(const CheckHost *host, CheckLines *lines); /* no line: nothing to say */
@@ -191,7 +206,7 @@ static const struct {
         { "service", check_service },     { "bpf", check_bpf },
         { "mptcp", check_mptcp },         { "limits", check_limits },
         { "endpoints", check_endpoints }, { "answers", check_answers },
-        { "tunnels", check_tunnels },
+        { "tunnels", check_tunnels },     { "files", check_files },
 };
 
 int check_host(const CheckHost *host, CheckLines *lines) {

@@ -32,6 +32,13 @@ typedef struct CheckPorts {
         size_t count;
 } CheckPorts;
 
+/* A file with settings, or what seems to be meant as one. */
+typedef struct CheckFile {
+        const char *path;
+        char *const *complaints;  /* sentences; ends in NULL */
+        bool has_links;           /* that it is about: they tell what is wrong */
+} CheckFile;
+
 /* Facts of the host. Strings are never NULL. */
 typedef struct CheckHost {
         CheckUnit unit;
@@ -56,6 +63,8 @@ typedef struct CheckHost {
         CheckPorts udp_ports;      /* bound by UDP sockets */
         CheckPorts tcp_listeners;  /* ports at which TCP sockets listen, MPTCP or not */
         CheckPorts mptcp_listeners;
+        const CheckFile *files;    /* as the service knows them */
+        size_t files_count;
 } CheckHost;
 
 /* Adds lines. 0 or -ENOMEM. */

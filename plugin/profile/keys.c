@@ -3,15 +3,11 @@
 /* The table of keys, how a row is found, and how its value is read and printed. */
 
 #include <assert.h>
-#include <ctype.h>
 
 #include "base/i18n.h"
+#include "base/nearest.h"
 #include "base/util.h"
 #include "profile/keys.h"
-
-enum {
-        NAME_LENGTH_MAX = 40,   /* a longer name is not a misspelt key */
-};
 
 /* In the order of settings.h. Without designators, so that a missing row fails the build. */
 static const Key keys[] = {
@@ -238,40 +234,6 @@ const Key *key_find_section(const char *name) {
         return NULL;
 }
 
-static int fold(char c) {
-        return c == '_' ? '-' : tolower((unsigned char) c);
-}
-
-/* Optimal string alignment distance: how many characters are missing, added, wrong or swapped with the next
- * one. */
-static size_t edit_distance(const char *a, const char *b) {
-        size_t rows[3][NAME_LENGTH_MAX + 1];
-        const size_t length_a = strlen(a), length_b = strlen(b);
-
-        assert(length_b <= NAME_LENGTH_MAX);
-        for (size_t k = 0; k <= length_b; k++)
-                rows[0][k] = k;
-
-        for (size_t i = 1; i <= length_a; i++) {
-                size_t *row = rows[i % 3];
-                const size_t *above = rows[(i + 2) % 3], *twice_above = rows[(i + 1) % 3];
-
-                row[0] = i;
-                for (size_t k = 1; k <= length_b; k++) {
-                        bool same = fold(a[i - 1]) == fold(b[k - 1]);
-                        size_t best = above[k - 1] + (same ? 0 : 1);
-
-                        best = MIN_OF(best, above[k] + 1);
-                        best = MIN_OF(best, row[k - 1] + 1);
-                        if (i > 1 && k > 1 && fold(a[i - 1]) == fold(b[k - 2]) &&
-                            fold(a[i - 2]) == fold(b[k - 1]))
-                                best = MIN_OF(best, twice_above[k - 2] + 1);
-                        row[k] = best;
-                }
-        }
-        return rows[length_a % 3][length_b];
-}
-
 const Key *key_suggest(const char *name) {
         const size_t prefix = strlen(KEY_USER_DATA_PREFIX);
         const Key *best = NULL;
@@ -279,15 +241,10 @@ const Key *key_suggest(const char *name) {
         if (strncasecmp(name, KEY_USER_DATA_PREFIX, prefix) == 0)
                 name += prefix;
 
-        const size_t length = strnlen(name, NAME_LENGTH_MAX + 1);
-        if (length < 2 || length > NAME_LENGTH_MAX)
-                return NULL;
-
-        /* With a third of its characters wrong a name is misspelt; with more it is another word. */
-        size_t best_distance = length / 3 + 1;
+        size_t best_distance = nearest_limit(name) + 1;
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
-                size_t distance = MIN_OF(edit_distance(name, keys[i].name),
-                                         edit_distance(name, keys[i].section_name));
+                size_t distance = MIN_OF(nearest_distance(name, keys[i].name),
+                                         nearest_distance(name, keys[i].section_name));
 
                 if (distance < best_distance) {
                         best_distance = distance;

@@ -9,7 +9,10 @@
 
 typedef struct Verifying {
         Verified *verified;
-        VerifyKind kind;
+        bool network;        /* a file of networkd */
+        bool part;           /* other files may add to it */
+        const char *text;
+        size_t length;
         const char *path;
         Profile *whole;      /* all keys together */
         bool bad;            /* one of them is wrong by itself */
@@ -28,7 +31,7 @@ static int complain(const Verifying *verifying, const char *message) {
 /* A key of ours in a profile of its own, so that each tells its error. */
 static int on_setting(Verifying *verifying, const char *name, const char *value, unsigned line) {
         const ProfileSource source =
-                verifying->kind == VERIFY_NETWORK ? PROFILE_SOURCE_NETWORKD : PROFILE_SOURCE_FILE;
+                verifying->network ? PROFILE_SOURCE_NETWORKD : PROFILE_SOURCE_FILE;
         _cleanup_(freep) char *where = string_format("%s:%u", verifying->path, line);
         _cleanup_(profile_freep) Profile *alone = NULL;
         const Key *key = key_find_section(name);
@@ -72,11 +75,13 @@ static int on_assignment(const char *section, const char *key, const char *value
 
         if (streq(section, SECTION))
                 return on_setting(verifying, key, value, line);
-        if (ini_section_resembles(section, SECTION))
+        if (ini_section_resembles(section, SECTION)) {
+                verifying->verified->resembling++;
                 return message_add(&verifying->verified->complaints,
                                    N_("%s:%u: the section [%s] is ignored; did you mean [%s]?"),
                                    verifying->path, line, section, SECTION);
-        if (verifying->kind == VERIFY_NETWORK)
+        }
+        if (verifying->network)
                 return 0;
         if (streq(section, "Match"))
                 return on_condition(verifying, key, value, line);
@@ -88,6 +93,10 @@ static int on_assignment(const char *section, const char *key, const char *value
 static void on_error(unsigned line, const char *error, void *userdata) {
         const Verifying *verifying = userdata;
 
+        /* networkd itself warns about lines in other sections. */
+        if (verifying->network && verifying->part &&
+            !ini_line_is_in(verifying->text, verifying->length, line, SECTION))
+                return;
         (void) message_add(&verifying->verified->complaints, N_("%s:%u: %s"), verifying->path, line, error);
 }
 
@@ -96,16 +105,18 @@ static int finish(Verifying *verifying) {
         const IniMatch *match = &verifying->verified->match;
         int r = 0;
 
+        if (verifying->network && verifying->part)
+                return 0;
         if (verifying->verified->settings == 0)
                 r = message_add(&verifying->verified->complaints, N_("%s: nothing is set in [%s]."),
                                 verifying->path, SECTION);
-        else if (!verifying->bad) {
+        else if (!verifying->bad && !verifying->part) {
                 r = profile_finish(verifying->whole);
                 if (r >= 0 && verifying->whole->error)
                         r = complain(verifying, verifying->whole->error);
         }
         const bool conditions = match->name || match->type || match->connection || match->uuid;
-        if (r >= 0 && verifying->kind == VERIFY_PROFILE && !conditions)
+        if (r >= 0 && !verifying->network && !conditions)
                 r = message_add(&verifying->verified->complaints,
                                 N_("%s: [Match] has no condition, so the file applies to no link; "
                                    "add Name=."),
@@ -116,7 +127,14 @@ static int finish(Verifying *verifying) {
 int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Verified *ret) {
         _cleanup_(profile_freep) Profile *whole = NULL;
         Verified verified = {};
-        Verifying verifying = { .verified = &verified, .kind = kind, .path = path };
+        Verifying verifying = {
+                .verified = &verified,
+                .network = kind == VERIFY_NETWORK || kind == VERIFY_NETWORK_PART,
+                .part = kind == VERIFY_PROFILE_PART || kind == VERIFY_NETWORK_PART,
+                .text = text,
+                .length = length,
+                .path = path,
+        };
         int r = profile_new(&whole);
 
         verifying.whole = whole;

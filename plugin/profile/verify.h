@@ -11,11 +11,14 @@
 typedef enum VerifyKind {
         VERIFY_PROFILE,   /* of /etc/underpass: [Match] and [X-Underpass] */
         VERIFY_NETWORK,   /* of systemd-networkd: [X-Underpass] beside other sections */
+        VERIFY_PROFILE_PART, /* the same, where other files may add to it: no rules over several keys, and */
+        VERIFY_NETWORK_PART, /* of networkd's file only what is ours */
 } VerifyKind;
 
 typedef struct Verified {
-        IniMatch match;      /* VERIFY_PROFILE */
+        IniMatch match;      /* of a profile */
         size_t settings;     /* lines in [X-Underpass] */
+        size_t resembling;   /* lines in sections that resemble it */
         char **complaints;   /* messages, "PATH:LINE: …" first */
 } Verified;
 

@@ -38,6 +38,7 @@ static const Rule rules[] = {
         { MANAGER, "ListBusyFlows", ACCESS_ANYBODY },
         { MANAGER, "ListCounters", ACCESS_ANYBODY },
         { MANAGER, "ListDestinations", ACCESS_ANYBODY },
+        { MANAGER, "ListFiles", ACCESS_ANYBODY },
         { MANAGER, "ListFlows", ACCESS_ANYBODY },
         { MANAGER, "ListLinks", ACCESS_ANYBODY },
         { MANAGER, "ListLiveFlows", ACCESS_ANYBODY },

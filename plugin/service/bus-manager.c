@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "plan/counters.h"
+#include "service/bus-files.h"
 #include "service/bus-flows.h"
 #include "service/bus-manager.h"
 #include "service/bus-reply.h"
@@ -316,9 +317,23 @@ static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *
         reply = pending_reply_new(message, 0);
         if (!reply)
                 return -ENOMEM;
+        pending_reply_set_answer(reply, bus_files_answer, self->manager);
         for (size_t i = 0; i < manager_links_count(self->manager); i++)
                 pending_reply_add(reply, manager_link_at(self->manager, i));
         return pending_reply_start(reply);
+}
+
+static int method_list_files(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        BusManager *self = userdata;
+        uint64_t begin_us = 0;
+        int r;
+
+        r = begin_expensive(self, message, &begin_us);
+        if (r != 0)
+                return r;
+        r = bus_files_answer(self->manager, message);
+        end_expensive(self, message, begin_us);
+        return r;
 }
 
 static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -484,7 +499,11 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Probe", SD_BUS_ARGS("s", interface, "s", address, "q", port),
                                 SD_BUS_RESULT("a(ssusu)", answers, "a{su}", figures), method_probe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload,
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT(BUS_FILES, files, "a{s(sas)}", messages), method_reload,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListFiles", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT(BUS_FILES, files, "a{s(sas)}", messages), method_list_files,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Dispatch", SD_BUS_ARGS("s", interface, "s", action, "s", uuid),
                                 SD_BUS_NO_RESULT, method_dispatch, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -47,6 +47,8 @@ struct PendingReply {
         uint32_t count;
         size_t waiting;
         bool interrupted; /* the service ends before all is done */
+        PendingAnswer answer; /* NULL: the usual one */
+        Manager *manager; /* for answer */
 };
 
 PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count) {
@@ -59,11 +61,26 @@ PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count) {
         return reply;
 }
 
+void pending_reply_set_answer(PendingReply *reply, PendingAnswer answer, Manager *manager) {
+        reply->answer = answer;
+        reply->manager = manager;
+}
+
+/* All is done. */
+static void send_answer(const PendingReply *reply) {
+        const int r = reply->answer(reply->manager, reply->message);
+
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(reply->message, r, NULL);
+}
+
 static void pending_reply_step(PendingReply *reply) {
         if (--reply->waiting > 0)
                 return;
         if (reply->interrupted)
                 (void) bus_reply_interrupted(reply->message);
+        else if (reply->answer)
+                send_answer(reply);
         else if (streq(sd_bus_message_get_member(reply->message), "DeactivateAll"))
                 (void) sd_bus_reply_method_return(reply->message, "u", reply->count);
         else

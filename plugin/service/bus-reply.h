@@ -39,6 +39,11 @@ typedef struct PendingReply PendingReply;
 
 /* NULL when out of memory. */
 PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count);
+
+/* Answers the call when the time has come. Negative errno: it is not answered. */
+typedef int (*PendingAnswer)(Manager *manager, sd_bus_message *message);
+void pending_reply_set_answer(PendingReply *reply, PendingAnswer answer, Manager *manager);
+
 void pending_reply_add(PendingReply *reply, Link *link);
 /* No more links are added; the answer may go out now. */
 int pending_reply_start(PendingReply *reply);

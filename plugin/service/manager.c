@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/message.h"
 #include "service/endpoint-watch.h"
+#include "service/files.h"
 #include "service/manager.h"
 
 enum {
@@ -42,6 +43,7 @@ struct Manager {
         ManagerReportHandler handler;
         void *userdata;
         uint64_t last_work_us;
+        char **files_told;       /* what the journal knows of files that no link has */
 };
 
 static void tell(Manager *manager, ManagerReport what, Link *link) {
@@ -602,6 +604,7 @@ Manager *manager_free(Manager *manager) {
         mptcp_pm_free(manager->mptcp_pm);
         tunnel_free(manager->tunnel);
         free(manager->bpf_error);
+        strings_free(manager->files_told);
         sd_event_unref(manager->event);
         free(manager);
         return NULL;
@@ -615,9 +618,13 @@ void manager_set_handler(Manager *manager, ManagerReportHandler handler, void *u
 /* systemd goes on with the boot, and network managers with their links, when those that are there
  * already have been looked at. */
 static int on_first_look(sd_event_source *source, void *userdata) {
+        Survey survey;
+
         if (manager_is_busy(userdata))
                 return 0;
         sd_notify(false, "READY=1");
+        if (manager_survey(userdata, &survey) >= 0)
+                survey_done(&survey);
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
@@ -636,6 +643,15 @@ int manager_start(Manager *manager) {
         enumerate(manager);
         sctp_update(manager->sctp);
         return 0;
+}
+
+int manager_survey(Manager *manager, Survey *ret) {
+        int r = files_survey(manager->options.profile_directories, manager->links, manager->links_count,
+                             ret);
+
+        if (r >= 0)
+                files_log(ret, &manager->files_told);
+        return r;
 }
 
 sd_event *manager_event(Manager *manager) {

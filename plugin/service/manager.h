@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "service/link.h"
+#include "source/survey.h"
 
 typedef struct Manager Manager;
 
@@ -58,6 +59,10 @@ Link *manager_link_by_name(const Manager *manager, const char *name);
 
 /* Looks at all links again soon. */
 void manager_mark_all(Manager *manager);
+
+/* All files with settings as they are now. What is wrong in those that no link has goes to the journal,
+ * once. 0 or -ENOMEM. */
+int manager_survey(Manager *manager, Survey *ret);
 
 /* Why BPF cannot be used, a message: no link gets a tunnel. "": it can be used. */
 const char *manager_bpf_error(const Manager *manager);

@@ -9,9 +9,9 @@
  * a link had is remembered: one that cannot be read any more is an error for this link.
  */
 
+#include "base/config.h"
 #include "base/message.h"
 #include "profile/ini.h"
-#include "source/config.h"
 #include "source/section.h"
 #include "source/source.h"
 

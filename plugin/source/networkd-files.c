@@ -5,9 +5,9 @@
  * whose name begins with "X-".
  */
 
+#include "base/config.h"
 #include "base/message.h"
 #include "profile/ini.h"
-#include "source/config.h"
 #include "source/networkd-files.h"
 
 enum { FILE_SIZE_MAX = 1024 * 1024 };

@@ -7,9 +7,9 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/config.h"
 #include "base/message.h"
 #include "source/bus-peer.h"
-#include "source/config.h"
 #include "source/networkd-files.h"
 
 #define NETWORKD_PATH "/org/freedesktop/network1"

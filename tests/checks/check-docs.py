@@ -194,7 +194,7 @@ def spoil_documents(documents):
     yield "plugin/README.md", lambda text: WALK_ROW.sub("|", text)
     yield "data/README.md", lambda text: re.sub(r"^\| `underpass.tmpfiles`.*\n", "", text, flags=re.M)
     yield "data/README.md", lambda text: text + "| `gone.conf` | gone | – |\n"
-    yield DBUS_PAGE, lambda text: text.replace("``Reload()``\n", "``Reloads()``\n")
+    yield DBUS_PAGE, lambda text: text.replace("``Reload() ", "``Reloads() ")
     yield DBUS_PAGE, lambda text: text.replace("``Version s`` (constant)\n", "``Version s``\n")
     yield DBUS_PAGE, lambda text: text.replace("``GetLink(s interface) → o link``\n", "``GetLink(s interface)``\n")
     yield DBUS_PAGE, lambda text: text.replace("``MTU u``\n", "")

@@ -43,6 +43,7 @@ FOR_ALL = {
     f"{NAME}.Manager.ListBusyFlows",
     f"{NAME}.Manager.ListCounters",
     f"{NAME}.Manager.ListDestinations",
+    f"{NAME}.Manager.ListFiles",
     f"{NAME}.Manager.ListFlows",
     f"{NAME}.Manager.ListLinks",
     f"{NAME}.Manager.Probe",

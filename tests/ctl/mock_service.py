@@ -37,6 +37,13 @@ FLOWS = [
     ("192.0.2.9", 443, "198.51.100.9", 50001, "tunnelled", False, 99, 0, 0, 20000000, 1, 1, 1, 1, 1),
     ("192.0.2.3", 40002, "198.51.100.8", 443, "plain", True, 21, 1, 1, 90, 90, 1, 0, 0, 0),
 ]
+FILES = [
+    ("/etc/underpass/eth.conf", [], ["eth1"]),
+    ("/etc/underpass/lone.conf", [], []),
+    ("/etc/underpass/lte", ["/etc/underpass/lte is ignored: the mock says so."], []),
+    ("/etc/underpass/typo.conf", ["/etc/underpass/typo.conf:2: bad.", "/etc/underpass/typo.conf:3: worse."], ["lte0", "wlan0"]),
+]
+MESSAGES = {"/etc/underpass/typo.conf:2: bad.": ("%s:%u: bad.", ["/etc/underpass/typo.conf", "2"])}
 DESTINATIONS = [
     (22, "198.51.100.7", 443, "silent", 570),
     (22, "2001:db8::7", 8443, "stripped", 3480),
@@ -228,14 +235,18 @@ class Mock:
             return GLib.Variant("(a(sqsqsbuuutttttttt)a(uutt))", (rows[: arguments[0]], links))
         if method == "ListDestinations":
             return GLib.Variant("(a(usqsu))", (self.destinations,))
+        if method == "ListFiles":
+            return GLib.Variant("(a(sasas)a{s(sas)})", (FILES, MESSAGES))
         if method == "ListCounters":
             return GLib.Variant("(a(ss))", (COUNTERS,))
         return None
 
     def changing(self, method, arguments):
         """Answer of a method that changes links; a string is an error."""
-        if method in ("Reload", "Subscribe"):
+        if method == "Subscribe":
             return GLib.Variant("()", ())
+        if method == "Reload":
+            return GLib.Variant("(a(sasas)a{s(sas)})", (FILES, MESSAGES))
         if method == "DeactivateAll":
             return GLib.Variant("(u)", (2,))
         if method == "Forget":

@@ -48,7 +48,7 @@ class Verify(unittest.TestCase):
     def test_good(self):
         path = self.file("lo.conf", "[Match]\nName=lo\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
         self.assertEqual(self.ctl(path), (f"{path}: matches lo.\n", ""))
-        self.assertEqual(json.loads(self.ctl(path, "--json")[0]), {"files": [{"file": path, "complaints": [], "matches": ["lo"]}]})
+        self.assertEqual(json.loads(self.ctl(path, "--json")[0]), {"files": [{"file": path, "complaints": [], "matches": ["lo"], "unevaluated_conditions": []}]})
         other = self.file("no.conf", "[Match]\nName=nobody\n[X-Underpass]\nTunnel=no\n")
         self.assertEqual(self.ctl(other), (f"{other}: matches no link that is there now.\n", ""))
 
@@ -69,11 +69,47 @@ class Verify(unittest.TestCase):
 
     def test_networkd(self):
         path = self.file("10-lte.network", "[Match]\nName=wwan0\n[Network]\nDHCP=yes\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
-        self.assertEqual(self.ctl(path)[0], f"{path}: nothing is wrong.\n")
+        self.assertEqual(self.ctl(path)[0], f"{path}: matches no link that is there now.\n")
         drop_in = self.file("10-lte.network.d/underpass", "[X-Underpass]\nTunnel=yes\n")
         out, _ = self.ctl(drop_in, status=5)
         self.assertIn("the name of a drop-in ends in .conf", out)
         self.assertIn("set RemotePorts", out)
+
+    def test_links_of_networkd(self):
+        """By name, type and address, as networkd matches; what it alone can evaluate is named."""
+        section = "[X-Underpass]\nTunnel=no\n"
+        for conditions, links in (
+            ("Name=l?", ["lo"]),
+            ("Name=eth9\nName=l*", ["lo"]),
+            ("Name=lo\nType=loopback", ["lo"]),
+            ("Type=loopback\nMACAddress=00:00:00:00:00:00", ["lo"]),
+            ("Name=lo\nMACAddress=00-00-00-00-00-00 02:00:00:00:00:01", ["lo"]),
+            ("Name=lo\nMACAddress=02:00:00:00:00:01", []),
+            ("Name=!lo\nType=loopback", []),
+            ("Name=lo\nType=!loopback", []),
+            ("Name=lo\nType=ether", []),
+        ):
+            with self.subTest(conditions):
+                path = self.file("10.network", f"[Match]\n{conditions}\n{section}")
+                (found,) = json.loads(self.ctl(path, "--json")[0])["files"]
+                self.assertEqual((found["matches"], found["unevaluated_conditions"]), (links, []))
+        path = self.file("10.network", f"[Match]\nName=lo\nDriver=x\nSSID=y\nDriver=z\n{section}")
+        self.assertEqual(
+            self.ctl(path)[0],
+            f"{path}: matches lo.\n{path}: only systemd-networkd can evaluate Driver=, SSID=, so it may match fewer links.\n",
+        )
+        self.assertIn("lo", self.ctl(self.file("all.network", section))[0])
+        drop_in = self.file("10.network.d/x.conf", section)
+        self.assertEqual(self.ctl(drop_in)[0], f"{drop_in}: nothing is wrong.\n")
+
+    def test_who_may_write(self):
+        """As the service would refuse it."""
+        path = self.file("lo.conf", "[Match]\nName=lo\n[X-Underpass]\nTunnel=no\n")
+        for mode in (0o666, 0o664):
+            os.chmod(path, mode)
+            self.assertIn("run `chmod go-w` on it.", self.ctl(path, status=5)[0])
+        os.chmod(path, 0o600)
+        self.ctl(path)
 
     def test_names(self):
         path = self.file("lte", "[Match]\nName=lo\n[X-Underpass]\nTunnel=no\n")
@@ -88,5 +124,6 @@ class Verify(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    os.umask(0o022)
     Verify.program = os.path.abspath(sys.argv[1])
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

@@ -598,10 +598,23 @@ class Changing(CtlTest):
     def test_reload(self):
         self.calls()
         out, err = self.ctl("reload", status=1)
-        self.assertIn("All profiles were read again; active links: 6, failed links: 1.", out)
-        self.assertEqual(err, "underpassctl: eth1 failed: The attach point is taken.\n")
+        self.assertIn("All profiles were read again; active links: 6, failed links: 1.\n", out)
+        self.assertEqual(err, "underpassctl: eth1 failed: The attach point is taken.\nunderpassctl: 2 files have something wrong.\n")
         self.assertEqual(self.calls()[0], "Reload")
-        self.assertEqual(len(json.loads(self.ctl("reload", "--json", status=1)[0])["links"]), 10)
+        self.assertEqual(
+            out.splitlines()[1:],
+            [
+                "/etc/underpass/lone.conf: matches no link that is there now.",
+                "/etc/underpass/lte is ignored: the mock says so.",
+                "/etc/underpass/typo.conf:2: bad.",
+                "/etc/underpass/typo.conf:3: worse.",
+                "/etc/underpass/typo.conf: matches lte0, wlan0.",
+            ],
+        )
+        document = json.loads(self.ctl("reload", "--json", status=1)[0])
+        self.assertEqual(len(document["links"]), 10)
+        self.assertEqual(document["files"][0], {"file": "/etc/underpass/eth.conf", "complaints": [], "matches": ["eth1"]})
+        self.assertEqual([len(file["complaints"]) for file in document["files"]], [0, 0, 1, 2])
 
     def test_refused(self):
         self.assertIn("only root", self.error("activate", "private", status=1))

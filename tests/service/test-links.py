@@ -168,7 +168,7 @@ class Profiles(harness.ServiceTest):
         found = self.client.link("up0")
         self.assertEqual((found["State"], found["Applied"], found["Programs"]), ("off", [], []))
         self.assertEqual(self.client.properties(ROOT, MANAGER)["SegmentationDevice"], ("", ""))
-        self.assertEqual(self.client.manager("Reload"), ())
+        self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "off", "kept off by Deactivate")
         self.assertEqual(self.client.manager("Activate", "up0"), link)
         self.assertEqual(self.client.link("up0")["State"], "active")
@@ -203,7 +203,7 @@ class Profiles(harness.ServiceTest):
     def test_reload(self):
         self.start()
         self.tunnel("up0")
-        self.assertEqual(self.client.manager("Reload"), ())
+        self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "active", "done when Reload answers")
         path = self.tunnel("up0", "Tunnel=yes", "RemotePorts=80")
         self.client.manager("Reload")
@@ -237,6 +237,31 @@ class Profiles(harness.ServiceTest):
         self.client.manager("Reload")
         self.client.manager("Deactivate", "up0")
         self.assertEqual(self.client.forget(), 0)
+
+    def test_files_are_told_of(self):
+        """By Reload, by ListFiles for everybody, and by the log once: also those that no link has."""
+        self.tunnel("up0")
+        self.profile("lone", "[Match]\nName=ghost\n[X-Underpass]\nTunnel=no\n")
+        self.profile("typo", "[Match]\nNames=up0\n[X-underpass]\nTunnel=yes\n")
+        lone, typo = (next(self.folder.rglob(name)) for name in ("lone.conf", "typo.conf"))
+        stray = lone.with_name("stray")
+        stray.write_text("[X-Underpass]\n")
+        self.start()
+        self.wait_state("up0", "active")
+        for method in ("Reload", "ListFiles"):
+            files, messages = self.client.manager(method)
+            found = {path: (complaints, links) for path, complaints, links in files if path.startswith(str(lone.parent))}
+            self.assertEqual(found[str(lone)], ([], []))
+            self.assertEqual([links for _, links in found.values() if links], [["up0"]])
+            wrong = " ".join(found[str(typo)][0])
+            for words in ('no key "Names"', "did you mean [X-Underpass]?", "nothing is set", "no condition"):
+                self.assertIn(words, wrong)
+            sentence = f"{stray} is ignored: the name of a profile file ends in .conf. Move it to {stray}.conf."
+            self.assertEqual(found[str(stray)], ([sentence], []))
+            self.assertEqual(messages[sentence][1], [str(stray), str(stray)])
+        log = self.log.read_text()
+        for words in (sentence, f"{lone} matches no link that is there now.", 'no key "Names"'):
+            self.assertEqual(log.count(words), 1, log)
 
     def test_another_network_forgets(self):
         """So does a profile with other settings; what stays the same does not."""

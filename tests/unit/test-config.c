@@ -10,7 +10,7 @@
 #include <ftw.h>
 #include <sys/stat.h>
 
-#include "source/config.h"
+#include "base/config.h"
 
 enum {
         LIMIT = 1000,

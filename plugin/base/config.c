@@ -7,7 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/message.h"
-#include "source/config.h"
+#include "base/config.h"
 
 enum {
         ENTRIES_MAX = 4096,    /* of a folder; it is read again each time */
@@ -18,11 +18,11 @@ char *config_path_shown(const char *path) {
         return string_excerpt(path, strlen(path), PATH_SHOWN_MAX);
 }
 
-/* Sets the reason when somebody else could have written this. 0 or -ENOMEM. */
-static int check_owner(const char *path, const struct stat *status, char **ret_reason) {
+/* Sets the reason when somebody else than root and this user could have written this. 0 or -ENOMEM. */
+static int check_owner(const char *path, const struct stat *status, uid_t user, char **ret_reason) {
         _cleanup_(freep) char *shown = NULL;
 
-        const bool owned = status->st_uid == 0 || status->st_uid == geteuid();
+        const bool owned = status->st_uid == 0 || status->st_uid == user;
         if (owned && !(status->st_mode & (S_IWGRP | S_IWOTH)))
                 return 0;
         shown = config_path_shown(path);
@@ -39,14 +39,14 @@ static int check_owner(const char *path, const struct stat *status, char **ret_r
         return *ret_reason ? 0 : -ENOMEM;
 }
 
-static int check_folder_of(const char *path, char **ret_reason) {
+static int check_folder_of(const char *path, uid_t user, char **ret_reason) {
         const char *slash = strrchr(path, '/');
         _cleanup_(freep) char *folder = slash ? strndup(path, (size_t) (slash - path) + 1) : strdup(".");
         struct stat status;
 
         if (!folder)
                 return -ENOMEM;
-        return stat(folder, &status) == 0 ? check_owner(folder, &status, ret_reason) : 0;
+        return stat(folder, &status) == 0 ? check_owner(folder, &status, user, ret_reason) : 0;
 }
 
 static int reason_of_error(const char *path, int error, char **ret_reason) {
@@ -86,14 +86,31 @@ int config_read(const char *path, size_t limit, char **ret_text, size_t *ret_len
                 if (r < 0)
                         r = reason_of_error(path, r, &reason);
                 else
-                        r = check_owner(path, &status, &reason);
+                        r = check_owner(path, &status, geteuid(), &reason);
         }
         if (r == 0 && !reason)
-                r = check_folder_of(path, &reason);
+                r = check_folder_of(path, geteuid(), &reason);
         if (r < 0)
                 return r;
         *ret_text = TAKE_PTR(text);
         *ret_length = length;
+        *ret_reason = TAKE_PTR(reason);
+        return 0;
+}
+
+int config_refusal(const char *path, bool in_place, char **ret_reason) {
+        const uid_t user = in_place ? 0 : geteuid();
+        _cleanup_(freep) char *reason = NULL;
+        struct stat status;
+        int r;
+
+        if (stat(path, &status) < 0)
+                return -errno;
+        r = check_owner(path, &status, user, &reason);
+        if (r == 0 && !reason && in_place)
+                r = check_folder_of(path, user, &reason);
+        if (r < 0)
+                return r;
         *ret_reason = TAKE_PTR(reason);
         return 0;
 }
@@ -152,7 +169,7 @@ int config_list(const char *folder, bool (*chosen)(const char *name), char ***re
         else if (fstat(dirfd(open_folder), &status) < 0)
                 error = -errno;
         else
-                r = check_owner(folder, &status, &reason);
+                r = check_owner(folder, &status, geteuid(), &reason);
         if (r == 0 && !reason && open_folder && error == 0)
                 error = read_names(open_folder, chosen, &names);
         if (r == 0 && error < 0)
@@ -172,5 +189,5 @@ bool config_folder_usable(const char *folder) {
 
         if (stat(folder, &status) < 0)
                 return errno == ENOENT;
-        return check_owner(folder, &status, &reason) == 0 && !reason;
+        return check_owner(folder, &status, geteuid(), &reason) == 0 && !reason;
 }

@@ -23,6 +23,13 @@ int config_read(const char *path, size_t limit, char **ret_text, size_t *ret_len
  */
 int config_list(const char *folder, bool (*chosen)(const char *name), char ***ret_names, char **ret_reason);
 
+/*
+ * Why the service, which runs as root, would refuse a file: a sentence as of config_read(), or NULL.
+ * in_place: the file lies where the service reads it. Otherwise it is a draft, which may belong to this user
+ * and lie anywhere. 0 or negative errno. Caller frees.
+ */
+int config_refusal(const char *path, bool in_place, char **ret_reason);
+
 /* Whether anything is in the way of using this folder, a missing one included. */
 bool config_folder_usable(const char *folder);
 
