@@ -208,6 +208,19 @@ GVariant *bus_link(Ctl *ctl, const char *interface, GError **error) {
         return get_properties(ctl, path, LINK_INTERFACE, interface, error);
 }
 
+GVariant *bus_link_property(Ctl *ctl, const char *path, const char *name, const char *type, int timeout_ms) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GVariant) value = NULL;
+        g_autoptr(GVariant) reply = call_object(ctl, path, "org.freedesktop.DBus.Properties", "Get",
+                                                g_variant_new("(ss)", LINK_INTERFACE, name), "(v)",
+                                                timeout_ms, NULL, &error);
+
+        if (!reply)
+                return NULL;
+        g_variant_get(reply, "(v)", &value);
+        return g_variant_is_of_type(value, G_VARIANT_TYPE(type)) ? g_steal_pointer(&value) : NULL;
+}
+
 static int compare_links(gconstpointer a, gconstpointer b) {
         uint32_t index_a = property_number(*(GVariant *const *) a, "InterfaceIndex");
         uint32_t index_b = property_number(*(GVariant *const *) b, "InterfaceIndex");

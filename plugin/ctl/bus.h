@@ -22,5 +22,8 @@ GVariant *bus_call(Ctl *ctl, const char *method, GVariant *arguments, const char
 GVariant *bus_manager(Ctl *ctl, GError **error);
 GVariant *bus_link(Ctl *ctl, const char *interface, GError **error);
 
+/* One property of the link object at a path; type: what it has to be. The time is bounded by the caller. */
+GVariant *bus_link_property(Ctl *ctl, const char *path, const char *name, const char *type, int timeout_ms);
+
 /* The properties (GVariant a{sv}) of all links, sorted by interface index. */
 GPtrArray *bus_links(Ctl *ctl, GError **error);

@@ -207,6 +207,18 @@ static void add_link(MonitorFeed *feed, MonitorView *view, uint32_t ifindex, con
         g_hash_table_replace(feed->traffic, g_strdup(name), now);
 }
 
+/* Of the last link: connections of programs without MPTCP, which nothing else shows. */
+static void count_not_mptcp(MonitorFeed *feed, MonitorView *view, const char *path) {
+        MonitorLink *link = &g_array_index(view->links, MonitorLink, view->links->len - 1);
+        g_autoptr(GVariant) counters =
+                bus_link_property(feed->ctl, path, "Counters", "a{st}", ANSWER_MS);
+        guint64 count = 0;
+
+        if (counters)
+                g_variant_lookup(counters, "plain-not-mptcp", "t", &count);
+        link->not_mptcp = count;
+}
+
 static bool add_links(MonitorFeed *feed, MonitorView *view, GError **error) {
         g_autoptr(GVariant) reply =
                 bus_call(feed->ctl, "ListLinks", NULL, "(a(usso))", ANSWER_MS, NULL, error);
@@ -215,13 +227,15 @@ static bool add_links(MonitorFeed *feed, MonitorView *view, GError **error) {
 
         g_autoptr(GVariant) rows = g_variant_get_child_value(reply, 0);
         for (size_t i = 0; i < g_variant_n_children(rows); i++) {
-                const char *name, *state;
+                const char *name, *state, *path;
                 guint32 ifindex;
 
-                g_variant_get_child(rows, i, "(u&s&s&o)", &ifindex, &name, &state, NULL);
+                g_variant_get_child(rows, i, "(u&s&s&o)", &ifindex, &name, &state, &path);
                 /* What was off and stays off is nobody's business. */
                 if (!streq(state, "off") || g_hash_table_contains(feed->traffic, name))
                         add_link(feed, view, ifindex, name, state);
+                if (streq(state, "active"))
+                        count_not_mptcp(feed, view, path);
         }
         return true;
 }

@@ -176,6 +176,20 @@ static void add_link(GPtrArray *lines, const Layout *layout, const MonitorLink *
         finish_line(lines, line, columns);
 }
 
+/* A hint, where the tunnel is left unused by programs. */
+static void add_not_mptcp(GPtrArray *lines, const MonitorLink *link, size_t columns) {
+        g_autoptr(GString) line = g_string_new("  ");
+
+        if (link->not_mptcp == 0)
+                return;
+        g_string_append_printf(line,
+                               P_("%llu connection of a program without MPTCP: mptcpize run PROGRAM",
+                                  "%llu connections of programs without MPTCP: mptcpize run PROGRAM",
+                                  link->not_mptcp),
+                               (unsigned long long) link->not_mptcp);
+        finish_line(lines, line, columns);
+}
+
 static void add_subflow(GPtrArray *lines, const Layout *layout, const MonitorSubflow *subflow,
                         size_t columns) {
         g_autofree char *remote = text_endpoint(subflow->remote_address, subflow->remote_port);
@@ -238,6 +252,7 @@ char **monitor_view_lines(const MonitorView *view, const GPtrArray *events, size
                 const MonitorLink *link = &g_array_index(view->links, MonitorLink, i);
 
                 add_link(lines, &layout, link, columns);
+                add_not_mptcp(lines, link, columns);
                 add_block(lines, view, &layout, link->name, columns, &left);
         }
         if (lines->len > limit - shown)

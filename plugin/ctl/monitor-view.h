@@ -16,6 +16,7 @@ typedef struct MonitorLink {
         char *state;
         uint32_t ifindex;
         uint32_t flows;           /* that live in its tunnel */
+        uint64_t not_mptcp;       /* connections that the tunnel left alone: their programs have no MPTCP */
         uint64_t sent_rate;
         uint64_t received_rate;
 } MonitorLink;

@@ -43,6 +43,7 @@ static void add_json_link(JsonBuilder *builder, const MonitorLink *link) {
         json_member_string(builder, "interface", link->name);
         json_member_string(builder, "state", link->state);
         json_member_number(builder, "flows", link->flows);
+        json_member_number(builder, "connections_without_mptcp", link->not_mptcp);
         json_member_number(builder, "bytes_per_second_sent", link->sent_rate);
         json_member_number(builder, "bytes_per_second_received", link->received_rate);
         json_builder_end_object(builder);

@@ -10,6 +10,7 @@
 #include <NetworkManager.h>
 
 #include "base/i18n.h"
+#include "base/nearest.h"
 #include "base/util.h"
 #include "config.h"
 #include "ctl/bus.h"
@@ -120,8 +121,68 @@ static bool matches(NMRemoteConnection *remote, Selector selector, const char *t
         return false;
 }
 
+/* The device whose interface, or that of a modem's IP, is called so; NULL: there is none. */
+static NMDevice *find_device(NMClient *client, const char *name) {
+        const GPtrArray *all = nm_client_get_devices(client);
+
+        for (guint i = 0; i < all->len; i++) {
+                NMDevice *device = g_ptr_array_index(all, i);
+
+                if (g_strcmp0(nm_device_get_iface(device), name) == 0 ||
+                    g_strcmp0(nm_device_get_ip_iface(device), name) == 0)
+                        return device;
+        }
+        return NULL;
+}
+
+/* The name of the profile that was probably meant; NULL: none resembles it. */
+static const char *nearest_profile(NMClient *client, const char *text) {
+        const GPtrArray *all = nm_client_get_connections(client);
+        size_t best_distance = nearest_limit(text) + 1;
+        const char *best = NULL;
+
+        for (guint i = 0; i < all->len; i++) {
+                const char *id = nm_connection_get_id(NM_CONNECTION(g_ptr_array_index(all, i)));
+                const size_t distance = id ? nearest_distance(text, id) : best_distance;
+
+                if (distance < best_distance) {
+                        best_distance = distance;
+                        best = id;
+                }
+        }
+        return best;
+}
+
+/* No profile is called so: says what was probably meant. verb: of the command line. */
+static void unknown_profile(NMClient *client, const char *text, const char *verb, GError **error) {
+        NMDevice *device = find_device(client, text);
+        NMActiveConnection *active = device ? nm_device_get_active_connection(device) : NULL;
+        const char *id = active ? nm_active_connection_get_id(active) : NULL;
+        const char *nearest = nearest_profile(client, text);
+        g_autofree char *word = text_shell_word(id ?: "");
+
+        if (id)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("%s is a link, not a profile. The profile “%s” is active on it: "
+                                "`underpassctl profile %s %s ...`."),
+                              text, id, verb, word);
+        else if (device)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("%s is a link, not a profile, and no profile is active on it; `nmcli "
+                                "connection show` lists the profiles."),
+                              text);
+        else if (nearest)
+                ctl_error_add(error, CTL_NOT_FOUND, _("There is no profile “%s”; did you mean “%s”?"),
+                              text, nearest);
+        else
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("There is no profile “%s”; `nmcli connection show` lists the profiles."),
+                              text);
+}
+
+/* verb: of the command line, "show", "set" or "unset". */
 static NMRemoteConnection *find_profile(NMClient *client, const char *text, Selector selector,
-                                        GError **error) {
+                                        const char *verb, GError **error) {
         const GPtrArray *all = nm_client_get_connections(client);
         g_autoptr(GString) uuids = g_string_new(NULL);
         NMRemoteConnection *found = NULL;
@@ -142,9 +203,7 @@ static NMRemoteConnection *find_profile(NMClient *client, const char *text, Sele
                               _("Several profiles match “%s”; use one of their UUIDs: %s."), text,
                               uuids->str);
         else if (count == 0)
-                ctl_error_add(error, CTL_NOT_FOUND,
-                              _("There is no profile “%s”; `nmcli connection show` lists the profiles."),
-                              text);
+                unknown_profile(client, text, verb, error);
         else if (!nm_remote_connection_get_visible(found))
                 ctl_error_add(error, CTL_FAILED,
                               _("NetworkManager hides the profile “%s” from this user; run the command as "
@@ -334,7 +393,7 @@ bool ctl_profile_show(Ctl *ctl, char **arguments, GError **error) {
                 return false;
         }
 
-        NMRemoteConnection *remote = find_profile(client, name, selector, error);
+        NMRemoteConnection *remote = find_profile(client, name, selector, "show", error);
         if (!remote)
                 return false;
 
@@ -583,7 +642,7 @@ static bool edit_profile(Ctl *ctl, char **arguments, bool unset, GError **error)
 
         Selector selector;
         const char *name = take_profile_name(&arguments, 1, &selector);
-        NMRemoteConnection *remote = find_profile(client, name, selector, error);
+        NMRemoteConnection *remote = find_profile(client, name, selector, unset ? "unset" : "set", error);
         if (!remote)
                 return false;
 

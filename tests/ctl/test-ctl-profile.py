@@ -71,6 +71,18 @@ class ProfileTest(nm_host.NmHostTest):
         """The document that underpassctl profile prints."""
         return json.loads(self.ctl(*arguments, "--json")[0])
 
+    def test_what_was_meant(self):
+        """A link's name, and a misspelt profile."""
+        self.add("Home LTE")
+        self.assertIn("There is no profile “Hme LTE”; did you mean “Home LTE”?", self.ctl("show", "Hme LTE", status=4)[1])
+        self.assertIn("`nmcli connection show` lists", self.ctl("set", "quite-another", "tunnel=no", status=4)[1])
+        self.assertIn("up0 is a link, not a profile, and no profile is active", self.ctl("set", "up0", "tunnel=no", status=4)[1])
+        self.host.run("nmcli", "connection", "up", "Home LTE")
+        for verb, words in (("set", ["tunnel=no"]), ("unset", ["tunnel"]), ("show", [])):
+            error = self.ctl(verb, "up0", *words, status=4)[1]
+            self.assertIn("up0 is a link, not a profile. The profile “Home LTE” is active on it: ", error)
+            self.assertIn(f"`underpassctl profile {verb} 'Home LTE' ...`", error)
+
     def test_set_show_unset(self):
         uuid = self.add("LTE")
         self.assertEqual(self.json("show", "LTE")["profile"]["settings"], {})

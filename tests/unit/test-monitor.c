@@ -37,7 +37,8 @@ static MonitorView *make_view(size_t subflows) {
         MonitorView *view = monitor_view_new();
         const MonitorLink links[] = {
                 { .name = g_strdup("wlan0"), .state = g_strdup("off"), .received_rate = 5775000 },
-                { .name = g_strdup("wwan0"), .state = g_strdup("active"), .received_rate = 3137500 },
+                { .name = g_strdup("wwan0"), .state = g_strdup("active"), .received_rate = 3137500,
+                  .not_mptcp = 3 },
         };
         const MonitorDestination blocked = {
                 .link = g_strdup("wwan0"), .remote = g_strdup("203.0.113.9:443"),
@@ -106,6 +107,7 @@ static void what_matters_is_there(void) {
                 assert(some_line_has(lines, "plain", "24.0"));
                 assert(columns[i] == 40 || some_line_has(lines, "UDP", "41.2 ms"));
                 assert(some_line_has(lines, "203.0.113", "UDP gets no"));
+                assert(some_line_has(lines, "  3 connections of programs ", "without"));
                 assert((columns[i] == 80 || columns[i] == 200) == some_line_has(lines, "wlan0", "█") ||
                        columns[i] == 0);
                 assert(columns[i] == 0 || some_line_has(lines, "12:00:00", "wwan0: active"));
