@@ -104,9 +104,11 @@ static void pages_hold_each_flow_once(void) {
         } cases[] = { { 1000, 3 }, { 2000, 3 }, { 1, FLOWS }, { 2499, 3 }, { 7, 358 } };
         _cleanup_(event_unrefp) sd_event *event = NULL;
         _cleanup_(flow_list_freep) FlowList *list = NULL;
+        uint64_t begin, seconds;
 
         assert(sd_event_default(&event) >= 0);
         assert(flow_list_new(&list, event, NULL) == 0);
+        begin = clock_monotonic_ns();
         walks = 0;
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 bool seen[FLOWS] = {};
@@ -115,7 +117,9 @@ static void pages_hold_each_flow_once(void) {
                 for (size_t k = 0; k < FLOWS; k++)
                         assert(seen[k]);
         }
-        assert(walks == 1);  /* within one second, and so for all */
+        /* One serves everybody for a second, and so all of this, unless an emulator runs it. */
+        seconds = (clock_monotonic_ns() - begin) / 1000000000;
+        assert(walks >= 1 && walks <= 1 + seconds);
 }
 
 static void no_flow_is_one_empty_page(void) {
