@@ -3,13 +3,12 @@
 /* The monitor of MPTCP connections. See mptcp-events.h. */
 
 #include <linux/filter.h>
-#include <linux/genetlink.h>
 #include <linux/mptcp.h>
 #include <stdalign.h>
 #include <sys/socket.h>
 
+#include "kernel/genl.h"
 #include "base/netlink-answer.h"
-#include "base/netlink.h"
 #include "kernel/mptcp-events.h"
 
 enum {
@@ -65,7 +64,6 @@ static int read_groups(const struct nlmsghdr *message, void *userdata) {
 static int find_group(uint32_t *ret) {
         alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
-        struct genlmsghdr *generic;
         struct nlmsghdr *message;
         uint32_t group = 0;
         int r;
@@ -73,10 +71,7 @@ static int find_group(uint32_t *ret) {
         r = netlink_open(&netlink, NETLINK_GENERIC);
         if (r < 0)
                 return r;
-        message = mnl_nlmsg_put_header(buffer);
-        message->nlmsg_type = GENL_ID_CTRL;
-        generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
-        *generic = (struct genlmsghdr) { .cmd = CTRL_CMD_GETFAMILY, .version = 1 };
+        message = genl_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
         mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, MPTCP_PM_NAME);
         r = netlink_call(netlink, message, read_groups, &group);
         if (r < 0 && r != -ENOENT)

@@ -4,12 +4,11 @@
  * The endpoints of the in-kernel MPTCP path manager: list, add, remove.
  */
 
-#include <linux/genetlink.h>
 #include <linux/mptcp.h>
 #include <stdalign.h>
 #include <sys/socket.h>
 
-#include "base/netlink.h"
+#include "kernel/genl.h"
 #include "kernel/mptcp-pm.h"
 
 enum { REQUEST_SIZE = 256 };
@@ -25,28 +24,6 @@ typedef struct EndpointList {
         size_t allocated;
 } EndpointList;
 
-static struct nlmsghdr *put_pm_request(void *buffer, uint16_t family, uint8_t command, uint8_t version) {
-        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-        struct genlmsghdr *generic;
-
-        message->nlmsg_type = family;
-        generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
-        generic->cmd = command;
-        generic->version = version;
-        return message;
-}
-
-static int read_family(const struct nlmsghdr *message, void *userdata) {
-        const struct nlattr *attribute;
-        uint16_t *family = userdata;
-
-        mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr))
-                if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID &&
-                    mnl_attr_validate(attribute, MNL_TYPE_U16) >= 0)
-                        *family = mnl_attr_get_u16(attribute);
-        return MNL_CB_OK;
-}
-
 MptcpPm *mptcp_pm_free(MptcpPm *pm) {
         if (!pm)
                 return NULL;
@@ -57,9 +34,7 @@ MptcpPm *mptcp_pm_free(MptcpPm *pm) {
 }
 
 int mptcp_pm_open(MptcpPm **ret) {
-        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
         _cleanup_(mptcp_pm_freep) MptcpPm *pm = NULL;
-        struct nlmsghdr *message;
         int r;
 
         pm = calloc(1, sizeof(*pm));
@@ -67,18 +42,10 @@ int mptcp_pm_open(MptcpPm **ret) {
                 return -ENOMEM;
 
         r = netlink_open(&pm->netlink, NETLINK_GENERIC);
+        if (r >= 0)
+                r = genl_find_family(pm->netlink, MPTCP_PM_NAME, &pm->family);
         if (r < 0)
                 return r;
-
-        message = put_pm_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
-        mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, MPTCP_PM_NAME);
-        r = netlink_call(pm->netlink, message, read_family, &pm->family);
-        if (r == -ENOENT)
-                return -EOPNOTSUPP;
-        if (r < 0)
-                return r;
-        if (pm->family == 0)
-                return -EBADMSG;
 
         *ret = TAKE_PTR(pm);
         return 0;
@@ -172,7 +139,7 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
         EndpointList list = {};
         int r;
 
-        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_VER);
+        message = genl_request(buffer, pm->family, MPTCP_PM_CMD_GET_ADDR, MPTCP_PM_VER);
         message->nlmsg_flags = NLM_F_DUMP;
         r = netlink_call(pm->netlink, message, read_endpoints, &list);
         if (r < 0) {
@@ -202,7 +169,7 @@ int mptcp_pm_subflows_max(MptcpPm *pm, uint32_t *ret) {
         int64_t limit = -1;
         int r;
 
-        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_GET_LIMITS, MPTCP_PM_VER);
+        message = genl_request(buffer, pm->family, MPTCP_PM_CMD_GET_LIMITS, MPTCP_PM_VER);
         r = netlink_call(pm->netlink, message, read_subflows_max, &limit);
         if (r < 0)
                 return r;
@@ -284,7 +251,7 @@ int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         struct nlmsghdr *message;
         int r;
 
-        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_ADD_ADDR, MPTCP_PM_VER);
+        message = genl_request(buffer, pm->family, MPTCP_PM_CMD_ADD_ADDR, MPTCP_PM_VER);
         put_endpoint(message, endpoint);
         r = netlink_call(pm->netlink, message, NULL, NULL);
         if (r == -EBUSY || r == -EINVAL)
@@ -307,7 +274,7 @@ int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         if (r < 0)
                 return r;
 
-        message = put_pm_request(buffer, pm->family, MPTCP_PM_CMD_DEL_ADDR, MPTCP_PM_VER);
+        message = genl_request(buffer, pm->family, MPTCP_PM_CMD_DEL_ADDR, MPTCP_PM_VER);
         put_endpoint(message, &registered);
         return netlink_call(pm->netlink, message, NULL, NULL);
 }
