@@ -7,14 +7,10 @@
 
 #include "base/log.h"
 #include "kernel/sctp.h"
+#include "service/module-load.h"
 #include "service/sctp.h"
 
 #define MODULE_UNIT "modprobe@sctp.service"
-
-enum {
-        MODULE_LOOK_US = 200 * 1000,
-        MODULE_LOOKS = 25,
-};
 
 /* A link, and what it has said. */
 typedef struct SctpLink {
@@ -25,7 +21,6 @@ typedef struct SctpLink {
 } SctpLink;
 
 struct Sctp {
-        sd_event *event;
         sd_bus *bus;
         Tunnel *tunnel;
         const char *folder;
@@ -36,32 +31,13 @@ struct Sctp {
         bool adopted;                       /* left by an earlier service; not all links have spoken yet */
         uint32_t holders[_SCTP_PORT_MAX];   /* whose value counts, by interface index; 0: nobody's */
         int errors[_SCTP_PORT_MAX];         /* why it is not in force */
-        bool module_asked;                  /* systemd has been asked to load the module */
-        sd_event_source *module_event;      /* looks whether it has */
-        unsigned module_looks_left;
+        ModuleLoad *module;
 };
-
-int sctp_new(Sctp **ret, sd_event *event, Tunnel *tunnel, const char *folder, SctpChanged changed,
-             void *userdata) {
-        Sctp *sctp = calloc(1, sizeof(*sctp));
-
-        if (!sctp)
-                return -ENOMEM;
-        *sctp = (Sctp) {
-                .event = event,
-                .tunnel = tunnel,
-                .folder = folder,
-                .changed = changed,
-                .userdata = userdata,
-        };
-        *ret = sctp;
-        return 0;
-}
 
 Sctp *sctp_free(Sctp *sctp) {
         if (!sctp)
                 return NULL;
-        sd_event_source_disable_unref(sctp->module_event);
+        module_load_free(sctp->module);
         for (SctpLink *link; (link = sctp->links);) {
                 sctp->links = link->next;
                 free(link);
@@ -182,41 +158,36 @@ static void tell_links(Sctp *sctp, uint32_t except, SctpPort port) {
         }
 }
 
-static int on_module_look(sd_event_source *source, uint64_t usec, void *userdata) {
-        Sctp *sctp = userdata;
+static bool module_is_there(void *userdata) {
+        const Sctp *sctp = userdata;
         uint16_t now;
 
-        if (sctp_get(sctp->folder, SCTP_PORT_UDP, &now) >= 0) {
-                for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
-                        tell_links(sctp, 0, port);
-                return 0;
-        }
-        if (--sctp->module_looks_left == 0)
-                return 0;
-        (void) sd_event_source_set_time_relative(source, MODULE_LOOK_US);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return sctp_get(sctp->folder, SCTP_PORT_UDP, &now) >= 0;
 }
 
-static int on_module_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        Sctp *sctp = userdata;
+static void on_module_arrived(void *userdata) {
+        for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
+                tell_links(userdata, 0, port);
+}
 
-        if (sd_bus_message_is_method_error(reply, NULL) || sctp->module_event)
-                return 0;
-        sctp->module_looks_left = MODULE_LOOKS;
-        (void) sd_event_add_time_relative(sctp->event, &sctp->module_event, CLOCK_MONOTONIC, MODULE_LOOK_US,
-                                          0, on_module_look, sctp);
+int sctp_new(Sctp **ret, sd_event *event, Tunnel *tunnel, const char *folder, SctpChanged changed,
+             void *userdata) {
+        _cleanup_(sctp_freep) Sctp *sctp = calloc(1, sizeof(*sctp));
+        int r;
+
+        if (!sctp)
+                return -ENOMEM;
+        *sctp = (Sctp) {
+                .tunnel = tunnel,
+                .folder = folder,
+                .changed = changed,
+                .userdata = userdata,
+        };
+        r = module_load_new(&sctp->module, event, MODULE_UNIT, module_is_there, on_module_arrived, sctp);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(sctp);
         return 0;
-}
-
-/* Nothing has needed SCTP since the host was started, and the sandbox keeps the service from having it
- * loaded: systemd is asked to, once. */
-static void ask_for_module(Sctp *sctp) {
-        if (sctp->module_asked || !sctp->bus)
-                return;
-        sctp->module_asked = true;
-        (void) sd_bus_call_method_async(sctp->bus, NULL, "org.freedesktop.systemd1",
-                                        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                                        "StartUnit", on_module_answer, sctp, "ss", MODULE_UNIT, "fail");
 }
 
 /* speaker: the link whose wishes have just been learnt, which looks by itself; 0: none. */
@@ -238,7 +209,7 @@ static void update(Sctp *sctp, uint32_t speaker) {
                         continue;
                 error = bring_in_line(sctp, port, wanted);
                 if (error == -ENOENT)
-                        ask_for_module(sctp);
+                        module_load_ask(sctp->module, sctp->bus);
                 if (ifindex == sctp->holders[port] && error == sctp->errors[port])
                         continue;
                 sctp->holders[port] = ifindex;
