@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 13
+#define UNDERPASS_ABI_VERSION 14
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -53,6 +53,8 @@ enum {
         UNDERPASS_BULK_ARRIVED_MS = 150, /* so long the peer hears that a bulk datagram has arrived */
         UNDERPASS_BULK_RATE = 37500, /* bytes a millisecond (300 Mbit/s): slower flows stay classic */
         UNDERPASS_CUT_LINGER_MS = 20, /* so long after merged ones the single ones go to be cut, too */
+        UNDERPASS_SOCKETS_MAX = 1024, /* tunnel sockets of the kernel in one network namespace */
+        UNDERPASS_SOCKET_WORDS = 65536 / 64, /* of the ports of UDP, a bit for each */
 };
 
 /* An inclusive range of ports, host order, first <= last, first >= 1. */
@@ -83,6 +85,8 @@ enum underpass_receive {
         UNDERPASS_RECEIVE_TC,   /* one by one, at once: the lowest latency */
         UNDERPASS_RECEIVE_GRO,  /* everything through the GRO pair */
         UNDERPASS_RECEIVE_XDP,  /* in front of the GRO of the driver */
+        UNDERPASS_RECEIVE_SOCKET, /* in the GRO of the driver, which knows bulk by a UDP socket */
+        UNDERPASS_RECEIVE_COUNT,
 };
 
 /*
@@ -221,7 +225,8 @@ struct underpass_flow {
         __u16 peer_begun_anew; /* how often "acknowledged" has */
         __u8 ends;           /* enum underpass_flow_end */
         __u8 socket;         /* 1: a socket of this host; 0: none was seen, it may be forwarded */
-        __u16 reserved[3];
+        __u16 bulk_whole;    /* CLOCK_MONOTONIC, 16 ms each: bulk came merged, or uncut; 0: never */
+        __u16 reserved[2];
         __u8 bulk;              /* enum underpass_bulk_flag */
         __u8 bulk_probes;       /* sent so far */
         __u8 bulk_losses;       /* in a row: something was sent again, and no bulk was heard to arrive */
@@ -232,6 +237,19 @@ struct underpass_flow {
         __u32 bulk_window_acknowledged; /* "expected" then */
         __u8 bulk_setbacks;     /* how often bulk got lost twice in a row */
         __u8 bulk_reserved[3];
+};
+
+/*
+ * Key of the map "sockets", hash, value __u32 without a meaning: a UDP socket of the kernel that the service
+ * has made so that the GRO of the driver merges bulk. An address of 0 (IPv4: ::ffff:0.0.0.0) and a remote
+ * port of 0 stand for any. It is there before the socket is, and goes after it.
+ *
+ * Map "socket_ports", array of __u64: a bit for each local port of such a socket; and behind the last word
+ * one that is not 0 while there is a socket.
+ */
+struct underpass_socket_key {
+        struct underpass_flow_key flow;
+        __u32 ifindex;       /* the link that the socket is bound to */
 };
 
 /*
@@ -333,6 +351,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_BULK_UNSUMMED, /* of "bulk-sent": without UDP checksum (IPv4 only) */
         UNDERPASS_COUNTER_BULK_PROBES, /* acknowledgments sent in the bulk form, to see whether it arrives */
         UNDERPASS_COUNTER_BULK_GIVEN_UP, /* flows that went back to the classic form */
+        UNDERPASS_COUNTER_DROP_STRANGER, /* UDP to a tunnel socket of the kernel that is of no flow */
         UNDERPASS_COUNTER_COUNT,
 };
 
@@ -392,6 +411,7 @@ _Static_assert(sizeof(struct underpass_prefix) == 32, "layout");
 _Static_assert(sizeof(struct underpass_link) ==
                        32 + 2 * 4 * UNDERPASS_PORT_RANGES_MAX + 32 * UNDERPASS_PREFIXES_MAX, "layout");
 _Static_assert(sizeof(struct underpass_flow_key) == 36, "layout");
+_Static_assert(sizeof(struct underpass_socket_key) == 40, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 168, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");

@@ -31,6 +31,7 @@ enum {
         BULK_WINDOW_MS = 24,       /* in which a rate is measured, … */
         BULK_WINDOWS = 3,          /* … so many times in a row */
         BULK_ARRIVES_MS = 1000,    /* after the last one, a flow is classic again */
+        BULK_WHOLE_UNIT_MS = 16,
         BULK_PROBES_MAX = 3,
         BULK_PROBES_APART_MS = 200,
         BULK_LOSSES_MAX = 2,
@@ -109,6 +110,16 @@ UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
 /* Whether the peer sends in the bulk form at present. */
 UNDERPASS_INLINE int bulk_arrives(const struct underpass_flow *flow) {
         return flow->bulk_arrived_ms != 0 && bulk_now_ms() - flow->bulk_arrived_ms < BULK_ARRIVES_MS;
+}
+
+/*
+ * Whether bulk of the peer comes in large pieces: the GRO of the driver has merged it, or nobody has cut it.
+ * Then what comes one by one goes on at once, too, so that nothing overtakes it.
+ */
+UNDERPASS_INLINE int bulk_comes_whole(const struct underpass_flow *flow) {
+        __u16 ago = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS - flow->bulk_whole);
+
+        return flow->bulk_whole != 0 && ago < BULK_ARRIVES_MS / BULK_WHOLE_UNIT_MS;
 }
 
 /* Measures the rate at which the peer acknowledges. */

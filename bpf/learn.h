@@ -7,6 +7,7 @@
  */
 
 #include "flow.h"
+#include "guard.h"
 #include "note.h"
 
 enum {
@@ -267,7 +268,8 @@ UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) 
         if (!sock)
                 return 0;
         bpf_sk_release(sock);
-        return 1;
+        /* A tunnel socket of the kernel is there for flows of ours. */
+        return !guard_serves(skb->ifindex, packet->ipv6, packet->header.udp.dest);
 }
 
 /*

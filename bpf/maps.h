@@ -73,6 +73,22 @@ struct {
         __uint(max_entries, UNDERPASS_UNCERTAIN_SIZE);
 } uncertain SEC(".maps");
 
+/* Tunnel sockets of the kernel that are ours, and their ports; written by the service. */
+struct {
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, UNDERPASS_SOCKETS_MAX);
+        __type(key, struct underpass_socket_key);
+        __type(value, __u32);
+        __uint(map_flags, BPF_F_NO_PREALLOC);
+} sockets SEC(".maps");
+
+struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, UNDERPASS_SOCKET_WORDS + 1);
+        __type(key, __u32);
+        __type(value, __u64);
+} socket_ports SEC(".maps");
+
 /* Packets by reason; index: slot of the link. */
 struct {
         __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -24,6 +24,7 @@
 #include "bulk-send.h"
 #include "bulk.h"
 #include "forgotten.h"
+#include "guard.h"
 #include "icmp.h"
 #include "inject.h"
 #include "keepalive.h"
@@ -547,7 +548,9 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
                 count(slot, UNDERPASS_COUNTER_CUT);
                 return send_to_cut(skb, layer3, slot);
         }
-        if (verdict != VERDICT_NEXT || layer3 == 0 || many)
+        if (many)
+                flow->bulk_whole = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS | 1);
+        if (verdict != VERDICT_NEXT || layer3 == 0 || bulk_comes_whole(flow))
                 return verdict;
         merge = gro_of_slot(slot);
         if (!merge)
@@ -627,6 +630,14 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         return (int) bpf_redirect(merge, 0);
 }
 
+/* What ingress lets pass goes on, unless a tunnel socket of the kernel would take it. */
+UNDERPASS_INLINE int behind_guard(struct __sk_buff *skb, const __u32 layer3, int verdict) {
+        if (verdict != VERDICT_NEXT || !guard_is_needed() || !guard_stops(skb, layer3))
+                return verdict;
+        count_on_link(skb, UNDERPASS_COUNTER_DROP_STRANGER);
+        return VERDICT_DROP;
+}
+
 /* A stack frame of its own, beside that of egress_from_vlan(). */
 UNDERPASS_GLOBAL int egress_ethernet(struct __sk_buff *skb) {
         return egress(skb, ETH_HLEN);
@@ -644,12 +655,12 @@ int underpass_egress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_ingress_ethernet(struct __sk_buff *skb) {
-        return is_of_vlan(skb) ? VERDICT_NEXT : ingress(skb, ETH_HLEN);
+        return is_of_vlan(skb) ? VERDICT_NEXT : behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN));
 }
 
 SEC("tc")
 int underpass_ingress_raw(struct __sk_buff *skb) {
-        return ingress(skb, 0);
+        return behind_guard(skb, 0, ingress(skb, 0));
 }
 
 SEC("tc")

@@ -402,7 +402,8 @@ static void check_udp_sockets(const CheckHost *host, const CheckLink *link, Chec
         _cleanup_(freep) char *ports = NULL;
         size_t count = 0;
 
-        if (!is_server(link) || !host->udp_ports.known)
+        /* With receive=socket the socket is the kernel's own, or a warning says whose it is. */
+        if (!is_server(link) || !host->udp_ports.known || link->settings.receive == UNDERPASS_RECEIVE_SOCKET)
                 return;
         ports = shared_ports(&host->udp_ports, &link->settings.local_ports, &count);
         if (count > 0)

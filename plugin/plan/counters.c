@@ -195,6 +195,11 @@ static const CounterInfo counters[] = {
                 "bulk-given-up",
                 N_("Flows that went back to the classic form because the bulk form did not arrive."),
         },
+        [UNDERPASS_COUNTER_DROP_STRANGER] = {
+                "drop-stranger",
+                N_("Datagrams dropped because they belong to no flow and would reach a tunnel socket of the "
+                   "kernel (receive=socket)."),
+        },
 };
 ASSERT_TABLE_COMPLETE(counters, UNDERPASS_COUNTER_COUNT);
 

@@ -161,10 +161,12 @@ static const Key keys[] = {
                 .type = KEY_RECEIVE_MODE,
                 .offset = offsetof(Settings, receive),
                 .default_text = "auto",
-                .range_text = N_("auto, tc, gro or xdp"),
+                .range_text = N_("auto, tc, gro, xdp or socket"),
                 .help = N_("How received datagrams are converted: tc: individually, with the lowest "
                            "latency; gro: then coalesced by GRO; auto: gro for bulk data, tc for single "
-                           "packets; xdp: before the driver's own GRO, where it has native XDP."),
+                           "packets; xdp: before the driver's own GRO, where it has native XDP; socket: "
+                           "bulk data by the driver's own GRO, with UDP sockets of the kernel at "
+                           "local-ports, which no other program can have then."),
         },
         {
                 .id = KEY_ID_BULK,

@@ -149,9 +149,10 @@ static const char *const receive_words[] = {
         [UNDERPASS_RECEIVE_TC] = "tc",
         [UNDERPASS_RECEIVE_GRO] = "gro",
         [UNDERPASS_RECEIVE_XDP] = "xdp",
+        [UNDERPASS_RECEIVE_SOCKET] = "socket",
 };
 
-ASSERT_TABLE_COMPLETE(receive_words, UNDERPASS_RECEIVE_XDP + 1);
+ASSERT_TABLE_COMPLETE(receive_words, UNDERPASS_RECEIVE_COUNT);
 
 static const char *const bulk_words[] = {
         [BULK_AUTO] = "auto",

@@ -146,6 +146,7 @@ static int attach_programs(Target *target, bool raw_ip, const struct underpass_l
         if (r >= 0)
                 r = tunnel_attach(target->tunnel, target->ifindex, raw_ip, &path, &settings);
         if (r < 0) {
+                path_prepare_leave(target);
                 segmentation_release_unused(target->segmentation);
                 return r;
         }
@@ -168,6 +169,7 @@ static int attach(Target *target, const Plan *plan, Failure *failure) {
 static int detach_programs(Target *target) {
         int r;
 
+        path_prepare_leave(target);
         r = tunnel_detach(target->tunnel, target->ifindex);
         if (r < 0)
                 return r;
@@ -285,6 +287,7 @@ int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret
 
 void apply_forget(Target *target, bool unconfirmed) {
         endpoints_remove_all(target);
+        path_prepare_leave(target);
         if (target->applied.attached || unconfirmed)
                 (void) tunnel_detach(target->tunnel, target->ifindex);
         path_leave(target);

@@ -117,6 +117,7 @@ int link_new(Link **ret, const LinkContext *context, LinkFacts *facts) {
                 .tunnel = context->tunnel,
                 .mptcp_pm = context->mptcp_pm,
                 .segmentation = context->segmentation,
+                .sockets = context->sockets,
         };
         r = subflow_watch_new(&link->subflows, context->event, on_subflows_due, link);
         if (r >= 0)

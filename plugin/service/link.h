@@ -16,6 +16,7 @@
 #include "profile/profile.h"
 #include "service/sctp.h"
 #include "service/segmentation.h"
+#include "service/sockets.h"
 #include "service/sources.h"
 #include "service/stage.h"
 #include "service/strays.h"
@@ -47,6 +48,7 @@ typedef struct LinkContext {
         MptcpPm *mptcp_pm;      /* NULL: the kernel has no MPTCP */
         Tunnel *tunnel;
         Segmentation *segmentation;
+        Sockets *sockets;
         Sctp *sctp;
         Sources *sources;
         void (*report)(Link *link, LinkReport report, void *userdata);

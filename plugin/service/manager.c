@@ -27,6 +27,7 @@ struct Manager {
         Tunnel *tunnel;
         TunnelFeatures features;
         Segmentation *segmentation;
+        Sockets *sockets;
         Sctp *sctp;
         Sources *sources;
         EndpointWatch *endpoint_watch;
@@ -293,6 +294,10 @@ static void on_sctp_changed(uint32_t ifindex, void *userdata) {
                 link_mark(link);
 }
 
+static void on_sockets_changed(void *userdata) {
+        manager_mark_all(userdata);
+}
+
 static bool on_endpoints_compared(bool changed, void *userdata) {
         Manager *manager = userdata;
         bool depends = false;
@@ -505,6 +510,9 @@ static int make_parts(Manager *manager) {
 
         r = segmentation_new(&manager->segmentation, manager->tunnel, manager->options.segment_kind);
         if (r >= 0)
+                r = sockets_new(&manager->sockets, manager->event, manager->tunnel, on_sockets_changed,
+                                manager);
+        if (r >= 0)
                 r = sctp_new(&manager->sctp, manager->event, manager->tunnel, manager->options.sctp_sysctls,
                              on_sctp_changed, manager);
         if (r >= 0)
@@ -524,6 +532,7 @@ static int make_parts(Manager *manager) {
                 .mptcp_pm = manager->mptcp_pm,
                 .tunnel = manager->tunnel,
                 .segmentation = manager->segmentation,
+                .sockets = manager->sockets,
                 .sctp = manager->sctp,
                 .sources = manager->sources,
                 .report = on_link_report,
@@ -595,6 +604,7 @@ Manager *manager_free(Manager *manager) {
         strays_free(manager->strays);
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
+        sockets_free(manager->sockets);
         sd_event_source_disable_unref(manager->again);
         sd_event_source_disable_unref(manager->bpf_again);
         sd_event_source_disable_unref(manager->rtnl_event);
@@ -638,6 +648,7 @@ int manager_start(Manager *manager) {
                 return r;
         if (manager->bpf_error)
                 log_error("%s Trying again every minute.", manager->bpf_error);
+        sockets_sweep_up(manager->sockets);
         adopt(manager);
         sctp_adopt(manager->sctp);
         enumerate(manager);
@@ -660,6 +671,7 @@ sd_event *manager_event(Manager *manager) {
 
 int manager_set_bus(Manager *manager, sd_bus *bus) {
         sctp_set_bus(manager->sctp, bus);
+        sockets_set_bus(manager->sockets, bus);
         return sources_set_bus(manager->sources, bus);
 }
 

@@ -9,7 +9,8 @@ TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
         const enum underpass_receive mode = target->receive;
         /* A veth pair keeps packets for a moment: what follows in the bulk form would overtake them. */
         const bool bulk = device->kind != SEGMENT_VETH && (target->applied.link.flags & UNDERPASS_LINK_BULK);
-        const bool merges = mode == UNDERPASS_RECEIVE_AUTO || mode == UNDERPASS_RECEIVE_GRO;
+        const bool merges = mode == UNDERPASS_RECEIVE_AUTO || mode == UNDERPASS_RECEIVE_GRO ||
+                            (mode == UNDERPASS_RECEIVE_SOCKET && !target->applied.raw_ip);
 
         return (TunnelPath) {
                 .device_ifindex = device->ifindex,
@@ -35,10 +36,27 @@ static char *describe_xdp(const Target *target, int error) {
                               target->name, MESSAGE_ERRNO(error));
 }
 
+/* The sockets take ports from other programs, so they are there only where they are of use. */
+static int serve(const Target *target, char **ret_error) {
+        const struct underpass_link *link = &target->applied.link;
+
+        if (link->flags & UNDERPASS_LINK_BULK)
+                return sockets_serve(target->sockets, target->ifindex, target->name, link, ret_error);
+        *ret_error = message_format(N_("receive=socket on %s: it is for the bulk form, and bulk=no; "
+                                       "datagrams are converted as with auto."),
+                                    target->name);
+        return -EINVAL;
+}
+
 static enum underpass_receive choose(const Target *target, char **ret_error) {
         const enum underpass_receive wanted = (enum underpass_receive) target->applied.link.receive;
         int r;
 
+        if (wanted == UNDERPASS_RECEIVE_SOCKET && serve(target, ret_error) >= 0)
+                return wanted;
+        sockets_leave(target->sockets, target->ifindex);
+        if (wanted == UNDERPASS_RECEIVE_SOCKET)
+                return target->applied.raw_ip ? UNDERPASS_RECEIVE_TC : UNDERPASS_RECEIVE_AUTO;
         if (target->applied.raw_ip) {
                 if (wanted == UNDERPASS_RECEIVE_GRO || wanted == UNDERPASS_RECEIVE_XDP)
                         *ret_error = message_format(N_("receive: %s has no Ethernet header, so its "
@@ -79,7 +97,12 @@ const char *path_receive_reason(const Target *target) {
                 [UNDERPASS_RECEIVE_GRO] = M_("Everything that can be merged is merged into large segments: "
                                              "the highest throughput."),
                 [UNDERPASS_RECEIVE_XDP] = M_("Datagrams are converted in front of the driver's own GRO."),
+                [UNDERPASS_RECEIVE_SOCKET] = M_("The driver's own GRO merges bulk, by UDP sockets of the "
+                                                "kernel. They have taken the UDP ports of local-ports on "
+                                                "this link from all other programs, and what else comes "
+                                                "there is dropped."),
         };
+        ASSERT_TABLE_COMPLETE(reasons, UNDERPASS_RECEIVE_COUNT);
 
         return target->receive_error ? target->receive_error : reasons[target->receive];
 }
@@ -112,6 +135,12 @@ void path_lose(Target *target) {
 static void forget_receive(Target *target) {
         target->receive = UNDERPASS_RECEIVE_AUTO;
         free(TAKE_PTR(target->receive_error));
+}
+
+void path_prepare_leave(Target *target) {
+        sockets_leave(target->sockets, target->ifindex);
+        if (target->receive == UNDERPASS_RECEIVE_SOCKET)
+                target->receive = UNDERPASS_RECEIVE_AUTO;
 }
 
 void path_leave(Target *target) {

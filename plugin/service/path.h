@@ -28,5 +28,8 @@ int path_adopt(Target *target, LinkStage *ret_stage, char **ret_error);
 /* The helper devices have gone under the link. */
 void path_lose(Target *target);
 
+/* The programs are about to come off: what they guard goes first. */
+void path_prepare_leave(Target *target);
+
 /* The programs are off: forgets device and receive mode. */
 void path_leave(Target *target);

@@ -9,6 +9,7 @@
 #include "kernel/mptcp-pm.h"
 #include "plan/plan.h"
 #include "service/segmentation.h"
+#include "service/sockets.h"
 #include "tunnel/tunnel.h"
 
 typedef struct Target {
@@ -18,6 +19,7 @@ typedef struct Target {
         Tunnel *tunnel;
         MptcpPm *mptcp_pm;            /* NULL: the kernel has no MPTCP */
         Segmentation *segmentation;
+        Sockets *sockets;
         uint32_t asked_by;            /* UNDERPASS_SAVED_FROM_…: whose profile asks for the tunnel */
         bool taken_in;                /* attached for flows whose route has moved here, or about to be */
 

@@ -34,6 +34,10 @@ static const CarryMap layouts[] = {
                                .value_size = sizeof(struct underpass_destination),
                                .entries = UNDERPASS_DESTINATIONS_MAX },
         [MAP_UNCERTAIN] = { .type = BPF_MAP_TYPE_RINGBUF, .entries = UNDERPASS_UNCERTAIN_SIZE },
+        [MAP_SOCKETS] = { .type = BPF_MAP_TYPE_HASH, .key_size = sizeof(struct underpass_socket_key),
+                          .value_size = sizeof(uint32_t), .entries = UNDERPASS_SOCKETS_MAX },
+        [MAP_SOCKET_PORTS] = { .type = BPF_MAP_TYPE_ARRAY, .key_size = sizeof(uint32_t),
+                               .value_size = sizeof(uint64_t), .entries = UNDERPASS_SOCKET_WORDS + 1 },
 };
 ASSERT_TABLE_COMPLETE(layouts, _TUNNEL_MAP_MAX);
 

@@ -230,6 +230,19 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
         return count;
 }
 
+/* No packet passes. */
+int tunnel_guard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        return 0;
+}
+
+int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        return 0;
+}
+
+int tunnel_unguard_all(Tunnel *tunnel) {
+        return 0;
+}
+
 AttachPoint tunnel_attach_point(Tunnel *tunnel) {
         return tunnel->attach_point;
 }

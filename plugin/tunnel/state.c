@@ -20,6 +20,8 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_SAVED] = "saved",
                 [MAP_DESTINATIONS] = "destinations",
                 [MAP_UNCERTAIN] = "uncertain",
+                [MAP_SOCKETS] = "sockets",
+                [MAP_SOCKET_PORTS] = "socket_ports",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_MAP_MAX);
 

@@ -18,6 +18,8 @@ typedef enum TunnelMap {
         MAP_SAVED,
         MAP_DESTINATIONS,
         MAP_UNCERTAIN,
+        MAP_SOCKETS,
+        MAP_SOCKET_PORTS,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 

@@ -173,6 +173,18 @@ typedef struct TunnelDestinations {
 /* Forgets what is remembered about destinations; how many of them there were. Negative errno. */
 int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which);
 
+/*
+ * A tunnel socket of the kernel is about to be made: the programs at its link drop what is of no flow of
+ * ours and would reach it. -ENOENT: no programs are loaded; -ENOSPC: there are UNDERPASS_SOCKETS_MAX.
+ */
+int tunnel_guard(Tunnel *tunnel, const struct underpass_socket_key *key);
+
+/* It is gone. 0 also when it was not guarded. */
+int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key);
+
+/* All are gone. */
+int tunnel_unguard_all(Tunnel *tunnel);
+
 /* The attach point in use. */
 AttachPoint tunnel_attach_point(Tunnel *tunnel);
 

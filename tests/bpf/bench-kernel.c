@@ -67,6 +67,8 @@ int bench_open(struct bench *ret) {
                 .flows = bpf_map__fd(object->maps.flows),
                 .half_open = bpf_map__fd(object->maps.half_open),
                 .destinations = bpf_map__fd(object->maps.destinations),
+                .sockets = bpf_map__fd(object->maps.sockets),
+                .socket_ports = bpf_map__fd(object->maps.socket_ports),
                 .counters = bpf_map__fd(object->maps.counters),
                 .cpus = cpus,
         };

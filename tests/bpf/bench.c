@@ -6,6 +6,7 @@
  * Room: the functions of bench.h.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -60,6 +61,7 @@ __u64 bench_now(void) {
 union any_key {
         struct underpass_flow_key flow;
         struct underpass_destination_key destination;
+        struct underpass_socket_key socket;
 };
 
 static void empty(int map) {
@@ -71,13 +73,18 @@ static void empty(int map) {
 
 int bench_reset(const struct bench *bench) {
         static const struct underpass_counters zero[BENCH_CPUS_MAX];
-        const __u32 slots[] = { 0, BENCH_SLOT };
+        const __u32 slots[] = { 0, BENCH_SLOT }, no_sockets = UNDERPASS_SOCKET_WORDS;
+        const __u64 nothing = 0;
         struct underpass_link link;
         int r;
 
         empty(bench->flows);
         empty(bench->half_open);
         empty(bench->destinations);
+        empty(bench->sockets);
+        r = bench_map_update(bench->socket_ports, &no_sockets, &nothing);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
                 r = bench_map_update(bench->counters, &slots[i], zero);
                 if (r < 0)
@@ -86,6 +93,25 @@ int bench_reset(const struct bench *bench) {
         bench_default_link(&link);
         r = bench_set_link(bench, &link);
         return r < 0 ? r : bench_set_segment(bench, BENCH_SEGMENT_IFINDEX);
+}
+
+int bench_guard(const struct bench *bench, const struct underpass_socket_key *key) {
+        const __u16 port = ntohs(key->flow.local_port);
+        const __u32 all = UNDERPASS_SOCKET_WORDS, index = port / 64, zero = 0;
+        const __u64 one = 1, word = 1ULL << port % 64;
+        int r = bench_map_update(bench->sockets, key, &zero);
+
+        if (r == 0)
+                r = bench_map_update(bench->socket_ports, &index, &word);
+        return r == 0 ? bench_map_update(bench->socket_ports, &all, &one) : r;
+}
+
+int bench_serve(const struct bench *bench, __u32 ifindex, bool ipv6, __u16 port) {
+        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+
+        if (!ipv6)
+                key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+        return bench_guard(bench, &key);
 }
 
 int bench_segment_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret) {

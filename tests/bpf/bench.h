@@ -53,6 +53,8 @@ struct bench {
         int flows;
         int half_open;
         int destinations;
+        int sockets;
+        int socket_ports;
         int counters;
         int cpus;
 };
@@ -75,8 +77,8 @@ void bench_close(struct bench *bench);
 __u64 bench_now(void);
 
 /*
- * Forgets all flows and destinations, puts all counters to 0, sets the segment, and the link to: slot
- * BENCH_SLOT, mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
+ * Forgets all flows, destinations and sockets, puts all counters to 0, sets the segment, and the link to:
+ * slot BENCH_SLOT, mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.
  */
 int bench_reset(const struct bench *bench);
 void bench_default_link(struct underpass_link *ret);
@@ -101,6 +103,12 @@ int bench_map_update(int map, const void *key, const void *value);
 int bench_map_lookup(int map, const void *key, void *ret);
 int bench_map_delete(int map, const void *key);
 int bench_map_next(int map, const void *key, void *ret_key);
+
+/* A tunnel socket of the kernel for all peers at a port is guarded on a link. */
+int bench_serve(const struct bench *bench, __u32 ifindex, bool ipv6, __u16 port);
+
+/* The same for any. */
+int bench_guard(const struct bench *bench, const struct underpass_socket_key *key);
 
 /* The context with which packets arrive at the segment, as the egress program leaves it. */
 int bench_segment_context(const struct bench *bench, __u32 priority, struct __sk_buff *ret);

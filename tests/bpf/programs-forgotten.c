@@ -27,6 +27,7 @@ struct forgotten_case {
         uint8_t reserved;
         bool listening;      /* a TCP socket is at the port */
         bool udp;            /* a UDP socket is */
+        bool ours;           /* it is a tunnel socket that the service has made */
         bool connection;     /* so is the connection, which expects other numbers */
         bool other_port;     /* one that is not in local-ports */
         bool merged;
@@ -54,6 +55,7 @@ static const struct forgotten_case cases[] = {
         { "nothing acknowledged", FRAME_PSH, 0, true },
         { "reserved bits", FRAME_ACK, 4, true },
         { "a server of UDP, too", FRAME_ACK, 0, true, .udp = true },
+        { "a tunnel socket of ours", FRAME_ACK, 0, true, .udp = true, .ours = true, .answered = true },
         { "a server of UDP only", FRAME_ACK, 0, false, .udp = true },
         { "nothing listens: the stack refuses it", FRAME_ACK, 0, false },
         { "a connection is there", FRAME_ACK, 0, true, .connection = true },
@@ -107,6 +109,8 @@ static bool run_case(struct bench *bench, const struct forgotten_case *test, boo
         __u32 verdict;
 
         EXPECT(bench_reset(bench) == 0);
+        if (test->ours)
+                EXPECT(bench_serve(bench, BENCH_IFINDEX, ipv6, LISTENING_PORT) == 0);
         build(test, ipv6, &asked);
         answer = asked;
         EXPECT(bench_run(bench, BENCH_INGRESS, false, &answer, test->merged ? &context : NULL, &verdict) ==

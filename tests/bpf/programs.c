@@ -27,5 +27,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_vlan(bench);
         failed += programs_cut(bench);
         failed += programs_bulk(bench);
+        failed += programs_guard(bench);
         return failed + programs_loop(bench);
 }

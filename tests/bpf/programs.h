@@ -30,6 +30,7 @@ int programs_links(struct bench *bench);
 int programs_vlan(struct bench *bench);
 int programs_cut(struct bench *bench);
 int programs_bulk(struct bench *bench);
+int programs_guard(struct bench *bench);
 
 int programs_loop(struct bench *bench);
 

@@ -7,6 +7,7 @@
 
 #include "unit.h"
 
+#include "kernel/fou.h"
 #include "kernel/mtu.h"
 #include "kernel/sysctl.h"
 #include "kernel/sock-diag.h"
@@ -17,6 +18,7 @@ enum {
         LINK = 7,
         ENDPOINTS_LIMIT = 8, /* as in the kernel */
         ROUNDS_MAX = 100,
+        SOCKETS_MAX = 8,
 };
 
 /* What the kernel holds. */
@@ -30,6 +32,8 @@ typedef struct Kernel {
         struct underpass_link link;
         bool recorded;          /* the record is there; it comes before the programs and goes with them */
         struct underpass_saved saved;
+        size_t sockets;         /* tunnel sockets; never without the programs that guard them */
+        size_t guarded;
 } Kernel;
 
 static Kernel kernel;
@@ -104,7 +108,56 @@ int sock_diag_mptcp_subflows(const Address *local, size_t *ret_count) {
         return 0;
 }
 
+bool fou_is_found_by_gro(void) {
+        return true;
+}
+
+int fou_open(Fou **ret, bool load) {
+        static int fou;
+
+        *ret = (Fou *) &fou;
+        return 0;
+}
+
+Fou *fou_free(Fou *fou) {
+        return NULL;
+}
+
+int fou_add(Fou *fou, const struct underpass_socket_key *key) {
+        assert(key->ifindex == LINK && kernel.attached && kernel.guarded > kernel.sockets);
+        if (fails() || kernel.sockets == SOCKETS_MAX)
+                return -EADDRINUSE;
+        kernel.sockets++;
+        return 0;
+}
+
+int fou_remove(Fou *fou, const struct underpass_socket_key *key) {
+        assert(kernel.attached && kernel.guarded == kernel.sockets && kernel.sockets > 0);
+        kernel.sockets--;
+        return 0;
+}
+
+int fou_dump(Fou *fou, struct underpass_socket_key **ret, size_t *ret_count) {
+        return -EOPNOTSUPP;
+}
+
 /* ---- twins: tunnel/ */
+
+int tunnel_guard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        if (fails())
+                return -ENOSPC;
+        kernel.guarded++;
+        return 0;
+}
+
+int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        kernel.guarded--;
+        return 0;
+}
+
+int tunnel_unguard_all(Tunnel *tunnel) {
+        return 0;
+}
 
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
@@ -121,6 +174,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 }
 
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
+        assert(kernel.sockets == 0 && kernel.guarded == 0);
         if (fails())
                 return -EIO;
         kernel.attached = false;
@@ -192,6 +246,7 @@ typedef struct Wish {
         const char *name;
         const char *tunnel, *ports, *mtu, *endpoint, *addresses; /* keys, and addresses of the link */
         uint16_t type;
+        const char *receive; /* NULL: auto, without the bulk form */
 } Wish;
 
 static const Wish wishes[] = {
@@ -206,6 +261,8 @@ static const Wish wishes[] = {
         { "other addresses", "yes", "443", "auto", "subflow", "10.0.1.3 10.0.1.4", ARPHRD_ETHER },
         { "MTU and endpoint", "yes", "443", "1400", "subflow", "10.0.1.2 10.0.1.3", ARPHRD_ETHER },
         { "all at once", "yes", "444", "1300", "subflow,backup", "10.0.1.2 10.0.1.4", ARPHRD_ETHER },
+        { "sockets", "yes", "443", "auto", "none", "10.0.1.2", ARPHRD_ETHER, "socket" },
+        { "other sockets", "yes", "443-444", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER, "socket" },
 };
 
 static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, uint32_t *ret_steps) {
@@ -216,6 +273,9 @@ static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, ui
         world_begin(&world);
         world_set(&world, KEY_ID_TUNNEL, wish->tunnel);
         world_set(&world, KEY_ID_REMOTE_PORTS, wish->ports);
+        world_set(&world, KEY_ID_LOCAL_PORTS, wish->ports);
+        world_set(&world, KEY_ID_RECEIVE, wish->receive ? wish->receive : "auto");
+        world_set(&world, KEY_ID_BULK, wish->receive ? "yes" : "no");
         world_set(&world, KEY_ID_MTU, wish->mtu);
         world_set(&world, KEY_ID_MSS, "1000");
         world_set(&world, KEY_ID_MPTCP_ENDPOINT, wish->endpoint);
@@ -235,10 +295,12 @@ static void target_begin(Target *target) {
         arm(0, false);
         *target = (Target) { .ifindex = LINK, .name = "eth1", .mtu = 1500, .mptcp_pm = (MptcpPm *) target };
         assert(segmentation_new(&target->segmentation, NULL, SEGMENT_AUTO) == 0);
+        assert(sockets_new(&target->sockets, NULL, NULL, NULL, NULL) == 0);
 }
 
 static void target_end(Target *target) {
         segmentation_free(target->segmentation);
+        sockets_free(target->sockets);
         free(target->receive_error);
 }
 
@@ -274,6 +336,8 @@ static void assert_truth(const Target *target) {
         if (!kernel.attached)
                 return;
         assert(memcmp(&applied->link, &kernel.link, sizeof(kernel.link)) == 0);
+        assert(kernel.sockets == kernel.guarded);
+        assert((target->receive == UNDERPASS_RECEIVE_SOCKET) == (kernel.sockets > 0));
         assert(kernel.saved.mtu_original == applied->mtu_original);
         assert(kernel.saved.endpoints_count == applied->endpoints_count);
 }

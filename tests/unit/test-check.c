@@ -352,6 +352,12 @@ static void shared_port(Facts *facts) {
         facts->host.udp_ports.count = ELEMENTS(listeners);
 }
 
+/* It is the kernel's own, or a warning of the service says whose. */
+static void tunnel_socket(Facts *facts) {
+        shared_port(facts);
+        set(facts, "receive", "socket");
+}
+
 static void shared_ports(Facts *facts) {
         static const uint16_t ports[] = { 53, 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008, 8009 };
 
@@ -519,6 +525,18 @@ static void plain_programs_may(void) {
                 assert(!streq(lines.lines[i].id, "program"));
 }
 
+/* The kernel's own socket shares its port with nobody. */
+static void tunnel_sockets_share_nothing(void) {
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        Facts facts;
+
+        facts_begin(&facts);
+        tunnel_socket(&facts);
+        judge(&facts, &lines);
+        for (size_t i = 0; i < lines.count; i++)
+                assert(!streq(lines.lines[i].id, "udp-sockets"));
+}
+
 static void results_have_names(void) {
         assert_all_named(_CHECK_RESULT_MAX, check_lines_result_name);
 }
@@ -530,6 +548,7 @@ int main(void) {
                 { "notes are not bad", notes_are_not_bad },
                 { "one cause, one line", one_cause_one_line },
                 { "plain programs may", plain_programs_may },
+                { "tunnel sockets share nothing", tunnel_sockets_share_nothing },
                 { "results have names", results_have_names },
         };
 

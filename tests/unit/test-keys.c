@@ -45,7 +45,7 @@ static const struct Sample {
         [KEY_ID_FALLBACK] = { "b", "yes no", { "yes", "no", "on", "0" } },
         [KEY_ID_FALLBACK_AFTER] = { "u", "", { "1", "2", "10", " 5 " } },
         [KEY_ID_KEEPALIVE] = { "u", "no", { "no", "NO", "0", "5", "25", "7200" } },
-        [KEY_ID_RECEIVE] = { "s", "auto tc gro xdp", { "auto", "tc", "gro", "xdp", " XDP " } },
+        [KEY_ID_RECEIVE] = { "s", "auto tc gro xdp socket", { "auto", "tc", "gro", "socket", " XDP " } },
         [KEY_ID_BULK] = { "s", "auto no yes", { "auto", "no", "yes", " Yes " } },
         [KEY_ID_SCTP_UDP_PORT] = { "u", "no", { "no", "9899", "1", "65535", " 9899 " } },
         [KEY_ID_SCTP_ENCAP_PORT] = { "u", "no", { "no", "9899", "1", "65535" } },

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* See sockets.h. */
+
+#include <arpa/inet.h>
+
+#include "base/log.h"
+#include "base/message.h"
+#include "kernel/fou.h"
+#include "service/module-load.h"
+#include "service/sockets.h"
+
+#define MODULE_UNIT "modprobe@fou.service"
+
+/* A socket that is there. */
+typedef struct Socket {
+        struct Socket *next;
+        struct underpass_socket_key key;
+        bool wanted;    /* in the look under way */
+} Socket;
+
+struct Sockets {
+        Tunnel *tunnel;
+        sd_bus *bus;
+        SocketsChanged changed;
+        void *userdata;
+        ModuleLoad *module;
+        Fou *fou;       /* NULL: nobody has asked for it yet, or the kernel has none */
+        Socket *list;
+};
+
+static bool module_is_there(void *userdata) {
+        Sockets *sockets = userdata;
+
+        return sockets->fou || fou_open(&sockets->fou, false) >= 0;
+}
+
+static void on_module_arrived(void *userdata) {
+        const Sockets *sockets = userdata;
+
+        sockets->changed(sockets->userdata);
+}
+
+int sockets_new(Sockets **ret, sd_event *event, Tunnel *tunnel, SocketsChanged changed, void *userdata) {
+        _cleanup_(sockets_freep) Sockets *sockets = calloc(1, sizeof(*sockets));
+        int r;
+
+        if (!sockets)
+                return -ENOMEM;
+        *sockets = (Sockets) { .tunnel = tunnel, .changed = changed, .userdata = userdata };
+        r = module_load_new(&sockets->module, event, MODULE_UNIT, module_is_there, on_module_arrived,
+                            sockets);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(sockets);
+        return 0;
+}
+
+void sockets_set_bus(Sockets *sockets, sd_bus *bus) {
+        sockets->bus = bus;
+}
+
+Sockets *sockets_free(Sockets *sockets) {
+        if (!sockets)
+                return NULL;
+        for (Socket *each; (each = sockets->list);) {
+                sockets->list = each->next;
+                free(each);
+        }
+        module_load_free(sockets->module);
+        fou_free(sockets->fou);
+        free(sockets);
+        return NULL;
+}
+
+void sockets_sweep_up(Sockets *sockets) {
+        _cleanup_(freep) struct underpass_socket_key *keys = NULL;
+        size_t count = 0;
+        int r;
+
+        /* Nothing is loaded to look for what nobody has made. */
+        r = fou_open(&sockets->fou, false);
+        if (r >= 0)
+                r = fou_dump(sockets->fou, &keys, &count);
+        for (size_t i = 0; r >= 0 && i < count; i++)
+                r = fou_remove(sockets->fou, &keys[i]);
+        if (r < 0 && r != -EOPNOTSUPP) {
+                log_warning("Tunnel sockets of an earlier service cannot be removed: %s.", strerror(-r));
+                return;
+        }
+        if (count > 0)
+                log_info("Removed %zu tunnel sockets of an earlier service.", count);
+        /* Last: what guards them must not go before them. */
+        (void) tunnel_unguard_all(sockets->tunnel);
+}
+
+/* The place in the list of a socket, or its end. */
+static Socket **find(Sockets *sockets, const struct underpass_socket_key *key) {
+        Socket **position = &sockets->list;
+
+        while (*position && memcmp(&(*position)->key, key, sizeof(*key)) != 0)
+                position = &(*position)->next;
+        return position;
+}
+
+static void remove_at(Sockets *sockets, Socket **position) {
+        Socket *gone = *position;
+        int r;
+
+        r = fou_remove(sockets->fou, &gone->key);
+        if (r < 0 && r != -ENOENT)
+                /* It stays guarded. */
+                log_warning("A tunnel socket cannot be removed from UDP port %u: %s.",
+                            ntohs(gone->key.flow.local_port), strerror(-r));
+        else
+                (void) tunnel_unguard(sockets->tunnel, &gone->key);
+        *position = gone->next;
+        free(gone);
+}
+
+/* Makes one unless it is there. Guarded first, so that no stranger ever finds it open. */
+static int ensure(Sockets *sockets, const struct underpass_socket_key *key) {
+        Socket **position = find(sockets, key), *made;
+        int r;
+
+        if (*position) {
+                (*position)->wanted = true;
+                return 0;
+        }
+        made = calloc(1, sizeof(*made));
+        if (!made)
+                return -ENOMEM;
+        r = tunnel_guard(sockets->tunnel, key);
+        if (r >= 0) {
+                r = fou_add(sockets->fou, key);
+                if (r < 0)
+                        (void) tunnel_unguard(sockets->tunnel, key);
+        }
+        if (r < 0) {
+                free(made);
+                return r;
+        }
+        *made = (Socket) { .key = *key, .wanted = true };
+        *position = made;
+        return 0;
+}
+
+/* Without IPv6 in the kernel there is nothing that the socket would be for. */
+static int ensure_port(Sockets *sockets, uint32_t ifindex, uint16_t port) {
+        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+        int r;
+
+        r = ensure(sockets, &key);
+        if (r < 0 && r != -EAFNOSUPPORT)
+                return r;
+        key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+        return ensure(sockets, &key);
+}
+
+static size_t count_ports(const struct underpass_link *link) {
+        size_t count = 0;
+
+        for (size_t i = 0; i < link->local_ports_count; i++)
+                count += (size_t) link->local_ports[i].last - link->local_ports[i].first + 1;
+        return count;
+}
+
+/* *ret_port: the one that could not be had. */
+static int ensure_ports(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link,
+                        uint16_t *ret_port) {
+        for (size_t i = 0; i < link->local_ports_count; i++)
+                for (uint32_t port = link->local_ports[i].first; port <= link->local_ports[i].last; port++) {
+                        int r = ensure_port(sockets, ifindex, (uint16_t) port);
+
+                        if (r >= 0)
+                                continue;
+                        *ret_port = (uint16_t) port;
+                        return r;
+                }
+        return 0;
+}
+
+/* Removes those of a link that are not wanted. */
+static void remove_others(Sockets *sockets, uint32_t ifindex) {
+        for (Socket **position = &sockets->list; *position;)
+                if ((*position)->key.ifindex == ifindex && !(*position)->wanted)
+                        remove_at(sockets, position);
+                else
+                        position = &(*position)->next;
+}
+
+static void want_none(Sockets *sockets, uint32_t ifindex) {
+        for (Socket *each = sockets->list; each; each = each->next)
+                if (each->key.ifindex == ifindex)
+                        each->wanted = false;
+}
+
+/* The kernel may get its module at any time, so it is asked each time. */
+static int open_kernel(Sockets *sockets) {
+        int r;
+
+        if (!fou_is_found_by_gro())
+                return -ENOSYS;
+        r = sockets->fou ? 0 : fou_open(&sockets->fou, true);
+        if (r != -EOPNOTSUPP)
+                return r;
+        module_load_ask(sockets->module, sockets->bus);
+        return module_load_is_awaited(sockets->module) ? -EINPROGRESS : r;
+}
+
+static char *describe(const char *name, uint16_t port, int error) {
+        if (error == -EINPROGRESS)
+                return message_format(N_("receive=socket on %s: the kernel loads its module fou; "
+                                         "until then bulk is merged as with auto."),
+                                      name);
+        if (error == -ENOSYS)
+                return message_format(N_("receive=socket on %s: GRO of this kernel does not find sockets "
+                                         "that are bound to a link, kernel 6.6 does; bulk is merged as with "
+                                         "auto."),
+                                      name);
+        if (error == -EOPNOTSUPP)
+                return message_format(N_("receive=socket on %s: this kernel has no FOU (CONFIG_NET_FOU, "
+                                         "module fou); bulk is merged as with auto."),
+                                      name);
+        if (error == -EADDRINUSE)
+                return message_format(N_("receive=socket on %s: another program has UDP port %u, perhaps a "
+                                         "server for HTTP/3 (`ss -lunp sport = %u` shows it); bulk is "
+                                         "merged as with auto."),
+                                      name, port, port);
+        return message_format(N_("receive=socket on %s: the kernel makes no tunnel socket at UDP port %u "
+                                 "(%s); bulk is merged as with auto."),
+                              name, port, MESSAGE_ERRNO(error));
+}
+
+int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const struct underpass_link *link,
+                  char **ret_error) {
+        const size_t count = count_ports(link);
+        uint16_t port = 0;
+        char *error;
+        int r;
+
+        want_none(sockets, ifindex);
+        r = count > SOCKETS_PORTS_MAX ? -ERANGE : open_kernel(sockets);
+        if (r >= 0)
+                r = ensure_ports(sockets, ifindex, link, &port);
+        if (r < 0)
+                want_none(sockets, ifindex);
+        remove_others(sockets, ifindex);
+        if (r >= 0)
+                return 0;
+        error = r == -ERANGE ?
+                        message_format(N_("receive=socket on %s: local-ports has %zu ports, and at most %d "
+                                          "can have a socket; bulk is merged as with auto."),
+                                       name, count, SOCKETS_PORTS_MAX) :
+                        describe(name, port, r);
+        *ret_error = error;
+        return r;
+}
+
+void sockets_leave(Sockets *sockets, uint32_t ifindex) {
+        want_none(sockets, ifindex);
+        remove_others(sockets, ifindex);
+}

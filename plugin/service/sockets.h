@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Tunnel sockets of the kernel (receive=socket): by them the GRO of drivers knows bulk, and merges it. A
+ * link has one for each port of local-ports and each IP version, bound to it.
+ *
+ * They are removed when a service starts, and made anew as its links are looked at: what an earlier one has
+ * left is not worth adopting, for bulk goes on without.
+ */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "tunnel/tunnel.h"
+
+typedef struct Sockets Sockets;
+
+enum { SOCKETS_PORTS_MAX = 64 }; /* that a link can have */
+
+/* The kernel has got what it takes: links that have asked for sockets in vain shall look again. */
+typedef void (*SocketsChanged)(void *userdata);
+
+int sockets_new(Sockets **ret, sd_event *event, Tunnel *tunnel, SocketsChanged changed, void *userdata);
+
+/* The bus by which systemd is asked to load the module fou; NULL: there is none. */
+void sockets_set_bus(Sockets *sockets, sd_bus *bus);
+
+/* The sockets stay. */
+Sockets *sockets_free(Sockets *sockets);
+DEFINE_CLEANUP(Sockets *, sockets_free);
+
+/* Removes what an earlier service has left in this network namespace, before any link is looked at. */
+void sockets_sweep_up(Sockets *sockets);
+
+/*
+ * Brings the sockets of a link in line with its local ports, all of them or none. name: of the link.
+ * Negative errno with a message that says what stands in the way; then it has none.
+ */
+int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const struct underpass_link *link,
+                  char **ret_error);
+
+/* Removes the sockets of a link. */
+void sockets_leave(Sockets *sockets, uint32_t ifindex);

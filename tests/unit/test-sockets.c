@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Tunnel sockets of the kernel (receive=socket): what is asked of it, on a kernel that exists in this file
+ * only. Its end of netlink is here, and the guard of the programs. May touch: nothing.
+ */
+
+#include "unit.h"
+
+#include <linux/fou.h>
+#include <netinet/in.h>
+
+#include "kernel/fou.h"
+#include "kernel/genl.h"
+#include "service/sockets.h"
+
+enum {
+        FAMILY = 27,
+        LINK = 7,
+        ROOM = 256,
+        ANSWER_SIZE = 512,
+};
+
+/* A socket, with all that was said of it. */
+typedef struct FakeSocket {
+        struct underpass_socket_key key;
+        uint8_t protocol, type;
+        bool ipv4, marked, has_local;
+} FakeSocket;
+
+static struct {
+        bool lacks_fou, lacks_ipv6;
+        uint16_t taken;     /* by another program; 0: none */
+        FakeSocket sockets[ROOM];
+        size_t count;
+        struct underpass_socket_key guarded[ROOM];
+        size_t guarded_count;
+        unsigned added, removed;
+        bool loaded;        /* a module may have been, for the name of the family */
+} kernel;
+
+static int no_netlink;
+
+int netlink_open(Netlink **ret, int protocol) {
+        assert(protocol == NETLINK_GENERIC);
+        *ret = (Netlink *) &no_netlink;
+        return 0;
+}
+
+Netlink *netlink_free(Netlink *netlink) {
+        return NULL;
+}
+
+static bool same(const struct underpass_socket_key *a, const struct underpass_socket_key *b) {
+        return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static bool is_guarded(const struct underpass_socket_key *key) {
+        for (size_t i = 0; i < kernel.guarded_count; i++)
+                if (same(&kernel.guarded[i], key))
+                        return true;
+        return false;
+}
+
+static FakeSocket parse(const struct nlmsghdr *message) {
+        struct underpass_socket_key key = {};
+        FakeSocket told = {};
+        const struct nlattr *attribute;
+
+        mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
+                const void *value = mnl_attr_get_payload(attribute);
+
+                switch (mnl_attr_get_type(attribute)) {
+                case FOU_ATTR_AF:
+                        told.ipv4 = mnl_attr_get_u8(attribute) == AF_INET;
+                        break;
+                case FOU_ATTR_TYPE:
+                        told.type = mnl_attr_get_u8(attribute);
+                        break;
+                case FOU_ATTR_IPPROTO:
+                        told.protocol = mnl_attr_get_u8(attribute);
+                        break;
+                case FOU_ATTR_REMCSUM_NOPARTIAL:
+                        told.marked = true;
+                        break;
+                case FOU_ATTR_IFINDEX:
+                        key.ifindex = mnl_attr_get_u32(attribute);
+                        break;
+                case FOU_ATTR_PORT:
+                        key.flow.local_port = mnl_attr_get_u16(attribute);
+                        break;
+                case FOU_ATTR_PEER_PORT:
+                        key.flow.remote_port = mnl_attr_get_u16(attribute);
+                        break;
+                case FOU_ATTR_LOCAL_V4:
+                        told.has_local = true;
+                        memcpy(&key.flow.local[3], value, 4);
+                        break;
+                case FOU_ATTR_PEER_V4:
+                        memcpy(&key.flow.remote[3], value, 4);
+                        break;
+                case FOU_ATTR_LOCAL_V6:
+                        told.has_local = true;
+                        memcpy(key.flow.local, value, 16);
+                        break;
+                case FOU_ATTR_PEER_V6:
+                        memcpy(key.flow.remote, value, 16);
+                        break;
+                default:
+                        assert(!"an attribute that fou does not have");
+                }
+        }
+        if (told.ipv4)
+                key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+        told.key = key;
+        return told;
+}
+
+/* As in the kernel: a socket of a link has to have a local address, and no two have the same port there. */
+static int add(const FakeSocket *asked) {
+        assert(is_guarded(&asked->key));
+        if (!asked->has_local)
+                return -EINVAL;
+        if (!asked->ipv4 && kernel.lacks_ipv6)
+                return -EAFNOSUPPORT;
+        if (asked->key.flow.local_port == htons(kernel.taken))
+                return -EADDRINUSE;
+        for (size_t i = 0; i < kernel.count; i++)
+                if (same(&kernel.sockets[i].key, &asked->key))
+                        return -EADDRINUSE;
+        assert(kernel.count < ROOM);
+        kernel.sockets[kernel.count++] = *asked;
+        kernel.added++;
+        return 0;
+}
+
+static int take(const FakeSocket *asked) {
+        for (size_t i = 0; i < kernel.count; i++)
+                if (same(&kernel.sockets[i].key, &asked->key)) {
+                        kernel.sockets[i] = kernel.sockets[--kernel.count];
+                        kernel.removed++;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void tell(const FakeSocket *socket, mnl_cb_t callback, void *userdata) {
+        _Alignas(struct nlmsghdr) uint8_t buffer[ANSWER_SIZE] = {};
+        struct nlmsghdr *message = genl_request(buffer, FAMILY, FOU_CMD_GET, FOU_GENL_VERSION);
+        const struct underpass_flow_key *flow = &socket->key.flow;
+
+        mnl_attr_put_u8(message, FOU_ATTR_AF, socket->ipv4 ? AF_INET : AF_INET6);
+        mnl_attr_put_u16(message, FOU_ATTR_PORT, flow->local_port);
+        mnl_attr_put_u16(message, FOU_ATTR_PEER_PORT, flow->remote_port);
+        mnl_attr_put_u8(message, FOU_ATTR_IPPROTO, socket->protocol);
+        mnl_attr_put_u8(message, FOU_ATTR_TYPE, socket->type);
+        mnl_attr_put_u32(message, FOU_ATTR_IFINDEX, socket->key.ifindex);
+        if (socket->marked)
+                mnl_attr_put(message, FOU_ATTR_REMCSUM_NOPARTIAL, 0, NULL);
+        if (socket->ipv4 && flow->local[3] != 0)
+                mnl_attr_put_u32(message, FOU_ATTR_LOCAL_V4, flow->local[3]);
+        if (socket->ipv4 && flow->remote[3] != 0)
+                mnl_attr_put_u32(message, FOU_ATTR_PEER_V4, flow->remote[3]);
+        assert(callback(message, userdata) == MNL_CB_OK);
+}
+
+static void tell_family(const char *name, uint16_t number, mnl_cb_t callback, void *userdata) {
+        _Alignas(struct nlmsghdr) uint8_t buffer[ANSWER_SIZE] = {};
+        struct nlmsghdr *message = genl_request(buffer, GENL_ID_CTRL, CTRL_CMD_NEWFAMILY, 1);
+
+        mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, name);
+        mnl_attr_put_u16(message, CTRL_ATTR_FAMILY_ID, number);
+        assert(callback(message, userdata) == MNL_CB_OK);
+}
+
+static int ask_for_family(const struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
+        const bool dump = message->nlmsg_flags & NLM_F_DUMP;
+
+        kernel.loaded = kernel.loaded || !dump;
+        if (dump)
+                tell_family("nlctrl", GENL_ID_CTRL, callback, userdata);
+        if (kernel.lacks_fou)
+                return dump ? 0 : -ENOENT;
+        tell_family(FOU_GENL_NAME, FAMILY, callback, userdata);
+        return 0;
+}
+
+int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
+        const struct genlmsghdr *generic = mnl_nlmsg_get_payload(message);
+        FakeSocket asked;
+
+        if (message->nlmsg_type == GENL_ID_CTRL)
+                return ask_for_family(message, callback, userdata);
+        assert(message->nlmsg_type == FAMILY && generic->version == FOU_GENL_VERSION);
+        if (generic->cmd == FOU_CMD_GET) {
+                assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
+                for (size_t i = 0; i < kernel.count; i++)
+                        tell(&kernel.sockets[i], callback, userdata);
+                return 0;
+        }
+        asked = parse(message);
+        return generic->cmd == FOU_CMD_ADD ? add(&asked) : take(&asked);
+}
+
+int tunnel_guard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        assert(kernel.guarded_count < ROOM && !is_guarded(key));
+        kernel.guarded[kernel.guarded_count++] = *key;
+        return 0;
+}
+
+int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key) {
+        for (size_t i = 0; i < kernel.count; i++)
+                assert(!same(&kernel.sockets[i].key, key)); /* the socket goes first */
+        for (size_t i = 0; i < kernel.guarded_count; i++)
+                if (same(&kernel.guarded[i], key)) {
+                        kernel.guarded[i] = kernel.guarded[--kernel.guarded_count];
+                        return 0;
+                }
+        return 0;
+}
+
+int tunnel_unguard_all(Tunnel *tunnel) {
+        kernel.guarded_count = 0;
+        return 0;
+}
+
+static void never(void *userdata) {
+        assert(!"nothing is loaded without a bus");
+}
+
+static Sockets *begin(void) {
+        Sockets *sockets;
+
+        memset(&kernel, 0, sizeof(kernel));
+        assert(sockets_new(&sockets, NULL, NULL, never, NULL) == 0);
+        return sockets;
+}
+
+/* A socket of each IP version at each of these ports, as it has to be, and nothing else. */
+static void assert_sockets(const uint16_t *ports, size_t count) {
+        assert(kernel.count == 2 * count && kernel.guarded_count == 2 * count);
+        for (size_t i = 0; i < kernel.count; i++) {
+                const FakeSocket *each = &kernel.sockets[i];
+                bool wanted = false;
+
+                for (size_t k = 0; k < count; k++)
+                        wanted = wanted || each->key.flow.local_port == htons(ports[k]);
+                assert(wanted && is_guarded(&each->key));
+                assert(each->type == FOU_ENCAP_DIRECT && each->marked && each->key.ifindex == LINK);
+                assert(each->protocol == (each->ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6));
+                assert(each->key.flow.remote_port == 0 && each->key.flow.local[3] == 0);
+        }
+}
+
+static const struct underpass_link served = {
+        .local_ports_count = 2, .local_ports = { { 443, 443 }, { 5000, 5001 } },
+};
+
+static void a_link_gets_a_socket_at_each_port(void) {
+        const uint16_t ports[] = { 443, 5000, 5001 }, others[] = { 443, 5001 };
+        const struct underpass_link changed = {
+                .local_ports_count = 2, .local_ports = { { 443, 443 }, { 5001, 5001 } },
+        };
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && !error);
+        assert_sockets(ports, ELEMENTS(ports));
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0);
+        assert(kernel.added == 6 && kernel.removed == 0);
+        assert(sockets_serve(sockets, LINK, "eth1", &changed, &error) == 0);
+        assert(kernel.added == 6 && kernel.removed == 2);
+        assert_sockets(others, ELEMENTS(others));
+        sockets_leave(sockets, LINK + 1);
+        assert_sockets(others, ELEMENTS(others));
+        sockets_leave(sockets, LINK);
+        assert_sockets(NULL, 0);
+}
+
+static void all_or_none(void) {
+        const struct underpass_link many = { .local_ports_count = 1, .local_ports = { { 1, 65 } } };
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *taken = NULL, *range = NULL;
+
+        kernel.taken = 5001;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &taken) == -EADDRINUSE);
+        assert_contains(taken, "receive=socket on eth1: another program has UDP port 5001,");
+        assert_sockets(NULL, 0);
+        kernel.taken = 0;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &taken) == 0);
+        assert(sockets_serve(sockets, LINK, "eth1", &many, &range) == -ERANGE);
+        assert_contains(range, "local-ports has 65 ports, and at most 64 can have a socket");
+        assert_sockets(NULL, 0);
+}
+
+static void a_kernel_may_lack_things(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        kernel.lacks_fou = true;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == -EOPNOTSUPP);
+        assert_contains(error, "receive=socket on eth1: this kernel has no FOU");
+        assert(kernel.loaded && kernel.guarded_count == 0);
+        kernel.lacks_fou = false;
+        kernel.lacks_ipv6 = true;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0);
+        assert(kernel.count == 3 && kernel.guarded_count == 3);
+        for (size_t i = 0; i < kernel.count; i++)
+                assert(kernel.sockets[i].ipv4);
+}
+
+static void a_start_removes_what_is_ours(void) {
+        const FakeSocket ours = {
+                .key = { .ifindex = LINK, .flow = { .local = { 0, 0, htonl(0xffff) },
+                                                    .remote = { 0, 0, htonl(0xffff) },
+                                                    .local_port = htons(443) } },
+                .ipv4 = true, .protocol = IPPROTO_IPIP, .type = FOU_ENCAP_DIRECT, .marked = true,
+        };
+        FakeSocket connected = ours, others[] = { ours, ours, ours, ours };
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+
+        connected.key.flow.remote_port = htons(8443);
+        connected.key.flow.local[3] = connected.key.flow.remote[3] = htonl(0x0a000001);
+        others[0].marked = false;
+        others[1].type = FOU_ENCAP_GUE;
+        others[2].protocol = IPPROTO_GRE;
+        others[3].key.ifindex = 0;
+        kernel.sockets[kernel.count++] = ours;
+        kernel.sockets[kernel.count++] = connected;
+        for (size_t i = 0; i < ELEMENTS(others); i++) {
+                others[i].key.flow.local_port = htons((uint16_t) (444 + i));
+                kernel.sockets[kernel.count++] = others[i];
+        }
+        kernel.guarded[kernel.guarded_count++] = ours.key;
+        sockets_sweep_up(sockets);
+        assert(kernel.removed == 2 && kernel.count == ELEMENTS(others));
+        assert(kernel.guarded_count == 0 && !kernel.loaded);
+        for (size_t i = 0; i < kernel.count; i++)
+                assert(ntohs(kernel.sockets[i].key.flow.local_port) >= 444);
+}
+
+static void a_start_loads_nothing(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+
+        kernel.lacks_fou = true;
+        sockets_sweep_up(sockets);
+        assert(!kernel.loaded && kernel.removed == 0);
+}
+
+int main(void) {
+        static const Test tests[] = {
+                { "a link gets a socket at each port", a_link_gets_a_socket_at_each_port },
+                { "all or none", all_or_none },
+                { "a kernel may lack things", a_kernel_may_lack_things },
+                { "a start removes what is ours", a_start_removes_what_is_ours },
+                { "a start loads nothing", a_start_loads_nothing },
+        };
+
+        return run_tests(tests, ELEMENTS(tests));
+}
