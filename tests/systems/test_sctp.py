@@ -49,5 +49,6 @@ def test_newest():
 
 
 def test_unit():
-    """In the sandbox of its unit, under systemd, the service has the module loaded and sets the ports."""
-    assert "the sandboxed service has SCTP loaded and its ports set" in GUESTS.result("unit")
+    """In the sandbox of its unit, under systemd, the service has the modules loaded, for SCTP and for tunnel sockets, sets
+    the ports and makes the sockets."""
+    assert "the sandboxed service has SCTP and FOU loaded, its ports set, and tunnel sockets" in GUESTS.result("unit")

@@ -1,0 +1,337 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs in a guest: receive=socket, where the GRO of the driver merges bulk by UDP sockets of the kernel (FOU),
+which this machine's own kernel may lack.
+
+usage: inside_sockets.py STORY…        one after the other; says what it measures
+
+May touch: the guest.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+
+# pylint: disable=wrong-import-position
+import inside_mptcp
+import path
+import runner
+import service
+import strangers
+import traffic
+from host import wait_until
+from lab import LINKS, PORT, address
+
+SIZE = 2_000_000
+LONG = 60.0  # a guest is slow
+DATAGRAM = 1400  # bytes of data in it, at least
+PROFILE = "/etc/underpass/sockets.conf"
+PINS = "/sys/fs/bpf/underpass"
+FOREIGN = 7777  # a tunnel socket of somebody else, guarded by nobody
+INNER = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd09::1", "fd09::2")}
+
+
+def say(text):
+    """A line of progress."""
+    print(text, flush=True)
+
+
+def profile(host, *keys):
+    """The file profile of a host, read at once; without keys: none any more."""
+    names = "c0" if host.name == "client" else "s0"
+    if keys:
+        lines = ["[Match]", f"Name={names}", "[X-Underpass]", "Tunnel=yes", "MPTCPOnly=no", "Bulk=yes", *keys]
+        host.write(PROFILE, "\n".join(lines) + "\n")
+    else:
+        host.path(PROFILE).unlink(missing_ok=True)
+    service.manager_call(host, "Reload")
+
+
+def sockets(host):
+    """The tunnel sockets of a host as `ip fou show` has them: {(port, device, family)}."""
+    found = set()
+    for line in host.output("ip", "fou", "show").splitlines():
+        words = line.split()
+        device = words[words.index("dev") + 1] if "dev" in words else ""
+        found.add((int(words[1]), device, 6 if "-6" in words else 4))
+    return found
+
+
+OURS = {(PORT, "s0", 4), (PORT, "s0", 6)}
+
+
+def mode(host, interface="s0"):
+    """The receive mode in use, and why."""
+    return service.link(host, interface)["ReceiveMode"]
+
+
+def start(lab):
+    """Hosts without a profile. Their links cut what they send, and merge what they receive as drivers do."""
+    for host in (lab.client, lab.server):
+        inside_mptcp.limit(host)
+        host.start_bus()
+    for interface in LINKS:
+        host = lab.server if interface == "s0" else lab.client
+        inside_mptcp.set_up(host, interface, inside_mptcp.UPLINKS.get(interface, 100))
+        host.run("ethtool", "-K", interface, "gro", "on")
+    for peer, _ in LINKS.values():
+        lab.middlebox.run("ethtool", "-K", peer, "tso", "off", "gso", "off")
+
+
+def serve(lab, *keys):
+    """Profiles of both hosts; the server has sockets."""
+    profile(lab.client, f"RemotePorts={PORT}")
+    profile(lab.server, f"LocalPorts={PORT}", "Receive=socket", *keys)
+    service.wait_state(lab.client, "c0", service.ACTIVE, LONG)
+    service.wait_state(lab.server, "s0", service.ACTIVE, LONG)
+
+
+def received(host, name):
+    """Packets of a connection that a host has received, merged ones as one."""
+    flows = json.loads(host.output("underpassctl", "flows", "--json"))["flows"]
+    return next(flow["segments_received"] for flow in flows if str(name) in json.dumps(flow))
+
+
+def upload(lab, family, peer=None, target=None):
+    """Data to the server over a new connection; how many packets it came in there."""
+    peer = peer or traffic.Peer(lab, lab.client)
+    peer.connect("a", target or address("s0", family), protocol="tcp")
+    peer.transfer("echo", "a", size=1000)
+    peer.transfer("upload", "a", size=SIZE)
+    counted = service.counters(lab.server, "s0")
+    packets = received(lab.server, target or address("c0", family))
+    peer.close("a")
+    peer.stop()
+    bad = {name: value for name, value in counted.items() if value and name.startswith("drop-")}
+    assert not bad, bad
+    assert counted["bulk-received"] > SIZE / 1500 / 2, counted
+    return packets
+
+
+def served(lab):
+    """The driver merges what comes in the bulk form, before it gets to the programs."""
+    traffic.Peer(lab, lab.server).listen(PORT, protocol="tcp")
+    serve(lab)
+    assert sockets(lab.server) == OURS, sockets(lab.server)
+    assert mode(lab.server)[0] == "socket", mode(lab.server)
+    say(lab.server.output("underpassctl", "explain", "s0"))
+    for family in (4, 6):
+        before = traffic.kernel_counters(lab.server)
+        packets = upload(lab, family)
+        after = traffic.kernel_counters(lab.server)
+        late = after["TcpExt.TCPOFOQueue"] - before["TcpExt.TCPOFOQueue"]
+        say(f"IPv{family}: {SIZE} bytes in {packets} packets, {late} out of order")
+        assert packets < SIZE / DATAGRAM / 4, packets
+        profile(lab.server, f"LocalPorts={PORT}", "Receive=auto")
+        assert sockets(lab.server) == set() and mode(lab.server)[0] == "auto"
+        packets = upload(lab, family)
+        say(f"IPv{family}, auto: {packets} packets")
+        assert packets > SIZE / 1500 / 2, packets
+        serve(lab)
+
+
+def bind(host, port, device=None):
+    """A program that has a UDP port, until its standard input is closed."""
+    bound = f"u.setsockopt(s.SOL_SOCKET, s.SO_BINDTODEVICE, b'{device}');" if device else ""
+    code = f"import socket as s; u = s.socket(2, 2); {bound} u.bind(('', {port})); print('ready', flush=True); input()"
+    return host.spawn(
+        ["/usr/bin/python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+def taken(lab):
+    """The port is taken by whoever comes first, and who comes second hears of it."""
+    holder = bind(lab.server, PORT)
+    assert holder.stdout.readline() == "ready\n"
+    serve(lab)
+    name, reason = mode(lab.server)
+    say(reason)
+    assert name == "auto" and f"another program has UDP port {PORT}" in reason, (name, reason)
+    assert reason in service.link(lab.server, "s0")["Warnings"]
+    assert sockets(lab.server) == set()
+    holder.communicate("\n", timeout=LONG)
+    service.manager_call(lab.server, "Reload")
+    wait_until(lambda: sockets(lab.server) == OURS, "the sockets are there", LONG)
+    assert mode(lab.server)[0] == "socket"
+    assert service.link(lab.server, "s0")["Warnings"] == []
+    late = bind(lab.server, PORT)
+    assert late.stdout.readline() == "" and late.wait(LONG) != 0, "another program got the port"
+    # On other links, and at other ports, everybody is free.
+    for port, device in ((PORT, "lo"), (PORT + 1, None)):
+        other = bind(lab.server, port, device)
+        assert other.stdout.readline() == "ready\n", (port, device)
+        other.communicate("\n", timeout=LONG)
+    profile(lab.server, f"LocalPorts={PORT}-{PORT + 64}", "Receive=socket")
+    assert mode(lab.server)[0] == "auto" and "at most 64" in mode(lab.server)[1], mode(lab.server)
+    assert sockets(lab.server) == set()
+    profile(lab.server, f"LocalPorts={PORT},{PORT + 2}", "Receive=socket")
+    assert sockets(lab.server) == OURS | {(PORT + 2, "s0", 4), (PORT + 2, "s0", 6)}
+    profile(lab.server, f"LocalPorts={PORT}", "Receive=socket", "Bulk=no")
+    assert mode(lab.server)[0] == "auto" and "bulk=no" in mode(lab.server)[1], mode(lab.server)
+    assert sockets(lab.server) == set()
+
+
+def life(lab):
+    """Sockets go with the tunnel, whatever becomes of the service; those of others stay."""
+    lab.server.run(*f"ip fou add port {FOREIGN} ipproto 4 local 0.0.0.0 dev s0".split())
+    foreign = {(FOREIGN, "s0", 4)}
+    serve(lab)
+    assert sockets(lab.server) == OURS | foreign
+    service.kill(lab.server)
+    assert sockets(lab.server) == OURS | foreign, "they went with the service"
+    guarded(lab)
+    assert service.link(lab.server, "s0")["State"] == service.ACTIVE  # the bus starts the next one
+    wait_until(lambda: sockets(lab.server) == OURS | foreign, "they are there again", LONG)
+    guarded(lab)
+    lab.server.run("underpassctl", "deactivate", "s0")
+    assert sockets(lab.server) == foreign
+    lab.server.run("underpassctl", "activate", "s0")
+    wait_until(lambda: sockets(lab.server) == OURS | foreign, "they are there again", LONG)
+    # Killed, and the profile goes before the next one comes.
+    service.kill(lab.server)
+    profile(lab.server)
+    wait_until(lambda: sockets(lab.server) == foreign, "nobody asks for them any more", LONG)
+    serve(lab)
+    service.kill(lab.server)
+    lab.server.run("underpassctl", "deactivate", "--all")
+    assert sockets(lab.server) == foreign
+    wait_until(lambda: not lab.server.path(PINS).exists(), "the pins are gone", LONG)
+    lab.server.run(*f"ip fou del port {FOREIGN} ipproto 4 local 0.0.0.0 dev s0".split())
+
+
+def guarded(lab):
+    """A stranger's packet gets nowhere, also while no service runs."""
+    before = tunnelled(lab)
+    path.inject(lab, "s0", strangers.packets(4, PORT)[:1])
+    time.sleep(0.2)
+    assert tunnelled(lab) == before
+
+
+DEVICES = {"tunl0": "ipip", "sit0": "sit", "ip6tnl0": "ip6_tunnel"}
+
+
+def tunnelled(lab):
+    """Packets that came out of tunnels."""
+    return sum(
+        int(lab.server.output("cat", f"/sys/class/net/{name}/statistics/rx_packets")) for name in DEVICES
+    )
+
+
+def open_tunnels(lab):
+    """Everything that comes in a tunnel would be taken; the program that would get it."""
+    for name in DEVICES:
+        lab.server.run("ip", "link", "set", name, "up")
+    for name in ("all", "default", "tunl0", "s0"):
+        lab.server.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
+        lab.server.sysctl(f"net.ipv4.conf.{name}.accept_local", 1)
+    log = lab.server.folder / "log" / "inner.log"
+    with open(log, "wb") as output:
+        lab.server.spawn(["/usr/bin/python3", HERE.parent / "lib" / "strangers.py"], stdout=output)
+    wait_until(lambda: b"ready" in log.read_bytes(), "the inner program listens", LONG)
+    return log
+
+
+def unpacked(lab):
+    """Whoever is no flow of ours gets nothing unpacked, in whatever he wraps it."""
+    log = open_tunnels(lab)
+    serve(lab)
+    # Such packets do get through where nobody guards the socket, so the test would see it.
+    for words in (f"{FOREIGN} ipproto 4", f"{FOREIGN + 1} gue"):
+        lab.server.run(*f"ip fou add port {words} local 0.0.0.0 dev s0".split())
+    path.inject(lab, "s0", strangers.packets(4, FOREIGN)[:1])
+    path.inject(lab, "s0", strangers.gue(4, FOREIGN + 1)[:2])
+    wait_until(lambda: tunnelled(lab) >= 2, "tunnels work", LONG)
+    wait_until(lambda: log.read_bytes().count(b"inside") >= 3, "the inner program hears it", LONG)
+    before, heard = tunnelled(lab), log.read_bytes()
+    dropped = service.counters(lab.server, "s0")["drop-stranger"]
+    assert dropped == 0, dropped
+    total = 0
+    for family in (4, 6):
+        packets = strangers.packets(family, PORT) + strangers.gue(family, PORT) + strangers.odd(family, PORT)
+        path.inject(lab, "s0", packets)
+        total += sum(strangers.is_first(packet) for packet in packets)
+    wait_until(
+        lambda: service.counters(lab.server, "s0")["drop-stranger"] >= total, f"{total} are dropped", LONG
+    )
+    counted = service.counters(lab.server, "s0")["drop-stranger"]
+    say(f"{counted} of {total} packets of strangers dropped")
+    assert counted == total, counted
+    assert tunnelled(lab) == before and log.read_bytes() == heard, log.read_bytes()
+    traffic.Peer(lab, lab.server).listen(PORT, protocol="tcp")
+    peer = traffic.Peer(lab, lab.client)
+    peer.connect("b", address("s0"), protocol="tcp")
+    peer.transfer("upload", "b", size=SIZE)
+
+
+def forwarded(lab):
+    """A router with such sockets: what it forwards is cut, and leaves as TCP like any other."""
+    inner = lab.add_host("inner")
+    lab.cable(lab.server, "lan", inner, "up0", INNER)
+    for family, (near, far) in INNER.items():
+        inner.run("ip", f"-{family}", "route", "add", "default", "via", near)
+        lab.middlebox.run("ip", f"-{family}", "route", "add", far, "via", address("s0", family))
+    lab.server.sysctl("net.ipv4.ip_forward", 1)
+    lab.server.sysctl("net.ipv6.conf.all.forwarding", 1)
+    serve(lab)
+    traffic.Peer(lab, inner).listen(PORT, protocol="tcp")
+    for family, (_, far) in INNER.items():
+        before = traffic.kernel_counters(inner)
+        upload(lab, family, target=far)
+        after = traffic.kernel_counters(inner)
+        errors = {name: after[name] - before[name] for name in ("Tcp.InErrs", "TcpExt.TCPOFOQueue")}
+        say(f"IPv{family}, forwarded: {errors}, cut {service.counters(lab.server, 's0')['cut']}")
+        assert errors["Tcp.InErrs"] == 0, errors
+        assert service.counters(lab.server, "s0")["cut"] > 0
+
+
+def missing(lab):
+    """A kernel without FOU: said, and the GRO pair merges."""
+    traffic.Peer(lab, lab.server).listen(PORT, protocol="tcp")
+    serve(lab)
+    name, reason = mode(lab.server)
+    say(reason)
+    assert name == "auto" and "this kernel has no FOU" in reason, (name, reason)
+    assert reason in lab.server.output("underpassctl", "explain", "s0").replace("\n  ", " ")
+    upload(lab, 4)
+
+
+def old(lab):
+    """A kernel whose GRO finds no sockets that are bound to a link: said, no port is taken, and the GRO pair merges."""
+    traffic.Peer(lab, lab.server).listen(PORT, protocol="tcp")
+    serve(lab)
+    name, reason = mode(lab.server)
+    say(reason)
+    assert name == "auto" and "kernel 6.6 does" in reason, (name, reason)
+    assert sockets(lab.server) == set()
+    upload(lab, 4)
+
+
+STORIES = {story.__name__: story for story in (missing, old, served, taken, life, unpacked, forwarded)}
+
+
+def main():
+    """Runs stories in the order in which they were asked for, each in a lab of its own. Only the first one may be
+    without the module."""
+    os.environ["UNDERPASS_STAGE"] = "/project/stage"
+    for name in sys.argv[1:]:
+        begin = time.monotonic()
+        if name != "missing":
+            subprocess.run(["modprobe", "-a", "fou", *DEVICES.values()], check=True)
+        with runner.TestLab(manager=False) as lab:
+            start(lab)
+            STORIES[name](lab)
+        say(f"{name}: as it should be, {time.monotonic() - begin:.1f} s")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        print(*runner.Run.notes, sep="\n")
+        raise
