@@ -35,6 +35,7 @@ COLOURS = (
     ("warm", "#2e8b57"),
     ("cold", "#2e8b57"),
     ("reference", "#d9822b"),
+    ("one-by-one", "#d9822b"),
     ("plain", "#9aa5b1"),
     ("xdp", "#9aa5b1"),
     ("", "#5b7fb5"),

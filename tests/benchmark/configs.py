@@ -27,7 +27,7 @@ SEGMENT_PROBES = {
 RECEIVE = ("tc", "gro", "xdp")
 ENDS = ("c0", "c1", "c2", "s0", "s1")  # devices of the client and the server on the wire
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REFERENCE_OBJECT = "/run/reference.o"
+ONE_BY_ONE_OBJECT = "/run/one-by-one.o"
 VXLAN_PORT, FOU_PORT, WIREGUARD_PORT = 4789, 5555, 51820
 PROOF_PACKETS = 20
 
@@ -180,15 +180,17 @@ def setup_wireguard(rig):
     overlay(rig, "wg", 40, make)
 
 
-def setup_reference(rig, path):
-    """multipath-tcp/tcp-in-udp as its README sets it up, for all ports: one segment at a time, checksums by
-    an action, or by the firewall where the kernel lacks that action."""
+def setup_one_by_one(rig, path, sections):
+    """Programs that convert each packet by itself, set up as tcp-in-udp's README says, for all ports: one
+    segment at a time, checksums by the firewall, or by an action where the kernel has that one and the
+    program is made for it. sections: of the programs for egress and ingress."""
     add_endpoint(rig)
     program = pathlib.Path(path).read_bytes()
-    action = rig.client.run("tc", "actions", "add", "action", "csum", "udp", "index", "1", check=False)
+    egress, ingress = sections
+    action = egress == ingress and has_action(rig.client)
     for host in (rig.client, rig.server):
-        host.write(REFERENCE_OBJECT, program)
-        if action.returncode != 0:
+        host.write(ONE_BY_ONE_OBJECT, program)
+        if not action:
             rule = ("-p", "tcp", "-j", "CHECKSUM", "--checksum-fill")
             host.run("iptables", "-t", "mangle", "-A", "POSTROUTING", *rule)
     for device in ENDS:
@@ -198,10 +200,21 @@ def setup_reference(rig, path):
         # Without merging a veth device delivers by the CPU that sends, so packets could overtake each other.
         host.write(f"/sys/class/net/{device}/queues/rx-0/rps_cpus", RECEIVE_CPUS)
         host.run("tc", "qdisc", "add", "dev", device, "clsact")
-        load = ["object-file", REFERENCE_OBJECT, "section", "tc"]
-        words = [*load, "action", "csum", "udp"] if action.returncode == 0 else ["da", *load]
-        host.run("tc", "filter", "add", "dev", device, "egress", "protocol", "all", "bpf", *words)
-        host.run("tc", "filter", "add", "dev", device, "ingress", "protocol", "all", "bpf", "da", *load)
+        for direction, section in (("egress", egress), ("ingress", ingress)):
+            words = ["object-file", ONE_BY_ONE_OBJECT, "section", section]
+            words = [*words, "action", "csum", "udp"] if action and direction == "egress" else ["da", *words]
+            host.run("tc", "filter", "add", "dev", device, direction, "protocol", "all", "bpf", *words)
+
+
+def has_action(host):
+    """Whether the kernel has the action that completes checksums behind a filter."""
+    words = "tc actions add action csum udp index 1".split()
+    return host.run(*words, check=False).returncode == 0
+
+
+def setup_rival(rig):
+    """The way everybody else goes (rival.bpf.c)."""
+    setup_one_by_one(rig, sample.RIVAL, ("egress", "ingress"))
 
 
 def prove_udp(rig):
@@ -324,10 +337,11 @@ def all_configs(reference=None):
         Config("vxlan", "VXLAN", setup_vxlan, udp=True),
         Config("fou", "IP in UDP (FOU)", setup_fou, udp=True),
         Config("wireguard", "WireGuard", setup_wireguard, udp=True),
+        Config("one-by-one", "TCP in UDP, packet by packet", setup_rival, udp=True),
     ]
     if reference:
         title = "tcp-in-udp, the reference"
-        setup = functools.partial(setup_reference, path=reference)
+        setup = functools.partial(setup_one_by_one, path=reference, sections=("tc", "tc"))
         found.append(Config("reference", title, setup, udp=True))
     found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
     setup = functools.partial(setup_underpass, bulk="yes")

@@ -18,7 +18,7 @@ sys.path.insert(0, str(TESTS / "systems"))
 # pylint: disable=wrong-import-position
 import guest
 
-PROGRAMS = [f"tests/benchmark/bench-{name}" for name in ("traffic", "helper", "cost")]
+PROGRAMS = [f"tests/benchmark/bench-{name}" for name in ("traffic", "helper", "cost", "rival.bpf.o")]
 CLOCK = ("-icount", "shift=0,sleep=off")
 SECONDS = 3600  # more than any run should take
 RESULTS = "/tmp/results.json"

@@ -23,6 +23,7 @@ def program(name):
 
 
 TRAFFIC, HELPER, COST = (program(f"bench-{name}") for name in ("traffic", "helper", "cost"))
+RIVAL = program("bench-rival.bpf.o")
 CPUS = os.cpu_count()
 PATIENCE = 30  # seconds beyond the planned time
 OTHERS_MAX = 0.35  # CPUs used by others: beyond it the measurement is repeated

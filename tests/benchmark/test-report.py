@@ -73,7 +73,7 @@ class Goals(unittest.TestCase):
         for factor, verdict in ((3.5, "reached"), (3.4, "NOT reached")):
             found = results((Shape("direct"), [subject(OURS, [factor]), subject(REFERENCE, [1])]))
             self.assertEqual(goal(found, "one stream against the reference, same cable")["verdict"], verdict)
-            self.assertEqual(goal(found, "one stream against VXLAN, same cable")["verdict"], "not measured")
+            self.assertEqual(goal(found, "classic form against VXLAN, same cable")["verdict"], "not measured")
 
     def test_at_most(self):
         """Milliseconds."""
@@ -85,14 +85,14 @@ class Goals(unittest.TestCase):
         """Less CPU time is faster."""
         subjects = [subject(OURS, [1], cpu_s_gb=1.0), subject(VXLAN, [1], cpu_s_gb=0.5)]
         found = results((Shape("direct"), subjects))
-        self.assertEqual(goal(found, "one stream against VXLAN, same cable")["by_cpu"], 0.5)
+        self.assertEqual(goal(found, "classic form against VXLAN, same cable")["by_cpu"], 0.5)
 
     def test_trouble(self):
         """Only what plain TCP does not suffer counts, and what Underpass has dropped itself does."""
         ours, plain = subject(OURS, [1], retransmits=3, drops=3), subject(
             PLAIN_SUM, [1], retransmits=2, drops=2
         )
-        what = "dropped, sent again, out of order beyond plain TCP, 64 streams"
+        what = "dropped, sent again, out of order beyond plain TCP, 64 streams, classic form"
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 2)
         ours.notes["underpass_drops"] = {"drop-no-device": 5}
         self.assertEqual(goal(results((Shape("streams-64"), [ours, plain])), what)["reached"], 7)
@@ -106,9 +106,8 @@ class Output(unittest.TestCase):
 
     def setUp(self):
         failed = Subject(VXLAN, "title of VXLAN", None, failures=["no route\nat all"])
-        self.found = results(
-            (Shape("direct"), [subject(OURS, [1.0, 2.0, 3.0]), subject(PLAIN_SUM, [2, 2, 2]), failed])
-        )
+        forms = [subject(OURS, [1.0, 2.0, 3.0]), subject(wanted.BULK, [1.5, 1.5, 1.8])]
+        self.found = results((Shape("direct"), [*forms, subject(PLAIN_SUM, [2, 2, 2]), failed]))
 
     def test_tables(self):
         """Medians, quotients, failures, what is not offered, goals."""
@@ -117,14 +116,14 @@ class Output(unittest.TestCase):
             self.assertIn(part, text)
         self.assertNotIn("at all", text)
         text = wanted.table(self.found["wanted"])
-        self.assertIn("against plain TCP with software checksums, same cable", text)
+        self.assertRegex(text, r"bulk form against plain TCP, same cable +≥ 0.8 × +0.75 ×.* NOT reached")
         self.assertIn("were not measured", text)
 
     def test_chart(self):
         """Well-formed whatever names contain; a bar for each result; nothing outside of the picture."""
         root = xml.etree.ElementTree.fromstring(chart.draw(self.found))
         space = "{http://www.w3.org/2000/svg}"
-        self.assertEqual(len(root.findall(space + "rect")), 1 + 2)
+        self.assertEqual(len(root.findall(space + "rect")), 1 + 3)
         texts = [each.text for each in root.findall(space + "text")]
         self.assertIn("<direct> & more", texts)
         height = float(root.get("height"))
