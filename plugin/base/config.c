@@ -55,7 +55,8 @@ static int reason_of_error(const char *path, int error, char **ret_reason) {
         if (!shown || error == -ENOMEM)
                 return -ENOMEM;
         if (error == -EISDIR || error == -EBADFD)
-                *ret_reason = message_format(N_("%s is no regular file and is ignored; remove it."), shown);
+                *ret_reason = message_format(N_("%s is not a regular file and is ignored; remove it."),
+                                             shown);
         else
                 *ret_reason = message_format(N_("%s cannot be read and is ignored: %s."), shown,
                                              MESSAGE_ERRNO(error));

@@ -124,7 +124,7 @@ static const Verb verbs[] = {
                 .help = N_("Find out what passes to a host, plain and in the tunnel"),
                 .details = N_("HOST is a name or an address; PORT is 443 unless it is given. Without LINK\n"
                               "every link is asked that may lead there, by at most 20 packets.\n"
-                              "--rate takes up to 25 MB of data for each of both forms on each link."),
+                              "--rate uses up to 25 MB of data for each of the two forms on each link."),
                 .options = OPTION_RATE,
                 .arguments_min = 1,
                 .arguments_max = ARGUMENTS_ANY,
@@ -165,7 +165,7 @@ static const Verb verbs[] = {
         {
                 .name = "verify",
                 .arguments = N_("FILE..."),
-                .help = N_("Tell everything that is wrong in files with settings"),
+                .help = N_("Report everything that is wrong in files with settings"),
                 .details = N_("FILE is a profile as in underpass.conf(5), or a .network file or drop-in of\n"
                               "systemd-networkd. Asks no service; works for every user."),
                 .arguments_min = 1,
@@ -280,7 +280,7 @@ static void option_entries(Ctl *ctl, const Verb *verb,
                 { OPTION_WATCH, "watch", &ctl->watch,
                   N_("Look again every SECONDS (default 2), show rates"), G_OPTION_ARG_DOUBLE,
                   N_("[SECONDS]") },
-                { OPTION_OUTPUT, "output", &ctl->output, N_("Write to FILE, all at once"),
+                { OPTION_OUTPUT, "output", &ctl->output, N_("Write to FILE, replacing it in one step"),
                   G_OPTION_ARG_FILENAME, N_("FILE") },
                 { OPTION_RATE, "rate", &ctl->rate,
                   N_("Measure how fast both forms are (PATH: by HTTP)"),

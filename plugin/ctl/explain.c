@@ -88,10 +88,10 @@ static char *advise_blocked(const char *link, uint32_t ifindex, GVariant *destin
                                 refused, link);
         if (filtered > 0)
                 return g_strdup_printf(
-                                P_("A firewall on the way to %u destination of %s refuses UDP, so "
+                                P_("A firewall on the path to %u destination of %s refuses UDP, so "
                                    "connections to it use plain TCP for now. Have the firewall let UDP to "
                                    "this port pass, or use another link for it.",
-                                   "A firewall on the way to %u destinations of %s refuses UDP, so "
+                                   "A firewall on the path to %u destinations of %s refuses UDP, so "
                                    "connections to them use plain TCP for now. Have the firewall let UDP to "
                                    "these ports pass, or use another link for them.",
                                    filtered),
@@ -118,16 +118,16 @@ static char *advise_throttled(const char *link, uint32_t ifindex, GVariant *dest
         if (throttled == 0)
                 return NULL;
         return g_strdup_printf(
-                        P_("Much of what %s sends over UDP to %u destination gets lost for seconds on end, "
-                           "so connections to it are slow. If plain TCP on the same link is fast, the "
-                           "operator limits UDP: leave the destination out (remote-addresses, "
-                           "remote-ports), use another link for it, or set tunnel=on-demand, which prefers "
-                           "plain MPTCP where that passes.",
-                           "Much of what %s sends over UDP to %u destinations gets lost for seconds on end, "
-                           "so connections to them are slow. If plain TCP on the same link is fast, the "
-                           "operator limits UDP: leave the destinations out (remote-addresses, "
-                           "remote-ports), use another link for them, or set tunnel=on-demand, which "
-                           "prefers plain MPTCP where that passes.",
+                        P_("Much of what %s sends over UDP to %u destination is lost for seconds at a time, "
+                           "so connections to it are slow. If plain TCP on the same link is fast "
+                           "(`underpassctl probe --rate` compares), the operator throttles UDP: leave the "
+                           "destination out (remote-addresses, remote-ports), use another link for it, or "
+                           "set tunnel=on-demand, which prefers plain MPTCP where that passes.",
+                           "Much of what %s sends over UDP to %u destinations is lost for seconds at a "
+                           "time, so connections to them are slow. If plain TCP on the same link is fast "
+                           "(`underpassctl probe --rate` compares), the operator throttles UDP: leave the "
+                           "destinations out (remote-addresses, remote-ports), use another link for them, "
+                           "or set tunnel=on-demand, which prefers plain MPTCP where that passes.",
                            throttled),
                         link, throttled);
 }

@@ -121,7 +121,7 @@ static void on_destinations(MonitorFeed *feed, GVariant *parameters) {
                         tell(feed, "destination", g_strdup_printf("%s: %s: %s", name, endpoint, sentence));
                 else
                         tell(feed, "destination",
-                             g_strdup_printf(_("%s: %s is tried anew"), name, endpoint));
+                             g_strdup_printf(_("%s: %s is tried again"), name, endpoint));
         }
 }
 

@@ -52,7 +52,7 @@ void probe_rate_announce(const Ctl *ctl, size_t links) {
 
         if (ctl->json || ctl->no_legend)
                 return;
-        g_printerr(_("Measuring takes up to %d seconds and %s of data for each form on each link, %s in "
+        g_printerr(_("Measuring uses up to %d seconds and %s of data for each form on each link, %s in "
                      "all.\n"),
                    RATE_MS / 1000, each, all);
 }
@@ -115,7 +115,7 @@ static char *describe_doubt(const RateFigure *figure, bool download) {
         g_autofree char *bytes = text_bytes(figure->bytes);
 
         if (figure->status != 0 && figure->status != STATUS_GOOD)
-                return g_strdup_printf(_("the server answered with status %u of HTTP"), figure->status);
+                return g_strdup_printf(_("the server answered with HTTP status %u"), figure->status);
         switch (figure->outcome) {
         case RATE_NOT_ASKED:
                 return g_strdup(_("not measured"));
@@ -179,7 +179,7 @@ char **probe_rate_describe(const RateReport *report, bool download) {
         text_append(&lines, g_strdup(_(verdicts[verdict])));
         if (verdict == RATE_UNKNOWN && advise(report, download))
                 text_append(&lines, g_strdup(_(advise(report, download))));
-        text_append(&lines, g_strdup_printf(_("This took %s of data."), volume));
+        text_append(&lines, g_strdup_printf(_("This used %s of data."), volume));
         return lines;
 }
 

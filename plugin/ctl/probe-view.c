@@ -48,33 +48,34 @@ typedef struct Sentence {
 } Sentence;
 
 static const Sentence sentences[] = {
-        [PROBE_NO_ROUTE] = { .text = N_("This link does not lead there.") },
+        [PROBE_NO_ROUTE] = { .text = N_("The host cannot be reached by this link.") },
         [PROBE_NOT_NEEDED] = { .text = N_("Plain MPTCP passes, so no tunnel is needed.") },
-        [PROBE_HELPS] = { .text = N_("MPTCP passes in the tunnel only.") },
+        [PROBE_HELPS] = { .text = N_("MPTCP passes only in the tunnel.") },
         [PROBE_SERVER_PLAIN] = { .text = N_("The server has Underpass, but its program does not use "
                                             "MPTCP.") },
         [PROBE_KERNEL_PLAIN] = { .text = N_("MPTCP is off on this host: run "
                                             "`sysctl net.mptcp.enabled=1`.") },
         [PROBE_NO_PEER] = {
-                .text = N_("The server has no Underpass at this port. Either the path takes MPTCP options "
-                           "away, or the server has no MPTCP."),
-                .known = N_("The path takes MPTCP options away. Set up Underpass on the server: it refuses "
-                            "the UDP form."),
+                .text = N_("The server has no Underpass at this port. Either the path strips MPTCP options, "
+                           "or the server has no MPTCP."),
+                .known = N_("The path strips MPTCP options. Set up Underpass on the server: it refuses the "
+                            "UDP form."),
         },
         [PROBE_UDP_FILTERED] = {
-                .text = N_("A firewall on the way refuses UDP, and the answer to plain TCP has no MPTCP."),
-                .known = N_("The path takes MPTCP options away, and a firewall on the way refuses UDP. Open "
-                            "UDP for this port there."),
+                .text = N_("A firewall on the path refuses UDP, and the answer to plain MPTCP has no MPTCP "
+                           "option."),
+                .known = N_("The path strips MPTCP options, and a firewall on it refuses UDP. Open this UDP "
+                            "port in the firewall."),
         },
         [PROBE_UDP_SILENT] = {
                 .text = N_("The UDP form gets no answer: a firewall drops UDP, or the server has no "
-                           "Underpass. Nor has the answer to plain TCP an MPTCP option."),
-                .known = N_("The path takes MPTCP options away. The UDP form gets no answer: a firewall "
-                            "drops UDP, or the server has no Underpass."),
+                           "Underpass. The answer to plain MPTCP has no MPTCP option, either."),
+                .known = N_("The path strips MPTCP options. The UDP form gets no answer: a firewall drops "
+                            "UDP, or the server has no Underpass."),
         },
         [PROBE_CLOSED] = { .text = N_("Nothing listens at this port.") },
         [PROBE_UNREACHED] = { .text = N_("Nothing gets an answer: the server is down, or a firewall drops "
-                                         "all of it.") },
+                                         "everything.") },
 };
 ASSERT_TABLE_COMPLETE(sentences, _PROBE_VERDICT_MAX);
 
@@ -109,9 +110,10 @@ static char *who_refused(const ProbeAnswer *answer) {
         static const Address nobody;
 
         if (address_equal(&answer->from, &nobody))
-                return g_strdup(_("refused on the way"));
-        return g_strdup_printf(answer->outcome == PROBE_REFUSED ? _("refused there") : _("refused by %s"),
-                               address_text(&answer->from, text));
+                return g_strdup(_("refused on the path"));
+        return answer->outcome == PROBE_REFUSED ?
+                       g_strdup(_("refused by the host")) :
+                       g_strdup_printf(_("refused by %s"), address_text(&answer->from, text));
 }
 
 /* What became of one form, behind its mark. */
@@ -308,13 +310,14 @@ static const char *advice_of(const ProbeView *views, size_t count, bool some_lac
                 helped += probe_judge(&views[i].report) == PROBE_HELPS;
         }
         if (some_lack_tunnel)
-                return N_("Set tunnel=on-demand on %2$s: MPTCP reaches %1$s there in the tunnel only.");
+                return N_("Set tunnel=on-demand on %2$s, where MPTCP reaches %1$s only in the tunnel.");
         if (good + helped < count && good + helped > 0)
-                return N_("No tunnel helps the other links to reach %1$s by MPTCP: see above why.");
+                return N_("A tunnel does not help the other links to reach %1$s by MPTCP; the reasons are "
+                          "above.");
         if (helped > 0)
-                return N_("Nothing is to be done: the tunnel carries MPTCP to %1$s.");
-        return good > 0 ? N_("Nothing is to be done: plain MPTCP reaches %1$s.") :
-                          N_("No tunnel helps to reach %1$s by MPTCP now: see above why.");
+                return N_("Nothing to do: the tunnel carries MPTCP to %1$s.");
+        return good > 0 ? N_("Nothing to do: plain MPTCP reaches %1$s.") :
+                          N_("A tunnel does not help to reach %1$s by MPTCP now; the reasons are above.");
 }
 
 static void print_advice(const Pens *pens, const char *host, uint16_t port, const ProbeView *views,

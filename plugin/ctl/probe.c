@@ -70,7 +70,7 @@ static bool read_host(char **arguments, Host *host, unsigned *ret_words, GError 
         *ret_words = 1;
         if (!endpoint_split(arguments[0], &host->name, &port)) {
                 ctl_error_add(error, CTL_BAD_VALUE,
-                              _("“%s” is no host; write example.org, example.org:443, 192.0.2.1:443 or "
+                              _("“%s” is not a host; write example.org, example.org:443, 192.0.2.1:443 or "
                                 "[2001:db8::1]:443."),
                               arguments[0]);
                 return false;

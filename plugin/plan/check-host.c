@@ -29,7 +29,8 @@ static void check_service(const CheckHost *host, CheckLines *lines) {
                 check_lines_add(
                         lines, CHECK_BAD, strdup("systemctl enable --now " UNIT), "%s",
                         host->answers ?
-                                _("The service runs, but is not enabled: it will be missing after a boot.") :
+                                _("The service runs but is not enabled, so it will not start at the next "
+                                  "boot.") :
                                 _("The service is installed, but not enabled, so nothing starts it."));
                 return;
         case CHECK_UNIT_UNKNOWN:
@@ -46,7 +47,8 @@ static void check_service(const CheckHost *host, CheckLines *lines) {
         else
                 check_lines_add(
                         lines, CHECK_BAD, strdup("systemctl restart " UNIT),
-                        _("The service does not run; as root, `journalctl -u underpass` tells why."));
+                        _("The service does not run; as root, see `journalctl -u underpass` for the "
+                          "reason."));
 }
 
 static void check_bpf(const CheckHost *host, CheckLines *lines) {
@@ -54,11 +56,11 @@ static void check_bpf(const CheckHost *host, CheckLines *lines) {
                 check_lines_add(lines, CHECK_BAD, NULL, "%s", host->bpf_error);
         else if (!host->answers)
                 check_lines_add(lines, CHECK_NOTE, NULL,
-                                _("Only the service can tell whether kernel %s takes its programs."),
+                                _("Only the service can tell whether kernel %s accepts its programs."),
                                 host->kernel);
         else
                 check_lines_add(lines, CHECK_GOOD, NULL,
-                                _("Kernel %s takes the programs, which are attached by %s."), host->kernel,
+                                _("Kernel %s accepts the programs, which are attached by %s."), host->kernel,
                                 host->attach_point);
 }
 
@@ -131,8 +133,8 @@ static void check_endpoints(const CheckHost *host, CheckLines *lines) {
         else
                 check_lines_add(
                         lines, CHECK_NOTE, NULL,
-                        _("There are %zu MPTCP endpoints, and the kernel takes no more; remove one by `ip "
-                          "mptcp endpoint delete id ID` if a link gets none."),
+                        _("There are %zu MPTCP endpoints, and the kernel accepts no more; if a link gets "
+                          "none, remove one with `ip mptcp endpoint delete id ID`."),
                         host->endpoints_count);
 }
 

@@ -264,8 +264,8 @@ static void check_udp(const CheckHost *host, const CheckLink *link, CheckLines *
         if (link->blocked.throttled > 0)
                 check_lines_add(
                         lines, CHECK_NOTE, NULL,
-                        _("Much of what is sent over UDP to %s gets lost for seconds on end, as where UDP "
-                          "is limited."),
+                        _("Much of what is sent over UDP to %s is lost for seconds at a time, as on paths "
+                          "that throttle UDP."),
                         link->blocked.first);
         else if (opened > 0 && established == 0)
                 check_lines_add(lines, CHECK_BAD, NULL,

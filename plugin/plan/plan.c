@@ -99,7 +99,7 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
         /* A loopback device calls itself Ethernet in some guises, so the flag decides first. */
         if (is_loopback(facts))
                 return reject(ret_error, message_format(N_("%s is a loopback device: its packets never meet "
-                                                           "a middlebox; take the key tunnel out of its "
+                                                           "a middlebox; remove the key tunnel from its "
                                                            "profile."),
                                                         name));
         if (plan_knows_type(facts, ret_raw_ip))
@@ -182,11 +182,11 @@ static int plan_decide(const PlanInput *input, Plan *plan, char **ret_error) {
         if (input->held_off)
                 return decide(plan, PLAN_OFF,
                               strdup(M_("Deactivated by hand; `underpassctl activate` or the next "
-                                        "activation of the connection takes that back.")));
+                                        "activation of the connection attaches the tunnel again.")));
         if (profile->network_down)
                 return decide(plan, PLAN_OFF,
-                              message_format(N_("The link is down; the profile in %s counts while it is "
-                                                "up."),
+                              message_format(N_("The link is down; the profile in %s takes effect when it "
+                                                "is up."),
                                              profile->network_file));
         if (profile->error)
                 return reject(ret_error, strdup(profile->error));

@@ -56,8 +56,8 @@ static int put_endpoints_back(Target *target, const Snapshot *before) {
 static char *describe_endpoints(const Target *target, const Plan *plan, int error) {
         if (error == -ERANGE)
                 return message_format(
-                        N_("%s gets no MPTCP endpoint: the kernel takes eight, and there are that many. "
-                           "Remove one that is not needed by `ip mptcp endpoint delete id ID`."),
+                        N_("%s gets no MPTCP endpoint, because the kernel accepts only eight and all are in "
+                           "use. Remove one that is not needed with `ip mptcp endpoint delete id ID`."),
                         target->name);
         return message_format(
                 N_("MPTCP endpoints cannot be set for %s: %s. Check that net.mptcp.enabled is 1 and "

@@ -226,7 +226,8 @@ static void on_answer(PolkitAnswer answer, const char *detail, void *userdata) {
                 call_end(call);
                 return;
         case POLKIT_REFUSED:
-                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED, N_("polkit does not allow it to this user"));
+                call_refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
+                            N_("polkit does not allow this user to do that"));
                 return;
         }
 }

@@ -82,7 +82,7 @@ static int method_list_links(sd_bus_message *message, void *userdata, sd_bus_err
 /* Lists have cost too much of late. */
 static int refuse_expensive(const BusManager *self, sd_bus_message *message) {
         return told_error(self->told, message, BUS_ERROR_LIMITS_EXCEEDED,
-                          N_("Lists have been asked for too often; call again in a second."));
+                          N_("Lists were requested too often; call again in a second."));
 }
 
 /* What everybody may ask for and what costs time. Positive: it has cost too much of late, and the call has
@@ -238,7 +238,7 @@ static int method_probe(sd_bus_message *message, void *userdata, sd_bus_error *e
                 _cleanup_(freep) char *excerpt = value_excerpt(address_word);
 
                 return told_error(self->told, message, SD_BUS_ERROR_INVALID_ARGS,
-                                  N_("\"%s\" is not an IP address, or %u not a port."), excerpt ?: "?",
+                                  N_("\"%s\" is not an IP address, or %u is not a port."), excerpt ?: "?",
                                   port);
         }
         r = probing_ask(self->probing, link, &address, port, message);

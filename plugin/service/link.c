@@ -577,7 +577,7 @@ static void settle(Link *link) {
                 publish_warnings(link, warnings);
                 publish(link, LINK_FAILED,
                         strdup(misfits ? M_("The type of the link has changed, and the profile cannot be "
-                                           "applied; the tunnel was taken off.")
+                                            "applied; the tunnel was detached.")
                                        : M_("The profile cannot be applied; the link was left as it is.")),
                         STAGE_PROFILE, error ?: strdup(MESSAGE_ERRNO(r)));
                 return;

@@ -91,8 +91,8 @@ int path_choose_receive(Target *target) {
 
 const char *path_receive_reason(const Target *target) {
         static const char *const reasons[] = {
-                [UNDERPASS_RECEIVE_AUTO] = M_("Bulk is merged into large segments on its way to the stack; "
-                                              "single packets go there at once."),
+                [UNDERPASS_RECEIVE_AUTO] = M_("Bulk data is merged into large segments before it reaches "
+                                              "the stack; single packets are passed on at once."),
                 [UNDERPASS_RECEIVE_TC] = M_("Every packet goes to the stack at once: the lowest latency."),
                 [UNDERPASS_RECEIVE_GRO] = M_("Everything that can be merged is merged into large segments: "
                                              "the highest throughput."),

@@ -58,7 +58,7 @@ static char *describe_none(const char *named) {
         _cleanup_(freep) char *excerpt = value_excerpt(named ?: "");
 
         if (!named)
-                return message_constant(N_("The profile is not known yet, or is no tunnel profile."));
+                return message_constant(N_("The profile is not known yet, or is not a tunnel profile."));
         if (!*named)
                 return message_constant(N_("No tunnel: the profile names no link. Set link= in vpn.data to "
                                            "the name of the profile of the link."));

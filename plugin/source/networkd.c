@@ -149,8 +149,8 @@ static int networkd_apply(Source *source, const LinkFacts *facts, Profile *profi
                         return -ENOMEM;
                 return message_add(&profile->warnings,
                                    N_("NetworkManager and systemd-networkd both manage this link, by the "
-                                      "profile \"%s\" and by %s. The keys of the first count; take the link "
-                                      "from one of them."),
+                                      "profile \"%s\" and by %s. Underpass uses the keys of the former; let "
+                                      "only one of them manage the link."),
                                    profile->connection_id, shown);
         }
         /* Without a section there are no keys, but perhaps warnings of files that are not used. */

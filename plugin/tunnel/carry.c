@@ -235,9 +235,9 @@ static int carry_records(const Carry *carry, Tunnel *tunnel) {
         }
         if (more > 0)
                 tunnel_set_error(tunnel,
-                                 N_("a newer release has changed more on %zu links than this one can put "
-                                    "back; to have it put back, install the newer release again and run "
-                                    "`underpassctl deactivate --all` before you go back to this one"),
+                                 N_("a newer release has changed more on %zu links than this one can "
+                                    "restore; to restore it, install the newer release again and run "
+                                    "`underpassctl deactivate --all` before you return to this one"),
                                  more);
         return 0;
 }

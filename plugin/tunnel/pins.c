@@ -311,10 +311,10 @@ static int remove_everything(Tunnel *tunnel, const Carry *carry) {
         if (count > 0)
                 tunnel_set_error(tunnel,
                                  N_("%zu links had the tunnel of a release (ABI version %u) whose records "
-                                    "cannot be read; it was taken off, but MTU, MPTCP endpoints and clsact "
-                                    "qdiscs stay as they are: take these links down and up, and remove the "
-                                    "rest by `ip mptcp endpoint delete` and `tc qdisc del dev LINK "
-                                    "clsact`"),
+                                    "cannot be read; the tunnel was detached, but MTU, MPTCP endpoints and "
+                                    "clsact qdiscs stay as they are: take these links down and up, and "
+                                    "remove the rest by `ip mptcp endpoint delete` and `tc qdisc del dev "
+                                    "LINK clsact`"),
                                  count, carry->loader.abi_version);
         return r;
 }

@@ -185,7 +185,7 @@ class ProbeTest(unittest.TestCase):
         output = self.run_probe(server.name, "lo")[0]
         self.assertRegex(output, rf"(?m)^ lo ─┬─ plain TCP   ✔ \S+ ms ─+┬─ 127\.0\.0\.1:{server.port}$")
         self.assertRegex(output, r"(?m)^     └─ UDP form    ✔ \S+ ms ─+┘$")
-        self.assertIn("→ Set tunnel=on-demand on lo: ", output)
+        self.assertIn("→ Set tunnel=on-demand on lo, ", output)
         output = self.run_probe(server.name, "lo", LC_ALL="C")[0]
         self.assertTrue(output.isascii(), output)
         self.assertRegex(output, rf"(?m)^ lo -\+- plain TCP   ok \S+ ms -+\+- 127\.0\.0\.1:{server.port}$")
@@ -207,7 +207,7 @@ class ProbeTest(unittest.TestCase):
         output, errors = self.run_probe("--rate", server.name, "lo")
         self.assertIn("up to 2 seconds and 25.0 MB of data for each form on each link, 50.0 MB in all", errors)
         self.assertRegex(output, r"Plain TCP: no figure, as the server took \S+ kB and no more")
-        self.assertRegex(output, r"(?s)UDP form: not measured.*cannot be compared.*This took \S+ \S+ of data")
+        self.assertRegex(output, r"(?s)UDP form: not measured.*cannot be compared.*This used \S+ \S+ of data")
         # Without --rate nothing of it.
         self.assertNotIn("rate", self.ask(server))
 
@@ -235,10 +235,10 @@ class ProbeTest(unittest.TestCase):
         """What is wrong is named."""
         for words, status, text in (
             ((), 2, "Too few arguments"),
-            (("[::1]:0",), 5, "“[::1]:0” is no host"),
-            (("a:b",), 5, "“a:b” is no host"),
-            ((":443",), 5, "“:443” is no host"),
-            (("127.0.0.1:70000",), 5, "is no host"),
+            (("[::1]:0",), 5, "“[::1]:0” is not a host"),
+            (("a:b",), 5, "“a:b” is not a host"),
+            ((":443",), 5, "“:443” is not a host"),
+            (("127.0.0.1:70000",), 5, "is not a host"),
             (("127.0.0.1", "no-such-link"), 4, "no-such-link"),
             (("--rate=large", "127.0.0.1"), 5, "“large” is not a path for --rate"),
             (("--rate=/two words", "127.0.0.1"), 5, "“/two words” is not a path for --rate"),

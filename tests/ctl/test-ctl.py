@@ -282,7 +282,7 @@ class Reading(CtlTest):
             ("demand0", "No connection has used the tunnel of demand0 yet"),
             ("blocked0", "2 destinations of blocked0 do not answer over UDP"),
             ("blocked0", "local-ports"),
-            ("filtered0", "A firewall on the way to 1 destination of filtered0 refuses UDP"),
+            ("filtered0", "A firewall on the path to 1 destination of filtered0 refuses UDP"),
             ("filtered0", "Have the firewall let UDP to this port pass"),
             ("refused0", "2 destinations of refused0 say that nothing takes UDP at these ports"),
             ("refused0", "Set up Underpass there"),

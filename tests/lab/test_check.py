@@ -342,8 +342,8 @@ def test_eight_endpoints():
         service.wait_state(lab.client, "c0", "failed")
         rows = checks(lab.client)
         row = rows["c0", "tunnel", "bad"]
-        assert "c0 gets no MPTCP endpoint: the kernel takes eight, and there are that many." in row["sentence"], row
-        assert "the kernel takes no more" in rows["", "endpoints", "note"]["sentence"]
+        assert "c0 gets no MPTCP endpoint, because the kernel accepts only eight and all are in use." in row["sentence"], row
+        assert "the kernel accepts no more" in rows["", "endpoints", "note"]["sentence"]
         for number in (1, 2):
             lab.client.run("ip", "mptcp", "endpoint", "delete", "id", number)
         repair(lab.client, row["command"])

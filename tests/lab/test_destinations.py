@@ -219,7 +219,7 @@ def test_reasons():
             assert found == ["refused"] and "Set up Underpass there" in advice, (found, advice)
             forgets(lab)
             path.rules(lab, f"udp dport {PORT} reject with {icmp} port-unreachable")
-            found, advice = reason(lab, client, f"refused on the way, IPv{family}", family)
+            found, advice = reason(lab, client, f"refused on the path, IPv{family}", family)
             assert found == ["filtered"] and "Have the firewall let UDP" in advice, (found, advice)
             path.rules(lab)
             forgets(lab)

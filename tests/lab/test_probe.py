@@ -104,7 +104,7 @@ def test_stripped_on_one_link():
             assert first["verdict"] == "not-needed" and second["verdict"] == "helps", (first, second)
             assert outcomes(second) == ["answered", "answered", "mptcp"], second
         text = show(lab)
-        assert "option lost" in text and "Set tunnel=on-demand on c1: " in text, text
+        assert "option lost" in text and "Set tunnel=on-demand on c1, " in text, text
         lab.client.run("bash", "-c", second["command"])
         service.wait_state(lab.client, "c1", service.ACTIVE)
         assert "the tunnel carries MPTCP" in show(lab)
@@ -165,7 +165,7 @@ def test_server_without_underpass():
             assert second["verdict"] == "no-underpass" and second["udp"]["from"] == second["address"], second
             assert not second["speaks_underpass"] and not second["command"], second
         text = show(lab)
-        assert "Set up Underpass on the server" in text and "No tunnel helps the other links" in text, text
+        assert "Set up Underpass on the server" in text and "A tunnel does not help the other links" in text, text
         text = show(lab, "c1")
         assert "or the server has no MPTCP" in text.replace("\n       ", " "), text
 
@@ -406,7 +406,7 @@ def test_limits():
             ("c1", address("s0"), PORT, "has no tunnel"),
             ("ghost", address("s0"), PORT, "no interface named"),
             ("c0", "server.test", PORT, "is not an IP address"),
-            ("c0", address("s0"), 0, "0 not a port"),
+            ("c0", address("s0"), 0, "0 is not a port"),
         ):
             refused = lab.client.run(*words, interface, target, port, check=False)
             assert refused.returncode != 0 and text in refused.stderr, refused

@@ -35,7 +35,7 @@ def test_explained():
         text = lab.client.output("underpassctl", "explain", "c0")
         advice = text[text.index("What to do next") :]
         runner.note(advice.strip())
-        assert "gets lost for seconds on end" in advice and "tunnel=on-demand" in advice, text
+        assert "is lost for seconds at a time" in advice and "tunnel=on-demand" in advice, text
         lab.client.run("underpassctl", "forget", "c0")
         assert states(lab.client) == []
 

@@ -458,7 +458,7 @@ class BadProfiles(harness.ServiceTest):
         ours = [warning for warning in found["Warnings"] if str(self.profiles) in warning]
         self.assertEqual(len(ours), 3, ours)
         for name, warning in zip("abc", ours):
-            self.assertIn(f"{self.profiles}/{name}.conf is no regular file", warning)
+            self.assertIn(f"{self.profiles}/{name}.conf is not a regular file", warning)
         self.client.manager("Reload")
 
     def test_broken_file(self):
@@ -477,8 +477,8 @@ class BadProfiles(harness.ServiceTest):
 
         for name, spoil, sentence in [
             ("too large", write(good.encode() + b"# " + b"x" * 65536), "cannot be read"),
-            ("a FIFO", lambda: (path.unlink(), os.mkfifo(path)), "is no regular file"),
-            ("a folder", path.mkdir, "is no regular file"),
+            ("a FIFO", lambda: (path.unlink(), os.mkfifo(path)), "is not a regular file"),
+            ("a folder", path.mkdir, "is not a regular file"),
             ("a loop", lambda: path.symlink_to(path.name), "cannot be read"),
             ("no UTF-8", write(b"[M\xe4tch]\n"), "is not valid UTF-8"),
             ("half of it", write(b"[Match\nName=up0\n"), ":1: "),

@@ -93,7 +93,7 @@ class Profiles(NetworkdTest):
         self.start()
         found = self.wait_state("up0", "active")
         self.assertEqual(found["MSS"], 1300)
-        self.assertIn(f"{fifo} is no regular file", " ".join(found["Warnings"]))
+        self.assertIn(f"{fifo} is not a regular file", " ".join(found["Warnings"]))
         before = found["Applied"]
         for path in (dropin, file):
             path.chmod(0o666)

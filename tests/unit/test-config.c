@@ -143,13 +143,13 @@ static void what_is_no_file_is_not_opened(void) {
         folder_make();
         fifo = path_of("fifo");
         assert(mkfifo(fifo, 0600) == 0);
-        assert_read("fifo", NULL, "fifo is no regular file");
+        assert_read("fifo", NULL, "fifo is not a regular file");
         zero = path_of("zero");
         assert(symlink("/dev/zero", zero) == 0);
-        assert_read("zero", NULL, "zero is no regular file");
+        assert_read("zero", NULL, "zero is not a regular file");
         folder = path_of("folder");
         assert(mkdir(folder, 0700) == 0);
-        assert_read("folder", NULL, "folder is no regular file");
+        assert_read("folder", NULL, "folder is not a regular file");
         folder_done();
 }
 

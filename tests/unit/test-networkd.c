@@ -409,7 +409,7 @@ static void a_fifo_holds_nobody_up(void) {
         assert(mkfifo(path, 0600) == 0);
         assert(networkd_section_read(tree.list, &answer, &sections) == 0);
         assert(strings_count(sections.keys) == 1 && strings_count(sections.warnings) == 1);
-        assert_contains(sections.warnings[0], "a.conf is no regular file");
+        assert_contains(sections.warnings[0], "a.conf is not a regular file");
         assert(networkd_any_section(tree.list));
         tree_done(&tree);
 }
