@@ -32,13 +32,14 @@ MANAGERS = {"NetworkManager": "NetworkManager.service", "networkd": "systemd-net
 
 class Machine(host_module.Host):
     """A machine; prepare it, boot() it, and stop() it in the end. lower: folders of its disk, the topmost first.
-    managers: which network managers it has."""
+    managers: which network managers it has. project: whether the project is in one of the layers."""
 
     tools = pathlib.Path("/opt/tests/lib")
 
-    def __init__(self, name, folder, lower, managers=("NetworkManager",)):
+    def __init__(self, name, folder, lower, managers=("NetworkManager",), project=True):
         super().__init__(name, folder)
         self.managers = managers
+        self._project = project
         self.booted = False
         self._lower = lower
         self._cgroup = None
@@ -54,7 +55,8 @@ class Machine(host_module.Host):
             self.write(path, text)
         for manager, unit in MANAGERS.items():
             self.run("systemctl", "enable" if manager in self.managers else "disable", unit)
-        self.run("systemctl", "enable", "underpass.service")
+        if self._project:
+            self.run("systemctl", "enable", "underpass.service")
         # When networkd 262 is killed, its next start waits for the end of this unit, which waits for networkd.
         self.run("systemctl", "mask", "systemd-networkd-persistent-storage.service")
 

@@ -143,8 +143,8 @@ class Systems(Machines):
             name, metric = PROFILES[interface]
             machine.add_profile(name, interface, **self.profile_properties(interface, metric))
             machine.run("nmcli", "connection", "modify", name, "connection.mptcp-flags", "disabled")
-            if self._tunnel:
-                pairs = [f"{key}={value}" for key, value in self.keys(machine).items()]
+            pairs = [f"{key}={value}" for key, value in self.keys(machine).items()]
+            if pairs:
                 service.set_keys(machine, name, *pairs)
             machine.run("nmcli", "connection", "modify", name, "connection.autoconnect", "yes")
             machine.up(name)

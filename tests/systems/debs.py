@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Debian package, built in a release and checked with that release's lintian. May touch: the cache of roots.py, where a
+layer with them lies on top of the compilers, and the folder "packages" of the build.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+import cache
+import roots
+
+TOOLS = ("build-essential", "debhelper", "lintian")
+
+# The sources without what a build has made of them.
+SCRIPT = """
+mkdir -p /tmp/build/underpass
+cd /source
+tar --exclude=./build --exclude=./.git --exclude=__pycache__ -cf - . | tar -C /tmp/build/underpass -xf -
+cp -r packaging/debian /tmp/build/underpass/debian
+cd /tmp/build/underpass
+export DEB_BUILD_OPTIONS=parallel=2
+dpkg-buildpackage -us -uc -b
+cp ../*.deb ../*.changes ../*.buildinfo /packages
+cd /packages
+lintian --allow-root --tag-display-limit 0 --fail-on error,warning *.changes >lintian.txt 2>&1 || { cat lintian.txt; exit 1; }
+"""
+
+# The same package with an earlier version.
+PREVIOUS = """
+mkdir /tmp/package
+dpkg-deb -R /packages/underpass_[0-9]*.deb /tmp/package/tree
+sed -i 's/^Version: .*/&~previous/' /tmp/package/tree/DEBIAN/control
+dpkg-deb --root-owner-group -b /tmp/package/tree /packages/previous.deb
+"""
+
+
+def _make_tools(release, layers, target):
+    begin = time.monotonic()
+    cache.progress(f"{release}: adding {', '.join(TOOLS)}")
+    script = (
+        f"apt-get -q update\napt-get -q -y install --no-install-recommends {' '.join(TOOLS)}\n"
+        "apt-get clean\nrm -rf /var/lib/apt/lists/*"
+    )
+    log = cache.folder() / f"{release}-packagers.log"
+    roots.in_layers(target, layers, script, f"installing {TOOLS} in {release}", log)
+    cache.progress(f"{release}: added in {time.monotonic() - begin:.0f} s")
+
+
+def _layers(release):
+    """The layers that a package is built in, as an overlay wants them."""
+    lower = roots.root(release)
+    compilers = roots.compilers(release, lower)
+    below = f"{compilers}:{lower}"
+    with cache.locked(f"{release}-packagers"):
+        name = roots.key(release, roots.system_packages(), roots.build_packages(), TOOLS)
+        tools = roots.made(
+            cache.folder() / "packagers", release, name, lambda partial: _make_tools(release, below, partial)
+        )
+    return f"{tools}:{below}"
+
+
+def version():
+    """The version that meson.build says."""
+    return re.search(r"^\s*version : '([^']*)'", (roots.ROOT / "meson.build").read_text(), re.MULTILINE)[1]
+
+
+def build(release):
+    """(package, the same as an earlier version, what lintian says); an error when lintian has errors or warnings."""
+    layers = _layers(release)
+    target = roots.BUILD / "packages" / release
+    scratch = target.with_name(f"{release}.scratch")
+    begin = time.monotonic()
+    with cache.locked(f"{release}-package"):
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        target.mkdir(parents=True)
+        binds = [(roots.ROOT, "/source"), (target, "/packages")]
+        try:
+            roots.in_layers(
+                scratch / "upper", layers, SCRIPT + PREVIOUS, f"packaging in {release}", target.with_suffix(".log"), binds
+            )
+        except roots.RootError as error:
+            raise AssertionError(str(error)) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    cache.progress(f"{release}: package built and checked in {time.monotonic() - begin:.0f} s")
+    packages = [path for path in target.glob("underpass_*.deb")]
+    assert len(packages) == 1, f"{release}: {packages}"
+    return packages[0], target / "previous.deb", (target / "lintian.txt").read_text()
+
+
+def content(package):
+    """The files of a package, as dpkg-deb lists them."""
+    text = subprocess.run(
+        ["dpkg-deb", "--contents", str(package)], check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+    return [pathlib.PurePath("/", line.split()[5]) for line in text.splitlines()]

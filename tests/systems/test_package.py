@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Debian package on whole systems of three releases: built, checked with lintian, installed, a tunnel, upgraded in the
+middle of a transfer, removed, purged. Afterwards the system is as it was before it was installed."""
+
+import json
+import shutil
+
+import debs
+import roots
+import runner
+import service
+import state
+import systems
+import traffic
+from host import wait_until
+from machine import Machine
+
+RATE = 2_000_000  # bytes a second
+UNIT = "underpass.service"
+
+# What dpkg, apt and the programs of the machine write while it runs, package or not.
+ALIVE = ("/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/log", "/var/lib/NetworkManager", "/var/lib/systemd")
+FIND = "find / -xdev ( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /root -o -path /opt {} ) -prune -o -print"
+
+
+class Packaged(systems.Systems):
+    """The client is a machine without the project; the server has it as every other test has."""
+
+    def machine(self, name, managers):
+        if name != "client":
+            return super().machine(name, managers)
+        try:
+            root = roots.root(self._release)
+        except roots.RootError as error:
+            raise runner.Skip(f"no root of {self._release}: {error}") from None
+        machine = Machine(name, self.folder / name, [root], managers, project=False)
+        self.hosts.append(machine)
+        machine.start()
+        return machine
+
+    def keys(self, machine):
+        """The profiles of the client get theirs when the tool is there."""
+        return {} if machine.name == "client" else super().keys(machine)
+
+
+def files(machine):
+    """All files of a machine that nobody changes but who installs."""
+    pruned = " ".join(f"-o -path {path}" for path in ALIVE)
+    return set(machine.output(*FIND.format(pruned).split()).splitlines())
+
+
+def install(machine, package):
+    """Installs a package file, as apt does it for a user."""
+    inside = f"/opt/{package.name}"
+    shutil.copy(package, machine.path("/opt"))
+    machine.run(
+        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "install", inside, timeout=120
+    )
+    return machine.output("dpkg-query", "-W", "-f", "${Version}", "underpass")
+
+
+def attached(machine):
+    """The programs on the links of a machine, by id."""
+    return json.loads(state.query_programs(machine, "c0", "c1"))
+
+
+def upgrade(lab, client, package):
+    """In the middle of a transfer: every byte arrives, nothing is sent again, the programs stay, the service is new."""
+    machine = lab.client
+    with client.uploading("first", RATE):
+        service_before, programs = machine.processes(UNIT), attached(machine)
+        sent_again = traffic.retransmissions(machine)
+        name = install(machine, package)
+        client.wait_moved("first", RATE)
+        again = traffic.retransmissions(machine) - sent_again
+    assert not client.info("first")["fallback"]
+    wait_until(lambda: machine.processes(UNIT) - service_before, "the new service runs")
+    assert all(all(ways.values()) for ways in programs.values()), programs
+    assert attached(machine) == programs, (programs, attached(machine))
+    assert again == 0, f"{again} segments sent again"
+    runner.note(f"upgraded to {name} under {RATE // 1_000_000} MB/s: nothing sent again, the programs stayed")
+
+
+def package(release):
+    """All of it for one release."""
+    with Packaged(release, tunnel=True) as lab:
+        machine = lab.client
+        current, previous, lintian = debs.build(release)
+        runner.note(f"lintian: {lintian.strip() or 'nothing'}")
+        before, before_files = state.host_state(machine), files(machine)
+        version = install(machine, previous)
+        assert version == f"{debs.version()}~previous", version
+        runner.note(f"installed: {version}, {len(debs.content(current))} files and folders")
+        for question in ("is-enabled", "is-active"):
+            machine.run("systemctl", question, UNIT)
+        for name in ("first", "second"):
+            pairs = [f"{key}={value}" for key, value in systems.Systems.keys(lab, machine).items()]
+            service.set_keys(machine, name, *pairs, options=("--reapply",))
+        for interface in ("c0", "c1"):
+            service.wait_state(machine, interface, service.ACTIVE)
+        _, client = traffic.pair(lab)
+        runner.note(f"tunnelled subflows over both uplinks after {systems.tunnelled(lab, client, 'first'):.1f} s")
+        upgrade(lab, client, current)
+        client.stop()
+        machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "remove", "underpass", timeout=120)
+        assert not any(way for ways in attached(machine).values() for way in ways.values()), attached(machine)
+        state.assert_same(before, state.settled(machine, before), "removed")
+        machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "purge", "underpass", timeout=120)
+        left, gone = files(machine) - before_files, before_files - files(machine)
+        assert not left and not gone, f"left: {sorted(left)}, gone: {sorted(gone)}"
+        state.assert_same(before, state.settled(machine, before), "purged")
+        runner.note("removed, purged: state and files are as before")
+
+
+def test_bookworm():
+    """Debian 12."""
+    package("bookworm")
+
+
+def test_trixie():
+    """Debian 13."""
+    package("trixie")
+
+
+def test_sid():
+    """Debian unstable."""
+    package("sid")
