@@ -391,10 +391,10 @@ static uint32_t diff_off(const Applied *applied, const PlanSituation *situation)
 static uint32_t diff_programs(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
         if (!applied->attached)
                 return STEP_ATTACH;
-        if (situation->unconfirmed || situation->receive_differs || applied->taken_in != plan->taken_in ||
+        if (situation->unconfirmed || applied->taken_in != plan->taken_in ||
             !same_settings(&applied->link, &plan->link))
                 return STEP_SETTINGS;
-        return 0;
+        return situation->receive_differs ? STEP_RECEIVE : 0;
 }
 
 /* Whether nothing but addresses has gone: the link is up, and the profile asks for the same as before. */

@@ -91,6 +91,7 @@ typedef enum PlanStep {
         STEP_REANNOUNCE = 1U << 9,        /* register endpoints again that were there before the tunnel */
         STEP_WATCH_SUBFLOWS = 1U << 10,   /* look in a while whether the endpoints have got their subflows */
         STEP_FORGET = 1U << 11,           /* drop what was learnt of destinations */
+        STEP_RECEIVE = 1U << 12,          /* attached already: choose the receive mode again */
 } PlanStep;
 
 /* How a link stands now, apart from what has been applied to it. */
@@ -107,8 +108,9 @@ typedef struct PlanSituation {
  * The steps from what is applied to what is wanted, all of them; 0: nothing to do. An MTU that others
  * changed is set again.
  *
- * STEP_SETTINGS comes also without any change when the situation is unconfirmed or receive_differs: what
- * stood in the way may be gone. STEP_GRACE stands in the place of STEP_REDUCE_ENDPOINTS when nothing but
+ * STEP_SETTINGS comes also without any change when the situation is unconfirmed. STEP_RECEIVE comes when
+ * receive_differs: what stood in the way may be gone. It attaches nothing anew, for the kernel would tell of
+ * that, and lead to the next look. STEP_GRACE stands in the place of STEP_REDUCE_ENDPOINTS when nothing but
  * addresses has gone: systemd-networkd and DHCP clients take an address away and give it back, and a
  * removed endpoint would end its subflows. STEP_REANNOUNCE comes only when new connections begin to
  * use the tunnel, and only when the plan owns no endpoints itself. STEP_FORGET comes with other settings and

@@ -166,6 +166,16 @@ static int attach(Target *target, const Plan *plan, Failure *failure) {
         return r;
 }
 
+/* Another mode in the place of what is not available is no failure. */
+static int choose_receive(Target *target, const Plan *plan, Failure *failure) {
+        (void) path_choose_receive(target);
+        return 0;
+}
+
+static int keep_receive(Target *target, const Snapshot *before) {
+        return 0;
+}
+
 static int detach_programs(Target *target) {
         int r;
 
@@ -221,6 +231,7 @@ static const Step steps_table[] = {
         { STEP_DETACH, STAGE_ATTACH, detach, put_programs_back, describe_detach },
         { STEP_ATTACH, STAGE_ATTACH, attach, put_programs_back, describe_attach },
         { STEP_SETTINGS, STAGE_ATTACH, attach, put_programs_back, describe_attach },
+        { STEP_RECEIVE, STAGE_ATTACH, choose_receive, keep_receive, describe_attach },
         { STEP_MTU, STAGE_MTU, set_mtu, put_mtu_back, describe_mtu },
         { STEP_ENDPOINTS, STAGE_ENDPOINT, add_missing_endpoints, put_endpoints_back, describe_endpoints },
 };

@@ -358,3 +358,21 @@ def test_deactivate_after_a_switch():
             use_attach_point(other, lab.client)
             lab.client.run("underpassctl", "deactivate", "--all")
             state.assert_becomes(before, lab.client, f"after {attach_point}, deactivated with {other}")
+
+
+def test_receive_mode_that_is_not_available():
+    """It is tried again at each look, and that leads to no further look: the service rests."""
+    with runner.TestLab() as lab:
+        service.set_options(lab.server, "--attach-point=clsact", "--debug")
+        too_many = f"local-ports={PORT}-{PORT + 64}"
+        service.set_keys(lab.server, "server", "tunnel=yes", too_many, "bulk=yes", "receive=socket")
+        lab.server.up("server")
+        found = service.wait_state(lab.server, "s0", service.ACTIVE)
+        assert found["ReceiveMode"][0] == "auto" and "at most 64" in found["ReceiveMode"][1], found["ReceiveMode"]
+        log, sizes = lab.server.folder / "log" / "bus.log", []
+
+        def rests():
+            sizes.append(log.stat().st_size)
+            return len(sizes) > 20 and len(set(sizes[-20:])) == 1
+
+        wait_until(rests, "nothing is looked at any more", 10)
