@@ -92,65 +92,98 @@ UNDERPASS_INLINE long bulk_unwrap(struct __sk_buff *skb, __s32 room, int checked
         return bpf_skb_adjust_room(skb, -room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
-/* The outer header becomes that of the segment. Returns 0. */
-UNDERPASS_GLOBAL int bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
-        if (!ip)
-                return 0;
+/* The outer header becomes that of the segment: a wrong checksum stays wrong. length: bytes, host order. */
+UNDERPASS_INLINE void bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
+        __u16 total = UNDERPASS_NET16(length);
+        __u32 sum = (__u16) ~ip->check;
+
+        sum += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
+        sum += (__u16) ~ip->tot_len;
+        sum += total;
         ip->protocol = UNDERPASS_PROTOCOL_TCP;
-        ip->tot_len = UNDERPASS_NET16(length);
-        ip->check = 0;
-        ip->check = (__u16) ~underpass_fold(packet_sum_words((const packet_word *) ip, IPV4_LENGTH / 4));
-        return 0;
+        ip->tot_len = total;
+        ip->check = (__u16) ~underpass_fold(sum);
 }
 
-/* One datagram → TCP. Returns enum bulk_result; packet->header is as bulk_present() says then. */
-UNDERPASS_GLOBAL int bulk_read_ipv4(struct __sk_buff *skb, struct packet *packet,
-                                    struct bulk_inner_ipv4 *inner) {
-        __u32 outer, length;
+/*
+ * The headers of a datagram, which each one of bulk passes: straight from the packet, with constant offsets.
+ * Returns enum bulk_result.
+ */
+UNDERPASS_INLINE int bulk_read_ipv4(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
+                                    struct bulk_inner_ipv4 *inner, struct iphdr *outer) {
+        const __u32 wanted = layer3 + BULK_IPV4_ROOM + sizeof(*inner);
+        __u32 size = UNDERPASS_NET16(packet->header.udp.length), length;
+        struct iphdr *ip;
+
+        if (size < UDP_LENGTH + sizeof(*inner) || size > packet->length ||
+            packet_pull(skb, wanted, UNDERPASS_PROTOCOL_UDP) < 0)
+                return BULK_RESULT_MALFORMED;
+        ip = (void *) (long) skb->data + layer3;
+        if ((void *) ip + BULK_IPV4_ROOM + sizeof(*inner) > (void *) (long) skb->data_end)
+                return BULK_RESULT_MALFORMED;
+        *outer = *ip;
+        *inner = *(struct bulk_inner_ipv4 *) ((void *) ip + BULK_IPV4_ROOM);
+        length = UNDERPASS_NET16(inner->ip.tot_len);
+        /* Each IPv4 header sums to nothing, so a sum of the whole packet (CHECKSUM_COMPLETE) stays right
+         * when one takes the place of the other. */
+        if (*(__u8 *) &inner->ip != IPV4_USUAL || inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
+            (inner->ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) || length < sizeof(*inner) ||
+            underpass_fold(packet_sum_words((const packet_word *) &inner->ip, IPV4_LENGTH / 4)) != 0xffff ||
+            !bulk_inner_shape(&inner->header, length - IPV4_LENGTH))
+                return BULK_RESULT_MALFORMED;
+        return bulk_compare(skb, size - UDP_LENGTH, length);
+}
+
+/* Behind a NAT: the addresses and ports of the outer headers are the right ones. */
+UNDERPASS_GLOBAL int bulk_translate_ipv4(struct __sk_buff *skb, struct packet *packet,
+                                         struct bulk_inner_ipv4 *inner) {
+        __u32 layer4, check;
 
         if (!packet || !inner)
-                return BULK_RESULT_NONE;
-        outer = UNDERPASS_NET16(packet->header.udp.length);
-        if (outer < UDP_LENGTH + sizeof(*inner) || outer > packet->length ||
-            bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH, inner, sizeof(*inner)) < 0 ||
-            *(__u8 *) &inner->ip != IPV4_USUAL || inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
-            (inner->ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)))
-                return BULK_RESULT_MALFORMED;
-        length = UNDERPASS_NET16(inner->ip.tot_len);
-        if (length < sizeof(*inner) || !bulk_inner_shape(&inner->header, length - IPV4_LENGTH))
-                return BULK_RESULT_MALFORMED;
-        return bulk_compare(skb, outer - UDP_LENGTH, length);
+                return -1;
+        layer4 = packet->layer3 + IPV4_LENGTH;
+        check = layer4 + offsetof(struct underpass_tcp_header, check);
+        if (bulk_correct(skb, check, inner->ip.saddr, packet->source[3]) < 0 ||
+            bulk_correct(skb, check, inner->ip.daddr, packet->dest[3]) < 0)
+                return -1;
+        return bulk_write_ports(skb, packet, &inner->header, layer4);
 }
 
-UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet,
-                                    struct underpass_flow *flow) {
-        struct bulk_inner_ipv4 inner = {};
-        struct iphdr outer = {};
-        __u32 layer3, layer4;
+UNDERPASS_INLINE int bulk_take_ipv4_at(struct __sk_buff *skb, const __u32 layer3, struct packet *packet,
+                                       struct underpass_flow *flow) {
+        struct bulk_inner_ipv4 inner;
+        struct iphdr outer, *ip;
         int result;
 
-        if (!packet || !flow)
-                return BULK_RESULT_NONE;
-        result = bulk_read_ipv4(skb, packet, &inner);
+        result = bulk_read_ipv4(skb, layer3, packet, &inner, &outer);
         if (result != BULK_RESULT_TCP)
                 return result;
         if (!bulk_is_of(flow, &inner.header))
                 return BULK_RESULT_NONE;
-        layer3 = packet->layer3;
-        layer4 = layer3 + IPV4_LENGTH;
-        if (bpf_skb_load_bytes(skb, layer3, &outer, sizeof(outer)) < 0 ||
-            bulk_unwrap(skb, BULK_IPV4_ROOM, packet->header.udp.check != 0) < 0)
+        if (bulk_unwrap(skb, BULK_IPV4_ROOM, packet->header.udp.check != 0) < 0)
+                return BULK_RESULT_BROKEN;
+        ip = (void *) (long) skb->data + layer3;
+        if ((void *) (ip + 1) > (void *) (long) skb->data_end)
                 return BULK_RESULT_BROKEN;
         bulk_retitle_ipv4(&outer, UNDERPASS_NET16(inner.ip.tot_len));
-        if (bulk_correct(skb, layer4 + offsetof(struct underpass_tcp_header, check), inner.ip.saddr,
-                         outer.saddr) < 0 ||
-            bulk_correct(skb, layer4 + offsetof(struct underpass_tcp_header, check), inner.ip.daddr,
-                         outer.daddr) < 0 ||
-            bpf_skb_store_bytes(skb, layer3, &outer, sizeof(outer), BPF_F_RECOMPUTE_CSUM) < 0 ||
-            bulk_write_ports(skb, packet, &inner.header, layer4) < 0)
+        *ip = outer;
+        if ((inner.ip.saddr != outer.saddr || inner.ip.daddr != outer.daddr ||
+             inner.header.tcp.source != packet->header.udp.source ||
+             inner.header.tcp.dest != packet->header.udp.dest) &&
+            bulk_translate_ipv4(skb, packet, &inner) < 0)
                 return BULK_RESULT_BROKEN;
         bulk_present(&packet->header, &inner.header);
         return BULK_RESULT_TCP;
+}
+
+/* One datagram → TCP. Returns enum bulk_result; packet->header is as bulk_present() says then. */
+UNDERPASS_GLOBAL int bulk_take_ipv4(struct __sk_buff *skb, struct packet *packet,
+                                    struct underpass_flow *flow) {
+        if (!packet || !flow)
+                return BULK_RESULT_NONE;
+        if (packet->layer3 == ETH_HLEN)
+                return bulk_take_ipv4_at(skb, ETH_HLEN, packet, flow);
+        return bulk_take_ipv4_at(skb, 0, packet, flow);
 }
 
 UNDERPASS_GLOBAL int bulk_read_ipv6(struct __sk_buff *skb, struct packet *packet,

@@ -41,8 +41,6 @@ struct bulk_header_ipv6 {
 UNDERPASS_INLINE __u32 bulk_segment_length(struct __sk_buff *skb, const struct packet *packet, __u32 room) {
         __u32 head = (__u32) (packet->header.tcp.offset >> 4) * 4, size = skb->gso_size;
 
-        if (size == 0)
-                return packet->length;
         if (size <= room || (packet->length - head) % (size - room) != 0)
                 return 0;
         return size - room + head;

@@ -117,9 +117,12 @@ UNDERPASS_INLINE int bulk_arrives(const struct underpass_flow *flow) {
  * Then what comes one by one goes on at once, too, so that nothing overtakes it.
  */
 UNDERPASS_INLINE int bulk_comes_whole(const struct underpass_flow *flow) {
-        __u16 ago = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS - flow->bulk_whole);
+        __u16 ago;
 
-        return flow->bulk_whole != 0 && ago < BULK_ARRIVES_MS / BULK_WHOLE_UNIT_MS;
+        if (flow->bulk_whole == 0)
+                return 0;
+        ago = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS - flow->bulk_whole);
+        return ago < BULK_ARRIVES_MS / BULK_WHOLE_UNIT_MS;
 }
 
 /* Measures the rate at which the peer acknowledges. */

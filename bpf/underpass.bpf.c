@@ -149,6 +149,16 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
         return VERDICT_NEXT;
 }
 
+/* By one look-up: each datagram of bulk passes here. */
+UNDERPASS_INLINE void count_bulk_received(__u32 slot, __u32 packets) {
+        struct underpass_counters *values = bpf_map_lookup_elem(&counters, &slot);
+
+        if (!values)
+                return;
+        values->value[UNDERPASS_COUNTER_RECEIVED] += packets;
+        values->value[UNDERPASS_COUNTER_BULK_RECEIVED] += packets;
+}
+
 /*
  * A datagram of the peer in the bulk form → TCP; it came by the link of the slot. VERDICT_OTHER: it is none;
  * VERDICT_CUT: the stack has merged several; VERDICT_NEXT: it is TCP now.
@@ -156,6 +166,7 @@ UNDERPASS_INLINE int receive(struct __sk_buff *skb, const __u32 layer3, struct p
 UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                   __u32 slot) {
         __u32 merged = skb->gso_segs ? skb->gso_segs : 1;
+        __u64 now;
 
         if (!packet || !flow)
                 return VERDICT_OTHER;
@@ -175,13 +186,13 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
         default:
                 return VERDICT_OTHER;
         }
-        flow->seen_ns = bpf_ktime_get_coarse_ns();
-        flow->bulk_arrived_ms = bulk_now_ms() | 1;
+        now = bpf_ktime_get_coarse_ns();
+        flow->seen_ns = now;
+        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
         flow->received++;
         flow_acknowledged(flow, &packet->header);
         bpf_set_hash_invalid(skb);
-        count_more(slot, UNDERPASS_COUNTER_RECEIVED, merged);
-        count_more(slot, UNDERPASS_COUNTER_BULK_RECEIVED, merged);
+        count_bulk_received(slot, merged);
         return VERDICT_NEXT;
 }
 
@@ -510,12 +521,6 @@ UNDERPASS_GLOBAL int answer_forgotten(struct __sk_buff *skb, struct packet *pack
         return (int) bpf_redirect(skb->ifindex, 0);
 }
 
-UNDERPASS_INLINE __u32 gro_of_slot(__u32 slot) {
-        struct underpass_slot *of = slot_of(slot);
-
-        return of ? of->gro_ifindex : 0;
-}
-
 /*
  * A datagram that may be bulk. VERDICT_OTHER: it is not. Many in one, as a link hands them over that
  * another kernel or a card has not cut, go on as they are to a socket of this host. For a host behind they
@@ -525,7 +530,8 @@ UNDERPASS_INLINE __u32 gro_of_slot(__u32 slot) {
 UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct packet *packet) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
-        __u32 slot, many, merge;
+        struct underpass_slot *of;
+        __u32 slot, many;
         int verdict;
 
         if (!packet)
@@ -535,11 +541,13 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         if (!flow)
                 return VERDICT_OTHER;
         slot = slot_of_link(skb->ifindex, flow->slot);
-        if (!(flags_of_slot(slot) & UNDERPASS_SLOT_BULK))
+        of = slot_of(slot);
+        if (!of || !(of->flags & UNDERPASS_SLOT_BULK))
                 return VERDICT_OTHER;
         many = skb->gso_size;
         if ((many && !flow->socket) ||
-            bpf_ktime_get_coarse_ns() - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS)
+            (flow->cut_ns &&
+             bpf_ktime_get_coarse_ns() - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS))
                 verdict = VERDICT_CUT;
         else
                 verdict = receive_bulk(skb, packet, flow, slot);
@@ -550,14 +558,11 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         }
         if (many)
                 flow->bulk_whole = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS | 1);
-        if (verdict != VERDICT_NEXT || layer3 == 0 || bulk_comes_whole(flow))
+        if (verdict != VERDICT_NEXT || layer3 == 0 || of->gro_ifindex == 0 || bulk_comes_whole(flow))
                 return verdict;
-        merge = gro_of_slot(slot);
-        if (!merge)
-                return VERDICT_NEXT;
         flow->merged_ns = flow->seen_ns;
         skb->tc_index = (__u16) slot;
-        return (int) bpf_redirect(merge, 0);
+        return (int) bpf_redirect(of->gro_ifindex, 0);
 }
 
 /* What comes and is not UDP. */

@@ -88,6 +88,18 @@ static void inner_long(struct frame *frame) {
         inner_of(frame)[room_of(frame) - 8 + 12] = 0xf0;
 }
 
+static void inner_jumbled(struct frame *frame) {
+        inner_of(frame)[10] ^= 1;
+}
+
+/* Whatever else is wrong, the checksum of the inner IPv4 header is right. */
+static void sum_inner(struct frame *frame) {
+        uint8_t *ip = inner_of(frame);
+
+        frame_put16(ip + 10, 0);
+        frame_put16(ip + 10, (uint16_t) ~frame_fold(frame_sum(0, ip, 20)));
+}
+
 #define TUNNELLED .state = UNDERPASS_FLOW_TUNNELLED
 #define LINK_TAKES .payload = 1000, .slot_flags = UNDERPASS_SLOT_BULK
 #define TAKES TUNNELLED, LINK_TAKES
@@ -118,6 +130,8 @@ static const struct bulk_case cases[] = {
         { "outer length", TAKES, .mangle = outer_longer, .outcome = DROPPED },
         { "UDP inside", TAKES, .mangle = inner_udp, .outcome = DROPPED, .only_ipv4 = true },
         { "a fragment inside", TAKES, .mangle = inner_fragment, .outcome = DROPPED, .only_ipv4 = true },
+        { "a wrong checksum of the inner header", TAKES, .mangle = inner_jumbled, .outcome = DROPPED,
+          .only_ipv4 = true },
         { "options inside", TAKES, .mangle = inner_options, .outcome = LEFT, .only_ipv4 = true },
         { "data offset 4", TAKES, .mangle = inner_short, .outcome = DROPPED },
         { "data offset beyond the end", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK, .payload = 4,
@@ -172,6 +186,8 @@ static void build(const struct bulk_case *test, bool ipv6, bool raw, bool transl
         frame_wrap(ret, ret_tcp);
         if (test->mangle)
                 test->mangle(ret);
+        if (test->mangle && !ipv6 && test->mangle != inner_jumbled)
+                sum_inner(ret);
 }
 
 static bool expect_counts(struct bench *bench, enum bulk_outcome outcome) {
