@@ -2,29 +2,39 @@
 """The results as a chart: one group of bars for each scenario, the median as the bar, least and greatest
 value as a whisker. Touches nothing."""
 
+import textwrap
 from xml.sax.saxutils import escape
 
 import report
 
-WIDTH = 1160  # of the whole chart
+WIDTH = 872  # of the whole chart: what a README has room for, so that text is as large as it says here
 COLUMNS = 2
-GAP = 40
+GAP = 28
 PANEL = (WIDTH - GAP * (COLUMNS + 1)) / COLUMNS
-LABEL = 200  # room for the names of the bars
-VALUE = 96  # room for numbers to the right of them
+LABEL = 150  # room for the names of the bars
+VALUE = 100  # room for numbers to the right of them
 ROW = 22
-HEAD = 48
-MARGIN_TOP = 84
+LINE = 17  # of text
+HEAD_CHARACTERS = 46  # in a line
+ABOUT_CHARACTERS = 118
 STYLE = """
- text { font-family: "DejaVu Sans", "Liberation Sans", Helvetica, Arial, sans-serif; fill: #222 }
+ text { font-family: "DejaVu Sans", "Liberation Sans", Helvetica, Arial, sans-serif; fill: #1f2328 }
+ .paper { fill: #ffffff; stroke: #d0d7de }
  .title { font-size: 20px; font-weight: bold }
- .about { font-size: 12px; fill: #555 }
+ .about { font-size: 12px; fill: #59636e }
  .head { font-size: 13px; font-weight: bold }
- .unit { font-size: 11px; fill: #555 }
- .name { font-size: 11px; text-anchor: end }
- .value { font-size: 11px }
- .axis { stroke: #999; stroke-width: 1 }
- .whisker { stroke: #222; stroke-width: 1.2 }
+ .unit { font-size: 12px; fill: #59636e }
+ .name { font-size: 12px; text-anchor: end }
+ .value { font-size: 12px }
+ .axis { stroke: #8c959f; stroke-width: 1 }
+ .whisker { stroke: #1f2328; stroke-width: 1.2 }
+ @media (prefers-color-scheme: dark) {
+  text { fill: #f0f6fc }
+  .paper { fill: #0d1117; stroke: #3d444d }
+  .about, .unit { fill: #9198a1 }
+  .axis { stroke: #656c76 }
+  .whisker { stroke: #f0f6fc }
+ }
 """
 # Colour by the beginning of the name; the first that fits.
 COLOURS = (
@@ -71,7 +81,7 @@ def bars(subjects, left, top):
         middle = y + ROW / 2 - 1
         ends = [begin + room * value[which] / largest for which in ("min", "max")]
         found.append(
-            element("text", shortened(subject["title"], 32), class_="name", x=begin - 8.0, y=middle + 4)
+            element("text", shortened(subject["title"], 24), class_="name", x=begin - 8.0, y=middle + 4)
         )
         found.append(
             element(
@@ -93,26 +103,43 @@ def bars(subjects, left, top):
     return found
 
 
+def heading(scenario):
+    """Its lines."""
+    return textwrap.wrap(scenario["title"], HEAD_CHARACTERS)
+
+
 def panel(scenario, left, top):
     """One scenario."""
     subjects = [subject for subject in scenario["subjects"] if "value" in subject]
     better = "more is better" if scenario["higher_is_better"] else "less is better"
-    return [
-        element("text", shortened(scenario["title"], 66), class_="head", x=float(left), y=top + 14.0),
-        element("text", f"{scenario['unit']}, {better}", class_="unit", x=float(left), y=top + 31.0),
-        *bars(subjects, left, top + HEAD - 8),
-    ]
+    found, y = [], top
+    for line in heading(scenario):
+        y += LINE
+        found.append(element("text", line, class_="head", x=float(left), y=y))
+    y += LINE
+    found.append(element("text", f"{scenario['unit']}, {better}", class_="unit", x=float(left), y=y))
+    return [*found, *bars(subjects, left, y + 8)]
 
 
 def height(scenario):
     """Of a panel."""
-    return HEAD + ROW * sum("value" in subject for subject in scenario["subjects"]) + 16
+    return LINE * (len(heading(scenario)) + 1) + ROW * sum("value" in subject for subject in scenario["subjects"]) + 28
+
+
+def explanation(about):
+    """What was compared, in lines."""
+    text = (
+        f"The same data by each of them in turn, between namespaces on one machine. Bars: median of {about['rounds']} rounds of "
+        f"{about['seconds']:g} s; whiskers: least and greatest. Linux {about['kernel']}, {about['cpus']} × {about['cpu']}, "
+        f"{about['when'][:10]}."
+    )
+    return textwrap.wrap(text, ABOUT_CHARACTERS)
 
 
 def draw(results):
     """The chart as the text of an SVG file."""
-    about, parts = results["environment"], []
-    bottoms = [float(MARGIN_TOP)] * COLUMNS
+    lines, parts = explanation(results["environment"]), []
+    bottoms = [float(48 + LINE * len(lines) + 12)] * COLUMNS
     for scenario in results["scenarios"]:
         if not any("value" in subject for subject in scenario["subjects"]):
             continue
@@ -120,19 +147,17 @@ def draw(results):
         left = GAP + column * (PANEL + GAP)
         parts += panel(scenario, left, bottoms[column])
         bottoms[column] += height(scenario)
-    total = max(bottoms) + GAP / 2
-    text = (
-        f"Linux {about['kernel']}, {about['cpus']} × {about['cpu']}; median of {about['rounds']} rounds of "
-        f"{about['seconds']:g} s that took turns; whiskers: least and greatest; {about['when']}"
-    )
+    total = max(bottoms)
+    title = "Underpass beside plain TCP and other tunnels"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{total:.0f}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{total:.0f}" '
             f'viewBox="0 0 {WIDTH} {total:.0f}">',
+            element("title", title),
             f"<style>{STYLE}</style>",
-            element("rect", width="100%", height="100%", fill="white"),
-            element("text", "Underpass beside plain TCP and other tunnels", class_="title", x=GAP, y=36),
-            element("text", text, class_="about", x=GAP, y=58),
+            element("rect", class_="paper", width=WIDTH, height=float(total), rx=8),
+            element("text", title, class_="title", x=GAP, y=40),
+            *(element("text", line, class_="about", x=GAP, y=46 + LINE * (i + 1)) for i, line in enumerate(lines)),
             *parts,
             "</svg>\n",
         ]
