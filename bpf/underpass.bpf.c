@@ -576,7 +576,7 @@ UNDERPASS_INLINE int ingress_other(struct __sk_buff *skb, const __u32 layer3, st
 
 /* What the GRO pair gives back comes by here a second time. It is TCP now, and no SYN, so there is nothing
  * to learn from it. */
-UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
+UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3, const int merges) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
         struct packet packet = {};
@@ -621,7 +621,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3) {
         /* It must not overtake those that are being cut. */
         if (flow->seen_ns - flow->cut_ns <= UNDERPASS_CUT_LINGER_MS * MILLISECONDS)
                 return send_to_cut(skb, layer3, slot);
-        if (layer3)
+        if (merges)
                 merge = merge_target(flow, slot, packet.length, packet.header.udp.flags);
         bits = hear_bulk(flow, &packet, slot);
         flow_received(flow, &key, slot, &packet.header);
@@ -660,12 +660,50 @@ int underpass_egress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_ingress_ethernet(struct __sk_buff *skb) {
-        return is_of_vlan(skb) ? VERDICT_NEXT : behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN));
+        return is_of_vlan(skb) ? VERDICT_NEXT : behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN, 1));
 }
 
+/* The length of the IP packet that begins there, by its header; 0: none does. */
+UNDERPASS_INLINE __u32 ip_length_at(struct __sk_buff *skb, const __u32 offset) {
+        void *begin = (void *) (long) skb->data + offset, *end = (void *) (long) skb->data_end;
+        struct ipv6hdr *ipv6 = begin;
+        struct iphdr *ipv4 = begin;
+
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP) && (void *) (ipv4 + 1) <= end && ipv4->version == 4)
+                return UNDERPASS_NET16(ipv4->tot_len);
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IPV6) && (void *) (ipv6 + 1) <= end && ipv6->version == 6)
+                return UNDERPASS_NET16(ipv6->payload_len) + IPV6_LENGTH;
+        return 0;
+}
+
+/* See underpass_ingress_raw(). Returns 0 or 1. */
+UNDERPASS_GLOBAL int is_framed(struct __sk_buff *skb) {
+        __u32 length;
+        __u16 type;
+
+        if (ip_length_at(skb, 0) == skb->len)
+                return 0;
+        length = ip_length_at(skb, ETH_HLEN);
+        return length != 0 && length <= skb->len - ETH_HLEN &&
+               bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &type, sizeof(type)) == 0 &&
+               type == (__u16) skb->protocol;
+}
+
+UNDERPASS_GLOBAL int ingress_bare(struct __sk_buff *skb) {
+        return behind_guard(skb, 0, ingress(skb, 0, 0));
+}
+
+UNDERPASS_GLOBAL int ingress_framed(struct __sk_buff *skb) {
+        return behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN, 0));
+}
+
+/*
+ * What IPsec has decrypted for a device of its own (vti, vti6, xfrm) comes in behind the Ethernet header of the
+ * link below, if that has one: xfrm4_remove_tunnel_encap() moves it there. No field says so.
+ */
 SEC("tc")
 int underpass_ingress_raw(struct __sk_buff *skb) {
-        return behind_guard(skb, 0, ingress(skb, 0));
+        return is_framed(skb) ? ingress_framed(skb) : ingress_bare(skb);
 }
 
 SEC("tc")

@@ -254,7 +254,19 @@ static void expect_converted(const struct ingress_case *test, struct frame *fram
                                                           (uint16_t) ~wrong));
 }
 
-static bool run_case(struct bench *bench, const struct ingress_case *test, bool raw, bool summed) {
+/* How a packet comes. */
+enum arrival { ETHERNET, BARE, SUMMED, FRAMED, _ARRIVAL_MAX };
+
+static const char *const arrivals[_ARRIVAL_MAX] = {
+        [ETHERNET] = "",
+        [BARE] = ", no Ethernet",
+        [SUMMED] = ", summed",
+        [FRAMED] = ", no Ethernet but a header of the link below",
+};
+
+static bool run_case(struct bench *bench, const struct ingress_case *test, enum arrival arrival) {
+        bool raw = arrival == BARE, summed = arrival == SUMMED;
+        int program = raw || arrival == FRAMED ? BENCH_INGRESS_RAW : BENCH_INGRESS;
         bool merged = test->merged || test->foreign;
         struct __sk_buff context = { .gso_size = merged ? 60 : 0, .gso_segs = merged ? 2 : 0 };
         struct frame expected, after;
@@ -272,7 +284,7 @@ static bool run_case(struct bench *bench, const struct ingress_case *test, bool 
                 expect_converted(test, &expected);
         if (test->merged && raw)
                 expect_ethernet(&expected);
-        r = bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, summed, &after, &context, &verdict);
+        r = bench_run(bench, program, summed, &after, &context, &verdict);
         if (summed && r == -EINVAL)
                 return true;
         EXPECT_EQUAL((unsigned) -r, 0);
@@ -291,11 +303,10 @@ static bool run_case(struct bench *bench, const struct ingress_case *test, bool 
 
 static bool test_cases(void *context) {
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-                for (int round = 0; round < 3; round++) {
-                        if (run_case(context, &cases[i], round == 1, round == 2))
+                for (enum arrival each = 0; each < _ARRIVAL_MAX; each++) {
+                        if (run_case(context, &cases[i], each))
                                 continue;
-                        fprintf(stderr, "ingress%s: %s\n",
-                                round == 1 ? ", no Ethernet" : round == 2 ? ", summed" : "", cases[i].name);
+                        fprintf(stderr, "ingress%s: %s\n", arrivals[each], cases[i].name);
                         return false;
                 }
         }
