@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 14
+#define UNDERPASS_ABI_VERSION 15
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -34,6 +34,7 @@ enum {
         UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_UNCERTAIN_SIZE = 65536, /* bytes of the ring "uncertain": a page of every machine */
+        UNDERPASS_UNANSWERED_SIZE = 65536, /* bytes of the ring "unanswered", likewise */
         UNDERPASS_FAILURES_APART_MS = 200, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
@@ -129,6 +130,7 @@ struct underpass_slot {
         __u32 flags;         /* enum underpass_slot_flag */
         __u32 resets_second; /* CLOCK_MONOTONIC, seconds */
         __u32 resets;        /* sent in that second for connections that this host does not know */
+        __u32 answered;      /* 1: the SYN that was last accepted has been answered by a link with programs */
 };
 
 /* Map "loader", array of one: who loaded the programs. */

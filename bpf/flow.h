@@ -426,6 +426,33 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         return 1;
 }
 
+/* The answers to a SYN that was accepted may leave where no program sees them: the service finds out. Returns 0. */
+UNDERPASS_GLOBAL int flow_tell_unanswered(struct underpass_flow_key *of) {
+        if (of)
+                bpf_ringbuf_output(&unanswered, of, sizeof(*of), 0);
+        return 0;
+}
+
+/* A SYN has been accepted. When the last one was answered by a link with programs, so will this one be, in all
+ * probability; if not, its retransmission tells. */
+UNDERPASS_INLINE void flow_await_answer(struct underpass_flow_key *key, __u32 slot) {
+        struct underpass_slot *of = bpf_map_lookup_elem(&slots, &slot);
+
+        if (!of)
+                return;
+        if (!of->answered)
+                flow_tell_unanswered(key);
+        of->answered = 0;
+}
+
+/* A SYN-ACK of ours leaves by a link with programs. slot: of the link that the SYN came by. */
+UNDERPASS_INLINE void flow_answer(__u32 slot) {
+        struct underpass_slot *of = bpf_map_lookup_elem(&slots, &slot);
+
+        if (of)
+                of->answered = 1;
+}
+
 /*
  * Decides about a datagram that belongs to no flow: only one that has exactly the shape of a SYN, to a port
  * of local-ports, opens one. Everything else is the business of UDP sockets, and a client takes no SYN at
@@ -464,6 +491,7 @@ UNDERPASS_GLOBAL int flow_accept(struct __sk_buff *skb, struct packet *packet,
         bpf_map_delete_elem(&flows, &key); /* of an earlier connection, see flow_is_over() */
         flow_start(&key, skb->ifindex, link->slot, UNDERPASS_FLOW_HALF_OPEN, 0);
         count(link->slot, UNDERPASS_COUNTER_FLOWS_ACCEPTED);
+        flow_await_answer(&key, link->slot);
         return 1;
 }
 
@@ -544,6 +572,7 @@ UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpa
                 flow->next = end;
                 flow->begin = flow->expected;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;
+                flow_answer(flow->slot);
         }
         /* A flow of an earlier release does not know what is in flight: so that begins here. */
         if (flow->next == 0 && flow->state == UNDERPASS_FLOW_TUNNELLED) {
@@ -603,8 +632,11 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
         flow->received++;
         if (udp->udp.flags & FLOW_ENDS)
                 flow_peer_ends(flow, udp);
-        if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN)
+        if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN) {
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
+                if (flow->received > 1 && !(flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
+                        flow_tell_unanswered(key);
+        }
         if (flow->state == UNDERPASS_FLOW_TUNNELLED)
                 flow_acknowledged(flow, udp);
         if (flow->state != UNDERPASS_FLOW_HALF_OPEN || !(udp->udp.flags & UNDERPASS_TCP_ACK) ||

@@ -417,6 +417,7 @@ static void on_link_report(Link *link, LinkReport report, void *userdata) {
                 return;
         case LINK_REPORT_PUBLISHED:
                 listen_to_mptcp(manager);
+                strays_listen(manager->strays);
                 if (link_depends_on_endpoints(link))
                         endpoint_watch_start(manager->endpoint_watch);
                 tell(manager, MANAGER_LINK_CHANGED, link);

@@ -16,6 +16,10 @@ enum {
         REST_FACTOR = 20,                /* … so many times what the last one took */
         AWAITED_US = 300 * 1000,
         CARRIED_US = 10 * 1000 * 1000,
+        HALF_OPEN_SECONDS = 64,          /* between the last two SYNs that Linux sends */
+        HALF_OPEN_MAX = 256,             /* of those, in one look: anybody can send SYNs */
+        UNANSWERED_MAX = 64,             /* flows that the programs tell of, heard at a time, … */
+        UNANSWERED_REST_US = 20 * 1000,  /* … and how long nobody listens then */
         SILENT_SECONDS = 600,            /* connections of others that say nothing for so long are over */
         QUESTIONS_MAX = 4000,            /* to the kernel, in one look */
         TRIES = 4,                       /* connections between the same two, until one has a socket */
@@ -35,6 +39,9 @@ struct Strays {
         Netlink *sockets;        /* while a look is under way */
         sd_event_source *changed;
         sd_event_source *timer;
+        TunnelDoubts *unanswered;
+        sd_event_source *told, *rest;
+        size_t heard;            /* flows of "unanswered", since the rest */
         StrayHandler handler;
         StraysLooked looked;
         void *userdata;
@@ -43,6 +50,7 @@ struct Strays {
         bool awaited;
         Stray *found;
         size_t count, room;
+        size_t half_open;        /* of those in "found" */
         uint64_t now_ns;
         /* The last answer about a local address. */
         Address local;
@@ -50,12 +58,25 @@ struct Strays {
         bool local_known;
 };
 
+/* Whether a flow may need a link: it is established, or it was accepted and has yet to be answered. */
+static bool is_wanted(Strays *strays, const struct underpass_flow *flow) {
+        const bool ours = flow->flags & UNDERPASS_FLOW_OPENED_HERE;
+        const uint64_t age_ns = strays->now_ns > flow->seen_ns ? strays->now_ns - flow->seen_ns : 0;
+
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED)
+                return age_ns < SILENT_SECONDS * UINT64_C(1000000000);
+        if (flow->state != UNDERPASS_FLOW_HALF_OPEN || ours ||
+            age_ns >= HALF_OPEN_SECONDS * UINT64_C(1000000000) || strays->half_open >= HALF_OPEN_MAX)
+                return false;
+        strays->half_open++;
+        return true;
+}
+
 static int collect(const struct underpass_flow_key *key, const struct underpass_flow *flow, void *userdata) {
         const bool ours = flow->flags & UNDERPASS_FLOW_OPENED_HERE;
         Strays *strays = userdata;
 
-        if (flow->state != UNDERPASS_FLOW_TUNNELLED ||
-            flow->seen_ns + SILENT_SECONDS * UINT64_C(1000000000) < strays->now_ns)
+        if (!is_wanted(strays, flow))
                 return 0;
         if (strays->count == strays->room) {
                 const size_t room = MAX_OF(2 * strays->room, (size_t) 64);
@@ -253,7 +274,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 log_debug("Cannot look where connections leave: %s.", strerror(-r));
         strays->sockets = netlink_free(strays->sockets);
         free(TAKE_PTR(strays->found));
-        strays->count = strays->room = strays->questions = 0;
+        strays->count = strays->room = strays->half_open = strays->questions = 0;
         strays->local_known = false;
         carried = strays->looked(strays->userdata);
         end_us = clock_monotonic_ns() / 1000;
@@ -271,6 +292,62 @@ static int on_changed(sd_event_source *source, int fd, uint32_t revents, void *u
         (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
         strays_look(userdata);
         return 0;
+}
+
+/* A flow whose answers may leave by a link without programs; each packet that has not left yet counts, so the
+ * question is not put off. */
+static void on_unanswered(const struct underpass_flow_key *key, void *userdata) {
+        Strays *strays = userdata;
+        const Stray stray = { .key = *key };
+        uint32_t ifindex;
+
+        if (strays->heard >= UNANSWERED_MAX)
+                return;
+        strays->heard++;
+        if (find_way(strays, &stray, &ifindex) >= 0 &&
+            strays->handler(ifindex, true, strays->userdata) != STRAY_CARRIED)
+                schedule(strays, AWAITED_US);
+}
+
+static int on_told(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Strays *strays = userdata;
+
+        if (netlink_open(&strays->sockets, NETLINK_SOCK_DIAG) >= 0)
+                tunnel_doubts_read(strays->unanswered);
+        strays->sockets = netlink_free(strays->sockets);
+        strays->questions = 0;
+        strays->local_known = false;
+        /* Whoever sends SYNs does not decide what this service is busy with. */
+        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        (void) sd_event_source_set_time_relative(strays->rest, UNANSWERED_REST_US);
+        (void) sd_event_source_set_enabled(strays->rest, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_rested(sd_event_source *source, uint64_t usec, void *userdata) {
+        Strays *strays = userdata;
+
+        strays->heard = 0;
+        return sd_event_source_set_enabled(strays->told, SD_EVENT_ON);
+}
+
+void strays_listen(Strays *strays) {
+        sd_event *event = sd_event_source_get_event(strays->timer);
+        int r;
+
+        if (strays->unanswered ||
+            tunnel_unanswered_open(strays->tunnel, &strays->unanswered, on_unanswered, strays) < 0)
+                return;
+        r = sd_event_add_time_relative(event, &strays->rest, CLOCK_MONOTONIC, 0, 0, on_rested, strays);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(strays->rest, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_io(event, &strays->told, tunnel_doubts_fd(strays->unanswered), EPOLLIN, on_told,
+                                    strays);
+        if (r < 0) {
+                strays->rest = sd_event_source_disable_unref(strays->rest);
+                strays->unanswered = tunnel_doubts_free(strays->unanswered);
+        }
 }
 
 int strays_new(Strays **ret, sd_event *event, Tunnel *tunnel, StrayHandler handler, StraysLooked looked,
@@ -302,6 +379,9 @@ Strays *strays_free(Strays *strays) {
                 return NULL;
         sd_event_source_disable_unref(strays->changed);
         sd_event_source_disable_unref(strays->timer);
+        sd_event_source_disable_unref(strays->told);
+        sd_event_source_disable_unref(strays->rest);
+        tunnel_doubts_free(strays->unanswered);
         routes_free(strays->routes);
         free(strays);
         return NULL;

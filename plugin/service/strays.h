@@ -6,7 +6,9 @@
  * link has no tunnel, their packets would leave in another form than the peer expects, which a firewall
  * or a NAT on the way eats. So whenever routes change, the kernel is asked where the packets of each
  * connection leave, and the owner of the links says what becomes of them. Connections of this host are
- * known by their socket, those that it forwards by their packets.
+ * known by their socket, those that it forwards by their packets. Connections that are only about to begin
+ * need no change of routes for this: a server may answer by another link than it is asked on. The programs
+ * tell of such.
  */
 
 #include <systemd/sd-event.h>
@@ -33,6 +35,10 @@ int strays_new(Strays **ret, sd_event *event, Tunnel *tunnel, StrayHandler handl
                void *userdata);
 Strays *strays_free(Strays *strays);
 DEFINE_CLEANUP(Strays *, strays_free);
+
+/* Hears from now on which connections have been accepted and not been answered. Call it again: nothing
+ * happens before programs are loaded, or the second time. */
+void strays_listen(Strays *strays);
 
 /* Links or addresses have changed, and routes with them: looks soon. Many changes are one look. */
 void strays_look(Strays *strays);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The ring "uncertain", and what is taught about destinations. See tunnel.h. */
+/* The rings "uncertain" and "unanswered", and what is taught about destinations. See tunnel.h. */
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -10,19 +10,22 @@
 
 struct TunnelDoubts {
         struct ring_buffer *ring;
-        TunnelDoubtHandler handler;
+        TunnelDoubtHandler on_destination;
+        TunnelUnansweredHandler on_flow;
         void *userdata;
 };
 
 static int on_doubt(void *userdata, void *data, size_t size) {
         const TunnelDoubts *doubts = userdata;
 
-        if (size == sizeof(struct underpass_destination_key))
-                doubts->handler(data, doubts->userdata);
+        if (doubts->on_destination && size == sizeof(struct underpass_destination_key))
+                doubts->on_destination(data, doubts->userdata);
+        else if (doubts->on_flow && size == sizeof(struct underpass_flow_key))
+                doubts->on_flow(data, doubts->userdata);
         return 0;
 }
 
-int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata) {
+static int open_ring(const Tunnel *tunnel, TunnelMap map, const TunnelDoubts *handlers, TunnelDoubts **ret) {
         _cleanup_(tunnel_doubts_freep) TunnelDoubts *doubts = NULL;
 
         if (!tunnel->loaded)
@@ -30,12 +33,25 @@ int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler ha
         doubts = calloc(1, sizeof(*doubts));
         if (!doubts)
                 return -ENOMEM;
-        *doubts = (TunnelDoubts) { .handler = handler, .userdata = userdata };
-        doubts->ring = ring_buffer__new(tunnel->maps[MAP_UNCERTAIN], on_doubt, doubts, NULL);
+        *doubts = *handlers;
+        doubts->ring = ring_buffer__new(tunnel->maps[map], on_doubt, doubts, NULL);
         if (!doubts->ring)
                 return -errno;
         *ret = TAKE_PTR(doubts);
         return 0;
+}
+
+int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata) {
+        const TunnelDoubts handlers = { .on_destination = handler, .userdata = userdata };
+
+        return open_ring(tunnel, MAP_UNCERTAIN, &handlers, ret);
+}
+
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
+                           void *userdata) {
+        const TunnelDoubts handlers = { .on_flow = handler, .userdata = userdata };
+
+        return open_ring(tunnel, MAP_UNANSWERED, &handlers, ret);
 }
 
 TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts) {

@@ -199,6 +199,11 @@ int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler ha
         return -ENOENT;
 }
 
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
+                           void *userdata) {
+        return -ENOENT;
+}
+
 TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts) {
         return NULL;
 }

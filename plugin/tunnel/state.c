@@ -22,6 +22,7 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_UNCERTAIN] = "uncertain",
                 [MAP_SOCKETS] = "sockets",
                 [MAP_SOCKET_PORTS] = "socket_ports",
+                [MAP_UNANSWERED] = "unanswered",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_MAP_MAX);
 

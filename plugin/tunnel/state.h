@@ -20,6 +20,7 @@ typedef enum TunnelMap {
         MAP_UNCERTAIN,
         MAP_SOCKETS,
         MAP_SOCKET_PORTS,
+        MAP_UNANSWERED,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 

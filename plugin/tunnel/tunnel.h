@@ -150,6 +150,15 @@ typedef void (*TunnelDoubtHandler)(const struct underpass_destination_key *key, 
 
 /* Listens from now on, to what was told while nobody did, too. -ENOENT: no programs are loaded yet. */
 int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata);
+
+/*
+ * The same for flows that have been accepted, and whose answers may leave by a link without programs. Whoever
+ * sends SYNs decides how many there are; what finds no room is not told.
+ */
+typedef void (*TunnelUnansweredHandler)(const struct underpass_flow_key *key, void *userdata);
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
+                           void *userdata);
+
 TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts);
 DEFINE_CLEANUP(TunnelDoubts *, tunnel_doubts_free);
 

@@ -8,6 +8,7 @@ decides. No network manager has a say; profiles are files.
 """
 
 import contextlib
+import fnmatch
 import json
 import random
 
@@ -27,6 +28,7 @@ SECOND = {4: ("10.77.10.1", "10.77.10.2"), 6: ("2001:db8:77:10::1", "2001:db8:77
 RATE = 4_000_000
 PIECE = 400_000  # bytes that show that a transfer goes on
 BLIND = 300
+FIRST = 1.6  # seconds: one more SYN, or the one more SYN-ACK that answers it
 FLUENT = 1.0  # seconds: less than the first SYN over UDP that is not answered costs
 
 
@@ -74,9 +76,9 @@ def hosts(*more, client="[cw]*", server="[sl]*", options=(), announce=False):
             if options:
                 service.set_options(host, *options)
             service.manager_call(host, "ListLinks")
-        for host, interface, pattern in ((lab.client, "c0", client), (lab.server, "s0", server)):
-            assert pattern.startswith("["), pattern
-            service.wait_state(host, interface, service.ACTIVE)
+        for host, interfaces, pattern in ((lab.client, ("c0", "c1"), client), (lab.server, ("s0", "s1"), server)):
+            for interface in fnmatch.filter(interfaces, pattern):
+                service.wait_state(host, interface, service.ACTIVE)
         lab.server.sysctl("net.mptcp.enabled", 1)
         yield lab
 
@@ -409,6 +411,53 @@ def test_link_without_tunnel_forwarded():
         client.finish("a")
         assert client.wait("a")["equal"]
         state.assert_becomes(before, lab.client, "the connection has ended")
+
+
+def answers_by_one_without(lab, client, server, link, families, targets):
+    """Connections to addresses of a link with a tunnel, whose answers leave by one without, where plain TCP does not
+    pass: the first waits for one more SYN at most, the next ones do not wait."""
+    before = state.host_state(server)
+    path.rules(lab, f"tcp dport {PORT} drop", f"tcp sport {PORT} drop")
+    for family in families:
+        for limit in (FIRST, FLUENT / 4):
+            took = client.connect(f"{family}-{limit}", targets[family], protocol="tcp")["seconds"]
+            runner.note(f"IPv{family}: connected in {took * 1000:.0f} ms")
+            assert took < limit, f"IPv{family}: {took:.2f} s to connect"
+            both_ways(client, f"{family}-{limit}")
+    found = service.wait_state(server, link, service.ACTIVE)
+    assert "new ones do not use the tunnel" in found["Reason"], found["Reason"]
+    counted = service.counters(server, link)
+    assert counted["sent"] > 1000 and counted["flows-accepted"] == counted["received"] == 0, counted
+    for family in families:
+        for limit in (FIRST, FLUENT / 4):
+            client.close(f"{family}-{limit}")
+    return before
+
+
+def test_server_answers_by_one_without_tunnel():
+    """A server with two uplinks is asked on the one that has a tunnel and answers by the one that has none, which gets
+    the programs for as long as these connections live."""
+    with hosts("MPTCPOnly=no", server="[s]1") as lab:
+        targets = {family: SECOND[family][1] for family in (4, 6)}
+        client = traffic.pair(lab)[1]
+        before = answers_by_one_without(lab, client, lab.server, "s0", (4, 6), targets)
+        service.wait_state(lab.server, "s0", "off", 90)
+        state.assert_becomes(before, lab.server, "the connections have ended")
+
+
+def test_router_answers_by_one_without_tunnel():
+    """The same on a router, for the server behind it."""
+    with hosts("MPTCPOnly=no", client="[c]1") as lab, host_behind(lab) as inner:
+        for host, links, ports in ((lab.client, "[c]1", "LocalPorts"), (lab.server, "[s]0", "RemotePorts")):
+            host.write("/etc/underpass/uplinks.conf", profile(links, f"{ports}={PORT}", "MPTCPOnly=no"))
+            service.manager_call(host, "Reload")
+        targets = {family: test_router.INSIDE[family][1] for family in (4, 6)}
+        for family in (4, 6):
+            way = (targets[family], "via", address("c1", family))
+            lab.middlebox.run("ip", f"-{family}", "route", "replace", *way)
+        server, client = traffic.Peer(lab, inner), traffic.Peer(lab, lab.server)
+        server.listen(PORT)
+        answers_by_one_without(lab, client, lab.client, "c0", (4, 6), targets)
 
 
 def test_link_that_stays_without():
