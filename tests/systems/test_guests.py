@@ -9,7 +9,7 @@ import json
 import ahead
 
 RESULT = "found: "
-INSIDE = "/project/tests/systems/inside_mptcp.py"
+INSIDE = "/project/tests/systems/inside_{}.py"
 CAP_BPF_AND_NET_ADMIN = (1 << 39) | (1 << 12)
 PROGRAMS_SECONDS = 400
 STORY_SECONDS = 400
@@ -35,16 +35,21 @@ def programs(_, machine, say):
     say(f"{verdicts.count('ok')} groups of packets, {verdicts.count('skip')} skipped")
 
 
+def tell_story(name, machine, say):
+    """Runs a story inside; what it has found."""
+    text = machine.output(
+        *("/usr/bin/python3", INSIDE.format(name)),
+        seconds=STORY_SECONDS,
+        say=lambda line: line.startswith(RESULT) or say(line),
+    )
+    return json.loads(text.splitlines()[-1].removeprefix(RESULT))
+
+
 def mptcp(kernel, machine, say):
     """Attached by the service, with two capabilities, the programs carry MPTCP through a middlebox that
     strips its options; the status names attach point and segmentation device."""
     _, attach_point, chosen = KERNELS[kernel]
-    text = machine.output(
-        *("/usr/bin/python3", INSIDE),
-        seconds=STORY_SECONDS,
-        say=lambda line: line.startswith(RESULT) or say(line),
-    )
-    found = json.loads(text.splitlines()[-1].removeprefix(RESULT))
+    found = tell_story("mptcp", machine, say)
     kind, device = found["segmentation_device"]
     assert found["kernel"] == machine.release
     assert found["attach_point"] == attach_point and found["features"]["tcx"] == (attach_point == "tcx"), found
@@ -59,7 +64,21 @@ def mptcp(kernel, machine, say):
     assert all(packets > 0 for packets in [*found["udp"].values(), *found["sent"].values()]), found
 
 
-STEPS = {step.__name__: step for step in (capabilities, programs, mptcp)}
+def vlans(kernel, machine, say):
+    """VLANs and QinQ above a link that has a tunnel, each with a tunnel of its own or without, tags beside the frames
+    and in them."""
+    found = tell_story("vlan", machine, say)
+    assert f"segmentation device {KERNELS[kernel][2]}" in found["status"], found
+
+
+def raw(_, machine, say):
+    """Tunnels of the kernel without Ethernet header: IPsec, GRE and others; GRE to many ends is refused; a bond takes
+    on the type of its port."""
+    found = tell_story("raw", machine, say)
+    assert len(found["ports"]) > 1, found
+
+
+STEPS = {step.__name__: step for step in (capabilities, programs, mptcp, vlans, raw)}
 NAMES = [f"{kernel}_{step}" for kernel in KERNELS for step in STEPS]
 OUTCOMES = {name: concurrent.futures.Future() for name in ahead.selected("systems/guests", NAMES)}
 
