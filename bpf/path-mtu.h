@@ -26,6 +26,7 @@ enum {
         PATH_MTU_SMALL = 1024,          /* tcp_base_mss, with which Linux probes */
         PATH_MTU_TELL = 1,              /* what to do about a segment */
         PATH_MTU_ASK = 2,
+        PATH_MTU_STAMPS = 0x0101080a,   /* two no-operations, time stamps, their length */
         PATH_MTU_QUOTED_IPV4 = IPV4_LENGTH + UNDERPASS_HEADER_LENGTH,
         PATH_MTU_QUOTED_IPV6 = IPV6_LENGTH + UNDERPASS_HEADER_LENGTH,
         IPV4_MORE_FRAGMENTS = 0x2000,
@@ -61,10 +62,10 @@ UNDERPASS_INLINE int path_mtu_is_awaited(const struct underpass_flow *flow, cons
 }
 
 /*
- * Counts the timeouts of such a segment. asks: the peer can be asked whether anything small arrives; 1 or 0.
- * PATH_MTU_TELL: the way seems to swallow segments of its size; PATH_MTU_ASK: it is time to ask; else 0.
+ * Counts the timeouts of such a segment. PATH_MTU_TELL: the way seems to swallow segments of its size;
+ * PATH_MTU_ASK: it is time to ask the peer whether anything small arrives; else 0.
  */
-UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow, __u32 asks) {
+UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow) {
         __u64 now = bpf_ktime_get_coarse_ns();
         __u32 now_ms = (__u32) (now / MILLISECONDS), heard;
 
@@ -76,7 +77,7 @@ UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow, __u32 asks)
                 flow->stalled_ms = now_ms;
                 flow->stalls = 1;
                 /* Not if it is what the peer says in this moment that makes it be sent again. */
-                return asks && now > flow->seen_ns ? PATH_MTU_ASK : 0;
+                return now > flow->seen_ns ? PATH_MTU_ASK : 0;
         }
         if (now_ms - flow->stalled_ms < BLACK_HOLE_APART_MS)
                 return 0;
@@ -84,9 +85,9 @@ UNDERPASS_GLOBAL int path_mtu_timed_out(struct underpass_flow *flow, __u32 asks)
         if (flow->stalls < BLACK_HOLE_TIMEOUTS_HEARD)
                 flow->stalls++;
         heard = (__u32) flow->received - flow->stalled_received;
-        if (heard < asks)
+        if (heard == 0)
                 return PATH_MTU_ASK;
-        if (flow->stalls < (heard == asks ? BLACK_HOLE_TIMEOUTS : BLACK_HOLE_TIMEOUTS_HEARD))
+        if (flow->stalls < (heard == 1 ? BLACK_HOLE_TIMEOUTS : BLACK_HOLE_TIMEOUTS_HEARD))
                 return 0;
         flow->stalls = 0;
         return PATH_MTU_TELL;
@@ -185,21 +186,50 @@ UNDERPASS_GLOBAL int path_mtu_make_error(struct __sk_buff *skb, __u32 layer3, __
         return ipv6 ? path_mtu_write_ipv6(skb, layer3, mtu) : path_mtu_write_ipv4(skb, layer3, mtu);
 }
 
-/* Whether the sum of our segment is still to be completed (CHECKSUM_PARTIAL), as that of each segment of
- * this host is: then there is only that of the pseudo header. */
-UNDERPASS_GLOBAL int path_mtu_is_unsummed(struct packet *packet) {
+/* The sum of the pseudo header of our segment, folded. What IPv4 addresses have in front counts as 0. */
+UNDERPASS_GLOBAL __u32 path_mtu_pseudo_sum(struct packet *packet) {
         __u32 sum = UNDERPASS_NET16(UNDERPASS_PROTOCOL_TCP);
 
         if (!packet)
                 return 0;
-        /* What IPv4 addresses have in front of them counts as 0. */
         sum += packet_sum_words(packet->source, 4) + packet_sum_words(packet->dest, 4);
         sum += UNDERPASS_NET16(packet->length);
-        return underpass_fold(sum) == packet->header.tcp.check;
+        return underpass_fold(sum);
+}
+
+/* The options that a question keeps, or none: time stamps where everybody puts them, without which some
+ * peers say nothing (RFC 7323, 3.2). */
+struct path_mtu_options {
+        __u32 kind;
+        __u32 stamps[2];
+};
+
+/* Our segment has lost its data and all options but these, and gets the checksum for that. Returns 0. */
+UNDERPASS_GLOBAL int path_mtu_sum_question(struct __sk_buff *skb, struct packet *packet) {
+        struct path_mtu_options options = {};
+        __u32 sum = 0, words = UNDERPASS_HEADER_LENGTH / 4;
+
+        if (!packet)
+                return 0;
+        if (packet->length >= UNDERPASS_HEADER_LENGTH + sizeof(options) &&
+            bpf_skb_load_bytes(skb, packet->layer4 + UNDERPASS_HEADER_LENGTH, &options,
+                               sizeof(options)) >= 0 &&
+            options.kind == UNDERPASS_NET32(PATH_MTU_STAMPS)) {
+                words += sizeof(options) / 4;
+                sum = path_mtu_sum(0, &options, sizeof(options));
+        }
+        packet->length = (__u16) (words * 4);
+        packet->header.tcp.offset = (__u8) (words << 4) | (packet->header.tcp.offset & 0x0f);
+        packet->header.tcp.check = 0;
+        sum += path_mtu_pseudo_sum(packet);
+        sum = path_mtu_sum(sum, &packet->header, UNDERPASS_HEADER_LENGTH);
+        packet->header.tcp.check = (__u16) ~underpass_fold(sum);
+        return 0;
 }
 
 /* Makes of such a segment one that asks the peer what it awaits, as keepalives do: without data, one byte
- * before what has been acknowledged. Negative: it may be half written. */
+ * before what has been acknowledged. Its sum is still to be completed (CHECKSUM_PARTIAL), as that of each
+ * segment of this host is, or finished, as a router may find it. Negative: it may be half written. */
 UNDERPASS_GLOBAL int path_mtu_make_question(struct __sk_buff *skb, struct packet *packet) {
         __u32 layer3, layer4;
         __u16 length, old, check;
@@ -208,13 +238,18 @@ UNDERPASS_GLOBAL int path_mtu_make_question(struct __sk_buff *skb, struct packet
                 return -1;
         layer3 = packet->layer3;
         layer4 = packet->layer4;
-        old = UNDERPASS_NET16(packet->length);
-        packet->length = (packet->header.tcp.offset >> 4) * 4;
-        length = UNDERPASS_NET16(packet->length);
-        check = (__u16) ~packet->header.tcp.check;
-        packet->header.tcp.check = (__u16) ~underpass_check_adjust(check, length, old);
+        old = packet->length;
         packet->header.tcp.flags &= (__u8) ~UNDERPASS_TCP_FIN;
         packet->header.tcp.sequence = UNDERPASS_NET32(UNDERPASS_NET32(packet->header.tcp.sequence) - 1);
+        if (path_mtu_pseudo_sum(packet) == packet->header.tcp.check) {
+                packet->length = (packet->header.tcp.offset >> 4) * 4;
+                packet->header.tcp.check = (__u16) path_mtu_pseudo_sum(packet);
+        } else {
+                packet->length = (packet->header.tcp.offset >> 4) * 4;
+                path_mtu_sum_question(skb, packet);
+        }
+        old = UNDERPASS_NET16(old);
+        length = UNDERPASS_NET16(packet->length);
         if (bpf_skb_change_tail(skb, layer4 + packet->length, 0) < 0 ||
             bpf_skb_store_bytes(skb, layer4, &packet->header, sizeof(packet->header), 0) < 0)
                 return -1;
@@ -235,8 +270,7 @@ UNDERPASS_GLOBAL int path_mtu_make_question(struct __sk_buff *skb, struct packet
 /*
  * Our segment, which is sent again. Returns the size that our own side is to be told, 0: none, negative: it
  * is half written. If the peer is to be asked whether it hears us at all, a copy of the segment leaves by
- * its link, where it is looked at like any other, and the segment becomes the question. What a router
- * forwards cannot be made one if its sum is complete; there timeouts have to do as a proof.
+ * its link, where it is looked at like any other, and the segment becomes the question.
  */
 UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet *packet,
                                             struct underpass_flow *flow, __u32 slot) {
@@ -247,7 +281,7 @@ UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet
         if (!packet || !flow || !packet->usual || skb->gso_size || !path_mtu_is_awaited(flow, packet))
                 return 0;
         mtu = path_mtu_below(packet->layer4 - packet->layer3 + packet->length, packet->ipv6);
-        verdict = path_mtu_timed_out(flow, (__u32) path_mtu_is_unsummed(packet));
+        verdict = path_mtu_timed_out(flow);
         if (mtu == 0 || verdict == 0)
                 return 0;
         if (verdict == PATH_MTU_ASK) {

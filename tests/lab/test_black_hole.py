@@ -107,31 +107,36 @@ def remembered_mtu(host, target):
     return int(words[words.index("mtu") + 1]) if "mtu" in words else None
 
 
+def away(lab, client, task, host, family, seconds):
+    """Nothing gets through for some seconds while a host sends: the transfer goes on afterwards, and that host does not
+    take it for a matter of size."""
+    client.connect("a", address("s0", family))
+    client.transfer("echo", "a", size=1000)
+    client.start(task, "a", size=LONG)
+    wait_until(lambda: client.progress("a")["bytes"] > SIZE, "the transfer runs")
+    path.rules(lab, "drop")
+    resent = traffic.retransmissions(host)
+    time.sleep(seconds)
+    assert traffic.retransmissions(host) > resent + 2, "nothing was sent"
+    path.rules(lab)
+    begin, before = time.monotonic(), client.progress("a")["bytes"]
+    wait_until(lambda: client.progress("a")["bytes"] > before + 3 * SIZE, "it goes on", 20)
+    runner.note(f"{task} IPv{family}, away for {seconds} s: goes on after {time.monotonic() - begin:.1f} s")
+    assert client.wait("a")["equal"]
+    client.close("a")
+    target = address("c0" if host is lab.server else "s0", family)
+    assert remembered_mtu(host, target) is None, f"MTU {remembered_mtu(host, target)} to {target}"
+
+
 def outage(seconds, families=(4, 6)):
-    """Nothing gets through for some seconds while a host sends: the transfer goes on afterwards, and nobody
-    takes it for a matter of size."""
+    """The same for both hosts."""
     with runner.TestLab() as lab:
         service.set_tunnels(lab)
         service.bring_up(lab, "first")
         _, client = traffic.pair(lab)
         for task, host, interface in (("upload", lab.client, "c0"), ("download", lab.server, "s0")):
             for family in families:
-                client.connect("a", address("s0", family))
-                client.transfer("echo", "a", size=1000)
-                client.start(task, "a", size=LONG)
-                wait_until(lambda: client.progress("a")["bytes"] > SIZE, "the transfer runs")
-                path.rules(lab, "drop")
-                resent = traffic.retransmissions(host)
-                time.sleep(seconds)
-                assert traffic.retransmissions(host) > resent + 2, "nothing was sent"
-                path.rules(lab)
-                begin, before = time.monotonic(), client.progress("a")["bytes"]
-                wait_until(lambda: client.progress("a")["bytes"] > before + 3 * SIZE, "it goes on", 20)
-                runner.note(f"{task} IPv{family}, away for {seconds} s: goes on after {time.monotonic() - begin:.1f} s")
-                assert client.wait("a")["equal"]
-                client.close("a")
-                target = address("s0" if host is lab.client else "c0", family)
-                assert remembered_mtu(host, target) is None, f"MTU {remembered_mtu(host, target)} to {target}"
+                away(lab, client, task, host, family, seconds)
                 assert counted(host, interface, "black-hole") == 0
         assert path.forwarded(lab, "tcp") == 0, lab.counters()
 
@@ -144,6 +149,26 @@ def test_short_outage():
 def test_longer_outage():
     """More of them."""
     outage(8, families=(4,))
+
+
+def test_outage_for_a_host_behind():
+    """Forwarded, with checksums that are finished when segments reach the router: an outage is none of size there
+    either, and what is one is found out all the same."""
+    with runner.TestLab() as lab, test_router.host_behind(lab) as inner:
+        inner.run("ethtool", "-K", "up0", "tx", "off")
+        service.set_tunnels(lab)
+        service.bring_up(lab, "first")
+        traffic.Peer(lab, lab.server).listen(PORT)
+        client = traffic.Peer(lab, inner)
+        for family in (4, 6):
+            away(lab, client, "upload", inner, family, 3)
+        assert counted(lab.client, "c0", "black-hole") == 0
+        path.narrow(lab, MTU)
+        lab.middlebox.set_nft_table("filtered", NO_ICMP)
+        for family in (4, 6):
+            seconds = transfers(client, address("s0", family), (FIRST, LATER), tasks=("upload",))
+            runner.note(f"IPv{family}, narrow, up twice: {show(seconds)}")
+        assert counted(lab.client, "c0", "black-hole") > 0
 
 
 def fragments(prepare, first):
