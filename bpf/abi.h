@@ -130,7 +130,7 @@ struct underpass_slot {
         __u32 flags;         /* enum underpass_slot_flag */
         __u32 resets_second; /* CLOCK_MONOTONIC, seconds */
         __u32 resets;        /* sent in that second for connections that this host does not know */
-        __u32 answered;      /* 1: the SYN that was last accepted has been answered by a link with programs */
+        __u32 answered;      /* 1: the SYN that was last accepted was answered by a link with programs */
 };
 
 /* Map "loader", array of one: who loaded the programs. */

@@ -426,15 +426,16 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         return 1;
 }
 
-/* The answers to a SYN that was accepted may leave where no program sees them: the service finds out. Returns 0. */
+/* The answers to a SYN that was accepted may leave where no program sees them: the service finds out.
+ * Returns 0. */
 UNDERPASS_GLOBAL int flow_tell_unanswered(struct underpass_flow_key *of) {
         if (of)
                 bpf_ringbuf_output(&unanswered, of, sizeof(*of), 0);
         return 0;
 }
 
-/* A SYN has been accepted. When the last one was answered by a link with programs, so will this one be, in all
- * probability; if not, its retransmission tells. */
+/* A SYN has been accepted. When the last one was answered by a link with programs, so will this one be, in
+ * all probability; if not, its retransmission tells. */
 UNDERPASS_INLINE void flow_await_answer(struct underpass_flow_key *key, __u32 slot) {
         struct underpass_slot *of = bpf_map_lookup_elem(&slots, &slot);
 
@@ -634,7 +635,8 @@ UNDERPASS_INLINE void flow_received(struct underpass_flow *flow, struct underpas
                 flow_peer_ends(flow, udp);
         if ((udp->udp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) == UNDERPASS_TCP_SYN) {
                 flow->flags &= (__u8) ~UNDERPASS_FLOW_PLAIN_SYN;
-                if (flow->received > 1 && !(flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
+                if (flow->received > 1 &&
+                    !(flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)))
                         flow_tell_unanswered(key);
         }
         if (flow->state == UNDERPASS_FLOW_TUNNELLED)

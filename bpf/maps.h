@@ -89,8 +89,8 @@ struct {
         __type(value, __u64);
 } socket_ports SEC(".maps");
 
-/* Flows accepted at a link, whose answers may leave by one without programs, as struct underpass_flow_key. Read by
- * the service; what finds no room is not told. */
+/* Flows accepted at a link, whose answers may leave by one without programs, as struct underpass_flow_key.
+ * Read by the service; what finds no room is not told. */
 struct {
         __uint(type, BPF_MAP_TYPE_RINGBUF);
         __uint(max_entries, UNDERPASS_UNANSWERED_SIZE);

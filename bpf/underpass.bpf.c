@@ -663,30 +663,22 @@ int underpass_ingress_ethernet(struct __sk_buff *skb) {
         return is_of_vlan(skb) ? VERDICT_NEXT : behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN, 1));
 }
 
-/* The length of the IP packet that begins there, by its header; 0: none does. */
-UNDERPASS_INLINE __u32 ip_length_at(struct __sk_buff *skb, const __u32 offset) {
+/* Whether an IP packet begins there and ends with the frame. */
+UNDERPASS_INLINE int is_ip_at(struct __sk_buff *skb, const __u32 offset) {
         void *begin = (void *) (long) skb->data + offset, *end = (void *) (long) skb->data_end;
         struct ipv6hdr *ipv6 = begin;
         struct iphdr *ipv4 = begin;
 
-        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP) && (void *) (ipv4 + 1) <= end && ipv4->version == 4)
-                return UNDERPASS_NET16(ipv4->tot_len);
-        if (skb->protocol == UNDERPASS_NET16(ETH_P_IPV6) && (void *) (ipv6 + 1) <= end && ipv6->version == 6)
-                return UNDERPASS_NET16(ipv6->payload_len) + IPV6_LENGTH;
-        return 0;
+        if (skb->protocol == UNDERPASS_NET16(ETH_P_IP))
+                return (void *) (ipv4 + 1) <= end && ipv4->version == 4 &&
+                       UNDERPASS_NET16(ipv4->tot_len) == skb->len - offset;
+        return skb->protocol == UNDERPASS_NET16(ETH_P_IPV6) && (void *) (ipv6 + 1) <= end &&
+               ipv6->version == 6 && UNDERPASS_NET16(ipv6->payload_len) == skb->len - offset - IPV6_LENGTH;
 }
 
 /* See underpass_ingress_raw(). Returns 0 or 1. */
 UNDERPASS_GLOBAL int is_framed(struct __sk_buff *skb) {
-        __u32 length;
-        __u16 type;
-
-        if (ip_length_at(skb, 0) == skb->len)
-                return 0;
-        length = ip_length_at(skb, ETH_HLEN);
-        return length != 0 && length <= skb->len - ETH_HLEN &&
-               bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &type, sizeof(type)) == 0 &&
-               type == (__u16) skb->protocol;
+        return !is_ip_at(skb, 0) && is_ip_at(skb, ETH_HLEN);
 }
 
 UNDERPASS_GLOBAL int ingress_bare(struct __sk_buff *skb) {
@@ -698,8 +690,8 @@ UNDERPASS_GLOBAL int ingress_framed(struct __sk_buff *skb) {
 }
 
 /*
- * What IPsec has decrypted for a device of its own (vti, vti6, xfrm) comes in behind the Ethernet header of the
- * link below, if that has one: xfrm4_remove_tunnel_encap() moves it there. No field says so.
+ * What IPsec has decrypted for a device of its own (vti, vti6, xfrm) comes in behind the Ethernet header of
+ * the link below, if that has one: xfrm4_remove_tunnel_encap() moves it there. No field says so.
  */
 SEC("tc")
 int underpass_ingress_raw(struct __sk_buff *skb) {

@@ -56,8 +56,8 @@ static const MptcpEndpoint *endpoint_on_link(const PlanInput *input) {
         return NULL;
 }
 
-/* GRE to many ends puts its own header before the packet already when the stack asks for a link layer header
- * (ipgre_header_ops of the kernel), and in some modes finds the end by what the segmentation device drops. */
+/* GRE to many ends puts its own header before a packet when the stack asks for a link layer header
+ * (ipgre_header_ops of the kernel), so the programs do not find that of IP. */
 static bool has_many_ends(const LinkFacts *facts) {
         return (facts->type == ARPHRD_IPGRE || facts->type == ARPHRD_IP6GRE) &&
                (!(facts->flags & IFF_POINTOPOINT) || (facts->flags & IFF_BROADCAST));
@@ -114,8 +114,8 @@ static int check_type(const PlanInput *input, bool *ret_raw_ip, char **ret_error
         if (plan_knows_type(facts, ret_raw_ip))
                 return 0;
         if (has_many_ends(facts))
-                return reject(ret_error, message_format(N_("%s is a GRE tunnel to many ends; Underpass needs one "
-                                                           "with a local and a remote address."),
+                return reject(ret_error, message_format(N_("%s is a GRE tunnel to many ends; Underpass "
+                                                           "needs one with a local and a remote address."),
                                                         name));
         return reject(ret_error, message_format(N_("%s has type %u; Underpass works on Ethernet and raw-IP "
                                                    "devices."),

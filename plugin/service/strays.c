@@ -294,7 +294,7 @@ static int on_changed(sd_event_source *source, int fd, uint32_t revents, void *u
         return 0;
 }
 
-/* A flow whose answers may leave by a link without programs; each packet that has not left yet counts, so the
+/* A flow whose answers may leave by a link without programs. The next one leaves within a second, so the
  * question is not put off. */
 static void on_unanswered(const struct underpass_flow_key *key, void *userdata) {
         Strays *strays = userdata;
@@ -342,8 +342,8 @@ void strays_listen(Strays *strays) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(strays->rest, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_io(event, &strays->told, tunnel_doubts_fd(strays->unanswered), EPOLLIN, on_told,
-                                    strays);
+                r = sd_event_add_io(event, &strays->told, tunnel_doubts_fd(strays->unanswered), EPOLLIN,
+                                    on_told, strays);
         if (r < 0) {
                 strays->rest = sd_event_source_disable_unref(strays->rest);
                 strays->unanswered = tunnel_doubts_free(strays->unanswered);

@@ -152,8 +152,8 @@ typedef void (*TunnelDoubtHandler)(const struct underpass_destination_key *key, 
 int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler handler, void *userdata);
 
 /*
- * The same for flows that have been accepted, and whose answers may leave by a link without programs. Whoever
- * sends SYNs decides how many there are; what finds no room is not told.
+ * The same for flows that have been accepted, and whose answers may leave by a link without programs.
+ * Whoever sends SYNs decides how many there are; what finds no room is not told.
  */
 typedef void (*TunnelUnansweredHandler)(const struct underpass_flow_key *key, void *userdata);
 int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,

@@ -274,6 +274,8 @@ static bool run_case(struct bench *bench, const struct ingress_case *test, enum 
         __u32 verdict;
         int r;
 
+        if (arrival == FRAMED && test->mangle == padded)
+                return true; /* IPsec has taken it off */
         spec.raw = raw;
         frame_build(&spec, &after);
         if (test->mangle)

@@ -150,6 +150,7 @@ def tagged_syns(lab):
     """SYNs in UDP form in a VLAN without tunnel are nobody's business but that of UDP, and a VLAN inside of one
     that has a tunnel of its own is not that one. Nothing was dropped and nothing fell back anywhere so far."""
     accepted = {link: counters.get("flows-accepted") for link, counters in known(lab).items()}
+    there = bytes.fromhex(path.hardware_address(lab.server, "s0").replace(":", ""))
     for number, tags in enumerate(("81000008", "81000007" + "81000008", "88a80007", "88a80009", "88a80008")):
         here = (address("c0"), 5000 + number)
         syn = craft.wrapped(here, (address("s0"), PORT), craft.SYN, 1000, 0, craft.CAPABLE)
