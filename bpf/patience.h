@@ -5,7 +5,9 @@
  * How long a SYN waits for its answer. The kernel waits a second, whatever the path, and where UDP does not
  * get there, fallback-after SYNs have to go unanswered first. Where the round trips of a path are known to
  * be short, the wait is three of them. But a path must never lose its tunnel for want of patience: so the
- * longest round trip of late counts, and a destination that was reached over UDP keeps its second.
+ * longest round trip of late counts, and a destination that was reached over UDP keeps its second. So does
+ * the first connection of a link, of which nothing is known: a satellite that assigns capacity on demand, or
+ * a modem that wakes from its sleep, takes more than the 900 ms that two waits of the least length are.
  *
  * Global functions: see packet.h.
  */
