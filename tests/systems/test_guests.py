@@ -71,15 +71,20 @@ def vlans(kernel, machine, say):
     assert f"segmentation device {KERNELS[kernel][2]}" in found["status"], found
 
 
-def raw(_, machine, say):
+def raw(kernel, machine, say):
     """Tunnels of the kernel without Ethernet header: IPsec, GRE and others; GRE to many ends is refused; a bond takes
-    on the type of its port."""
+    on the type of its port, unless an 8021q device, as ours, keeps it from that."""
     found = tell_story("raw", machine, say)
-    assert len(found["ports"]) > 1, found
+    others = [] if KERNELS[kernel][2] == "vlan" else ["ipip", "nlmon"]
+    assert found["ports"] == [*others, "dummy"], found
 
 
 STEPS = {step.__name__: step for step in (capabilities, programs, mptcp, vlans, raw)}
-NAMES = [f"{kernel}_{step}" for kernel in KERNELS for step in STEPS]
+# What depends on drivers more than on the kernel's BPF is told on the oldest and the newest.
+ENDS_ONLY, MIDDLE = ("vlans", "raw"), "6_12"
+NAMES = [
+    f"{kernel}_{step}" for kernel in KERNELS for step in STEPS if kernel != MIDDLE or step not in ENDS_ONLY
+]
 OUTCOMES = {name: concurrent.futures.Future() for name in ahead.selected("systems/guests", NAMES)}
 
 
@@ -109,4 +114,5 @@ GUESTS = ahead.Ahead(
 )
 for _kernel in KERNELS:
     for _name in STEPS:
-        globals()[f"test_{_kernel}_{_name}"] = functools.partial(tell, _kernel, _name)
+        if f"{_kernel}_{_name}" in NAMES:
+            globals()[f"test_{_kernel}_{_name}"] = functools.partial(tell, _kernel, _name)
