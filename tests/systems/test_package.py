@@ -81,6 +81,33 @@ def upgrade(lab, client, package):
     runner.note(f"upgraded to {name} under {RATE // 1_000_000} MB/s: nothing sent again, the programs stayed")
 
 
+def apt(machine, verb):
+    """Takes the package away."""
+    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", verb, "underpass", timeout=120)
+
+
+def assert_gone(machine, before, before_files, what):
+    """No tunnel, no file, no setting of the package is left."""
+    assert not any(way for ways in attached(machine).values() for way in ways.values()), attached(machine)
+    state.assert_same(before, state.settled(machine, before), what)
+    if before_files is not None:
+        left, gone = files(machine) - before_files, before_files - files(machine)
+        assert not left and not gone, f"{what}: left: {sorted(left)}, gone: {sorted(gone)}"
+
+
+def purge_disabled(machine, package, before, before_files):
+    """A service that was stopped and disabled leaves its tunnels up, and the bus does not start it: they go with the
+    package all the same, and so does what a person has written to its folder."""
+    install(machine, package)
+    for interface in ("c0", "c1"):
+        service.wait_state(machine, interface, service.ACTIVE)
+    machine.write("/etc/underpass/mine.conf", "[Match]\nName=none0\n")
+    machine.run("systemctl", "disable", "--now", UNIT)
+    assert all(all(ways.values()) for ways in attached(machine).values()), attached(machine)
+    apt(machine, "purge")
+    assert_gone(machine, before, before_files, "purged with the service disabled")
+
+
 def package(release):
     """All of it for one release."""
     with Packaged(release, tunnel=True) as lab:
@@ -102,13 +129,11 @@ def package(release):
         runner.note(f"tunnelled subflows over both uplinks after {systems.tunnelled(lab, client, 'first'):.1f} s")
         upgrade(lab, client, current)
         client.stop()
-        machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "remove", "underpass", timeout=120)
-        assert not any(way for ways in attached(machine).values() for way in ways.values()), attached(machine)
-        state.assert_same(before, state.settled(machine, before), "removed")
-        machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "purge", "underpass", timeout=120)
-        left, gone = files(machine) - before_files, before_files - files(machine)
-        assert not left and not gone, f"left: {sorted(left)}, gone: {sorted(gone)}"
-        state.assert_same(before, state.settled(machine, before), "purged")
+        apt(machine, "remove")
+        assert_gone(machine, before, None, "removed")
+        apt(machine, "purge")
+        assert_gone(machine, before, before_files, "purged")
+        purge_disabled(machine, current, before, before_files)
         runner.note("removed, purged: state and files are as before")
 
 
