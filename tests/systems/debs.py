@@ -37,15 +37,16 @@ dpkg-deb --root-owner-group -b /tmp/package/tree /packages/previous.deb
 """
 
 
-def _make_tools(release, layers, target):
+def add_tools(release, tools, layers, target):
+    """Makes a layer with these packages on top of others."""
     begin = time.monotonic()
-    cache.progress(f"{release}: adding {', '.join(TOOLS)}")
+    cache.progress(f"{release}: adding {', '.join(tools)}")
     script = (
-        f"apt-get -q update\napt-get -q -y install --no-install-recommends {' '.join(TOOLS)}\n"
+        f"apt-get -q update\napt-get -q -y install --no-install-recommends {' '.join(tools)}\n"
         "apt-get clean\nrm -rf /var/lib/apt/lists/*"
     )
     log = cache.folder() / f"{release}-packagers.log"
-    roots.in_layers(target, layers, script, f"installing {TOOLS} in {release}", log)
+    roots.in_layers(target, layers, script, f"installing {tools} in {release}", log)
     cache.progress(f"{release}: added in {time.monotonic() - begin:.0f} s")
 
 
@@ -57,7 +58,7 @@ def _layers(release):
     with cache.locked(f"{release}-packagers"):
         name = roots.key(release, roots.system_packages(), roots.build_packages(), TOOLS)
         tools = roots.made(
-            cache.folder() / "packagers", release, name, lambda partial: _make_tools(release, below, partial)
+            cache.folder() / "packagers", release, name, lambda partial: add_tools(release, TOOLS, below, partial)
         )
     return f"{tools}:{below}"
 

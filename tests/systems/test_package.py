@@ -29,14 +29,16 @@ class Packaged(systems.Systems):
     def machine(self, name, managers):
         if name != "client":
             return super().machine(name, managers)
-        try:
-            root = roots.root(self._release)
-        except roots.RootError as error:
-            raise runner.Skip(f"no root of {self._release}: {error}") from None
-        machine = Machine(name, self.folder / name, [root], managers, project=False)
+        machine = Machine(name, self.folder / name, self._layers_of_client(), managers, project=False)
         self.hosts.append(machine)
         machine.start()
         return machine
+
+    def _layers_of_client(self):
+        try:
+            return [roots.root(self._release)]
+        except roots.RootError as error:
+            raise runner.Skip(f"no root of {self._release}: {error}") from None
 
     def keys(self, machine):
         """The profiles of the client get theirs when the tool is there."""
