@@ -3,6 +3,7 @@
 layer with them lies on top of the compilers, and the folder "packages" of the build.
 """
 
+import hashlib
 import pathlib
 import re
 import shutil
@@ -13,6 +14,7 @@ import cache
 import roots
 
 TOOLS = ("build-essential", "debhelper", "lintian")
+MARK = "made-from"  # the sources
 
 # The sources without what a build has made of them.
 SCRIPT = """
@@ -68,26 +70,45 @@ def version():
     return re.search(r"^\s*version : '([^']*)'", (roots.ROOT / "meson.build").read_text(), re.MULTILINE)[1]
 
 
+def _sources(layers):
+    """Changes with all that a package is made of."""
+    found = hashlib.sha256(f"{layers}{SCRIPT}{PREVIOUS}".encode())
+    for path in sorted(roots.ROOT.rglob("*")):
+        name = path.relative_to(roots.ROOT)
+        if path.is_file() and not re.match(r"build\b|\.git$", name.parts[0]) and "__pycache__" not in name.parts:
+            found.update(f"{name} {path.stat().st_mode} ".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _make(release, layers, target, scratch):
+    """Builds the packages into target, all or nothing."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    target.mkdir(parents=True)
+    binds = [(roots.ROOT, "/source"), (target, "/packages")]
+    try:
+        roots.in_layers(
+            scratch / "upper", layers, SCRIPT + PREVIOUS, f"packaging in {release}", target.with_suffix(".log"), binds
+        )
+    except roots.RootError as error:
+        raise AssertionError(str(error)) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def build(release):
-    """(package, the same as an earlier version, what lintian says); an error when lintian has errors or warnings."""
+    """(package, the same as an earlier version, what lintian says); an error when lintian has errors or warnings. What was
+    made of the same sources is taken again."""
     layers = _layers(release)
+    sources = _sources(layers)
     target = roots.BUILD / "packages" / release
     scratch = target.with_name(f"{release}.scratch")
     begin = time.monotonic()
     with cache.locked(f"{release}-package"):
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        target.mkdir(parents=True)
-        binds = [(roots.ROOT, "/source"), (target, "/packages")]
-        try:
-            roots.in_layers(
-                scratch / "upper", layers, SCRIPT + PREVIOUS, f"packaging in {release}", target.with_suffix(".log"), binds
-            )
-        except roots.RootError as error:
-            raise AssertionError(str(error)) from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        if not (target / MARK).exists() or (target / MARK).read_text() != sources:
+            _make(release, layers, target, scratch)
+            (target / MARK).write_text(sources)
     cache.progress(f"{release}: package built and checked in {time.monotonic() - begin:.0f} s")
     packages = [path for path in target.glob("underpass_*.deb")]
     assert len(packages) == 1, f"{release}: {packages}"
