@@ -66,13 +66,25 @@ def attached(machine):
     return json.loads(state.query_programs(machine, "c0", "c1"))
 
 
-def upgrade(lab, client, package):
-    """In the middle of a transfer: every byte arrives, nothing is sent again, the programs stay, the service is new."""
-    machine = lab.client
+def set_up(lab):
+    """Gives the profiles of the client their keys; a client with a tunnelled connection "first" over both uplinks."""
+    for name in ("first", "second"):
+        pairs = [f"{key}={value}" for key, value in systems.Systems.keys(lab, lab.client).items()]
+        service.set_keys(lab.client, name, *pairs, options=("--reapply",))
+    for interface in ("c0", "c1"):
+        service.wait_state(lab.client, interface, service.ACTIVE)
+    _, client = traffic.pair(lab)
+    runner.note(f"tunnelled subflows over both uplinks after {systems.tunnelled(lab, client, 'first'):.1f} s")
+    return client
+
+
+def upgrade(machine, client, install_next):
+    """In the middle of a transfer: every byte arrives, nothing is sent again, the programs stay, the service is new. What
+    install_next returns."""
     with client.uploading("first", RATE):
         service_before, programs = machine.processes(UNIT), attached(machine)
         sent_again = traffic.retransmissions(machine)
-        name = install(machine, package)
+        result = install_next()
         client.wait_moved("first", RATE)
         again = traffic.retransmissions(machine) - sent_again
     assert not client.info("first")["fallback"]
@@ -80,7 +92,7 @@ def upgrade(lab, client, package):
     assert all(all(ways.values()) for ways in programs.values()), programs
     assert attached(machine) == programs, (programs, attached(machine))
     assert again == 0, f"{again} segments sent again"
-    runner.note(f"upgraded to {name} under {RATE // 1_000_000} MB/s: nothing sent again, the programs stayed")
+    return result
 
 
 def apt(machine, verb):
@@ -122,14 +134,9 @@ def package(release):
         runner.note(f"installed: {version}, {len(debs.content(current))} files and folders")
         for question in ("is-enabled", "is-active"):
             machine.run("systemctl", question, UNIT)
-        for name in ("first", "second"):
-            pairs = [f"{key}={value}" for key, value in systems.Systems.keys(lab, machine).items()]
-            service.set_keys(machine, name, *pairs, options=("--reapply",))
-        for interface in ("c0", "c1"):
-            service.wait_state(machine, interface, service.ACTIVE)
-        _, client = traffic.pair(lab)
-        runner.note(f"tunnelled subflows over both uplinks after {systems.tunnelled(lab, client, 'first'):.1f} s")
-        upgrade(lab, client, current)
+        client = set_up(lab)
+        name = upgrade(machine, client, lambda: install(machine, current))
+        runner.note(f"upgraded to {name} under {RATE // 1_000_000} MB/s: nothing sent again, the programs stayed")
         client.stop()
         apt(machine, "remove")
         assert_gone(machine, before, None, "removed")

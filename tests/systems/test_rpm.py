@@ -9,12 +9,9 @@ import shutil
 import roots
 import rpms
 import runner
-import service
 import state
 import systems
 import test_package
-import traffic
-from host import wait_until
 
 UNIT = test_package.UNIT
 
@@ -69,14 +66,10 @@ def test_trixie():
         rpm(machine, "--install", copied(machine, first))
         machine.run("systemctl", "is-enabled", UNIT)  # by the preset
         machine.run("systemctl", "start", UNIT)
-        for name in ("first", "second"):
-            pairs = [f"{key}={value}" for key, value in systems.Systems.keys(lab, machine).items()]
-            service.set_keys(machine, name, *pairs, options=("--reapply",))
-        for interface in ("c0", "c1"):
-            service.wait_state(machine, interface, service.ACTIVE)
-        _, client = traffic.pair(lab)
-        systems.tunnelled(lab, client, "first")
-        upgrade(machine, client, copied(machine, second))
+        client = test_package.set_up(lab)
+        later = copied(machine, second)
+        test_package.upgrade(machine, client, lambda: rpm(machine, "--upgrade", later))
+        runner.note("upgraded under a transfer: nothing sent again, the programs stayed")
         client.stop()
         machine.run("systemctl", "disable", "--now", UNIT)
         rpm(machine, "--erase", "underpass")
@@ -84,17 +77,3 @@ def test_trixie():
         left = {name for name in test_package.files(machine) - before_files if not OTHERS.match(name)}
         assert not left, f"left: {sorted(left)}"
         runner.note("erased with the service disabled: state and files are as before")
-
-
-def upgrade(machine, client, package):
-    """The transfer and the programs do not notice."""
-    with client.uploading("first", test_package.RATE):
-        main, programs = machine.processes(UNIT), test_package.attached(machine)
-        again = traffic.retransmissions(machine)
-        rpm(machine, "--upgrade", package)
-        client.wait_moved("first", test_package.RATE)
-        again = traffic.retransmissions(machine) - again
-    wait_until(lambda: machine.processes(UNIT) - main, "the new service runs")
-    assert test_package.attached(machine) == programs and all(all(ways.values()) for ways in programs.values()), programs
-    assert again == 0, f"{again} segments sent again"
-    runner.note("upgraded under a transfer: nothing sent again, the programs stayed")
