@@ -18,8 +18,12 @@ from machine import Machine
 RATE = 2_000_000  # bytes a second
 UNIT = "underpass.service"
 
-# What dpkg, apt and the programs of the machine write while it runs, package or not.
-ALIVE = ("/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/log", "/var/lib/NetworkManager", "/var/lib/systemd")
+# What dpkg, apt and the programs of the machine write while it runs, package or not. Services of systemd's own, such as
+# systemd-hostnamed, end after half a minute, and their private folders with them.
+ALIVE = (
+    *("/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/log", "/var/lib/NetworkManager", "/var/lib/systemd"),
+    "/var/tmp/systemd-private-*-systemd-*",
+)
 FIND = "find / -xdev ( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /root -o -path /opt {} ) -prune -o -print"
 
 
