@@ -38,6 +38,7 @@ def tests_of(module, path):
 def run_all(tests):
     """Runs the tests; the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in rungs.py
     os.umask(0o022)
     try:
         verdicts = [runner.run_test(name, function) for name, function in tests.items()]

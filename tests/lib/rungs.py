@@ -309,6 +309,8 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", default="")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What the tests start hears Ctrl-C, even if whoever runs them ignores it: nohup, a shell's job in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.umask(0o022)
     totals = Totals()
     scratch = tempfile.mkdtemp(prefix="underpass-run-")
