@@ -33,7 +33,7 @@ static bool is_below(const char *folder, const char *path) {
 /* Where the service reads files, or has networkd read them. */
 static bool is_in_place(const char *path) {
         static const char *const folders[] = {
-                "/etc/underpass",       "/usr/lib/underpass",       "/etc/systemd/network",
+                PROFILES_FOLDER,        "/usr/lib/underpass",       "/etc/systemd/network",
                 "/run/systemd/network", "/usr/lib/systemd/network", "/usr/local/lib/systemd/network",
         };
         g_autofree char *absolute = g_canonicalize_filename(path, NULL);
