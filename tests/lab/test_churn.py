@@ -12,6 +12,7 @@ import traffic
 from host import wait_until
 from lab import PLAIN_PORT, PORT
 
+LOADED = (12, 8)  # maps and programs that the service has
 TIMES = 100
 RATE = 2_000_000  # bytes a second of each transfer
 SIZE = 10_000_000  # a transfer is begun again and again
@@ -85,7 +86,7 @@ def test_attached_and_detached_100_times():
         # Two on the interface, one each for what was merged and for keepalive, and one on the segmentation device, unless that
         # is a device whose packets the interface's own program rewrites.
         links = 4 if service.manager_property(lab.client, "SegmentationDevice")[0] == "vlan" else 5
-        assert before[2] == (12, 8, links), before[2]
+        assert before[2] == (*LOADED, links), before[2]
         again, begin = sent_again(lab), time.monotonic()
 
         beside = switch(lab, load, TIMES // 2, pin)
@@ -103,7 +104,7 @@ def test_attached_and_detached_100_times():
         assert state.pins(lab.client) == [], state.pins(lab.client)
         # The service keeps what it has loaded for the next tunnel. The kernel frees things a while after
         # their last user is gone.
-        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (9, 8, 0), "no BPF link is left", 5)
+        wait_until(lambda: state.bpf_objects(lab.client, cookie) == (*LOADED, 0), "no BPF link is left", 5)
         assert service.descriptors(lab.client) <= descriptors
         service.kill(lab.client, signal.SIGTERM)
         wait_until(lambda: state.bpf_objects(lab.client, cookie) == (0, 0, 0), "no BPF object is left", 5)
