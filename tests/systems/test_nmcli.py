@@ -56,6 +56,14 @@ def word_of_manager(machine):
     return {**{topic: whole[topic] for topic in topics}, **nmcli.manager_state(machine)}
 
 
+def assert_journal_names(machine, base, device):
+    """What the journal says of the tunnel of a link is found by the fields that NetworkManager's own lines have."""
+    uuid = machine.output("nmcli", "-g", "connection.uuid", "connection", "show", base).strip()
+    fields = (f"NM_DEVICE={device}", f"NM_CONNECTION={uuid}", "_SYSTEMD_UNIT=underpass.service")
+    lines = machine.journal("--output=cat", *fields)
+    assert f"{device}: Now active" in lines, f"{fields}: {lines}"
+
+
 def four_commands(release):
     """The four commands for each link; then the tunnel profile goes down and up, and the machine is rebooted."""
     with systems.Systems(release, server="NetworkManager", tunnel=False) as lab:
@@ -70,6 +78,8 @@ def four_commands(release):
         for device in ("c0", "c1"):
             found = service.link(machine, device)
             assert found["State"] == service.ACTIVE and found["Warnings"] == [], found
+        for base, device in (("first", "c0"), ("second", "c1")):
+            assert_journal_names(machine, base, device)
         _, client = traffic.pair(lab)
         systems.tunnelled(lab, client, "four commands")
         client.stop()
