@@ -9,6 +9,12 @@
 
 #include "base/util.h"
 
+/* Bytes of a file that is read; a larger one is refused. */
+enum {
+        CONFIG_PROFILE_SIZE_MAX = 64 * 1024,   /* of our own files */
+        CONFIG_NETWORK_SIZE_MAX = 1024 * 1024, /* of networkd's, which have more to say */
+};
+
 /*
  * Reads a file of at most limit bytes. A missing file and /dev/null are empty. When *ret_reason is set, a
  * sentence for people says why the file must not be used; *ret_text then has what others may have written,

@@ -25,7 +25,7 @@ static VerifyKind kind_of(const char *path) {
                                                                                            : VERIFY_PROFILE;
 }
 
-/* Whether the file lies in a folder that ends so. */
+/* Whether the file lies in the folder, or below it. */
 static bool is_below(const char *folder, const char *path) {
         return g_str_has_prefix(path, folder) && path[strlen(folder)] == '/';
 }

@@ -15,8 +15,6 @@
 #include "source/section.h"
 #include "source/source.h"
 
-enum { FILE_SIZE_MAX = 64 * 1024 };
-
 /* What is remembered of a link between two looks. */
 typedef struct FileLink {
         struct FileLink *next;
@@ -180,7 +178,7 @@ static int apply_file(const char *path, Look *look) {
 
         if (!shown)
                 return -ENOMEM;
-        r = config_read(path, FILE_SIZE_MAX, &text, &length, &reason);
+        r = config_read(path, CONFIG_PROFILE_SIZE_MAX, &text, &length, &reason);
         if (r < 0)
                 return r;
         if (reason)

@@ -10,8 +10,6 @@
 #include "profile/ini.h"
 #include "source/networkd-files.h"
 
-enum { FILE_SIZE_MAX = 1024 * 1024 };
-
 /* The last one counts where /lib is a folder of its own. */
 const char *const networkd_folders[] = {
         "/etc/systemd/network",     "/run/systemd/network", "/usr/local/lib/systemd/network",
@@ -152,7 +150,7 @@ static int read_file(const char *path, Section *section) {
 
         if (!shown)
                 return -ENOMEM;
-        r = config_read(path, FILE_SIZE_MAX, &text, &reading.length, &reason);
+        r = config_read(path, CONFIG_NETWORK_SIZE_MAX, &text, &reading.length, &reason);
         if (r < 0)
                 return r;
         if (reason)

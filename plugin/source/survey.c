@@ -12,8 +12,6 @@
 
 #define NETWORKD_FOLDER "/etc/systemd/network" /* where administrators put their files */
 
-enum { FILE_SIZE_MAX = 1024 * 1024 };
-
 /* What is being made, and what it is made with. */
 typedef struct Making {
         Survey *survey;
@@ -145,7 +143,7 @@ static int survey_profile(const Making *making, const char *path) {
 
         if (!file.path)
                 return -ENOMEM;
-        r = config_read(path, FILE_SIZE_MAX, &text, &length, &reason);
+        r = config_read(path, CONFIG_PROFILE_SIZE_MAX, &text, &length, &reason);
         if (r == 0 && reason)
                 r = strings_add(&file.complaints, reason);
         else if (r == 0 && length == 0)
@@ -203,7 +201,7 @@ static int read_network(const char *path, SurveyFile *ret_file) {
 
         if (!file.path)
                 return -ENOMEM;
-        r = config_read(path, FILE_SIZE_MAX, &text, &length, &reason);
+        r = config_read(path, CONFIG_NETWORK_SIZE_MAX, &text, &length, &reason);
         if (r < 0 || !text)
                 return r;
         r = verify_text(text, length, VERIFY_NETWORK_PART, file.path, &verified);

@@ -10,6 +10,7 @@
 #include <ftw.h>
 #include <sys/stat.h>
 
+#include "base/config.h"
 #include "base/message.h"
 #include "source/survey.h"
 
@@ -82,10 +83,11 @@ static void assert_told(const char *folder, const char *name, const char *text, 
 
         assert(all.count == (streq(words, "-") ? 0 : 1));
         if (all.count > 0 && words[0] != '\0' && !streq(words, "wwan0") && !streq(words, "eth0")) {
+                assert(strings_count(file->complaints) == 1);
+
                 _cleanup_(freep) char *english = message_english(file->complaints[0]);
                 _cleanup_(freep) char *path = string_format("%s%s", words[0] == '/' ? root : "", words);
 
-                assert(strings_count(file->complaints) == 1);
                 if (!strstr(english, path))
                         fprintf(stderr, "%s\n%s\n", english, path);
                 assert(strstr(english, path));
@@ -176,10 +178,31 @@ static void test_owner(void) {
         scratch_done();
 }
 
+/* Comments make the text longer than a profile may be. */
+static char *lengthened(const char *text) {
+        char *longer = calloc(1, CONFIG_PROFILE_SIZE_MAX + strlen(text) + 2);
+
+        assert(longer);
+        for (size_t i = 0; i < CONFIG_PROFILE_SIZE_MAX + strlen(text) + 1; i++)
+                longer[i] = i % 2 == 0 ? '#' : '\n';
+        memcpy(longer, text, strlen(text));
+        return longer;
+}
+
+/* The service refuses a profile that is as long as a .network file may well be. */
+static void test_size(void) {
+        _cleanup_(freep) char *profile = lengthened("[Match]\nName=wwan0\n[X-Underpass]\nMTU=1400\n");
+        _cleanup_(freep) char *file = lengthened(ours);
+
+        assert_told(etc, "x.conf", profile, "/etc/x.conf");
+        assert_told(network, "20-eth.network", file, "eth0");
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "profiles: slips of names, places and sections are told", test_profiles },
                 { "networkd: slips of names, places and sections are told", test_networkd },
+                { "profiles that are too large are told, .network files may be larger", test_size },
                 { "a masked file is not told of", test_masked },
                 { "a file that others can change is told of", test_owner },
         };
