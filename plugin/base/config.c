@@ -8,10 +8,19 @@
 
 #include "base/message.h"
 #include "base/config.h"
+#include "config.h"
 
 enum {
         ENTRIES_MAX = 4096,    /* of a folder; it is read again each time */
         PATH_SHOWN_MAX = 512,
+};
+
+const char *const config_profile_folders[] = { "/usr/lib/underpass", PROFILES_FOLDER, NULL };
+
+/* The last one counts where /lib is a folder of its own. */
+const char *const config_network_folders[] = {
+        "/etc/systemd/network",     "/run/systemd/network", "/usr/local/lib/systemd/network",
+        "/usr/lib/systemd/network", "/lib/systemd/network", NULL,
 };
 
 char *config_path_shown(const char *path) {

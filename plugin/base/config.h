@@ -15,6 +15,12 @@ enum {
         CONFIG_NETWORK_SIZE_MAX = 1024 * 1024, /* of networkd's, which have more to say */
 };
 
+/* Folders with profile files in rising order of precedence, ending in NULL. */
+extern const char *const config_profile_folders[];
+
+/* Folders with .network files in falling order of precedence, ending in NULL. */
+extern const char *const config_network_folders[];
+
 /*
  * Reads a file of at most limit bytes. A missing file and /dev/null are empty. When *ret_reason is set, a
  * sentence for people says why the file must not be used; *ret_text then has what others may have written,

@@ -30,18 +30,19 @@ static bool is_below(const char *folder, const char *path) {
         return g_str_has_prefix(path, folder) && path[strlen(folder)] == '/';
 }
 
-/* Where the service reads files, or has networkd read them. */
-static bool is_in_place(const char *path) {
-        static const char *const folders[] = {
-                PROFILES_FOLDER,        "/usr/lib/underpass",       "/etc/systemd/network",
-                "/run/systemd/network", "/usr/lib/systemd/network", "/usr/local/lib/systemd/network",
-        };
-        g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-
-        for (size_t i = 0; i < ELEMENTS(folders); i++)
-                if (is_below(folders[i], absolute))
+static bool is_below_one(const char *const *folders, const char *path) {
+        for (; *folders; folders++)
+                if (is_below(*folders, path))
                         return true;
         return false;
+}
+
+/* Where the service reads files, or has networkd read them. */
+static bool is_in_place(const char *path) {
+        g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+
+        return is_below_one(config_profile_folders, absolute) ||
+               is_below_one(config_network_folders, absolute);
 }
 
 /* A name that nobody reads, and who may write to the file. */

@@ -2,10 +2,10 @@
 
 /* See files.h. */
 
+#include "base/config.h"
 #include "base/log.h"
 #include "base/message.h"
 #include "service/files.h"
-#include "source/networkd-files.h"
 
 int files_survey(const char *const *directories, Link *const *links, size_t links_count, Survey *ret) {
         _cleanup_(freep) SurveyLink *known = calloc(links_count + 1, sizeof(*known));
@@ -23,7 +23,7 @@ int files_survey(const char *const *directories, Link *const *links, size_t link
                 known[i].connection_uuid = profile->connection_uuid;
                 known[i].network_file = profile->network_file;
         }
-        return survey_make(directories, networkd_folders, known, links_count, ret);
+        return survey_make(directories, config_network_folders, known, links_count, ret);
 }
 
 static void log_once(int level, const char *sentence, char ***told) {

@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <stdio.h>
 
+#include "base/config.h"
 #include "base/i18n.h"
 #include "base/log.h"
 #include "config.h"
@@ -19,7 +20,6 @@
 
 enum { IDLE_SECONDS_DEFAULT = 30 };
 
-static const char *const default_directories[] = { "/usr/lib/underpass", PROFILES_FOLDER, NULL };
 
 typedef struct Arguments {
         ManagerOptions options;
@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
         Arguments arguments = {
                 .options = {
                         .pin_root = PIN_ROOT,
-                        .profile_directories = default_directories,
+                        .profile_directories = config_profile_folders,
                         .sctp_sysctls = SCTP_SYSCTLS,
                         .segment_kind = SEGMENT_AUTO,
                 },

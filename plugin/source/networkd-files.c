@@ -10,12 +10,6 @@
 #include "profile/ini.h"
 #include "source/networkd-files.h"
 
-/* The last one counts where /lib is a folder of its own. */
-const char *const networkd_folders[] = {
-        "/etc/systemd/network",     "/run/systemd/network", "/usr/local/lib/systemd/network",
-        "/usr/lib/systemd/network", "/lib/systemd/network", NULL,
-};
-
 typedef struct Reading {
         const char *path;      /* as it can be shown */
         const char *text;

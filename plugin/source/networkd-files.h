@@ -6,9 +6,6 @@
 #include "source/networkd-answer.h"
 #include "source/section.h"
 
-/* Folders with .network files in falling order of precedence, ending in NULL. */
-extern const char *const networkd_folders[];
-
 /*
  * The drop-ins of a .network file by systemd's rule: NAME.network.d/?*.conf in every folder, the first
  * folder that has a name decides about it (an empty file or a link to /dev/null there masks it), sorted by

@@ -75,7 +75,7 @@ static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
                 networkd_link_retry_later(link);
                 return 0;
         }
-        r = networkd_section_read(networkd_folders, &answer, &section);
+        r = networkd_section_read(config_network_folders, &answer, &section);
         if (r < 0)
                 return r;
         /* What was read before stands while some of it cannot be read; the link is left as it is. */
@@ -166,7 +166,7 @@ static bool networkd_uncertain(Source *source, uint32_t ifindex) {
 /* networkd runs no dispatcher scripts, so nobody would start the service again when a link, or the file of
  * one, gets a profile. */
 static bool networkd_standing(Source *source) {
-        return bus_peer_available(source) || networkd_any_section(networkd_folders);
+        return bus_peer_available(source) || networkd_any_section(config_network_folders);
 }
 
 /* A property of a link has changed; its path ends in the number of the link. */
