@@ -10,8 +10,9 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
+
+import samples
 
 TAG = re.compile(r"SPDX-" r"License-Identifier: *([\w .+()-]+?) *(?:\*/|-->|$)", re.M)
 HEAD = 1024  # bytes of a file that are searched
@@ -117,32 +118,9 @@ BAD = [
 ]
 
 
-def complaints_about(files):
-    with tempfile.TemporaryDirectory(prefix="underpass-licences-") as folder:
-        root = pathlib.Path(folder)
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            if text is not None:
-                (root / name).write_text(text, encoding="utf-8")
-        return check_tree(root)
-
-
 def self_test():
-    failures = [f"a good tree: {line}" for line in complaints_about(GOOD)]
-    for name, text, expected in BAD:
-        complaints = complaints_about({**GOOD, name: text})
-        if len(complaints) != 1 or expected not in complaints[0]:
-            failures.append(f"{name} should be told \"{expected}\", but: {complaints}")
-    print(f"{len(BAD)} samples", file=sys.stderr)
-    return failures
-
-
-def main():
-    lines = self_test() if sys.argv[1] == "--self-test" else check_tree(pathlib.Path(sys.argv[1]))
-    for line in lines:
-        print(line)
-    return 1 if lines else 0
+    return samples.failures(check_tree, GOOD, BAD)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(samples.main(check_tree, self_test))

@@ -14,7 +14,8 @@ import fnmatch
 import pathlib
 import re
 import sys
-import tempfile
+
+import samples
 
 FUNCTION_LINES_MAX = 59
 COLUMNS_MAX = 109  # as .editorconfig says
@@ -393,36 +394,12 @@ BAD = [
 ]
 
 
-def complaints_about(files):
-    with tempfile.TemporaryDirectory(prefix="underpass-rooms-") as folder:
-        root = pathlib.Path(folder)
-        (root / "plugin").mkdir()
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text, encoding="utf-8")
-        return check_tree(root)
-
-
 def self_test():
-    failures = [f"a good tree: {line}" for line in complaints_about(GOOD)]
-    for name, text, expected in BAD:
-        complaints = complaints_about({**GOOD, name: text})
-        if expected is None:
-            failures += [f"{name} should be taken, but: {line}" for line in complaints]
-        elif len(complaints) != 1 or expected not in complaints[0]:
-            failures.append(f"{name} should be told \"{expected}\", but: {complaints}")
-    if not complaints_about({}):
+    failures = samples.failures(check_tree, GOOD, BAD, ["plugin"])
+    if not samples.complaints_about(check_tree, {}, ["plugin"]):
         failures.append("an empty tree passed")
-    print(f"{len(BAD)} samples", file=sys.stderr)
     return failures
 
 
-def main():
-    lines = self_test() if sys.argv[1] == "--self-test" else check_tree(pathlib.Path(sys.argv[1]))
-    for line in lines:
-        print(line)
-    return 1 if lines else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(samples.main(check_tree, self_test))
