@@ -59,7 +59,7 @@ int bench_open(struct bench *ret) {
                         [BENCH_SEGMENT] = bpf_program__fd(object->progs.underpass_segment),
                         [BENCH_MERGED] = bpf_program__fd(object->progs.underpass_merged),
                 },
-                .xdp = bpf_program__fd(object->progs.underpass_xdp),
+                .early = bpf_program__fd(object->progs.underpass_xdp),
                 .keepalive = bpf_program__fd(object->progs.underpass_keepalive),
                 .links = bpf_map__fd(object->maps.links),
                 .slots = bpf_map__fd(object->maps.slots),
@@ -163,6 +163,24 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
         close(fd);
         close(array);
         return r;
+}
+
+int bench_run_early(const struct bench *bench, struct frame *frame, __u32 *ret_verdict) {
+        struct frame out = *frame;
+        LIBBPF_OPTS(bpf_test_run_opts, options,
+                    .data_in = frame->data,
+                    .data_size_in = (__u32) frame->length,
+                    .data_out = out.data,
+                    .data_size_out = sizeof(out.data),
+                    .repeat = 1);
+        int r = bpf_prog_test_run_opts(bench->early, &options);
+
+        if (r < 0)
+                return r;
+        out.length = options.data_size_out;
+        *frame = out;
+        *ret_verdict = options.retval;
+        return 0;
 }
 
 int bench_map_update(int map, const void *key, const void *value) {

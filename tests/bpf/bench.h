@@ -41,12 +41,13 @@ enum {
 #define BENCH_NEXT 0xffffffffU
 #define BENCH_DROP 2U
 #define BENCH_REDIRECT 7U
+#define BENCH_EARLY_PASS 2U /* XDP_PASS */
 
 struct bench {
         struct underpass_bpf *object; /* NULL on the host */
         int programs[BENCH_PROGRAM_COUNT];
         int keepalive; /* cannot be run on a packet, and is not there on the host */
-        int xdp;       /* neither */
+        int early;     /* the program in front of GRO */
         int links;
         int slots;
         int loader;
@@ -97,6 +98,12 @@ int bench_set_slot(const struct bench *bench, const struct underpass_slot *slot)
  */
 int bench_run(const struct bench *bench, enum bench_program program, bool summed, struct frame *frame,
               struct __sk_buff *context, __u32 *ret_verdict);
+
+/*
+ * Runs the program in front of the driver's GRO (native XDP) on a frame with an Ethernet header. The frame
+ * is replaced by what comes out; offsets in it stay what they were.
+ */
+int bench_run_early(const struct bench *bench, struct frame *frame, __u32 *ret_verdict);
 
 /* The maps, by the numbers that struct bench has. Per-CPU values: all of them, one after the other. */
 int bench_map_update(int map, const void *key, const void *value);

@@ -31,11 +31,14 @@ struct bulk_case {
         void (*mangle)(struct frame *frame);
         uint32_t payload;
         uint32_t slot_flags;
+        enum frame_options options;
         uint8_t state;  /* of the flow; 0: none */
         uint8_t flags;  /* of TCP; 0: ACK */
         bool silent;
         uint32_t next;  /* of the flow, host order */
         enum bulk_outcome outcome;
+        bool otherwise; /* the program in front of GRO, which else unpacks the same, does not agree */
+        bool damaged;   /* the last byte: the checksum of TCP is wrong, and stays wrong by as much */
         bool only_ipv4;
         bool only_ipv6;
 };
@@ -88,6 +91,50 @@ static void inner_long(struct frame *frame) {
         inner_of(frame)[room_of(frame) - 8 + 12] = 0xf0;
 }
 
+static void inner_ended(struct frame *frame) {
+        frame->length = frame->layer4 + room_of(frame) + 10;
+}
+
+static void inner_other_version(struct frame *frame) {
+        inner_of(frame)[0] = is_ipv6(frame) ? 0x45 : 0x60;
+}
+
+/* Another tunnel inside: the inner packet says that it is IPv4 in IP, or in IPv6. */
+static void inner_tunnel(struct frame *frame) {
+        inner_of(frame)[is_ipv6(frame) ? 6 : 9] = 4;
+}
+
+static void inner_nothing(struct frame *frame) {
+        frame_put16(inner_of(frame) + (is_ipv6(frame) ? 4 : 2), 0);
+}
+
+/* All lengths agree that there is nothing inside. */
+static void nothing(struct frame *frame) {
+        uint8_t *ip = frame->data + frame->layer3;
+
+        inner_nothing(frame);
+        frame_put16(frame->data + frame->layer4 + 4, 8);
+        frame_put16(ip + (is_ipv6(frame) ? 4 : 2), (uint16_t) (is_ipv6(frame) ? 8 : 28));
+}
+
+static void outer_padded(struct frame *frame) {
+        uint8_t *length = frame->data + frame->layer3 + (is_ipv6(frame) ? 4 : 2);
+
+        frame_put16(length, (uint16_t) (frame_get16(length) + 1));
+}
+
+static void outer_fragment(struct frame *frame) {
+        frame->data[frame->layer3 + 6] |= 0x20;
+}
+
+static void outer_options(struct frame *frame) {
+        frame->data[frame->layer3] = 0x46;
+}
+
+static void outer_extension(struct frame *frame) {
+        frame->data[frame->protocol] = 60;
+}
+
 static void inner_jumbled(struct frame *frame) {
         inner_of(frame)[10] ^= 1;
 }
@@ -108,6 +155,8 @@ static const struct bulk_case cases[] = {
         { "data", TAKES },
         { "data, all of it is sent so", TAKES | UNDERPASS_SLOT_BULK_ALL },
         { "FIN", TAKES, .flags = FRAME_ACK | FRAME_FIN },
+        { "options", TAKES, .options = FRAME_OPTIONS_TIMESTAMP },
+        { "damaged data", TAKES, .damaged = true },
         { "a probe", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK },
         { "no UDP checksum", TAKES, .mangle = unsummed, .only_ipv4 = true },
         { "no UDP checksum, IPv6", TAKES, .mangle = unsummed, .outcome = DROPPED, .only_ipv6 = true },
@@ -119,7 +168,7 @@ static const struct bulk_case cases[] = {
         { "half-open flow", LINK_TAKES, .state = UNDERPASS_FLOW_HALF_OPEN, .outcome = LEFT },
         { "a flow that is plain", LINK_TAKES, .state = UNDERPASS_FLOW_WATCHED, .outcome = LEFT },
         { "silent flow", TAKES, .silent = true, .outcome = LEFT, .only_ipv4 = true },
-        { "silent flow that goes on", TAKES, .silent = true, .next = 42 },
+        { "silent flow that goes on", TAKES, .silent = true, .next = 42, .otherwise = true },
         { "silent flow with another number", TAKES, .silent = true, .next = 41, .outcome = LEFT,
           .only_ipv4 = true },
         { "SYN", TAKES, .flags = FRAME_SYN, .outcome = DROPPED },
@@ -130,8 +179,12 @@ static const struct bulk_case cases[] = {
         { "outer length", TAKES, .mangle = outer_longer, .outcome = DROPPED },
         { "UDP inside", TAKES, .mangle = inner_udp, .outcome = DROPPED, .only_ipv4 = true },
         { "a fragment inside", TAKES, .mangle = inner_fragment, .outcome = DROPPED, .only_ipv4 = true },
+        /* Without an skb there is no sum of the whole packet, which it would spoil. */
         { "a wrong checksum of the inner header", TAKES, .mangle = inner_jumbled, .outcome = DROPPED,
-          .only_ipv4 = true },
+          .otherwise = true, .only_ipv4 = true },
+        { "a tunnel inside", TAKES, .mangle = inner_tunnel, .outcome = DROPPED, .only_ipv4 = true },
+        { "an inner length of 0", TAKES, .mangle = inner_nothing, .outcome = DROPPED },
+        { "ends within the inner header", TAKES, .mangle = inner_ended, .outcome = DROPPED },
         { "options inside", TAKES, .mangle = inner_options, .outcome = LEFT, .only_ipv4 = true },
         { "data offset 4", TAKES, .mangle = inner_short, .outcome = DROPPED },
         { "data offset beyond the end", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK, .payload = 4,
@@ -169,7 +222,7 @@ static void build(const struct bulk_case *test, bool ipv6, bool raw, bool transl
         struct frame_spec spec = {
                 .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
                 .flags = test->flags ? test->flags : FRAME_ACK, .payload = (uint16_t) test->payload,
-                .sequence = 77, .acknowledgment = 42, .ipv6 = ipv6, .raw = raw,
+                .sequence = 77, .acknowledgment = 42, .ipv6 = ipv6, .raw = raw, .options = test->options,
         };
         const size_t addresses = ipv6 ? 8 : 12, length = ipv6 ? 32 : 8;
 
@@ -184,6 +237,10 @@ static void build(const struct bulk_case *test, bool ipv6, bool raw, bool transl
                 frame_put_checks(ret);
         }
         frame_wrap(ret, ret_tcp);
+        if (test->damaged) {
+                ret->data[ret->length - 1] ^= 0x55;
+                ret_tcp->data[ret_tcp->length - 1] ^= 0x55;
+        }
         if (test->mangle)
                 test->mangle(ret);
         if (test->mangle && !ipv6 && test->mangle != inner_jumbled)
@@ -227,6 +284,64 @@ static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT(flow.received == 1 && flow.bulk_arrived_ms != 0);
         return true;
+}
+
+/* What only the program in front of GRO gets here: the others have tests of their own for such packets. */
+static const struct bulk_case early_cases[] = {
+        { "a fragment", TAKES, .mangle = outer_fragment, .outcome = LEFT, .only_ipv4 = true },
+        { "options outside", TAKES, .mangle = outer_options, .outcome = LEFT, .only_ipv4 = true },
+        { "an extension header", TAKES, .mangle = outer_extension, .outcome = LEFT, .only_ipv6 = true },
+        { "nothing inside", TAKES, .mangle = nothing, .outcome = LEFT },
+        { "a longer packet", TAKES, .mangle = outer_padded, .outcome = LEFT },
+        { "another version inside", TAKES, .mangle = inner_other_version, .outcome = LEFT },
+        { "UDP inside", TAKES, .mangle = inner_udp, .outcome = LEFT },
+        { "a tunnel inside", TAKES, .mangle = inner_tunnel, .outcome = LEFT },
+};
+
+/* In front of GRO: unpacked, or left to the program in tc, which judges what is odd. */
+static bool run_early(struct bench *bench, const struct bulk_case *test, bool ipv6, bool translated) {
+        const bool unpacked = (test->outcome == UNPACKED) != test->otherwise;
+        const struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RECEIVED, unpacked }, { UNDERPASS_COUNTER_BULK_RECEIVED, unpacked },
+        };
+        struct frame tcp, frame, before;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        __u32 verdict;
+
+        build(test, ipv6, false, translated, &tcp, &frame);
+        before = frame;
+        EXPECT(prepare(bench, test, &tcp));
+        EXPECT(bench_run_early(bench, &frame, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_EARLY_PASS);
+        EXPECT(bench_counted(bench, counts));
+        if (!frame_equal(&frame, unpacked ? &tcp : &before)) {
+                frame_dump("came out", &frame);
+                frame_dump("expected", unpacked ? &tcp : &before);
+                return false;
+        }
+        bench_flow_key(&tcp, false, &key);
+        if (bench_get_flow(bench->flows, &key, &flow) == 0)
+                EXPECT(flow.received == unpacked && (flow.bulk_arrived_ms != 0) == unpacked);
+        return true;
+}
+
+static bool run_early_cases(struct bench *bench, const struct bulk_case *list, size_t count) {
+        for (size_t i = 0; i < 4 * count; i++) {
+                const struct bulk_case *test = &list[i / 4];
+
+                if ((i & 1 ? test->only_ipv4 : test->only_ipv6) || run_early(bench, test, i & 1, i & 2))
+                        continue;
+                fprintf(stderr, "bulk, early: %s, %s%s\n", test->name, i & 1 ? "IPv6" : "IPv4",
+                        i & 2 ? ", translated" : "");
+                return false;
+        }
+        return true;
+}
+
+static bool test_early(void *context) {
+        return run_early_cases(context, cases, sizeof(cases) / sizeof(cases[0])) &&
+               run_early_cases(context, early_cases, sizeof(early_cases) / sizeof(early_cases[0]));
 }
 
 static bool test_cases(void *context) {
@@ -478,6 +593,7 @@ static bool test_sent(void *context) {
 int programs_bulk(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "bulk: what is unpacked", test_cases },
+                { "bulk: what is unpacked in front of GRO", test_early },
                 { "bulk: a packet that a card has summed", test_summed },
                 { "bulk: what we say", test_bits },
                 { "bulk: what the peer says", test_heard },

@@ -2,17 +2,12 @@
 
 /*
  * The program in front of the driver's GRO: established flows become TCP, everything else passes as it came.
+ * Bulk: programs-bulk.c.
  *
- * Room: bench.h, and test runs of a program that takes no skb.
+ * Room: bench.h.
  */
 
-
-
-#include <bpf/bpf.h>
-
 #include "programs.h"
-
-enum { PASS = 2 /* XDP_PASS */ };
 
 struct early_case {
         const char *name;
@@ -91,6 +86,7 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
                 { UNDERPASS_COUNTER_RECEIVED, test->converted },
         };
         struct frame before, expected, after;
+        __u32 verdict;
 
         frame_build(&test->spec, &before);
         if (test->mangle)
@@ -106,12 +102,8 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
                         frame_put16(check, (uint16_t) ~frame_fold((uint32_t) (uint16_t) ~frame_get16(check) +
                                                                   (uint16_t) ~wrong));
         }
-        LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = before.data,
-                    .data_size_in = (__u32) before.length, .data_out = after.data,
-                    .data_size_out = sizeof(after.data), .repeat = 1);
-        EXPECT(bpf_prog_test_run_opts(bench->xdp, &options) == 0);
-        EXPECT_EQUAL(options.retval, PASS);
-        EXPECT_EQUAL(options.data_size_out, before.length);
+        EXPECT(bench_run_early(bench, &after, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_EARLY_PASS);
         EXPECT(frame_equal(&after, &expected));
         return bench_counted(bench, counts);
 }

@@ -27,6 +27,7 @@ int programs_packets(struct bench *bench) {
         failed += programs_vlan(bench);
         failed += programs_cut(bench);
         failed += programs_bulk(bench);
+        failed += programs_xdp(bench);
         failed += programs_guard(bench);
         return failed + programs_loop(bench);
 }

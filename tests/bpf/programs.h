@@ -30,12 +30,10 @@ int programs_links(struct bench *bench);
 int programs_vlan(struct bench *bench);
 int programs_cut(struct bench *bench);
 int programs_bulk(struct bench *bench);
+int programs_xdp(struct bench *bench);
 int programs_guard(struct bench *bench);
 
 int programs_loop(struct bench *bench);
-
-/* Only in the kernel. */
-int programs_xdp(struct bench *bench);
 
 /* These need place_enter() first. */
 int programs_learn(struct bench *bench);

@@ -28,7 +28,6 @@ int main(void) {
                 return EXIT_FAILED;
         }
         failed = programs_packets(&bench);
-        failed += programs_xdp(&bench);
         if (placed) {
                 failed += programs_learn(&bench);
                 failed += programs_inject(&bench);
