@@ -22,18 +22,17 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 LAB = HERE.parent / "lab"
 SYSTEMS = HERE.parent / "systems"
-RUN_FILE = ("/usr/bin/python3", str(HERE / "run_file.py"))
 sys.path.insert(0, str(SYSTEMS))
 
+import many  # noqa: E402
 from roots import RELEASES  # noqa: E402
-from runner import IN_SHORT, in_short  # noqa: E402
+from runner import in_short  # noqa: E402
 
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("UNDERPASS_BUILD", ROOT / "build"))
 LOG_TAIL = 40
 NAMED = 8  # failures that are explained at the end of a run
 TELLING = re.compile(r"Error\b|\berror:|^FAIL: |Assertion|^not ok|failed:")
-LINE = re.compile(r"(ok|FAIL|skip) +(\S+) +([0-9.]+)$")
 
 TITLES = {
     1: "pure code and checks",
@@ -186,47 +185,9 @@ def lab_files(folder, pattern):
         group = f"{folder.name}/{file.stem.removeprefix('test_')}"
         if group in OF_RELEASES and not pattern.startswith(group):
             continue
-        names = subprocess.run(
-            [*RUN_FILE, str(file), "--list", "-k", pattern],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-        ).stdout.split()
+        names = many.names_in(file, pattern)
         if names:
             yield file, names
-
-
-def run_lab(file, names, options, totals):
-    """Runs one file of the lab, shows its lines as they come."""
-    command = [*RUN_FILE, str(file), "-k", options.k] + (["--keep"] if options.keep else [])
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="backslashreplace",
-    ) as process:
-        last = None
-        try:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                match = LINE.match(line.rstrip())
-                if match and match[2] in names:
-                    last = match[2]
-                    totals.count(match[1], last)
-                    names.remove(last)
-                elif last and line.startswith(IN_SHORT):
-                    totals.explain(last, line.removeprefix(IN_SHORT).strip())
-        except BaseException:
-            # The file takes its lab down by itself.
-            process.send_signal(signal.SIGTERM)
-            raise
-    for name in names:
-        totals.show(
-            "FAIL", name, 0, f"{file.name} ended with status {process.returncode}, this test has no verdict"
-        )
 
 
 def install_stage(folder):
@@ -242,18 +203,41 @@ def install_stage(folder):
     return stage
 
 
-def prepare_systems(scratch, names):
-    """Builds the roots of the releases that these tests have in their names, as far as they are missing, and the
-    project in each. A release that fails is reported by its tests."""
-    stages = pathlib.Path(scratch) / "systems"
-    os.environ["UNDERPASS_SYSTEM_STAGES"] = str(stages)
-    releases = [release for release in RELEASES if any(release in name for name in names)]
-    if releases:
-        subprocess.run(
-            ["/usr/bin/python3", str(SYSTEMS / "roots.py"), str(stages), *releases],
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+class Systems:
+    """Builds the roots of the releases that tests of rung 4 have in their names, as far as they are missing, and the
+    project in each: beside rung 3, which mostly waits. A release that fails is reported by its tests."""
+
+    def __init__(self, scratch, names):
+        self._log = pathlib.Path(scratch) / "systems.log"
+        self._process = None
+        stages = pathlib.Path(scratch) / "systems"
+        os.environ["UNDERPASS_SYSTEM_STAGES"] = str(stages)
+        releases = [release for release in RELEASES if any(release in name for name in names)]
+        if not releases:
+            return
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                ["nice", "-n", "10", "/usr/bin/python3", str(SYSTEMS / "roots.py"), str(stages), *releases],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait(self):
+        """Until they are there; shows what was said meanwhile."""
+        if self._process:
+            if self._process.poll() is None:
+                print("\nWaiting for the systems of rung 4.", flush=True)
+                self._process.wait()
+            print(self._log.read_text(errors="backslashreplace"), end="", flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
 
 
 def run_all(options, totals, scratch):
@@ -270,8 +254,13 @@ def run_all(options, totals, scratch):
         rungs.pop(3)
     else:
         rungs[4] = []
-    for rung, selected in rungs.items():
-        run_rung(rung, selected, labs.get(rung, []), options, totals, scratch)
+    runs_systems = not options.list and os.geteuid() == 0
+    names = [name for _, each in labs.get(4, []) for name in each] if runs_systems else []
+    with Systems(scratch, names) as systems:
+        for rung, selected in rungs.items():
+            if rung == 4:
+                systems.wait()
+            run_rung(rung, selected, labs.get(rung, []), options, totals, scratch)
 
 
 def run_rung(rung, selected, labs, options, totals, scratch):
@@ -294,10 +283,10 @@ def run_rung(rung, selected, labs, options, totals, scratch):
         run_meson(selected, rung, totals)
     if rung == 3 and labs:
         os.environ["UNDERPASS_STAGE"] = str(install_stage(scratch))
-    if rung == 4 and labs:
-        prepare_systems(scratch, names)
-    for file, each in labs:
-        run_lab(file, each, options, totals)
+    # Those with the most tests begin, so that none of them is left alone at the end.
+    labs.sort(key=lambda each: -len(each[1]))
+    words = ["-k", options.k] + (["--keep"] if options.keep else [])
+    many.Files(words, totals).run(labs, 1 if options.keep else options.jobs)
 
 
 def main():
@@ -306,6 +295,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--jobs", type=int, default=many.jobs_by_default())
     parser.add_argument("-k", metavar="PATTERN", default="")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -45,6 +45,7 @@ class Run:
 
     keep = False
     pattern = ""
+    facts = []  # measured by the current test
     notes = []
     records = []  # longer than what is printed
     closers = []
@@ -62,9 +63,9 @@ def at_end(function):
 
 
 def note(text):
-    """Prints a fact that was measured; it is no part of the verdict."""
+    """A fact that was measured; it is printed below the verdict, and no part of it."""
     Run.records.append(text)
-    print(f"      | {text}", flush=True)
+    Run.facts.append(text)
 
 
 def answer(host, question):
@@ -135,7 +136,7 @@ def in_short(text):
 def run_test(name, function):
     """Runs one test and prints its line; its verdict."""
     begin = time.monotonic()
-    Run.notes, Run.records = [], []
+    Run.facts, Run.notes, Run.records = [], [], []
     verdict, text, short = "ok", "", ""
     try:
         function()
@@ -146,7 +147,7 @@ def run_test(name, function):
         verdict, text = "FAIL", "\n".join([traceback.format_exc(), *Run.notes, f"all of it: {kept}"])
         short = IN_SHORT + in_short(f"{type(error).__name__}: {error}")
     print(f"{verdict:<4}  {name}  {time.monotonic() - begin:.2f}")
-    for line in text.splitlines():
+    for line in "\n".join([*Run.facts, text]).splitlines():
         print(f"      | {line}")
     if short:
         print(short)
