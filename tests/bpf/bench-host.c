@@ -2,7 +2,7 @@
 
 /*
  * The programs on the host, see bench.h. Twin: bench-kernel.c. What the kernel does for programs is done
- * here, as far as packets go: a packet ends where its memory does, so reading on is a fault.
+ * here, as far as packets go: a packet ends where its memory does, so reading on is a fault (see slack()).
  *
  * Room: the programs themselves, as source. No sockets: no connection is ever found.
  */
@@ -14,45 +14,71 @@
 #include <unistd.h>
 
 #include "bench.h"
+
+/* It is asked of two places 14 bytes apart, so one is no multiple of 4. It reads 16 bits at once at most. */
+__attribute__((no_sanitize("alignment"))) static int is_ip_at(struct __sk_buff *skb, __u32 offset);
+
 #include "bpf/underpass.bpf.c"
 #include "host-map.h"
+
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void) 0)
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void) 0)
+#endif
 
 enum {
         LINEAR_MAX = 8192, /* bytes that programs can read directly, with what change_head() adds */
         HINT = 0x20000000, /* where memory below 4 GiB can be had */
         VERDICT_REDIRECT = 7,
         OFFSET_MAX = 0xffff,
+        ALIGNMENT = 4, /* of IP headers */
+        MEMORY = LINEAR_MAX + ALIGNMENT,
 };
 
-/* The packet in work. Its linear part ends at a page that cannot be read, the rest is apart. */
+/* The packet in work. Its linear part ends before a page that cannot be read, the rest is apart. */
 struct host {
         uint8_t *memory;      /* below 4 GiB, for a context has pointers of 32 bits */
-        size_t page;          /* so many bytes behind LINEAR_MAX, or a multiple of it, cannot be read */
-        uint8_t *end;
+        size_t page;          /* so many bytes behind the memory cannot be read */
+        uint8_t *end;         /* of what can be read */
+        uint8_t *start;       /* of the packet */
         uint8_t bytes[LINEAR_MAX];
         size_t length;
         size_t linear;
         size_t layer3;        /* 14 or 0 */
+        size_t ip;            /* offset of what was the IP header when the packet came; may wrap around */
 };
 
 /* One packet at a time, as helpers are not told whose it is. */
 static struct host host;
 
-static uint8_t *linear_start(void) {
-        return host.end - host.linear;
+/*
+ * How many bytes lie between the linear part and the page that cannot be read. The IP header begins at a
+ * multiple of 4, as in the kernel (NET_IP_ALIGN), and does not move when something is put before it. Where
+ * the processor reads numbers at any address there are no such bytes, so reading on by a single byte is a
+ * fault. AddressSanitizer is told of them.
+ */
+static size_t slack(size_t linear) {
+        return HOST_READS_ANYWHERE ? 0 : ((uintptr_t) host.end - linear + host.ip) % ALIGNMENT;
 }
 
 /* What programs have written directly is in the linear part. */
 static void gather(void) {
-        memcpy(host.bytes, linear_start(), host.linear);
+        memcpy(host.bytes, host.start, host.linear);
 }
 
 static void lay_out(struct __sk_buff *skb, size_t linear) {
+        const size_t behind = slack(linear);
+
         host.linear = linear;
-        memset(host.end - LINEAR_MAX, 0xa5, LINEAR_MAX - linear);
-        memcpy(linear_start(), host.bytes, linear);
+        host.start = host.end - behind - linear;
+        ASAN_UNPOISON_MEMORY_REGION(host.end - ALIGNMENT, ALIGNMENT);
+        memset(host.end - MEMORY, 0xa5, MEMORY);
+        memcpy(host.start, host.bytes, linear);
+        ASAN_POISON_MEMORY_REGION(host.end - behind, behind);
         skb->len = (__u32) host.length;
-        skb->data = (__u32) (uintptr_t) linear_start();
+        skb->data = (__u32) (uintptr_t) host.start;
         skb->data_end = skb->data + (__u32) linear;
 }
 
@@ -154,6 +180,7 @@ static long take_room(struct __sk_buff *skb, size_t room) {
         gather();
         memmove(host.bytes + behind, host.bytes + behind + room, host.length - behind - room);
         host.length -= room;
+        host.ip -= room;
         lay_out(skb, host.linear > behind + room ? host.linear - room : behind);
         return 0;
 }
@@ -172,6 +199,7 @@ long bpf_skb_adjust_room(struct __sk_buff *skb, __s32 difference, __u32 mode, __
         memmove(host.bytes + behind + room, host.bytes + behind, host.length - behind);
         memset(host.bytes + behind, 0, room);
         host.length += room;
+        host.ip += room;
         lay_out(skb, host.linear + room);
         return 0;
 }
@@ -183,6 +211,7 @@ long bpf_skb_change_head(struct __sk_buff *skb, __u32 length, __u64 flags) {
         memmove(host.bytes + length, host.bytes, host.length);
         memset(host.bytes, 0, length);
         host.length += length;
+        host.ip += length;
         lay_out(skb, host.linear + length);
         return 0;
 }
@@ -289,7 +318,7 @@ bool bench_privileged(void) {
         host_map_add(&(name), HOST_MAP_##kind, sizeof(*(name).key), sizeof(*(name).value), (entries))
 
 static size_t readable(void) {
-        return (LINEAR_MAX + host.page - 1) / host.page * host.page;
+        return (MEMORY + host.page - 1) / host.page * host.page;
 }
 
 static int make_memory(void) {
@@ -364,11 +393,16 @@ int bench_run(const struct bench *bench, enum bench_program program, bool summed
                 return -EINVAL;
         host.length = frame->length;
         host.layer3 = program == BENCH_EGRESS_RAW || program == BENCH_INGRESS_RAW ? 0 : ETH_HLEN;
+        host.ip = host.layer3;
         memcpy(host.bytes, frame->data, frame->length);
         skb.ifindex = BENCH_IFINDEX;
         memcpy(&protocol, frame->data + 12, sizeof(protocol));
         skb.protocol = protocol;
         lay_out(&skb, linear);
+        if (program == BENCH_INGRESS_RAW && is_framed(&skb)) {
+                host.ip = ETH_HLEN;
+                lay_out(&skb, linear);
+        }
         *ret_verdict = (__u32) call(program, &skb);
         gather();
         memcpy(frame->data, host.bytes, host.length);
