@@ -127,31 +127,53 @@ int mptcp_events_fd(const MptcpEvents *events) {
         return mnl_socket_get_fd(events->monitor);
 }
 
-static void read_attribute(const struct nlattr *attribute, MptcpEvent *event) {
+/* Of either family; false when its length is wrong. */
+static bool read_address(const struct nlattr *attribute, Address *ret) {
         const uint16_t length = mnl_attr_get_payload_len(attribute);
         uint32_t ipv4;
 
+        if (length == sizeof(ipv4)) {
+                memcpy(&ipv4, mnl_attr_get_payload(attribute), sizeof(ipv4));
+                *ret = address_from_ipv4(ipv4);
+                return true;
+        }
+        if (length != sizeof(ret->word))
+                return false;
+        memcpy(ret->word, mnl_attr_get_payload(attribute), sizeof(ret->word));
+        return true;
+}
+
+static void read_port(const struct nlattr *attribute, uint16_t *ret) {
+        if (mnl_attr_validate(attribute, MNL_TYPE_U16) >= 0)
+                *ret = ntohs(mnl_attr_get_u16(attribute));
+}
+
+static void read_attribute(const struct nlattr *attribute, MptcpEvent *event) {
         switch (mnl_attr_get_type(attribute)) {
         case MPTCP_ATTR_TOKEN:
                 if (mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
                         event->token = mnl_attr_get_u32(attribute);
                 return;
         case MPTCP_ATTR_SADDR4:
-                if (length != sizeof(ipv4))
-                        return;
-                memcpy(&ipv4, mnl_attr_get_payload(attribute), sizeof(ipv4));
-                event->local = address_from_ipv4(ipv4);
-                event->has_local = true;
-                return;
         case MPTCP_ATTR_SADDR6:
-                if (length != sizeof(event->local.word))
-                        return;
-                memcpy(event->local.word, mnl_attr_get_payload(attribute), sizeof(event->local.word));
-                event->has_local = true;
+                if (read_address(attribute, &event->local))
+                        event->has_local = true;
+                return;
+        case MPTCP_ATTR_DADDR4:
+        case MPTCP_ATTR_DADDR6:
+                (void) read_address(attribute, &event->remote);
+                return;
+        case MPTCP_ATTR_SPORT:
+                read_port(attribute, &event->local_port);
+                return;
+        case MPTCP_ATTR_DPORT:
+                read_port(attribute, &event->remote_port);
                 return;
         case MPTCP_ATTR_ERROR:
-                if (mnl_attr_validate(attribute, MNL_TYPE_U8) >= 0)
-                        event->refused = mnl_attr_get_u8(attribute) == ECONNREFUSED;
+                if (mnl_attr_validate(attribute, MNL_TYPE_U8) < 0)
+                        return;
+                event->error = mnl_attr_get_u8(attribute);
+                event->refused = event->error == ECONNREFUSED;
                 return;
         case MPTCP_ATTR_IF_IDX:
                 if (mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)

@@ -25,6 +25,10 @@ typedef struct MptcpEvent {
         bool refused;       /* MPTCP_SUBFLOW_GONE: somebody answered, but not as a subflow needs it */
         bool has_local;
         Address local;      /* address of the subflow on this host */
+        Address remote;     /* and of its peer; zeros when it is not told, as the ports */
+        uint16_t local_port;
+        uint16_t remote_port;
+        uint8_t error;      /* MPTCP_SUBFLOW_GONE: the errno that ended it; 0: none is told */
 } MptcpEvent;
 
 typedef void (*MptcpEventHandler)(const MptcpEvent *event, void *userdata);

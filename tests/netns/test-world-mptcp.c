@@ -354,6 +354,7 @@ void test_mptcp_events(void) {
         _cleanup_(mptcp_events_freep) MptcpEvents *events = NULL;
         EventsSeen seen = {};
         Connection connection;
+        Address remote;
 
         if (!pm || !world_sysctl("/proc/sys/net/mptcp/enabled", "1") ||
             !world_ip("mptcp limits set subflows 2 add_addr_accepted 2") ||
@@ -373,6 +374,10 @@ void test_mptcp_events(void) {
         CHECK(seen.last.has_local && address_equal(&seen.last.local, &endpoint.address));
         CHECK_EQUAL(seen.last.ifindex, endpoint.ifindex);
         CHECK(seen.last.token != 0);
+        remote = world_address("127.0.0.1");
+        CHECK(address_equal(&seen.last.remote, &remote));
+        CHECK_EQUAL(seen.last.remote_port, 1001);
+        CHECK(seen.last.local_port >= 1024 && seen.last.error == 0);
         CHECK(wait_subflows("127.0.0.3", 1));
 
         CHECK_EQUAL(mptcp_pm_remove(pm, &endpoint), 0);

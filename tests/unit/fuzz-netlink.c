@@ -148,6 +148,7 @@ static void on_mptcp_event(const MptcpEvent *event, void *userdata) {
 
         assert(event->kind <= MPTCP_SUBFLOW_GONE);
         assert(event->has_local || address_equal(&event->local, &none));
+        assert(!event->refused || event->error == 0 || event->error == ECONNREFUSED);
 }
 
 static void read_mptcp_events(void) {
