@@ -17,6 +17,7 @@
 #include "kernel/sock-diag.h"
 
 #define BUS_NAME "org.underpass1"
+#define LINK_PREFIX "/org/underpass1/link/_3" /* "_3" and a digit: this digit, as sd-bus writes it */
 #define BUSY_TYPE "(a(sqsqsbuuutttttttt)a(uutt))"
 
 enum {
@@ -45,7 +46,7 @@ struct MonitorFeed {
         Ctl *ctl;
         MonitorEventHandler handler;
         void *userdata;
-        guint signals[2];
+        guint signals[4];
         bool subscribed;                   /* to the service that has the name now */
         GVariant *destinations;            /* NULL: to be asked for */
         gint64 destinations_us;
@@ -60,8 +61,9 @@ struct MonitorFeed {
 
 static void tell(MonitorFeed *feed, const char *kind, char *sentence) {
         g_autofree char *owned = sentence;
+        const MonitorEvent event = { .kind = kind, .sentence = sentence };
 
-        feed->handler(kind, owned, feed->userdata);
+        feed->handler(&event, feed->userdata);
 }
 
 static char *interface_name(guint32 ifindex) {
@@ -125,6 +127,59 @@ static void on_destinations(MonitorFeed *feed, GVariant *parameters) {
         }
 }
 
+/* The interface of the link object at a path, which ends in the index: sd-bus escapes its first digit. */
+static char *interface_at(const char *path) {
+        const char *escaped = g_str_has_prefix(path, LINK_PREFIX) ? path + strlen(LINK_PREFIX) : "";
+
+        return interface_name((guint32) g_ascii_strtoull(escaped, NULL, 10));
+}
+
+/* The sentence of a subflow that came or went. */
+static char *describe_subflow(const MonitorEvent *event) {
+        g_autofree char *remote = text_endpoint(event->remote_address, event->remote_port);
+
+        if (streq(event->change, "established"))
+                return g_strdup_printf(_("%s: subflow with %s established"), event->interface, remote);
+        if (event->error == 0)
+                return g_strdup_printf(_("%s: subflow with %s closed"), event->interface, remote);
+        return g_strdup_printf(_("%s: subflow with %s closed: %s"), event->interface, remote,
+                               g_strerror((int) event->error));
+}
+
+static void on_subflow(MonitorFeed *feed, const char *path, GVariant *parameters) {
+        g_autofree char *interface = interface_at(path);
+        MonitorEvent event = { .kind = "subflow", .interface = interface };
+
+        g_variant_get(parameters, "(&s&sq&squ)", &event.change, &event.local_address, &event.local_port,
+                      &event.remote_address, &event.remote_port, &event.error);
+        g_autofree char *sentence = describe_subflow(&event);
+        event.sentence = sentence;
+        feed->handler(&event, feed->userdata);
+}
+
+static void on_subflows_left_out(MonitorFeed *feed, const char *path, GVariant *parameters) {
+        g_autofree char *interface = interface_at(path);
+        MonitorEvent event = { .kind = "subflow", .interface = interface };
+
+        g_variant_get(parameters, "(u)", &event.left_out);
+        g_autofree char *sentence = g_strdup_printf(
+                P_("%s: %u more change of a subflow", "%s: %u more changes of subflows", event.left_out),
+                interface, event.left_out);
+        event.sentence = sentence;
+        feed->handler(&event, feed->userdata);
+}
+
+static void on_link_signal(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
+                           const char *member, GVariant *parameters, gpointer userdata) {
+        MonitorFeed *feed = userdata;
+
+        if (streq(member, "SubflowChanged") &&
+            g_variant_is_of_type(parameters, G_VARIANT_TYPE("(ssqsqu)")))
+                on_subflow(feed, path, parameters);
+        else if (streq(member, "SubflowsLeftOut") && g_variant_is_of_type(parameters, G_VARIANT_TYPE("(u)")))
+                on_subflows_left_out(feed, path, parameters);
+}
+
 static void on_signal(GDBusConnection *bus, const char *sender, const char *path, const char *interface,
                       const char *member, GVariant *parameters, gpointer userdata) {
         MonitorFeed *feed = userdata;
@@ -142,8 +197,25 @@ static void traffic_free(gpointer data) {
         g_free(data);
 }
 
+static void hear_signals(MonitorFeed *feed) {
+        static const struct {
+                const char *interface, *member, *path;
+                GDBusSignalCallback callback;
+        } signals[] = {
+                { "org.underpass1.Manager", "FlowsChanged", "/org/underpass1", on_signal },
+                { "org.underpass1.Manager", "DestinationsChanged", "/org/underpass1", on_signal },
+                { "org.underpass1.Link", "SubflowChanged", NULL, on_link_signal },
+                { "org.underpass1.Link", "SubflowsLeftOut", NULL, on_link_signal },
+        };
+
+        _Static_assert(ELEMENTS(signals) == ELEMENTS(feed->signals), "one subscription each");
+        for (size_t i = 0; i < ELEMENTS(signals); i++)
+                feed->signals[i] = g_dbus_connection_signal_subscribe(
+                        feed->ctl->bus, BUS_NAME, signals[i].interface, signals[i].member, signals[i].path,
+                        NULL, G_DBUS_SIGNAL_FLAGS_NONE, signals[i].callback, feed, NULL);
+}
+
 MonitorFeed *monitor_feed_new(Ctl *ctl, MonitorEventHandler handler, void *userdata, GError **error) {
-        static const char *const members[] = { "FlowsChanged", "DestinationsChanged" };
 
         if (!bus_connect(ctl, error))
                 return NULL;
@@ -154,10 +226,7 @@ MonitorFeed *monitor_feed_new(Ctl *ctl, MonitorEventHandler handler, void *userd
         feed->traffic = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, traffic_free);
         feed->plain = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         (void) netlink_open(&feed->sockets, NETLINK_SOCK_DIAG);
-        for (size_t i = 0; i < ELEMENTS(members); i++)
-                feed->signals[i] = g_dbus_connection_signal_subscribe(
-                        ctl->bus, BUS_NAME, "org.underpass1.Manager", members[i], "/org/underpass1", NULL,
-                        G_DBUS_SIGNAL_FLAGS_NONE, on_signal, feed, NULL);
+        hear_signals(feed);
         ctl->patience_ms = ANSWER_MS;
         return feed;
 }

@@ -11,8 +11,20 @@
 
 typedef struct MonitorFeed MonitorFeed;
 
-/* What happened, as for programs: kind ("link", "connection", "destination", "service"), and a sentence. */
-typedef void (*MonitorEventHandler)(const char *kind, const char *sentence, void *userdata);
+/* What happened. kind, for programs: "link", "connection", "destination", "service", "subflow"; only the
+ * last one has more than kind and sentence, the rest is 0 or NULL. */
+typedef struct MonitorEvent {
+        const char *kind;
+        const char *sentence;
+        const char *interface;
+        const char *change;      /* "established" or "closed"; NULL: events that have been left out */
+        const char *local_address, *remote_address;
+        uint16_t local_port, remote_port;
+        uint32_t error;          /* errno that ended it; 0: none is known */
+        uint32_t left_out;
+} MonitorEvent;
+
+typedef void (*MonitorEventHandler)(const MonitorEvent *event, void *userdata);
 
 /* NULL with an error: there is no bus. */
 MonitorFeed *monitor_feed_new(Ctl *ctl, MonitorEventHandler handler, void *userdata, GError **error);

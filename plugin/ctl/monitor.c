@@ -17,6 +17,7 @@
 enum {
         EVENTS_MAX = 100,
         LINES_FLOWS = 50, /* that a look asks for where no screen tells how many it can show */
+        REDRAW_MS = 100,  /* from an event to the screen, so that many cost one drawing */
         KEY_CONTROL_L = 'L' & 0x1f,
 };
 
@@ -26,6 +27,7 @@ typedef struct Monitor {
         MonitorFeed *feed;
         MonitorView *view;     /* the last look; NULL: there was none yet */
         GPtrArray *events;     /* of char *, the latest last */
+        guint redraw;          /* of the screen, for events that are new; 0: none is due */
         bool screen;
         bool blocks;           /* the charset has block characters */
 } Monitor;
@@ -119,26 +121,56 @@ static void print_lines(const Monitor *monitor) {
         g_print("\n");
 }
 
-static void on_event(const char *kind, const char *sentence, void *userdata) {
+static void print_json_event(const MonitorEvent *event) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+
+        json_builder_begin_object(builder);
+        json_member_string(builder, "event", event->kind);
+        json_member_string(builder, "sentence", event->sentence);
+        if (event->interface)
+                json_member_string(builder, "interface", event->interface);
+        if (event->left_out > 0)
+                json_member_number(builder, "left_out", event->left_out);
+        if (event->change) {
+                json_member_string(builder, "change", event->change);
+                json_member_string(builder, "local_address", event->local_address);
+                json_member_number(builder, "local_port", event->local_port);
+                json_member_string(builder, "remote_address", event->remote_address);
+                json_member_number(builder, "remote_port", event->remote_port);
+                json_member_number(builder, "errno", event->error);
+        }
+        json_builder_end_object(builder);
+        print_object(builder);
+}
+
+static gboolean on_redraw(gpointer userdata) {
+        Monitor *monitor = userdata;
+
+        monitor->redraw = 0;
+        show_screen(monitor);
+        return G_SOURCE_REMOVE;
+}
+
+static void on_event(const MonitorEvent *event, void *userdata) {
         Monitor *monitor = userdata;
         g_autoptr(GDateTime) now = g_date_time_new_now_local();
         g_autofree char *clock = now ? g_date_time_format(now, "%H:%M:%S") : g_strdup("");
-        char *line = g_strdup_printf("%s  %s", clock, sentence);
+        char *line = g_strdup_printf("%s  %s", clock, event->sentence);
 
         g_ptr_array_add(monitor->events, line);
         if (monitor->events->len > EVENTS_MAX)
                 g_ptr_array_remove_index(monitor->events, 0);
-        if (monitor->ctl->json) {
-                g_autoptr(JsonBuilder) builder = json_builder_new();
-
-                json_builder_begin_object(builder);
-                json_member_string(builder, "event", kind);
-                json_member_string(builder, "sentence", sentence);
-                json_builder_end_object(builder);
-                print_object(builder);
-        } else if (!monitor->screen) {
-                text_line("%s", line);
+        if (monitor->screen) {
+                if (!monitor->redraw)
+                        monitor->redraw = g_timeout_add(REDRAW_MS, on_redraw, monitor);
+                return;
         }
+        if (monitor->ctl->json)
+                print_json_event(event);
+        else
+                text_line("%s", line);
+        /* Whoever reads this through a pipe wants to see it now. */
+        (void) fflush(stdout);
 }
 
 /* ---- the loop */
@@ -204,6 +236,8 @@ static void run(Monitor *monitor) {
         g_main_loop_run(monitor->loop);
         for (guint i = 0; i < count; i++)
                 g_source_remove(sources[i]);
+        if (monitor->redraw)
+                g_source_remove(monitor->redraw);
 }
 
 bool ctl_monitor(Ctl *ctl, char **arguments, GError **error) {

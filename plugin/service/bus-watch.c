@@ -29,22 +29,12 @@ typedef struct Known {
 struct BusWatch {
         Manager *manager;
         FlowList *flows;
+        BusSubflows *subflows;
         sd_bus_track *subscribers; /* NULL: nobody has subscribed */
         sd_event_source *timer;
         Known known;
         bool looked;               /* known is what was told */
 };
-
-int bus_watch_new(BusWatch **ret, Manager *manager, FlowList *flows) {
-        BusWatch *watch = calloc(1, sizeof(*watch));
-
-        if (!watch)
-                return -ENOMEM;
-        watch->manager = manager;
-        watch->flows = flows;
-        *ret = watch;
-        return 0;
-}
 
 static void drop_known(Known *known) {
         free(known->states);
@@ -52,6 +42,7 @@ static void drop_known(Known *known) {
 }
 
 void bus_watch_stop(BusWatch *watch) {
+        bus_subflows_stop(watch->subflows);
         watch->timer = sd_event_source_disable_unref(watch->timer);
         watch->subscribers = sd_bus_track_unref(watch->subscribers);
         drop_known(&watch->known);
@@ -61,9 +52,26 @@ void bus_watch_stop(BusWatch *watch) {
 BusWatch *bus_watch_free(BusWatch *watch) {
         if (!watch)
                 return NULL;
-        bus_watch_stop(watch);
+        if (watch->subflows)
+                bus_watch_stop(watch);
+        bus_subflows_free(watch->subflows);
         free(watch);
         return NULL;
+}
+
+int bus_watch_new(BusWatch **ret, Manager *manager, FlowList *flows, const BusLinks *links) {
+        _cleanup_(bus_watch_freep) BusWatch *watch = calloc(1, sizeof(*watch));
+        int r;
+
+        if (!watch)
+                return -ENOMEM;
+        watch->manager = manager;
+        watch->flows = flows;
+        r = bus_subflows_new(&watch->subflows, manager, links);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(watch);
+        return 0;
 }
 
 static int add_state(const DestinationState *state, void *userdata) {
@@ -223,8 +231,9 @@ int bus_watch_subscribe(BusWatch *watch, sd_bus_message *message) {
                 return -EUSERS;
         if (r >= 0)
                 r = sd_bus_track_add_sender(watch->subscribers, message);
-        if (r >= 0 && !watch->timer)
-                r = sd_event_add_time_relative(manager_event(watch->manager), &watch->timer, CLOCK_MONOTONIC,
-                                               0, 0, on_timer, watch);
-        return r;
+        if (r < 0 || watch->timer)
+                return r;
+        bus_subflows_start(watch->subflows, sd_bus_message_get_bus(message));
+        return sd_event_add_time_relative(manager_event(watch->manager), &watch->timer, CLOCK_MONOTONIC, 0,
+                                          0, on_timer, watch);
 }

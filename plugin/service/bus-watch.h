@@ -3,18 +3,19 @@
 
 /*
  * The signals FlowsChanged and DestinationsChanged of the manager. The programs tell of nothing by
- * themselves, so their maps are read once a second, and only while somebody has subscribed.
+ * themselves, so their maps are read once a second, and only while somebody has subscribed. The signals of
+ * subflows are sent for as long.
  */
 
+#include "service/bus-subflows.h"
 #include "service/flow-list.h"
-#include "service/manager.h"
 
 #define BUS_FLOW_CHANGES "a(usqsqbss)"
 #define BUS_DESTINATION_CHANGES "a(usqsu)"
 
 typedef struct BusWatch BusWatch;
 
-int bus_watch_new(BusWatch **ret, Manager *manager, FlowList *flows);
+int bus_watch_new(BusWatch **ret, Manager *manager, FlowList *flows, const BusLinks *links);
 BusWatch *bus_watch_free(BusWatch *watch);
 DEFINE_CLEANUP(BusWatch *, bus_watch_free);
 

@@ -200,7 +200,7 @@ int bus_new(Bus **ret, Manager *manager) {
         if (r >= 0)
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r >= 0)
-                r = bus_watch_new(&bus->self.watch, manager, bus->self.flows);
+                r = bus_watch_new(&bus->self.watch, manager, bus->self.flows, bus->self.links);
         if (r >= 0)
                 r = probing_new(&bus->self.probing, manager, &bus->told);
         if (r < 0)
@@ -223,8 +223,8 @@ Bus *bus_free(Bus *bus) {
                 bus_watch_stop(bus->self.watch);
         probing_free(bus->self.probing);
         sd_bus_flush_close_unref(bus->connection);
-        bus_links_free(bus->self.links);
         bus_watch_free(bus->self.watch);
+        bus_links_free(bus->self.links);
         flow_list_free(bus->self.flows);
         told_done(&bus->told);
         free(bus);

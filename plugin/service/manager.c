@@ -15,6 +15,8 @@
 
 enum {
         AGAIN_US = 1000 * 1000,
+        WATCH_WINDOW_US = 1000 * 1000,
+        WATCH_READS = 200,               /* of up to 64 events, in a window */
         BPF_AGAIN_US = 60 * 1000 * 1000, /* capabilities come with a new start, but a lockdown may end */
 };
 
@@ -38,6 +40,9 @@ struct Manager {
         bool adopted;            /* what an earlier service has left: its links are known */
         MptcpEvents *mptcp_events;      /* NULL: nobody needs them, or the kernel has none */
         sd_event_source *mptcp_event;
+        ManagerSubflowHandler subflow_handler; /* NULL: nobody watches subflows */
+        void *subflow_userdata;
+        bool builds_subflows;           /* there is a link that does */
         LinkContext link_context; /* made of the above */
         Link **links;
         size_t links_count;
@@ -367,16 +372,16 @@ static Link *link_of_event(const Manager *manager, const MptcpEvent *event) {
 
 static void on_mptcp_told(const MptcpEvent *event, void *userdata) {
         const Manager *manager = userdata;
-        Link *link;
+        const bool of_connection =
+                event->kind == MPTCP_CONNECTION_GONE || event->kind == MPTCP_EVENTS_LOST;
+        Link *link = of_connection ? NULL : link_of_event(manager, event);
 
-        if (event->kind == MPTCP_CONNECTION_GONE || event->kind == MPTCP_EVENTS_LOST) {
-                for (size_t i = 0; i < manager->links_count; i++)
-                        link_mptcp_event(manager->links[i], event);
-                return;
-        }
-        link = link_of_event(manager, event);
-        if (link)
+        for (size_t i = 0; of_connection && manager->builds_subflows && i < manager->links_count; i++)
+                link_mptcp_event(manager->links[i], event);
+        if (link && manager->builds_subflows)
                 link_mptcp_event(link, event);
+        if (link && manager->subflow_handler && link_is_attached(link))
+                manager->subflow_handler(link, event, manager->subflow_userdata);
 }
 
 static void stop_mptcp_events(Manager *manager) {
@@ -392,20 +397,44 @@ static int on_mptcp_event(sd_event_source *source, int fd, uint32_t revents, voi
         return 0;
 }
 
-/* Listens to MPTCP while there is a link that has subflows which could come back; most servers have none. */
-static void listen_to_mptcp(Manager *manager) {
-        bool needed = false;
+/* Who only watches is content with a part of very many events: then a flood of them is not all read. */
+static int limit_mptcp_events(Manager *manager) {
+        return sd_event_source_set_ratelimit(manager->mptcp_event,
+                                             manager->builds_subflows ? 0 : WATCH_WINDOW_US, WATCH_READS);
+}
 
-        for (size_t i = 0; !needed && i < manager->links_count; i++)
-                needed = link_builds_subflows(manager->links[i]);
-        if (!needed)
+static int open_mptcp_events(Manager *manager) {
+        int r = 0;
+
+        if (!manager->mptcp_events)
+                r = mptcp_events_open(&manager->mptcp_events);
+        if (r >= 0 && !manager->mptcp_event)
+                r = sd_event_add_io(manager->event, &manager->mptcp_event,
+                                    mptcp_events_fd(manager->mptcp_events), EPOLLIN, on_mptcp_event,
+                                    manager);
+        return r < 0 ? r : limit_mptcp_events(manager);
+}
+
+/* Listens to MPTCP while there is a link that has subflows which could come back, which most servers have
+ * not; or while somebody watches, and there is a link with a tunnel. */
+static void listen_to_mptcp(Manager *manager) {
+        bool attached = false;
+
+        manager->builds_subflows = false;
+        for (size_t i = 0; i < manager->links_count; i++) {
+                manager->builds_subflows |= link_builds_subflows(manager->links[i]);
+                attached |= link_is_attached(manager->links[i]);
+        }
+        if (!manager->builds_subflows && !(attached && manager->subflow_handler))
                 stop_mptcp_events(manager);
-        if (!needed || manager->mptcp_events || !manager->mptcp_pm)
-                return;
-        if (mptcp_events_open(&manager->mptcp_events) < 0 ||
-            sd_event_add_io(manager->event, &manager->mptcp_event, mptcp_events_fd(manager->mptcp_events),
-                            EPOLLIN, on_mptcp_event, manager) < 0)
+        else if (manager->mptcp_pm && open_mptcp_events(manager) < 0)
                 stop_mptcp_events(manager);
+}
+
+void manager_watch_subflows(Manager *manager, ManagerSubflowHandler handler, void *userdata) {
+        manager->subflow_handler = handler;
+        manager->subflow_userdata = userdata;
+        listen_to_mptcp(manager);
 }
 
 static void on_link_report(Link *link, LinkReport report, void *userdata) {

@@ -39,6 +39,12 @@ DEFINE_CLEANUP(Manager *, manager_free);
 /* Who hears of links. */
 void manager_set_handler(Manager *manager, ManagerReportHandler handler, void *userdata);
 
+/* What the kernel tells of a subflow on a link with a tunnel: MPTCP_SUBFLOW_UP or MPTCP_SUBFLOW_GONE. */
+typedef void (*ManagerSubflowHandler)(const Link *link, const MptcpEvent *event, void *userdata);
+
+/* Somebody wants to know of subflows; NULL: nobody does. Events get lost where there are very many. */
+void manager_watch_subflows(Manager *manager, ManagerSubflowHandler handler, void *userdata);
+
 /* Adopts what an earlier service left, looks at all links, and tells systemd that the service is ready
  * when that is done. 0 or negative errno. */
 int manager_start(Manager *manager);

@@ -244,6 +244,7 @@ class Mock:
     def changing(self, method, arguments):
         """Answer of a method that changes links; a string is an error."""
         if method == "Subscribe":
+            GLib.idle_add(self.tell_subflows)
             return GLib.Variant("()", ())
         if method == "Reload":
             return GLib.Variant("(a(sasas)a{s(sas)})", (FILES, MESSAGES))
@@ -269,6 +270,17 @@ class Mock:
             self.links[path]["State"] = ("s", "active" if method == "Activate" else "off")
         return GLib.Variant("()", ()) if method == "Deactivate" else GLib.Variant("(o)", (path,))
 
+    def tell_subflows(self):
+        """Two subflows of the first link and a number of others, as after Subscribe."""
+        path = next(iter(self.links))
+        addresses = ("192.0.2.10", 43210, "2001:db8::2", 443)
+        for signal, arguments in (
+            ("SubflowChanged", GLib.Variant("(ssqsqu)", ("established", *addresses, 0))),
+            ("SubflowChanged", GLib.Variant("(ssqsqu)", ("closed", *addresses, 110))),
+            ("SubflowsLeftOut", GLib.Variant("(u)", (7,))),
+        ):
+            self.bus.emit_signal(None, path, LINK, signal, arguments)
+
     def call(self, _connection, _sender, _path, _interface, method, parameters, invocation):
         """A method was called."""
         arguments = parameters.unpack()
@@ -292,7 +304,7 @@ class Mock:
 
     def run(self):
         """Serves until the bus goes away."""
-        bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
+        bus = self.bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
         bus.register_object(ROOT, self.interfaces[MANAGER], self.call, self.get, None)
         manager = Gio.DBusNodeInfo.new_for_xml(OBJECT_MANAGER).interfaces[0]
         bus.register_object(ROOT, manager, self.call, None, None)

@@ -537,24 +537,38 @@ class Document(CtlTest):
         return set(value).union(*inner)
 
     def monitor(self):
-        """What it prints up to its first look."""
+        """What it prints up to the last signal of the mock."""
         words = [self.program, "monitor", "--json"]
         environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
         found = []
         with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-            while not found or "links" not in found[-1]:
+            while not any("links" in each for each in found) or not any("left_out" in each for each in found):
                 found.append(json.loads(process.stdout.readline()))
             process.terminate()
             process.communicate(timeout=10)
         self.assertEqual(process.returncode, 0)
         return found
 
+    def test_events_of_subflows(self):
+        self.json("status")  # starts the mock, which the monitor waits for
+        events = [each for each in self.monitor() if each.get("event") == "subflow"]
+        place = {"local_address": "192.0.2.10", "local_port": 43210, "remote_address": "2001:db8::2", "remote_port": 443}
+        first, second, third = events
+        name = first["interface"]
+        sentence = f"{name}: subflow with [2001:db8::2]:443"
+        self.assertEqual(first, {"event": "subflow", "sentence": f"{sentence} established", "interface": name,
+                                 "change": "established", **place, "errno": 0})
+        self.assertEqual(second, {"event": "subflow", "sentence": f"{sentence} closed: Connection timed out",
+                                  "interface": name, "change": "closed", **place, "errno": 110})
+        self.assertEqual(third, {"event": "subflow", "sentence": f"{name}: 7 more changes of subflows",
+                                 "interface": name, "left_out": 7})
+
     def test_manual(self):
         manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
         section = manual.partition("\nJSON\n")[2].partition("\nEXAMPLES\n")[0]
         documented = set(re.findall(r"``(\w+)``", section)) - {"null", "silent", "refused", "filtered", "stripped"}
         documented -= {"throttled", "good", "bad", "note", "silence", "answered", "helps", "closed", "unreached"}
-        documented -= {"upload", "download", "measured", "stalled", "alike", "unknown"}
+        documented -= {"subflow", "established", "upload", "download", "measured", "stalled", "alike", "unknown"}
         verbs = [["status"], ["explain", "blocked0"], ["flows"], ["keys"], ["deactivate", "--all"]]
         verbs += [["metrics"], ["forget", "lte0"]]
         printed = {name for verb in verbs for name in self.names(self.json(*verb))}

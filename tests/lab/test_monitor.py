@@ -2,6 +2,7 @@
 """The monitor: what it shows on a screen and tells programs, and that it leaves the terminal as it was."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -12,17 +13,21 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 import path
 import runner
 import service
 import traffic
 from host import wait_until
-from lab import PORT
+from lab import PORT, address
 
 SOON = 15.0
 RATE = 1_000_000
+AT_ONCE = 1.0  # seconds from what happens to its line
+FLOOD = 200  # connections, which come faster than they may be told
 NOBODY = "65534"
+UNPRIVILEGED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 def end(host, number):
@@ -171,7 +176,7 @@ def test_json():
     """An unprivileged user sees both forms, rates and measures; and waits for a service that is away."""
     with two_links() as lab:
         _, client = traffic.pair(lab)
-        lines = Lines(lab.client, "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+        lines = Lines(lab.client, *UNPRIVILEGED)
         traffic.connect_both(lab, client, "a")
         with client.uploading("a", RATE):
             lines.wait(lambda look: forms(look) == {"c0": "plain", "c1": "UDP"}, "both forms")
@@ -209,3 +214,87 @@ def test_blocked():
         lines.end()
         text = lab.client.run("timeout", "2", "underpassctl", "monitor", check=False).stdout
         assert re.search(r"^  10\.77\.9\.2:8443 .*UDP gets no answer, plain TCP for", text, re.M), text
+
+
+def subflow_events(lines, interface, change):
+    """Events of subflows by a link, without their sentences."""
+    return [
+        each for each in lines.objects()
+        if each.get("event") == "subflow" and each.get("interface") == interface and each.get("change") == change
+    ]
+
+
+def kill_subflow(host, local):
+    """The kernel of a host ends what leaves by an address; from now on it is waited for."""
+    host.run("ss", "-K", "src", f"[{local}]" if ":" in local else local, "and", f"( sport = :{PORT} or dport = :{PORT} )")
+
+
+def subflows_come_and_go(family):
+    """Both ends tell of the subflow by the second uplink when it comes, and when it is killed."""
+    with two_links() as lab:
+        _, client = traffic.pair(lab)
+        service.wait_state(lab.server, "s0", service.ACTIVE)
+        here = Lines(lab.client, *UNPRIVILEGED)
+        there = Lines(lab.server, *UNPRIVILEGED)
+        for lines in (here, there):
+            lines.wait(lambda look: look["service"], "it answers")
+        client.connect("a", address("s0", family))
+        client.transfer("echo", "a", size=1000)
+        traffic.wait_subflows(lab.client, sorted(address(each, family) for each in ("c0", "c1")))
+        begin = time.monotonic()
+        local, remote = address("c1", family), address("s0", family)
+        wait_until(lambda: subflow_events(here, "c1", "established"), "it is told here", AT_ONCE)
+        wait_until(lambda: len(subflow_events(there, "s0", "established")) == 2, "and there, with the first one", AT_ONCE)
+        (event,) = subflow_events(here, "c1", "established")
+        assert (event["local_address"], event["remote_address"]) == (local, remote), event
+        assert event["remote_port"] == PORT and event["errno"] == 0 and "established" in event["sentence"], event
+        told = [each["remote_address"] for each in subflow_events(there, "s0", "established")]
+        assert sorted(told) == sorted([address("c0", family), local]), told
+        came = time.monotonic() - begin
+        kill_subflow(lab.client, local)
+        begin = time.monotonic()
+        wait_until(lambda: subflow_events(here, "c1", "closed"), "it is told here", AT_ONCE)
+        wait_until(lambda: subflow_events(there, "s0", "closed"), "and there", AT_ONCE)
+        (event,) = subflow_events(here, "c1", "closed")
+        assert (event["local_address"], event["local_port"]) == (local, subflow_events(here, "c1", "established")[0]["local_port"])
+        assert event["errno"] == errno.ECONNABORTED, event
+        (event,) = subflow_events(there, "s0", "closed")
+        assert event["remote_address"] == local and event["errno"] == errno.ECONNRESET, event
+        assert not subflow_events(here, "c0", "closed"), "a link without tunnel"
+        runner.note(f"told after {came:.2f} and {time.monotonic() - begin:.2f} s: {event['sentence']}")
+        for lines in (here, there):
+            lines.end()
+
+
+def test_subflows_ipv4():
+    """Subflows that come and go are told at once, on both ends."""
+    subflows_come_and_go(4)
+
+
+def test_subflows_ipv6():
+    """The same over IPv6."""
+    subflows_come_and_go(6)
+
+
+def test_subflows_on_screen():
+    """The screen and plain lines have them, too; a flood of connections is cut short, and the links are served."""
+    with two_links() as lab:
+        _, client = traffic.pair(lab)
+        lines = Lines(lab.server)
+        lines.wait(lambda look: look["service"], "it answers")
+        screen = Screen(lab.client)
+        screen.wait("FORM")
+        traffic.connect_both(lab, client, "a")
+        screen.wait(r"c1: subflow with 10\.77\.9\.2:8443 established")
+        kill_subflow(lab.client, address("c1"))
+        screen.wait(r"c1: subflow with 10\.77\.9\.2:8443 closed: Software caused connection abort")
+        assert screen.end(key=b"q") == 0
+        for number in range(FLOOD):
+            client.connect(f"b{number}")
+        left_out = [each["left_out"] for each in lines.objects() if "left_out" in each]
+        wait_until(lambda: left_out or [each for each in lines.objects() if "left_out" in each], "some are left out", SOON)
+        told = len(subflow_events(lines, "s0", "established"))
+        assert told < FLOOD, told
+        lines.end()
+        text = lab.client.run("timeout", "2", "underpassctl", "monitor", check=False).stdout
+        assert "subflow" not in text, text
