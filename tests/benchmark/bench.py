@@ -104,7 +104,8 @@ class Bench:
         return rig
 
     def _new_rig(self, config, name=None):
-        return Rig(config.name, self.folder / (name or config.name), self.stage if config.ours else None)
+        stage = self.stage if config.ours else None
+        return Rig(config.name, self.folder / (name or config.name), stage, config.cuts)
 
     def extra_rig(self, name):
         """A rig of Underpass for one scenario."""

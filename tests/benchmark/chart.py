@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The results as a chart: one group of bars for each scenario, the median as the bar, least and greatest
-value as a whisker. Touches nothing."""
+value as a whisker. Modes of Underpass are in the tables only: there are many. Touches nothing."""
 
 import textwrap
 from xml.sax.saxutils import escape
@@ -108,9 +108,14 @@ def heading(scenario):
     return textwrap.wrap(scenario["title"], HEAD_CHARACTERS)
 
 
+def shown(scenario):
+    """Subjects that have a bar."""
+    return [subject for subject in scenario["subjects"] if "value" in subject and not subject["mode"]]
+
+
 def panel(scenario, left, top):
     """One scenario."""
-    subjects = [subject for subject in scenario["subjects"] if "value" in subject]
+    subjects = shown(scenario)
     better = "more is better" if scenario["higher_is_better"] else "less is better"
     found, y = [], top
     for line in heading(scenario):
@@ -123,7 +128,7 @@ def panel(scenario, left, top):
 
 def height(scenario):
     """Of a panel."""
-    return LINE * (len(heading(scenario)) + 1) + ROW * sum("value" in subject for subject in scenario["subjects"]) + 28
+    return LINE * (len(heading(scenario)) + 1) + ROW * len(shown(scenario)) + 28
 
 
 def explanation(about):
@@ -141,7 +146,7 @@ def draw(results):
     lines, parts = explanation(results["environment"]), []
     bottoms = [float(48 + LINE * len(lines) + 12)] * COLUMNS
     for scenario in results["scenarios"]:
-        if not any("value" in subject for subject in scenario["subjects"]):
+        if not shown(scenario):
             continue
         column = bottoms.index(min(bottoms))
         left = GAP + column * (PANEL + GAP)

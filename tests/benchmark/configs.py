@@ -25,6 +25,7 @@ SEGMENT_PROBES = {
     "veth": PAIR,
 }
 RECEIVE = ("tc", "gro", "xdp")
+BULK_RECEIVE = (*RECEIVE, "socket")
 ENDS = ("c0", "c1", "c2", "s0", "s1")  # devices of the client and the server on the wire
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ONE_BY_ONE_OBJECT = "/run/one-by-one.o"
@@ -44,6 +45,7 @@ class Config:
     title: str
     setup: object
     mode: bool = False  # one of Underpass's modes, not what users get by default
+    cuts: bool = False  # the link cuts super-packets, as cards do that segment tunnels; not the kernel
     udp: bool = False  # nothing but UDP is on the wire
     offered: object = None  # offered(stage) raises NotOffered before anything is made
 
@@ -146,6 +148,7 @@ def setup_vxlan(rig):
 def setup_fou(rig):
     """IP in UDP (foo over UDP), with its checksum."""
     kind_exists(rig.client, "ipip", "local", "198.18.1.2", "remote", "198.18.1.3")
+    load_fou()
     for host in (rig.client, rig.server):
         result = host.run("ip", "fou", "add", "port", FOU_PORT, "ipproto", "4", check=False)
         if result.returncode != 0:
@@ -157,6 +160,11 @@ def setup_fou(rig):
         host.run("ip", "link", "set", name, "mtu", "1472")
 
     overlay(rig, "fou", 30, make)
+
+
+def load_fou():
+    """Asks for the module of IP in UDP where there is one: nothing else loads it in a host without systemd."""
+    subprocess.run(["modprobe", "-q", "fou"], stdin=subprocess.DEVNULL, check=False)
 
 
 def setup_wireguard(rig):
@@ -240,16 +248,17 @@ def prove_udp(rig):
 # Underpass
 
 
-def write_profiles(rig, lines=(), environment=()):
+def write_profiles(rig, lines=(), environment=(), server_lines=()):
     """File profiles for all links of client and server. environment: words NAME=VALUE that the service is
-    started with."""
+    started with. server_lines: what only the server's has."""
     more = "".join(line + "\n" for line in lines)
     common = f"Tunnel=yes\nMPTCPOnly=no\n{more}"
+    ports_here = "".join(line + "\n" for line in (f"LocalPorts={PORT}", *server_lines))
     section = "[Match]\nName={}\n\n[X-Underpass]\n" + common
     ports = f"RemotePorts={PORT}\n"
     rig.client.write("/etc/underpass/first.conf", section.format("c0 c1") + ports)
     rig.client.write("/etc/underpass/second.conf", section.format("c2") + ports + "MPTCPEndpoint=subflow\n")
-    rig.server.write("/etc/underpass/server.conf", section.format("s0 s1") + f"LocalPorts={PORT}\n")
+    rig.server.write("/etc/underpass/server.conf", section.format("s0 s1") + ports_here)
     path = "/usr/share/dbus-1/system-services/org.underpass1.service"
     for host in (rig.client, rig.server):
         lines = host.path(path).read_text().splitlines()
@@ -279,17 +288,25 @@ def mode_offered(stage, kind, receive):
         raise NotOffered(f"this kernel has no {kind}: {result.stderr.decode().strip()}")
 
 
-def bulk_offered(stage):
-    """NotOffered for a build that does not know the bulk form."""
-    if "underpass.bulk " not in known_keys(stage):
+def bulk_offered(stage, receive=None):
+    """NotOffered for a build that does not know the bulk form, or not this way to receive it."""
+    keys = known_keys(stage)
+    if "underpass.bulk " not in keys:
         raise NotOffered("this build has no key bulk")
+    if receive == "socket":
+        if "or socket." not in keys:
+            raise NotOffered("this build has no receive=socket")
+        load_fou()
 
 
 def setup_underpass(rig, kind=None, receive=None, bulk=None):
     """The service as users run it: a bus, file profiles, and the bus starts it."""
-    lines = [f"Receive={receive}"] if receive else []
-    lines += [f"Bulk={bulk}"] if bulk else []
-    write_profiles(rig, lines, [f"UNDERPASS_SEGMENTATION={kind}"] if kind else [])
+    lines = [f"Bulk={bulk}"] if bulk else []
+    chosen = [f"Receive={receive}"] if receive else []
+    # Sockets are at ports of the server; a client goes on as by default.
+    by_client = [] if receive == "socket" else chosen
+    environment = [f"UNDERPASS_SEGMENTATION={kind}"] if kind else []
+    write_profiles(rig, lines + by_client, environment, [] if by_client else chosen)
     for host in (rig.client, rig.server):
         host.start_bus()
         host.run("underpassctl", "reload")
@@ -303,7 +320,7 @@ def setup_underpass(rig, kind=None, receive=None, bulk=None):
             raise RuntimeError(f"{rig.name}: {device} is {text}")
         # Builds that know only one way to receive have no such property.
         way, reason = found.get("ReceiveMode", ("", ""))
-        if receive and way != receive:
+        if receive and way != receive and (by_client or host is rig.server):
             raise NotOffered(f"the service receives by {way}: {reason}")
         rig.notes["receive"] = way or "tc"
     rig.notes["segmentation_device"] = segment_kind(rig.client)
@@ -344,8 +361,19 @@ def all_configs(reference=None):
         setup = functools.partial(setup_one_by_one, path=reference, sections=("tc", "tc"))
         found.append(Config("reference", title, setup, udp=True))
     found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
-    setup = functools.partial(setup_underpass, bulk="yes")
-    found.append(Config("underpass-bulk", "Underpass, bulk form", setup, udp=True, offered=bulk_offered))
+    bulk = functools.partial(setup_underpass, bulk="yes")
+    found.append(Config("underpass-bulk", "Underpass, bulk form", bulk, udp=True, offered=bulk_offered))
+    for name, title, setup, more in (
+        ("plain-cut", "plain TCP, link cuts", setup_plain, {}),
+        ("vxlan-cut", "VXLAN, link cuts", setup_vxlan, {"udp": True}),
+        ("underpass-bulk-cut", "bulk form, link cuts", bulk, {"udp": True, "offered": bulk_offered}),
+    ):
+        found.append(Config(name, title, setup, cuts=True, **more))
+    for receive in BULK_RECEIVE:
+        setup = functools.partial(setup_underpass, receive=receive, bulk="yes")
+        offered = functools.partial(bulk_offered, receive=receive)
+        name, title = f"underpass-bulk-{receive}", f"Underpass, bulk form: {receive}"
+        found.append(Config(name, title, setup, mode=True, udp=True, offered=offered))
     for kind in SEGMENT_PROBES:
         for receive in RECEIVE:
             setup = functools.partial(setup_underpass, kind=kind, receive=receive)

@@ -8,8 +8,6 @@ import os
 import pathlib
 import time
 
-from rig import FRAME_MAX
-
 TICK = os.sysconf("SC_CLK_TCK")
 FRAMES_MIN = 100  # fewer say nothing about their mean size
 
@@ -151,8 +149,3 @@ class Traffic:
         sizes = [devices[key][1] / devices[key][0] for key in self._wires if devices[key][0] > FRAMES_MIN]
         counts["frame_max"] = round(max(sizes, default=0), 1)
         return counts
-
-
-def oversized(counts):
-    """Whether frames larger than the MTU crossed a wire."""
-    return counts["frame_max"] > FRAME_MAX

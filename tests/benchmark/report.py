@@ -29,6 +29,7 @@ def summary(subject):
     found = {
         "name": subject.name,
         "title": subject.title,
+        "mode": subject.mode,
         "failures": subject.failures,
         "notes": subject.notes,
         "samples": subject.samples,

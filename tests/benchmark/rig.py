@@ -6,7 +6,9 @@ measurements of different configurations can take turns.
                           c1 ── r1  router  r9 ── s1              path "routed"
                           c2 ── r2                                path "second"
 
-Every frame on the wire is as large as the MTU allows and no larger: no device of the wire segments. Each one
+Every frame on the wire is as large as the MTU allows and no larger: no device of the wire segments. (Those of
+a rig whose links cut do: there super-packets cross the wire as one, like the path to a card that cuts them,
+whose own work takes no CPU.) Each one
 has "pfifo limit 1000" as its queue, and merging (GRO) is on where hosts receive. Congestion control is reno:
 one that paces by timers measures timers. May touch: the hosts it made.
 """
@@ -33,6 +35,7 @@ WIRES = {
 PAIRS = (("c0", "s0"), ("c1", "r1"), ("c2", "r2"), ("s1", "r9"))
 FRAME_MAX = 1514  # Ethernet header included
 SEGMENTING = re.compile(r"^\s*(tx-[\w-]*segmentation|tx-gso-list): on", re.M)
+TUNNEL_SEGMENTING = "tx-udp_tnl-segmentation"
 RECEIVE_CPUS = "1"  # mask: what is received without NAPI must not overtake itself on another CPU
 
 
@@ -50,8 +53,9 @@ class Rig:
     """The hosts of one configuration. setup(rig) of the configuration does the rest; it may change targets:
     the address of the server by path."""
 
-    def __init__(self, name, folder, stage=None):
+    def __init__(self, name, folder, stage=None, cuts=False):
         self.name = name
+        self.cuts = cuts  # the links cut super-packets
         self.folder = pathlib.Path(folder)
         self.targets = {"direct": address("s0"), "routed": address("s1"), "second": address("s1")}
         self.hosts = {}
@@ -103,6 +107,11 @@ class Rig:
         words = ["default", "via", address(gateway), "dev", device, "metric", str(metric)]
         host.run("ip", "route", "add", *words)
 
+    def check_frames(self, mean):
+        """RigError when frames of this mean size, the largest of all wires, are none of this rig's."""
+        if mean > FRAME_MAX and not self.cuts:
+            raise RigError(f"{self.name}: frames of {mean} bytes crossed a wire")
+
     def _cable(self, near, far):
         """A veth pair; both ends as the wire has to be."""
         hosts = [self.hosts[WIRES[device][0]] for device in (near, far)]
@@ -122,7 +131,7 @@ class Rig:
         subprocess.run([*words, "peer", "name", far, "netns", str(hosts[1].init)], check=True)
         for host, device in zip(hosts, (near, far)):
             features = host.output("ethtool", "-k", device)
-            segmenting = " ".join(f"{name} off" for name in SEGMENTING.findall(features))
+            segmenting = "" if self.cuts else " ".join(f"{name} off" for name in SEGMENTING.findall(features))
             merging = "off" if WIRES[device][0] == "router" else "on"
             host.run(
                 "sh",
@@ -136,8 +145,11 @@ class Rig:
             )
             if WIRES[device][0] == "router":
                 host.write(f"/sys/class/net/{device}/queues/rx-0/rps_cpus", RECEIVE_CPUS)
-            if SEGMENTING.search(host.output("ethtool", "-k", device)):
+            left = SEGMENTING.findall(host.output("ethtool", "-k", device))
+            if left and not self.cuts:
                 raise RigError(f"{device}: segmentation offload cannot be switched off")
+            if self.cuts and TUNNEL_SEGMENTING not in left:
+                raise RigError(f"{device}: no {TUNNEL_SEGMENTING}")
 
     def wire_devices(self):
         """(host, device) of every end of a wire."""

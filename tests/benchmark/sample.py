@@ -9,7 +9,6 @@ import subprocess
 
 import counts
 from lab import PORT
-from rig import RigError
 
 BUILD = pathlib.Path(
     os.environ.get("UNDERPASS_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build")
@@ -123,8 +122,7 @@ def transfer(
             seen = beside.stop() if beside else None
     cpu, others = machine.end(result["cpu"] + server.cpu)
     found = traffic.end()
-    if counts.oversized(found):
-        raise RigError(f"{rig.name}: frames of {found['frame_max']} bytes crossed a wire")
+    rig.check_frames(found["frame_max"])
     result.update(found)
     result["others"] = round(others, 3)
     result["gbit_s"] = result["bytes"] * 8 / result["seconds"] / 1e9

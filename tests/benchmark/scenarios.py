@@ -11,25 +11,27 @@ import time
 
 import sample
 from lab import PLAIN_PORT
+from rig import FRAME_MAX
 from subject import Scenario, Subject
 
 # CPU of the client, CPU of the server. The router works on CPU 0. So should who sends: a sender with a CPU of
 # its own is faster than the router and fills its backlog until it overflows, with a tunnel and without.
 ONE_CPU, TWO_CPUS, SERVER_FIRST = (0, 0), (0, 1), (1, 0)
+SUPER_MIN = 16 * FRAME_MAX  # bytes in a frame, on average; a super-packet has at most 64 KiB
 SHAPED = "tbf rate 200mbit burst 64kb limit 10mb"
 
 
 # Which configurations take part
 
 
-def everybody(_):
-    """Each configuration, all modes of Underpass included."""
-    return True
+def everybody(config):
+    """Each configuration, all modes of Underpass included, where the kernel cuts super-packets."""
+    return not config.cuts
 
 
 def main_ones(config):
-    """Each configuration, Underpass as users get it."""
-    return not config.mode
+    """Each of those, Underpass as users get it."""
+    return everybody(config) and not config.mode
 
 
 def only(*names):
@@ -46,7 +48,11 @@ def by_rig(select, measure, prepare=None, finish=None):
             if not select(config):
                 continue
             subject = Subject(
-                config.name, config.title, lambda seconds, rig=rig: measure(rig, seconds), rig=rig
+                config.name,
+                config.title,
+                lambda seconds, rig=rig: measure(rig, seconds),
+                rig=rig,
+                mode=config.mode,
             )
             if prepare:
                 subject.prepare = lambda rig=rig: prepare(rig)
@@ -66,6 +72,14 @@ def throughput(task, path, **more):
         return {**result, "value": result["gbit_s"]}
 
     return measure
+
+
+def by_super_packets(rig, seconds):
+    """Data that crosses the wire in super-packets, which a card would cut."""
+    result = throughput("up", "direct", cpus=ONE_CPU)(rig, seconds)
+    if result["frame_max"] < SUPER_MIN:
+        raise sample.MeasureError(f"{result['frame_max']} bytes in a frame: something has cut super-packets")
+    return result
 
 
 def round_trip(rig, seconds):
@@ -194,6 +208,13 @@ ALL = [
         cpus=2,
     ),
     Scenario(
+        "link-cuts",
+        "One stream, same cable, super-packets that the link cuts, everything on one CPU",
+        RATE,
+        True,
+        by_rig(lambda config: config.cuts, by_super_packets),
+    ),
+    Scenario(
         "router",
         "One stream, router, everything on one CPU",
         RATE,
@@ -295,7 +316,7 @@ ALL = [
         RATE,
         True,
         by_rig(
-            lambda config: config.ours or config.name in ("plain", "xdp"),
+            lambda config: config.ours and everybody(config) or config.name in ("plain", "xdp"),
             throughput("up", "direct", cpus=ONE_CPU, port=PLAIN_PORT),
         ),
     ),

@@ -21,6 +21,7 @@ class Subject:
     failures: list = dataclasses.field(default_factory=list)
     notes: dict = dataclasses.field(default_factory=dict)
     rig: object = None
+    mode: bool = False  # one of many modes: in tables, not in the chart
 
 
 @dataclasses.dataclass(frozen=True)

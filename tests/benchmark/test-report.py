@@ -107,7 +107,9 @@ class Output(unittest.TestCase):
     def setUp(self):
         failed = Subject(VXLAN, "title of VXLAN", None, failures=["no route\nat all"])
         forms = [subject(OURS, [1.0, 2.0, 3.0]), subject(wanted.BULK, [1.5, 1.5, 1.8])]
-        self.found = results((Shape("direct"), [*forms, subject(PLAIN_SUM, [2, 2, 2]), failed]))
+        mode = subject(wanted.SOCKETS, [1.9, 2.2, 2.0])
+        mode.mode = True
+        self.found = results((Shape("direct"), [*forms, mode, subject(PLAIN_SUM, [2, 2, 2]), failed]))
 
     def test_tables(self):
         """Medians, quotients, failures, what is not offered, goals."""
@@ -117,15 +119,17 @@ class Output(unittest.TestCase):
         self.assertNotIn("at all", text)
         text = wanted.table(self.found["wanted"])
         self.assertRegex(text, r"bulk form against plain TCP, same cable +≥ 0.8 × +0.75 ×.* NOT reached")
+        self.assertRegex(text, r"bulk form with sockets against plain TCP, same cable +≥ 0.9 × +1.00 ×.* reached")
         self.assertIn("were not measured", text)
 
     def test_chart(self):
-        """Well-formed whatever names contain; a bar for each result; nothing outside of the picture."""
+        """Well-formed whatever names contain; a bar for each result but those of modes; nothing outside of the picture."""
         root = xml.etree.ElementTree.fromstring(chart.draw(self.found))
         space = "{http://www.w3.org/2000/svg}"
         self.assertEqual(len(root.findall(space + "rect")), 1 + 3)
         texts = [each.text for each in root.findall(space + "text")]
         self.assertIn("<direct> & more", texts)
+        self.assertFalse(any("socket" in text for text in texts))
         height = float(root.get("height"))
         for each in root.iter():
             self.assertLessEqual(float(each.get("y", "0").rstrip("%")), height)

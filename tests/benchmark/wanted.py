@@ -8,6 +8,7 @@ import report
 
 OURS = "underpass"
 BULK = "underpass-bulk"
+SOCKETS = "underpass-bulk-socket"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,15 +107,25 @@ GOALS = (
     faster("bulk form against VXLAN, router, 2 CPUs", 1.0, "router-2cpu", "vxlan", BULK),
     faster("bulk form against plain TCP, router, 2 CPUs", 0.9, "router-2cpu", "plain-sum", BULK),
     cheaper("bulk form, CPU per byte against plain TCP, router, 2 CPUs", 1.05, "router-2cpu", BULK),
+    faster("bulk form with sockets against VXLAN, same cable", 1.0, "direct", "vxlan", SOCKETS),
+    faster("bulk form with sockets against plain TCP, same cable", 0.9, "direct", "plain-sum", SOCKETS),
+    faster("bulk form with sockets against VXLAN, router, 2 CPUs", 1.0, "router-2cpu", "vxlan", SOCKETS),
+    faster(
+        "bulk form with sockets against plain TCP, router, 2 CPUs", 0.95, "router-2cpu", "plain-sum", SOCKETS
+    ),
+    cheaper(
+        "bulk form with sockets, CPU per byte against plain TCP, router, 2 CPUs", 1.05, "router-2cpu", SOCKETS
+    ),
+    faster("bulk form against plain TCP, link cuts", 0.9, "link-cuts", "plain-cut", "underpass-bulk-cut"),
     *(
         Goal(
-            f"dropped, sent again, out of order beyond plain TCP, {streams}, {form} form",
+            f"dropped, sent again, out of order beyond plain TCP, {streams}, {form}",
             0,
             trouble(*scenarios, name=name),
             True,
             "packets",
         )
-        for form, name in (("classic", OURS), ("bulk", BULK))
+        for form, name in (("classic form", OURS), ("bulk form", BULK), ("bulk form with sockets", SOCKETS))
         for streams, scenarios in (("1 stream", ("router", "router-2cpu")), ("64 streams", ("streams-64",)))
     ),
     Goal("queue in front of a shaped link against plain TCP", 1.2, against("queue", "plain"), True),
