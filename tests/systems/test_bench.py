@@ -11,8 +11,9 @@ import guest
 import programs
 import runner
 
-SECONDS = 900  # a hundred on a machine that has nothing else to do
-OPTIONS = ("--guest", "trixie", "--seconds", "0.05", "-k", "=direct", "-c", "=vxlan,=underpass")
+SECONDS = 900  # 130 on a machine that has nothing else to do
+CONFIGURATIONS = "=vxlan,=underpass,=underpass-bulk-socket"
+OPTIONS = ("--guest", "trixie", "--seconds", "0.05", "-k", "=direct", "-c", CONFIGURATIONS)
 
 
 def benchmark(folder, *options):
@@ -27,7 +28,8 @@ def benchmark(folder, *options):
 
 
 def test_guest():
-    """Kernel 6.12: the segmentation device is netkit, the router saw nothing but UDP, and there is a quotient to judge."""
+    """Kernel 6.12: the segmentation device is netkit, the router saw nothing but UDP, and there are quotients to judge,
+    also of the bulk form with tunnel sockets, which this machine's own kernel may lack."""
     if guest.obstacle():
         raise runner.Skip(guest.obstacle())
     with tempfile.TemporaryDirectory() as folder:
@@ -40,6 +42,7 @@ def test_guest():
     assert left == ["numbers.json", "numbers.svg"], f"left behind: {left}"
     assert found["environment"]["kernel"].startswith("6.12."), found["environment"]
     goals = {each["what"]: each for each in found["wanted"]}
-    goal = goals["classic form against VXLAN, same cable"]
-    assert goal["reached"] and goal["by_cpu"], goal
-    runner.note(f"{goal['reached']:.2f} of the speed of VXLAN, counted in instructions")
+    for form in ("classic form", "bulk form with sockets"):
+        goal = goals[f"{form} against VXLAN, same cable"]
+        assert goal["reached"] and goal["by_cpu"], goal
+        runner.note(f"{form}: {goal['reached']:.2f} of the speed of VXLAN, counted in instructions")
