@@ -6,12 +6,15 @@
  * Room: libc only, nothing of bpf/.
  */
 
+#include <string.h>
+
 #include "frame-icmp.h"
 #include "fuzz.h"
 
 enum {
         ETHERNET_LENGTH = 14,
         MUTATIONS_MAX = 4,
+        FUZZ_BULK_MAX = 2 * FUZZ_MTU,
         QUOTED_MAX = 64, /* mostly: headers are where it matters */
 };
 
@@ -89,6 +92,51 @@ static void describe(uint64_t *random, const struct fuzz_wish *wish, struct fram
                 ret->fragment = (uint16_t) expect_random(random);
 }
 
+/* Several in one, headers and all, as UDP GRO leaves them: the outer lengths are those of all. */
+static void merge(struct frame *frame) {
+        const size_t begin = frame->layer4 + 8, length = frame->length - begin;
+
+        if (frame->length + length > FUZZ_BULK_MAX)
+                return;
+        memcpy(frame->data + frame->length, frame->data + begin, length);
+        frame->length += length;
+        frame_put16(frame->data + frame->layer4 + 4, (uint16_t) (8 + 2 * length));
+        if (frame->data[frame->layer3] >> 4 == 6)
+                frame_put16(frame->data + frame->layer3 + 4, (uint16_t) (frame->length - frame->layer4));
+        else
+                frame_put16(frame->data + frame->layer3 + 2, (uint16_t) (frame->length - frame->layer3));
+        frame_put_checks(frame);
+}
+
+/* A segment in the bulk form. A NAT may have changed the outer headers; there may be another one inside. */
+static void make_bulk(uint64_t *random, const struct fuzz_wish *wish, struct frame *ret) {
+        uint32_t dice = expect_random(random);
+        struct frame_spec spec;
+        struct frame outer;
+
+        describe(random, wish, &spec);
+        spec.udp = false;
+        if (dice & 3)
+                spec.flags = (uint8_t) (FRAME_ACK | (spec.flags & (FRAME_FIN | FRAME_PSH)));
+        if (dice >> 2 & 7)
+                spec.ipv4_options = spec.extensions_count = 0;
+        spec.fragment = dice >> 5 & 15 ? 0 : spec.fragment;
+        frame_build(&spec, &outer);
+        *ret = outer;
+        if (dice >> 9 & 1) {
+                frame_put32(ret->data + ret->layer3 + 12, dice);
+                frame_put32(ret->data + ret->layer4, ~dice);
+                frame_put_checks(ret);
+        }
+        frame_wrap(ret, &outer);
+        if ((dice >> 10 & 15) == 0)
+                frame_wrap(ret, &outer);
+        if ((dice >> 14 & 7) == 0)
+                frame_put16(ret->data + ret->layer4 + 6, 0);
+        if ((dice >> 17 & 7) == 0)
+                merge(ret);
+}
+
 /* An error about something of ours, in UDP form as a rule. */
 static void make_error(uint64_t *random, const struct fuzz_wish *wish, struct frame *ret) {
         struct fuzz_wish sent = { .raw = wish->raw };
@@ -119,8 +167,10 @@ static void make_error(uint64_t *random, const struct fuzz_wish *wish, struct fr
 void fuzz_make(uint64_t *random, const struct fuzz_wish *wish, struct frame *ret) {
         struct frame_spec spec;
 
-        if (wish->may_be_error && expect_random(random) % 4 == 0)
+        if (wish->may_be_error && !wish->bulk && expect_random(random) % 4 == 0)
                 make_error(random, wish, ret);
+        else if (wish->bulk)
+                make_bulk(random, wish, ret);
         else {
                 describe(random, wish, &spec);
                 frame_build(&spec, ret);

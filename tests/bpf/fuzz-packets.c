@@ -28,10 +28,15 @@ static bool run_round(struct fuzzer *fuzzer, struct round *round) {
 
         round->program = expect_random(&fuzzer->random) % BENCH_MERGED;
         round_wish(round->program, &wish);
+        round->early = round->program == BENCH_INGRESS && expect_random(&fuzzer->random) % 4 == 0;
+        wish.bulk = fuzzer->bulk && expect_random(&fuzzer->random) % 2 == 0;
+        wish.incoming |= wish.bulk && round->program == BENCH_SEGMENT;
         fuzz_make(&fuzzer->random, &wish, &round->before);
         round->context = round->program == BENCH_SEGMENT ? fuzzer->segment_note : (struct __sk_buff) {};
         if (expect_random(&fuzzer->random) % 32 == 0)
-                round->context.gso_size = 1 + expect_random(&fuzzer->random) % FUZZ_MTU;
+                round->context.gso_size = wish.bulk && expect_random(&fuzzer->random) % 2 ?
+                                                  fuzz_inner_length(&round->before) :
+                                                  1 + expect_random(&fuzzer->random) % FUZZ_MTU;
         if (round->program == BENCH_SEGMENT && expect_random(&fuzzer->random) % 64 == 0)
                 round->context.cb[1] = expect_random(&fuzzer->random);
         return round_run(fuzzer, round);
@@ -56,16 +61,17 @@ static bool fuzz(struct fuzzer *fuzzer, unsigned long seconds) {
                 round_dump(&round);
                 return false;
         }
-        printf("%lu packets: %lu converted, %lu redirected, %lu dropped, %lu ICMP errors converted, "
-               "%lu dropped, the others untouched\n",
-               fuzzer->rounds, fuzzer->converted, fuzzer->redirected, fuzzer->dropped, fuzzer->errors,
-               fuzzer->refused);
+        printf("%lu packets: %lu converted, %lu unpacked, %lu redirected, %lu dropped, %lu ICMP errors "
+               "converted, %lu dropped, the others untouched\n",
+               fuzzer->rounds, fuzzer->converted, fuzzer->unpacked, fuzzer->redirected, fuzzer->dropped,
+               fuzzer->errors, fuzzer->refused);
         /* The mix must reach every outcome often, or it proves little. */
         EXPECT(fuzzer->converted > fuzzer->rounds / 10);
         EXPECT(fuzzer->redirected > fuzzer->rounds / 20);
         EXPECT(fuzzer->dropped > fuzzer->rounds / 100);
         EXPECT(fuzzer->errors > fuzzer->rounds / 200);
         EXPECT(fuzzer->refused > fuzzer->rounds / 5000);
+        EXPECT(fuzzer->unpacked > fuzzer->rounds / 200);
         return true;
 }
 

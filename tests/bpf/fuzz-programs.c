@@ -28,7 +28,12 @@ enum {
         PACKETS_MAX = 8,
         WHOLE = 0x80,      /* in the first byte of a packet */
         FOREIGN = 0x40,    /* no program sent it to the segmentation device */
+        EARLY = FOREIGN,   /* of what comes in: it meets the program in front of GRO */
         CHANGES_MASK = 3,  /* in the second byte: how many follow, less one */
+        BULK_SHIFT = 2,    /* behind them: BULK for the bulk form */
+        BULK_MASK = 7,
+        BULK = 1,
+        MERGED = 0xfe,     /* the third byte: segments as long as the packet inside of a sensible one */
         MINIMUM = 14,      /* that a packet needs */
 };
 
@@ -53,8 +58,7 @@ static void take_whole(struct input *input, struct frame *frame) {
 }
 
 /* False when the input ends. */
-static bool take_changed(struct input *input, enum bench_program program, unsigned changes,
-                         struct frame *frame) {
+static bool take_changed(struct input *input, enum bench_program program, uint8_t how, struct frame *frame) {
         const uint8_t *seed = take(input, SEED_LENGTH), *change;
         struct fuzz_wish wish;
         uint64_t random;
@@ -63,8 +67,10 @@ static bool take_changed(struct input *input, enum bench_program program, unsign
                 return false;
         random = frame_get32(seed) + 1ULL;
         round_wish(program, &wish);
+        wish.bulk = (how >> BULK_SHIFT & BULK_MASK) == BULK;
+        wish.incoming |= wish.bulk && program == BENCH_SEGMENT;
         fuzz_make(&random, &wish, frame);
-        for (unsigned i = 0; i < changes; i++) {
+        for (unsigned i = 0; i < (how & CHANGES_MASK); i++) {
                 change = take(input, CHANGE_LENGTH);
                 if (!change)
                         return false;
@@ -82,11 +88,14 @@ static bool take_round(struct input *input, const struct fuzzer *fuzzer, struct 
         ret->program = (head[0] & 0x3f) % BENCH_MERGED;
         if (head[0] & WHOLE)
                 take_whole(input, &ret->before);
-        else if (!take_changed(input, ret->program, head[1] & CHANGES_MASK, &ret->before))
+        else if (!take_changed(input, ret->program, head[1], &ret->before))
                 return false;
         ret->context = ret->program == BENCH_SEGMENT && !(head[0] & FOREIGN) ? fuzzer->segment_note :
                                                                            (struct __sk_buff) {};
+        ret->early = ret->program == BENCH_INGRESS && (head[0] & EARLY);
         ret->context.gso_size = head[2] == 0xff ? head[3] : 0;
+        if (head[2] == MERGED && !(head[0] & WHOLE))
+                ret->context.gso_size = fuzz_inner_length(&ret->before);
         if (head[4] >= MINIMUM && head[4] < ret->before.length)
                 ret->context.data_end = head[4];
         return ret->before.length >= MINIMUM;

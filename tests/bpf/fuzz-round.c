@@ -15,7 +15,12 @@ enum {
         ETHERNET_LENGTH = 14,
         BELIEVED = 4, /* errors about one flow in a second */
         FRAGMENT_MIN = 576,
+        BULK_BITS = 0x0c, /* in the byte of the data offset */
 };
+
+static bool is_ipv6(const struct round *round) {
+        return round->before.data[round->before.layer3] >> 4 == 6;
+}
 
 static uint64_t all_counted(const struct round *round) {
         uint64_t sum = 0;
@@ -40,6 +45,39 @@ static const enum underpass_counter received[] = {
         UNDERPASS_COUNTER_MSS_CLAMPED, UNDERPASS_COUNTER_STRIPPED, UNDERPASS_COUNTER_SERVER_NOT_MPTCP,
         UNDERPASS_COUNTER_COUNT,
 };
+
+/* What becomes of a datagram of a flow that may be bulk. */
+static enum judge_bulk fate(const struct fuzzer *fuzzer, const struct round *round) {
+        if (!fuzzer->bulk || round->protocol != FRAME_UDP || round->flow.state != UNDERPASS_FLOW_TUNNELLED)
+                return JUDGE_BULK_NONE;
+        return judge_bulk(&round->before, round->context.gso_size, round->early);
+}
+
+static bool judge_unpacking(struct fuzzer *fuzzer, const struct round *round) {
+        EXPECT_EQUAL(all_counted(round), 2);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED], 1);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_BULK_RECEIVED], 1);
+        fuzzer->unpacked++;
+        return judge_unpacked(&round->before, &round->after);
+}
+
+static bool judge_dropped(struct fuzzer *fuzzer, const struct round *round) {
+        EXPECT_EQUAL(round->verdict, BENCH_DROP);
+        EXPECT_EQUAL(all_counted(round), 1);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_DROP_MALFORMED], 1);
+        fuzzer->dropped++;
+        return frame_equal(&round->before, &round->after);
+}
+
+/* A datagram in the classic form becomes TCP; the bits of the bulk form go. */
+static bool judge_received(struct fuzzer *fuzzer, const struct round *round) {
+        bool bits = fuzzer->bulk && round->flow.state == UNDERPASS_FLOW_TUNNELLED &&
+                    !(round->before.data[round->before.layer4 + 9] & FRAME_SYN);
+        const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6, bits ? BULK_BITS : 0 };
+
+        fuzzer->converted++;
+        return judge_conversion(&round->before, &round->after, false, &limits);
+}
 
 static bool in_tunnel(const struct round *round) {
         return round->flow.state == UNDERPASS_FLOW_HALF_OPEN ||
@@ -82,7 +120,9 @@ static bool judge_question(const struct round *round, size_t added) {
         EXPECT_EQUAL(is[13], was[13] & ~FRAME_FIN);
         EXPECT_EQUAL(frame_get16(is + 14), frame_get16(was + 14));
         EXPECT_EQUAL(frame_layer4_sum(&after), 0xffff);
-        if (after.data[after.layer3] >> 4 == 4)
+        /* No kernel lets a packet leave that says it is shorter than its own header. */
+        if (after.data[after.layer3] >> 4 == 4 &&
+            frame_get16(round->before.data + round->before.layer3 + 2) >= after.layer4 - after.layer3)
                 EXPECT_EQUAL(frame_layer3_sum(&after), frame_layer3_sum(&round->before));
         return true;
 }
@@ -126,16 +166,20 @@ bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
 
 /* One datagram of a merged one: TCP now, or given back as it is. */
 static bool judge_cut(struct fuzzer *fuzzer, const struct round *round) {
-        static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
         bool convertible = in_tunnel(round) && judge_convertible(&round->before);
+        enum judge_bulk bulk = fate(fuzzer, round);
 
+        if (bulk == JUDGE_BULK_UNPACKED) {
+                EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
+                return judge_unpacking(fuzzer, round);
+        }
+        if (bulk == JUDGE_BULK_MALFORMED && !is_ipv6(round))
+                return judge_dropped(fuzzer, round);
         EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED], convertible);
         EXPECT_EQUAL(all_counted(round), counted(round, received));
-        if (convertible) {
-                fuzzer->converted++;
-                return judge_conversion(&round->before, &round->after, false, &limits);
-        }
+        if (convertible)
+                return judge_received(fuzzer, round);
         EXPECT_EQUAL(all_counted(round), 0);
         return frame_equal(&round->before, &round->after);
 }
@@ -291,8 +335,55 @@ static bool judge_merged(struct fuzzer *fuzzer, const struct round *round) {
         return judge_redirected(fuzzer, round, 1 + accepted);
 }
 
+/* *ret_done: it was bulk; else it is judged as any datagram, and so is that over IPv6 which is malformed. */
+static bool judge_bulk_ingress(struct fuzzer *fuzzer, const struct round *round, bool *ret_done) {
+        enum judge_bulk bulk = fate(fuzzer, round);
+        /* Where headers would have to be pulled, datagrams too short for any of ours are none. */
+        bool tiny = round->context.gso_size && round->context.gso_size < FRAME_HEADER_LENGTH - 8;
+        bool many = round->context.gso_size && !round->flow.socket;
+
+        *ret_done = bulk != JUDGE_BULK_NONE && !(tiny && all_counted(round) == 0);
+        if (!*ret_done)
+                return true;
+        if (many || bulk == JUDGE_BULK_MERGED || (round->flow.cut_ns && round->verdict == BENCH_REDIRECT)) {
+                EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
+                EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_CUT], 1);
+                return judge_redirected(fuzzer, round, 1);
+        }
+        /* A super-packet of a test run has no type, so the helper of the kernel refuses. */
+        if (bulk == JUDGE_BULK_UNPACKED && round->context.gso_size && fuzzer->bench.object &&
+            round->counted.value[UNDERPASS_COUNTER_DROP_HEADER]) {
+                EXPECT_EQUAL(round->verdict, BENCH_DROP);
+                return all_counted(round) == 1;
+        }
+        if (bulk == JUDGE_BULK_UNPACKED && !(tiny && round->verdict == BENCH_DROP)) {
+                EXPECT_EQUAL(round->verdict, BENCH_NEXT);
+                return judge_unpacking(fuzzer, round);
+        }
+        *ret_done = !is_ipv6(round);
+        return !*ret_done || judge_dropped(fuzzer, round);
+}
+
+/* In front of GRO: what is as usual becomes TCP, and the rest is left to the program in tc. */
+bool round_judge_early(struct fuzzer *fuzzer, const struct round *round) {
+        const struct frame *before = &round->before;
+        enum judge_bulk bulk = fate(fuzzer, round);
+        /* What only looks like bulk is left, too, also where none is taken. */
+        bool convertible = round->protocol == FRAME_UDP && round->flow.state == UNDERPASS_FLOW_TUNNELLED &&
+                           judge_bulk(before, 0, true) == JUDGE_BULK_NONE &&
+                           before->layer4 == before->layer3 + (is_ipv6(round) ? 40 : 20) &&
+                           judge_convertible(before) &&
+                           !(before->data[before->layer4 + 9] & (FRAME_SYN | FRAME_RST));
+
+        EXPECT_EQUAL(round->verdict, BENCH_EARLY_PASS);
+        if (bulk == JUDGE_BULK_UNPACKED)
+                return judge_unpacking(fuzzer, round);
+        EXPECT_EQUAL(all_counted(round), convertible);
+        EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED], convertible);
+        return convertible ? judge_received(fuzzer, round) : frame_equal(before, &round->after);
+}
+
 bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
-        static const struct judge_limits limits = { ROUND_MSS_IPV4, ROUND_MSS_IPV6 };
         static const enum underpass_counter reasons[] = {
                 UNDERPASS_COUNTER_PASS_NOT_MPTCP, UNDERPASS_COUNTER_PASS_PORT,
                 UNDERPASS_COUNTER_PASS_ZERO_CHECKSUM, UNDERPASS_COUNTER_PASS_LENGTH,
@@ -304,11 +395,14 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
         };
         bool accepted = round->counted.value[UNDERPASS_COUNTER_FLOWS_ACCEPTED];
         bool udp = round->protocol == FRAME_UDP;
-        bool merged = udp && round->context.gso_size;
+        bool merged = udp && round->context.gso_size, done;
         bool convertible = udp && !merged && judge_convertible(&round->before);
         bool malformed = udp && !merged && !convertible && round->flow.state == UNDERPASS_FLOW_TUNNELLED &&
                          round->before.data[round->before.layer4 + 8] >> 4 >= FRAME_HEADER_LENGTH / 4;
 
+        EXPECT(judge_bulk_ingress(fuzzer, round, &done));
+        if (done)
+                return true;
         if (round->quotes)
                 return judge_quoting(fuzzer, round);
         if (round->fragment)
@@ -326,13 +420,12 @@ bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round) {
                      convertible && (in_tunnel(round) || accepted));
         EXPECT(!accepted || !in_tunnel(round));
         if (round->counted.value[UNDERPASS_COUNTER_RECEIVED]) {
-                fuzzer->converted++;
                 /* The answer to a SYN that went over UDP for want of one to plain SYNs. */
                 EXPECT(round->counted.value[UNDERPASS_COUNTER_STRIPPED] <=
                        (round->counted.value[UNDERPASS_COUNTER_FLOWS_ESTABLISHED] &&
                         (round->flow.flags & UNDERPASS_FLOW_FALLEN_BACK)));
                 EXPECT_EQUAL(all_counted(round), counted(round, received));
-                return judge_conversion(&round->before, &round->after, false, &limits);
+                return judge_received(fuzzer, round);
         }
         EXPECT(frame_equal(&round->before, &round->after));
         EXPECT(all_counted(round) <= 1);

@@ -23,6 +23,7 @@ struct round {
         struct frame after;
         struct __sk_buff context;
         uint8_t protocol;     /* that was located, or 0 */
+        bool early;           /* in front of GRO, before it comes to BENCH_INGRESS */
         bool fragment;        /* it is the first fragment of an IPv4 datagram */
         bool quotes;          /* it is an ICMP error about UDP, see quote */
         struct judge_quote quote;
@@ -37,7 +38,8 @@ struct fuzzer {
         struct __sk_buff segment_note;
         struct underpass_link link;
         struct underpass_counters counters;
-        unsigned long rounds, converted, dropped, redirected, errors, refused;
+        bool bulk;            /* the link takes the bulk form */
+        unsigned long rounds, converted, dropped, redirected, errors, refused, unpacked;
 };
 
 /* Known flows of both IP versions in every state, and a profile that takes a lot; dice: which one. */
@@ -56,3 +58,4 @@ void round_dump(const struct round *round);
 bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round);
 bool round_judge_segment(struct fuzzer *fuzzer, const struct round *round);
 bool round_judge_ingress(struct fuzzer *fuzzer, const struct round *round);
+bool round_judge_early(struct fuzzer *fuzzer, const struct round *round);

@@ -28,7 +28,7 @@ static bool read_counters(const struct fuzzer *fuzzer, struct underpass_counters
 static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
         static const struct underpass_flow kinds[FUZZ_FLOWS] = {
                 { .state = UNDERPASS_FLOW_TUNNELLED },
-                { .state = UNDERPASS_FLOW_TUNNELLED, .flags = UNDERPASS_FLOW_PLAIN_SYN },
+                { .state = UNDERPASS_FLOW_TUNNELLED, .flags = UNDERPASS_FLOW_PLAIN_SYN, .socket = 1 },
                 { .state = UNDERPASS_FLOW_HALF_OPEN, .flags = UNDERPASS_FLOW_OPENED_HERE },
                 { .state = UNDERPASS_FLOW_HALF_OPEN },
                 { .state = UNDERPASS_FLOW_HALF_OPEN, .flags = UNDERPASS_FLOW_ANSWERED },
@@ -47,6 +47,7 @@ static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
                 bench_tunnelled(&flow);
                 flow.state = kinds[i].state;
                 flow.flags = kinds[i].flags;
+                flow.socket = kinds[i].socket;
                 flow.syns = 1;
                 flow.expected = FUZZ_SEQUENCE + (flow.state != UNDERPASS_FLOW_TUNNELLED);
                 flow.next = FUZZ_SEQUENCE + 1 + FUZZ_IN_FLIGHT;
@@ -60,6 +61,9 @@ static bool put_flows(struct fuzzer *fuzzer, bool ipv6) {
 }
 
 bool round_set_up(struct fuzzer *fuzzer, uint32_t dice) {
+        struct underpass_slot slot = {
+                .ifindex = BENCH_IFINDEX, .device_ifindex = BENCH_SEGMENT_IFINDEX
+        };
         struct underpass_link *link = &fuzzer->link;
 
         EXPECT(bench_reset(&fuzzer->bench) == 0);
@@ -74,7 +78,10 @@ bool round_set_up(struct fuzzer *fuzzer, uint32_t dice) {
         if ((dice & 12) == 0)
                 link->flags |= UNDERPASS_LINK_ON_DEMAND;
         link->fallback_after = (uint16_t) (1 + (dice >> 4) % 4);
+        fuzzer->bulk = dice >> 6 & 1;
+        slot.flags = fuzzer->bulk ? UNDERPASS_SLOT_BULK : 0;
         EXPECT(bench_set_link(&fuzzer->bench, link) == 0);
+        EXPECT(bench_set_slot(&fuzzer->bench, &slot) == 0);
         EXPECT(put_flows(fuzzer, false));
         EXPECT(put_flows(fuzzer, true));
         return read_counters(fuzzer, &fuzzer->counters);
@@ -133,6 +140,8 @@ void round_wish(enum bench_program program, struct fuzz_wish *ret) {
 }
 
 static bool judge(struct fuzzer *fuzzer, const struct round *round) {
+        if (round->early)
+                return round_judge_early(fuzzer, round);
         if (round->program == BENCH_SEGMENT)
                 return round_judge_segment(fuzzer, round);
         return is_ingress(round->program) ? round_judge_ingress(fuzzer, round) :
@@ -146,7 +155,9 @@ bool round_run(struct fuzzer *fuzzer, struct round *round) {
 
         look_at(fuzzer, round, is_ingress(round->program), is_raw(round->program));
         round->after = round->before;
-        r = bench_run(&fuzzer->bench, round->program, false, &round->after, &context, &round->verdict);
+        r = round->early ? bench_run_early(&fuzzer->bench, &round->after, &round->verdict) :
+                           bench_run(&fuzzer->bench, round->program, false, &round->after, &context,
+                                     &round->verdict);
         if (r == -EINVAL && round->before.length < ETHERNET_LENGTH + 40)
                 return true; /* shorter than the kernel lets a test run have */
         EXPECT_EQUAL((unsigned) -r, 0);
@@ -158,9 +169,10 @@ bool round_run(struct fuzzer *fuzzer, struct round *round) {
 }
 
 void round_dump(const struct round *round) {
-        fprintf(stderr, "program %d, verdict %d, gso %u, linear %u, protocol %u, flow %u flags %u\n",
-                round->program, (int) round->verdict, round->context.gso_size, round->context.data_end,
-                round->protocol, round->flow.state, round->flow.flags);
+        fprintf(stderr, "program %d%s, verdict %d, gso %u, linear %u, protocol %u, flow %u flags %u\n",
+                round->program, round->early ? ", early" : "", (int) round->verdict,
+                round->context.gso_size, round->context.data_end, round->protocol, round->flow.state,
+                round->flow.flags);
         frame_dump("went in", &round->before);
         frame_dump("came out", &round->after);
 }

@@ -24,6 +24,7 @@ enum {
 struct fuzz_wish {
         bool incoming;
         bool raw;      /* without Ethernet header */
+        bool bulk;     /* in the bulk form */
         bool may_be_error;
 };
 
@@ -33,10 +34,14 @@ struct fuzz_wish {
  */
 void fuzz_make(uint64_t *random, const struct fuzz_wish *wish, struct frame *ret);
 
-/* Limits of the MSS that the programs ran with; 0: none. */
+/* The length that the first packet inside of a datagram in the bulk form gives itself, in bytes. */
+uint16_t fuzz_inner_length(const struct frame *frame);
+
+/* What the programs ran with: limits of the MSS, 0: none; bits beside a data offset that are taken out. */
 struct judge_limits {
         uint16_t mss_ipv4;
         uint16_t mss_ipv6;
+        uint8_t bits;
 };
 
 /*
@@ -68,6 +73,26 @@ bool judge_convertible(const struct frame *frame);
  */
 bool judge_conversion(const struct frame *before, const struct frame *after, bool to_udp,
                       const struct judge_limits *limits);
+
+/* What has to become of a datagram in the bulk form. */
+enum judge_bulk {
+        JUDGE_BULK_NONE,      /* it does not begin as one */
+        JUDGE_BULK_UNPACKED,
+        JUDGE_BULK_MERGED,    /* several in one, each of the size that the packet gives: they are cut */
+        JUDGE_BULK_MALFORMED,
+};
+
+/*
+ * A located datagram of a known flow. gso_size: of the packet. early: in front of GRO, where all lengths
+ * have to agree, and the checksum of the inner IPv4 header does not count.
+ */
+enum judge_bulk judge_bulk(const struct frame *frame, uint32_t gso_size, bool early);
+
+/*
+ * Expects that after is the TCP segment inside of before, with the outer addresses and ports, and its sums
+ * as right or as wrong as they were.
+ */
+bool judge_unpacked(const struct frame *before, const struct frame *after);
 
 /* An ICMP error about a UDP datagram. */
 struct judge_quote {
