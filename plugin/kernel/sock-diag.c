@@ -129,6 +129,68 @@ int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count) {
         return collect_ports(IPPROTO_UDP, ALL_STATES, ret_ports, ret_count);
 }
 
+typedef struct UdpDump {
+        UdpSocket *sockets;
+        size_t count, room;
+        bool failed;
+} UdpDump;
+
+static int add_udp(const struct nlmsghdr *message, void *userdata) {
+        const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
+        UdpDump *dump = userdata;
+
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || socket->id.idiag_sport == 0)
+                return MNL_CB_OK;
+        if (dump->count == dump->room) {
+                const size_t room = MAX_OF(2 * dump->room, (size_t) 64);
+                UdpSocket *larger = reallocarray(dump->sockets, room, sizeof(*larger));
+
+                dump->failed |= !larger;
+                if (!larger)
+                        return MNL_CB_OK;
+                dump->sockets = larger;
+                dump->room = room;
+        }
+        dump->sockets[dump->count++] = (UdpSocket) {
+                .port = ntohs(socket->id.idiag_sport),
+                .bound = socket->id.idiag_if,
+                .user = socket->idiag_uid,
+                .inode = socket->idiag_inode,
+        };
+        return MNL_CB_OK;
+}
+
+int sock_diag_udp_sockets(UdpSocket **ret, size_t *ret_count) {
+        static const uint8_t families[] = { AF_INET, AF_INET6 };
+        _cleanup_(netlink_freep) Netlink *netlink = NULL;
+        UdpDump dump = {};
+        int r;
+
+        r = netlink_open(&netlink, NETLINK_SOCK_DIAG);
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(families); i++) {
+                const size_t before = dump.count;
+
+                r = -EINTR;
+                for (size_t attempt = 0; attempt < DUMP_ATTEMPTS && r == -EINTR; attempt++) {
+                        alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
+
+                        dump.count = before;
+                        r = netlink_call(netlink,
+                                         put_diag_request(buffer, families[i], IPPROTO_UDP, ALL_STATES, 0),
+                                         add_udp, &dump);
+                }
+        }
+        if (r >= 0 && dump.failed)
+                r = -ENOMEM;
+        if (r < 0) {
+                free(dump.sockets);
+                return r;
+        }
+        *ret = dump.sockets;
+        *ret_count = dump.count;
+        return 0;
+}
+
 int sock_diag_listeners(bool mptcp, uint16_t **ret_ports, size_t *ret_count) {
         return collect_ports(mptcp ? IPPROTO_MPTCP : IPPROTO_TCP, 1 << TCP_LISTEN, ret_ports, ret_count);
 }

@@ -12,8 +12,19 @@
 /* Local ports of all bound UDP sockets, IPv4 and IPv6, ascending, each once, host order. Caller frees. */
 int sock_diag_udp_ports(uint16_t **ret_ports, size_t *ret_count);
 
-/* The same for ports at which TCP sockets listen; mptcp: only those that listen for MPTCP (INET_MPTCP_DIAG).
- * -EOPNOTSUPP, -ENOENT: the kernel does not tell of these. */
+/* A UDP socket of this network namespace. */
+typedef struct UdpSocket {
+        uint16_t port;     /* local, host order */
+        uint32_t bound;    /* link that it is bound to; 0: none */
+        uint32_t user;
+        uint32_t inode;    /* 0: no program has it, but the kernel itself */
+} UdpSocket;
+
+/* All that have a port, IPv4 and IPv6. Caller frees. */
+int sock_diag_udp_sockets(UdpSocket **ret, size_t *ret_count);
+
+/* Like sock_diag_udp_ports() for ports at which TCP sockets listen; mptcp: only those that listen for MPTCP
+ * (INET_MPTCP_DIAG). -EOPNOTSUPP, -ENOENT: the kernel does not tell of these. */
 int sock_diag_listeners(bool mptcp, uint16_t **ret_ports, size_t *ret_count);
 
 /* Number of established TCP sockets with this local address that are MPTCP subflows. */

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/message.h"
 #include "kernel/fou.h"
+#include "kernel/process.h"
+#include "kernel/sock-diag.h"
 #include "service/module-load.h"
 #include "service/sockets.h"
 
@@ -165,16 +167,65 @@ static size_t count_ports(const struct underpass_link *link) {
         return count;
 }
 
-/* *ret_port: the one that could not be had. */
+/* Whose a port is that cannot be had. */
+typedef struct Holder {
+        uint16_t port;
+        bool known;
+        UdpSocket socket;
+} Holder;
+
+/* Whether the socket of a port is there. Without IPv6 in the kernel there is only this one. */
+static bool is_ours(Sockets *sockets, uint32_t ifindex, uint16_t port) {
+        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+
+        key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+        return *find(sockets, &key) != NULL;
+}
+
+/* Looks for another socket at a port of the link that is not ours yet. */
+static bool find_holder(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link,
+                        Holder *ret) {
+        _cleanup_(freep) UdpSocket *all = NULL;
+        size_t count = 0;
+
+        if (sock_diag_udp_sockets(&all, &count) < 0)
+                return false; /* the kernel says it when it makes the sockets */
+        for (size_t i = 0; i < count; i++)
+                for (size_t j = 0; j < link->local_ports_count; j++) {
+                        const uint16_t port = all[i].port;
+
+                        if (port < link->local_ports[j].first || port > link->local_ports[j].last ||
+                            (all[i].bound != 0 && all[i].bound != ifindex) ||
+                            is_ours(sockets, ifindex, port))
+                                continue;
+                        *ret = (Holder) { .port = port, .known = true, .socket = all[i] };
+                        return true;
+                }
+        return false;
+}
+
+static bool are_ours(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link) {
+        for (size_t i = 0; i < link->local_ports_count; i++)
+                for (uint32_t port = link->local_ports[i].first; port <= link->local_ports[i].last; port++)
+                        if (!is_ours(sockets, ifindex, (uint16_t) port))
+                                return false;
+        return true;
+}
+
+/* All of them. Looks whether each can be had before it makes any: this is tried again and again. */
 static int ensure_ports(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link,
-                        uint16_t *ret_port) {
+                        Holder *ret_holder) {
+        if (!are_ours(sockets, ifindex, link) && find_holder(sockets, ifindex, link, ret_holder))
+                return -EADDRINUSE;
         for (size_t i = 0; i < link->local_ports_count; i++)
                 for (uint32_t port = link->local_ports[i].first; port <= link->local_ports[i].last; port++) {
                         int r = ensure_port(sockets, ifindex, (uint16_t) port);
 
                         if (r >= 0)
                                 continue;
-                        *ret_port = (uint16_t) port;
+                        /* Somebody was faster. */
+                        if (r != -EADDRINUSE || !find_holder(sockets, ifindex, link, ret_holder))
+                                *ret_holder = (Holder) { .port = (uint16_t) port };
                         return r;
                 }
         return 0;
@@ -208,7 +259,30 @@ static int open_kernel(Sockets *sockets) {
         return module_load_is_awaited(sockets->module) ? -EINPROGRESS : r;
 }
 
-static char *describe(const char *name, uint16_t port, int error) {
+/* Processes of others are hidden from the service by its sandbox; then there is only their user. */
+static char *describe_holder(const char *name, const Holder *holder) {
+        Process process;
+
+        if (holder->known && holder->socket.inode == 0)
+                return message_format(N_("receive=socket on %s: the kernel itself has UDP port %u, for "
+                                         "another tunnel; bulk is merged as with auto."),
+                                      name, holder->port);
+        if (holder->known && process_find_socket(holder->socket.inode, &process) >= 0)
+                return message_format(N_("receive=socket on %s: another program has UDP port %u: %s, "
+                                         "process %d; bulk is merged as with auto."),
+                                      name, holder->port, process.name, (int) process.pid);
+        if (holder->known)
+                return message_format(N_("receive=socket on %s: another program has UDP port %u, of user "
+                                         "number %u, perhaps a server for HTTP/3 "
+                                         "(`ss -lunp sport = %u` shows it); bulk is merged as with auto."),
+                                      name, holder->port, holder->socket.user, holder->port);
+        return message_format(N_("receive=socket on %s: another program has UDP port %u, perhaps a "
+                                 "server for HTTP/3 (`ss -lunp sport = %u` shows it); bulk is "
+                                 "merged as with auto."),
+                              name, holder->port, holder->port);
+}
+
+static char *describe(const char *name, const Holder *holder, int error) {
         if (error == -EINPROGRESS)
                 return message_format(N_("receive=socket on %s: the kernel loads its module fou; "
                                          "until then bulk is merged as with auto."),
@@ -223,26 +297,23 @@ static char *describe(const char *name, uint16_t port, int error) {
                                          "module fou); bulk is merged as with auto."),
                                       name);
         if (error == -EADDRINUSE)
-                return message_format(N_("receive=socket on %s: another program has UDP port %u, perhaps a "
-                                         "server for HTTP/3 (`ss -lunp sport = %u` shows it); bulk is "
-                                         "merged as with auto."),
-                                      name, port, port);
+                return describe_holder(name, holder);
         return message_format(N_("receive=socket on %s: the kernel makes no tunnel socket at UDP port %u "
                                  "(%s); bulk is merged as with auto."),
-                              name, port, MESSAGE_ERRNO(error));
+                              name, holder->port, MESSAGE_ERRNO(error));
 }
 
 int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const struct underpass_link *link,
                   char **ret_error) {
         const size_t count = count_ports(link);
-        uint16_t port = 0;
+        Holder holder = {};
         char *error;
         int r;
 
         want_none(sockets, ifindex);
         r = count > SOCKETS_PORTS_MAX ? -ERANGE : open_kernel(sockets);
         if (r >= 0)
-                r = ensure_ports(sockets, ifindex, link, &port);
+                r = ensure_ports(sockets, ifindex, link, &holder);
         if (r < 0)
                 want_none(sockets, ifindex);
         remove_others(sockets, ifindex);
@@ -252,7 +323,7 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
                         message_format(N_("receive=socket on %s: local-ports has %zu ports, and at most %d "
                                           "can have a socket; bulk is merged as with auto."),
                                        name, count, SOCKETS_PORTS_MAX) :
-                        describe(name, port, r);
+                        describe(name, &holder, r);
         *ret_error = error;
         return r;
 }

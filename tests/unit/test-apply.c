@@ -9,6 +9,7 @@
 
 #include "kernel/fou.h"
 #include "kernel/mtu.h"
+#include "kernel/process.h"
 #include "kernel/sysctl.h"
 #include "kernel/sock-diag.h"
 #include "plan-world.h"
@@ -135,6 +136,14 @@ int fou_remove(Fou *fou, const struct underpass_socket_key *key) {
         assert(kernel.attached && kernel.guarded == kernel.sockets && kernel.sockets > 0);
         kernel.sockets--;
         return 0;
+}
+
+int sock_diag_udp_sockets(UdpSocket **ret, size_t *ret_count) {
+        return -EOPNOTSUPP;
+}
+
+int process_find_socket(uint32_t inode, Process *ret) {
+        return -ENOENT;
 }
 
 int fou_dump(Fou *fou, struct underpass_socket_key **ret, size_t *ret_count) {

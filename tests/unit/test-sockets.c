@@ -2,16 +2,23 @@
 
 /*
  * Tunnel sockets of the kernel (receive=socket): what is asked of it, on a kernel that exists in this file
- * only. Its end of netlink is here, and the guard of the programs. May touch: nothing.
+ * only. Its end of netlink is here, and the guard of the programs. May touch: its own name, which it looks
+ * up in /proc.
  */
 
 #include "unit.h"
 
 #include <linux/fou.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "kernel/fou.h"
 #include "kernel/genl.h"
+#include "kernel/process.h"
 #include "service/sockets.h"
 
 enum {
@@ -31,6 +38,9 @@ typedef struct FakeSocket {
 static struct {
         bool lacks_fou, lacks_ipv6;
         uint16_t taken;     /* by another program; 0: none */
+        uint32_t bound, user, inode; /* of the socket that it has */
+        unsigned unseen;    /* so often it is not there yet when somebody looks */
+        unsigned looks;
         FakeSocket sockets[ROOM];
         size_t count;
         struct underpass_socket_key guarded[ROOM];
@@ -42,7 +52,7 @@ static struct {
 static int no_netlink;
 
 int netlink_open(Netlink **ret, int protocol) {
-        assert(protocol == NETLINK_GENERIC);
+        assert(protocol == NETLINK_GENERIC || protocol == NETLINK_SOCK_DIAG);
         *ret = (Netlink *) &no_netlink;
         return 0;
 }
@@ -123,7 +133,8 @@ static int add(const FakeSocket *asked) {
                 return -EINVAL;
         if (!asked->ipv4 && kernel.lacks_ipv6)
                 return -EAFNOSUPPORT;
-        if (asked->key.flow.local_port == htons(kernel.taken))
+        if (asked->key.flow.local_port == htons(kernel.taken) &&
+            (kernel.bound == 0 || kernel.bound == asked->key.ifindex))
                 return -EADDRINUSE;
         for (size_t i = 0; i < kernel.count; i++)
                 if (same(&kernel.sockets[i].key, &asked->key))
@@ -185,12 +196,47 @@ static int ask_for_family(const struct nlmsghdr *message, mnl_cb_t callback, voi
         return 0;
 }
 
+static void tell_udp(const struct inet_diag_msg *socket, mnl_cb_t callback, void *userdata) {
+        _Alignas(struct nlmsghdr) uint8_t buffer[ANSWER_SIZE] = {};
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+
+        memcpy(mnl_nlmsg_put_extra_header(message, sizeof(*socket)), socket, sizeof(*socket));
+        assert(callback(message, userdata) == MNL_CB_OK);
+}
+
+/* All UDP sockets of an IP version: those of the kernel are among them, and so are ours. */
+static int look_for_udp(const struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
+        const struct inet_diag_req_v2 *request = mnl_nlmsg_get_payload(message);
+        const bool ipv4 = request->sdiag_family == AF_INET;
+
+        assert(request->sdiag_protocol == IPPROTO_UDP);
+        for (size_t i = 0; i < kernel.count; i++) {
+                const struct underpass_socket_key *key = &kernel.sockets[i].key;
+
+                if (kernel.sockets[i].ipv4 == ipv4)
+                        tell_udp(&(struct inet_diag_msg) { .id.idiag_if = key->ifindex,
+                                                           .id.idiag_sport = key->flow.local_port },
+                                 callback, userdata);
+        }
+        if (!ipv4)
+                return 0;
+        if (kernel.taken && kernel.looks >= kernel.unseen)
+                tell_udp(&(struct inet_diag_msg) { .id.idiag_if = kernel.bound, .idiag_uid = kernel.user,
+                                                   .id.idiag_sport = htons(kernel.taken),
+                                                   .idiag_inode = kernel.inode },
+                         callback, userdata);
+        kernel.looks++;
+        return 0;
+}
+
 int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
         const struct genlmsghdr *generic = mnl_nlmsg_get_payload(message);
         FakeSocket asked;
 
         if (message->nlmsg_type == GENL_ID_CTRL)
                 return ask_for_family(message, callback, userdata);
+        if (message->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+                return look_for_udp(message, callback, userdata);
         assert(message->nlmsg_type == FAMILY && generic->version == FOU_GENL_VERSION);
         if (generic->cmd == FOU_CMD_GET) {
                 assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
@@ -267,7 +313,8 @@ static void a_link_gets_a_socket_at_each_port(void) {
         assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && !error);
         assert_sockets(ports, ELEMENTS(ports));
         assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0);
-        assert(kernel.added == 6 && kernel.removed == 0);
+        /* Nothing is missing, so nobody looks whose it is. */
+        assert(kernel.added == 6 && kernel.removed == 0 && kernel.looks == 1);
         assert(sockets_serve(sockets, LINK, "eth1", &changed, &error) == 0);
         assert(kernel.added == 6 && kernel.removed == 2);
         assert_sockets(others, ELEMENTS(others));
@@ -283,14 +330,72 @@ static void all_or_none(void) {
         _cleanup_(freep) char *taken = NULL, *range = NULL;
 
         kernel.taken = 5001;
+        kernel.unseen = UINT32_MAX;
         assert(sockets_serve(sockets, LINK, "eth1", &served, &taken) == -EADDRINUSE);
-        assert_contains(taken, "receive=socket on eth1: another program has UDP port 5001,");
+        assert_contains(taken, "receive=socket on eth1: another program has UDP port 5001, perhaps");
         assert_sockets(NULL, 0);
         kernel.taken = 0;
         assert(sockets_serve(sockets, LINK, "eth1", &served, &taken) == 0);
         assert(sockets_serve(sockets, LINK, "eth1", &many, &range) == -ERANGE);
         assert_contains(range, "local-ports has 65 ports, and at most 64 can have a socket");
         assert_sockets(NULL, 0);
+}
+
+static void refuse(Sockets *sockets, const char *part) {
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == -EADDRINUSE);
+        assert_contains(error, part);
+        assert_contains(error, "; bulk is merged as with auto.");
+        assert_sockets(NULL, 0);
+}
+
+static void who_has_a_port_is_named(void) {
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        _cleanup_(freep) char *error = NULL, *wanted = NULL;
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        struct stat status;
+
+        assert(fd >= 0 && fstat(fd, &status) == 0 && prctl(PR_SET_NAME, "quic") == 0);
+        wanted = string_format("another program has UDP port 5001: quic, process %d;", getpid());
+        kernel.taken = 5001;
+        kernel.user = 33;
+        kernel.inode = (uint32_t) status.st_ino;
+        /* However often the link is looked at, no socket is made at the ports before. */
+        for (int i = 0; i < 10; i++)
+                refuse(sockets, wanted);
+        assert(kernel.added == 0 && kernel.removed == 0);
+        /* It comes between the look and the sockets. */
+        kernel.unseen = kernel.looks + 1;
+        refuse(sockets, wanted);
+        assert(kernel.added == 4 && kernel.removed == 4);
+        kernel.bound = LINK;
+        close(fd);
+        fd = -EBADF;
+        refuse(sockets, "another program has UDP port 5001, of user number 33, perhaps");
+        kernel.inode = 0;
+        refuse(sockets, "the kernel itself has UDP port 5001, for another tunnel;");
+        kernel.bound = LINK + 1;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.added == 10);
+}
+
+static void a_process_has_any_name(void) {
+        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        Process found = { .pid = 1 };
+        struct stat status;
+
+        assert(fd >= 0 && fstat(fd, &status) == 0);
+        assert(prctl(PR_SET_NAME, "a\033[31m\nbc\377defgh") == 0);
+        assert(process_find_socket((uint32_t) status.st_ino, &found) == 0);
+        assert(found.pid == getpid());
+        assert_text(found.name, "a?[31m?bc?defgh");
+        assert(prctl(PR_SET_NAME, "") == 0);
+        assert(process_find_socket((uint32_t) status.st_ino, &found) == 0);
+        assert_text(found.name, "?");
+        close(fd);
+        fd = -EBADF;
+        found.pid = 1;
+        assert(process_find_socket((uint32_t) status.st_ino, &found) == -ENOENT && found.pid == 1);
 }
 
 static void a_kernel_may_lack_things(void) {
@@ -351,6 +456,8 @@ int main(void) {
         static const Test tests[] = {
                 { "a link gets a socket at each port", a_link_gets_a_socket_at_each_port },
                 { "all or none", all_or_none },
+                { "who has a port is named", who_has_a_port_is_named },
+                { "a process has any name", a_process_has_any_name },
                 { "a kernel may lack things", a_kernel_may_lack_things },
                 { "a start removes what is ours", a_start_removes_what_is_ours },
                 { "a start loads nothing", a_start_loads_nothing },
