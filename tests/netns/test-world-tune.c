@@ -7,8 +7,11 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kernel/mtu.h"
+#include "kernel/process.h"
 #include "kernel/rtnl.h"
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
@@ -117,6 +120,29 @@ static void check_ports(const uint16_t *wanted, size_t wanted_count) {
                 CHECK_EQUAL(ports[i], wanted[i]);
 }
 
+/* How many sockets have a port, and that one of them is this one, which this process has. */
+static void check_sockets(uint16_t port, size_t wanted, int fd) {
+        _cleanup_(freep) UdpSocket *all = NULL;
+        size_t count = 0, found = 0;
+        bool ours = false;
+        Process process = {};
+        struct stat status = {};
+
+        CHECK_EQUAL(fstat(fd, &status), 0);
+        if (!CHECK_EQUAL(sock_diag_udp_sockets(&all, &count), 0))
+                return;
+        for (size_t i = 0; i < count; i++) {
+                if (all[i].port != port)
+                        continue;
+                found++;
+                ours |= all[i].inode == status.st_ino && all[i].user == geteuid() && all[i].bound == 0;
+        }
+        CHECK_EQUAL(found, wanted);
+        CHECK(ours);
+        CHECK_EQUAL(process_find_socket((uint32_t) status.st_ino, &process), 0);
+        CHECK_EQUAL(process.pid, getpid());
+}
+
 void test_sock_diag_udp(void) {
         static const uint16_t wanted[] = { 443, 8443, 20001, 65535 };
         _cleanup_(close_fdp) int a = -EBADF, b = -EBADF, c = -EBADF, d = -EBADF, e = -EBADF;
@@ -139,6 +165,8 @@ void test_sock_diag_udp(void) {
         CHECK_EQUAL(connect(e, (struct sockaddr *) &peer, sizeof(peer)), 0);
         unbound = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         check_ports(wanted, ELEMENTS(wanted));
+        check_sockets(443, 2, b);
+        check_sockets(20001, 1, e);
 
         d = close_fd(d);
         a = close_fd(a);
