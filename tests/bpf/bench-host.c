@@ -421,12 +421,13 @@ int bench_run_early(const struct bench *bench, struct frame *frame, __u32 *ret_v
         if (frame->length < ETH_HLEN)
                 return -EINVAL;
         host.length = frame->length;
+        host.layer3 = host.ip = ETH_HLEN;
         memcpy(host.bytes, frame->data, frame->length);
         lay_out(&skb, frame->length);
         early.data = skb.data;
         early.data_end = skb.data_end;
         *ret_verdict = (__u32) underpass_xdp(&early);
         frame->length = early.data_end - early.data;
-        memcpy(frame->data, host.end - frame->length, frame->length);
+        memcpy(frame->data, (void *) (uintptr_t) early.data, frame->length);
         return 0;
 }
