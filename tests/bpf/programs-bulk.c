@@ -256,6 +256,14 @@ static bool expect_counts(struct bench *bench, enum bulk_outcome outcome) {
         return outcome == LEFT || bench_counted(bench, outcome == UNPACKED ? unpacked : dropped);
 }
 
+static bool came_out(const struct frame *frame, const struct frame *expected) {
+        if (frame_equal(frame, expected))
+                return true;
+        frame_dump("came out", frame);
+        frame_dump("expected", expected);
+        return false;
+}
+
 static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv6, bool raw,
                      bool translated) {
         enum bulk_outcome outcome = test->outcome;
@@ -273,11 +281,7 @@ static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv
         EXPECT(expect_counts(bench, outcome));
         if (outcome == DROPPED)
                 return true;
-        if (!frame_equal(&frame, outcome == UNPACKED ? &tcp : &before)) {
-                frame_dump("came out", &frame);
-                frame_dump("expected", outcome == UNPACKED ? &tcp : &before);
-                return false;
-        }
+        EXPECT(came_out(&frame, outcome == UNPACKED ? &tcp : &before));
         if (outcome == LEFT)
                 return true;
         bench_flow_key(&tcp, false, &key);
@@ -315,11 +319,7 @@ static bool run_early(struct bench *bench, const struct bulk_case *test, bool ip
         EXPECT(bench_run_early(bench, &frame, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_EARLY_PASS);
         EXPECT(bench_counted(bench, counts));
-        if (!frame_equal(&frame, unpacked ? &tcp : &before)) {
-                frame_dump("came out", &frame);
-                frame_dump("expected", unpacked ? &tcp : &before);
-                return false;
-        }
+        EXPECT(came_out(&frame, unpacked ? &tcp : &before));
         bench_flow_key(&tcp, false, &key);
         if (bench_get_flow(bench->flows, &key, &flow) == 0)
                 EXPECT(flow.received == unpacked && (flow.bulk_arrived_ms != 0) == unpacked);
