@@ -272,9 +272,9 @@ static char *describe_holder(const char *name, const Holder *holder) {
                                          "process %d; bulk is merged as with auto."),
                                       name, holder->port, process.name, (int) process.pid);
         if (holder->known)
-                return message_format(N_("receive=socket on %s: a program of user %u has UDP port %u, perhaps a "
-                                         "server for HTTP/3 (`ss -lunp sport = %u` shows it); bulk is merged "
-                                         "as with auto."),
+                return message_format(N_("receive=socket on %s: a program of user %u has UDP port %u, "
+                                         "perhaps a server for HTTP/3 (`ss -lunp sport = %u` shows it); "
+                                         "bulk is merged as with auto."),
                                       name, holder->socket.user, holder->port, holder->port);
         return message_format(N_("receive=socket on %s: another program has UDP port %u, perhaps a "
                                  "server for HTTP/3 (`ss -lunp sport = %u` shows it); bulk is "

@@ -372,7 +372,7 @@ static void who_has_a_port_is_named(void) {
         kernel.bound = LINK;
         close(fd);
         fd = -EBADF;
-        refuse(sockets, "receive=socket on eth1: a program of user 33 has UDP port 5001, perhaps a server for");
+        refuse(sockets, "eth1: a program of user 33 has UDP port 5001, perhaps a server for");
         kernel.inode = 0;
         refuse(sockets, "the kernel itself has UDP port 5001, for another tunnel;");
         kernel.bound = LINK + 1;
