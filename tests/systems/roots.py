@@ -184,7 +184,8 @@ def in_layers(upper, lower, script, what, log, binds=()):
     ]
     for source, target in binds:
         lines += [f"mkdir -p .{target}", f"mount --bind {source} .{target}"]
-    lines += [f"exec chroot . /bin/sh -euc {shlex.quote(script)}"]
+    # Not chroot alone: who enters a namespace that the script makes gets the root of its mounts.
+    lines += ["pivot_root . .", "umount --lazy .", f"exec chroot . /bin/sh -euc {shlex.quote(script)}"]
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--"]
     environment = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
