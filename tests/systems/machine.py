@@ -3,7 +3,7 @@
 
 It is a Host of the lab, so all that asks hosts works on it as well. Before boot() commands run in its disk as
 in a chroot; what is written stays over reboots and is gone with the machine. May touch: processes, cgroups and
-folders it made itself; nothing is left when this program is killed but an empty cgroup and its folder.
+folders it made itself; when this program is killed, empty cgroups are left, which the next machine removes, and its folder.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 
+import cgroups
 import host as host_module
 from host import children, running, wait_until
 
@@ -61,7 +62,7 @@ class Machine(host_module.Host):
         self.run("systemctl", "mask", "systemd-networkd-persistent-storage.service")
 
     def _power(self):
-        self._cgroup = new_cgroup(self.name)
+        self._cgroup = cgroups.create(self.name)
         lower = ":".join(str(each) for each in self._lower)
         command = ["unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         command += [str(HERE / "machine-init"), self.name, str(self.folder), lower, str(HERE.parent)]
@@ -124,8 +125,13 @@ class Machine(host_module.Host):
         self.booted = False
         self._nspawn = None
         unshare, self._unshare = self._unshare, None
-        if unshare is None:
-            return
+        if unshare is not None:
+            self._end(unshare)
+        self.init = None
+        if self._cgroup is not None:
+            wait_until(lambda: cgroups.remove(self._cgroup), f"{self._cgroup} is empty", 20)
+
+    def _end(self, unshare):
         with contextlib.suppress(BrokenPipeError):
             unshare.stdin.close()
         try:
@@ -137,8 +143,6 @@ class Machine(host_module.Host):
         for process in self._daemons.values():
             process.wait()
         self._daemons.clear()
-        self.init = None
-        wait_until(lambda: remove_cgroup(self._cgroup), f"{self._cgroup} is empty", 20)
 
     # Commands
 
@@ -187,45 +191,3 @@ def is_first_process(pid):
         return pathlib.Path(f"/proc/{pid}/comm").read_text() == "systemd\n"
     except OSError:
         return False
-
-
-def unified_hierarchy():
-    """Folder of the machine's cgroup version 2 tree."""
-    answer = subprocess.run(
-        ["findmnt", "-n", "-o", "TARGET", "-t", "cgroup2"],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        stdin=subprocess.DEVNULL,
-    )
-    found = answer.stdout.split()
-    if not found:
-        raise RuntimeError(
-            "no cgroup2 file system is mounted on this machine: mount -t cgroup2 cgroup2 FOLDER"
-        )
-    return pathlib.Path(found[0])
-
-
-def new_cgroup(name):
-    """A cgroup that no other machine has."""
-    base = unified_hierarchy()
-    for stale in base.glob("underpass-*-*"):
-        # A test that was killed could not remove it.
-        owner = stale.name.split("-")[1]
-        if owner.isdigit() and not running(int(owner)):
-            remove_cgroup(stale)
-    path = base / f"underpass-{os.getpid()}-{name}"
-    path.mkdir()
-    return path
-
-
-def remove_cgroup(path):
-    """Removes a cgroup and all below it; whether it is gone."""
-    for folder, _, _ in os.walk(path, topdown=False):
-        try:
-            os.rmdir(folder)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return False
-    return not path.exists()

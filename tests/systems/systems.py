@@ -11,6 +11,7 @@ import os
 import pathlib
 import time
 
+import cgroups
 import roots
 import runner
 import service
@@ -45,6 +46,10 @@ class Machines(runner.TestLab):
 
     def _start(self):
         """The machines are made one by one."""
+
+    def __exit__(self, kind, *rest):
+        super().__exit__(kind, *rest)
+        assert kind is not None or not cgroups.left(), f"left: {cgroups.left()}"
 
     def machine(self, name, managers):
         """A machine that is off."""
