@@ -14,6 +14,7 @@
 #include "ctl/unit.h"
 #include "kernel/mptcp-pm.h"
 #include "kernel/netstat.h"
+#include "kernel/process.h"
 #include "kernel/rtnl.h"
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
@@ -238,6 +239,25 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
         return addresses;
 }
 
+/* As far as the user may look into processes, which the service may not. */
+static void read_holder(uint32_t ifindex, const Settings *settings, CheckHolder *ret) {
+        _cleanup_(freep) UdpSocket *sockets = NULL;
+        size_t count = 0;
+        Process process;
+
+        if (settings->receive != UNDERPASS_RECEIVE_SOCKET || sock_diag_udp_sockets(&sockets, &count) < 0)
+                return;
+        for (size_t i = 0; i < count; i++) {
+                if (sockets[i].inode == 0 || (sockets[i].bound != 0 && sockets[i].bound != ifindex) ||
+                    !port_set_contains(&settings->local_ports, sockets[i].port) ||
+                    process_find_socket(sockets[i].inode, &process) < 0)
+                        continue;
+                *ret = (CheckHolder) { .port = sockets[i].port, .process = process.pid };
+                memcpy(ret->name, process.name, sizeof(ret->name));
+                return;
+        }
+}
+
 /* The words of an array of strings; ends in NULL. Free the container only. */
 static GPtrArray *words_of(GVariant *array) {
         GPtrArray *words = g_ptr_array_new();
@@ -282,6 +302,8 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
                 check.profiles = (char *const *) device.profiles->pdata;
         }
         read_settings(link, &check.settings);
+        if (facts->depth != CHECK_DEPTH_QUICK)
+                read_holder(ifindex, &check.settings, &check.holder);
         read_counters(link, &check.counters);
         (void) check_link(&facts->host, &check, lines);
         nm_device_done(&device);

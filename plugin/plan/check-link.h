@@ -16,6 +16,13 @@ typedef struct CheckBlocked {
         const char *first;   /* "198.51.100.7:443", of the worst of these; "" */
 } CheckBlocked;
 
+/* A process with a UDP socket where receive=socket asks for one. */
+typedef struct CheckHolder {
+        uint16_t port;   /* 0: there is none, or it may not be looked into */
+        int process;
+        char name[16];
+} CheckHolder;
+
 /* Facts of a link. Strings are never NULL, lists may be. */
 typedef struct CheckLink {
         const char *name;
@@ -37,6 +44,7 @@ typedef struct CheckLink {
         Settings settings;           /* defaults when the service does not answer */
         struct underpass_counters counters;
         CheckBlocked blocked;
+        CheckHolder holder;
 } CheckLink;
 
 /* Adds lines. 0 or -ENOMEM. */

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shlex
+import subprocess
 import time
 
 import path
@@ -328,6 +329,28 @@ def test_server_ports():
         except traffic.PeerError:
             pass
         assert "not in local-ports" in checks(lab.server)["s0", "clients", "note"]["sentence"]
+
+
+def test_taken_port():
+    """Another program has a port that receive=socket asks for: it is named."""
+    title("server: a port that receive=socket asks for is taken")
+    with runner.TestLab() as lab:
+        begin(lab, "mptcp-only=no")
+        code = f"import socket as s; u = s.socket(2, 2); u.bind(('', {PORT})); print('ready', flush=True); input()"
+        holder = lab.server.spawn(
+            ["/usr/bin/python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        )
+        assert holder.stdout.readline() == "ready\n"
+        assert "shares port" in checks(lab.server)["s0", "udp-sockets", "note"]["sentence"]
+        service.set_keys(lab.server, "server", "bulk=yes", "receive=socket", options=["--reapply"])
+
+        def named():
+            sentence = checks(lab.server)["s0", "udp-sockets", "note"]["sentence"]
+            return f"UDP port {PORT}, which receive=socket asks for, belongs to python3, process " in sentence
+
+        wait_until(named, "the process is named")
+        holder.communicate("\n", timeout=10)
+        assert ("s0", "udp-sockets", "note") not in checks(lab.server)
 
 
 def test_eight_endpoints():

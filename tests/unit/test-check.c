@@ -358,6 +358,11 @@ static void tunnel_socket(Facts *facts) {
         set(facts, "receive", "socket");
 }
 
+static void taken_socket(Facts *facts) {
+        tunnel_socket(facts);
+        facts->link.holder = (CheckHolder) { .port = 443, .process = 812, .name = "nginx" };
+}
+
 static void shared_ports(Facts *facts) {
         static const uint16_t ports[] = { 53, 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008, 8009 };
 
@@ -451,6 +456,8 @@ static const struct {
           "mptcpize enable UNIT" },
         { no_listener, "listener", CHECK_NOTE, "No program of this host listens at port 443.", NULL },
         { shared_port, "udp-sockets", CHECK_NOTE, "A UDP socket shares port 443,", NULL },
+        { taken_socket, "udp-sockets", CHECK_NOTE,
+          "UDP port 443, which receive=socket asks for, belongs to nginx, process 812.", NULL },
         { shared_ports, "udp-sockets", CHECK_NOTE,
           "UDP sockets share ports 443, 8001, 8002, 8003, 8004, 8005, 8006, 8007 …, as for HTTP/3", NULL },
 };
