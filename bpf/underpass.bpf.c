@@ -20,6 +20,7 @@
  */
 
 #include "xdp.h"
+#include "bulk-fast.h"
 #include "bulk-receive.h"
 #include "bulk-send.h"
 #include "bulk.h"
@@ -643,6 +644,42 @@ UNDERPASS_INLINE int behind_guard(struct __sk_buff *skb, const __u32 layer3, int
         return VERDICT_DROP;
 }
 
+/* See bulk-fast.h. VERDICT_OTHER: the packet is not as usual, and nothing has been done. */
+UNDERPASS_GLOBAL int ingress_bulk_fast(struct __sk_buff *skb) {
+        const struct bulk_frame_ipv4 *frame = (void *) (long) skb->data + ETH_HLEN;
+        __u32 slot, acknowledgment, ifindex = skb->ifindex;
+        struct underpass_flow *flow;
+        struct underpass_slot *of;
+        union bulk_key key;
+        __u64 now;
+
+        if ((void *) (frame + 1) > (void *) (long) skb->data_end || !bulk_fast_shape(frame))
+                return VERDICT_OTHER;
+        bulk_fast_key(frame, &key);
+        flow = bpf_map_lookup_elem(&flows, &key.key);
+        if (!flow)
+                return VERDICT_OTHER;
+        slot = flow->slot;
+        of = slot_of(slot);
+        now = bpf_ktime_get_coarse_ns();
+        if (!of || !bulk_fast_goes(flow, of, ifindex, now))
+                return VERDICT_OTHER;
+        acknowledgment = UNDERPASS_NET32(frame->inner.header.tcp.acknowledgment);
+        if (bulk_fast_unwrap(skb, frame) < 0) {
+                count(slot, UNDERPASS_COUNTER_DROP_HEADER);
+                return VERDICT_DROP;
+        }
+        flow->seen_ns = flow->merged_ns = now;
+        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
+        flow->received++;
+        if (underpass_answers(acknowledgment, flow->expected, flow->next))
+                flow->expected = acknowledgment;
+        bpf_set_hash_invalid(skb);
+        count_bulk_received(slot, 1);
+        skb->tc_index = (__u16) slot;
+        return (int) bpf_redirect(of->gro_ifindex, 0);
+}
+
 /* A stack frame of its own, beside that of egress_from_vlan(). */
 UNDERPASS_GLOBAL int egress_ethernet(struct __sk_buff *skb) {
         return egress(skb, ETH_HLEN);
@@ -660,7 +697,15 @@ int underpass_egress_raw(struct __sk_buff *skb) {
 
 SEC("tc")
 int underpass_ingress_ethernet(struct __sk_buff *skb) {
-        return is_of_vlan(skb) ? VERDICT_NEXT : behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN, 1));
+        if (is_of_vlan(skb))
+                return VERDICT_NEXT;
+        if (bulk_fast_begins(skb)) {
+                int verdict = ingress_bulk_fast(skb);
+
+                if (verdict != VERDICT_OTHER)
+                        return verdict;
+        }
+        return behind_guard(skb, ETH_HLEN, ingress(skb, ETH_HLEN, 1));
 }
 
 /* Whether an IP packet begins there and ends with the frame. */

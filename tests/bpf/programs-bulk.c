@@ -38,6 +38,7 @@ struct bulk_case {
         uint32_t next;  /* of the flow, host order */
         enum bulk_outcome outcome;
         bool otherwise; /* the program in front of GRO, which else unpacks the same, does not agree */
+        bool marked;    /* on the way, which has also counted hops */
         bool damaged;   /* the last byte: the checksum of TCP is wrong, and stays wrong by as much */
         bool only_ipv4;
         bool only_ipv6;
@@ -156,6 +157,7 @@ static const struct bulk_case cases[] = {
         { "data, all of it is sent so", TAKES | UNDERPASS_SLOT_BULK_ALL },
         { "FIN", TAKES, .flags = FRAME_ACK | FRAME_FIN },
         { "options", TAKES, .options = FRAME_OPTIONS_TIMESTAMP },
+        { "congestion on the way", TAKES, .marked = true },
         { "damaged data", TAKES, .damaged = true },
         { "a probe", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK },
         { "no UDP checksum", TAKES, .mangle = unsummed, .only_ipv4 = true },
@@ -191,10 +193,13 @@ static const struct bulk_case cases[] = {
           .mangle = inner_long, .outcome = DROPPED },
 };
 
-static bool prepare(struct bench *bench, const struct bulk_case *test, const struct frame *frame) {
+/* merges: there is a GRO pair. */
+static bool prepare(struct bench *bench, const struct bulk_case *test, bool merges,
+                    const struct frame *frame) {
         struct underpass_slot slot = {
                 .ifindex = BENCH_IFINDEX,
                 .device_ifindex = BENCH_SEGMENT_IFINDEX,
+                .gro_ifindex = merges ? BENCH_GRO_IFINDEX : 0,
                 .flags = test->slot_flags,
         };
         struct underpass_flow_key key;
@@ -236,6 +241,11 @@ static void build(const struct bulk_case *test, bool ipv6, bool raw, bool transl
                 ret->data[ret->layer3 + (ipv6 ? 7 : 8)] += 3; /* hop limit */
                 frame_put_checks(ret);
         }
+        if (test->marked) {
+                ret_tcp->data[ret_tcp->layer3 + 1] |= ipv6 ? 0x30 : 0x03; /* congestion */
+                ret_tcp->data[ret_tcp->layer3 + (ipv6 ? 7 : 8)] -= 2;
+                frame_put_checks(ret_tcp);
+        }
         frame_wrap(ret, ret_tcp);
         if (test->damaged) {
                 ret->data[ret->length - 1] ^= 0x55;
@@ -265,7 +275,12 @@ static bool came_out(const struct frame *frame, const struct frame *expected) {
 }
 
 static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv6, bool raw,
-                     bool translated) {
+                     bool translated, bool merges) {
+        const __u32 verdicts[] = {
+                [UNPACKED] = merges && !raw ? BENCH_REDIRECT : BENCH_NEXT,
+                [LEFT] = BENCH_NEXT,
+                [DROPPED] = BENCH_DROP,
+        };
         enum bulk_outcome outcome = test->outcome;
         struct frame tcp, frame, before;
         struct underpass_flow_key key;
@@ -274,10 +289,10 @@ static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv
 
         build(test, ipv6, raw, translated, &tcp, &frame);
         before = frame;
-        EXPECT(prepare(bench, test, &tcp));
+        EXPECT(prepare(bench, test, merges, &tcp));
         EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
                0);
-        EXPECT_EQUAL(verdict, outcome == DROPPED ? BENCH_DROP : BENCH_NEXT);
+        EXPECT_EQUAL(verdict, verdicts[outcome]);
         EXPECT(expect_counts(bench, outcome));
         if (outcome == DROPPED)
                 return true;
@@ -315,7 +330,7 @@ static bool run_early(struct bench *bench, const struct bulk_case *test, bool ip
 
         build(test, ipv6, false, translated, &tcp, &frame);
         before = frame;
-        EXPECT(prepare(bench, test, &tcp));
+        EXPECT(prepare(bench, test, false, &tcp));
         EXPECT(bench_run_early(bench, &frame, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_EARLY_PASS);
         EXPECT(bench_counted(bench, counts));
@@ -345,14 +360,14 @@ static bool test_early(void *context) {
 }
 
 static bool test_cases(void *context) {
-        for (size_t i = 0; i < 8 * sizeof(cases) / sizeof(cases[0]); i++) {
-                const struct bulk_case *test = &cases[i / 8];
+        for (size_t i = 0; i < 16 * sizeof(cases) / sizeof(cases[0]); i++) {
+                const struct bulk_case *test = &cases[i / 16];
 
                 if ((i & 1 ? test->only_ipv4 : test->only_ipv6) ||
-                    run_case(context, test, i & 1, i & 2, i & 4))
+                    run_case(context, test, i & 1, i & 2, i & 4, i & 8))
                         continue;
-                fprintf(stderr, "bulk: %s, %s%s%s\n", test->name, i & 1 ? "IPv6" : "IPv4",
-                        i & 2 ? ", raw" : "", i & 4 ? ", translated" : "");
+                fprintf(stderr, "bulk: %s, %s%s%s%s\n", test->name, i & 1 ? "IPv6" : "IPv4",
+                        i & 2 ? ", raw" : "", i & 4 ? ", translated" : "", i & 8 ? ", merged" : "");
                 return false;
         }
         return true;
@@ -366,7 +381,7 @@ static bool test_summed(void *context) {
                 int r;
 
                 build(&cases[0], i & 1, false, i & 2, &tcp, &frame);
-                EXPECT(prepare(context, &cases[0], &tcp));
+                EXPECT(prepare(context, &cases[0], false, &tcp));
                 r = bench_run(context, BENCH_INGRESS, true, &frame, NULL, &verdict);
                 if (r == -EINVAL)
                         return true; /* this kernel cannot tell */
@@ -407,7 +422,7 @@ static bool send(struct bench *bench, const struct bits_case *test, bool ipv6, s
         __u32 verdict;
 
         frame_build(&spec, ret);
-        EXPECT(prepare(bench, &link, ret));
+        EXPECT(prepare(bench, &link, false, ret));
         bench_tunnelled(&flow);
         flow.state = test->state;
         flow.flags = UNDERPASS_FLOW_OPENED_HERE;
@@ -490,7 +505,7 @@ static bool run_heard(struct bench *bench, const struct heard_case *test, bool i
         if (!test->kept)
                 expected.data[expected.layer4 + 8] &= (uint8_t) ~(OFFER | ARRIVED);
         frame_to_tcp(&expected);
-        EXPECT(prepare(bench, &link, &frame));
+        EXPECT(prepare(bench, &link, false, &frame));
         bench_flow_key(&frame, false, &key);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         flow.bulk = test->known;
@@ -557,7 +572,7 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
         context.gso_segs = (test->payload + context.gso_size - 1) / context.gso_size;
         frame_build(&spec, &frame);
         before = frame;
-        EXPECT(prepare(bench, &link, &frame));
+        EXPECT(prepare(bench, &link, false, &frame));
         bench_tunnelled(&flow);
         flow.bulk = test->known;
         flow.next = flow.expected = test->again ? 1000 + test->payload : 1000;
