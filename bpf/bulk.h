@@ -121,7 +121,7 @@ UNDERPASS_INLINE int bulk_comes_whole(const struct underpass_flow *flow) {
 
         if (flow->bulk_whole == 0)
                 return 0;
-        ago = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS - flow->bulk_whole);
+        ago = (__u16) ((bulk_now_ms() / BULK_WHOLE_UNIT_MS | 1) - flow->bulk_whole);
         return ago < BULK_ARRIVES_MS / BULK_WHOLE_UNIT_MS;
 }
 

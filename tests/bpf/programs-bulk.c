@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "programs.h"
 
@@ -18,6 +19,7 @@ enum {
         RECENT_NS = 12 * 1000000,
         ROOM_IPV4 = 28,
         ROOM_IPV6 = 48,
+        WHOLE_UNIT_MS = 16,
 };
 
 enum bulk_outcome {
@@ -605,6 +607,72 @@ static bool test_sent(void *context) {
         return true;
 }
 
+/* Waits for the next moment of an even or odd unit in which flows note that bulk came whole. */
+static void await_unit(bool odd) {
+        const struct timespec moment = { .tv_nsec = 1000000 };
+
+        while ((bench_now() / 1000000 / WHOLE_UNIT_MS % 2 != 0) != odd)
+                nanosleep(&moment, NULL);
+}
+
+/* Many datagrams in one go on at once, which is noted. A test run of the kernel cannot unpack them. */
+static bool run_many(struct bench *bench, bool ipv6, const struct underpass_flow_key *key) {
+        struct __sk_buff context = { .gso_size = 400, .gso_segs = 3 };
+        struct underpass_flow flow;
+        struct frame tcp, frame;
+        __u32 verdict;
+
+        build(&cases[0], ipv6, false, false, &tcp, &frame);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &context, &verdict) == 0);
+        if (verdict != BENCH_DROP) {
+                EXPECT_EQUAL(verdict, BENCH_NEXT);
+                EXPECT(frame_equal(&frame, &tcp));
+        }
+        EXPECT(bench_get_flow(bench->flows, key, &flow) == 0);
+        EXPECT(flow.bulk_whole != 0);
+        return true;
+}
+
+/* One datagram; merges: whether it has to go through the GRO pair. */
+static bool run_whole(struct bench *bench, bool ipv6, bool merges) {
+        struct frame tcp, frame;
+        __u32 verdict;
+
+        build(&cases[0], ipv6, false, false, &tcp, &frame);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, merges ? BENCH_REDIRECT : BENCH_NEXT);
+        EXPECT(frame_equal(&frame, &tcp));
+        return true;
+}
+
+/* Bulk that comes whole goes on at once, and so does what comes one by one behind it, for a second. */
+static bool test_whole(void *context) {
+        struct bench *bench = context;
+        const uint64_t before = 2000 / WHOLE_UNIT_MS;
+
+        for (unsigned i = 0; i < 4; i++) {
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame tcp, frame;
+
+                build(&cases[0], i & 1, false, false, &tcp, &frame);
+                EXPECT(prepare(bench, &cases[0], true, &tcp));
+                EXPECT(run_whole(bench, i & 1, true));
+                bench_flow_key(&tcp, false, &key);
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                flow.socket = 1; /* else it would be cut for a host behind */
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                await_unit(i & 2);
+                EXPECT(run_many(bench, i & 1, &key));
+                EXPECT(run_whole(bench, i & 1, false));
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                flow.bulk_whole = (uint16_t) (flow.bulk_whole - before);
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                EXPECT(run_whole(bench, i & 1, true));
+        }
+        return true;
+}
+
 int programs_bulk(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "bulk: what is unpacked", test_cases },
@@ -613,6 +681,7 @@ int programs_bulk(struct bench *bench) {
                 { "bulk: what we say", test_bits },
                 { "bulk: what the peer says", test_heard },
                 { "bulk: what is sent in it", test_sent },
+                { "bulk: what comes whole", test_whole },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
