@@ -72,6 +72,13 @@ static inline bool streq(const char *a, const char *b) {
         return strcmp(a, b) == 0;
 }
 
+/* Whether a text ends so, with something before it. */
+static inline bool has_suffix(const char *text, const char *suffix) {
+        const size_t length = strlen(text), suffix_length = strlen(suffix);
+
+        return length > suffix_length && streq(text + length - suffix_length, suffix);
+}
+
 /* Allocates "format …" as printf does; NULL when out of memory. */
 char *string_format(const char *format, ...) _printf_(1, 2);
 

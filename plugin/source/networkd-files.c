@@ -17,22 +17,21 @@ typedef struct Reading {
         Section *section;
 } Reading;
 
-static bool has_suffix(const char *name, const char *suffix) {
-        const size_t length = strlen(name), suffix_length = strlen(suffix);
-
-        return name[0] != '.' && length > suffix_length && streq(name + length - suffix_length, suffix);
+/* networkd leaves hidden files out. */
+static bool is_named(const char *name, const char *suffix) {
+        return name[0] != '.' && has_suffix(name, suffix);
 }
 
 static bool is_dropin(const char *name) {
-        return has_suffix(name, ".conf");
+        return is_named(name, ".conf");
 }
 
 static bool is_network(const char *name) {
-        return has_suffix(name, ".network");
+        return is_named(name, ".network");
 }
 
 static bool is_network_folder(const char *name) {
-        return has_suffix(name, ".network.d");
+        return is_named(name, ".network.d");
 }
 
 static const char *base_name(const char *path) {

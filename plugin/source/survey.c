@@ -56,12 +56,6 @@ static int add_complaint(const Making *making, const char *path, char *complaint
         return r < 0 ? r : add_file(making, &file);
 }
 
-static bool has_suffix(const char *name, const char *suffix) {
-        const size_t length = strlen(name), suffix_length = strlen(suffix);
-
-        return length > suffix_length && streq(name + length - suffix_length, suffix);
-}
-
 /* What editors and package managers leave behind is nobody's mistake. */
 static bool is_of_people(const char *name) {
         static const char *const suffixes[] = { "~", ".bak", ".old", ".orig", ".swp", ".tmp", ".rpmnew",
