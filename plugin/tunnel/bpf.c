@@ -134,7 +134,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         int r;
 
         tunnel_clear_error(tunnel);
-        r = pins_ensure(tunnel);
+        r = raw_ip ? pins_ensure_raw(tunnel) : pins_ensure(tunnel);
         if (r < 0)
                 return r;
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
@@ -176,9 +176,10 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
         r = tunnel_saved_get(tunnel, ifindex, &saved);
         if (r < 0)
                 return r;
-        return attach_point_follow(tunnel, ifindex,
-                                   saved.flags & UNDERPASS_SAVED_RAW_IP ? PROGRAM_INGRESS_RAW :
-                                                                          PROGRAM_INGRESS_ETHERNET);
+        if (!(saved.flags & UNDERPASS_SAVED_RAW_IP))
+                return attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_ETHERNET);
+        r = pins_ensure_raw(tunnel);
+        return r < 0 ? r : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
 }
 
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {

@@ -41,6 +41,12 @@ static void close_all(Tunnel *tunnel) {
         tunnel->loaded = false;
 }
 
+/* Few hosts have links without Ethernet header, and the verifier takes long: their programs are loaded when
+ * there is one. */
+static bool is_for_raw(TunnelProgram program) {
+        return program == PROGRAM_EGRESS_RAW || program == PROGRAM_INGRESS_RAW;
+}
+
 /* The last lines of the verifier's log say what it disliked. */
 static const char *last_lines(const char *log) {
         const char *end = log + strlen(log);
@@ -52,7 +58,7 @@ static const char *last_lines(const char *log) {
         return *end == '\n' ? end + 1 : end;
 }
 
-static int copy_descriptors(Tunnel *tunnel, struct bpf_object *object) {
+static int copy_descriptors(Tunnel *tunnel, struct bpf_object *object, bool raw) {
         for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++) {
                 int found = bpf_object__find_map_fd_by_name(object, tunnel_map_name(i));
                 int fd = fcntl(found, F_DUPFD_CLOEXEC, 3);
@@ -65,8 +71,11 @@ static int copy_descriptors(Tunnel *tunnel, struct bpf_object *object) {
         for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
                 struct bpf_program *program =
                         bpf_object__find_program_by_name(object, tunnel_program_name(i));
-                int fd = program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3) : -1;
+                int fd;
 
+                if (is_for_raw(i) != raw)
+                        continue;
+                fd = program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3) : -1;
                 if (fd < 0)
                         return program ? -errno : -ENOENT;
                 close_fd(tunnel->programs[i]);
@@ -95,7 +104,57 @@ static void destroy_skeleton(struct underpass_bpf **skeleton) {
         underpass_bpf__destroy(*skeleton);
 }
 
-static int load_programs(Tunnel *tunnel) {
+/* The constants of the programs that are loaded already: those that come later have the same secret. Returns
+ * a descriptor or negative errno. */
+static int constants_of(const Tunnel *tunnel) {
+        uint32_t ids[_TUNNEL_MAP_MAX + 4]; /* the compiler adds maps of its own */
+        struct bpf_prog_info program = { .map_ids = (uintptr_t) ids, .nr_map_ids = ELEMENTS(ids) };
+        uint32_t size = sizeof(program);
+        int r;
+
+        r = bpf_obj_get_info_by_fd(tunnel->programs[PROGRAM_SEGMENT], &program, &size);
+        if (r < 0)
+                return r;
+        for (uint32_t i = 0; i < program.nr_map_ids && i < ELEMENTS(ids); i++) {
+                _cleanup_(close_fdp) int fd = bpf_map_get_fd_by_id(ids[i]);
+                struct bpf_map_info map = {};
+
+                size = sizeof(map);
+                if (fd < 0 || bpf_obj_get_info_by_fd(fd, &map, &size) < 0)
+                        continue;
+                if (has_suffix(map.name, ".rodata"))
+                        return TAKE_FD(fd);
+        }
+        return -ENOENT;
+}
+
+static int set_constants(Tunnel *tunnel, struct underpass_bpf *skeleton, bool raw) {
+        _cleanup_(close_fdp) int fd = -EBADF;
+
+        if (!raw)
+                return getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) <
+                                       0 ?
+                               -errno :
+                               0;
+        fd = constants_of(tunnel);
+        return fd < 0 ? fd : bpf_map__reuse_fd(skeleton->maps.rodata, fd);
+}
+
+/* Which programs the object is to load. 0 or negative errno. */
+static int choose_programs(struct bpf_object *object, bool raw) {
+        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
+                struct bpf_program *program =
+                        bpf_object__find_program_by_name(object, tunnel_program_name(i));
+                int r = program ? bpf_program__set_autoload(program, is_for_raw(i) == raw) : -ENOENT;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* raw: those for links without Ethernet header, beside the others, which are loaded; else the others. */
+static int load_programs(Tunnel *tunnel, bool raw) {
         _cleanup_(destroy_skeleton) struct underpass_bpf *skeleton = NULL;
         _cleanup_(freep) char *log = calloc(1, VERIFIER_LOG_SIZE);
         LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
@@ -109,18 +168,20 @@ static int load_programs(Tunnel *tunnel) {
         skeleton = underpass_bpf__open_opts(&options);
         if (!skeleton)
                 return -errno;
-        r = reuse_maps(tunnel, skeleton->obj);
+        r = choose_programs(skeleton->obj, raw);
+        if (r == 0)
+                r = reuse_maps(tunnel, skeleton->obj);
+        if (r == 0)
+                r = set_constants(tunnel, skeleton, raw);
         if (r < 0)
                 return r;
-        if (getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) < 0)
-                return -errno;
         r = underpass_bpf__load(skeleton);
         if (r < 0) {
                 tunnel_set_error(tunnel, N_("the kernel refuses the programs: %s: %s"), MESSAGE_ERRNO(r),
                                  last_lines(log));
                 return r;
         }
-        r = copy_descriptors(tunnel, skeleton->obj);
+        r = copy_descriptors(tunnel, skeleton->obj, raw);
         if (r < 0)
                 return r;
         if (!kept)
@@ -160,6 +221,23 @@ static int unpin(const Tunnel *tunnel, const char *name) {
         return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* A program that is not loaded may be pinned by an earlier service, whose others are replaced. */
+static int pin_program(const Tunnel *tunnel, TunnelProgram program) {
+        const char *name = tunnel_program_name(program);
+
+        return tunnel->programs[program] < 0 ? unpin(tunnel, name) :
+                                               tunnel_pin_again(tunnel, name, tunnel->programs[program]);
+}
+
+/* 0, or the error of a pin, which it explains. */
+static int explain_pin(Tunnel *tunnel, int r) {
+        if (r < 0)
+                tunnel_set_error(tunnel,
+                                 N_("cannot pin below %s: %s; is a bpf file system mounted there?"),
+                                 tunnel->root, MESSAGE_ERRNO(r));
+        return r;
+}
+
 static int pin_all(Tunnel *tunnel) {
         int r;
 
@@ -168,15 +246,11 @@ static int pin_all(Tunnel *tunnel) {
                 if (i != MAP_LOADER)
                         r = tunnel_pin_again(tunnel, tunnel_map_name(i), tunnel->maps[i]);
         for (TunnelProgram i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
-                r = tunnel_pin_again(tunnel, tunnel_program_name(i), tunnel->programs[i]);
+                r = pin_program(tunnel, i);
         if (r == 0)
                 r = pin_loader(tunnel);
-        if (r < 0) {
-                tunnel_set_error(tunnel,
-                                 N_("cannot pin below %s: %s; is a bpf file system mounted there?"),
-                                 tunnel->root, MESSAGE_ERRNO(r));
-                return r;
-        }
+        if (r < 0)
+                return explain_pin(tunnel, r);
         tunnel->pinned = true;
         return 0;
 }
@@ -187,7 +261,7 @@ int pins_ensure(Tunnel *tunnel) {
         if (tunnel->refused < 0)
                 return tunnel->refused;
         if (!tunnel->loaded) {
-                r = load_programs(tunnel);
+                r = load_programs(tunnel, false);
                 if (r < 0) {
                         close_all(tunnel);
                         return r;
@@ -199,6 +273,22 @@ int pins_ensure(Tunnel *tunnel) {
         if (r < 0)
                 (void) pins_remove(tunnel);
         return r;
+}
+
+int pins_ensure_raw(Tunnel *tunnel) {
+        int r;
+
+        r = pins_ensure(tunnel);
+        if (r < 0 ||
+            (tunnel->programs[PROGRAM_EGRESS_RAW] >= 0 && tunnel->programs[PROGRAM_INGRESS_RAW] >= 0))
+                return r;
+        r = load_programs(tunnel, true);
+        if (r < 0)
+                return r;
+        r = pin_program(tunnel, PROGRAM_EGRESS_RAW);
+        if (r == 0)
+                r = pin_program(tunnel, PROGRAM_INGRESS_RAW);
+        return explain_pin(tunnel, r);
 }
 
 /* Takes the programs off the helper devices; what is no BPF link there may be gone already. */
@@ -233,7 +323,7 @@ static bool adopt_programs(Tunnel *tunnel, const Carry *carry) {
                 _cleanup_(freep) char *path = tunnel_pin_path(tunnel, tunnel_program_name(i));
 
                 tunnel->programs[i] = path ? bpf_obj_get(path) : -ENOMEM;
-                if (tunnel->programs[i] < 0)
+                if (tunnel->programs[i] < 0 && !is_for_raw(i))
                         return false;
         }
         tunnel->pinned = true;
@@ -334,7 +424,7 @@ int pins_adopt(Tunnel *tunnel) {
         /* Another build or another version: maps with the same layout stay, and tunnel_attach() replaces the
          * programs, one link after the other. */
         if (!carry_is_whole(&carry) || !adopt_programs(tunnel, &carry))
-                r = load_programs(tunnel);
+                r = load_programs(tunnel, false);
         if (r >= 0)
                 r = carry_over(&carry, tunnel);
         if (r >= 0 && !tunnel->pinned)

@@ -11,8 +11,12 @@
 /* Adopts what lies in the folder. 0: adopted or nothing there; what cannot be adopted has been removed. */
 int pins_adopt(Tunnel *tunnel);
 
-/* Loads the programs unless they are, and pins everything unless it is. */
+/* Loads the programs unless they are, and pins everything unless it is: what links with an Ethernet header
+ * need. */
 int pins_ensure(Tunnel *tunnel);
+
+/* The same, and the programs of links without Ethernet header. 0 or negative errno. */
+int pins_ensure_raw(Tunnel *tunnel);
 
 /* Unpins maps, programs and the attachments to helper devices, and removes the folder. */
 int pins_remove(Tunnel *tunnel);

@@ -169,6 +169,32 @@ def test_merged():
                     merging.transfer(client, "download", lab.client, CLIENT, target, family)
 
 
+def raw_programs(host):
+    """The programs for devices without Ethernet header that are pinned: name → id."""
+    return {name: number for name, number in state.pinned_programs(host).items() if name.endswith("_raw")}
+
+
+def test_programs_come_when_they_are_needed():
+    """They are loaded with the first such device, beside those that run, which an earlier service has loaded, and
+    understand each other's notes. The next service adopts them."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        assert raw_programs(lab.client) == {}
+        service.kill(lab.client)
+        with tunnelled_line(lab) as line:
+            first = raw_programs(lab.client)
+            assert set(first) == {"underpass_egress_raw", "underpass_ingress_raw"}, first
+            client = traffic.pair(lab)[1]
+            transfers(lab, client, "mptcp", (4,))
+            service.kill(lab.client)
+            service.manager_property(lab.client, "Version")
+            service.wait_state(lab.client, CLIENT, service.ACTIVE)
+            assert raw_programs(lab.client) == first
+            transfers(lab, client, "mptcp", (4,))
+        assert_line_right(line, {4}, 2)
+
+
 def test_others_on_the_line():
     """Ports that are not tunnelled, ping and UDP cross the line as they are."""
     with runner.TestLab() as lab:

@@ -193,3 +193,28 @@ def test_unreadable():
         service.wait_state(host, "c0", "off")
         state.assert_same(before, state.settled(host, before), host.name)
         assert "records cannot be read" in (host.folder / "log" / "bus.log").read_text()
+
+
+def test_device_without_ethernet_header():
+    """Its programs are loaded apart from the others. A new release replaces them, too, and takes away those that
+    nobody needs any more."""
+    with runner.TestLab() as lab:
+        client = lab.client
+        client.write("/etc/underpass/line.conf", "[Match]\nName=wwan*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=8443\n")
+        switch(client, "current", "auto")
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        client.run("ip", "tuntap", "add", "dev", "wwan7", "mode", "tun")
+        client.run("ip", "link", "set", "wwan7", "up")
+        service.wait_state(client, "wwan7", service.ACTIVE)
+        current = state.pinned_programs(client)
+        assert len(current) == 8, current
+        switch(client, "newer", "auto")
+        service.wait_state(client, "wwan7", service.ACTIVE)
+        newer = state.pinned_programs(client)
+        assert set(newer) == set(current) and not set(newer.values()) & set(current.values()), (current, newer)
+        client.run("ip", "link", "delete", "wwan7")
+        wait_until(lambda: "wwan7" not in client.output("underpassctl", "status"), "the link is gone")
+        switch_active(client, "current", "auto")
+        names = {name for name in current if not name.endswith("_raw")}
+        wait_until(lambda: set(state.pinned_programs(client)) == names, f"{names} are pinned")

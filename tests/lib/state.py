@@ -173,3 +173,12 @@ def pins(host):
     """What is pinned, without the folder's name."""
     found = host.run("find", PINS, "-mindepth", "2", "-printf", r"%f\n", check=False).stdout
     return sorted(found.split())
+
+
+def pinned_programs(host):
+    """The programs that are pinned: name → id."""
+    found = {}
+    for path in host.output("find", PINS, "-mindepth", "2", "-name", "underpass_*").split():
+        entry = json.loads(host.output("bpftool", "--json", "prog", "show", "pinned", path))
+        found[path.rpartition("/")[2]] = entry["id"]
+    return found
