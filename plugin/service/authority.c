@@ -11,6 +11,7 @@
 #include "service/bus-reply.h"
 #include "service/call-budget.h"
 #include "service/callers.h"
+#include "service/message-size.h"
 #include "service/polkit.h"
 #include "source/bus-owner.h"
 
@@ -117,37 +118,6 @@ static void call_refuse(Call *call, const char *name, const char *sentence) {
 
 static void refuse_busy(Call *call) {
         call_refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED, too_many);
-}
-
-/* What a message takes in memory beyond its header, in bytes; reading ends above limit. */
-static int measure(sd_bus_message *message, size_t limit, size_t *size) {
-        const char *contents;
-        char type;
-        int r = 0;
-
-        while (*size <= limit && (r = sd_bus_message_peek_type(message, &type, &contents)) > 0) {
-                union {
-                        const char *text;
-                        uint64_t number;
-                } value;
-
-                *size += sizeof(value);
-                if (contents) {
-                        r = sd_bus_message_enter_container(message, type, contents);
-                        if (r >= 0)
-                                r = measure(message, limit, size);
-                        if (r < 0 || *size > limit)
-                                return r;
-                        r = sd_bus_message_exit_container(message);
-                } else {
-                        r = sd_bus_message_read_basic(message, type, &value);
-                        if (r >= 0 && strchr("sog", type))
-                                *size += strlen(value.text);
-                }
-                if (r < 0)
-                        return r;
-        }
-        return *size > limit ? 0 : r;
 }
 
 static size_t questions(const Authority *authority, const uid_t *user) {
@@ -295,7 +265,7 @@ static int call_new(Call **ret, Authority *authority, sd_bus_message *message, c
         if (!call)
                 return -ENOMEM;
         *call = (Call) { .authority = authority, .rule = rule, .message = sd_bus_message_ref(message) };
-        r = measure(message, AUTHORITY_BYTES_MAX, &call->size);
+        r = message_size_add(message, AUTHORITY_BYTES_MAX, &call->size);
         if (r < 0)
                 return r;
         while (*last)
@@ -331,14 +301,24 @@ static const Rule *find_rule(const char *interface, const char *member) {
         return &only_root;
 }
 
+static Call *find_allowed(const Authority *authority, const sd_bus_message *message) {
+        for (Call *call = authority->calls; call; call = call->next)
+                if (call->message == message && call->stage == STAGE_ALLOWED)
+                        return call;
+        return NULL;
+}
+
+bool authority_has_allowed(const Authority *authority, const sd_bus_message *message) {
+        return find_allowed(authority, message);
+}
+
 /* Whether the call was judged before. */
 static bool take_allowed(Authority *authority, const sd_bus_message *message) {
-        for (Call *call = authority->calls; call; call = call->next)
-                if (call->message == message && call->stage == STAGE_ALLOWED) {
-                        call_end(call);
-                        return true;
-                }
-        return false;
+        Call *call = find_allowed(authority, message);
+
+        if (call)
+                call_end(call);
+        return call;
 }
 
 static bool has_calls(const Authority *authority, const char *sender) {

@@ -38,6 +38,9 @@ DEFINE_CLEANUP(Authority *, authority_free);
  * gone, and with it all who have called. Negative errno. */
 int authority_set_bus(Authority *authority, sd_bus *bus);
 
+/* Whether this call has been judged before, and is about to be read once more. */
+bool authority_has_allowed(const Authority *authority, const sd_bus_message *message);
+
 /* Whether a call is being judged. */
 bool authority_is_asking(const Authority *authority);
 

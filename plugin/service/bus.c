@@ -6,6 +6,7 @@
 #include "service/authority.h"
 #include "service/bus-link.h"
 #include "service/bus-manager.h"
+#include "service/bus-pace.h"
 #include "service/bus.h"
 #include "source/bus-owner.h"
 
@@ -21,6 +22,7 @@ struct Bus {
         sd_event_source *retry;
         BusOwner logind;
         Authority *authority;
+        BusPace *pace;
         BusManager self;
         Told told;                 /* what self tells its callers */
 };
@@ -47,6 +49,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         (void) manager_set_bus(bus->manager, NULL);
         (void) bus_links_set_bus(bus->self.links, NULL);
         (void) authority_set_bus(bus->authority, NULL);
+        (void) bus_pace_set_bus(bus->pace, NULL);
         bus_watch_stop(bus->self.watch);
         probing_set_bus(bus->self.probing, NULL);
         bus_owner_stop(&bus->logind);
@@ -85,6 +88,8 @@ static int set_up(Bus *bus, sd_bus *connection) {
                 r = authority_set_bus(bus->authority, connection);
         if (r >= 0)
                 r = bus_manager_export(&bus->self, connection);
+        if (r >= 0)
+                r = bus_pace_set_bus(bus->pace, connection);
         if (r >= 0)
                 r = bus_links_set_bus(bus->self.links, connection);
         if (r >= 0)
@@ -137,6 +142,7 @@ static int connect_bus(Bus *bus) {
                 bus_owner_stop(&bus->logind);
                 (void) bus_links_set_bus(bus->self.links, NULL);
                 (void) authority_set_bus(bus->authority, NULL);
+                (void) bus_pace_set_bus(bus->pace, NULL);
                 (void) manager_set_bus(bus->manager, NULL);
                 return r;
         }
@@ -198,6 +204,8 @@ int bus_new(Bus **ret, Manager *manager) {
         if (r >= 0)
                 r = authority_new(&bus->authority, &bus->told);
         if (r >= 0)
+                r = bus_pace_new(&bus->pace, manager_event(manager), bus->authority);
+        if (r >= 0)
                 r = flow_list_new(&bus->self.flows, manager_event(manager), manager_tunnel(manager));
         if (r >= 0)
                 r = bus_watch_new(&bus->self.watch, manager, bus->self.flows, bus->self.links);
@@ -219,6 +227,7 @@ Bus *bus_free(Bus *bus) {
                 (void) manager_set_bus(bus->manager, NULL);
         bus_owner_stop(&bus->logind);
         authority_free(bus->authority);
+        bus_pace_free(bus->pace);
         if (bus->self.watch)
                 bus_watch_stop(bus->self.watch);
         probing_free(bus->self.probing);
@@ -242,7 +251,8 @@ int bus_start(Bus *bus) {
 }
 
 bool bus_is_busy(const Bus *bus) {
-        return authority_is_asking(bus->authority) || probing_is_busy(bus->self.probing);
+        return authority_is_asking(bus->authority) || bus_pace_is_keeping(bus->pace) ||
+               probing_is_busy(bus->self.probing);
 }
 
 int bus_release_name(Bus *bus) {

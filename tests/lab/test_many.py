@@ -52,6 +52,11 @@ def reach(host, count):
     return times
 
 
+def reach_one(host, count):
+    """Waits until so many links have the tunnel."""
+    wait_until(lambda: attached(host) == count, f"{count} links have the tunnel", 60)
+
+
 def start(lab):
     """A bus and the service on the client."""
     lab.client.start_bus()

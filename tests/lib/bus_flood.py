@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls a method of the service without end, as fast as the bus takes it: bus_flood.py CONNECTIONS MEMBER [STRING…]. Prints a
-line for each thousand answers with the names of the errors so far. Runs inside a host; touches nothing but the bus."""
+"""Calls a method of the service without end, as fast as the bus takes it: bus_flood.py CONNECTIONS [INTERFACE.]MEMBER [STRING…].
+Without an interface it is one of the manager. Prints a line for each thousand answers with the names of the errors so far. Runs inside
+a host; touches nothing but the bus."""
 
 import collections
 import sys
@@ -14,13 +15,14 @@ TIMEOUT_MS = 60_000
 
 def main():
     """Opens the connections and serves them."""
-    connections, member, *strings = sys.argv[1:]
+    connections, method, *strings = sys.argv[1:]
+    interface, _, member = method.rpartition(".")
     arguments = GLib.Variant(f"({'s' * len(strings)})", strings) if strings else None
     answers = collections.Counter()
 
     def send(connection):
         connection.call(
-            *("org.underpass1", "/org/underpass1", "org.underpass1.Manager", member, arguments, None),
+            *("org.underpass1", "/org/underpass1", interface or "org.underpass1.Manager", member, arguments, None),
             *(Gio.DBusCallFlags.NONE, TIMEOUT_MS, None, answered),
         )
 
