@@ -67,6 +67,16 @@ static bool find_inner(const struct frame *frame, struct judge_quote *quote) {
                (frame_get16(ip + 6) & FRAGMENT_MASK) == 0;
 }
 
+/* Of a datagram in the bulk form, the numbers of TCP are behind another IP header, and not quoted here. */
+static bool begins_bulk(const struct frame *frame, const struct judge_quote *quote, size_t there) {
+        const uint8_t *udp = frame->data + quote->layer4;
+        size_t inner = 8 + (quote->ipv6 ? 40 : 20);
+
+        if (there < 16 || there >= inner + FRAME_HEADER_LENGTH)
+                return false;
+        return quote->ipv6 ? udp[8] >> 4 == 6 && udp[14] == FRAME_TCP : udp[8] == 0x45;
+}
+
 bool judge_find_quote(const struct frame *frame, size_t layer3, uint16_t ethertype,
                       struct judge_quote *ret) {
         struct judge_quote quote = {};
@@ -81,6 +91,8 @@ bool judge_find_quote(const struct frame *frame, size_t layer3, uint16_t etherty
                 return false;
         there = frame->length - quote.layer4;
         quote.length = there >= FRAME_HEADER_LENGTH ? FRAME_HEADER_LENGTH : there >= 16 ? 16 : 8;
+        if (begins_bulk(frame, &quote, there))
+                quote.length = 8;
         *ret = quote;
         return there >= 8;
 }
