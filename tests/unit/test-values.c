@@ -213,18 +213,19 @@ static void port_sets_hold_32_ranges(void) {
         assert(settings.remote_ports.count == UNDERPASS_PORT_RANGES_MAX);
 }
 
-static double seconds_now(void) {
-        struct timespec now;
+/* Of the processor: that the machine is busy with something else is no fault. */
+static double seconds_used(void) {
+        struct timespec used;
 
-        assert(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-        return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+        assert(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0);
+        return (double) used.tv_sec + (double) used.tv_nsec / 1e9;
 }
 
 static void huge_lists_are_refused_at_once(void) {
         const Key *key = key_get(KEY_ID_REMOTE_PORTS);
         _cleanup_(freep) char *ports = odd_ports(10000), *reason = NULL, *other = NULL;
         _cleanup_(freep) char *ranges = calloc(1, 1000001), *huge = calloc(1, 2000001);
-        const double start = seconds_now();
+        const double start = seconds_used();
         Settings settings;
 
         settings_init(&settings);
@@ -245,7 +246,7 @@ static void huge_lists_are_refused_at_once(void) {
                 assert(strlen(other) < 256);
                 free(TAKE_PTR(other));
         }
-        assert(seconds_now() - start < 5);
+        assert(seconds_used() - start < 5);
 }
 
 static void long_values_are_refused_even_when_they_are_right(void) {
