@@ -16,11 +16,16 @@ import roots
 TOOLS = ("build-essential", "debhelper", "lintian")
 MARK = "made-from"  # the sources
 
-# The sources without what a build has made of them.
-SCRIPT = """
+# The sources of a package: without what a build has made of them, and without the tests, which it does not look at, so that
+# a package lasts while only these change.
+PACK = "tar --exclude=./build --exclude=./build-* --exclude=./.git --exclude=./tests --exclude=__pycache__"
+
+COPY = f"""
 mkdir -p /tmp/build/underpass
 cd /source
-tar --exclude=./build --exclude=./.git --exclude=__pycache__ -cf - . | tar -C /tmp/build/underpass -xf -
+{PACK} -cf - . | tar -C /tmp/build/underpass -xf -
+"""
+SCRIPT = """
 cp -r packaging/debian /tmp/build/underpass/debian
 cd /tmp/build/underpass
 export DEB_BUILD_OPTIONS=parallel=2
@@ -70,47 +75,51 @@ def version():
     return re.search(r"^\s*version : '([^']*)'", (roots.ROOT / "meson.build").read_text(), re.MULTILINE)[1]
 
 
-def _sources(layers):
+def _sources():
     """Changes with all that a package is made of."""
-    found = hashlib.sha256(f"{layers}{SCRIPT}{PREVIOUS}".encode())
+    found = hashlib.sha256()
     for path in sorted(roots.ROOT.rglob("*")):
         name = path.relative_to(roots.ROOT)
-        if path.is_file() and not re.match(r"build\b|\.git$", name.parts[0]) and "__pycache__" not in name.parts:
+        others = re.match(r"build(-.*)?$|\.git$|tests$", name.parts[0]) or "__pycache__" in name.parts
+        if path.is_file() and not others:
             found.update(f"{name} {path.stat().st_mode} ".encode() + path.read_bytes())
     return found.hexdigest()
 
 
-def _make(release, layers, target, scratch):
-    """Builds the packages into target, all or nothing."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    target.mkdir(parents=True)
+def _make(target, layers, script, what):
+    """Builds packages into target, all or nothing."""
+    scratch = target.with_name(f"{target.name}.scratch")
+    for folder in (scratch, target):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     binds = [(roots.ROOT, "/source"), (target, "/packages")]
     try:
-        roots.in_layers(
-            scratch / "upper", layers, SCRIPT + PREVIOUS, f"packaging in {release}", target.with_suffix(".log"), binds
-        )
+        roots.in_layers(scratch / "upper", layers, script, what, target.with_suffix(".log"), binds)
     except roots.RootError as error:
         raise AssertionError(str(error)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def build(release):
-    """(package, the same as an earlier version, what lintian says); an error when lintian has errors or warnings. What was
-    made of the same sources is taken again."""
-    layers = _layers(release)
-    sources = _sources(layers)
-    target = roots.BUILD / "packages" / release
-    scratch = target.with_name(f"{release}.scratch")
+def packaged(name, layers, script, what, *more):
+    """The folder with the packages that a script leaves in /packages. What was made of the same sources, by the same script and
+    with the same layers is taken again. more: texts that it was made from, too."""
+    target = roots.BUILD / "packages" / name
     begin = time.monotonic()
-    with cache.locked(f"{release}-package"):
-        if not (target / MARK).exists() or (target / MARK).read_text() != sources:
-            _make(release, layers, target, scratch)
-            (target / MARK).write_text(sources)
-    cache.progress(f"{release}: package built and checked in {time.monotonic() - begin:.0f} s")
-    packages = [path for path in target.glob("underpass_*.deb")]
+    with cache.locked(f"{name}-package"):
+        sources = "\n".join([_sources(), layers, script, *more])
+        mark = target / MARK
+        if not mark.exists() or mark.read_text() != sources:
+            _make(target, layers, script, what)
+            mark.write_text(sources)
+    cache.progress(f"{name}: packages built and checked in {time.monotonic() - begin:.0f} s")
+    return target
+
+
+def build(release):
+    """(package, the same as an earlier version, what lintian says); an error when lintian has errors or warnings."""
+    target = packaged(release, _layers(release), COPY + SCRIPT + PREVIOUS, f"packaging in {release}")
+    packages = list(target.glob("underpass_*.deb"))
     assert len(packages) == 1, f"{release}: {packages}"
     return packages[0], target / "previous.deb", (target / "lintian.txt").read_text()
 
