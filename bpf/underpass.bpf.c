@@ -191,6 +191,8 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
         flow->seen_ns = now;
         flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
         flow->received++;
+        if (packet->header.udp.flags & UNDERPASS_TCP_FIN)
+                flow_peer_ends(flow, &packet->header);
         flow_acknowledged(flow, &packet->header);
         bpf_set_hash_invalid(skb);
         count_bulk_received(slot, merged);

@@ -218,6 +218,8 @@ UNDERPASS_GLOBAL int xdp_take_bulk(struct xdp_md *context, struct xdp_packet *ea
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->bulk_arrived_ms = bulk_now_ms() | 1;
         flow->received++;
+        if (early->header.udp.flags & UNDERPASS_TCP_FIN)
+                flow_peer_ends(flow, &early->header);
         flow_acknowledged(flow, &early->header);
         count(slot, UNDERPASS_COUNTER_RECEIVED);
         count(slot, UNDERPASS_COUNTER_BULK_RECEIVED);

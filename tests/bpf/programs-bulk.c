@@ -304,6 +304,7 @@ static bool run_case(struct bench *bench, const struct bulk_case *test, bool ipv
         bench_flow_key(&tcp, false, &key);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT(flow.received == 1 && flow.bulk_arrived_ms != 0);
+        EXPECT_EQUAL(flow.ends, test->flags & FRAME_FIN ? UNDERPASS_FLOW_PEER_FIN : 0);
         return true;
 }
 
@@ -339,7 +340,8 @@ static bool run_early(struct bench *bench, const struct bulk_case *test, bool ip
         EXPECT(came_out(&frame, unpacked ? &tcp : &before));
         bench_flow_key(&tcp, false, &key);
         if (bench_get_flow(bench->flows, &key, &flow) == 0)
-                EXPECT(flow.received == unpacked && (flow.bulk_arrived_ms != 0) == unpacked);
+                EXPECT(flow.received == unpacked && (flow.bulk_arrived_ms != 0) == unpacked &&
+                       flow.ends == (unpacked && (test->flags & FRAME_FIN) ? UNDERPASS_FLOW_PEER_FIN : 0));
         return true;
 }
 
