@@ -216,7 +216,6 @@ static void hear_signals(MonitorFeed *feed) {
 }
 
 MonitorFeed *monitor_feed_new(Ctl *ctl, MonitorEventHandler handler, void *userdata, GError **error) {
-
         if (!bus_connect(ctl, error))
                 return NULL;
         MonitorFeed *feed = g_new0(MonitorFeed, 1);

@@ -182,6 +182,21 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
         return r < 0 ? r : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
 }
 
+/* Whether a link without Ethernet header has a record. */
+static bool any_raw(Tunnel *tunnel) {
+        _cleanup_(freep) uint32_t *ifindexes = NULL;
+        struct underpass_saved saved;
+        size_t count = 0;
+
+        if (tunnel_saved_links(tunnel, &ifindexes, &count) < 0)
+                return true;
+        for (size_t i = 0; i < count; i++)
+                if (tunnel_saved_get(tunnel, ifindexes[i], &saved) == 0 &&
+                    (saved.flags & UNDERPASS_SAVED_RAW_IP))
+                        return true;
+        return false;
+}
+
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
         struct underpass_saved saved = {};
@@ -212,6 +227,8 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         }
         (void) tunnel_forget(tunnel, &(TunnelDestinations) { .ifindex = ifindex });
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
+        if ((saved.flags & UNDERPASS_SAVED_RAW_IP) && !any_raw(tunnel))
+                pins_drop_raw(tunnel);
         return result;
 }
 

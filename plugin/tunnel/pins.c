@@ -291,6 +291,14 @@ int pins_ensure_raw(Tunnel *tunnel) {
         return explain_pin(tunnel, r);
 }
 
+void pins_drop_raw(Tunnel *tunnel) {
+        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                if (is_for_raw(i)) {
+                        (void) unpin(tunnel, tunnel_program_name(i));
+                        tunnel->programs[i] = close_fd(tunnel->programs[i]);
+                }
+}
+
 /* Takes the programs off the helper devices; what is no BPF link there may be gone already. */
 static void unpin_devices(Tunnel *tunnel) {
         static const TunnelPin pins[] = { PIN_SEGMENT_INGRESS, PIN_SEGMENT_EGRESS, PIN_SEGMENT_NETKIT,

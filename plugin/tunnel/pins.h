@@ -18,5 +18,8 @@ int pins_ensure(Tunnel *tunnel);
 /* The same, and the programs of links without Ethernet header. 0 or negative errno. */
 int pins_ensure_raw(Tunnel *tunnel);
 
+/* There is no such link any more: drops and unpins their programs. */
+void pins_drop_raw(Tunnel *tunnel);
+
 /* Unpins maps, programs and the attachments to helper devices, and removes the folder. */
 int pins_remove(Tunnel *tunnel);

@@ -12,7 +12,7 @@ import service
 import state
 import traffic
 import wire
-from host import HERE
+from host import HERE, wait_until
 from lab import PORT
 
 SIZE = 10_000_000
@@ -193,6 +193,8 @@ def test_programs_come_when_they_are_needed():
             assert raw_programs(lab.client) == first
             transfers(lab, client, "mptcp", (4,))
         assert_line_right(line, {4}, 2)
+        wait_until(lambda: raw_programs(lab.client) == {}, "they go with the last such device")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
 
 
 def test_others_on_the_line():

@@ -43,7 +43,7 @@ TITLES = {
 
 # Whole groups that take minutes and change with releases rather than with sources: only who names one runs it, as
 # tests/release-check does.
-OF_RELEASES = ("systems/builds", "systems/processors")
+OF_RELEASES = ("systems/builds", "systems/processors", "systems/autopkgtest")
 
 # Suites of meson tests by rung; a test of none of them belongs to rung 1.
 SUITE_BPF = "bpf"

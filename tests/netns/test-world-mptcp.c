@@ -317,9 +317,11 @@ void test_sock_diag_subflows(void) {
         check_join(pm);
 }
 
+enum { EVENTS_PORT = 1001 };
+
 typedef struct EventsSeen {
         size_t count[MPTCP_EVENTS_LOST + 1];
-        size_t bound[MPTCP_EVENTS_LOST + 1]; /* of a subflow that is bound to a link */
+        size_t bound[MPTCP_EVENTS_LOST + 1]; /* of a subflow of the client that is bound to a link */
         MptcpEvent last;                     /* of those */
 } EventsSeen;
 
@@ -327,7 +329,7 @@ static void see_event(const MptcpEvent *event, void *userdata) {
         EventsSeen *seen = userdata;
 
         seen->count[event->kind]++;
-        if (event->ifindex == 0)
+        if (event->ifindex == 0 || event->remote_port != EVENTS_PORT)
                 return;
         seen->bound[event->kind]++;
         seen->last = *event;
@@ -363,7 +365,7 @@ void test_mptcp_events(void) {
         CHECK_EQUAL(mptcp_events_process(events, see_event, &seen), 0);
 
         /* Both ends of the connection are in this namespace, and each tells of itself. */
-        connection = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", 1001,
+        connection = connection_open("127.0.0.2", IPPROTO_MPTCP, "127.0.0.1", "127.0.0.1", EVENTS_PORT,
                                      IPPROTO_MPTCP);
         CHECK(wait_events(events, &seen, &seen.count[MPTCP_SUBFLOW_UP], 2));
         CHECK_EQUAL(seen.bound[MPTCP_SUBFLOW_UP], 0);
@@ -376,7 +378,6 @@ void test_mptcp_events(void) {
         CHECK(seen.last.token != 0);
         remote = world_address("127.0.0.1");
         CHECK(address_equal(&seen.last.remote, &remote));
-        CHECK_EQUAL(seen.last.remote_port, 1001);
         CHECK(seen.last.local_port >= 1024 && seen.last.error == 0);
         CHECK(wait_subflows("127.0.0.3", 1));
 
