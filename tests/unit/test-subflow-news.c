@@ -1,46 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* How much is told of subflows in a second, on a clock that only the test moves: this file is the event loop
- * of subflow-news.c. */
+/* How much is told of subflows in a second, on a clock that only the test moves. */
 
 #include "unit.h"
 
+#include "false-clock.h"
 #include "service/subflow-news.h"
 
 enum { SECOND = 1000 * 1000, LINKS = 1000 };
 
-/* The only timer there is, and what runs when it is due. */
-struct sd_event_source {
-        uint64_t due_us;
-        sd_event_time_handler_t handler;
-        void *userdata;
-};
-
 static struct {
-        uint64_t now_us;
-        sd_event_source timer;
-        bool armed;
         uint32_t told[LINKS + 1], left_out[LINKS + 1]; /* by interface index */
         uint32_t sums;                                 /* numbers of those that were left out */
         uint32_t all;                                  /* events that were told */
         MptcpEventKind last;
 } world;
-
-int sd_event_add_time_relative(sd_event *event, sd_event_source **source, clockid_t clock, uint64_t usec,
-                               uint64_t accuracy, sd_event_time_handler_t handler, void *userdata) {
-        assert(clock == CLOCK_MONOTONIC && !world.armed);
-        world.timer = (sd_event_source) { world.now_us + usec, handler, userdata };
-        world.armed = true;
-        *source = &world.timer;
-        return 0;
-}
-
-sd_event_source *sd_event_source_disable_unref(sd_event_source *source) {
-        assert(!source || (source == &world.timer && world.armed));
-        if (source)
-                world.armed = false;
-        return NULL;
-}
 
 static SubflowNews *news;
 
@@ -60,23 +34,13 @@ static void on_news(uint32_t ifindex, const MptcpEvent *event, uint32_t left_out
 
 static void begin(void) {
         memset(&world, 0, sizeof(world));
-        world.now_us = 1000 * UINT64_C(1000000);
+        false_clock_set(1000 * UINT64_C(1000000));
         assert(subflow_news_new(&news, NULL, on_news, &world) == 0);
 }
 
 static void end(void) {
         news = subflow_news_free(news);
-        assert(!news && !world.armed);
-}
-
-static void pass(uint64_t usec) {
-        const uint64_t then = world.now_us + usec;
-
-        while (world.armed && world.timer.due_us <= then) {
-                world.now_us = world.timer.due_us;
-                world.timer.handler(&world.timer, world.now_us, world.timer.userdata);
-        }
-        world.now_us = then;
+        assert(!news && !false_clock.armed);
 }
 
 static void add(uint32_t ifindex, MptcpEventKind kind, size_t times) {
@@ -88,14 +52,14 @@ static void add(uint32_t ifindex, MptcpEventKind kind, size_t times) {
 
 static void test_few(void) {
         begin();
-        assert(!world.armed);
+        assert(!false_clock.armed);
         add(1, MPTCP_SUBFLOW_UP, 1);
         assert(world.told[1] == 1 && world.last == MPTCP_SUBFLOW_UP);
         add(1, MPTCP_SUBFLOW_GONE, SUBFLOW_NEWS_LINK_MAX - 1);
         assert(world.told[1] == SUBFLOW_NEWS_LINK_MAX && world.last == MPTCP_SUBFLOW_GONE);
         /* Nothing was left out, so nothing more is said, and nothing wakes the service any more. */
-        pass(10 * SECOND);
-        assert(world.sums == 0 && !world.armed);
+        false_clock_pass(10 * SECOND);
+        assert(world.sums == 0 && !false_clock.armed);
         end();
 }
 
@@ -106,15 +70,15 @@ static void test_flood(void) {
                 add(1, MPTCP_SUBFLOW_UP, 1000);
                 if (i == 50)
                         add(2, MPTCP_SUBFLOW_GONE, 3);
-                pass(SECOND / 100);
+                false_clock_pass(SECOND / 100);
         }
         assert(world.told[1] <= 11 * SUBFLOW_NEWS_LINK_MAX && world.told[1] >= 9 * SUBFLOW_NEWS_LINK_MAX);
         assert(world.sums >= 9 && world.sums <= 11);
         /* The flood of one link does not silence another one. */
         assert(world.told[2] == 3 && world.left_out[2] == 0);
-        pass(SECOND);
+        false_clock_pass(SECOND);
         assert(world.told[1] + world.left_out[1] == 1000 * 1000);
-        assert(!world.armed);
+        assert(!false_clock.armed);
         end();
 }
 
@@ -123,7 +87,7 @@ static void test_all_links(void) {
         for (uint32_t ifindex = 1; ifindex <= LINKS; ifindex++)
                 add(ifindex, MPTCP_SUBFLOW_UP, 2);
         assert(world.all == SUBFLOW_NEWS_ALL_MAX);
-        pass(SECOND);
+        false_clock_pass(SECOND);
         assert(world.sums == LINKS - SUBFLOW_NEWS_ALL_MAX / 2);
         for (uint32_t ifindex = 1; ifindex <= LINKS; ifindex++)
                 assert(world.told[ifindex] + world.left_out[ifindex] == 2);
@@ -134,8 +98,8 @@ static void test_nobody(void) {
         begin();
         add(1, MPTCP_SUBFLOW_UP, 2 * SUBFLOW_NEWS_LINK_MAX);
         subflow_news_clear(news);
-        assert(!world.armed);
-        pass(10 * SECOND);
+        assert(!false_clock.armed);
+        false_clock_pass(10 * SECOND);
         assert(world.sums == 0);
         add(1, MPTCP_SUBFLOW_UP, 1);
         assert(world.told[1] == SUBFLOW_NEWS_LINK_MAX + 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* When subflows are looked for, on a clock that only the test moves: this file is the event loop of
- * subflow-watch.c. */
+/* When subflows are looked for, on a clock that only the test moves. */
 
 #include "unit.h"
 
+#include "false-clock.h"
 #include "service/subflow-watch.h"
 
 enum {
@@ -14,100 +14,57 @@ enum {
         LISTED = 64, /* connections that a watch knows by name */
 };
 
-/* The only timer there is, and what runs when it is due. */
-struct sd_event_source {
-        uint64_t due_us;
-        sd_event_time_handler_t handler;
-        void *userdata;
-};
-
 static struct {
-        uint64_t now_us;
-        sd_event_source timer;
-        bool armed;
         unsigned looks;         /* that were due */
         uint64_t looked_us;     /* the last one */
         SubflowLook found;      /* what each of them finds */
 } world;
-
-int sd_event_now(sd_event *event, clockid_t clock, uint64_t *usec) {
-        assert(clock == CLOCK_MONOTONIC);
-        *usec = world.now_us;
-        return 0;
-}
-
-int sd_event_add_time_relative(sd_event *event, sd_event_source **source, clockid_t clock, uint64_t usec,
-                               uint64_t accuracy, sd_event_time_handler_t handler, void *userdata) {
-        assert(clock == CLOCK_MONOTONIC && !world.armed);
-        world.timer = (sd_event_source) { world.now_us + usec, handler, userdata };
-        world.armed = true;
-        *source = &world.timer;
-        return 0;
-}
-
-sd_event_source *sd_event_source_disable_unref(sd_event_source *source) {
-        assert(!source || (source == &world.timer && world.armed));
-        if (source)
-                world.armed = false;
-        return NULL;
-}
 
 static SubflowWatch *watch;
 
 static void on_due(void *userdata) {
         assert(userdata == &world);
         world.looks++;
-        world.looked_us = world.now_us;
+        world.looked_us = false_clock.now_us;
         subflow_watch_looked(watch, world.found);
 }
 
 static void begin(void) {
         memset(&world, 0, sizeof(world));
-        world.now_us = 5 * MINUTE;
+        false_clock_set(5 * MINUTE);
         assert(subflow_watch_new(&watch, NULL, on_due, &world) == 0);
 }
 
 static void end(void) {
         watch = subflow_watch_free(watch);
-        assert(!watch && !world.armed);
-}
-
-/* Time goes by. */
-static void pass(uint64_t usec) {
-        const uint64_t then = world.now_us + usec;
-
-        while (world.armed && world.timer.due_us <= then) {
-                world.now_us = world.timer.due_us;
-                world.timer.handler(&world.timer, world.now_us, world.timer.userdata);
-        }
-        world.now_us = then;
+        assert(!watch && !false_clock.armed);
 }
 
 /* Time goes by until the next look; how long it was since the last one, or since this began. */
 static uint64_t next_pause(void) {
         const uint64_t before = MAX_OF(world.looked_us, (uint64_t) 5 * MINUTE);
 
-        assert(world.armed);
-        pass(world.timer.due_us - world.now_us);
+        assert(false_clock.armed);
+        false_clock_pass(false_clock.timer.due_us - false_clock.now_us);
         return world.looked_us - before;
 }
 
 static void test_activation(void) {
         begin();
-        assert(!world.armed);
+        assert(!false_clock.armed);
         subflow_watch_begin(watch);
         assert(next_pause() == 700 * MILLISECOND);
         assert(next_pause() == 700 * MILLISECOND);
         assert(next_pause() == 700 * MILLISECOND);
-        assert(!world.armed && world.looks == 3);
+        assert(!false_clock.armed && world.looks == 3);
 
         /* A subflow never came up: who refuses all of them is not asked for ever. */
         world.found = SUBFLOWS_RETRIED;
         subflow_watch_begin(watch);
-        pass(MINUTE);
-        assert(!world.armed && world.looks == 6);
+        false_clock_pass(MINUTE);
+        assert(!false_clock.armed && world.looks == 6);
         subflow_watch_lost(watch, 7, true);
-        assert(!world.armed && !subflow_watch_misses(watch));
+        assert(!false_clock.armed && !subflow_watch_misses(watch));
         end();
 }
 
@@ -123,22 +80,22 @@ static void test_pauses(void) {
                 assert(next_pause() == (uint64_t) seconds[i] * SECOND);
 
         /* A 32nd of the time that the path is away, but a minute at most. */
-        pass((uint64_t) 16 * MINUTE);
+        false_clock_pass((uint64_t) 16 * MINUTE);
         pause = next_pause();
         assert(pause > 16 * SECOND && pause <= 32 * SECOND);
-        pass((uint64_t) 60 * MINUTE);
+        false_clock_pass((uint64_t) 60 * MINUTE);
         for (int i = 0; i < 10; i++)
                 assert(next_pause() == MINUTE);
 
         subflow_watch_proven(watch, 7);
         world.found = SUBFLOWS_COMPLETE;
         assert(next_pause() == MINUTE);
-        assert(!world.armed);
+        assert(!false_clock.armed);
 
         /* The next outage begins with short pauses again. */
         world.found = SUBFLOWS_RETRIED;
         subflow_watch_lost(watch, 7, false);
-        world.looked_us = world.now_us;
+        world.looked_us = false_clock.now_us;
         assert(next_pause() == SECOND && next_pause() == 2 * SECOND);
         end();
 }
@@ -146,11 +103,11 @@ static void test_pauses(void) {
 static void test_hurry(void) {
         begin();
         subflow_watch_hurry(watch);
-        assert(!world.armed);
+        assert(!false_clock.armed);
         world.found = SUBFLOWS_RETRIED;
         subflow_watch_proven(watch, 7);
         subflow_watch_lost(watch, 7, false);
-        pass(5 * MINUTE);
+        false_clock_pass(5 * MINUTE);
         next_pause();
 
         /* The link can send again. */
@@ -158,7 +115,7 @@ static void test_hurry(void) {
         assert(next_pause() == SECOND && next_pause() == 2 * SECOND);
 
         /* The first answer after silence says that the path is back; more of them hurry nothing. */
-        pass(5 * MINUTE);
+        false_clock_pass(5 * MINUTE);
         next_pause();
         subflow_watch_lost(watch, 7, true);
         assert(next_pause() == SECOND);
@@ -178,16 +135,16 @@ static void test_in_use(void) {
         assert(next_pause() == SECOND);
 
         /* Nothing is polled. The end of a connection may free the endpoint. */
-        assert(!world.armed && subflow_watch_misses(watch));
-        pass(MINUTE);
+        assert(!false_clock.armed && subflow_watch_misses(watch));
+        false_clock_pass(MINUTE);
         subflow_watch_freed(watch, 9);
-        assert(world.armed && subflow_watch_misses(watch));
+        assert(false_clock.armed && subflow_watch_misses(watch));
         world.found = SUBFLOWS_COMPLETE;
-        world.looked_us = world.now_us;
+        world.looked_us = false_clock.now_us;
         assert(next_pause() == SECOND);
-        assert(!world.armed && !subflow_watch_misses(watch));
+        assert(!false_clock.armed && !subflow_watch_misses(watch));
         subflow_watch_freed(watch, 8);
-        assert(!world.armed);
+        assert(!false_clock.armed);
         end();
 }
 
@@ -217,12 +174,12 @@ static void test_missing(void) {
                 subflow_watch_proven(watch, connection);
         assert(subflow_watch_misses(watch));
         world.found = SUBFLOWS_COMPLETE;
-        pass(MINUTE);
-        assert(!world.armed && !subflow_watch_misses(watch));
+        false_clock_pass(MINUTE);
+        assert(!false_clock.armed && !subflow_watch_misses(watch));
         subflow_watch_lost(watch, 0, false);
         assert(subflow_watch_misses(watch));
-        pass(SECOND);
-        assert(!world.armed && !subflow_watch_misses(watch));
+        false_clock_pass(SECOND);
+        assert(!false_clock.armed && !subflow_watch_misses(watch));
         end();
 }
 
@@ -231,7 +188,7 @@ static void test_removal(void) {
         world.found = SUBFLOWS_RETRIED;
         subflow_watch_proven(watch, 7);
         subflow_watch_lost(watch, 7, false);
-        assert(world.armed);
+        assert(false_clock.armed);
         end();
         begin();
         end();
