@@ -140,12 +140,21 @@ def pid(host):
     return (host.pids("underpassd") or [0])[0]
 
 
+def owner(host):
+    """The connection to the bus that has the name of the service; None when none has."""
+    words = ["org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner", "s", BUS_NAME]
+    return busctl(host, "call", *words, check=False)
+
+
 def kill(host, number=signal.SIGKILL):
-    """Ends the service with a signal and waits for its end."""
+    """Ends the service with a signal and waits until the bus, too, knows of its end: before, it would give the dead
+    one the next call."""
     victim = pid(host)
     assert victim, f"{host.name}: the service does not run"
+    before = owner(host)
     os.kill(victim, number)
     wait_until(lambda: not running(victim), f"{host.name}: the service ends")
+    wait_until(lambda: not before or owner(host) != before, f"{host.name}: the bus knows of the service's end")
 
 
 def resident_kilobytes(host):
