@@ -37,6 +37,7 @@ static void close_descriptors(Tunnel *tunnel) {
                 tunnel->maps[i] = close_fd(tunnel->maps[i]);
         for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
                 tunnel->programs[i] = close_fd(tunnel->programs[i]);
+        tunnel->constants = close_fd(tunnel->constants);
         tunnel->loaded = tunnel->pinned = false;
 }
 
@@ -80,6 +81,7 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
                 tunnel->maps[i] = -EBADF;
         for (size_t i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
                 tunnel->programs[i] = -EBADF;
+        tunnel->constants = -EBADF;
         libbpf_set_print(NULL);
 
         r = network_namespace_cookie(&tunnel->cookie);

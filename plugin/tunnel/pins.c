@@ -38,6 +38,7 @@ static void close_all(Tunnel *tunnel) {
                 tunnel->maps[i] = close_fd(tunnel->maps[i]);
         for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
                 tunnel->programs[i] = close_fd(tunnel->programs[i]);
+        tunnel->constants = close_fd(tunnel->constants);
         tunnel->loaded = false;
 }
 
@@ -104,40 +105,23 @@ static void destroy_skeleton(struct underpass_bpf **skeleton) {
         underpass_bpf__destroy(*skeleton);
 }
 
-/* The constants of the programs that are loaded already: those that come later have the same secret. Returns
- * a descriptor or negative errno. */
-static int constants_of(const Tunnel *tunnel) {
-        uint32_t ids[_TUNNEL_MAP_MAX + 4]; /* the compiler adds maps of its own */
-        struct bpf_prog_info program = { .map_ids = (uintptr_t) ids, .nr_map_ids = ELEMENTS(ids) };
-        uint32_t size = sizeof(program);
-        int r;
-
-        r = bpf_obj_get_info_by_fd(tunnel->programs[PROGRAM_SEGMENT], &program, &size);
-        if (r < 0)
-                return r;
-        for (uint32_t i = 0; i < program.nr_map_ids && i < ELEMENTS(ids); i++) {
-                _cleanup_(close_fdp) int fd = bpf_map_get_fd_by_id(ids[i]);
-                struct bpf_map_info map = {};
-
-                size = sizeof(map);
-                if (fd < 0 || bpf_obj_get_info_by_fd(fd, &map, &size) < 0)
-                        continue;
-                if (has_suffix(map.name, ".rodata"))
-                        return TAKE_FD(fd);
-        }
-        return -ENOENT;
+/* All programs of a tunnel have the same secret: those that come later get the constants of the others. */
+static int set_constants(Tunnel *tunnel, struct underpass_bpf *skeleton, bool raw) {
+        if (raw)
+                return bpf_map__reuse_fd(skeleton->maps.rodata, tunnel->constants);
+        return getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) < 0 ?
+                       -errno :
+                       0;
 }
 
-static int set_constants(Tunnel *tunnel, struct underpass_bpf *skeleton, bool raw) {
-        _cleanup_(close_fdp) int fd = -EBADF;
+static int keep_constants(Tunnel *tunnel, const struct underpass_bpf *skeleton) {
+        int fd = fcntl(bpf_map__fd(skeleton->maps.rodata), F_DUPFD_CLOEXEC, 3);
 
-        if (!raw)
-                return getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) <
-                                       0 ?
-                               -errno :
-                               0;
-        fd = constants_of(tunnel);
-        return fd < 0 ? fd : bpf_map__reuse_fd(skeleton->maps.rodata, fd);
+        if (fd < 0)
+                return -errno;
+        close_fd(tunnel->constants);
+        tunnel->constants = fd;
+        return 0;
 }
 
 /* Which programs the object is to load. 0 or negative errno. */
@@ -182,6 +166,8 @@ static int load_programs(Tunnel *tunnel, bool raw) {
                 return r;
         }
         r = copy_descriptors(tunnel, skeleton->obj, raw);
+        if (r == 0 && !raw)
+                r = keep_constants(tunnel, skeleton);
         if (r < 0)
                 return r;
         if (!kept)
@@ -247,6 +233,8 @@ static int pin_all(Tunnel *tunnel) {
                         r = tunnel_pin_again(tunnel, tunnel_map_name(i), tunnel->maps[i]);
         for (TunnelProgram i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
                 r = pin_program(tunnel, i);
+        if (r == 0)
+                r = tunnel_pin_again(tunnel, tunnel_pin_name(PIN_CONSTANTS), tunnel->constants);
         if (r == 0)
                 r = pin_loader(tunnel);
         if (r < 0)
@@ -317,6 +305,8 @@ int pins_remove(Tunnel *tunnel) {
                 r = unpin(tunnel, tunnel_map_name(i));
         for (TunnelProgram i = 0; r == 0 && i < _TUNNEL_PROGRAM_MAX; i++)
                 r = unpin(tunnel, tunnel_program_name(i));
+        if (r == 0)
+                r = unpin(tunnel, tunnel_pin_name(PIN_CONSTANTS));
         if (r < 0)
                 return r;
         tunnel->pinned = false;
@@ -325,7 +315,12 @@ int pins_remove(Tunnel *tunnel) {
 }
 
 static bool adopt_programs(Tunnel *tunnel, const Carry *carry) {
+        _cleanup_(freep) char *constants = tunnel_pin_path(tunnel, tunnel_pin_name(PIN_CONSTANTS));
+
         if (carry->loader.object_id != object_id())
+                return false;
+        tunnel->constants = constants ? bpf_obj_get(constants) : -ENOMEM;
+        if (tunnel->constants < 0)
                 return false;
         for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
                 _cleanup_(freep) char *path = tunnel_pin_path(tunnel, tunnel_program_name(i));

@@ -52,6 +52,7 @@ const char *tunnel_pin_name(TunnelPin pin) {
                 [PIN_SEGMENT_NETKIT] = "segment-netkit",
                 [PIN_MERGED] = "merged-ingress",
                 [PIN_KEEPALIVE] = "keepalive",
+                [PIN_CONSTANTS] = "constants",
                 [PIN_SCTP] = "sctp",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_PIN_MAX);

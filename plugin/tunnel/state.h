@@ -49,6 +49,7 @@ typedef enum TunnelPin {
         PIN_SEGMENT_NETKIT,
         PIN_MERGED,          /* … and of the one that gives merged packets back to their link */
         PIN_KEEPALIVE,
+        PIN_CONSTANTS,       /* the map with the constants of the programs */
         PIN_SCTP,            /* the map that outlives tunnels: saved.c */
         _TUNNEL_PIN_MAX,
 } TunnelPin;
@@ -64,6 +65,7 @@ struct Tunnel {
         int maps[_TUNNEL_MAP_MAX];
         size_t saved_size; /* of a value of "saved", which may be a newer service's */
         int programs[_TUNNEL_PROGRAM_MAX];
+        int constants;   /* the map that the compiler has made of them */
         uint64_t cookie; /* of the network namespace */
         char *error;     /* for tunnel_error(); NULL: none */
 };
