@@ -11,11 +11,12 @@ WIDTH = 872  # of the whole chart: what a README has room for, so that text is a
 COLUMNS = 2
 GAP = 28
 PANEL = (WIDTH - GAP * (COLUMNS + 1)) / COLUMNS
-LABEL = 150  # room for the names of the bars
-VALUE = 100  # room for numbers to the right of them
+LABEL = 194  # room for the names of the bars
+VALUE = 70  # room for numbers to the right of them
 ROW = 22
 LINE = 17  # of text
 HEAD_CHARACTERS = 46  # in a line
+LABEL_CHARACTERS = 30
 ABOUT_CHARACTERS = 118
 STYLE = """
  text { font-family: "DejaVu Sans", "Liberation Sans", Helvetica, Arial, sans-serif; fill: #1f2328 }
@@ -81,7 +82,7 @@ def bars(subjects, left, top):
         middle = y + ROW / 2 - 1
         ends = [begin + room * value[which] / largest for which in ("min", "max")]
         found.append(
-            element("text", shortened(subject["title"], 24), class_="name", x=begin - 8.0, y=middle + 4)
+            element("text", shortened(subject["title"], LABEL_CHARACTERS), class_="name", x=begin - 8.0, y=middle + 4)
         )
         found.append(
             element(
