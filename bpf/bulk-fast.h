@@ -44,22 +44,14 @@ UNDERPASS_INLINE __u64 bulk_pair(__u32 first, __u32 second) {
 #endif
 }
 
-UNDERPASS_INLINE __u32 bulk_pair16(__u16 first, __u16 second) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        return (__u32) first << 16 | second;
-#else
-        return (__u32) second << 16 | first;
-#endif
-}
-
 UNDERPASS_INLINE void bulk_fast_key(const struct bulk_frame_ipv4 *frame, union bulk_key *key) {
-        const __u64 mapped = UNDERPASS_NET32(0xffff);
+        const __u32 mapped = UNDERPASS_NET32(0xffff), ports = *(const packet_word *) &frame->udp;
 
         key->word[0] = 0;
         key->word[1] = bulk_pair(mapped, frame->outer.daddr);
         key->word[2] = 0;
         key->word[3] = bulk_pair(mapped, frame->outer.saddr);
-        key->word[4] = bulk_pair(bulk_pair16(frame->udp.dest, frame->udp.source), 0);
+        key->word[4] = bulk_pair(ports << 16 | ports >> 16, 0); /* the other one first */
 }
 
 /* Cheap enough for every packet of the host. */
@@ -94,7 +86,7 @@ UNDERPASS_INLINE int bulk_fast_shape(const struct bulk_frame_ipv4 *frame) {
 UNDERPASS_INLINE int bulk_fast_goes(const struct underpass_flow *flow, const struct underpass_slot *of,
                                     __u32 ifindex, __u64 now) {
         return of->ifindex == ifindex && (of->flags & UNDERPASS_SLOT_BULK) && of->gro_ifindex != 0 &&
-               flow->bulk_whole == 0 && flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS >= now &&
+               flow->bulk_whole == 0 && !flow_is_silent_at(flow, now) &&
                now - flow->cut_ns > UNDERPASS_CUT_LINGER_MS * MILLISECONDS;
 }
 
@@ -110,13 +102,11 @@ UNDERPASS_INLINE int bulk_fast_unwrap(struct __sk_buff *skb, const struct bulk_f
         ip = (void *) (long) skb->data + ETH_HLEN;
         if ((void *) (ip + 1) > (void *) (long) skb->data_end)
                 return -1;
-        /* As bulk_retitle_ipv4(). Addresses and the total length are there already. */
-        check = (__u16) ~check + (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA) + (__u16) ~total +
-                inner_total;
+        /* Protocol, addresses and total length are there already. */
         ip->tos = service;
         ip->id = (__u16) id;
         ip->frag_off = (__u16) offset;
         ip->ttl = hops;
-        ip->check = (__u16) ~underpass_fold(check);
+        ip->check = bulk_retitled_check((__u16) check, (__u16) total, (__u16) inner_total);
         return 0;
 }

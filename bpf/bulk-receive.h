@@ -92,17 +92,24 @@ UNDERPASS_INLINE long bulk_unwrap(struct __sk_buff *skb, __s32 room, int checked
         return bpf_skb_adjust_room(skb, -room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }
 
-/* The outer header becomes that of the segment: a wrong checksum stays wrong. length: bytes, host order. */
-UNDERPASS_INLINE void bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
-        __u16 total = UNDERPASS_NET16(length);
-        __u32 sum = (__u16) ~ip->check;
+/* The checksum of the outer IPv4 header once it is that of the segment, with another total length: a wrong
+ * one stays wrong. All in network order. */
+UNDERPASS_INLINE __u16 bulk_retitled_check(__u16 check, __u16 old_total, __u16 total) {
+        __u32 sum = (__u16) ~check;
 
         sum += (__u16) ~UNDERPASS_NET16(UNDERPASS_PROTOCOL_DELTA);
-        sum += (__u16) ~ip->tot_len;
+        sum += (__u16) ~old_total;
         sum += total;
+        return (__u16) ~underpass_fold(sum);
+}
+
+/* The outer header becomes that of the segment. length: bytes, host order. */
+UNDERPASS_INLINE void bulk_retitle_ipv4(struct iphdr *ip, __u32 length) {
+        __u16 total = UNDERPASS_NET16(length);
+
+        ip->check = bulk_retitled_check(ip->check, ip->tot_len, total);
         ip->protocol = UNDERPASS_PROTOCOL_TCP;
         ip->tot_len = total;
-        ip->check = (__u16) ~underpass_fold(sum);
 }
 
 /*

@@ -107,6 +107,13 @@ UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
                 flow->bulk = known;
 }
 
+/* A datagram in the bulk form has arrived. now: of the coarse clock. */
+UNDERPASS_INLINE void bulk_arrived(struct underpass_flow *flow, __u64 now) {
+        flow->seen_ns = now;
+        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
+        flow->received++;
+}
+
 /* Whether the peer sends in the bulk form at present. */
 UNDERPASS_INLINE int bulk_arrives(const struct underpass_flow *flow) {
         return flow->bulk_arrived_ms != 0 && bulk_now_ms() - flow->bulk_arrived_ms < BULK_ARRIVES_MS;

@@ -102,8 +102,12 @@ UNDERPASS_INLINE void flow_move(struct underpass_flow *flow, __u32 ifindex, __u3
  * Whether nothing has been seen of a flow for so long that another program may have its addresses and ports
  * by now: a record is not told when its connection ends.
  */
+UNDERPASS_INLINE int flow_is_silent_at(const struct underpass_flow *flow, __u64 now) {
+        return flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS < now;
+}
+
 UNDERPASS_INLINE int flow_is_silent(const struct underpass_flow *flow) {
-        return flow->seen_ns + FLOW_SILENCE_SECONDS * NANOSECONDS < bpf_ktime_get_coarse_ns();
+        return flow_is_silent_at(flow, bpf_ktime_get_coarse_ns());
 }
 
 /*
@@ -602,13 +606,15 @@ UNDERPASS_INLINE void flow_count_segments(struct __sk_buff *skb, struct underpas
                 flow->more_sent += (length - 1) / size;
 }
 
-/* What the peer acknowledges in an established flow is no longer in flight. */
-UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union underpass_header *udp) {
-        __u32 acknowledgment = UNDERPASS_NET32(udp->udp.acknowledgment);
-
-        if ((udp->udp.flags & UNDERPASS_TCP_ACK) &&
-            underpass_answers(acknowledgment, flow->expected, flow->next))
+/* What the peer acknowledges in an established flow is no longer in flight. acknowledgment: host order. */
+UNDERPASS_INLINE void flow_acknowledged_to(struct underpass_flow *flow, __u32 acknowledgment) {
+        if (underpass_answers(acknowledgment, flow->expected, flow->next))
                 flow->expected = acknowledgment;
+}
+
+UNDERPASS_INLINE void flow_acknowledged(struct underpass_flow *flow, const union underpass_header *udp) {
+        if (udp->udp.flags & UNDERPASS_TCP_ACK)
+                flow_acknowledged_to(flow, UNDERPASS_NET32(udp->udp.acknowledgment));
 }
 
 /*

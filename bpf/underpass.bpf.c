@@ -69,6 +69,12 @@ UNDERPASS_INLINE int send_to_segment(struct __sk_buff *skb, const __u32 layer3, 
         return bpf_redirect(of->device_ifindex, 0);
 }
 
+/* Into the GRO pair, by its ifindex; the slot tells which link what it gives back goes on at. */
+UNDERPASS_INLINE int send_to_merge(struct __sk_buff *skb, __u32 slot, __u32 gro_ifindex) {
+        skb->tc_index = (__u16) slot;
+        return (int) bpf_redirect(gro_ifindex, 0);
+}
+
 UNDERPASS_INLINE __u32 flags_of_slot(__u32 slot) {
         struct underpass_slot *of = slot_of(slot);
 
@@ -167,7 +173,6 @@ UNDERPASS_INLINE void count_bulk_received(__u32 slot, __u32 packets) {
 UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                   __u32 slot) {
         __u32 merged = skb->gso_segs ? skb->gso_segs : 1;
-        __u64 now;
 
         if (!packet || !flow)
                 return VERDICT_OTHER;
@@ -187,10 +192,7 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
         default:
                 return VERDICT_OTHER;
         }
-        now = bpf_ktime_get_coarse_ns();
-        flow->seen_ns = now;
-        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
-        flow->received++;
+        bulk_arrived(flow, bpf_ktime_get_coarse_ns());
         if (packet->header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &packet->header);
         flow_acknowledged(flow, &packet->header);
@@ -215,8 +217,7 @@ UNDERPASS_GLOBAL int leave_cut(struct __sk_buff *skb, __u32 slot, __u32 establis
                 return VERDICT_DROP;
         if (!established || of->gro_ifindex == 0)
                 return bpf_redirect(of->ifindex, BPF_F_INGRESS);
-        skb->tc_index = (__u16) slot;
-        return bpf_redirect(of->gro_ifindex, 0);
+        return send_to_merge(skb, slot, of->gro_ifindex);
 }
 
 /*
@@ -564,8 +565,7 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         if (verdict != VERDICT_NEXT || layer3 == 0 || of->gro_ifindex == 0 || bulk_comes_whole(flow))
                 return verdict;
         flow->merged_ns = flow->seen_ns;
-        skb->tc_index = (__u16) slot;
-        return (int) bpf_redirect(of->gro_ifindex, 0);
+        return send_to_merge(skb, slot, of->gro_ifindex);
 }
 
 /* What comes and is not UDP. */
@@ -634,8 +634,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3, const in
         destination = receive(skb, layer3, &packet, &key, slot, skb->ifindex, bits);
         if (!merge || destination != VERDICT_NEXT)
                 return destination;
-        skb->tc_index = (__u16) slot;
-        return (int) bpf_redirect(merge, 0);
+        return send_to_merge(skb, slot, merge);
 }
 
 /* What ingress lets pass goes on, unless a tunnel socket of the kernel would take it. */
@@ -671,15 +670,12 @@ UNDERPASS_GLOBAL int ingress_bulk_fast(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
-        flow->seen_ns = flow->merged_ns = now;
-        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
-        flow->received++;
-        if (underpass_answers(acknowledgment, flow->expected, flow->next))
-                flow->expected = acknowledgment;
+        bulk_arrived(flow, now);
+        flow->merged_ns = now;
+        flow_acknowledged_to(flow, acknowledgment);
         bpf_set_hash_invalid(skb);
         count_bulk_received(slot, 1);
-        skb->tc_index = (__u16) slot;
-        return (int) bpf_redirect(of->gro_ifindex, 0);
+        return send_to_merge(skb, slot, of->gro_ifindex);
 }
 
 /* A stack frame of its own, beside that of egress_from_vlan(). */

@@ -215,9 +215,7 @@ UNDERPASS_GLOBAL int xdp_take_bulk(struct xdp_md *context, struct xdp_packet *ea
         bulk_present(&early->header, &bulk.header);
         if (!(early->ipv4 ? xdp_bulk_write_ipv4(context, &bulk) : xdp_bulk_write_ipv6(context, &bulk)))
                 return XDP_DROP;
-        flow->seen_ns = bpf_ktime_get_coarse_ns();
-        flow->bulk_arrived_ms = bulk_now_ms() | 1;
-        flow->received++;
+        bulk_arrived(flow, bpf_ktime_get_coarse_ns());
         if (early->header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &early->header);
         flow_acknowledged(flow, &early->header);
