@@ -147,16 +147,23 @@ static int ensure(Sockets *sockets, const struct underpass_socket_key *key) {
         return 0;
 }
 
+/* The socket of a port, for all peers. */
+static struct underpass_socket_key key_of_port(uint32_t ifindex, uint16_t port, bool ipv6) {
+        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+
+        if (!ipv6)
+                key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+        return key;
+}
+
 /* Without IPv6 in the kernel there is nothing that the socket would be for. */
 static int ensure_port(Sockets *sockets, uint32_t ifindex, uint16_t port) {
-        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+        const struct underpass_socket_key ipv4 = key_of_port(ifindex, port, false);
+        const struct underpass_socket_key ipv6 = key_of_port(ifindex, port, true);
         int r;
 
-        r = ensure(sockets, &key);
-        if (r < 0 && r != -EAFNOSUPPORT)
-                return r;
-        key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
-        return ensure(sockets, &key);
+        r = ensure(sockets, &ipv6);
+        return r < 0 && r != -EAFNOSUPPORT ? r : ensure(sockets, &ipv4);
 }
 
 static size_t count_ports(const struct underpass_link *link) {
@@ -176,9 +183,8 @@ typedef struct Holder {
 
 /* Whether the socket of a port is there. Without IPv6 in the kernel there is only this one. */
 static bool is_ours(Sockets *sockets, uint32_t ifindex, uint16_t port) {
-        struct underpass_socket_key key = { .ifindex = ifindex, .flow.local_port = htons(port) };
+        const struct underpass_socket_key key = key_of_port(ifindex, port, false);
 
-        key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
         return *find(sockets, &key) != NULL;
 }
 

@@ -29,5 +29,4 @@ SubflowNews *subflow_news_free(SubflowNews *news);
 void subflow_news_add(SubflowNews *news, uint32_t ifindex, const MptcpEvent *event);
 
 /* Nobody wants to know any more: what is counted is forgotten. */
-
 void subflow_news_clear(SubflowNews *news);
