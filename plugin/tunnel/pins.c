@@ -74,6 +74,9 @@ static int copy_descriptors(Tunnel *tunnel, struct bpf_object *object, bool raw)
                         bpf_object__find_program_by_name(object, tunnel_program_name(i));
                 int fd;
 
+                /* Those of raw links never outlive the others: they have other constants. */
+                if (!raw && is_for_raw(i))
+                        tunnel->programs[i] = close_fd(tunnel->programs[i]);
                 if (is_for_raw(i) != raw)
                         continue;
                 fd = program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3) : -1;

@@ -191,6 +191,13 @@ def test_programs_come_when_they_are_needed():
             service.manager_property(lab.client, "Version")
             service.wait_state(lab.client, CLIENT, service.ACTIVE)
             assert raw_programs(lab.client) == first
+            # One that finds not all programs loads them again, these, too: others would not know their notes.
+            service.kill(lab.client)
+            lab.client.run("sh", "-c", f"rm {state.PINS}/*/underpass_merged")
+            service.manager_property(lab.client, "Version")
+            service.wait_state(lab.client, CLIENT, service.ACTIVE)
+            second = raw_programs(lab.client)
+            assert set(second) == set(first) and not set(second.values()) & set(first.values()), (first, second)
             transfers(lab, client, "mptcp", (4,))
         assert_line_right(line, {4}, 2)
         wait_until(lambda: raw_programs(lab.client) == {}, "they go with the last such device")
