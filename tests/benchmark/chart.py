@@ -157,6 +157,7 @@ def draw(results):
     title = "Underpass beside plain TCP and other tunnels"
     return "\n".join(
         [
+            "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->",
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{total:.0f}" '
             f'viewBox="0 0 {WIDTH} {total:.0f}">',
             element("title", title),
