@@ -17,6 +17,7 @@
 
 enum {
         FORGOTTEN_FLAGS = UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_ACK,
+        FORGOTTEN_RESERVED = 0x0f & ~(UNDERPASS_TCP_AE | UNDERPASS_BULK_BITS), /* what nobody sends */
         FORGOTTEN_PACKET_HOST = 0, /* PACKET_HOST in linux/if_packet.h */
         FORGOTTEN_AF_INET = 2,
         FORGOTTEN_AF_INET6 = 10,
@@ -98,7 +99,7 @@ UNDERPASS_GLOBAL int forgotten_reset(struct __sk_buff *skb, struct packet *packe
 
         if (!packet || !packet->usual || skb->gso_size ||
             (packet->header.udp.flags & FORGOTTEN_FLAGS) != UNDERPASS_TCP_ACK ||
-            (packet->header.udp.offset & 0x0f & ~UNDERPASS_TCP_AE) || packet->header.udp.check == 0 ||
+            (packet->header.udp.offset & FORGOTTEN_RESERVED) || packet->header.udp.check == 0 ||
             !underpass_udp_shape(&packet->header, packet->length))
                 return 0;
         link = link_of(skb);

@@ -18,6 +18,8 @@ enum {
         OTHER_PORT = 4443,
         SEQUENCE = 5000,
         ACKNOWLEDGMENT = 0xabcdef01,
+        BULK_OFFER = 0x08, /* beside the data offset: the sender takes the bulk form */
+        BULK_ARRIVED = 0x04,
 };
 
 /* One datagram that belongs to no flow, and who is there to take it. */
@@ -53,7 +55,10 @@ static const struct forgotten_case cases[] = {
         { "a reset that acknowledges", FRAME_RST | FRAME_ACK, 0, true },
         { "a SYN-ACK", FRAME_SYN | FRAME_ACK, 0, true },
         { "nothing acknowledged", FRAME_PSH, 0, true },
-        { "reserved bits", FRAME_ACK, 4, true },
+        { "it takes the bulk form", FRAME_ACK, BULK_OFFER, true, .answered = true },
+        { "bulk has arrived", FRAME_ACK, BULK_OFFER | BULK_ARRIVED, true, .answered = true },
+        { "bulk, accurate ECN", FRAME_ACK | FRAME_ECE, BULK_OFFER | FRAME_AE, true, .answered = true },
+        { "a reserved bit", FRAME_ACK, 2, true },
         { "a server of UDP, too", FRAME_ACK, 0, true, .udp = true },
         { "a tunnel socket of ours", FRAME_ACK, 0, true, .udp = true, .ours = true, .answered = true },
         { "a server of UDP only", FRAME_ACK, 0, false, .udp = true },
