@@ -16,6 +16,7 @@ from wire import TCP, UDP
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "data/underpass.lua"
 NOBODY = 65534
 LINKTYPE_RAW = 101
+BULK_BITS = 0x0C  # beside the data offset
 
 # What a stream is compared by: all that TCP and MPTCP have in their headers, and what Wireshark made of it.
 FIELDS = (
@@ -32,11 +33,12 @@ FIELDS = (
 
 
 def plain_twin(packet):
-    """An IP packet with a tunnelled datagram as the TCP packet that it stands for, its checksum computed from all bytes."""
+    """An IP packet with a tunnelled datagram as the TCP packet that it stands for, as its receiver makes it: without what
+    is said of the bulk form, and with a checksum computed from all bytes."""
     version = packet[0] >> 4
     source, dest = (packet[12:16], packet[16:20]) if version == 4 else (packet[8:24], packet[24:40])
     body = packet[20 if version == 4 else 40 :]
-    ports, flags, numbers, rest = body[:4], body[8:12], body[12:20], body[20:]
+    ports, flags, numbers, rest = body[:4], bytes([body[8] & ~BULK_BITS]) + body[9:12], body[12:20], body[20:]
     segment = ports + numbers + flags + bytes(4) + rest
     return ip_packet(ipaddress.ip_address(source), ipaddress.ip_address(dest), TCP, segment, 16)
 
