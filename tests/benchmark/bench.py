@@ -350,7 +350,7 @@ def run_in_guest(options):
     if results:
         results["environment"]["guest"] = options.guest
         write(results, options)
-    return 0 if results else 1
+    return 1 if results is None else 0
 
 
 def main():

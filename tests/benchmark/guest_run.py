@@ -17,6 +17,7 @@ sys.path.insert(0, str(TESTS / "systems"))
 
 # pylint: disable=wrong-import-position
 import guest
+import profiling
 
 PROGRAMS = [f"tests/benchmark/bench-{name}" for name in ("traffic", "helper", "cost", "rival.bpf.o")]
 CLOCK = ("-icount", "shift=0,sleep=off")
@@ -45,7 +46,7 @@ def command(options):
     words += ["-k", options.k or SCENARIOS, "--rounds", options.rounds or 1]
     words += ["--seconds", options.seconds or DEFAULT_SECONDS]
     words += ["-c", options.c] if options.c else []
-    words += ["--quick"] if options.quick else []
+    words += [f"--{name}" for name in ("quick", "profile") if getattr(options, name)]
     return words + (["--reference", REFERENCE] if options.reference else [])
 
 
@@ -58,13 +59,14 @@ def add_to_project(folder, reference):
 
 
 def run(options, say):
-    """Runs the benchmark in a guest; the results as data, or None when there are none."""
-    obstacle = guest.obstacle()
+    """Runs the benchmark in a guest; the results as data, {} after a profile, or None when there are none."""
+    obstacle = guest.obstacle() or (options.profile and profiling.obstacle())
     if obstacle:
         say(f"no guest: {obstacle}")
         return None
     arguments = {
         "programs": PROGRAMS,
+        "packages": [profiling.PACKAGE] if options.profile else [],
         "prepare": lambda folder: add_to_project(folder, options.reference),
         "words": (*CLOCK, *MEMORY),
     }
@@ -74,5 +76,7 @@ def run(options, say):
         status, _ = machine.run(*command(options), seconds=SECONDS, say=say)
         if status != 0:
             say(f"The benchmark in the guest ended with {status}.")
+        if options.profile:
+            return None if status else {}
         missing, text = machine.run("cat", RESULTS)
     return None if missing else json.loads(text)

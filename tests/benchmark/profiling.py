@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 
+PACKAGE = "linux-perf"  # has perf
 TOP = 30  # functions
 LENGTH_MIN = 3.0  # seconds: enough samples for functions of one per cent
 ROW = re.compile(r"^\s+\d+\.\d+%")
@@ -50,10 +51,15 @@ def record(subject, seconds, path):
     return result
 
 
+def obstacle():
+    """Why there can be no profile; None: there can."""
+    return None if shutil.which("perf") else f"perf is not installed (package {PACKAGE})"
+
+
 def run(bench, scenarios, options):
     """Each subject of the scenarios once; exit status."""
-    if not shutil.which("perf"):
-        print("perf is not installed (package linux-perf)", flush=True)
+    if obstacle():
+        print(obstacle(), flush=True)
         return 1
     path = bench.folder / "perf.data"
     for scenario in scenarios:

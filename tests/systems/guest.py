@@ -81,13 +81,14 @@ def stage(folder, programs=PROGRAMS, prepare=None):
 
 class Guest:
     """A guest with the kernel of a suite; a context manager. programs: more programs of the build;
-    prepare: as for stage(); words: more options of QEMU."""
+    packages: more of this system's; prepare: as for stage(); words: more options of QEMU."""
 
-    def __init__(self, suite, say=print, programs=(), prepare=None, words=()):
+    def __init__(self, suite, say=print, programs=(), packages=(), prepare=None, words=()):
         self.suite = suite
         self.release = None
         self._say = say
         self._programs = (*PROGRAMS, *programs)
+        self._packages = packages
         self._prepare = prepare
         self._words = words
         self._folder = None
@@ -108,7 +109,7 @@ class Guest:
 
     def _start(self):
         kernel = kernels.kernel(self.suite)
-        root = guest_root.image([BUILD / name for name in self._programs])
+        root = guest_root.image([BUILD / name for name in self._programs], self._packages)
         self.release = (kernel / "release").read_text().strip()
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="underpass-guest-"))
         (self._folder / "project").mkdir(mode=0o755)

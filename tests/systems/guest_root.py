@@ -158,9 +158,10 @@ def build(files, folder):
     shutil.rmtree(tree)
 
 
-def image(programs):
-    """Path of the image for these programs of the build."""
-    packages = closure(PACKAGES)
+def image(programs, packages=()):
+    """Path of the image for these programs of the build, with these packages beside the usual ones."""
+    more = sorted(packages)
+    packages = closure((*PACKAGES, *more))
     extra = libraries(programs)
     lines = [f"{name}={version}" for name, version in sorted(packages.items())] + extra
     key = [FORMAT, hashlib.sha256("\n".join(lines).encode()).hexdigest()]
@@ -172,5 +173,5 @@ def image(programs):
         build(files, folder)
 
     # One for each set of programs, or those who take turns would make it again each time.
-    libraries_id = hashlib.sha256(" ".join(extra).encode()).hexdigest()[:8]
-    return cache.entry(f"guest-root/{libraries_id}", key, fill) / "root.ext4"
+    set_id = hashlib.sha256(" ".join(extra + more).encode()).hexdigest()[:8]
+    return cache.entry(f"guest-root/{set_id}", key, fill) / "root.ext4"
