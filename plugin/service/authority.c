@@ -414,6 +414,13 @@ bool authority_is_asking(const Authority *authority) {
         return authority->calls;
 }
 
+bool authority_is_identifying(const Authority *authority) {
+        for (const Call *call = authority->calls; call; call = call->next)
+                if (call->stage == STAGE_SENDER)
+                        return true;
+        return false;
+}
+
 void authority_close(Authority *authority) {
         authority->closed = true;
 }

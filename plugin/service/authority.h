@@ -44,5 +44,8 @@ bool authority_has_allowed(const Authority *authority, const sd_bus_message *mes
 /* Whether a call is being judged. */
 bool authority_is_asking(const Authority *authority);
 
+/* Whether the bus is being asked who has made a call, which takes a moment. */
+bool authority_is_identifying(const Authority *authority);
+
 /* The service leaves: polkit is asked no more, so that nobody has to be waited for. */
 void authority_close(Authority *authority);

@@ -14,7 +14,11 @@
 #define LOGIND_NAME "org.freedesktop.login1"
 #define SYSTEM_BUS "unix:path=/run/dbus/system_bus_socket"
 
-enum { RETRY_US = 300 * 1000 };
+enum {
+        RETRY_US = 300 * 1000,
+        HEAR_MAX = 256,       /* messages that are read before the first look, … */
+        HEAR_US = 500 * 1000, /* … which waits so long at most for a bus that does not say who has called */
+};
 
 struct Bus {
         Manager *manager;
@@ -248,6 +252,23 @@ int bus_start(Bus *bus) {
         log_warning("No bus yet (%s): trying again until it is there.", strerror(-r));
         schedule_retry(bus);
         return 0;
+}
+
+void bus_hear(Bus *bus) {
+        unsigned heard = 0;
+
+        while (bus->connection && heard < HEAR_MAX) {
+                int r = sd_bus_process(bus->connection, NULL);
+
+                if (r > 0)
+                        heard++;
+                else if (r == 0)
+                        r = authority_is_identifying(bus->authority) ?
+                                    sd_bus_wait(bus->connection, HEAR_US) :
+                                    0;
+                if (r <= 0)
+                        return;
+        }
 }
 
 bool bus_is_busy(const Bus *bus) {

@@ -21,6 +21,10 @@ DEFINE_CLEANUP(Bus *, bus_free);
 /* Connects, exports, requests the name; a bus that is not there yet is waited for. 0 or negative errno. */
 int bus_start(Bus *bus);
 
+/* Serves the calls that have come in already, those for which the bus has started the service among them:
+ * so the first look begins with the links they are about. Waits only for the bus to say who has called. */
+void bus_hear(Bus *bus);
+
 /* Whether a call waits until it is known who has made it, or whether polkit allows it, or a probe is under
  * way. */
 bool bus_is_busy(const Bus *bus);

@@ -736,6 +736,10 @@ bool link_is_busy(const Link *link) {
         return link->dirty || link->asking > 0;
 }
 
+bool link_is_awaited(const Link *link) {
+        return link->waiters != NULL;
+}
+
 bool link_wants_tunnel(const Link *link) {
         return link->profile && link->profile->settings.tunnel != TUNNEL_NO;
 }

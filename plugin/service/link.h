@@ -157,6 +157,9 @@ const SegmentationDevice *link_device(const Link *link);
 /* Whether a look is due or under way. */
 bool link_is_busy(const Link *link);
 
+/* Whether somebody waits for what comes of a look at it. */
+bool link_is_awaited(const Link *link);
+
 /* Whether its profile asks for a tunnel in some way, held off or not. */
 bool link_wants_tunnel(const Link *link);
 

@@ -145,7 +145,10 @@ static int run(const Arguments *arguments) {
                 r = manager_start(manager);
         if (r >= 0)
                 r = bus_start(bus);
-        return r < 0 ? r : sd_event_loop(manager_event(manager));
+        if (r < 0)
+                return r;
+        bus_hear(bus);
+        return sd_event_loop(manager_event(manager));
 }
 
 int main(int argc, char **argv) {

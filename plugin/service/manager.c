@@ -275,9 +275,13 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
+/* First those that somebody waits for: a look at another link may take as long as two attachments do. */
 static int on_reconcile(sd_event_source *source, void *userdata) {
         Manager *manager = userdata;
 
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_is_awaited(manager->links[i]))
+                        link_reconcile(manager->links[i]);
         for (size_t i = 0; i < manager->links_count; i++)
                 link_reconcile(manager->links[i]);
         return 0;

@@ -7,6 +7,7 @@ Usage: test-life.py UNDERPASSD-FAKE [TEST…]
 """
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -81,6 +82,59 @@ class Bus(harness.ServiceTest):
         first.send_signal(signal.SIGCONT)
         self.assertEqual(first.wait(timeout=PATIENCE), 0)
         self.client.manager("ListLinks")
+
+
+class Started(harness.ServiceTest):
+    """The bus starts the service for somebody who calls: that link comes first."""
+
+    LINKS = ("up0", "up1", "up2", "up3")
+
+    def active(self):
+        """Links in the order in which they became active."""
+        lines = self.log.read_text().splitlines()
+        return [line.partition(":")[0] for line in lines if ": Now active:" in line]
+
+    def setUp(self):
+        super().setUp()
+        script = self.folder / "start"
+        script.write_text(f"exec {shlex.join(self.command())} 2>>{shlex.quote(str(self.log))}\n")
+        self.bus.add_service(harness.NAME, "/bin/sh", script)
+        self.addCleanup(self.end)
+        for name in self.LINKS:
+            self.add_link(name)
+            self.tunnel(name)
+
+    def end(self):
+        """Ends the service, if there is one; returns when it is no more on the bus."""
+        bus = "org.freedesktop.DBus"
+        words = GLib.Variant("(s)", (harness.NAME,))
+        call = (bus, "/org/freedesktop/DBus", bus, "GetConnectionUnixProcessID", words)
+        if self.owner():
+            answer = self.client.connection.call_sync(*call, None, Gio.DBusCallFlags.NONE, -1)
+            os.kill(answer.unpack()[0], signal.SIGTERM)
+        wait_until(lambda: not self.owner(), "the service is gone")
+
+    def test_caller_comes_first(self):
+        """Whichever it calls for."""
+        for name in self.LINKS:
+            self.log.write_text("")
+            self.client.manager("Activate", name)
+            self.assertEqual(self.active()[:1], [name], self.log.read_text())
+            for other in self.LINKS:
+                self.wait_state(other, "active")
+            self.assertEqual(len(self.active()), len(self.LINKS))
+            self.end()
+
+    def test_dispatcher_script(self):
+        """The same where a network manager's script has called."""
+        self.client.manager("Dispatch", "up2", "pre-up", "")
+        self.assertEqual(self.active()[:1], ["up2"], self.log.read_text())
+
+    def test_nobody_waits(self):
+        """A call that is about no link keeps none waiting."""
+        self.assertEqual(len(self.client.manager("ListLinks")[0]), 2 * len(self.LINKS))
+        for name in self.LINKS:
+            self.wait_state(name, "active")
 
 
 class Refused(harness.ServiceTest):
