@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 15
+#define UNDERPASS_ABI_VERSION 16
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -35,6 +35,7 @@ enum {
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_UNCERTAIN_SIZE = 65536, /* bytes of the ring "uncertain": a page of every machine */
         UNDERPASS_UNANSWERED_SIZE = 65536, /* bytes of the ring "unanswered", likewise */
+        UNDERPASS_UNMERGED_SIZE = 65536, /* bytes of the ring "unmerged", likewise */
         UNDERPASS_FAILURES_APART_MS = 200, /* failures closer together count as one */
         UNDERPASS_PATH_MTU_SECONDS = 600, /* a path MTU told by ICMP limits the MSS, as in the kernel */
         UNDERPASS_LACKING_SECONDS = 3600, /* a server without MPTCP is not watched */
@@ -54,6 +55,8 @@ enum {
         UNDERPASS_BULK_ARRIVED_MS = 150, /* so long the peer hears that a bulk datagram has arrived */
         UNDERPASS_BULK_RATE = 37500, /* bytes a millisecond (300 Mbit/s): slower flows stay classic */
         UNDERPASS_CUT_LINGER_MS = 20, /* so long after merged ones the single ones go to be cut, too */
+        UNDERPASS_BULK_SINGLES = 32, /* datagrams that came one by one make a flow worth a tunnel socket */
+        UNDERPASS_BULK_TOLD_APART = 10, /* 1.07 seconds each: between two times that the service is told */
         UNDERPASS_SOCKETS_MAX = 1024, /* tunnel sockets of the kernel in one network namespace */
         UNDERPASS_SOCKET_WORDS = 65536 / 64, /* of the ports of UDP, a bit for each */
 };
@@ -117,6 +120,7 @@ enum underpass_slot_flag {
         UNDERPASS_SLOT_RESTS = 1U << 1,   /* of a link that was detached; no program reads it */
         UNDERPASS_SLOT_BULK = 1U << 2,    /* takes the bulk form, and sends fast flows in it */
         UNDERPASS_SLOT_BULK_ALL = 1U << 3, /* sends slow ones in it, too */
+        UNDERPASS_SLOT_TELLS = 1U << 4,   /* flows of ours that bulk comes for get tunnel sockets */
 };
 
 /*
@@ -238,7 +242,8 @@ struct underpass_flow {
         __u32 bulk_window_ms;   /* likewise: when the present window began */
         __u32 bulk_window_acknowledged; /* "expected" then */
         __u8 bulk_setbacks;     /* how often bulk got lost twice in a row */
-        __u8 bulk_reserved[3];
+        __u8 bulk_single;       /* datagrams of bulk that came one by one since the service was told, … */
+        __u16 bulk_told;        /* … which was then; CLOCK_MONOTONIC, 1.07 seconds each; 0: never */
 };
 
 /*

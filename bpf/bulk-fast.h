@@ -10,6 +10,7 @@
 #include <linux/udp.h>
 
 #include "bulk-receive.h"
+#include "bulk-tell.h"
 
 enum {
         BULK_FAST_FLAGS = UNDERPASS_TCP_FIN | UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST | UNDERPASS_TCP_ACK |
@@ -86,7 +87,8 @@ UNDERPASS_INLINE int bulk_fast_shape(const struct bulk_frame_ipv4 *frame) {
 UNDERPASS_INLINE int bulk_fast_goes(const struct underpass_flow *flow, const struct underpass_slot *of,
                                     __u32 ifindex, __u64 now) {
         return of->ifindex == ifindex && (of->flags & UNDERPASS_SLOT_BULK) && of->gro_ifindex != 0 &&
-               flow->bulk_whole == 0 && !flow_is_silent_at(flow, now) &&
+               flow->bulk_whole == 0 && !bulk_tell_counts(flow, of->flags, now) &&
+               !flow_is_silent_at(flow, now) &&
                now - flow->cut_ns > UNDERPASS_CUT_LINGER_MS * MILLISECONDS;
 }
 

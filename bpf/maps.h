@@ -96,6 +96,12 @@ struct {
         __uint(max_entries, UNDERPASS_UNANSWERED_SIZE);
 } unanswered SEC(".maps");
 
+/* Flows of this host that bulk comes for one by one, as struct underpass_flow_key: bulk-tell.h. Likewise. */
+struct {
+        __uint(type, BPF_MAP_TYPE_RINGBUF);
+        __uint(max_entries, UNDERPASS_UNMERGED_SIZE);
+} unmerged SEC(".maps");
+
 /* Packets by reason; index: slot of the link. */
 struct {
         __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

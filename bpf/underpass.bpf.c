@@ -23,6 +23,7 @@
 #include "bulk-fast.h"
 #include "bulk-receive.h"
 #include "bulk-send.h"
+#include "bulk-tell.h"
 #include "bulk.h"
 #include "forgotten.h"
 #include "guard.h"
@@ -562,6 +563,8 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
         }
         if (many)
                 flow->bulk_whole = (__u16) (bulk_now_ms() / BULK_WHOLE_UNIT_MS | 1);
+        else if (verdict == VERDICT_NEXT && bulk_tell_counts(flow, of->flags, flow->seen_ns))
+                bulk_tell(&key, flow, skb->ifindex);
         if (verdict != VERDICT_NEXT || layer3 == 0 || of->gro_ifindex == 0 || bulk_comes_whole(flow))
                 return verdict;
         flow->merged_ns = flow->seen_ns;

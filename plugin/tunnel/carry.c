@@ -39,6 +39,7 @@ static const CarryMap layouts[] = {
         [MAP_SOCKET_PORTS] = { .type = BPF_MAP_TYPE_ARRAY, .key_size = sizeof(uint32_t),
                                .value_size = sizeof(uint64_t), .entries = UNDERPASS_SOCKET_WORDS + 1 },
         [MAP_UNANSWERED] = { .type = BPF_MAP_TYPE_RINGBUF, .entries = UNDERPASS_UNANSWERED_SIZE },
+        [MAP_UNMERGED] = { .type = BPF_MAP_TYPE_RINGBUF, .entries = UNDERPASS_UNMERGED_SIZE },
 };
 ASSERT_TABLE_COMPLETE(layouts, _TUNNEL_MAP_MAX);
 

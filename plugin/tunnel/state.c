@@ -23,6 +23,7 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_SOCKETS] = "sockets",
                 [MAP_SOCKET_PORTS] = "socket_ports",
                 [MAP_UNANSWERED] = "unanswered",
+                [MAP_UNMERGED] = "unmerged",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_MAP_MAX);
 

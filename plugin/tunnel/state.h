@@ -21,6 +21,7 @@ typedef enum TunnelMap {
         MAP_SOCKETS,
         MAP_SOCKET_PORTS,
         MAP_UNANSWERED,
+        MAP_UNMERGED,
         _TUNNEL_MAP_MAX,
 } TunnelMap;
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,7 @@ int bench_open(struct bench *ret) {
                 .destinations = bpf_map__fd(object->maps.destinations),
                 .sockets = bpf_map__fd(object->maps.sockets),
                 .socket_ports = bpf_map__fd(object->maps.socket_ports),
+                .unmerged = bpf_map__fd(object->maps.unmerged),
                 .counters = bpf_map__fd(object->maps.counters),
                 .cpus = cpus,
         };
@@ -197,4 +199,20 @@ int bench_map_delete(int map, const void *key) {
 
 int bench_map_next(int map, const void *key, void *ret_key) {
         return bpf_map_get_next_key(map, key, ret_key);
+}
+
+static int on_unmerged(void *userdata, void *data, size_t size) {
+        memcpy(userdata, data, sizeof(struct underpass_flow_key));
+        return 0;
+}
+
+int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret) {
+        struct ring_buffer *ring = ring_buffer__new(bench->unmerged, on_unmerged, ret, NULL);
+        int count;
+
+        if (!ring)
+                return -errno;
+        count = ring_buffer__consume(ring);
+        ring_buffer__free(ring);
+        return count < 0 ? count : count == 0 ? -ENOENT : 0;
 }

@@ -56,6 +56,7 @@ struct bench {
         int destinations;
         int sockets;
         int socket_ports;
+        int unmerged;  /* a ring, which is no map on the host */
         int counters;
         int cpus;
 };
@@ -110,6 +111,10 @@ int bench_map_update(int map, const void *key, const void *value);
 int bench_map_lookup(int map, const void *key, void *ret);
 int bench_map_delete(int map, const void *key);
 int bench_map_next(int map, const void *key, void *ret_key);
+
+/* The flow that the service was told of last, as one that bulk comes for one by one; -ENOENT: none since the
+ * last call. */
+int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret);
 
 /* A tunnel socket of the kernel for all peers at a port is guarded on a link. */
 int bench_serve(const struct bench *bench, __u32 ifindex, bool ipv6, __u16 port);

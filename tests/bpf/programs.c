@@ -29,5 +29,6 @@ int programs_packets(struct bench *bench) {
         failed += programs_bulk(bench);
         failed += programs_xdp(bench);
         failed += programs_guard(bench);
+        failed += programs_tell(bench);
         return failed + programs_loop(bench);
 }

@@ -32,6 +32,7 @@ int programs_cut(struct bench *bench);
 int programs_bulk(struct bench *bench);
 int programs_xdp(struct bench *bench);
 int programs_guard(struct bench *bench);
+int programs_tell(struct bench *bench);
 
 int programs_loop(struct bench *bench);
 
