@@ -308,6 +308,8 @@ static char *render(Span span, bool translated, unsigned depth) {
         const char *end = span.text + span.length;
         Writer writer;
 
+        if (!memchr(span.text, BEGIN, span.length)) /* most of what is shown: numbers, addresses, names */
+                return strndup(span.text, span.length);
         if (writer_open(&writer) < 0)
                 return NULL;
         for (const char *position = span.text; position < end;) {
