@@ -10,6 +10,7 @@
 #include "ctl/destinations.h"
 #include "ctl/error.h"
 #include "ctl/flows.h"
+#include "ctl/json-list.h"
 #include "ctl/json.h"
 #include "ctl/live-flows.h"
 #include "ctl/names.h"
@@ -17,18 +18,24 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-/* The name of the link with this index; "" when it no longer exists. */
-static const char *name_of_link(GVariant *links, guint32 ifindex) {
+/* The names of links by index. A look through the list for each connection would take longest. */
+static GHashTable *names_of_links(GVariant *links) {
+        GHashTable *names = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
+
         for (size_t i = 0; i < g_variant_n_children(links); i++) {
                 guint32 index;
-                const char *name;
+                char *name;
 
-                g_variant_get_child(links, i, "(u&s&s&o)", &index, &name, NULL, NULL);
-                if (index == ifindex)
-                        return name;
+                g_variant_get_child(links, i, "(us&s&o)", &index, &name, NULL, NULL);
+                g_hash_table_insert(names, GUINT_TO_POINTER(index), name);
         }
 
-        return "";
+        return names;
+}
+
+/* The name of the link with this index; "" when it no longer exists. */
+static const char *name_of_link(GHashTable *names, guint32 ifindex) {
+        return g_hash_table_lookup(names, GUINT_TO_POINTER(ifindex)) ?: "";
 }
 
 static bool link_known(GVariant *links, const char *name) {
@@ -121,91 +128,93 @@ static void add_object(JsonBuilder *builder, const LiveFlow *flow, const char *l
         json_builder_end_object(builder);
 }
 
-/* What is printed row by row: a table, or a member of the JSON document. */
-typedef struct Output {
-        GVariant *links;
-        const char *only; /* shows this link only; NULL: all */
-        bool rates;       /* how much data is on its way, not how much there was */
-        Table *table;
-        JsonBuilder *builder;
-        size_t rows;
-} Output;
+/* What is shown of the answers. */
+typedef struct Shown {
+        GHashTable *names; /* of links by index */
+        const char *only;  /* this link only; NULL: all */
+        const LiveFlows *flows;
+        GVariant *destinations;
+} Shown;
 
-static void show_flows(const LiveFlows *flows, Output *output) {
-        json_builder_set_member_name(output->builder, "flows");
-        json_builder_begin_array(output->builder);
-        table_color_states(output->table, 1);
+/* The next connection to show, from number *i on, and its link's name. NULL: that was all. */
+static const LiveFlow *next_flow(const Shown *shown, guint *i, const char **ret_link) {
+        while (*i < shown->flows->flows->len) {
+                const LiveFlow *flow = &g_array_index(shown->flows->flows, LiveFlow, (*i)++);
+                const char *name = name_of_link(shown->names, flow->ifindex);
 
-        for (guint i = 0; i < flows->flows->len; i++) {
-                const LiveFlow *flow = &g_array_index(flows->flows, LiveFlow, i);
-                const char *name = name_of_link(output->links, flow->ifindex);
-
-                if (output->only && !streq(name, output->only))
+                if (shown->only && !streq(name, shown->only))
                         continue;
-                add_row(output->table, flow, name, output->rates);
-                add_object(output->builder, flow, name);
-                output->rows++;
+                *ret_link = name;
+                return flow;
         }
+        return NULL;
+}
 
-        json_builder_end_array(output->builder);
+/* The same with destinations. */
+static bool next_destination(const Shown *shown, size_t *i, Destination *ret, const char **ret_link) {
+        while (*i < g_variant_n_children(shown->destinations)) {
+                destinations_read(shown->destinations, (*i)++, ret);
+                const char *name = name_of_link(shown->names, ret->ifindex);
+
+                if (shown->only && !streq(name, shown->only))
+                        continue;
+                *ret_link = name;
+                return true;
+        }
+        return false;
+}
+
+/* Row by row: there may be very many connections. */
+static void show_json(const Shown *shown, bool pretty) {
+        g_autoptr(JsonList) list = json_list_new(pretty);
+        const LiveFlow *flow;
+        Destination destination;
+        const char *link;
+
+        json_list_begin(list, "flows");
+        for (guint i = 0; (flow = next_flow(shown, &i, &link));) {
+                add_object(json_list_builder(list), flow, link);
+                json_list_add(list);
+        }
+        json_list_begin(list, "destinations");
+        for (size_t i = 0; next_destination(shown, &i, &destination, &link);) {
+                destinations_add_json(json_list_builder(list), &destination, link);
+                json_list_add(list);
+        }
 }
 
 static const char *const destination_headings[] = { N_("LINK"), N_("DESTINATION"), N_("STATE"), NULL };
 
-static void show_destinations(GVariant *destinations, Output *output) {
-        json_builder_set_member_name(output->builder, "destinations");
-        json_builder_begin_array(output->builder);
+static void add_destination(Table *table, const Destination *destination, const char *link) {
+        g_autofree char *remote = text_endpoint(destination->remote, destination->remote_port);
+        g_autofree char *sentence = destinations_describe(destination);
+        g_autofree char *index = g_strdup_printf("#%u", destination->ifindex);
 
-        for (size_t i = 0; i < g_variant_n_children(destinations); i++) {
-                Destination destination;
-                destinations_read(destinations, i, &destination);
-                const char *name = name_of_link(output->links, destination.ifindex);
-
-                if (output->only && !streq(name, output->only))
-                        continue;
-
-                g_autofree char *remote = text_endpoint(destination.remote, destination.remote_port);
-                g_autofree char *sentence = destinations_describe(&destination);
-                g_autofree char *index = g_strdup_printf("#%u", destination.ifindex);
-                table_add(output->table, name[0] ? name : index, remote, sentence);
-                destinations_add_json(output->builder, &destination, name);
-                output->rows++;
-        }
-
-        json_builder_end_array(output->builder);
+        table_add(table, link[0] ? link : index, remote, sentence);
 }
 
-static void show(const Ctl *ctl, GVariant *links, const char *only, const LiveFlows *flows,
-                 GVariant *destinations) {
-        const bool rates = ctl->watch > 0;
+/* rates: how much data is on its way, not how much there was. */
+static void show_tables(const Ctl *ctl, const Shown *shown, bool rates) {
         unsigned numbers = 0x3f << 5; /* from the sixth column to the last one */
-        g_autoptr(Table) flow_table = table_new(choose_headings(rates), numbers);
-        g_autoptr(Table) destination_table = table_new(destination_headings, 0);
-        g_autoptr(JsonBuilder) builder = json_builder_new();
-        Output upper = { .links = links, .only = only, .rates = rates, .table = flow_table,
-                         .builder = builder };
-        Output lower = { .links = links, .only = only, .table = destination_table, .builder = builder };
+        g_autoptr(Table) flows = table_new(choose_headings(rates), numbers);
+        g_autoptr(Table) destinations = table_new(destination_headings, 0);
+        size_t upper = 0, lower = 0;
+        const LiveFlow *flow;
+        Destination destination;
+        const char *link;
 
-        json_builder_begin_object(builder);
-        show_flows(flows, &upper);
-        show_destinations(destinations, &lower);
-        json_builder_end_object(builder);
+        table_color_states(flows, 1);
+        for (guint i = 0; (flow = next_flow(shown, &i, &link)); upper++)
+                add_row(flows, flow, link, rates);
+        for (size_t i = 0; next_destination(shown, &i, &destination, &link); lower++)
+                add_destination(destinations, &destination, link);
 
-        if (ctl->json && rates) {
-                g_autofree char *line = json_line(builder);
-                g_print("%s\n", line);
-                return;
-        }
-        if (ctl->json) {
-                json_print(builder);
-                return;
-        }
-        if (upper.rows == 0 && !ctl->no_legend)
+        if (upper == 0 && !ctl->no_legend)
                 g_print("%s\n", _("No connections are tunnelled."));
-        table_print(flow_table, ctl, 0, !ctl->no_legend);
-        if (lower.rows > 0 && (upper.rows > 0 || !ctl->no_legend))
+        table_print(flows, ctl, 0, !ctl->no_legend);
+        if (lower > 0 && (upper > 0 || !ctl->no_legend))
                 g_print("\n");
-        table_print(destination_table, ctl, 0, !ctl->no_legend);
+        table_print(destinations, ctl, 0, !ctl->no_legend);
 }
 
 /* One look. *list is the one before, or NULL, and then this one. */
@@ -239,7 +248,12 @@ static bool look(Ctl *ctl, const char *only, LiveFlows **list, GError **error) {
                 g_print("\033[H\033[2J");
         else if (*list && !ctl->json)
                 g_print("\n");
-        show(ctl, links, only, flows, destinations);
+        g_autoptr(GHashTable) names = names_of_links(links);
+        const Shown shown = { names, only, flows, destinations };
+        if (ctl->json)
+                show_json(&shown, ctl->watch == 0);
+        else
+                show_tables(ctl, &shown, ctl->watch > 0);
         live_flows_free(*list);
         *list = g_steal_pointer(&flows);
         return true;

@@ -10,12 +10,15 @@
 #define LIVE_FORMAT "(&sq&sq&sbuuutttttt)"
 #define BUSY_FORMAT "(&sq&sq&sbuuutttttttt)"
 
-enum { PAGE_FLOWS = 1000 };
+enum {
+        PAGE_FLOWS = 1000,
+        STRING_BLOCK = 4096,
+};
 
-static LiveFlows *live_flows_new(GVariant *rows) {
+static LiveFlows *live_flows_new(void) {
         LiveFlows *list = g_new0(LiveFlows, 1);
 
-        list->rows = rows;
+        list->strings = g_string_chunk_new(STRING_BLOCK);
         list->flows = g_array_new(FALSE, TRUE, sizeof(LiveFlow));
         list->when_us = g_get_monotonic_time();
         return list;
@@ -25,33 +28,40 @@ void live_flows_free(LiveFlows *list) {
         if (!list)
                 return;
         g_array_unref(list->flows);
-        g_variant_unref(list->rows);
+        g_string_chunk_free(list->strings);
         g_free(list);
 }
 
-static void add_rows(LiveFlows *list, bool busy) {
-        for (size_t i = 0; i < g_variant_n_children(list->rows); i++) {
-                g_autoptr(GVariant) row = g_variant_get_child_value(list->rows, i);
+/* A row as the bus brings it is many times as large as what is kept of it. */
+static void add_rows(LiveFlows *list, GVariant *rows, const char *format) {
+        GVariantIter iterator;
+        GVariant *row;
+
+        g_variant_iter_init(&iterator, rows);
+        while ((row = g_variant_iter_next_value(&iterator))) {
                 LiveFlow flow = { .attempts = 1 };
 
-                g_variant_get(row, busy ? BUSY_FORMAT : LIVE_FORMAT, &flow.local, &flow.local_port,
-                              &flow.remote, &flow.remote_port, &flow.state, &flow.opened_here, &flow.ifindex,
-                              &flow.syns, &flow.has_socket, &flow.age_ms, &flow.idle_ms, &flow.segments_sent,
-                              &flow.segments_received, &flow.bytes_sent, &flow.bytes_received,
-                              &flow.sent_rate, &flow.received_rate);
+                g_variant_get(row, format, &flow.local, &flow.local_port, &flow.remote, &flow.remote_port,
+                              &flow.state, &flow.opened_here, &flow.ifindex, &flow.syns, &flow.has_socket,
+                              &flow.age_ms, &flow.idle_ms, &flow.segments_sent, &flow.segments_received,
+                              &flow.bytes_sent, &flow.bytes_received, &flow.sent_rate, &flow.received_rate);
+                flow.local = g_string_chunk_insert_const(list->strings, flow.local);
+                flow.remote = g_string_chunk_insert_const(list->strings, flow.remote);
+                flow.state = g_string_chunk_insert_const(list->strings, flow.state);
                 g_array_append_val(list->flows, flow);
+                g_variant_unref(row);
         }
 }
 
 LiveFlows *live_flows_of_busy(GVariant *rows) {
-        LiveFlows *list = live_flows_new(g_variant_ref(rows));
+        LiveFlows *list = live_flows_new();
 
-        add_rows(list, true);
+        add_rows(list, rows, BUSY_FORMAT);
         return list;
 }
 
 LiveFlows *live_flows_list(Ctl *ctl, GError **error) {
-        g_auto(GVariantBuilder) builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE(LIVE_TYPE));
+        g_autoptr(LiveFlows) list = live_flows_new();
         g_autofree char *cursor = g_strdup("");
 
         do {
@@ -62,17 +72,13 @@ LiveFlows *live_flows_list(Ctl *ctl, GError **error) {
                         return NULL;
 
                 g_autoptr(GVariant) page = g_variant_get_child_value(reply, 0);
-                for (size_t i = 0; i < g_variant_n_children(page); i++) {
-                        g_autoptr(GVariant) row = g_variant_get_child_value(page, i);
-                        g_variant_builder_add_value(&builder, row);
-                }
+                add_rows(list, page, LIVE_FORMAT);
                 g_clear_pointer(&cursor, g_free);
                 g_variant_get_child(reply, 1, "s", &cursor);
         } while (cursor[0]);
 
-        LiveFlows *list = live_flows_new(g_variant_ref_sink(g_variant_builder_end(&builder)));
-        add_rows(list, false);
-        return list;
+        list->when_us = g_get_monotonic_time();
+        return g_steal_pointer(&list);
 }
 
 static bool is_attempt(const LiveFlow *flow) {
@@ -130,7 +136,9 @@ static guint64 rate(guint64 before, guint64 now, gint64 took_us) {
 void live_flows_measure(LiveFlows *list, const LiveFlows *before) {
         g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-        for (guint i = 0; before && i < before->flows->len; i++) {
+        if (!before)
+                return;
+        for (guint i = 0; i < before->flows->len; i++) {
                 LiveFlow *flow = &g_array_index(before->flows, LiveFlow, i);
                 g_hash_table_insert(known, key_of(flow, false), flow);
         }
@@ -138,7 +146,7 @@ void live_flows_measure(LiveFlows *list, const LiveFlows *before) {
                 LiveFlow *flow = &g_array_index(list->flows, LiveFlow, i);
                 g_autofree char *key = key_of(flow, false);
                 const LiveFlow *was = g_hash_table_lookup(known, key);
-                const gint64 took_us = before ? list->when_us - before->when_us : 0;
+                const gint64 took_us = list->when_us - before->when_us;
 
                 flow->sent_rate = was ? rate(was->bytes_sent, flow->bytes_sent, took_us) : 0;
                 flow->received_rate = was ? rate(was->bytes_received, flow->bytes_received, took_us) : 0;

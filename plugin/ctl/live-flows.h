@@ -30,7 +30,7 @@ typedef struct LiveFlow {
 } LiveFlow;
 
 typedef struct LiveFlows {
-        GVariant *rows;        /* what the strings belong to */
+        GStringChunk *strings; /* each one once */
         GArray *flows;         /* of LiveFlow */
         gint64 when_us;        /* g_get_monotonic_time() */
 } LiveFlows;

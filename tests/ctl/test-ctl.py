@@ -345,6 +345,20 @@ class Reading(CtlTest):
         self.assertEqual((first["bytes_per_second_sent"], first["bytes_per_second_received"]), (0, 0))
         self.assertEqual((tries["attempts"], tries["syns"], tries["local_port"], tries["age_ms"]), (3, 5, 40002, 9000))
 
+    def test_flows_as_all_documents(self):
+        """Rows are printed one by one, and look as in the documents of other verbs, which JSON-GLib writes as a whole."""
+
+        def pretty(text):
+            return json.dumps(json.loads(text), indent=2, separators=(",", " : "), ensure_ascii=False) + "\n"
+
+        for arguments in (["status"], ["flows"], ["flows", "eth1"], ["flows", "demand0"], ["flows", "wlan0"]):
+            with self.subTest(arguments):
+                text = self.ctl("--json", *arguments)[0]
+                self.assertEqual(text, pretty(text))
+        for line in self.watch("--watch=0.1", "--json", lines=2):
+            plain = json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False)
+            self.assertEqual(line, plain + "\n")
+
     def watch(self, *arguments, lines):
         """The first lines of what goes on until it is ended, by nobody else."""
         process = subprocess.Popen(
