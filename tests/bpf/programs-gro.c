@@ -15,6 +15,7 @@ enum {
         /* Before and after UNDERPASS_GRO_LINGER_MS; the programs' clock lags by a jiffy, 10 ms at most. */
         RECENT_NS = 12 * 1000000,
         LATER_NS = 33 * 1000000,
+        SLACK_NS = UNDERPASS_GRO_LINGER_MS * 1000000 - RECENT_NS, /* so soon, what was recent still is */
         GUESSED = 0x12345678, /* in place of our note */
 };
 
@@ -73,6 +74,22 @@ static bool prepare(struct bench *bench, const struct merge_case *test, const st
         return true;
 }
 
+/* A datagram comes in. On a busy machine this program may be kept waiting for longer than bulk counts as
+ * recent: then another one comes. */
+static bool come_in(struct bench *bench, const struct merge_case *test, const struct frame_spec *spec,
+                    struct frame *ret, __u32 *ret_verdict) {
+        __u64 begin;
+
+        do {
+                begin = bench_now();
+                frame_build(spec, ret);
+                EXPECT(prepare(bench, test, ret));
+                EXPECT(bench_run(bench, spec->raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, ret, NULL,
+                                 ret_verdict) == 0);
+        } while (test->merged_ago == RECENT_NS && bench_now() - begin > SLACK_NS);
+        return true;
+}
+
 static bool run_case(struct bench *bench, const struct merge_case *test, bool ipv6, bool raw) {
         struct frame_spec spec = test->spec;
         struct frame frame, expected;
@@ -80,12 +97,9 @@ static bool run_case(struct bench *bench, const struct merge_case *test, bool ip
 
         spec.ipv6 = ipv6;
         spec.raw = raw;
-        frame_build(&spec, &frame);
-        expected = frame;
+        frame_build(&spec, &expected);
         frame_to_tcp(&expected);
-        EXPECT(prepare(bench, test, &frame));
-        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
-               0);
+        EXPECT(come_in(bench, test, &spec, &frame, &verdict));
         EXPECT_EQUAL(verdict, test->merged && !raw ? BENCH_REDIRECT : BENCH_NEXT);
         EXPECT(frame_equal(&frame, &expected));
         return bench_counted(bench, received);
@@ -111,11 +125,9 @@ static bool run_again(struct bench *bench, const struct merge_case *test, bool i
         __u32 verdict;
 
         spec.ipv6 = ipv6;
-        frame_build(&spec, &frame);
-        bench_flow_key(&frame, false, &key);
-        EXPECT(prepare(bench, test, &frame));
-        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT(come_in(bench, test, &spec, &frame, &verdict));
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
+        bench_flow_key(&frame, false, &key);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         tcp = frame;
         EXPECT(bench_run(bench, BENCH_MERGED, false, &frame, &skb, &verdict) == 0);
