@@ -165,8 +165,9 @@ static const Key keys[] = {
                 .help = N_("How received datagrams are converted: tc: individually, with the lowest "
                            "latency; gro: then coalesced by GRO; auto: gro for bulk data, tc for single "
                            "packets; xdp: before the driver's own GRO, where it has native XDP; socket: "
-                           "bulk data by the driver's own GRO, with UDP sockets of the kernel at "
-                           "local-ports, which no other program can have then."),
+                           "bulk data by the driver's own GRO, with UDP sockets of the kernel: at "
+                           "local-ports, which no other program can have then, and for connections to "
+                           "remote-ports while bulk data comes."),
         },
         {
                 .id = KEY_ID_BULK,

@@ -72,6 +72,9 @@ static int add_attachment(const Rows *rows, const Manager *manager, const Link *
                 r = add_device(rows, device);
         if (r >= 0)
                 r = rows->handler("receive", receive_name(link), rows->userdata);
+        if (r >= 0 && link_gives_flows_sockets(link))
+                r = add_number(rows, "flow-sockets",
+                               (unsigned) sockets_count_flows(manager_sockets(manager), link_ifindex(link)));
         if (r >= 0)
                 r = add_number(rows, "mss-ipv4", applied->link.mss_ipv4);
         return r < 0 ? r : add_number(rows, "mss-ipv6", applied->link.mss_ipv6);

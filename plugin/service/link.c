@@ -728,6 +728,10 @@ const char *link_receive_reason(const Link *link) {
         return path_receive_reason(&link->target);
 }
 
+bool link_gives_flows_sockets(const Link *link) {
+        return link_is_attached(link) && path_gives_flows_sockets(&link->target);
+}
+
 const SegmentationDevice *link_device(const Link *link) {
         return &link->target.device;
 }

@@ -151,6 +151,9 @@ bool link_is_attached(const Link *link);
 enum underpass_receive link_receive_mode(const Link *link);
 const char *link_receive_reason(const Link *link);
 
+/* Whether flows that bulk comes for by this link get tunnel sockets. */
+bool link_gives_flows_sockets(const Link *link);
+
 /* ifindex 0: none. */
 const SegmentationDevice *link_device(const Link *link);
 

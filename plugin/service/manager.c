@@ -11,6 +11,7 @@
 #include "base/message.h"
 #include "service/endpoint-watch.h"
 #include "service/files.h"
+#include "service/flow-sockets.h"
 #include "service/manager.h"
 
 enum {
@@ -30,6 +31,7 @@ struct Manager {
         TunnelFeatures features;
         Segmentation *segmentation;
         Sockets *sockets;
+        FlowSockets *flow_sockets;
         Sctp *sctp;
         Sources *sources;
         EndpointWatch *endpoint_watch;
@@ -307,6 +309,20 @@ static void on_sockets_changed(void *userdata) {
         manager_mark_all(userdata);
 }
 
+static bool on_flow_sockets_wanted(uint32_t ifindex, void *userdata) {
+        const Link *link = manager_link(userdata, ifindex);
+
+        return link && link_gives_flows_sockets(link);
+}
+
+static void on_flow_sockets_changed(void *userdata) {
+        Manager *manager = userdata;
+
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_gives_flows_sockets(manager->links[i]))
+                        tell(manager, MANAGER_LINK_CHANGED, manager->links[i]);
+}
+
 static bool on_endpoints_compared(bool changed, void *userdata) {
         Manager *manager = userdata;
         bool depends = false;
@@ -451,6 +467,8 @@ static void on_link_report(Link *link, LinkReport report, void *userdata) {
         case LINK_REPORT_PUBLISHED:
                 listen_to_mptcp(manager);
                 strays_listen(manager->strays);
+                if (link_gives_flows_sockets(link))
+                        flow_sockets_listen(manager->flow_sockets);
                 if (link_depends_on_endpoints(link))
                         endpoint_watch_start(manager->endpoint_watch);
                 tell(manager, MANAGER_LINK_CHANGED, link);
@@ -547,6 +565,10 @@ static int make_parts(Manager *manager) {
                 r = sockets_new(&manager->sockets, manager->event, manager->tunnel, on_sockets_changed,
                                 manager);
         if (r >= 0)
+                r = flow_sockets_new(&manager->flow_sockets, manager->event, manager->tunnel,
+                                     manager->sockets, on_flow_sockets_wanted, on_flow_sockets_changed,
+                                     manager);
+        if (r >= 0)
                 r = sctp_new(&manager->sctp, manager->event, manager->tunnel, manager->options.sctp_sysctls,
                              on_sctp_changed, manager);
         if (r >= 0)
@@ -638,6 +660,7 @@ Manager *manager_free(Manager *manager) {
         strays_free(manager->strays);
         sctp_free(manager->sctp);
         segmentation_free(manager->segmentation);
+        flow_sockets_free(manager->flow_sockets);
         sockets_free(manager->sockets);
         sd_event_source_disable_unref(manager->again);
         sd_event_source_disable_unref(manager->bpf_again);
@@ -766,6 +789,10 @@ const Sources *manager_sources(const Manager *manager) {
 
 const Sctp *manager_sctp(const Manager *manager) {
         return manager->sctp;
+}
+
+const Sockets *manager_sockets(const Manager *manager) {
+        return manager->sockets;
 }
 
 const Segmentation *manager_segmentation(const Manager *manager) {

@@ -97,4 +97,5 @@ const TunnelFeatures *manager_features(const Manager *manager);
 bool manager_has_mptcp(const Manager *manager);
 const Sources *manager_sources(const Manager *manager);
 const Sctp *manager_sctp(const Manager *manager);
+const Sockets *manager_sockets(const Manager *manager);
 const Segmentation *manager_segmentation(const Manager *manager);

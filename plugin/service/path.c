@@ -18,7 +18,12 @@ TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
                 .gro_all = mode == UNDERPASS_RECEIVE_GRO,
                 .bulk = bulk,
                 .bulk_all = bulk && (target->applied.link.flags & UNDERPASS_LINK_BULK_ALL),
+                .tells = bulk && path_gives_flows_sockets(target),
         };
+}
+
+bool path_gives_flows_sockets(const Target *target) {
+        return target->receive == UNDERPASS_RECEIVE_SOCKET && target->applied.link.remote_ports_count > 0;
 }
 
 /* Why XDP is not in use, as a sentence. */
@@ -89,18 +94,31 @@ int path_choose_receive(Target *target) {
         return r;
 }
 
+static const char *describe_sockets(const Target *target) {
+        const struct underpass_link *link = &target->applied.link;
+
+        if (link->local_ports_count == 0)
+                return M_("The driver's own GRO merges bulk, by UDP sockets of the kernel: each connection "
+                          "of this host that bulk comes for has one, at its own port, while it comes.");
+        if (link->remote_ports_count == 0)
+                return M_("The driver's own GRO merges bulk, by UDP sockets of the kernel. They have taken "
+                          "the UDP ports of local-ports on this link from all other programs, and what else "
+                          "comes there is dropped.");
+        return M_("The driver's own GRO merges bulk, by UDP sockets of the kernel. They have taken the UDP "
+                  "ports of local-ports on this link from all other programs, and what else comes there is "
+                  "dropped. Each connection of this host that bulk comes for has one, too, at its own port, "
+                  "while it comes.");
+}
+
 const char *path_receive_reason(const Target *target) {
-        static const char *const reasons[] = {
+        const char *const reasons[] = {
                 [UNDERPASS_RECEIVE_AUTO] = M_("Bulk data is merged into large segments before it reaches "
                                               "the stack; single packets are passed on at once."),
                 [UNDERPASS_RECEIVE_TC] = M_("Every packet goes to the stack at once: the lowest latency."),
                 [UNDERPASS_RECEIVE_GRO] = M_("Everything that can be merged is merged into large segments: "
                                              "the highest throughput."),
                 [UNDERPASS_RECEIVE_XDP] = M_("Datagrams are converted in front of the driver's own GRO."),
-                [UNDERPASS_RECEIVE_SOCKET] = M_("The driver's own GRO merges bulk, by UDP sockets of the "
-                                                "kernel. They have taken the UDP ports of local-ports on "
-                                                "this link from all other programs, and what else comes "
-                                                "there is dropped."),
+                [UNDERPASS_RECEIVE_SOCKET] = describe_sockets(target),
         };
         ASSERT_TABLE_COMPLETE(reasons, UNDERPASS_RECEIVE_COUNT);
 

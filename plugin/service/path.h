@@ -11,6 +11,9 @@
 /* The way by this device, with the receive mode in use. */
 TunnelPath path_by(const Target *target, const SegmentationDevice *device);
 
+/* Whether flows that bulk comes for by this link get tunnel sockets. */
+bool path_gives_flows_sockets(const Target *target);
+
 /* The link redirects to this device from now on: devices that it was the last to use go. */
 void path_take(Target *target, const SegmentationDevice *device);
 

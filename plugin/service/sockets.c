@@ -237,6 +237,10 @@ static int ensure_ports(Sockets *sockets, uint32_t ifindex, const struct underpa
         return 0;
 }
 
+static bool is_of_flow(const Socket *each) {
+        return each->key.flow.remote_port != 0;
+}
+
 /* Removes those of a link that are not wanted. */
 static void remove_others(Sockets *sockets, uint32_t ifindex) {
         for (Socket **position = &sockets->list; *position;)
@@ -250,6 +254,13 @@ static void want_none(Sockets *sockets, uint32_t ifindex) {
         for (Socket *each = sockets->list; each; each = each->next)
                 if (each->key.ifindex == ifindex)
                         each->wanted = false;
+}
+
+/* None of ports, until they have been looked at. */
+static void want_flows(Sockets *sockets, uint32_t ifindex, bool wanted) {
+        for (Socket *each = sockets->list; each; each = each->next)
+                if (each->key.ifindex == ifindex)
+                        each->wanted = wanted && is_of_flow(each);
 }
 
 /* The kernel may get its module at any time, so it is asked each time. */
@@ -316,7 +327,7 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
         char *error;
         int r;
 
-        want_none(sockets, ifindex);
+        want_flows(sockets, ifindex, link->remote_ports_count > 0);
         r = count > SOCKETS_PORTS_MAX ? -ERANGE : open_kernel(sockets);
         if (r >= 0)
                 r = ensure_ports(sockets, ifindex, link, &holder);
@@ -337,4 +348,42 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
 void sockets_leave(Sockets *sockets, uint32_t ifindex) {
         want_none(sockets, ifindex);
         remove_others(sockets, ifindex);
+}
+
+int sockets_add_flow(Sockets *sockets, const struct underpass_socket_key *key) {
+        int r;
+
+        if (*find(sockets, key))
+                return 0;
+        if (!sockets->fou)
+                return -EOPNOTSUPP;
+        if (sockets_count_flows(sockets, key->ifindex) >= SOCKETS_FLOWS_MAX)
+                return -EBUSY;
+        r = ensure(sockets, key);
+        return r < 0 ? r : 1;
+}
+
+size_t sockets_sift_flows(Sockets *sockets, SocketsFlowTest is_needed, void *userdata, size_t *gone) {
+        const size_t limit = *gone;
+        size_t left = 0;
+
+        *gone = 0;
+        for (Socket **position = &sockets->list; *position;) {
+                if (is_of_flow(*position) && *gone < limit && !is_needed(&(*position)->key, userdata)) {
+                        remove_at(sockets, position);
+                        (*gone)++;
+                        continue;
+                }
+                left += is_of_flow(*position);
+                position = &(*position)->next;
+        }
+        return left;
+}
+
+size_t sockets_count_flows(const Sockets *sockets, uint32_t ifindex) {
+        size_t count = 0;
+
+        for (const Socket *each = sockets->list; each; each = each->next)
+                count += each->key.ifindex == ifindex && is_of_flow(each);
+        return count;
 }

@@ -3,7 +3,8 @@
 
 /*
  * Tunnel sockets of the kernel (receive=socket): by them the GRO of drivers knows bulk, and merges it. A
- * link has one for each port of local-ports and each IP version, bound to it.
+ * link has one for each port of local-ports and each IP version, bound to it; and with remote-ports some for
+ * single flows, each connected to its peer (flow-sockets.h).
  *
  * They are removed when a service starts, and made anew as its links are looked at: what an earlier one has
  * left is not worth adopting, for bulk goes on without.
@@ -16,7 +17,10 @@
 
 typedef struct Sockets Sockets;
 
-enum { SOCKETS_PORTS_MAX = 64 }; /* that a link can have */
+enum {
+        SOCKETS_PORTS_MAX = 64, /* of local-ports, that a link can have */
+        SOCKETS_FLOWS_MAX = 64, /* sockets of flows, likewise */
+};
 
 /* The kernel has got what it takes: links that have asked for sockets in vain shall look again. */
 typedef void (*SocketsChanged)(void *userdata);
@@ -35,10 +39,27 @@ void sockets_sweep_up(Sockets *sockets);
 
 /*
  * Brings the sockets of a link in line with its local ports, all of them or none. name: of the link.
- * Negative errno with a message that says what stands in the way; then it has none.
+ * Negative errno with a message that says what stands in the way; then it has none. Sockets of flows stay
+ * if it has remote ports.
  */
 int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const struct underpass_link *link,
                   char **ret_error);
 
 /* Removes the sockets of a link. */
 void sockets_leave(Sockets *sockets, uint32_t ifindex);
+
+/*
+ * Makes the socket of a flow, on a link that sockets_serve() was good for. 1: it is there now; 0: it was.
+ * -EBUSY: the link has SOCKETS_FLOWS_MAX; -EADDRINUSE: another program has the port.
+ */
+int sockets_add_flow(Sockets *sockets, const struct underpass_socket_key *key);
+
+/* Whether the socket of a flow is needed any longer. */
+typedef bool (*SocketsFlowTest)(const struct underpass_socket_key *key, void *userdata);
+
+/* Removes sockets of flows that are not needed, at most *gone of them, and puts there how many it were.
+ * Returns how many sockets of flows are left. */
+size_t sockets_sift_flows(Sockets *sockets, SocketsFlowTest is_needed, void *userdata, size_t *gone);
+
+/* How many sockets of flows a link has. */
+size_t sockets_count_flows(const Sockets *sockets, uint32_t ifindex);

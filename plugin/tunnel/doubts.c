@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* The rings "uncertain" and "unanswered", and what is taught about destinations. See tunnel.h. */
+/* The rings by which programs tell, and what is taught about destinations. See tunnel.h. */
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -11,7 +11,7 @@
 struct TunnelDoubts {
         struct ring_buffer *ring;
         TunnelDoubtHandler on_destination;
-        TunnelUnansweredHandler on_flow;
+        TunnelToldHandler on_flow;
         void *userdata;
 };
 
@@ -47,11 +47,16 @@ int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler ha
         return open_ring(tunnel, MAP_UNCERTAIN, &handlers, ret);
 }
 
-int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
-                           void *userdata) {
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata) {
         const TunnelDoubts handlers = { .on_flow = handler, .userdata = userdata };
 
         return open_ring(tunnel, MAP_UNANSWERED, &handlers, ret);
+}
+
+int tunnel_unmerged_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata) {
+        const TunnelDoubts handlers = { .on_flow = handler, .userdata = userdata };
+
+        return open_ring(tunnel, MAP_UNMERGED, &handlers, ret);
 }
 
 TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts) {

@@ -191,6 +191,10 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         return 0;
 }
 
+int tunnel_flow(Tunnel *tunnel, const struct underpass_flow_key *key, struct underpass_flow *ret) {
+        return -ENOENT;
+}
+
 int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *userdata) {
         return 0;
 }
@@ -199,8 +203,11 @@ int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler ha
         return -ENOENT;
 }
 
-int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
-                           void *userdata) {
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata) {
+        return -ENOENT;
+}
+
+int tunnel_unmerged_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata) {
         return -ENOENT;
 }
 

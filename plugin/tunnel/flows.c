@@ -47,3 +47,7 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         r = walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata);
         return r != 0 ? r : walk_flows(tunnel->maps[MAP_HALF_OPEN], handler, userdata);
 }
+
+int tunnel_flow(Tunnel *tunnel, const struct underpass_flow_key *key, struct underpass_flow *ret) {
+        return tunnel->loaded ? bpf_map_lookup_elem(tunnel->maps[MAP_FLOWS], key, ret) : -ENOENT;
+}

@@ -49,6 +49,7 @@ typedef struct TunnelPath {
         bool gro_all;            /* merges all of them, not only bulk */
         bool bulk;               /* takes and sends the bulk form */
         bool bulk_all;           /* sends slow flows in it, too */
+        bool tells;              /* of flows that bulk comes for: tunnel_unmerged_open() */
 } TunnelPath;
 
 /*
@@ -135,6 +136,9 @@ typedef int (*TunnelFlowHandler)(const struct underpass_flow_key *key, const str
 /* Calls handler for each remembered flow; a non-zero return ends the walk and is returned. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
 
+/* One of them, whose handshake is finished. -ENOENT: there is none. */
+int tunnel_flow(Tunnel *tunnel, const struct underpass_flow_key *key, struct underpass_flow *ret);
+
 typedef int (*TunnelDestinationHandler)(const struct underpass_destination_key *key,
                                     const struct underpass_destination *destination, void *userdata);
 
@@ -155,9 +159,12 @@ int tunnel_doubts_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelDoubtHandler ha
  * The same for flows that have been accepted, and whose answers may leave by a link without programs.
  * Whoever sends SYNs decides how many there are; what finds no room is not told.
  */
-typedef void (*TunnelUnansweredHandler)(const struct underpass_flow_key *key, void *userdata);
-int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelUnansweredHandler handler,
-                           void *userdata);
+typedef void (*TunnelToldHandler)(const struct underpass_flow_key *key, void *userdata);
+int tunnel_unanswered_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata);
+
+/* The same for flows of this host that bulk comes for, one by one, on links that tell (struct TunnelPath).
+ * Each is told every 10 seconds at most. */
+int tunnel_unmerged_open(Tunnel *tunnel, TunnelDoubts **ret, TunnelToldHandler handler, void *userdata);
 
 TunnelDoubts *tunnel_doubts_free(TunnelDoubts *doubts);
 DEFINE_CLEANUP(TunnelDoubts *, tunnel_doubts_free);

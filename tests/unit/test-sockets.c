@@ -444,6 +444,106 @@ static void a_start_removes_what_is_ours(void) {
                 assert(ntohs(kernel.sockets[i].key.flow.local_port) >= 444);
 }
 
+/* The flow by this local port. */
+static struct underpass_socket_key flow_at(uint16_t port, bool ipv6) {
+        struct underpass_socket_key key = {
+                .ifindex = LINK,
+                .flow = { .local_port = htons(port), .remote_port = htons(8443) },
+        };
+
+        key.flow.local[0] = key.flow.remote[0] = ipv6 ? htonl(0x20010db8) : 0;
+        key.flow.local[2] = key.flow.remote[2] = ipv6 ? 0 : htonl(0xffff);
+        key.flow.local[3] = htonl(0x0a000001);
+        key.flow.remote[3] = htonl(0x0a000002);
+        return key;
+}
+
+static const struct underpass_link opening = {
+        .remote_ports_count = 1, .remote_ports = { { 8443, 8443 } },
+};
+
+static void a_flow_gets_a_socket_that_is_connected(void) {
+        const struct underpass_socket_key flows[] = { flow_at(50000, false), flow_at(50001, true) };
+        struct underpass_link both = served;
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_add_flow(sockets, &flows[0]) == -EOPNOTSUPP);
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0 && kernel.count == 0);
+        for (size_t i = 0; i < ELEMENTS(flows); i++) {
+                assert(sockets_add_flow(sockets, &flows[i]) == 1);
+                assert(same(&kernel.sockets[i].key, &flows[i]) && is_guarded(&flows[i]));
+                assert(kernel.sockets[i].type == FOU_ENCAP_DIRECT && kernel.sockets[i].marked);
+                assert(kernel.sockets[i].protocol == (i == 0 ? IPPROTO_IPIP : IPPROTO_IPV6));
+                assert(sockets_add_flow(sockets, &flows[i]) == 0);
+        }
+        assert(sockets_count_flows(sockets, LINK) == 2 && sockets_count_flows(sockets, LINK + 1) == 0);
+        /* They stay when the link is looked at, … */
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0 && kernel.count == 2);
+        both.remote_ports_count = 1;
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0 && kernel.count == 8);
+        assert(sockets_count_flows(sockets, LINK) == 2 && kernel.removed == 0);
+        /* … and go with what they are for. */
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 6);
+        assert(sockets_count_flows(sockets, LINK) == 0 && kernel.removed == 2);
+        assert(sockets_add_flow(sockets, &flows[0]) == 1);
+        sockets_leave(sockets, LINK);
+        assert(kernel.count == 0 && kernel.guarded_count == 0);
+}
+
+static void a_link_has_sockets_for_so_many_flows(void) {
+        const struct underpass_socket_key beyond = flow_at(60000, false);
+        struct underpass_socket_key elsewhere = beyond;
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0);
+        for (uint16_t i = 0; i < SOCKETS_FLOWS_MAX; i++) {
+                const struct underpass_socket_key key = flow_at((uint16_t) (50000 + i), false);
+
+                assert(sockets_add_flow(sockets, &key) == 1);
+        }
+        assert(sockets_add_flow(sockets, &beyond) == -EBUSY);
+        assert(kernel.count == SOCKETS_FLOWS_MAX && kernel.guarded_count == SOCKETS_FLOWS_MAX);
+        elsewhere.ifindex = LINK + 1;
+        assert(sockets_add_flow(sockets, &elsewhere) == 1);
+}
+
+static void a_port_of_another_program_stays_with_it(void) {
+        const struct underpass_socket_key flow = flow_at(50000, false);
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        kernel.taken = 50000;
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0);
+        assert(sockets_add_flow(sockets, &flow) == -EADDRINUSE);
+        assert(kernel.guarded_count == 0 && sockets_count_flows(sockets, LINK) == 0);
+}
+
+static bool is_even(const struct underpass_socket_key *key, void *userdata) {
+        assert(userdata == &kernel && key->flow.remote_port != 0);
+        return ntohs(key->flow.local_port) % 2 == 0;
+}
+
+static void flows_end(void) {
+        struct underpass_link both = served;
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+        size_t gone = 3;
+
+        both.remote_ports_count = 1;
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0);
+        for (uint16_t i = 0; i < 10; i++) {
+                const struct underpass_socket_key key = flow_at((uint16_t) (50000 + i), i < 5);
+
+                assert(sockets_add_flow(sockets, &key) == 1);
+        }
+        assert(sockets_sift_flows(sockets, is_even, &kernel, &gone) == 7 && gone == 3);
+        assert(sockets_sift_flows(sockets, is_even, &kernel, &gone) == 5 && gone == 2);
+        assert(sockets_sift_flows(sockets, is_even, &kernel, &gone) == 5 && gone == 0);
+        assert(kernel.count == 11 && kernel.guarded_count == 11 && kernel.removed == 5);
+}
+
 static void a_start_loads_nothing(void) {
         _cleanup_(sockets_freep) Sockets *sockets = begin();
 
@@ -460,6 +560,10 @@ int main(void) {
                 { "a process has any name", a_process_has_any_name },
                 { "a kernel may lack things", a_kernel_may_lack_things },
                 { "a start removes what is ours", a_start_removes_what_is_ours },
+                { "a flow gets a socket that is connected", a_flow_gets_a_socket_that_is_connected },
+                { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
+                { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
+                { "flows end", flows_end },
                 { "a start loads nothing", a_start_loads_nothing },
         };
 
