@@ -516,10 +516,18 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
         return 0;
 }
 
+/* Whether an error is about the SYN that the peer has sent again as plain TCP, and not over UDP since. */
+UNDERPASS_INLINE int icmp_is_about_plain_syn(const struct icmp_quote *quote,
+                                             const struct underpass_flow *flow) {
+        return (flow->flags & UNDERPASS_FLOW_PLAIN_SYN) &&
+               UNDERPASS_NET32(quote->header.tcp.sequence) == flow->plain_sequence &&
+               (quote->length < UNDERPASS_HEADER_LENGTH || (quote->header.tcp.flags & UNDERPASS_TCP_SYN));
+}
+
 /* Whether a segment of the peer has come as a datagram. See flow_carries(): a flow that is not answered
  * yet may be made up, and then only its SYN has. */
 UNDERPASS_INLINE int icmp_was_datagram(const struct icmp_quote *quote, const struct underpass_flow *flow) {
-        if (flow_is_note(flow))
+        if (flow_is_note(flow) || icmp_is_about_plain_syn(quote, flow))
                 return 0;
         return flow->state == UNDERPASS_FLOW_TUNNELLED ||
                (flow->flags & (UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_ANSWERED)) ||

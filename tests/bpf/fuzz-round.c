@@ -88,8 +88,9 @@ static bool in_tunnel(const struct round *round) {
 static bool carried(const struct round *round) {
         const uint8_t *tcp = round->before.data + round->before.layer4;
         bool syn_ack = (tcp[13] & (FRAME_SYN | FRAME_ACK)) == (FRAME_SYN | FRAME_ACK);
+        bool answer = (tcp[13] & FRAME_ACK) && (tcp[13] & (FRAME_SYN | FRAME_RST));
 
-        if (!in_tunnel(round) || (syn_ack && (round->flow.flags & UNDERPASS_FLOW_PLAIN_SYN) &&
+        if (!in_tunnel(round) || (answer && (round->flow.flags & UNDERPASS_FLOW_PLAIN_SYN) &&
                                   frame_get32(tcp + 8) == round->flow.plain_sequence + 1))
                 return false;
         if (round->flow.state == UNDERPASS_FLOW_TUNNELLED)

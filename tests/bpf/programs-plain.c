@@ -37,6 +37,12 @@ enum {
 #define FORGED_SYN(after)                                                                                   \
         { .incoming = true, .plain = true, .flags = FRAME_SYN, .sequence = 9, .state = (after) }
 #define OURS(kind, after) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after) }
+/* What a closed port answers to the peer's SYN. */
+#define OUR_RESET(after, what)                                                                              \
+        {                                                                                                   \
+                .flags = FRAME_RST | FRAME_ACK, .acknowledgment = STORY_PEER_SEQUENCE + 1,                  \
+                .state = (after), .fate = (what)                                                            \
+        }
 #define OURS_PLAIN(kind, after)                                                                             \
         { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after), .fate = STORY_UNTOUCHED }
 
@@ -68,6 +74,16 @@ static const struct story plain_syns[] = {
           { STORY_PEER_SYN, STORY_OUR_SYN_ACK(HALF_OPEN), PLAIN(FRAME_SYN, HALF_OPEN),
             STORY_OUR_SYN_ACK(NOWHERE) },
           { ACCEPTED(1), RECEIVED(1) } },
+        { "half-open: a reset answers the plain SYN", true,
+          { STORY_PEER_SYN, PLAIN(FRAME_SYN, HALF_OPEN), OUR_RESET(NOWHERE, STORY_UNTOUCHED) },
+          { ACCEPTED(1), RECEIVED(1) } },
+        { "a reset answers the plain SYN of a peer that has forgotten the flow", true,
+          { HANDSHAKE, PLAIN(FRAME_SYN, TUNNELLED), OUR_RESET(NOWHERE, STORY_UNTOUCHED) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "half-open: a reset answers a SYN over UDP that came after it", true,
+          { STORY_PEER_SYN, PLAIN(FRAME_SYN, HALF_OPEN), STORY_PEER_SYN,
+            OUR_RESET(HALF_OPEN, STORY_CONVERTED) },
+          { ACCEPTED(1), RECEIVED(2) } },
         { "half-open: a forged plain SYN", true,
           { STORY_PEER_SYN, FORGED_SYN(HALF_OPEN), STORY_OUR_SYN_ACK(HALF_OPEN), FORGED_SYN(HALF_OPEN),
             STORY_OUR_SYN_ACK(HALF_OPEN), STORY_PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED) },

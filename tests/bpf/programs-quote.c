@@ -30,6 +30,7 @@ struct quote_case {
         uint8_t state;          /* 0: there is no flow */
         uint8_t flow_flags;
         bool quoted;
+        uint32_t plain_sequence; /* of a SYN that came as plain TCP, with UNDERPASS_FLOW_PLAIN_SYN */
 };
 
 #define FROM_PEER .from = FRAME_REMOTE, .sequence = SEQUENCE, .acknowledgment = 99
@@ -63,6 +64,7 @@ static bool put_flow(struct bench *bench, const struct quote_case *test, const s
         bench_tunnelled(&flow);
         flow.state = test->state;
         flow.flags = test->flow_flags;
+        flow.plain_sequence = test->plain_sequence;
         bench_flow_key(tcp, test->about.from == FRAME_LOCAL, &key);
         EXPECT(bench_put_flow(flow.state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open, &key,
                               &flow) == 0);
@@ -148,6 +150,18 @@ static bool test_flows(void *context) {
                 { "a SYN that our side has answered", { SYN }, { EXCEEDED }, UNDERPASS_FLOW_HALF_OPEN,
                   UNDERPASS_FLOW_ANSWERED, true },
                 { "a SYN that it has not", { SYN }, { EXCEEDED }, UNDERPASS_FLOW_HALF_OPEN, 0, true },
+                { "a SYN that has come again as plain TCP", { SYN }, { EXCEEDED }, UNDERPASS_FLOW_HALF_OPEN,
+                  UNDERPASS_FLOW_PLAIN_SYN, false, SEQUENCE },
+                { "of which only eight bytes are quoted", { SYN },
+                  { .type = FRAME_ICMP_UNREACHABLE, .code = FRAME_ICMP_PORT, .quoted = 8 },
+                  UNDERPASS_FLOW_HALF_OPEN, UNDERPASS_FLOW_ANSWERED | UNDERPASS_FLOW_PLAIN_SYN, false,
+                  SEQUENCE },
+                { "a plain SYN of a peer that has forgotten the flow", { SYN }, { EXCEEDED },
+                  UNDERPASS_FLOW_TUNNELLED, UNDERPASS_FLOW_PLAIN_SYN, false, SEQUENCE },
+                { "another SYN than the plain one", { SYN }, { EXCEEDED }, UNDERPASS_FLOW_HALF_OPEN,
+                  UNDERPASS_FLOW_PLAIN_SYN, true, SEQUENCE + 1 },
+                { "data with the number of a plain SYN", { DATA }, { EXCEEDED }, UNDERPASS_FLOW_TUNNELLED,
+                  UNDERPASS_FLOW_PLAIN_SYN, true, SEQUENCE },
                 { "a plain connection, and somebody makes up a SYN for it", { DATA }, { EXCEEDED },
                   UNDERPASS_FLOW_HALF_OPEN, 0, false },
                 { "a plain SYN-ACK that is watched", { FROM_PEER, .flags = FRAME_SYN | FRAME_ACK },

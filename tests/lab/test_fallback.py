@@ -125,6 +125,44 @@ def test_udp_refused():
             runner.note(f"{answer}: connected after {seconds:.2f} s, again {again * 1000:.0f} ms")
 
 
+def expect_refused(lab, client, name, within, **arguments):
+    """A connection that is refused in time: TCP hears of it."""
+    begin = time.monotonic()
+    try:
+        client.connect(name, **arguments)
+    except traffic.PeerError as error:
+        assert "refused" in str(error), error
+    else:
+        raise AssertionError(f"{name} was not refused")
+    seconds = time.monotonic() - begin
+    assert seconds < within, f"{name}: refused after {seconds:.2f} s"
+    runner.note(f"{name}: refused after {seconds:.2f} s")
+
+
+def test_firewall_of_the_server():
+    """The server's own firewall rejects the SYN over UDP, when it is TCP again, and then the plain one: an error
+    about either quotes what the client has sent, so the client hears that it is refused."""
+    with runner.TestLab() as lab:
+        one_uplink(lab, "mptcp-only=no", server=(LOCAL_PORTS, "mptcp-only=no"))
+        _, client = traffic.pair(lab)
+        head = "chain in { type filter hook input priority 0; policy accept;"
+        lab.server.set_nft_table("firewall", head, f"tcp dport {PORT} reject with icmpx port-unreachable", "}")
+        for family in (4, 6):
+            for protocol in ("mptcp", "tcp"):
+                name = f"IPv{family}, {protocol}"
+                expect_refused(lab, client, name, 2.5, target=address("s0", family), protocol=protocol)
+
+
+def test_reset_of_the_server():
+    """The way back swallows UDP, so the SYN over UDP has arrived in vain; the plain one is answered by a plain reset."""
+    with runner.TestLab() as lab:
+        one_uplink(lab)
+        client = traffic.Peer(lab, lab.client)  # nobody listens
+        path.rules(lab, f"udp sport {PORT} drop")
+        for family in (4, 6):
+            expect_refused(lab, client, f"IPv{family}", 5, target=address("s0", family))
+
+
 def test_server_without_underpass():
     """A server that knows nothing of the tunnel: its own ICMP error makes the next SYN a plain one."""
     with runner.TestLab() as lab:
