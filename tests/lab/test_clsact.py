@@ -108,10 +108,10 @@ def all_active(lab):
 
 
 def test_transfers_and_wire():
-    """Both uplinks carry MPTCP, IPv4 and IPv6, with and without offloads; every packet on the wire is
+    """Both uplinks carry MPTCP in the classic form, IPv4 and IPv6, with and without offloads; every packet on the wire is
     judged."""
     with runner.TestLab() as lab:
-        set_up(lab)
+        set_up(lab, "bulk=no")
         service.bring_up(lab)
         all_active(lab)
         assert_attach_point(lab.client, "clsact", *UPLINKS)

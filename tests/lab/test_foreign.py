@@ -34,8 +34,9 @@ def on_attach_point(lab):
 
 
 def set_up_tunnels(lab):
-    """Gives the server's link and the client's first uplink their tunnel; the client's peer program."""
-    service.set_tunnels(lab)
+    """Gives the server's link and the client's first uplink their tunnel, for the classic form, of which each segment is a
+    packet; the client's peer program."""
+    service.set_tunnels(lab, "bulk=no")
     service.bring_up(lab, "first")
     service.wait_state(lab.client, "c0", service.ACTIVE)
     service.wait_state(lab.server, "s0", service.ACTIVE)

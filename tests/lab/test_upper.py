@@ -37,8 +37,8 @@ def address_upper(lab):
 
 
 def works(lab):
-    """The tunnel on the upper device, MPTCP through it, the wire judged, and down again."""
-    service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+    """The tunnel on the upper device, MPTCP through it in the classic form, the wire judged, and down again."""
+    service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}", "bulk=no")
     lab.server.up("server")
     address_upper(lab)
     lab.client.run("underpassctl", "reload")
