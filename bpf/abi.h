@@ -121,6 +121,7 @@ enum underpass_slot_flag {
         UNDERPASS_SLOT_BULK = 1U << 2,    /* takes the bulk form, and sends fast flows in it */
         UNDERPASS_SLOT_BULK_ALL = 1U << 3, /* sends slow ones in it, too */
         UNDERPASS_SLOT_TELLS = 1U << 4,   /* flows of ours that bulk comes for get tunnel sockets */
+        UNDERPASS_SLOT_BULK_UNSENT = 1U << 5, /* only takes it, and sends none */
 };
 
 /*

@@ -381,7 +381,8 @@ UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, s
         __u32 slot_flags = flags_of_slot(slot);
         int r;
 
-        if (!packet || !flow || !(slot_flags & UNDERPASS_SLOT_BULK))
+        if (!packet || !flow ||
+            (slot_flags & (UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_UNSENT)) != UNDERPASS_SLOT_BULK)
                 return VERDICT_OTHER;
         r = bulk_decide(packet, flow, skb->ifindex, slot, slot_flags);
         if (r == BULK_DECISION_PROBE) {

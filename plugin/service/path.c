@@ -7,8 +7,7 @@
 
 TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
         const enum underpass_receive mode = target->receive;
-        /* A veth pair keeps packets for a moment: what follows in the bulk form would overtake them. */
-        const bool bulk = device->kind != SEGMENT_VETH && (target->applied.link.flags & UNDERPASS_LINK_BULK);
+        const bool bulk = target->applied.link.flags & UNDERPASS_LINK_BULK;
         const bool merges = mode == UNDERPASS_RECEIVE_AUTO || mode == UNDERPASS_RECEIVE_GRO ||
                             (mode == UNDERPASS_RECEIVE_SOCKET && !target->applied.raw_ip);
 
@@ -17,7 +16,9 @@ TunnelPath path_by(const Target *target, const SegmentationDevice *device) {
                 .gro_ifindex = merges ? segmentation_gro_ifindex(target->segmentation) : 0,
                 .gro_all = mode == UNDERPASS_RECEIVE_GRO,
                 .bulk = bulk,
-                .bulk_all = bulk && (target->applied.link.flags & UNDERPASS_LINK_BULK_ALL),
+                .bulk_all = target->applied.link.flags & UNDERPASS_LINK_BULK_ALL,
+                /* A veth pair keeps packets for a moment: bulk that follows would overtake them. */
+                .bulk_unsent = device->kind == SEGMENT_VETH,
                 .tells = bulk && path_gives_flows_sockets(target),
         };
 }

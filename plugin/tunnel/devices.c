@@ -124,7 +124,8 @@ int devices_fill_slot(Tunnel *tunnel, uint32_t slot, uint32_t ifindex, const Tun
         const uint32_t flags = (path->gro_all ? UNDERPASS_SLOT_GRO_ALL : 0) |
                                (path->bulk ? UNDERPASS_SLOT_BULK : 0) |
                                (path->bulk_all ? UNDERPASS_SLOT_BULK_ALL : 0) |
-                               (path->tells ? UNDERPASS_SLOT_TELLS : 0);
+                               (path->tells ? UNDERPASS_SLOT_TELLS : 0) |
+                               (path->bulk_unsent ? UNDERPASS_SLOT_BULK_UNSENT : 0);
         const struct underpass_slot entry = {
                 .ifindex = ifindex,
                 .device_ifindex = path->device_ifindex,

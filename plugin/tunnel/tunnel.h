@@ -47,8 +47,9 @@ typedef struct TunnelPath {
         uint32_t device_ifindex; /* the segmentation device, when they are sent */
         uint32_t gro_ifindex;    /* the receiving end of the GRO pair, when received; 0: not merged */
         bool gro_all;            /* merges all of them, not only bulk */
-        bool bulk;               /* takes and sends the bulk form */
+        bool bulk;               /* takes the bulk form, and sends fast flows in it */
         bool bulk_all;           /* sends slow flows in it, too */
+        bool bulk_unsent;        /* sends none in it */
         bool tells;              /* of flows that bulk comes for: tunnel_unmerged_open() */
 } TunnelPath;
 

@@ -545,13 +545,14 @@ struct sent_case {
 };
 
 #define READY UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_PROVEN
-#define SUPER .slot_flags = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_ALL, .payload = 1600
+#define SUPER .payload = 1600, .slot_flags = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_ALL
 static const struct sent_case sent_cases[] = {
         { "bulk, equal segments", SUPER, .size = 160, .known = READY, .segments = 10 },
         { "the peer does not take it", SUPER, .size = 160, .known = UNDERPASS_BULK_PROVEN },
         { "given up", SUPER, .size = 160, .known = READY | UNDERPASS_BULK_GIVEN_UP },
         { "not proven", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probes = 1 },
         { "slow", .slot_flags = UNDERPASS_SLOT_BULK, .payload = 1600, .size = 160, .known = READY },
+        { "a link that only takes it", SUPER | UNDERPASS_SLOT_BULK_UNSENT, .size = 160, .known = READY },
         { "few segments", SUPER, .size = 300, .known = READY },
         { "sent again", SUPER, .size = 160, .known = READY, .again = true },
         { "URG", SUPER, .size = 160, .known = READY, .flags = FRAME_URG },

@@ -178,6 +178,19 @@ def test_auto_on_a_slow_link():
         assert bulk(lab)["bulk-probes"] == fast["bulk-probes"], (fast, bulk(lab))
 
 
+def test_veth():
+    """A segmentation device that keeps packets for a moment: bulk would overtake them, so that end sends none. It takes
+    what the other one sends."""
+    with runner.TestLab() as lab:
+        service.set_environment(lab.client, UNDERPASS_SEGMENTATION="veth")
+        bring_up(lab)
+        transfer(lab, connect(lab), "veth at the client")
+        counted = bulk(lab)
+        assert counted["bulk-sent"][0] == counted["bulk-probes"][0] == counted["bulk-received"][1] == 0, counted
+        assert counted["bulk-received"][0] > 0.7 * SIZE / 1500, counted
+        assert path.forwarded(lab, "tcp") == 0, lab.counters()
+
+
 def test_swallowed_from_the_start():
     """A way that eats the bulk form sees probes and no data, so the transfer does not notice."""
     with runner.TestLab() as lab:
