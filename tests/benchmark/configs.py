@@ -45,6 +45,7 @@ class Config:
     title: str
     setup: object
     mode: bool = False  # one of Underpass's modes, not what users get by default
+    chooses: bool = False  # takes one form or the other by the rate: of interest where that is slow
     cuts: bool = False  # the link cuts super-packets, as cards do that segment tunnels; not the kernel
     udp: bool = False  # nothing but UDP is on the wire
     offered: object = None  # offered(stage) raises NotOffered before anything is made
@@ -299,9 +300,11 @@ def bulk_offered(stage, receive=None):
         load_fou()
 
 
-def setup_underpass(rig, kind=None, receive=None, bulk=None):
-    """The service as users run it: a bus, file profiles, and the bus starts it."""
-    lines = [f"Bulk={bulk}"] if bulk else []
+def setup_underpass(rig, kind=None, receive=None, bulk="no"):
+    """The service as users run it: a bus, file profiles, and the bus starts it. bulk: None leaves the key out; "no" is the
+    classic form, also of a build that knows no other."""
+    known = bulk != "no" or "underpass.bulk " in rig.client.output("underpassctl", "keys")
+    lines = [f"Bulk={bulk}"] if bulk and known else []
     chosen = [f"Receive={receive}"] if receive else []
     # Sockets are at ports of the server; a client goes on as by default.
     by_client = [] if receive == "socket" else chosen
@@ -361,6 +364,8 @@ def all_configs(reference=None):
         setup = functools.partial(setup_one_by_one, path=reference, sections=("tc", "tc"))
         found.append(Config("reference", title, setup, udp=True))
     found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
+    auto = functools.partial(setup_underpass, bulk=None)
+    found.append(Config("underpass-auto", "Underpass, bulk=auto", auto, chooses=True, udp=True, offered=bulk_offered))
     bulk = functools.partial(setup_underpass, bulk="yes")
     found.append(Config("underpass-bulk", "Underpass, bulk form", bulk, udp=True, offered=bulk_offered))
     for name, title, setup, more in (

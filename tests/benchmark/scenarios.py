@@ -27,11 +27,11 @@ SHAPED = "tbf rate 200mbit burst 64kb limit 10mb"
 
 def everybody(config):
     """Each configuration, all modes of Underpass included, where the kernel cuts super-packets."""
-    return not config.cuts
+    return not config.cuts and not config.chooses
 
 
 def main_ones(config):
-    """Each of those, Underpass as users get it."""
+    """Each of those, Underpass in the modes that it chooses."""
     return everybody(config) and not config.mode
 
 
@@ -326,7 +326,7 @@ ALL = [
         "Queue in front of a link shaped to 200 Mbit/s, one stream",
         "kB",
         False,
-        by_rig(only("plain", "vxlan", "reference", "underpass"), standing_queue, shape, unshape),
+        by_rig(only("plain", "vxlan", "reference", "underpass", "underpass-auto"), standing_queue, shape, unshape),
         length=2.5,
     ),
     Scenario(
@@ -334,7 +334,12 @@ ALL = [
         "MPTCP over two links shaped to 100 Mbit/s each",
         "of the sum",
         True,
-        by_rig(only("plain", "reference", "underpass"), two_links, both_shaped(shape), both_shaped(unshape)),
+        by_rig(
+            only("plain", "reference", "underpass", "underpass-auto"),
+            two_links,
+            both_shaped(shape),
+            both_shaped(unshape),
+        ),
         length=8.0,
     ),
 ]

@@ -24,7 +24,7 @@ def number(count):
 
 
 def ours(bench):
-    """The rig of Underpass as users get it, or None when it is not part of this run."""
+    """The rig of Underpass in the classic form, or None when it is not part of this run."""
     return next((rig for config, rig in bench.rigs() if config.name == "underpass"), None)
 
 

@@ -7,6 +7,7 @@ import statistics
 import report
 
 OURS = "underpass"
+AUTO = "underpass-auto"
 BULK = "underpass-bulk"
 SOCKETS = "underpass-bulk-socket"
 
@@ -129,6 +130,7 @@ GOALS = (
         for streams, scenarios in (("1 stream", ("router", "router-2cpu")), ("64 streams", ("streams-64",)))
     ),
     Goal("queue in front of a shaped link against plain TCP", 1.2, against("queue", "plain"), True),
+    Goal("the same with bulk=auto", 1.2, against("queue", "plain", name=AUTO), True),
     Goal("round trip time behind that queue", 1.2, against("queue", "plain", "rtt_us"), True),
     faster("untunnelled traffic on a link with a tunnel", 0.98, "untunnelled", "plain"),
     Goal(
@@ -151,6 +153,7 @@ GOALS = (
         "ns",
     ),
     Goal("MPTCP over two shaped links against the sum of both", 0.95, value("mptcp", OURS), unit="×"),
+    Goal("the same with bulk=auto", 0.98, value("mptcp", AUTO), unit="×"),
     faster("router, tunnel on its WAN side, against the reference, up", 2, "forward-up", "reference"),
     faster("router, tunnel on its WAN side, against the reference, down", 3.5, "forward-down", "reference"),
     Goal("activation of a link, service warm", 10, value("activation", "warm"), True, "ms"),
@@ -193,7 +196,7 @@ def judge(results):
 def table(judged):
     """The goals as text; those that were not measured are only counted."""
     shown = [each for each in judged if each["reached"] is not None]
-    rows = [["Underpass, as users get it", "wanted", "reached", "rounds", "by CPU time", "verdict"]]
+    rows = [["Underpass", "wanted", "reached", "rounds", "by CPU time", "verdict"]]
     for each in shown:
         reached = f"{report.number(each['reached'])} {each['unit']}"
         ends = "–".join(report.number(end(each["rounds"])) for end in (min, max))
