@@ -4,6 +4,7 @@
 
 #include "base/i18n.h"
 #include "base/util.h"
+#include "ctl/bulk-form.h"
 #include "ctl/bus.h"
 #include "ctl/check-facts.h"
 #include "ctl/destinations.h"
@@ -311,6 +312,15 @@ static void print_receive_mode(GVariant *link) {
         text_line("  %s: %s", mode, reason);
 }
 
+static void print_bulk_form(GVariant *link) {
+        if (!streq(property_string(link, "State"), "active"))
+                return;
+
+        g_autofree char *reason = bulk_form_reason(link);
+        print_title(_("Bulk form"));
+        text_line("  %s", reason);
+}
+
 static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, GVariant *destinations,
                        const CheckLines *lines, const char *advice) {
         const char *id = "", *uuid = "";
@@ -335,6 +345,7 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
         if (ctl->verbose)
                 print_rows(ctl, _("Attached programs"), programs, pair_headings);
         print_receive_mode(link);
+        print_bulk_form(link);
         print_counters(ctl, link, explanations);
         print_destinations(ctl, link, destinations);
         print_messages(link);
@@ -342,6 +353,16 @@ static void print_text(const Ctl *ctl, GVariant *link, GVariant *explanations, G
 
         print_title(_("What to do next"));
         text_line("  %s", advice);
+}
+
+static void add_bulk_form(JsonBuilder *builder, GVariant *link) {
+        g_autofree char *reason = bulk_form_reason(link);
+
+        json_builder_set_member_name(builder, "bulk_form");
+        json_builder_begin_object(builder);
+        json_member_string(builder, "state", bulk_form_state(link));
+        json_member_string(builder, "reason", reason);
+        json_builder_end_object(builder);
 }
 
 static void print_json(GVariant *link, GVariant *explanations, GVariant *destinations, const char *advice) {
@@ -354,6 +375,7 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         json_link(builder, link);
         json_builder_end_object(builder);
         json_member_rows(builder, "counter_help", explanations, names);
+        add_bulk_form(builder, link);
 
         json_builder_set_member_name(builder, "destinations");
         json_builder_begin_array(builder);

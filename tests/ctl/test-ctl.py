@@ -293,6 +293,23 @@ class Reading(CtlTest):
                 self.assertIn(words, self.json("explain", name)["advice"])
         self.assertIn("The attach point is taken. (stage: attach)", self.ctl("explain", "eth1")[0])
 
+    def test_explain_bulk_form(self):
+        for name, state, words in [
+            ("lte0", "unused", "none was faster than 300 Mbit/s with a peer that runs Underpass"),
+            ("refused0", "unused", "none has sent much at once to a peer that runs Underpass"),
+            ("plain0", "unused", "the bulk form does not arrive"),
+            ("blocked0", "used", "(datagrams: 70 sent, 8 received)"),
+            ("demand0", "off", "Every connection has the classic form: bulk=no."),
+            ("filtered0", "unused", "the veth pair, the segmentation device of this link"),
+        ]:
+            with self.subTest(name):
+                lines = self.ctl("explain", name)[0].splitlines()
+                self.assertIn(words, lines[lines.index("Bulk form") + 1])
+                form = self.json("explain", name)["bulk_form"]
+                self.assertEqual(form["state"], state)
+                self.assertIn(words, form["reason"])
+        self.assertNotIn("Bulk form", self.ctl("explain", "idle0")[0])
+
     def test_explain_destinations(self):
         lines = self.ctl("explain", "blocked0")[0].splitlines()
         start = lines.index("Destinations")
