@@ -175,7 +175,7 @@ static const Key keys[] = {
                 .section_name = "Bulk",
                 .type = KEY_BULK_MODE,
                 .offset = offsetof(Settings, bulk),
-                .default_text = "no",
+                .default_text = "auto",
                 .range_text = N_("auto, no or yes"),
                 .help = N_("Whether bulk data goes to peers that run Underpass, too, as in a UDP tunnel: "
                            "that takes 28 bytes of each datagram (48 with IPv6), and much less CPU time; "

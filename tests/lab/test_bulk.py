@@ -18,9 +18,10 @@ SWALLOWED = f"ip protocol udp th sport {PORT} @th,64,4 4 drop", f"ip protocol ud
 
 
 def bring_up(lab, client="bulk=yes", server="bulk=yes", *more):
-    """Client with its first uplink and server; TCP without MPTCP goes in the tunnel, too."""
-    service.set_tunnels(lab, "mptcp-only=no", client, *more)
-    service.set_keys(lab.server, "server", "mptcp-only=no", server, *more)
+    """Client with its first uplink and server, whose profiles have these keys, "": none; TCP without MPTCP goes in the
+    tunnel, too."""
+    service.set_tunnels(lab, *filter(None, ("mptcp-only=no", client, *more)))
+    service.set_keys(lab.server, "server", *filter(None, ("mptcp-only=no", server, *more)))
     service.bring_up(lab, "first")
     service.wait_state(lab.server, "s0", service.ACTIVE)
 
@@ -157,25 +158,6 @@ def test_one_side_does_not_want_it():
             bring_up(lab, *keys)
             transfer(lab, connect(lab), " ".join(keys))
             assert expect_none(lab)["bulk-probes"] == (0, 0)
-
-
-def test_auto_on_a_slow_link():
-    """A connection that its link keeps below 300 Mbit/s costs no byte more. A fast one gets the bulk form by itself."""
-    with runner.TestLab() as lab:
-        bring_up(lab, "bulk=auto", "bulk=auto")
-        client = connect(lab)
-        client.transfer("upload", "a", size=500_000_000)
-        fast = bulk(lab)
-        assert fast["bulk-sent"][0] > 0, fast
-        for host, interface in ((lab.client, "c0"), (lab.server, "s0")):
-            shape = "tbf rate 250mbit burst 64kb limit 1mb".split()
-            host.run("tc", "qdisc", "add", "dev", interface, "root", *shape)
-        client.connect("b", protocol="tcp")
-        client.transfer("echo", "b", size=1000)
-        for task in ("upload", "download"):
-            client.transfer(task, "b", size=30_000_000)
-        assert bulk(lab)["bulk-sent"] == fast["bulk-sent"], (fast, bulk(lab))
-        assert bulk(lab)["bulk-probes"] == fast["bulk-probes"], (fast, bulk(lab))
 
 
 def test_veth():

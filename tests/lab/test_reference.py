@@ -46,9 +46,9 @@ def reference_object():
     return pathlib.Path(path).read_bytes()
 
 
-def start_reference(host, program, *interfaces):
+def start_reference(host, program, *interfaces, sections=("tc", "tc")):
     """Puts the reference's programs on these interfaces, as its README says, but for all ports: the actions
-    that it uses to choose are not in every kernel."""
+    that it uses to choose are not in every kernel. sections: of those for ingress and egress."""
     host.write(OBJECT, program)
     for command in ("iptables", "ip6tables"):
         host.run(
@@ -57,10 +57,10 @@ def start_reference(host, program, *interfaces):
     for interface in interfaces:
         host.run("ip", "link", "set", "dev", interface, "gso_max_segs", "1")
         host.run("tc", "qdisc", "add", "dev", interface, "clsact")
-        for way in ("ingress", "egress"):
+        for way, section in zip(("ingress", "egress"), sections):
             host.run(
                 *("tc", "filter", "add", "dev", interface, way, "protocol", "all"),
-                *("bpf", "da", "object-file", OBJECT, "section", "tc"),
+                *("bpf", "da", "object-file", OBJECT, "section", section),
             )
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to packets on their way through the lab, beyond the stripping of MPTCP options: the middlebox
 drops, refuses, translates addresses, has narrow links behind it, and sends packets that nobody asked for
-(made by craft.py). May touch: nft tables and routes of the middlebox.
+(made by craft.py); links are slow. May touch: nft tables and routes of the middlebox, queues of links.
 """
 
 import subprocess
@@ -41,6 +41,18 @@ def narrow(lab, mtu):
         for family in (4, 6):
             target = ("ip", f"-{family}", "route", "replace", address(interface, family), "dev", peer)
             lab.middlebox.run(*target, "mtu", "lock", mtu)
+
+
+def shape(lab, rate, *interfaces):
+    """From now on each of these interfaces, of whichever host, sends at most at this rate, in words of tc; None: as fast
+    as it can."""
+    for interface in interfaces:
+        host = lab.middlebox if interface.startswith("m") else lab.client if interface.startswith("c") else lab.server
+        if rate:
+            words = ("replace", "dev", interface, "root", "tbf", "rate", rate, "burst", "64kb", "limit", "1mb")
+        else:
+            words = ("del", "dev", interface, "root")
+        host.run("tc", "qdisc", *words)
 
 
 def hardware_address(host, interface):

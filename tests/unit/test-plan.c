@@ -306,7 +306,7 @@ static void the_programs_get_every_setting(void) {
         assert(link->slot == 0);
         assert(link->flags ==
                (UNDERPASS_LINK_MPTCP_ONLY | UNDERPASS_LINK_FWMARK | UNDERPASS_LINK_FALLBACK |
-                UNDERPASS_LINK_MSS_AUTO));
+                UNDERPASS_LINK_MSS_AUTO | UNDERPASS_LINK_BULK));
         assert(link->mark == 0x10 && link->mark_mask == 0xff);
         assert(link->remote_ports_count == 2 && link->remote_ports[1].first == 8000 &&
                link->remote_ports[1].last == 8080);
@@ -319,6 +319,7 @@ static void the_programs_get_every_setting(void) {
         world_set(&world, KEY_ID_FWMARK, "");
         world_set(&world, KEY_ID_FALLBACK, "no");
         world_set(&world, KEY_ID_MSS, "1400");
+        world_set(&world, KEY_ID_BULK, "no");
         assert(world_plan(&world) == 0);
         assert(world.plan->link.flags == 0 && world.plan->link.mark_mask == 0);
 }
@@ -326,14 +327,19 @@ static void the_programs_get_every_setting(void) {
 static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
         static const struct {
                 const char *tunnel, *fallback, *after, *keepalive, *receive;
+                const char *bulk; /* NULL: by default */
                 uint32_t flags;
                 uint16_t after_number, keepalive_number, receive_number;
         } cases[] = {
-                { "yes", "yes", "2", "25", "auto", UNDERPASS_LINK_FALLBACK, 2, 25, UNDERPASS_RECEIVE_AUTO },
-                { "yes", "no", "10", "7200", "xdp", 0, 10, 7200, UNDERPASS_RECEIVE_XDP },
-                { "on-demand", "yes", "1", "no", "gro",
-                  UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND, 1, 0, UNDERPASS_RECEIVE_GRO },
-                { "on-demand", "no", "2", "0", "tc", UNDERPASS_LINK_ON_DEMAND, 2, 0, UNDERPASS_RECEIVE_TC },
+                { "yes", "yes", "2", "25", "auto", NULL, UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_BULK, 2,
+                  25, UNDERPASS_RECEIVE_AUTO },
+                { "yes", "no", "10", "7200", "xdp", "no", 0, 10, 7200, UNDERPASS_RECEIVE_XDP },
+                { "on-demand", "yes", "1", "no", "gro", "yes",
+                  UNDERPASS_LINK_FALLBACK | UNDERPASS_LINK_ON_DEMAND | UNDERPASS_LINK_BULK |
+                          UNDERPASS_LINK_BULK_ALL,
+                  1, 0, UNDERPASS_RECEIVE_GRO },
+                { "on-demand", "no", "2", "0", "tc", "auto", UNDERPASS_LINK_ON_DEMAND | UNDERPASS_LINK_BULK,
+                  2, 0, UNDERPASS_RECEIVE_TC },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -345,6 +351,8 @@ static void the_programs_learn_how_to_give_in_and_keep_alive(void) {
                 world_set(&world, KEY_ID_FALLBACK_AFTER, cases[i].after);
                 world_set(&world, KEY_ID_KEEPALIVE, cases[i].keepalive);
                 world_set(&world, KEY_ID_RECEIVE, cases[i].receive);
+                if (cases[i].bulk)
+                        world_set(&world, KEY_ID_BULK, cases[i].bulk);
                 assert(world_plan(&world) == 0);
                 assert(world.plan->decision == PLAN_ATTACH);
                 assert(world.plan->link.flags ==
