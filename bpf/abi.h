@@ -355,7 +355,7 @@ enum underpass_counter {
         UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, /* SYN of ours that matches, plain for want of an MPTCP option */
         UNDERPASS_COUNTER_SERVER_NOT_MPTCP, /* SYN-ACKs over UDP without MPTCP option, where SYNs have one */
         UNDERPASS_COUNTER_BULK_SENT, /* of "sent": datagrams in the bulk form */
-        UNDERPASS_COUNTER_BULK_RECEIVED, /* of "received": likewise; merged ones count once */
+        UNDERPASS_COUNTER_BULK_RECEIVED, /* of "received": likewise */
         UNDERPASS_COUNTER_BULK_UNSUMMED, /* of "bulk-sent": without UDP checksum (IPv4 only) */
         UNDERPASS_COUNTER_BULK_PROBES, /* acknowledgments sent in the bulk form, to see whether it arrives */
         UNDERPASS_COUNTER_BULK_GIVEN_UP, /* flows that went back to the classic form */

@@ -172,7 +172,7 @@ UNDERPASS_GLOBAL int bulk_has_room(struct __sk_buff *skb, struct packet *packet)
 /* A super-packet → bulk form. As bulk_wrap_ipv4(). */
 UNDERPASS_GLOBAL int bulk_send(struct __sk_buff *skb, struct packet *packet, struct underpass_flow *flow,
                                __u32 slot) {
-        __u32 room, segment, segments;
+        __u32 room, segment, segments, whole;
         int r;
 
         if (!packet || !flow || packet->length + BULK_IPV6_ROOM + IPV6_LENGTH > BULK_LENGTH_MAX)
@@ -182,11 +182,13 @@ UNDERPASS_GLOBAL int bulk_send(struct __sk_buff *skb, struct packet *packet, str
         room = packet->ipv6 ? 0 : BULK_IPV4_ROOM;
         segment = bulk_segment_length(skb, packet, room);
         segments = bulk_segments(skb, packet, room);
+        whole = bulk_segments(skb, packet, 0); /* so many are counted already */
         r = packet->ipv6 ? bulk_wrap_ipv6(skb, packet, segment) : bulk_wrap_ipv4(skb, packet, segment);
         if (r < 0)
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
         if (r <= 0)
                 return r;
+        flow->more_sent += segments - whole;
         count_more(slot, UNDERPASS_COUNTER_SENT, segments);
         count_more(slot, UNDERPASS_COUNTER_BULK_SENT, segments);
         if (segment == BULK_UNSUMMED)

@@ -194,6 +194,7 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
                 return VERDICT_OTHER;
         }
         bulk_arrived(flow, bpf_ktime_get_coarse_ns());
+        flow->received += merged - 1;
         if (packet->header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &packet->header);
         flow_acknowledged(flow, &packet->header);
@@ -389,6 +390,7 @@ UNDERPASS_GLOBAL int egress_bulk(struct __sk_buff *skb, struct packet *packet, s
                 note_probe(skb);
                 bpf_clone_redirect(skb, skb->ifindex, 0);
                 note_remove(skb);
+                flow->sent++;
                 count(slot, UNDERPASS_COUNTER_SENT);
                 count(slot, UNDERPASS_COUNTER_BULK_SENT);
         }

@@ -580,6 +580,7 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
         EXPECT(prepare(bench, &link, false, &frame));
         bench_tunnelled(&flow);
         flow.bulk = test->known;
+        flow.sent = flow.more_sent = 0;
         flow.next = flow.expected = test->again ? 1000 + test->payload : 1000;
         bench_flow_key(&frame, true, &key);
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
@@ -591,6 +592,7 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
                 return frame_equal(&frame, &before);
         }
         EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT_EQUAL(flow.sent + flow.more_sent, test->segments);
         EXPECT_EQUAL(context.gso_size, test->size);
         EXPECT_EQUAL(frame.length, before.length + room_of(&before));
         EXPECT(memcmp(frame.data + frame.layer3 + room_of(&before), before.data + before.layer3,

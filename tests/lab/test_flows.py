@@ -54,10 +54,11 @@ def test_closed_go():
         assert "tunnelled" in str(remembered), "what comes late still finds its record"
 
 
-def test_units():
-    """Segments are those of the counters, and data is what was transferred."""
+def units(*keys):
+    """Segments are those of the counters, and data is what was transferred. keys: of both ends."""
     with runner.TestLab() as lab:
-        service.set_tunnels(lab)
+        service.set_tunnels(lab, *keys)
+        service.set_keys(lab.server, "server", *keys)
         service.bring_up(lab, "first")
         _, client = traffic.pair(lab)
         client.connect("a")
@@ -83,6 +84,16 @@ def test_units():
         for name in ("bytes_sent", "bytes_received"):
             assert SIZE < row[name] < SIZE * 1.01 + 10_000, row
         assert row["bytes_sent"] / row["segments_sent"] < 1500, "super-packets count as their segments"
+
+
+def test_units():
+    """Of the classic form."""
+    units("bulk=no")
+
+
+def test_units_in_bulk():
+    """Of the bulk form, whose segments are smaller."""
+    units("bulk=yes")
 
 
 def test_forwarded():
