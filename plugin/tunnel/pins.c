@@ -8,30 +8,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <dirent.h>
-#include <fcntl.h>
-#include <sys/random.h>
-
-#include "base/hash.h"
-#include "base/message.h"
-#include "bpf/underpass.skel.h"
 #include <time.h>
 
+#include "base/message.h"
 #include "tunnel/attach.h"
 #include "tunnel/carry.h"
 #include "tunnel/keepalive.h"
-#include "tunnel/layout.h"
+#include "tunnel/load.h"
 #include "tunnel/pins.h"
 #include "tunnel/state.h"
-
-enum { VERIFIER_LOG_SIZE = 64 * 1024 };
-
-/* Hash of the embedded object: tells whether pinned programs are those that this service would load. */
-static uint64_t object_id(void) {
-        size_t size = 0;
-        const void *bytes = underpass_bpf__elf_bytes(&size);
-
-        return hash_bytes(HASH_EMPTY, bytes, size);
-}
 
 static void close_all(Tunnel *tunnel) {
         for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++)
@@ -40,143 +25,6 @@ static void close_all(Tunnel *tunnel) {
                 tunnel->programs[i] = close_fd(tunnel->programs[i]);
         tunnel->constants = close_fd(tunnel->constants);
         tunnel->loaded = false;
-}
-
-/* Few hosts have links without Ethernet header, and the verifier takes long: their programs are loaded when
- * there is one. */
-static bool is_for_raw(TunnelProgram program) {
-        return program == PROGRAM_EGRESS_RAW || program == PROGRAM_INGRESS_RAW;
-}
-
-/* The last lines of the verifier's log say what it disliked. */
-static const char *last_lines(const char *log) {
-        const char *end = log + strlen(log);
-        int lines = 0;
-
-        while (end > log && lines < 4)
-                if (*--end == '\n')
-                        lines++;
-        return *end == '\n' ? end + 1 : end;
-}
-
-static int copy_descriptors(Tunnel *tunnel, struct bpf_object *object, bool raw) {
-        for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++) {
-                int found = bpf_object__find_map_fd_by_name(object, tunnel_map_name(i));
-                int fd = fcntl(found, F_DUPFD_CLOEXEC, 3);
-
-                if (fd < 0)
-                        return -errno;
-                close_fd(tunnel->maps[i]);
-                tunnel->maps[i] = fd;
-        }
-        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
-                struct bpf_program *program =
-                        bpf_object__find_program_by_name(object, tunnel_program_name(i));
-                int fd;
-
-                /* Those of raw links never outlive the others: they have other constants. */
-                if (!raw && is_for_raw(i))
-                        tunnel->programs[i] = close_fd(tunnel->programs[i]);
-                if (is_for_raw(i) != raw)
-                        continue;
-                fd = program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 3) : -1;
-                if (fd < 0)
-                        return program ? -errno : -ENOENT;
-                close_fd(tunnel->programs[i]);
-                tunnel->programs[i] = fd;
-        }
-        return 0;
-}
-
-/* The new object uses the map descriptors that are open already: flows and settings survive an upgrade. */
-static int reuse_maps(Tunnel *tunnel, struct bpf_object *object) {
-        for (TunnelMap i = 0; i < _TUNNEL_MAP_MAX; i++) {
-                struct bpf_map *map;
-                int r;
-
-                if (tunnel->maps[i] < 0)
-                        continue;
-                map = bpf_object__find_map_by_name(object, tunnel_map_name(i));
-                r = bpf_map__reuse_fd(map, tunnel->maps[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static void destroy_skeleton(struct underpass_bpf **skeleton) {
-        underpass_bpf__destroy(*skeleton);
-}
-
-/* All programs of a tunnel have the same secret: those that come later get the constants of the others. */
-static int set_constants(Tunnel *tunnel, struct underpass_bpf *skeleton, bool raw) {
-        if (raw)
-                return bpf_map__reuse_fd(skeleton->maps.rodata, tunnel->constants);
-        return getrandom(&skeleton->rodata->note_secret, sizeof(skeleton->rodata->note_secret), 0) < 0 ?
-                       -errno :
-                       0;
-}
-
-static int keep_constants(Tunnel *tunnel, const struct underpass_bpf *skeleton) {
-        int fd = fcntl(bpf_map__fd(skeleton->maps.rodata), F_DUPFD_CLOEXEC, 3);
-
-        if (fd < 0)
-                return -errno;
-        close_fd(tunnel->constants);
-        tunnel->constants = fd;
-        return 0;
-}
-
-/* Which programs the object is to load. 0 or negative errno. */
-static int choose_programs(struct bpf_object *object, bool raw) {
-        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++) {
-                struct bpf_program *program =
-                        bpf_object__find_program_by_name(object, tunnel_program_name(i));
-                int r = program ? bpf_program__set_autoload(program, is_for_raw(i) == raw) : -ENOENT;
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* raw: those for links without Ethernet header, beside the others, which are loaded; else the others. */
-static int load_programs(Tunnel *tunnel, bool raw) {
-        _cleanup_(destroy_skeleton) struct underpass_bpf *skeleton = NULL;
-        _cleanup_(freep) char *log = calloc(1, VERIFIER_LOG_SIZE);
-        LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
-                    .kernel_log_size = VERIFIER_LOG_SIZE);
-        const bool kept = tunnel->maps[MAP_SAVED] >= 0;
-        int r;
-
-        if (!log)
-                return -ENOMEM;
-        libbpf_set_print(NULL);
-        skeleton = underpass_bpf__open_opts(&options);
-        if (!skeleton)
-                return -errno;
-        r = choose_programs(skeleton->obj, raw);
-        if (r == 0)
-                r = reuse_maps(tunnel, skeleton->obj);
-        if (r == 0)
-                r = set_constants(tunnel, skeleton, raw);
-        if (r < 0)
-                return r;
-        r = underpass_bpf__load(skeleton);
-        if (r < 0) {
-                tunnel_set_error(tunnel, N_("the kernel refuses the programs: %s: %s"), MESSAGE_ERRNO(r),
-                                 last_lines(log));
-                return r;
-        }
-        r = copy_descriptors(tunnel, skeleton->obj, raw);
-        if (r == 0 && !raw)
-                r = keep_constants(tunnel, skeleton);
-        if (r < 0)
-                return r;
-        if (!kept)
-                tunnel->saved_size = layout_size(&layout_saved);
-        tunnel->loaded = true;
-        return 0;
 }
 
 /* The coarse clocks of the kernel go by its timer interrupts. 0: not known. */
@@ -191,7 +39,7 @@ static int pin_loader(const Tunnel *tunnel) {
         const struct underpass_loader loader = {
                 .abi_version = UNDERPASS_ABI_VERSION,
                 .flow_version = UNDERPASS_FLOW_VERSION,
-                .object_id = object_id(),
+                .object_id = load_object_id(),
                 .namespace_cookie = tunnel->cookie,
                 .tick_us = tick_us(),
         };
@@ -284,7 +132,7 @@ int pins_ensure_raw(Tunnel *tunnel) {
 
 void pins_drop_raw(Tunnel *tunnel) {
         for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
-                if (is_for_raw(i)) {
+                if (load_is_for_raw(i)) {
                         (void) unpin(tunnel, tunnel_program_name(i));
                         tunnel->programs[i] = close_fd(tunnel->programs[i]);
                 }
@@ -320,7 +168,7 @@ int pins_remove(Tunnel *tunnel) {
 static bool adopt_programs(Tunnel *tunnel, const Carry *carry) {
         _cleanup_(freep) char *constants = tunnel_pin_path(tunnel, tunnel_pin_name(PIN_CONSTANTS));
 
-        if (carry->loader.object_id != object_id())
+        if (carry->loader.object_id != load_object_id())
                 return false;
         tunnel->constants = constants ? bpf_obj_get(constants) : -ENOMEM;
         if (tunnel->constants < 0)
@@ -329,7 +177,7 @@ static bool adopt_programs(Tunnel *tunnel, const Carry *carry) {
                 _cleanup_(freep) char *path = tunnel_pin_path(tunnel, tunnel_program_name(i));
 
                 tunnel->programs[i] = path ? bpf_obj_get(path) : -ENOMEM;
-                if (tunnel->programs[i] < 0 && !is_for_raw(i))
+                if (tunnel->programs[i] < 0 && !load_is_for_raw(i))
                         return false;
         }
         tunnel->pinned = true;

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A walk over the calls by which the service changes the kernel while it attaches a link: before each of them it is
-killed, or the call fails for want of memory. The next service, or the next look, leaves a host like any other.
+killed, or the call fails for want of memory. The next service, or the next look, leaves a host like any other. The
+same for the threads that load programs.
 
 A run takes a sample of the calls. UNDERPASS_WALK=all in the environment takes each of them, which takes an hour."""
 
+import collections
 import contextlib
 import os
+import re
 import signal
 
 import runner
@@ -20,6 +23,8 @@ TEXT = "[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nMTU=1400
 TOPICS = ("links", "queueing disciplines", "programs on links", "MPTCP endpoints", "pins")
 DONE = "c0: Now active"
 FAULTS = ("killed", "without_memory")
+LARGE = ("underpass_egres", "underpass_ingre")  # programs, as the kernel cuts their names
+NEEDED = (*LARGE, "underpass_segme", "underpass_merge", "underpass_xdp", "underpass_keepa")
 
 
 class Walk:
@@ -53,8 +58,9 @@ class Walk:
         else:
             self.host.path(PROFILE).unlink()
 
-    def start(self, *strace):
-        """Starts the service under strace, by hand, and returns when it has attached the link or ended."""
+    def start(self, *strace, done=DONE):
+        """Starts the service under strace, by hand, and returns when it has attached the link (what it says then), or
+        ended."""
         self.profile(True)
         self.log.write_bytes(b"")
         command = ["strace", *strace, "env", f"UNDERPASS_SEGMENTATION={self.kind}"]
@@ -62,11 +68,11 @@ class Walk:
             traced = self.host.spawn([*command, "/usr/libexec/underpassd", *self.options], stdout=log, stderr=log)
 
         self.traced = traced
-        wait_until(self.is_over, f"the service has ended or attached the link: {strace}", 20)
-
-    def is_over(self):
-        """Whether the service has ended, or attached the link."""
-        return self.traced.poll() is not None or DONE in self.log.read_text()
+        wait_until(
+            lambda: traced.poll() is not None or done in self.log.read_text(),
+            f"the service has ended or attached the link: {strace}",
+            20,
+        )
 
     def end(self):
         """Ends the service, however far it is."""
@@ -102,12 +108,7 @@ class Walk:
         what = f"{self.kind}, killed before {call} {number}"
         self.inject(call, number, "signal=KILL")
         self.end()
-        service.manager_call(self.host, "Reload")
-        service.wait_state(self.host, "c0", service.ACTIVE)
-        used = service.manager_property(self.host, "SegmentationDevice")[0]
-        assert used == self.kind, f"{what}: the next service uses {used}"
-        self.compare(built, what)
-        self.leave(what)
+        self.recover(built, what)
         service.kill(self.host, signal.SIGTERM)
 
         self.inject(call, number, "signal=KILL")
@@ -116,6 +117,15 @@ class Walk:
         service.manager_call(self.host, "ListLinks")
         self.settle(self.clean, f"{what}, and the profile has gone")
         service.kill(self.host, signal.SIGTERM)
+
+    def recover(self, built, what):
+        """The next service makes the same of it as any other does, and takes it down."""
+        service.manager_call(self.host, "Reload")
+        service.wait_state(self.host, "c0", service.ACTIVE)
+        used = service.manager_property(self.host, "SegmentationDevice")[0]
+        assert used == self.kind, f"{what}: the next service uses {used}"
+        self.compare(built, what)
+        self.leave(what)
 
     def compare(self, built, what):
         """Apart from the numbers of the devices, all is as if nothing had happened."""
@@ -203,3 +213,59 @@ def test_bridge():
 def test_veth_with_clsact():
     """As on old kernels: filters and a qdisc of our own in the place of pinned attachments."""
     walk("veth", "clsact")
+
+
+class Loads:
+    """What a trace of all threads says of the calls of bpf: which programs and maps were made, and by whom."""
+
+    def __init__(self, lines):
+        self.programs, self.maps = collections.Counter(), collections.Counter()
+        self.threads = {}  # name of a program -> the thread that has loaded it, and the number of this call there
+        numbers = collections.Counter()
+        for line in lines:
+            thread, _, call = line.partition(" ")
+            if not call.lstrip().startswith("bpf("):
+                continue
+            numbers[thread] += 1
+            program, made = re.search(r'prog_name="(underpass_\w+)"', call), re.search(r'map_name="([\w.]+)"', call)
+            if program and program[1] != "underpass_probe":
+                self.programs[program[1]] += 1
+                self.threads[program[1]] = (thread, numbers[thread])
+            elif made and not made[1].startswith("libbpf_"):
+                self.maps[made[1]] += 1
+
+
+def test_threads():
+    """Large programs are loaded by threads of their own, each once, on the same maps. Without threads it goes on, too;
+    a thread that fails, or with which the service ends, leaves nothing behind."""
+    with runner.TestLab(manager=False) as lab:
+        steps = Walk(lab, "bridge", "auto")
+        trace = steps.host.folder / "log" / "trace"
+        steps.start("-f", "-s", "64", "-o", str(trace), "-e", "trace=bpf")
+        loads, built = Loads(trace.read_text().splitlines()), steps.state()
+        assert loads.programs == collections.Counter(NEEDED), loads.programs
+        assert set(loads.maps.values()) == {1} and "flows" in loads.maps, loads.maps
+        assert len({loads.threads[name][0] for name in (*LARGE, "underpass_segme")}) == 3, loads.threads
+        steps.leave("loaded by threads")
+        steps.end()
+
+        steps.start("-f", "-o", "/dev/null", "-e", "inject=clone,clone3:error=EAGAIN")
+        steps.compare(built, "no thread can be made")
+        steps.leave("no thread can be made")
+        steps.end()
+
+        # Only threads end by this call.
+        steps.start("-f", "-o", "/dev/null", "-e", "inject=exit:signal=KILL")
+        steps.end()
+        steps.recover(built, "killed when the first thread ends")
+        service.kill(steps.host, signal.SIGTERM)
+
+        for name in LARGE:
+            number = loads.threads[name][1]
+            failure = ("-f", "-o", "/dev/null", "-e", f"inject=bpf:error=ENOMEM:when={number}")
+            steps.start(*failure, done="c0: The BPF programs cannot be loaded")
+            assert steps.traced.poll() is None, f"{name}: the service has ended"
+            steps.settle(steps.clean, f"without {name}")
+            steps.end()
+            steps.recover(built, f"after it went without {name}")
+            service.kill(steps.host, signal.SIGTERM)
