@@ -13,7 +13,7 @@ struct ModuleLoad {
         sd_event *event;
         const char *unit;
         bool (*is_there)(void *userdata);
-        void (*arrived)(void *userdata);
+        void (*settled)(void *userdata);
         void *userdata;
         sd_bus_slot *answer;        /* that is awaited */
         sd_event_source *look;      /* looks whether the module has come */
@@ -22,7 +22,7 @@ struct ModuleLoad {
 };
 
 int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*is_there)(void *userdata),
-                    void (*arrived)(void *userdata), void *userdata) {
+                    void (*settled)(void *userdata), void *userdata) {
         ModuleLoad *load = calloc(1, sizeof(*load));
 
         if (!load)
@@ -31,7 +31,7 @@ int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*
                 .event = event,
                 .unit = unit,
                 .is_there = is_there,
-                .arrived = arrived,
+                .settled = settled,
                 .userdata = userdata,
         };
         *ret = load;
@@ -50,14 +50,11 @@ ModuleLoad *module_load_free(ModuleLoad *load) {
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         ModuleLoad *load = userdata;
 
-        load->looks_left--;
-        if (load->is_there(load->userdata)) {
-                load->looks_left = 0;
-                load->arrived(load->userdata);
+        load->looks_left = load->is_there(load->userdata) ? 0 : load->looks_left - 1;
+        if (load->looks_left == 0) {
+                load->settled(load->userdata);
                 return 0;
         }
-        if (load->looks_left == 0)
-                return 0;
         (void) sd_event_source_set_time_relative(source, LOOK_US);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -66,12 +63,12 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         ModuleLoad *load = userdata;
 
         load->answer = sd_bus_slot_unref(load->answer);
-        if (sd_bus_message_is_method_error(reply, NULL))
-                return 0;
-        load->looks_left = LOOKS;
-        if (sd_event_add_time_relative(load->event, &load->look, CLOCK_MONOTONIC, LOOK_US, 0, on_look,
-                                       load) < 0)
-                load->looks_left = 0;
+        if (!sd_bus_message_is_method_error(reply, NULL) &&
+            sd_event_add_time_relative(load->event, &load->look, CLOCK_MONOTONIC, LOOK_US, 0, on_look,
+                                       load) >= 0)
+                load->looks_left = LOOKS;
+        else
+                load->settled(load->userdata);
         return 0;
 }
 

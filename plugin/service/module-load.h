@@ -15,10 +15,10 @@ typedef struct ModuleLoad ModuleLoad;
 
 /*
  * unit: what systemd starts, a static string. is_there: whether the kernel has what the module brings;
- * arrived: it has it now. Neither is called before module_load_ask().
+ * settled: it has it now, or it is not awaited any longer. Neither is called before module_load_ask().
  */
 int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*is_there)(void *userdata),
-                    void (*arrived)(void *userdata), void *userdata);
+                    void (*settled)(void *userdata), void *userdata);
 ModuleLoad *module_load_free(ModuleLoad *load);
 DEFINE_CLEANUP(ModuleLoad *, module_load_free);
 

@@ -165,7 +165,7 @@ static bool module_is_there(void *userdata) {
         return sctp_get(sctp->folder, SCTP_PORT_UDP, &now) >= 0;
 }
 
-static void on_module_arrived(void *userdata) {
+static void on_module_settled(void *userdata) {
         for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
                 tell_links(userdata, 0, port);
 }
@@ -183,7 +183,7 @@ int sctp_new(Sctp **ret, sd_event *event, Tunnel *tunnel, const char *folder, Sc
                 .changed = changed,
                 .userdata = userdata,
         };
-        r = module_load_new(&sctp->module, event, MODULE_UNIT, module_is_there, on_module_arrived, sctp);
+        r = module_load_new(&sctp->module, event, MODULE_UNIT, module_is_there, on_module_settled, sctp);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(sctp);

@@ -37,7 +37,7 @@ static bool module_is_there(void *userdata) {
         return sockets->fou || fou_open(&sockets->fou, false) >= 0;
 }
 
-static void on_module_arrived(void *userdata) {
+static void on_module_settled(void *userdata) {
         const Sockets *sockets = userdata;
 
         sockets->changed(sockets->userdata);
@@ -50,7 +50,7 @@ int sockets_new(Sockets **ret, sd_event *event, Tunnel *tunnel, SocketsChanged c
         if (!sockets)
                 return -ENOMEM;
         *sockets = (Sockets) { .tunnel = tunnel, .changed = changed, .userdata = userdata };
-        r = module_load_new(&sockets->module, event, MODULE_UNIT, module_is_there, on_module_arrived,
+        r = module_load_new(&sockets->module, event, MODULE_UNIT, module_is_there, on_module_settled,
                             sockets);
         if (r < 0)
                 return r;
@@ -250,17 +250,11 @@ static void remove_others(Sockets *sockets, uint32_t ifindex) {
                         position = &(*position)->next;
 }
 
-static void want_none(Sockets *sockets, uint32_t ifindex) {
+/* Those of flows, or none: those of ports are wanted once they have been looked at. */
+static void want(Sockets *sockets, uint32_t ifindex, bool flows) {
         for (Socket *each = sockets->list; each; each = each->next)
                 if (each->key.ifindex == ifindex)
-                        each->wanted = false;
-}
-
-/* None of ports, until they have been looked at. */
-static void want_flows(Sockets *sockets, uint32_t ifindex, bool wanted) {
-        for (Socket *each = sockets->list; each; each = each->next)
-                if (each->key.ifindex == ifindex)
-                        each->wanted = wanted && is_of_flow(each);
+                        each->wanted = flows && is_of_flow(each);
 }
 
 /* The kernel may get its module at any time, so it is asked each time. */
@@ -327,12 +321,12 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
         char *error;
         int r;
 
-        want_flows(sockets, ifindex, link->remote_ports_count > 0);
+        want(sockets, ifindex, link->remote_ports_count > 0);
         r = count > SOCKETS_PORTS_MAX ? -ERANGE : open_kernel(sockets);
         if (r >= 0)
                 r = ensure_ports(sockets, ifindex, link, &holder);
         if (r < 0)
-                want_none(sockets, ifindex);
+                want(sockets, ifindex, false);
         remove_others(sockets, ifindex);
         if (r >= 0)
                 return 0;
@@ -346,7 +340,7 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
 }
 
 void sockets_leave(Sockets *sockets, uint32_t ifindex) {
-        want_none(sockets, ifindex);
+        want(sockets, ifindex, false);
         remove_others(sockets, ifindex);
 }
 

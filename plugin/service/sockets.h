@@ -22,7 +22,7 @@ enum {
         SOCKETS_FLOWS_MAX = 64, /* sockets of flows, likewise */
 };
 
-/* The kernel has got what it takes: links that have asked for sockets in vain shall look again. */
+/* The kernel has got what it takes, or will not get it: links that have asked in vain shall look again. */
 typedef void (*SocketsChanged)(void *userdata);
 
 int sockets_new(Sockets **ret, sd_event *event, Tunnel *tunnel, SocketsChanged changed, void *userdata);
