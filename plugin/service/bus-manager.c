@@ -303,7 +303,7 @@ static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus
                     !sctp_is_asked(manager_sctp(self->manager), link_ifindex(link)))
                         continue;
                 link_hold_off(link);
-                pending_reply_add(reply, link);
+                pending_reply_add(reply, link, false);
         }
         return pending_reply_start(reply);
 }
@@ -319,7 +319,7 @@ static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *
                 return -ENOMEM;
         pending_reply_set_answer(reply, bus_files_answer, self->manager);
         for (size_t i = 0; i < manager_links_count(self->manager); i++)
-                pending_reply_add(reply, manager_link_at(self->manager, i));
+                pending_reply_add(reply, manager_link_at(self->manager, i), false);
         return pending_reply_start(reply);
 }
 
@@ -358,7 +358,7 @@ static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error
         reply = pending_reply_new(message, 0);
         if (!reply)
                 return -ENOMEM;
-        pending_reply_add(reply, link);
+        pending_reply_add(reply, link, true);
         return pending_reply_start(reply);
 }
 

@@ -96,8 +96,8 @@ static void on_settled(Link *link, LinkOutcome outcome, void *userdata) {
         pending_reply_step(reply);
 }
 
-void pending_reply_add(PendingReply *reply, Link *link) {
-        if (link_settle(link, on_settled, reply) >= 0)
+void pending_reply_add(PendingReply *reply, Link *link, bool alone) {
+        if (link_settle(link, alone, on_settled, reply) >= 0)
                 reply->waiting++;
 }
 
@@ -162,7 +162,7 @@ int bus_activate(Manager *manager, Link *link, sd_bus_message *message, const ch
         r = string_replace(&activation->path, path);
         if (r < 0)
                 return r;
-        r = link_settle(link, on_activated, activation);
+        r = link_settle(link, true, on_activated, activation);
         if (r < 0)
                 return r;
         TAKE_PTR(activation); /* the link has it now */
@@ -177,6 +177,6 @@ int bus_deactivate(Manager *manager, Link *link, sd_bus_message *message) {
         if (!reply)
                 return -ENOMEM;
         link_hold_off(link);
-        pending_reply_add(reply, link);
+        pending_reply_add(reply, link, true);
         return pending_reply_start(reply);
 }

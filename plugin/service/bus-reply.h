@@ -44,6 +44,8 @@ PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count);
 typedef int (*PendingAnswer)(Manager *manager, sd_bus_message *message);
 void pending_reply_set_answer(PendingReply *reply, PendingAnswer answer, Manager *manager);
 
-void pending_reply_add(PendingReply *reply, Link *link);
+/* alone: no other link is added. Without memory it is not waited for. */
+void pending_reply_add(PendingReply *reply, Link *link, bool alone);
+
 /* No more links are added; the answer may go out now. */
 int pending_reply_start(PendingReply *reply);

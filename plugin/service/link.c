@@ -24,6 +24,7 @@ enum {
 typedef struct LinkWaiter {
         struct LinkWaiter *next;
         bool due;              /* the look under way was begun after the wish */
+        bool alone;            /* waits for no other link */
         LinkSettled settled;
         void *userdata;
 } LinkWaiter;
@@ -180,12 +181,12 @@ void link_insist(Link *link) {
         link_mark(link);
 }
 
-int link_settle(Link *link, LinkSettled settled, void *userdata) {
+int link_settle(Link *link, bool alone, LinkSettled settled, void *userdata) {
         LinkWaiter *waiter = calloc(1, sizeof(*waiter)), **last = &link->waiters;
 
         if (!waiter)
                 return -ENOMEM;
-        *waiter = (LinkWaiter) { .settled = settled, .userdata = userdata };
+        *waiter = (LinkWaiter) { .alone = alone, .settled = settled, .userdata = userdata };
         while (*last)
                 last = &(*last)->next;
         *last = waiter;
@@ -601,8 +602,8 @@ void link_reconcile(Link *link) {
         LinkFacts *facts = NULL;
         int r;
 
-        if (!link->dirty || link->asking > 0)
-                return; /* a look that is under way is followed by another one */
+        if (!link_is_due(link))
+                return;
         link->dirty = false;
         for (LinkWaiter *waiter = link->waiters; waiter; waiter = waiter->next)
                 waiter->due = true;
@@ -740,8 +741,16 @@ bool link_is_busy(const Link *link) {
         return link->dirty || link->asking > 0;
 }
 
+/* A look that is under way is followed by another one. */
+bool link_is_due(const Link *link) {
+        return link->dirty && link->asking == 0;
+}
+
 bool link_is_awaited(const Link *link) {
-        return link->waiters != NULL;
+        for (const LinkWaiter *waiter = link->waiters; waiter; waiter = waiter->next)
+                if (waiter->alone)
+                        return true;
+        return false;
 }
 
 bool link_wants_tunnel(const Link *link) {

@@ -91,8 +91,8 @@ void link_insist(Link *link);
 void link_reconcile(Link *link);
 
 /* Calls settled when a look at the link that begins from now on has come to its end, and asks for one.
- * -ENOMEM: it is not called. */
-int link_settle(Link *link, LinkSettled settled, void *userdata);
+ * alone: nothing but this link is waited for. -ENOMEM: it is not called. */
+int link_settle(Link *link, bool alone, LinkSettled settled, void *userdata);
 
 /* The service ends: answers whoever waits. What sources still answer is ignored from now on. */
 void link_interrupt(Link *link);
@@ -160,7 +160,10 @@ const SegmentationDevice *link_device(const Link *link);
 /* Whether a look is due or under way. */
 bool link_is_busy(const Link *link);
 
-/* Whether somebody waits for what comes of a look at it. */
+/* Whether link_reconcile() has something to begin. */
+bool link_is_due(const Link *link);
+
+/* Whether somebody waits for what comes of a look at it alone. */
 bool link_is_awaited(const Link *link);
 
 /* Whether its profile asks for a tunnel in some way, held off or not. */

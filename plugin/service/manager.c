@@ -13,6 +13,7 @@
 #include "service/files.h"
 #include "service/flow-sockets.h"
 #include "service/manager.h"
+#include "service/turns.h"
 
 enum {
         AGAIN_US = 1000 * 1000,
@@ -24,7 +25,8 @@ enum {
 struct Manager {
         ManagerOptions options;
         sd_event *event;
-        sd_event_source *rtnl_event, *reconcile_event, *exit_event;
+        sd_event_source *rtnl_event, *exit_event;
+        Turns *turns;            /* of links, and the bus */
         Rtnl *rtnl;
         MptcpPm *mptcp_pm;       /* NULL: the kernel has no MPTCP */
         Tunnel *tunnel;
@@ -48,6 +50,7 @@ struct Manager {
         LinkContext link_context; /* made of the above */
         Link **links;
         size_t links_count;
+        size_t turn;             /* of the link at this position, modulo their number */
         ManagerReportHandler handler;
         void *userdata;
         uint64_t last_work_us;
@@ -277,16 +280,28 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
-/* First those that somebody waits for: a look at another link may take as long as two attachments do. */
-static int on_reconcile(sd_event_source *source, void *userdata) {
-        Manager *manager = userdata;
+/* One that somebody waits for, or the next in turn; NULL: none is due. */
+static Link *next_due(Manager *manager) {
+        for (size_t i = 0; i < manager->links_count; i++)
+                if (link_is_due(manager->links[i]) && link_is_awaited(manager->links[i]))
+                        return manager->links[i];
+        for (size_t i = 0; i < manager->links_count; i++) {
+                Link *link = manager->links[manager->turn++ % manager->links_count];
 
-        for (size_t i = 0; i < manager->links_count; i++)
-                if (link_is_awaited(manager->links[i]))
-                        link_reconcile(manager->links[i]);
-        for (size_t i = 0; i < manager->links_count; i++)
-                link_reconcile(manager->links[i]);
-        return 0;
+                if (link_is_due(link))
+                        return link;
+        }
+        return NULL;
+}
+
+static bool on_look(void *userdata) {
+        Manager *manager = userdata;
+        Link *link = next_due(manager);
+
+        if (!link)
+                return false;
+        link_reconcile(link);
+        return true;
 }
 
 static void on_source_changed(uint32_t ifindex, void *userdata) {
@@ -462,7 +477,7 @@ static void on_link_report(Link *link, LinkReport report, void *userdata) {
 
         switch (report) {
         case LINK_REPORT_DIRTY:
-                (void) sd_event_source_set_enabled(manager->reconcile_event, SD_EVENT_ONESHOT);
+                turns_due(manager->turns);
                 return;
         case LINK_REPORT_PUBLISHED:
                 listen_to_mptcp(manager);
@@ -603,13 +618,10 @@ static int add_events(Manager *manager) {
         r = sd_event_add_io(manager->event, &manager->rtnl_event, rtnl_monitor_fd(manager->rtnl), EPOLLIN,
                             on_rtnl, manager);
         if (r >= 0)
-                r = sd_event_add_defer(manager->event, &manager->reconcile_event, on_reconcile, manager);
-        /* Many changes, one look: all that the kernel tells comes first. Both come before the bus, so
-         * nobody who calls without end keeps the service from its links. */
+                r = turns_new(&manager->turns, manager->event, on_look, manager);
+        /* Many changes, one look: all that the kernel tells comes first. */
         if (r >= 0)
                 r = sd_event_source_set_priority(manager->rtnl_event, SD_EVENT_PRIORITY_NORMAL - 30);
-        if (r >= 0)
-                r = sd_event_source_set_priority(manager->reconcile_event, SD_EVENT_PRIORITY_NORMAL - 20);
         if (r >= 0)
                 r = sd_event_add_signal(manager->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, NULL,
                                         NULL);
@@ -665,7 +677,7 @@ Manager *manager_free(Manager *manager) {
         sd_event_source_disable_unref(manager->again);
         sd_event_source_disable_unref(manager->bpf_again);
         sd_event_source_disable_unref(manager->rtnl_event);
-        sd_event_source_disable_unref(manager->reconcile_event);
+        turns_free(manager->turns);
         sd_event_source_disable_unref(manager->exit_event);
         rtnl_free(manager->rtnl);
         mptcp_pm_free(manager->mptcp_pm);

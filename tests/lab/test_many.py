@@ -80,6 +80,21 @@ def remove_links(client, cookie):
     return service.resident_kilobytes(client)
 
 
+def call_between(client):
+    """While the links get their tunnels, a list is answered, and a link that is called for comes before those that are
+    not: how many had their tunnel by then."""
+    wait_until(lambda: attached(client) > 0, "the first link has its tunnel", 20)
+    service.manager_call(client, "ListLinks")
+    listed = attached(client)
+    late = [name for name in (f"many{number}" for number in (0, LINKS - 1)) if service.link(client, name)["State"] == "off"]
+    assert late, "the first and the last link have their tunnels before all others"
+    service.manager_call(client, "Activate", "s", late[0])
+    activated = attached(client)
+    assert service.link(client, late[0])["State"] == service.ACTIVE
+    assert listed < activated < LINKS / 2, (listed, activated)
+    return listed, activated
+
+
 def test_500_links_at_once():
     """Attached by one profile that is written after them. Then a few come and go, again and again."""
     with runner.TestLab(manager=False) as lab:
@@ -90,6 +105,7 @@ def test_500_links_at_once():
         client.write(PROFILE, TEXT)
         begin = time.monotonic()
         reload = client.spawn(["underpassctl", "reload"], stdout=-1)
+        answered = call_between(client)
         times = reach(client, LINKS)
         seconds = time.monotonic() - begin
         assert reload.communicate(timeout=60) and reload.returncode == 0
@@ -100,6 +116,7 @@ def test_500_links_at_once():
         assert objects[2] > 2 * LINKS, objects
         steps = ", ".join(f"{1000 * each / STEP:.1f}" for each in times)
         grown = service.resident_kilobytes(client) - before
+        runner.note(f"with {answered[0]} links a list was answered, with {answered[1]} one link attached for its caller")
         runner.note(f"{LINKS} links in {seconds:.2f} s, {grown} kB more; each {STEP}: {steps} ms a link")
 
         kilobytes = [remove_links(client, cookie)]
