@@ -33,6 +33,10 @@ class MockPeer:
         self._connection.close_sync()
         self._connection = None
 
+    def flush(self):
+        """Returns when the bus has all answers that were sent."""
+        self._connection.flush_sync()
+
     def release(self):
         """Sends the answers that were held back."""
         held, self.held = self.held, []
