@@ -157,8 +157,8 @@ class Demo:
         counted = service.counters(self.lab.server, "s0")
         bulk, sent = (counted[name] - before[name] for name in ("bulk-sent", "sent"))
         say(
-            f"  Throughput: {result['bytes'] * 8 / result['seconds'] / 1e6:.0f} Mbit/s, {100 * bulk // sent} % of it in"
-            " the bulk form (all three hosts share this machine's processors)"
+            f"  Throughput: {result['bytes'] * 8 / result['seconds'] / 1e6:.0f} Mbit/s, {100 * bulk // sent} % in"
+            " bulk form (all three hosts share this machine's processors)"
         )
 
     def judge_counters(self, before):
