@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets of strangers to a UDP port of a server that may have a tunnel socket of the kernel, with something
-inside that the server would take: as IP behind UDP (FOU), in all variants of GUE, and in odd shapes. As a program: what
+"""Packets of strangers to a UDP port of a host that may have a tunnel socket of the kernel, with something
+inside that the host would take: as IP behind UDP (FOU), in all variants of GUE, and in odd shapes. As a program: what
 would get it, with a line for each that came. May touch, as a program: its sockets.
 """
 
@@ -19,46 +19,45 @@ IPIP, TCP, UDP, IPV6, GRE, NONE = 4, 6, 17, 41, 47, 59
 DESTINATION_OPTIONS, FRAGMENT = 60, 44
 
 
-def inner(family):
+def inner(family, link="s0"):
     """A datagram to the program inside, as IP."""
-    return craft.datagram((SENDER[family], 1), (address("s0", family), INSIDE), b"inside")
+    return craft.datagram((SENDER[family], 1), (address(link, family), INSIDE), b"inside")
 
 
-def bare(family):
+def bare(family, link="s0"):
     """The same without an IP header: what is resubmitted has the outer one. No checksum; IPv6 has none to take."""
-    head = craft.datagram((SENDER[family], 1), (address("s0", family), INSIDE), b"inside")
-    return head[40 if family == 6 else 20 :]
+    return inner(family, link)[40 if family == 6 else 20 :]
 
 
-def outer(family, port, data):
-    """UDP to the server."""
-    return craft.datagram((SENDER[family], 5000), (address("s0", family), port), data)
+def outer(family, port, data, link="s0", sender=None):
+    """UDP to the host that has this link, as if it came from this address and port."""
+    return craft.datagram(sender or (SENDER[family], 5000), (address(link, family), port), data)
 
 
-def packets(family, port):
+def packets(family, port, link="s0", sender=None):
     """IP of both versions behind UDP."""
-    return [outer(family, port, inner(each)) for each in (family, 10 - family)]
+    return [outer(family, port, inner(each, link), link, sender) for each in (family, 10 - family)]
 
 
-def gue(family, port):
+def gue(family, port, link="s0", sender=None):
     """GUE of all versions: with all that the kernel unpacks, with options, and messages of its own."""
     own, other = (IPIP, IPV6) if family == 4 else (IPV6, IPIP)
-    bodies = [(own, inner(family)), (UDP, bare(family)), (other, inner(10 - family))]
-    bodies.append((TCP, craft.plain((SENDER[family], 1), (address("s0", family), INSIDE), craft.SYN, 1)[-20:]))
-    bodies += [(GRE, bytes(2) + struct.pack("!H", 0x0800) + inner(4)), (NONE, b""), (0, inner(family))]
+    bodies = [(own, inner(family, link)), (UDP, bare(family, link)), (other, inner(10 - family, link))]
+    bodies.append((TCP, craft.plain((SENDER[family], 1), (address(link, family), INSIDE), craft.SYN, 1)[-20:]))
+    bodies += [(GRE, bytes(2) + struct.pack("!H", 0x0800) + inner(4, link)), (NONE, b""), (0, inner(family, link))]
     found = [struct.pack("!BBH", 0, protocol, 0) + body for protocol, body in bodies]
     # A private option: the checksum is elsewhere (remote checksum offload).
     option = struct.pack("!IHH", 0x80000000, 0, 6)
-    found.append(struct.pack("!BBH", 2, UDP, 0x0001) + option + bare(family))
+    found.append(struct.pack("!BBH", 2, UDP, 0x0001) + option + bare(family, link))
     found.append(struct.pack("!BBH", 0x20, 1, 0) + b"control")
-    found += [bytes([version << 6]) + bytes([own, 0, 0]) + inner(family) for version in (1, 2, 3)]
-    return [outer(family, port, each) for each in found]
+    found += [bytes([version << 6]) + bytes([own, 0, 0]) + inner(family, link) for version in (1, 2, 3)]
+    return [outer(family, port, each, link, sender) for each in found]
 
 
-def odd(family, port):
+def odd(family, port, link="s0", sender=None):
     """The first packet in other shapes: short, without checksum, in fragments, behind extension headers."""
-    whole = outer(family, port, inner(family))
-    found = [outer(family, port, b""), outer(family, port, b"\0"), outer(family, port, bytes(11))]
+    whole = outer(family, port, inner(family, link), link, sender)
+    found = [outer(family, port, data, link, sender) for data in (b"", b"\0", bytes(11))]
     if family == 4:
         head, body = whole[:20], whole[20:]
         found.append(head + body[:6] + bytes(2) + body[8:])

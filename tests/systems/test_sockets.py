@@ -8,11 +8,11 @@ import functools
 import ahead
 
 INSIDE = "/project/tests/systems/inside_sockets.py"
-SECONDS = 600
+SECONDS = 900
 STORIES = {
     "6_1": ("bookworm", ("old",)),
-    "6_12": ("trixie", ("missing", "served", "life", "forwarded")),
-    "newest": ("sid", ("served", "taken", "unpacked")),
+    "6_12": ("trixie", ("missing", "served", "life", "forwarded", "shared")),
+    "newest": ("sid", ("served", "taken", "unpacked", "downloaded", "spoofed")),
 }
 
 
@@ -39,10 +39,10 @@ def test_6_1():
 
 def test_6_12():
     """The driver merges bulk by the sockets, without the module the GRO pair does; sockets go with the tunnel; forwarded
-    data."""
+    data; a download and other programs at its port."""
     tell("6_12")
 
 
 def test_newest():
-    """The driver merges bulk; strangers get nothing unpacked; ports that another program has."""
+    """The driver merges bulk, also of downloads; strangers get nothing unpacked; ports that another program has."""
     tell("newest")
