@@ -249,17 +249,16 @@ def prove_udp(rig):
 # Underpass
 
 
-def write_profiles(rig, lines=(), environment=(), server_lines=()):
+def write_profiles(rig, lines=(), environment=()):
     """File profiles for all links of client and server. environment: words NAME=VALUE that the service is
-    started with. server_lines: what only the server's has."""
+    started with."""
     more = "".join(line + "\n" for line in lines)
     common = f"Tunnel=yes\nMPTCPOnly=no\n{more}"
-    ports_here = "".join(line + "\n" for line in (f"LocalPorts={PORT}", *server_lines))
     section = "[Match]\nName={}\n\n[X-Underpass]\n" + common
     ports = f"RemotePorts={PORT}\n"
     rig.client.write("/etc/underpass/first.conf", section.format("c0 c1") + ports)
     rig.client.write("/etc/underpass/second.conf", section.format("c2") + ports + "MPTCPEndpoint=subflow\n")
-    rig.server.write("/etc/underpass/server.conf", section.format("s0 s1") + ports_here)
+    rig.server.write("/etc/underpass/server.conf", section.format("s0 s1") + f"LocalPorts={PORT}\n")
     path = "/usr/share/dbus-1/system-services/org.underpass1.service"
     for host in (rig.client, rig.server):
         lines = host.path(path).read_text().splitlines()
@@ -305,11 +304,9 @@ def setup_underpass(rig, kind=None, receive=None, bulk="no"):
     classic form, also of a build that knows no other."""
     known = bulk != "no" or "underpass.bulk " in rig.client.output("underpassctl", "keys")
     lines = [f"Bulk={bulk}"] if bulk and known else []
-    chosen = [f"Receive={receive}"] if receive else []
-    # Sockets are at ports of the server; a client goes on as by default.
-    by_client = [] if receive == "socket" else chosen
+    lines += [f"Receive={receive}"] if receive else []
     environment = [f"UNDERPASS_SEGMENTATION={kind}"] if kind else []
-    write_profiles(rig, lines + by_client, environment, [] if by_client else chosen)
+    write_profiles(rig, lines, environment)
     for host in (rig.client, rig.server):
         host.start_bus()
         host.run("underpassctl", "reload")
@@ -323,7 +320,7 @@ def setup_underpass(rig, kind=None, receive=None, bulk="no"):
             raise RuntimeError(f"{rig.name}: {device} is {text}")
         # Builds that know only one way to receive have no such property.
         way, reason = found.get("ReceiveMode", ("", ""))
-        if receive and way != receive and (by_client or host is rig.server):
+        if receive and way != receive:
             raise NotOffered(f"the service receives by {way}: {reason}")
         rig.notes["receive"] = way or "tc"
     rig.notes["segmentation_device"] = segment_kind(rig.client)
@@ -363,7 +360,7 @@ def all_configs(reference=None):
         title = "tcp-in-udp, the reference"
         setup = functools.partial(setup_one_by_one, path=reference, sections=("tc", "tc"))
         found.append(Config("reference", title, setup, udp=True))
-    found.append(Config("underpass", "Underpass", setup_underpass, udp=True))
+    found.append(Config("underpass", "Underpass, classic form", setup_underpass, udp=True))
     auto = functools.partial(setup_underpass, bulk=None)
     found.append(Config("underpass-auto", "Underpass, bulk=auto", auto, chooses=True, udp=True, offered=bulk_offered))
     bulk = functools.partial(setup_underpass, bulk="yes")

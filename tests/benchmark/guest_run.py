@@ -30,7 +30,7 @@ SECONDS = 3600  # more than any run should take
 RESULTS = "/tmp/results.json"
 REFERENCE = "/project/reference.o"
 # Each host takes many seconds there, and one round is as good as many.
-SCENARIOS = "=direct,=link-cuts,=router,=bbr,=latency,forward,=untunnelled,=program"
+SCENARIOS = "=direct,=direct-down,=link-cuts,=router,=bbr,=latency,forward,=untunnelled,=program"
 DEFAULT_SECONDS = 0.2
 
 

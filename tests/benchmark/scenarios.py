@@ -240,6 +240,17 @@ ALL = [
         cpus=2,
     ),
     Scenario(
+        "direct-down",
+        "One stream from the server, same cable, everything on one CPU",
+        RATE,
+        True,
+        by_rig(
+            only("plain-sum", "vxlan", "underpass", "underpass-bulk", "underpass-bulk-socket"),
+            throughput("down", "direct", cpus=ONE_CPU),
+        ),
+        quick=False,
+    ),
+    Scenario(
         "both-ways",
         "One connection that sends both ways, router, one CPU; sum",
         RATE,

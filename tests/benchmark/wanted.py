@@ -110,6 +110,8 @@ GOALS = (
     cheaper("bulk form, CPU per byte against plain TCP, router, 2 CPUs", 1.05, "router-2cpu", BULK),
     faster("bulk form with sockets against VXLAN, same cable", 1.0, "direct", "vxlan", SOCKETS),
     faster("bulk form with sockets against plain TCP, same cable", 0.9, "direct", "plain-sum", SOCKETS),
+    faster("a download by sockets against VXLAN, same cable", 1.0, "direct-down", "vxlan", SOCKETS),
+    faster("a download by sockets against plain TCP, same cable", 0.9, "direct-down", "plain-sum", SOCKETS),
     faster("bulk form with sockets against VXLAN, router, 2 CPUs", 1.0, "router-2cpu", "vxlan", SOCKETS),
     faster(
         "bulk form with sockets against plain TCP, router, 2 CPUs", 0.95, "router-2cpu", "plain-sum", SOCKETS
