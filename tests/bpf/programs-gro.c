@@ -12,7 +12,7 @@
 #include "programs.h"
 
 enum {
-        /* Before and after UNDERPASS_GRO_LINGER_MS; the programs' clock lags by a jiffy, 10 ms at most. */
+        /* Before and after UNDERPASS_GRO_LINGER_MS. */
         RECENT_NS = 12 * 1000000,
         LATER_NS = 33 * 1000000,
         SLACK_NS = UNDERPASS_GRO_LINGER_MS * 1000000 - RECENT_NS, /* so soon, what was recent still is */
