@@ -161,11 +161,17 @@ static bool brings_subflows(const Target *target, const MptcpEndpoint *endpoint)
 }
 
 static void register_again(const Target *target, const MptcpEndpoint *endpoint) {
+        MptcpEndpoint again = *endpoint;
         int r;
 
         r = mptcp_pm_remove(target->mptcp_pm, endpoint);
         if (r >= 0)
-                r = mptcp_pm_add(target->mptcp_pm, endpoint);
+                r = mptcp_pm_add(target->mptcp_pm, &again);
+        if (r == -EBUSY) {
+                /* Between the two requests somebody has registered an address, and it got the id. */
+                again.id = 0;
+                r = mptcp_pm_add(target->mptcp_pm, &again);
+        }
         if (r < 0 && r != -ENOENT && r != -EEXIST)
                 log_line(LOG_WARNING, target->name, link_stage_name(STAGE_ENDPOINT),
                          "An MPTCP endpoint cannot be registered again: %s; new connections use the tunnel "

@@ -14,6 +14,7 @@
 #include "kernel/sock-diag.h"
 #include "plan-world.h"
 #include "service/apply.h"
+#include "service/endpoints.h"
 
 enum {
         LINK = 7,
@@ -41,6 +42,7 @@ static Kernel kernel;
 static unsigned changes;        /* that were asked for since arm() */
 static unsigned fails_at;       /* the change that fails, from 1; 0: none */
 static bool fails_on;           /* all later ones fail, too */
+static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
 static void arm(unsigned at, bool on) {
         changes = 0;
@@ -85,11 +87,27 @@ int mptcp_pm_dump(MptcpPm *pm, MptcpEndpoint **ret, size_t *ret_count) {
         return 0;
 }
 
+static bool has_id(uint8_t id) {
+        for (size_t i = 0; i < kernel.endpoints_count; i++)
+                if (kernel.endpoints[i].id == id)
+                        return true;
+        return false;
+}
+
+/* As in the kernel: it chooses the id where none is asked for. */
+static int add_endpoint(MptcpEndpoint endpoint) {
+        if (endpoint.id != 0 && has_id(endpoint.id))
+                return -EBUSY;
+        while (endpoint.id == 0 || has_id(endpoint.id))
+                endpoint.id++;
+        kernel.endpoints[kernel.endpoints_count++] = endpoint;
+        return 0;
+}
+
 int mptcp_pm_add(MptcpPm *pm, const MptcpEndpoint *endpoint) {
         if (fails() || kernel.endpoints_count == ENDPOINTS_LIMIT)
                 return -ENOSPC;
-        kernel.endpoints[kernel.endpoints_count++] = *endpoint;
-        return 0;
+        return add_endpoint(*endpoint);
 }
 
 int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
@@ -99,6 +117,9 @@ int mptcp_pm_remove(MptcpPm *pm, const MptcpEndpoint *endpoint) {
                 if (address_equal(&kernel.endpoints[i].address, &endpoint->address)) {
                         kernel.endpoints[i] = kernel.endpoints[--kernel.endpoints_count];
                         kernel.endpoints[kernel.endpoints_count] = (MptcpEndpoint) {};
+                        if (id_is_taken)
+                                assert(add_endpoint((MptcpEndpoint) { .address = address_from_ipv4(1),
+                                                                      .ifindex = LINK + 1 }) == 0);
                         return 0;
                 }
         return -ENOENT;
@@ -434,6 +455,31 @@ static void a_full_table_of_endpoints_costs_nothing(void) {
         assert(target.applied.endpoints_count == 1 && target.applied.endpoint_flags == ENDPOINT_SUBFLOW);
 }
 
+/* Registered again, so that connections which are there already get their subflow. A network manager may add
+ * an address between the two requests, and the kernel gives it the id that has just become free. */
+static void an_endpoint_comes_again_when_its_id_is_taken(void) {
+        const Wish wish = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(target_end) Target target;
+                _cleanup_(freep) char *error = NULL;
+                MptcpEndpoint before;
+
+                target_begin(&target);
+                assert(apply(&target, &wish, &error) == 0);
+                assert(kernel.endpoints_count == 1 && kernel.endpoints[0].id == 1);
+                before = kernel.endpoints[0];
+                id_is_taken = i == 1;
+                endpoints_reannounce(&target, false);
+                id_is_taken = false;
+                assert(kernel.endpoints_count == 1 + i);
+                assert(address_equal(&kernel.endpoints[i].address, &before.address));
+                assert(kernel.endpoints[i].flags == before.flags);
+                assert(kernel.endpoints[i].ifindex == before.ifindex);
+                assert(kernel.endpoints[i].id == 1 + i);
+        }
+}
+
 /* The kernel forgets a link's ban of IPv6 with an MTU too small for IPv6. Whether the ban ends with the
  * tunnel is not ours to say; nor is it where others have chosen the small MTU. */
 static void ipv6_stays_off_after_a_small_mtu(void) {
@@ -466,6 +512,7 @@ int main(void) {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
+                { "an endpoint comes again when its id is taken", an_endpoint_comes_again_when_its_id_is_taken },
                 { "IPv6 stays off after a small MTU", ipv6_stays_off_after_a_small_mtu },
         };
 
