@@ -125,7 +125,7 @@ def bulk(family, natted=False):
             mine = [row for row in rows if (row[0] != str(PORT)) is towards]
             forms = {form: sum(int(row[2]) for row in mine if row[3] == form) for form in ("bulk", "classic")}
             runner.note(f"towards the server {towards}: bytes in each form {forms}, {len(mine)} segments")
-            assert forms["bulk"] > forms["classic"] > 0, forms
+            assert forms["bulk"] > SIZE and forms["classic"] > 0, forms
             bytes_seen = without_gap((int(row[1]), int(row[1]) + int(row[2])) for row in mine)
             assert 10 * SIZE <= bytes_seen <= 11 * SIZE, bytes_seen  # MPTCP may send some of it again
             assert any("2" in row[4].split(",") for row in mine if row[3] == "bulk"), "no data sequence signal in the bulk form"
