@@ -29,7 +29,7 @@
 enum {
         BULK_SEGMENTS_MIN = 8,     /* of a super-packet: below, the segmentation device costs less */
         BULK_WINDOW_MS = 24,       /* in which a rate is measured, … */
-        BULK_WINDOWS = 5,          /* … so many times in a row: a busy host acknowledges by fits and starts */
+        BULK_WINDOWS = 5,          /* … so often on end: a busy host acknowledges by fits and starts */
         BULK_ARRIVES_MS = 1000,    /* after the last one, a flow is classic again */
         BULK_WHOLE_UNIT_MS = 16,
         BULK_PROBES_MAX = 3,

@@ -75,8 +75,8 @@ bool bench_privileged(void);
 int bench_open(struct bench *ret);
 void bench_close(struct bench *bench);
 
-/* The clock that the programs read, CLOCK_MONOTONIC_COARSE in nanoseconds. The precise one is ahead of it, by
- * more than a jiffy on a busy virtual machine. */
+/* The clock that the programs read, CLOCK_MONOTONIC_COARSE in nanoseconds. The precise one is ahead of it,
+ * by more than a jiffy on a busy virtual machine. */
 __u64 bench_now(void);
 
 /*

@@ -512,7 +512,8 @@ int main(void) {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
-                { "an endpoint comes again when its id is taken", an_endpoint_comes_again_when_its_id_is_taken },
+                { "an endpoint comes again when its id is taken",
+                  an_endpoint_comes_again_when_its_id_is_taken },
                 { "IPv6 stays off after a small MTU", ipv6_stays_off_after_a_small_mtu },
         };
 
