@@ -542,16 +542,30 @@ struct sent_case {
         unsigned segments;  /* in the bulk form; 0: classic */
         unsigned probes;
         bool again;         /* has been sent before */
+        uint8_t periods;    /* in which the flow was fast, on end, up to now */
+        uint32_t acknowledged; /* in the period that ends */
+        bool fast;          /* the flow, afterwards */
+};
+
+enum {
+        PERIOD_MS = 30,
+        MUCH = 1 << 30, /* bytes; fast enough for half a minute, if the machine is as busy as that */
 };
 
 #define READY UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_PROVEN
 #define SUPER .payload = 1600, .slot_flags = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_ALL
+#define AUTO .payload = 1600, .slot_flags = UNDERPASS_SLOT_BULK
 static const struct sent_case sent_cases[] = {
         { "bulk, equal segments", SUPER, .size = 160, .known = READY, .segments = 10 },
         { "the peer does not take it", SUPER, .size = 160, .known = UNDERPASS_BULK_PROVEN },
         { "given up", SUPER, .size = 160, .known = READY | UNDERPASS_BULK_GIVEN_UP },
         { "not proven", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probes = 1 },
-        { "slow", .slot_flags = UNDERPASS_SLOT_BULK, .payload = 1600, .size = 160, .known = READY },
+        { "slow", AUTO, .size = 160, .known = READY },
+        { "fast in five periods", AUTO, .size = 160, .known = READY, .periods = 4, .acknowledged = MUCH,
+          .segments = 10, .fast = true },
+        { "fast in four", AUTO, .size = 160, .known = READY, .periods = 3, .acknowledged = MUCH },
+        { "slow in one", AUTO, .size = 160, .known = READY | UNDERPASS_BULK_FAST, .periods = 5,
+          .acknowledged = 1 },
         { "a link that only takes it", SUPER | UNDERPASS_SLOT_BULK_UNSENT, .size = 160, .known = READY },
         { "few segments", SUPER, .size = 300, .known = READY },
         { "sent again", SUPER, .size = 160, .known = READY, .again = true },
@@ -582,11 +596,15 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
         flow.bulk = test->known;
         flow.sent = flow.more_sent = 0;
         flow.next = flow.expected = test->again ? 1000 + test->payload : 1000;
+        flow.bulk_windows = test->periods;
+        flow.bulk_window_ms = (uint32_t) (bench_now() / 1000000) - PERIOD_MS;
+        flow.bulk_window_acknowledged = flow.expected - test->acknowledged;
         bench_flow_key(&frame, true, &key);
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
         EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT_EQUAL(flow.bulk_probes, test->probes);
+        EXPECT_EQUAL(!!(flow.bulk & UNDERPASS_BULK_FAST), test->fast);
         if (test->segments == 0 || bench->object) {
                 EXPECT_EQUAL(verdict, BENCH_REDIRECT);
                 return frame_equal(&frame, &before);
