@@ -17,6 +17,7 @@
 #include "base/message.h"
 #include "base/netlink.h"
 #include "tunnel/attach.h"
+#include "tunnel/expedite.h"
 
 /* Newer than the kernel headers of the oldest system that Underpass builds on. */
 enum {
@@ -103,6 +104,7 @@ static int bpf_link_open(uint32_t ifindex, const char *pin) {
 static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
                        const char *pin) {
         LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+        _cleanup_(expedite_endp) Expedite expedite = {};
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
 
@@ -112,6 +114,7 @@ static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t 
         if (fd == -ENOLINK && unlink(pin) < 0)
                 return -errno;
 
+        expedite = expedite_begin(tunnel);
         fd = bpf_link_create(tunnel->programs[program], (int) ifindex, (enum bpf_attach_type) type,
                              &options);
         if (fd < 0)
@@ -120,15 +123,18 @@ static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t 
         return r < 0 ? r : 0; /* without a pin the closing of fd takes the program off again */
 }
 
-int attach_point_unpin(uint32_t ifindex, const char *pin) {
+int attach_point_unpin(const Tunnel *tunnel, uint32_t ifindex, const char *pin) {
+        _cleanup_(expedite_endp) Expedite expedite = {};
         _cleanup_(close_fdp) int fd = -EBADF;
 
         fd = bpf_link_open(ifindex, pin);
         if (fd == -ENOENT)
                 return 0;
-        if (fd >= 0)
+        if (fd >= 0) {
+                expedite = expedite_begin(tunnel);
                 /* At once: when only the last reference goes, the kernel detaches some time later. */
                 (void) bpf_link_detach(fd);
+        }
         return unlink(pin) < 0 && errno != ENOENT ? -errno : 0;
 }
 
@@ -348,7 +354,7 @@ int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direct
                 return r < 0 ? r : clsact_detach(ifindex, direction);
         }
         r = clsact_attach(tunnel, ifindex, direction, program);
-        return r < 0 ? r : attach_point_unpin(ifindex, pin);
+        return r < 0 ? r : attach_point_unpin(tunnel, ifindex, pin);
 }
 
 int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin) {
@@ -362,11 +368,11 @@ int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram prog
         return r == -EEXIST ? -EBUSY : r;
 }
 
-int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin) {
+int attach_point_detach(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
         int r, other;
 
         /* Both: an earlier service may have been told to use the other attach point. */
-        r = attach_point_unpin(ifindex, pin);
+        r = attach_point_unpin(tunnel, ifindex, pin);
         other = clsact_detach(ifindex, direction);
         if (direction == DIRECTION_INGRESS && filter_detach(ifindex, direction, FILTER_PRIORITY_BEHIND) < 0)
                 other = -EIO;

@@ -20,7 +20,7 @@ int attach_point_attach(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direct
                        const char *pin);
 
 /* Takes it off both attach points. 0 also when it is not there or the link is gone. */
-int attach_point_detach(uint32_t ifindex, TunnelDirection direction, const char *pin);
+int attach_point_detach(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 
 /* Attaches an ingress program behind the ingress filters of others, too, while there are such in a qdisc of
  * whomever: tcx and our own priority come before them. What is right is not touched. */
@@ -32,7 +32,7 @@ int attach_point_attach_netkit(Tunnel *tunnel, uint32_t ifindex, TunnelProgram p
 int attach_point_attach_xdp(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program, const char *pin);
 
 /* Takes off what is pinned there. 0 also when nothing is. */
-int attach_point_unpin(uint32_t ifindex, const char *pin);
+int attach_point_unpin(const Tunnel *tunnel, uint32_t ifindex, const char *pin);
 
 bool attach_point_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin);
 

@@ -13,6 +13,7 @@
 #include "base/message.h"
 #include "tunnel/attach.h"
 #include "tunnel/devices.h"
+#include "tunnel/expedite.h"
 #include "tunnel/pins.h"
 #include "tunnel/slots.h"
 #include "tunnel/state.h"
@@ -92,6 +93,7 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         if (!tunnel->root || !tunnel->folder)
                 return -ENOMEM;
         tunnel->wanted = attach_point;
+        expedite_recover(tunnel);
         tunnel->refused = prepare(tunnel);
         if (tunnel->refused == -ENOMEM || tunnel->refused == -EOPNOTSUPP)
                 return tunnel->refused;
@@ -213,7 +215,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 
                 if (!pin)
                         return -ENOMEM;
-                r = attach_point_detach(ifindex, order[i], pin);
+                r = attach_point_detach(tunnel, ifindex, order[i], pin);
                 if (r < 0)
                         result = r;
         }

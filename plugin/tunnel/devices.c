@@ -114,9 +114,9 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
         if (!pin)
                 return -ENOMEM;
         if (device->place == SEGMENT_PLACE_NETKIT)
-                return attach_point_unpin(device->program_ifindex, pin);
+                return attach_point_unpin(tunnel, device->program_ifindex, pin);
         return attach_point_detach(
-                device->program_ifindex,
+                tunnel, device->program_ifindex,
                 device->place == SEGMENT_PLACE_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS, pin);
 }
 
@@ -161,5 +161,5 @@ int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex) {
 int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
         _cleanup_(freep) char *pin = xdp_pin(tunnel, ifindex);
 
-        return pin ? attach_point_unpin(ifindex, pin) : -ENOMEM;
+        return pin ? attach_point_unpin(tunnel, ifindex, pin) : -ENOMEM;
 }

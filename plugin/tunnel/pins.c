@@ -239,7 +239,7 @@ static void take_off(Tunnel *tunnel, uint32_t ifindex) {
                 _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, order[i]);
 
                 if (pin)
-                        (void) attach_point_detach(ifindex, order[i], pin);
+                        (void) attach_point_detach(tunnel, ifindex, order[i], pin);
         }
 }
 

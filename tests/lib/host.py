@@ -17,6 +17,7 @@ import subprocess
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+EXPEDITED = pathlib.Path("/sys/kernel/rcu_expedited")  # of the whole machine
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 
 
@@ -72,11 +73,13 @@ class Host:
         self.init = None  # process id of host-init, as seen from outside
         self._unshare = None
         self._daemons = {}  # name -> Popen of the nsenter that holds it
+        self._expedited = None  # of the machine, before the host was there
 
     # Life
 
     def start(self):
         """Makes the namespaces."""
+        self._expedited = EXPEDITED.read_text()
         scratch = self.folder / "scratch"
         scratch.mkdir(parents=True)
         (self.folder / "log").mkdir()
@@ -129,6 +132,9 @@ class Host:
         self._daemons.clear()
         self._unshare = None
         self.init = None
+        # A service that was ended in the wrong moment cannot do that any more.
+        if self._expedited == "0\n" != EXPEDITED.read_text():
+            EXPEDITED.write_text("0\n")
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
 
     # Commands
