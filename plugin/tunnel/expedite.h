@@ -16,7 +16,7 @@
 
 /* Expedited grace periods until expedite_endp(). */
 typedef struct Expedite {
-        char *mark; /* what tells the next service, should this one be killed meanwhile; NULL: nothing to undo */
+        char *mark; /* tells the next service, should this one be killed meanwhile; NULL: nothing to undo */
 } Expedite;
 
 /* Begins with it where the attach point is tcx and programs are loaded. Where the host does not allow it,

@@ -74,6 +74,16 @@ def value(scenario, name):
     return reached
 
 
+def note(scenario, name, field, factor):
+    """reached() of what was measured once, when the hosts were made."""
+
+    def reached(lookup):
+        subject = lookup.subject(scenario, name)
+        return [subject["notes"][field] * factor] if subject else []
+
+    return reached
+
+
 def trouble(*scenarios, name=OURS):
     """reached() of what went wrong beyond what plain TCP suffers in the same rounds: packets dropped, sent
     again or out of order."""
@@ -160,6 +170,7 @@ GOALS = (
     faster("router, tunnel on its WAN side, against the reference, down", 3.5, "forward-down", "reference"),
     Goal("activation of a link, service warm", 10, value("activation", "warm"), True, "ms"),
     Goal("activation of a link, service cold", 150, value("activation", "cold"), True, "ms"),
+    Goal("activation of 500 links at once", 5, note("links", "links-500", "reload_ms", 0.001), True, "s"),
 )
 
 

@@ -22,10 +22,12 @@ WRITABLE = (
 )
 READ_ONLY = (
     "mkdir /sys/fs/bpf/test",
+    "echo 0 >/sys/kernel/rcu_normal",
     "touch /etc/underpass/test",
     "touch /usr/test",
     "touch /var/test",
 )
+SWITCH = "/sys/kernel/rcu_expedited"  # can be written, too, but the machine has none
 
 
 def status(machine, pid):
@@ -76,8 +78,13 @@ def links_that_are_up(machine):
     machine.write(
         "/etc/underpass/up0.conf", "[Match]\nName=up0\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n"
     )
+    machine.write("/run/switch", "0\n")
+    machine.run("touch", "--date=@0", "/run/switch")
+    machine.run("mount", "--bind", "/run/switch", SWITCH)
     machine.run("systemctl", "start", UNIT)
     assert service.link(machine, "up0")["State"] == service.ACTIVE, "ready before the link was looked at"
+    assert machine.output("stat", "--format=%Y", SWITCH) != "0\n", f"the sandbox lets nobody write {SWITCH}"
+    assert machine.output("cat", SWITCH) == "0\n"
     before = machine.processes(UNIT)
     machine.run("systemctl", "kill", "--signal=SEGV", UNIT)
     wait_until(lambda: machine.processes(UNIT) - before, "the service is there again", 20)
