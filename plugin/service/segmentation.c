@@ -148,6 +148,14 @@ static char *describe_skipped(const Segmentation *segmentation) {
 }
 
 static char *describe_load(const Segmentation *segmentation, int error) {
+        if (error == -ENOMEM)
+                return message_format(N_("The BPF programs cannot be loaded: there is not enough memory. "
+                                         "They need 20 MB, and 220 kB for each CPU. Close other programs, "
+                                         "or raise MemoryMax= of underpass.service."));
+        if (streq(tunnel_error(segmentation->tunnel), ""))
+                return message_format(N_("The BPF programs cannot be loaded: %s. Needed are kernel 6.1 or "
+                                         "newer, CAP_BPF and CAP_NET_ADMIN."),
+                                      MESSAGE_ERRNO(error));
         return message_format(N_("The BPF programs cannot be loaded: %s (%s). Needed are kernel 6.1 or "
                                  "newer, CAP_BPF and CAP_NET_ADMIN."),
                               MESSAGE_ERRNO(error), tunnel_error(segmentation->tunnel));

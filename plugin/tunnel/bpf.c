@@ -131,6 +131,13 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
         return 0;
 }
 
+/* Returns the error; unless somebody has explained it, its name has to do. */
+static int explain(Tunnel *tunnel, int r) {
+        if (r < 0 && streq(tunnel_error(tunnel), ""))
+                (void) string_replace(&tunnel->error, MESSAGE_ERRNO(r));
+        return r;
+}
+
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
         struct underpass_saved saved = {};
@@ -140,7 +147,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         tunnel_clear_error(tunnel);
         r = raw_ip ? pins_ensure_raw(tunnel) : pins_ensure(tunnel);
         if (r < 0)
-                return r;
+                return explain(tunnel, r);
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
         if (!known) {
                 r = slots_choose(tunnel, &saved.slot);
@@ -165,12 +172,9 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         /* An earlier service that used clsact may have left its qdisc. */
         if (r == 0 && tunnel->attach_point == ATTACH_POINT_TCX)
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
-        if (r < 0) {
-                if (streq(tunnel_error(tunnel), ""))
-                        (void) string_replace(&tunnel->error, MESSAGE_ERRNO(r));
+        if (r < 0)
                 (void) tunnel_detach(tunnel, ifindex);
-        }
-        return r;
+        return explain(tunnel, r);
 }
 
 int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {

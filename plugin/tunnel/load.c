@@ -20,7 +20,9 @@
 #include "tunnel/layout.h"
 #include "tunnel/load.h"
 
-enum { VERIFIER_LOG_SIZE = 64 * 1024 };
+/* Of one program, up to 4 MB. Where there is no room for all of it, the kernel refuses a sound program, too.
+ * No memory is taken before something is written there. */
+enum { VERIFIER_LOG_SIZE = 16 * 1024 * 1024 };
 
 /* Programs that are loaded one after the other. */
 typedef enum PartId {
@@ -258,7 +260,9 @@ static void explain(Tunnel *tunnel, int error, const Part parts[_PART_MAX]) {
         for (PartId id = _PART_MAX; id-- > 0;)
                 if (parts[id].result < 0)
                         log = last_lines(parts[id].log);
-        tunnel_set_error(tunnel, N_("the kernel refuses the programs: %s: %s"), MESSAGE_ERRNO(error), log);
+        /* Where memory was missing, the verifier has nothing to say about it. */
+        if (error != -ENOMEM && !streq(log, ""))
+                tunnel_set_error(tunnel, N_("the verifier says: %s"), log);
 }
 
 int load_programs(Tunnel *tunnel, bool raw) {
