@@ -62,12 +62,30 @@ int fou_open(Fou **ret, bool load) {
         return 0;
 }
 
-bool fou_is_found_by_gro(void) {
-        unsigned major, minor;
+int fou_check_release(const char *release) {
+        /* Branches that were repaired while they were maintained, and the first that never had the fault. */
+        static const struct {
+                unsigned minor, patch;
+        } repaired[] = { { 6, 52 }, { 10, 11 } };
+        enum { MAJOR = 6, FOUND = 6, SOUND = 11 };
+        unsigned major, minor, patch = 0;
+
+        if (sscanf(release, "%u.%u.%u", &major, &minor, &patch) < 2)
+                return -ENOTRECOVERABLE;
+        if (major < MAJOR || (major == MAJOR && minor < FOUND))
+                return -ENOSYS;
+        if (major > MAJOR || minor >= SOUND)
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(repaired); i++)
+                if (minor == repaired[i].minor && patch >= repaired[i].patch)
+                        return 0;
+        return -ENOTRECOVERABLE;
+}
+
+int fou_check_kernel(void) {
         struct utsname name;
 
-        return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-               (major > 6 || (major == 6 && minor >= 6));
+        return uname(&name) < 0 ? -errno : fou_check_release(name.release);
 }
 
 static bool is_ipv4(const struct underpass_socket_key *key) {

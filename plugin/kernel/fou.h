@@ -22,8 +22,15 @@ int fou_open(Fou **ret, bool load);
 Fou *fou_free(Fou *fou);
 DEFINE_CLEANUP(Fou *, fou_free);
 
-/* Whether GRO finds sockets that are bound to a link. It does not in kernel 6.1; known from 6.6 on. */
-bool fou_is_found_by_gro(void);
+/*
+ * Whether this kernel is one for such sockets. 0: it is. -ENOSYS: its GRO does not find sockets that are
+ * bound to a link, as before 6.6. -ENOTRECOVERABLE: it can crash when a socket goes while packets come for
+ * it (CVE-2024-46763 and CVE-2024-46865, repaired in 6.6.52, 6.10.11 and 6.11), or its release says nothing.
+ */
+int fou_check_kernel(void);
+
+/* The same for a release as uname(2) has it. */
+int fou_check_release(const char *release);
 
 /* Makes a socket. -EADDRINUSE: another one has the port; -EAFNOSUPPORT: the kernel lacks the IP version. */
 int fou_add(Fou *fou, const struct underpass_socket_key *key);

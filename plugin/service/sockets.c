@@ -261,8 +261,9 @@ static void want(Sockets *sockets, uint32_t ifindex, bool flows) {
 static int open_kernel(Sockets *sockets) {
         int r;
 
-        if (!fou_is_found_by_gro())
-                return -ENOSYS;
+        r = fou_check_kernel();
+        if (r < 0)
+                return r;
         r = sockets->fou ? 0 : fou_open(&sockets->fou, true);
         if (r != -EOPNOTSUPP)
                 return r;
@@ -302,6 +303,11 @@ static char *describe(const char *name, const Holder *holder, int error) {
                 return message_format(N_("receive=socket on %s: GRO of this kernel does not find sockets "
                                          "that are bound to a link, kernel 6.6 does; bulk is merged as with "
                                          "auto."),
+                                      name);
+        if (error == -ENOTRECOVERABLE)
+                return message_format(N_("receive=socket on %s: this kernel may crash when a tunnel socket "
+                                         "goes (CVE-2024-46763); 6.6.52, 6.10.11, 6.11 and newer do not; "
+                                         "bulk is merged as with auto."),
                                       name);
         if (error == -EOPNOTSUPP)
                 return message_format(N_("receive=socket on %s: this kernel has no FOU (CONFIG_NET_FOU, "

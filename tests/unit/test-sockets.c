@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "kernel/fou.h"
 #include "kernel/genl.h"
@@ -36,6 +37,7 @@ typedef struct FakeSocket {
 } FakeSocket;
 
 static struct {
+        const char *release; /* as uname(2) has it */
         bool lacks_fou, lacks_ipv6;
         uint16_t taken;     /* by another program; 0: none */
         uint32_t bound, user, inode; /* of the socket that it has */
@@ -278,6 +280,7 @@ static Sockets *begin(void) {
         Sockets *sockets;
 
         memset(&kernel, 0, sizeof(kernel));
+        kernel.release = "6.12.0";
         assert(sockets_new(&sockets, NULL, NULL, never, NULL) == 0);
         return sockets;
 }
@@ -544,6 +547,55 @@ static void flows_end(void) {
         assert(kernel.count == 11 && kernel.guarded_count == 11 && kernel.removed == 5);
 }
 
+static void some_kernels_are_not_sound(void) {
+        static const struct {
+                const char *release;
+                int expected;
+        } cases[] = {
+                { "5.15.0-91-generic", -ENOSYS },
+                { "6.1.0-28-amd64", -ENOSYS },
+                { "6.5.13", -ENOSYS },
+                { "6.6.0", -ENOTRECOVERABLE },
+                { "6.6", -ENOTRECOVERABLE },
+                { "6.6.51-1-lts", -ENOTRECOVERABLE },
+                { "6.6.52", 0 },
+                { "6.6.119-1-lts", 0 },
+                { "6.8.0-45-generic", -ENOTRECOVERABLE },
+                { "6.8.99", -ENOTRECOVERABLE },
+                { "6.10.10-arch1-1", -ENOTRECOVERABLE },
+                { "6.10.11-amd64", 0 },
+                { "6.11", 0 },
+                { "6.12.117+deb13-cloud-amd64", 0 },
+                { "6.18.0-rc1", 0 },
+                { "7.0.0", 0 },
+                { "", -ENOTRECOVERABLE },
+                { "penguin", -ENOTRECOVERABLE },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert(fou_check_release(cases[i].release) == cases[i].expected);
+}
+
+/* uname(2) of this file, in front of that of the C library. */
+int uname(struct utsname *name) {
+        *name = (struct utsname) {};
+        snprintf(name->release, sizeof(name->release), "%s", kernel.release);
+        return 0;
+}
+
+static void such_a_kernel_gets_no_socket(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL, *other = NULL;
+
+        kernel.release = "6.8.0-45-generic";
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == -ENOTRECOVERABLE);
+        assert_contains(error, "receive=socket on eth1: this kernel may crash");
+        kernel.release = "6.1.0-28-amd64";
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &other) == -ENOSYS);
+        assert_contains(other, "kernel 6.6 does");
+        assert(!kernel.loaded && kernel.count == 0 && kernel.guarded_count == 0);
+}
+
 static void a_start_loads_nothing(void) {
         _cleanup_(sockets_freep) Sockets *sockets = begin();
 
@@ -564,6 +616,8 @@ int main(void) {
                 { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
                 { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
                 { "flows end", flows_end },
+                { "some kernels are not sound", some_kernels_are_not_sound },
+                { "such a kernel gets no socket", such_a_kernel_gets_no_socket },
                 { "a start loads nothing", a_start_loads_nothing },
         };
 
