@@ -34,7 +34,7 @@ def softirq_threads():
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and (entry / "comm").read_text().startswith("ksoftirqd/"):
+            if entry.name.isdigit() and (entry / "comm").read_bytes().startswith(b"ksoftirqd/"):
                 (entry / "schedstat").read_text()  # not every kernel has it
                 found.append(int(entry.name))
         except OSError:

@@ -56,7 +56,8 @@ def children(pid):
 def running(pid):
     """Whether the process exists and is no zombie."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        # Others on the machine have any names.
+        return pathlib.Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
         return False
 
