@@ -84,6 +84,7 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
                 tunnel->programs[i] = -EBADF;
         tunnel->constants = -EBADF;
         libbpf_set_print(NULL);
+        expedite_recover();
 
         r = network_namespace_cookie(&tunnel->cookie);
         if (r < 0)
@@ -93,7 +94,6 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         if (!tunnel->root || !tunnel->folder)
                 return -ENOMEM;
         tunnel->wanted = attach_point;
-        expedite_recover(tunnel);
         tunnel->refused = prepare(tunnel);
         if (tunnel->refused == -ENOMEM || tunnel->refused == -EOPNOTSUPP)
                 return tunnel->refused;

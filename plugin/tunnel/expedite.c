@@ -2,52 +2,47 @@
 
 /* See expedite.h. */
 
-#include <bpf/bpf.h>
-
 #include "tunnel/expedite.h"
 #include "tunnel/state.h"
 
 #define EXPEDITED "/sys/kernel/rcu_expedited"
 #define NORMAL    "/sys/kernel/rcu_normal"
 
-enum { SWITCH_LIMIT = 8 };
+#define OFF  "0"
+#define OURS "1970168944" /* 0x756e6470, the handle of our filters, too */
 
-/* Whether a switch is there, and is 0. */
-static bool is_off(const char *path) {
+enum { SWITCH_LIMIT = 32 };
+
+/* Whether a switch has this value: 1 or 0, or negative errno where it is missing or cannot be read. */
+static int has_value(const char *path, const char *value) {
         _cleanup_(freep) char *text = NULL;
+        int r = file_read(path, SWITCH_LIMIT, &text, NULL);
 
-        return file_read(path, SWITCH_LIMIT, &text, NULL) == 0 && strtol(text, NULL, 10) == 0;
+        if (r < 0)
+                return r;
+        text[strcspn(text, "\n")] = 0;
+        return streq(text, value);
+}
+
+static bool is_ours_to_set(void) {
+        return has_value(NORMAL, OFF) > 0 &&
+               (has_value(EXPEDITED, OFF) > 0 || has_value(EXPEDITED, OURS) > 0);
 }
 
 Expedite expedite_begin(const Tunnel *tunnel) {
-        _cleanup_(freep) char *mark = NULL;
+        const bool wanted = tunnel->loaded && tunnel->attach_point == ATTACH_POINT_TCX && is_ours_to_set();
 
-        if (!tunnel->loaded || tunnel->attach_point != ATTACH_POINT_TCX || !is_off(NORMAL) ||
-            !is_off(EXPEDITED))
-                return (Expedite) {};
-        mark = tunnel_pin_path(tunnel, tunnel_pin_name(PIN_EXPEDITED));
-        /* Any object will do: its name is what counts. */
-        if (!mark || bpf_obj_pin(tunnel->maps[MAP_LOADER], mark) < 0)
-                return (Expedite) {};
-        if (file_write(EXPEDITED, "1") < 0) {
-                (void) unlink(mark);
-                return (Expedite) {};
-        }
-        return (Expedite) { .mark = TAKE_PTR(mark) };
+        return (Expedite) { .begun = wanted && file_write(EXPEDITED, OURS "\n") == 0 };
 }
 
 void expedite_endp(Expedite *expedite) {
-        if (!expedite->mark)
-                return;
-        /* If this fails, the next service has another try. */
-        if (file_write(EXPEDITED, "0") == 0)
-                (void) unlink(expedite->mark);
-        free(TAKE_PTR(expedite->mark));
+        /* What cannot be read is most likely as it was left. */
+        if (expedite->begun && has_value(EXPEDITED, OURS) != 0)
+                (void) file_write(EXPEDITED, OFF "\n");
+        expedite->begun = false;
 }
 
-void expedite_recover(const Tunnel *tunnel) {
-        _cleanup_(freep) char *mark = tunnel_pin_path(tunnel, tunnel_pin_name(PIN_EXPEDITED));
-
-        if (mark && access(mark, F_OK) == 0 && file_write(EXPEDITED, "0") == 0)
-                (void) unlink(mark);
+void expedite_recover(void) {
+        if (has_value(EXPEDITED, OURS) > 0)
+                (void) file_write(EXPEDITED, OFF "\n");
 }

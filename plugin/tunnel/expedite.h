@@ -3,27 +3,33 @@
 
 /*
  * Short waits for programs that are attached to links or taken off them. At tcx and netkit the kernel waits
- * for a grace period each time (synchronize_rcu()), often 10 to 20 ms, and nobody else can change a link
- * meanwhile: it holds the lock for that (RTNL). Where its own network code waits under that lock, it asks
- * for an expedited grace period (synchronize_net()), which takes less than one. For these there is
- * /sys/kernel/rcu_expedited, for the whole host: it is 1 here during a few calls, and then 0 again.
+ * for a grace period each time (synchronize_rcu()), often 10 to 20 ms. It holds RTNL meanwhile, the lock
+ * without which nobody can change a link. Its own network code asks for an expedited grace period where it
+ * waits under that lock (synchronize_net()); that takes less than a millisecond. /sys/kernel/rcu_expedited
+ * makes all others expedited, too, on the whole host: it is on here during a few calls, and then off again.
  *
- * A host that has 1 there already keeps it. So does one that has forbidden it by /sys/kernel/rcu_normal, as
- * those do that may not be interrupted (Linux 4.5; kernels for real time forbid it by themselves).
+ * The kernel takes any number but 0 for "on". Ours is one that nobody else writes. It tells what a service
+ * has left that was killed, even in another network namespace, from what a person has set meanwhile.
+ *
+ * A host where the switch is on already keeps it. So does one that forbids expedited grace periods by
+ * /sys/kernel/rcu_normal, as those do that may not be interrupted (Linux 4.5; kernels for real time forbid
+ * them by themselves).
  */
 
 #include "tunnel/tunnel.h"
 
 /* Expedited grace periods until expedite_endp(). */
 typedef struct Expedite {
-        char *mark; /* tells the next service, should this one be killed meanwhile; NULL: nothing to undo */
+        bool begun; /* false: nothing to undo */
 } Expedite;
 
 /* Begins with it where the attach point is tcx and programs are loaded. Where the host does not allow it,
- * the waits are long; nothing else changes. May be nested. */
+ * the waits are long; nothing else changes. Not to be nested: the inner one would end both. */
 Expedite expedite_begin(const Tunnel *tunnel);
 
+/* Leaves the switch alone if somebody else has set it meanwhile. */
 void expedite_endp(Expedite *expedite);
 
-/* Undoes what a service has left that was killed. */
-void expedite_recover(const Tunnel *tunnel);
+/* Undoes what a service has left that was killed. One of another network namespace may be at work and then
+ * waits longer, once. */
+void expedite_recover(void);

@@ -55,7 +55,6 @@ const char *tunnel_pin_name(TunnelPin pin) {
                 [PIN_KEEPALIVE] = "keepalive",
                 [PIN_CONSTANTS] = "constants",
                 [PIN_SCTP] = "sctp",
-                [PIN_EXPEDITED] = "expedited",
         };
         ASSERT_TABLE_COMPLETE(names, _TUNNEL_PIN_MAX);
 

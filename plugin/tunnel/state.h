@@ -52,7 +52,6 @@ typedef enum TunnelPin {
         PIN_KEEPALIVE,
         PIN_CONSTANTS,       /* the map with the constants of the programs */
         PIN_SCTP,            /* the map that outlives tunnels: saved.c */
-        PIN_EXPEDITED,       /* there during a few calls only: expedite.h */
         _TUNNEL_PIN_MAX,
 } TunnelPin;
 

@@ -17,7 +17,8 @@ import subprocess
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-EXPEDITED = pathlib.Path("/sys/kernel/rcu_expedited")  # of the whole machine
+EXPEDITED = pathlib.Path("/sys/kernel/rcu_expedited")  # of the whole machine, …
+EXPEDITED_BY_SERVICE = f"{0x756E6470}\n"  # … while a service has it switched on
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
 
 
@@ -74,13 +75,11 @@ class Host:
         self.init = None  # process id of host-init, as seen from outside
         self._unshare = None
         self._daemons = {}  # name -> Popen of the nsenter that holds it
-        self._expedited = None  # of the machine, before the host was there
 
     # Life
 
     def start(self):
         """Makes the namespaces."""
-        self._expedited = EXPEDITED.read_text()
         scratch = self.folder / "scratch"
         scratch.mkdir(parents=True)
         (self.folder / "log").mkdir()
@@ -134,7 +133,7 @@ class Host:
         self._unshare = None
         self.init = None
         # A service that was ended in the wrong moment cannot do that any more.
-        if self._expedited == "0\n" != EXPEDITED.read_text():
+        if EXPEDITED.read_text() == EXPEDITED_BY_SERVICE:
             EXPEDITED.write_text("0\n")
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
 
