@@ -2,8 +2,8 @@
 
 /*
  * Tunnel sockets of the kernel (receive=socket): what is asked of it, on a kernel that exists in this file
- * only. Its end of netlink is here, and the guard of the programs. May touch: its own name, which it looks
- * up in /proc.
+ * only. Its end of netlink is here, its release, what loads its modules, and the guard of the programs. May
+ * touch: its own name, which it looks up in /proc.
  */
 
 #include "unit.h"
@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include "base/log.h"
 #include "kernel/fou.h"
 #include "kernel/genl.h"
 #include "kernel/process.h"
+#include "service/module-load.h"
 #include "service/sockets.h"
 
 enum {
@@ -37,8 +39,10 @@ typedef struct FakeSocket {
 } FakeSocket;
 
 static struct {
-        const char *release; /* as uname(2) has it */
-        bool lacks_fou, lacks_ipv6;
+        const char *release;
+        bool lacks_fou, lacks_ipv6, lacks_diag;
+        int broken;         /* what making a socket of IPv4 fails with */
+        int stuck;          /* what removing one fails with */
         uint16_t taken;     /* by another program; 0: none */
         uint32_t bound, user, inode; /* of the socket that it has */
         unsigned unseen;    /* so often it is not there yet when somebody looks */
@@ -47,19 +51,67 @@ static struct {
         size_t count;
         struct underpass_socket_key guarded[ROOM];
         size_t guarded_count;
+        int unguarded;      /* what guarding one fails with */
         unsigned added, removed;
+        unsigned open;      /* descriptors of netlink */
+        unsigned warned;
         bool loaded;        /* a module may have been, for the name of the family */
 } kernel;
 
-static int no_netlink;
+/* Loads the module. */
+static struct {
+        bool (*is_there)(void *userdata);
+        void (*settled)(void *userdata);
+        void *userdata;
+        bool asked;
+} loader;
+
+static int no_netlink, no_loader, no_bus;
+
+int uname(struct utsname *ret) {
+        *ret = (struct utsname) {};
+        (void) snprintf(ret->release, sizeof(ret->release), "%s", kernel.release);
+        return 0;
+}
+
+void log_line(int level, const char *interface, const char *stage, const char *format, ...) {
+        kernel.warned += level <= LOG_WARNING;
+}
+
+int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*is_there)(void *userdata),
+                    void (*settled)(void *userdata), void *userdata) {
+        assert(streq(unit, "modprobe@fou.service"));
+        loader.is_there = is_there;
+        loader.settled = settled;
+        loader.userdata = userdata;
+        *ret = (ModuleLoad *) &no_loader;
+        return 0;
+}
+
+ModuleLoad *module_load_free(ModuleLoad *load) {
+        assert(load == (ModuleLoad *) &no_loader);
+        memset(&loader, 0, sizeof(loader));
+        return NULL;
+}
+
+void module_load_ask(ModuleLoad *load, sd_bus *bus) {
+        loader.asked = loader.asked || bus == (sd_bus *) &no_bus;
+}
+
+bool module_load_is_awaited(const ModuleLoad *load) {
+        return loader.asked;
+}
 
 int netlink_open(Netlink **ret, int protocol) {
         assert(protocol == NETLINK_GENERIC || protocol == NETLINK_SOCK_DIAG);
+        kernel.open++;
         *ret = (Netlink *) &no_netlink;
         return 0;
 }
 
 Netlink *netlink_free(Netlink *netlink) {
+        if (netlink)
+                kernel.open--;
         return NULL;
 }
 
@@ -135,6 +187,8 @@ static int add(const FakeSocket *asked) {
                 return -EINVAL;
         if (!asked->ipv4 && kernel.lacks_ipv6)
                 return -EAFNOSUPPORT;
+        if (asked->ipv4 && kernel.broken)
+                return kernel.broken;
         if (asked->key.flow.local_port == htons(kernel.taken) &&
             (kernel.bound == 0 || kernel.bound == asked->key.ifindex))
                 return -EADDRINUSE;
@@ -148,6 +202,8 @@ static int add(const FakeSocket *asked) {
 }
 
 static int take(const FakeSocket *asked) {
+        if (kernel.stuck)
+                return kernel.stuck;
         for (size_t i = 0; i < kernel.count; i++)
                 if (same(&kernel.sockets[i].key, &asked->key)) {
                         kernel.sockets[i] = kernel.sockets[--kernel.count];
@@ -174,6 +230,10 @@ static void tell(const FakeSocket *socket, mnl_cb_t callback, void *userdata) {
                 mnl_attr_put_u32(message, FOU_ATTR_LOCAL_V4, flow->local[3]);
         if (socket->ipv4 && flow->remote[3] != 0)
                 mnl_attr_put_u32(message, FOU_ATTR_PEER_V4, flow->remote[3]);
+        if (!socket->ipv4 && flow->local[3] != 0)
+                mnl_attr_put(message, FOU_ATTR_LOCAL_V6, sizeof(flow->local), flow->local);
+        if (!socket->ipv4 && flow->remote[3] != 0)
+                mnl_attr_put(message, FOU_ATTR_PEER_V6, sizeof(flow->remote), flow->remote);
         assert(callback(message, userdata) == MNL_CB_OK);
 }
 
@@ -212,6 +272,8 @@ static int look_for_udp(const struct nlmsghdr *message, mnl_cb_t callback, void 
         const bool ipv4 = request->sdiag_family == AF_INET;
 
         assert(request->sdiag_protocol == IPPROTO_UDP);
+        if (kernel.lacks_diag)
+                return -ENOENT;
         for (size_t i = 0; i < kernel.count; i++) {
                 const struct underpass_socket_key *key = &kernel.sockets[i].key;
 
@@ -252,6 +314,8 @@ int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, 
 
 int tunnel_guard(Tunnel *tunnel, const struct underpass_socket_key *key) {
         assert(kernel.guarded_count < ROOM && !is_guarded(key));
+        if (kernel.unguarded)
+                return kernel.unguarded;
         kernel.guarded[kernel.guarded_count++] = *key;
         return 0;
 }
@@ -268,20 +332,26 @@ int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key) {
 }
 
 int tunnel_unguard_all(Tunnel *tunnel) {
+        for (size_t i = 0; i < kernel.count; i++)
+                assert(!is_guarded(&kernel.sockets[i].key)); /* the same */
         kernel.guarded_count = 0;
         return 0;
 }
 
-static void never(void *userdata) {
-        assert(!"nothing is loaded without a bus");
+static void on_changed(void *userdata) {
+        (*(unsigned *) userdata)++;
 }
+
+static unsigned changes; /* that were reported */
 
 static Sockets *begin(void) {
         Sockets *sockets;
 
+        assert(kernel.open == 0 && !loader.userdata); /* after the test before */
         memset(&kernel, 0, sizeof(kernel));
-        kernel.release = "6.12.0";
-        assert(sockets_new(&sockets, NULL, NULL, never, NULL) == 0);
+        kernel.release = "6.12.43-amd64";
+        changes = 0;
+        assert(sockets_new(&sockets, NULL, NULL, on_changed, &changes) == 0);
         return sockets;
 }
 
@@ -317,7 +387,7 @@ static void a_link_gets_a_socket_at_each_port(void) {
         assert_sockets(ports, ELEMENTS(ports));
         assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0);
         /* Nothing is missing, so nobody looks whose it is. */
-        assert(kernel.added == 6 && kernel.removed == 0 && kernel.looks == 1);
+        assert(kernel.added == 6 && kernel.removed == 0 && kernel.looks == 1 && kernel.open == 1);
         assert(sockets_serve(sockets, LINK, "eth1", &changed, &error) == 0);
         assert(kernel.added == 6 && kernel.removed == 2);
         assert_sockets(others, ELEMENTS(others));
@@ -329,6 +399,7 @@ static void a_link_gets_a_socket_at_each_port(void) {
 
 static void all_or_none(void) {
         const struct underpass_link many = { .local_ports_count = 1, .local_ports = { { 1, 65 } } };
+        const struct underpass_link most = { .local_ports_count = 1, .local_ports = { { 1, 64 } } };
         _cleanup_(sockets_freep) Sockets *sockets = begin();
         _cleanup_(freep) char *taken = NULL, *range = NULL;
 
@@ -342,6 +413,21 @@ static void all_or_none(void) {
         assert(sockets_serve(sockets, LINK, "eth1", &many, &range) == -ERANGE);
         assert_contains(range, "local-ports has 65 ports, and at most 64 can have a socket");
         assert_sockets(NULL, 0);
+        assert(sockets_serve(sockets, LINK, "eth1", &most, &range) == 0 && kernel.count == 128);
+}
+
+/* Two links that serve the same ports: what one of them does is nothing to the other. */
+static void each_link_has_its_own(void) {
+        const uint16_t ports[] = { 443, 5000, 5001 };
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK + 1, "eth2", &served, &error) == 0 && kernel.count == 6);
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 12);
+        assert(sockets_serve(sockets, LINK + 1, "eth2", &served, &error) == 0 && kernel.removed == 0);
+        sockets_leave(sockets, LINK + 1);
+        assert_sockets(ports, ELEMENTS(ports));
+        assert(sockets_serve(sockets, LINK + 1, "eth2", &served, &error) == 0 && kernel.count == 12);
 }
 
 static void refuse(Sockets *sockets, const char *part) {
@@ -351,6 +437,29 @@ static void refuse(Sockets *sockets, const char *part) {
         assert_contains(error, part);
         assert_contains(error, "; bulk is merged as with auto.");
         assert_sockets(NULL, 0);
+}
+
+/* However often the link is looked at, no socket is made at the ports before. */
+static void nothing_is_made_in_vain(void) {
+        const uint16_t ports[] = { 443, 5000, 5001 };
+        const struct underpass_link single = {
+                .local_ports_count = 2, .local_ports = { { 443, 443 }, { 5000, 5000 } },
+        };
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        kernel.user = 33;
+        kernel.inode = UINT32_MAX;
+        for (size_t i = 0; i < ELEMENTS(ports); i++) {
+                kernel.taken = ports[i];
+                for (int k = 0; k < 10; k++)
+                        refuse(sockets, "a program of user 33 has UDP port");
+        }
+        kernel.taken = 5000;
+        assert(sockets_serve(sockets, LINK, "eth1", &single, &error) == -EADDRINUSE);
+        assert(kernel.added == 0 && kernel.removed == 0);
+        kernel.taken = 4999;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.added == 6);
 }
 
 static void who_has_a_port_is_named(void) {
@@ -364,9 +473,7 @@ static void who_has_a_port_is_named(void) {
         kernel.taken = 5001;
         kernel.user = 33;
         kernel.inode = (uint32_t) status.st_ino;
-        /* However often the link is looked at, no socket is made at the ports before. */
-        for (int i = 0; i < 10; i++)
-                refuse(sockets, wanted);
+        refuse(sockets, wanted);
         assert(kernel.added == 0 && kernel.removed == 0);
         /* It comes between the look and the sockets. */
         kernel.unseen = kernel.looks + 1;
@@ -415,6 +522,78 @@ static void a_kernel_may_lack_things(void) {
         assert(kernel.count == 3 && kernel.guarded_count == 3);
         for (size_t i = 0; i < kernel.count; i++)
                 assert(kernel.sockets[i].ipv4);
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.looks == 1);
+        /* Nobody can be named then, but a port may be free all the same. */
+        sockets_leave(sockets, LINK);
+        kernel.lacks_diag = true;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 3);
+}
+
+static void not_every_release_will_do(void) {
+        static const struct {
+                const char *release;
+                bool good;
+        } releases[] = {
+                { "5.10.0-30-amd64", false }, { "6.1.0-28-amd64", false }, { "6.5.13", false },
+                { "6.6", true },              { "6.18.3-arch1-1", true },  { "7.0.0-rc1", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(releases); i++) {
+                _cleanup_(sockets_freep) Sockets *sockets = begin();
+                _cleanup_(freep) char *error = NULL;
+
+                kernel.release = releases[i].release;
+                assert(sockets_serve(sockets, LINK, "eth1", &served, &error) ==
+                       (releases[i].good ? 0 : -ENOSYS));
+                if (!releases[i].good)
+                        assert_contains(error, "eth1: GRO of this kernel does not find sockets");
+        }
+}
+
+static void the_module_may_come_later(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        kernel.lacks_fou = true;
+        sockets_set_bus(sockets, (sd_bus *) &no_bus);
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == -EINPROGRESS && loader.asked);
+        assert_contains(error, "receive=socket on eth1: the kernel loads its module fou; until then");
+        kernel.loaded = false;
+        assert(!loader.is_there(loader.userdata));
+        kernel.lacks_fou = false;
+        assert(loader.is_there(loader.userdata) && loader.is_there(loader.userdata));
+        assert(!kernel.loaded && kernel.open == 1 && changes == 0);
+        loader.settled(loader.userdata);
+        assert(changes == 1);
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 6);
+}
+
+static void the_kernel_may_refuse(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin(), *next = NULL;
+        _cleanup_(freep) char *error = NULL, *full = NULL;
+
+        kernel.broken = -ENOMEM;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == -ENOMEM);
+        assert_contains(error, "eth1: the kernel makes no tunnel socket at UDP port 443 (Cannot allocate");
+        assert_sockets(NULL, 0);
+        kernel.broken = 0;
+        /* What cannot be guarded is not made, … */
+        kernel.unguarded = -E2BIG;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &full) == -E2BIG && kernel.count == 0);
+        kernel.unguarded = 0;
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &full) == 0);
+        /* … what another has removed needs no guard, … */
+        kernel.count = 0;
+        sockets_leave(sockets, LINK);
+        assert(kernel.guarded_count == 0 && kernel.warned == 0);
+        /* … and what cannot be removed stays guarded. */
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &full) == 0);
+        kernel.stuck = -ENOMEM;
+        sockets_leave(sockets, LINK);
+        assert(kernel.guarded_count == 6 && kernel.warned == 6);
+        assert(sockets_new(&next, NULL, NULL, on_changed, &changes) == 0);
+        sockets_sweep_up(next);
+        assert(kernel.guarded_count == 6 && kernel.warned == 7);
 }
 
 static void a_start_removes_what_is_ours(void) {
@@ -442,7 +621,7 @@ static void a_start_removes_what_is_ours(void) {
         kernel.guarded[kernel.guarded_count++] = ours.key;
         sockets_sweep_up(sockets);
         assert(kernel.removed == 2 && kernel.count == ELEMENTS(others));
-        assert(kernel.guarded_count == 0 && !kernel.loaded);
+        assert(kernel.guarded_count == 0 && !kernel.loaded && kernel.warned == 0);
         for (size_t i = 0; i < kernel.count; i++)
                 assert(ntohs(kernel.sockets[i].key.flow.local_port) >= 444);
 }
@@ -486,16 +665,38 @@ static void a_flow_gets_a_socket_that_is_connected(void) {
         both.remote_ports_count = 1;
         assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0 && kernel.count == 8);
         assert(sockets_count_flows(sockets, LINK) == 2 && kernel.removed == 0);
+        both.local_ports_count = 1;
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0 && kernel.count == 4);
+        both.local_ports_count = 2;
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0 && kernel.count == 8);
         /* … and go with what they are for. */
         assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 6);
-        assert(sockets_count_flows(sockets, LINK) == 0 && kernel.removed == 2);
+        assert(sockets_count_flows(sockets, LINK) == 0 && kernel.removed == 6);
         assert(sockets_add_flow(sockets, &flows[0]) == 1);
         sockets_leave(sockets, LINK);
         assert(kernel.count == 0 && kernel.guarded_count == 0);
 }
 
+/* By a service that could not remove them itself. */
+static void a_start_removes_those_of_flows(void) {
+        const uint16_t count = SOCKETS_FLOWS_MAX;
+        _cleanup_(sockets_freep) Sockets *sockets = begin(), *next = NULL;
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0);
+        for (uint16_t i = 0; i < count; i++) {
+                const struct underpass_socket_key key = flow_at((uint16_t) (50000 + i), i % 2);
+
+                assert(sockets_add_flow(sockets, &key) == 1);
+        }
+        assert(sockets_new(&next, NULL, NULL, on_changed, &changes) == 0);
+        sockets_sweep_up(next);
+        assert(kernel.count == 0 && kernel.removed == count);
+        assert(kernel.guarded_count == 0 && kernel.warned == 0);
+}
+
 static void a_link_has_sockets_for_so_many_flows(void) {
-        const struct underpass_socket_key beyond = flow_at(60000, false);
+        const struct underpass_socket_key first = flow_at(50000, false), beyond = flow_at(60000, false);
         struct underpass_socket_key elsewhere = beyond;
         _cleanup_(sockets_freep) Sockets *sockets = begin();
         _cleanup_(freep) char *error = NULL;
@@ -507,6 +708,7 @@ static void a_link_has_sockets_for_so_many_flows(void) {
                 assert(sockets_add_flow(sockets, &key) == 1);
         }
         assert(sockets_add_flow(sockets, &beyond) == -EBUSY);
+        assert(sockets_add_flow(sockets, &first) == 0);
         assert(kernel.count == SOCKETS_FLOWS_MAX && kernel.guarded_count == SOCKETS_FLOWS_MAX);
         elsewhere.ifindex = LINK + 1;
         assert(sockets_add_flow(sockets, &elsewhere) == 1);
@@ -600,18 +802,25 @@ static void a_start_loads_nothing(void) {
         _cleanup_(sockets_freep) Sockets *sockets = begin();
 
         kernel.lacks_fou = true;
+        kernel.guarded[kernel.guarded_count++] = flow_at(50000, false); /* the module has gone since */
         sockets_sweep_up(sockets);
-        assert(!kernel.loaded && kernel.removed == 0);
+        assert(!kernel.loaded && kernel.removed == 0 && kernel.guarded_count == 0 && kernel.warned == 0);
 }
 
 int main(void) {
         static const Test tests[] = {
                 { "a link gets a socket at each port", a_link_gets_a_socket_at_each_port },
                 { "all or none", all_or_none },
+                { "each link has its own", each_link_has_its_own },
+                { "nothing is made in vain", nothing_is_made_in_vain },
                 { "who has a port is named", who_has_a_port_is_named },
                 { "a process has any name", a_process_has_any_name },
                 { "a kernel may lack things", a_kernel_may_lack_things },
+                { "not every release will do", not_every_release_will_do },
+                { "the module may come later", the_module_may_come_later },
+                { "the kernel may refuse", the_kernel_may_refuse },
                 { "a start removes what is ours", a_start_removes_what_is_ours },
+                { "a start removes those of flows", a_start_removes_those_of_flows },
                 { "a flow gets a socket that is connected", a_flow_gets_a_socket_that_is_connected },
                 { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
                 { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
