@@ -18,7 +18,7 @@
 typedef struct Socket {
         struct Socket *next;
         struct underpass_socket_key key;
-        bool wanted;    /* in the look under way */
+        bool wanted;    /* in the look under way at its link; else true */
 } Socket;
 
 struct Sockets {
@@ -241,10 +241,9 @@ static bool is_of_flow(const Socket *each) {
         return each->key.flow.remote_port != 0;
 }
 
-/* Removes those of a link that are not wanted. */
-static void remove_others(Sockets *sockets, uint32_t ifindex) {
+static void remove_unwanted(Sockets *sockets) {
         for (Socket **position = &sockets->list; *position;)
-                if ((*position)->key.ifindex == ifindex && !(*position)->wanted)
+                if (!(*position)->wanted)
                         remove_at(sockets, position);
                 else
                         position = &(*position)->next;
@@ -333,7 +332,7 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
                 r = ensure_ports(sockets, ifindex, link, &holder);
         if (r < 0)
                 want(sockets, ifindex, false);
-        remove_others(sockets, ifindex);
+        remove_unwanted(sockets);
         if (r >= 0)
                 return 0;
         error = r == -ERANGE ?
@@ -347,7 +346,7 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
 
 void sockets_leave(Sockets *sockets, uint32_t ifindex) {
         want(sockets, ifindex, false);
-        remove_others(sockets, ifindex);
+        remove_unwanted(sockets);
 }
 
 int sockets_add_flow(Sockets *sockets, const struct underpass_socket_key *key) {
