@@ -14,7 +14,10 @@
 enum {
         SERVER_PORT = 443,
         OTHER_LINK = 77,
+        ROOM_IPV4 = 28,
+        TOLD_SHIFT = 30, /* nanoseconds → units of bulk_told */
         CLIENT = UNDERPASS_FLOW_OPENED_HERE,
+        SERVER = UNDERPASS_FLOW_ANSWERED,
         TAKES = UNDERPASS_SLOT_BULK,
         TELLS = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_TELLS,
 };
@@ -34,8 +37,8 @@ static const struct tell_case cases[] = {
         { "a download", TELLS, CLIENT, .told = true },
         { "a download, with a GRO pair", TELLS, CLIENT, .merges = true, .told = true },
         { "another receive mode", TAKES, CLIENT, .merges = true },
-        { "a flow of a server", TELLS },
-        { "a flow of a server, with a GRO pair", TELLS, .merges = true },
+        { "a flow of a server", TELLS, SERVER },
+        { "a flow of a server, with a GRO pair", TELLS, SERVER, .merges = true },
         { "a host behind", TELLS, CLIENT, .forwarded = true, .merges = true },
         { "two links", TELLS, CLIENT, .elsewhere = true, .merges = true },
         { "the classic form", TELLS, CLIENT, .classic = true, .merges = true },
@@ -105,6 +108,7 @@ static bool run_case(struct bench *bench, const struct tell_case *test, bool ipv
         struct underpass_flow_key key;
         struct underpass_flow flow;
         struct frame frame;
+        uint16_t told;
 
         build(test, ipv6, raw, &frame);
         bench_flow_key(&frame, false, &key);
@@ -117,9 +121,48 @@ static bool run_case(struct bench *bench, const struct tell_case *test, bool ipv
         EXPECT((flow.bulk_told != 0) == (test->slot_flags == TELLS && !test->classic));
         if (flow.bulk_told == 0)
                 return true;
-        flow.bulk_told = (uint16_t) (flow.bulk_told - UNDERPASS_BULK_TOLD_APART);
+        EXPECT((uint16_t) ((flow.seen_ns >> TOLD_SHIFT | 1) - flow.bulk_told) <= 2);
+        told = flow.bulk_told;
+        flow.bulk_told = (uint16_t) (told - UNDERPASS_BULK_TOLD_APART + 4);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(come_and_tell(bench, &frame, raw, 3 * UNDERPASS_BULK_SINGLES, false));
+        flow.bulk_told = (uint16_t) (told - UNDERPASS_BULK_TOLD_APART);
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(come_and_tell(bench, &frame, raw, UNDERPASS_BULK_SINGLES, test->told));
+        /* The time of which the programs keep 16 bits has begun anew since. */
+        flow.bulk_told = (uint16_t) (told + 1000);
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
         return come_and_tell(bench, &frame, raw, UNDERPASS_BULK_SINGLES, test->told);
+}
+
+/* What something has merged already, or what is dropped, is no reason for a socket. */
+static bool test_not_told(void *context) {
+        const struct tell_case test = { "", TELLS, CLIENT };
+        struct bench *bench = context;
+        struct underpass_flow_key key, heard;
+        struct underpass_flow flow;
+        struct frame frame;
+
+        build(&test, false, false, &frame);
+        bench_flow_key(&frame, false, &key);
+        for (int merged = 0; merged < 2; merged++) {
+                EXPECT(prepare(bench, &test, &key));
+                for (unsigned i = 0; i < 2 * UNDERPASS_BULK_SINGLES; i++) {
+                        struct __sk_buff many = { .gso_size = 50 + FRAME_HEADER_LENGTH };
+                        struct frame copy = frame;
+                        __u32 verdict;
+
+                        if (!merged)
+                                copy.data[copy.layer3 + ROOM_IPV4 + 8] ^= 1; /* hop limit, not as summed */
+                        EXPECT(bench_run(bench, BENCH_INGRESS, false, &copy, merged ? &many : NULL,
+                                         &verdict) == 0);
+                        EXPECT_EQUAL(verdict, merged ? BENCH_NEXT : BENCH_DROP);
+                }
+                EXPECT_EQUAL(bench_unmerged(bench, &heard), -ENOENT);
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.bulk_told, 0);
+        }
+        return true;
 }
 
 static bool test_told(void *context) {
@@ -138,6 +181,7 @@ static bool test_told(void *context) {
 int programs_tell(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "tell: flows worth a tunnel socket", test_told },
+                { "tell: nothing of what is merged or dropped", test_not_told },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
