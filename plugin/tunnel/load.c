@@ -219,9 +219,11 @@ static int load_parts(const Tunnel *tunnel, bool raw, Part parts[_PART_MAX]) {
 
         for (PartId id = 0; id < _PART_MAX; id++) {
                 parts[id] = (Part) { .id = id, .raw = raw, .tunnel = tunnel };
-                parts[id].log = calloc(1, VERIFIER_LOG_SIZE);
+                /* calloc() would write zeros over memory that it has had before, and so take all of it. */
+                parts[id].log = malloc(VERIFIER_LOG_SIZE);
                 if (!parts[id].log)
                         return -ENOMEM;
+                *parts[id].log = 0;
                 if (has_programs(&parts[id]))
                         last = &parts[id];
         }

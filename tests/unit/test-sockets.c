@@ -529,27 +529,6 @@ static void a_kernel_may_lack_things(void) {
         assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 3);
 }
 
-static void not_every_release_will_do(void) {
-        static const struct {
-                const char *release;
-                bool good;
-        } releases[] = {
-                { "5.10.0-30-amd64", false }, { "6.1.0-28-amd64", false }, { "6.5.13", false },
-                { "6.6", true },              { "6.18.3-arch1-1", true },  { "7.0.0-rc1", true },
-        };
-
-        for (size_t i = 0; i < ELEMENTS(releases); i++) {
-                _cleanup_(sockets_freep) Sockets *sockets = begin();
-                _cleanup_(freep) char *error = NULL;
-
-                kernel.release = releases[i].release;
-                assert(sockets_serve(sockets, LINK, "eth1", &served, &error) ==
-                       (releases[i].good ? 0 : -ENOSYS));
-                if (!releases[i].good)
-                        assert_contains(error, "eth1: GRO of this kernel does not find sockets");
-        }
-}
-
 static void the_module_may_come_later(void) {
         _cleanup_(sockets_freep) Sockets *sockets = begin();
         _cleanup_(freep) char *error = NULL;
@@ -778,13 +757,6 @@ static void some_kernels_are_not_sound(void) {
                 assert(fou_check_release(cases[i].release) == cases[i].expected);
 }
 
-/* uname(2) of this file, in front of that of the C library. */
-int uname(struct utsname *name) {
-        *name = (struct utsname) {};
-        snprintf(name->release, sizeof(name->release), "%s", kernel.release);
-        return 0;
-}
-
 static void such_a_kernel_gets_no_socket(void) {
         _cleanup_(sockets_freep) Sockets *sockets = begin();
         _cleanup_(freep) char *error = NULL, *other = NULL;
@@ -816,7 +788,6 @@ int main(void) {
                 { "who has a port is named", who_has_a_port_is_named },
                 { "a process has any name", a_process_has_any_name },
                 { "a kernel may lack things", a_kernel_may_lack_things },
-                { "not every release will do", not_every_release_will_do },
                 { "the module may come later", the_module_may_come_later },
                 { "the kernel may refuse", the_kernel_may_refuse },
                 { "a start removes what is ours", a_start_removes_what_is_ours },
