@@ -186,8 +186,9 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
                 return r;
         if (!(saved.flags & UNDERPASS_SAVED_RAW_IP))
                 return attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_ETHERNET);
+        tunnel_clear_error(tunnel);
         r = pins_ensure_raw(tunnel);
-        return r < 0 ? r : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
+        return r < 0 ? explain(tunnel, r) : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
 }
 
 /* Whether a link without Ethernet header has a record. */
