@@ -18,7 +18,8 @@
 typedef struct Socket {
         struct Socket *next;
         struct underpass_socket_key key;
-        bool wanted;    /* in the look under way at its link; else true */
+        bool wanted;    /* in the look under way at its link; else true, unless it is stuck */
+        bool stuck;     /* the kernel has refused to remove it */
 } Socket;
 
 struct Sockets {
@@ -105,19 +106,24 @@ static Socket **find(Sockets *sockets, const struct underpass_socket_key *key) {
         return position;
 }
 
-static void remove_at(Sockets *sockets, Socket **position) {
+/* Returns the place of the next one. What the kernel does not remove stays guarded, and known: who wants it
+ * again has it, and each look tries again to remove it. */
+static Socket **remove_at(Sockets *sockets, Socket **position) {
         Socket *gone = *position;
         int r;
 
         r = fou_remove(sockets->fou, &gone->key);
-        if (r < 0 && r != -ENOENT)
-                /* It stays guarded. */
-                log_warning("A tunnel socket cannot be removed from UDP port %u: %s.",
-                            ntohs(gone->key.flow.local_port), strerror(-r));
-        else
-                (void) tunnel_unguard(sockets->tunnel, &gone->key);
+        if (r < 0 && r != -ENOENT) {
+                if (!gone->stuck)
+                        log_warning("A tunnel socket cannot be removed from UDP port %u: %s.",
+                                    ntohs(gone->key.flow.local_port), strerror(-r));
+                gone->stuck = true;
+                return &gone->next;
+        }
+        (void) tunnel_unguard(sockets->tunnel, &gone->key);
         *position = gone->next;
         free(gone);
+        return position;
 }
 
 /* Makes one unless it is there. Guarded first, so that no stranger ever finds it open. */
@@ -243,10 +249,7 @@ static bool is_of_flow(const Socket *each) {
 
 static void remove_unwanted(Sockets *sockets) {
         for (Socket **position = &sockets->list; *position;)
-                if (!(*position)->wanted)
-                        remove_at(sockets, position);
-                else
-                        position = &(*position)->next;
+                position = (*position)->wanted ? &(*position)->next : remove_at(sockets, position);
 }
 
 /* Those of flows, or none: those of ports are wanted once they have been looked at. */
@@ -368,12 +371,14 @@ size_t sockets_sift_flows(Sockets *sockets, SocketsFlowTest is_needed, void *use
 
         *gone = 0;
         for (Socket **position = &sockets->list; *position;) {
-                if (is_of_flow(*position) && *gone < limit && !is_needed(&(*position)->key, userdata)) {
-                        remove_at(sockets, position);
+                const bool flow = is_of_flow(*position);
+
+                if (flow && *gone < limit && !is_needed(&(*position)->key, userdata) &&
+                    remove_at(sockets, position) == position) {
                         (*gone)++;
                         continue;
                 }
-                left += is_of_flow(*position);
+                left += flow;
                 position = &(*position)->next;
         }
         return left;

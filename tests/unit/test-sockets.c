@@ -570,6 +570,11 @@ static void the_kernel_may_refuse(void) {
         kernel.stuck = -ENOMEM;
         sockets_leave(sockets, LINK);
         assert(kernel.guarded_count == 6 && kernel.warned == 6);
+        /* It is still there for who wants it again, and is tried again, without a word. */
+        sockets_leave(sockets, LINK + 1);
+        assert(kernel.count == 6 && kernel.guarded_count == 6 && kernel.warned == 6);
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &full) == 0);
+        assert(kernel.count == 6 && kernel.guarded_count == 6);
         assert(sockets_new(&next, NULL, NULL, on_changed, &changes) == 0);
         sockets_sweep_up(next);
         assert(kernel.guarded_count == 6 && kernel.warned == 7);
@@ -728,6 +733,27 @@ static void flows_end(void) {
         assert(kernel.count == 11 && kernel.guarded_count == 11 && kernel.removed == 5);
 }
 
+/* Those that the kernel does not remove are left, and keep nobody from going. */
+static void flows_that_cannot_go(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+        size_t gone = 8;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0);
+        for (uint16_t i = 0; i < 4; i++) {
+                const struct underpass_socket_key key = flow_at((uint16_t) (50000 + i), false);
+
+                assert(sockets_add_flow(sockets, &key) == 1);
+        }
+        kernel.stuck = -ENOMEM;
+        assert(sockets_sift_flows(sockets, is_even, &kernel, &gone) == 4 && gone == 0);
+        assert(kernel.guarded_count == 4 && kernel.warned == 2);
+        kernel.stuck = 0;
+        gone = 8;
+        assert(sockets_sift_flows(sockets, is_even, &kernel, &gone) == 2 && gone == 2);
+        assert(kernel.guarded_count == 2 && kernel.warned == 2);
+}
+
 static void some_kernels_are_not_sound(void) {
         static const struct {
                 const char *release;
@@ -796,6 +822,7 @@ int main(void) {
                 { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
                 { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
                 { "flows end", flows_end },
+                { "flows that cannot go", flows_that_cannot_go },
                 { "some kernels are not sound", some_kernels_are_not_sound },
                 { "such a kernel gets no socket", such_a_kernel_gets_no_socket },
                 { "a start loads nothing", a_start_loads_nothing },
