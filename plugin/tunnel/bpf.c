@@ -132,7 +132,7 @@ static int attach_directions(Tunnel *tunnel, uint32_t ifindex, bool raw_ip) {
 }
 
 /* Returns the error; unless somebody has explained it, its name has to do. */
-static int explain(Tunnel *tunnel, int r) {
+static int named(Tunnel *tunnel, int r) {
         if (r < 0 && streq(tunnel_error(tunnel), ""))
                 (void) string_replace(&tunnel->error, MESSAGE_ERRNO(r));
         return r;
@@ -147,7 +147,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         tunnel_clear_error(tunnel);
         r = raw_ip ? pins_ensure_raw(tunnel) : pins_ensure(tunnel);
         if (r < 0)
-                return explain(tunnel, r);
+                return named(tunnel, r);
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
         if (!known) {
                 r = slots_choose(tunnel, &saved.slot);
@@ -174,7 +174,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
         if (r < 0)
                 (void) tunnel_detach(tunnel, ifindex);
-        return explain(tunnel, r);
+        return named(tunnel, r);
 }
 
 int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
@@ -188,7 +188,7 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
                 return attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_ETHERNET);
         tunnel_clear_error(tunnel);
         r = pins_ensure_raw(tunnel);
-        return r < 0 ? explain(tunnel, r) : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
+        return r < 0 ? named(tunnel, r) : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
 }
 
 /* Whether a link without Ethernet header has a record. */
