@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "base/hash.h"
@@ -83,7 +84,8 @@ static void destroy_skeleton(struct underpass_bpf **skeleton) {
 
 static void part_end(Part *part) {
         underpass_bpf__destroy(TAKE_PTR(part->skeleton));
-        free(TAKE_PTR(part->log));
+        if (part->log)
+                (void) munmap(TAKE_PTR(part->log), VERIFIER_LOG_SIZE);
 }
 
 /* glibc gives each thread a heap of its own and keeps it; musl has one heap, and no such function. */
@@ -216,14 +218,16 @@ static void part_wait(Part *part) {
 /* Returns when all parts are loaded, or have failed; the first error. */
 static int load_parts(const Tunnel *tunnel, bool raw, Part parts[_PART_MAX]) {
         Part *last = NULL;
+        void *log;
 
         for (PartId id = 0; id < _PART_MAX; id++) {
                 parts[id] = (Part) { .id = id, .raw = raw, .tunnel = tunnel };
-                /* calloc() would write zeros over memory that it has had before, and so take all of it. */
-                parts[id].log = malloc(VERIFIER_LOG_SIZE);
-                if (!parts[id].log)
+                /* Not by malloc(), which would keep blocks of that size from then on. */
+                log = mmap(NULL, VERIFIER_LOG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                           0);
+                if (log == MAP_FAILED)
                         return -ENOMEM;
-                *parts[id].log = 0;
+                parts[id].log = log;
                 if (has_programs(&parts[id]))
                         last = &parts[id];
         }
