@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -50,6 +51,7 @@ struct host {
         size_t ip;            /* offset of what was the IP header when the packet came; may wrap around */
         struct underpass_flow_key told; /* what is in the ring "unmerged" */
         bool is_told;
+        __u64 ahead;          /* of this machine's clock, in nanoseconds; may wrap around */
 };
 
 /* One packet at a time, as helpers are not told whose it is. */
@@ -136,6 +138,21 @@ int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret) {
         host.is_told = false;
         *ret = host.told;
         return 0;
+}
+
+__u64 bench_now(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec + host.ahead;
+}
+
+void bench_wait(__u64 nanoseconds) {
+        host.ahead += nanoseconds;
+}
+
+void bench_set_uptime(__u32 seconds) {
+        host.ahead += seconds * 1000000000ULL + 500000000 - bench_now();
 }
 
 __u64 bpf_ktime_get_coarse_ns(void) {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -38,6 +39,20 @@ bool bench_privileged(void) {
                 return false;
         return (sets[CAP_TO_INDEX(CAP_BPF)].effective & CAP_TO_MASK(CAP_BPF)) &&
                (sets[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN));
+}
+
+__u64 bench_now(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec;
+}
+
+void bench_wait(__u64 nanoseconds) {
+        const struct timespec time = { .tv_sec = (time_t) (nanoseconds / 1000000000),
+                                       .tv_nsec = (long) (nanoseconds % 1000000000) };
+
+        nanosleep(&time, NULL);
 }
 
 int bench_open(struct bench *ret) {

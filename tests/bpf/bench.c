@@ -9,7 +9,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench.h"
 
@@ -50,11 +49,10 @@ int bench_set_segment(const struct bench *bench, __u32 ifindex) {
         return bench_set_slot(bench, &slot);
 }
 
-__u64 bench_now(void) {
-        struct timespec now;
+__u32 bench_seconds_ago(__u32 seconds) {
+        __u32 second = (__u32) (bench_now() / 1000000000) - seconds;
 
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec;
+        return second != 0 ? second : 1;
 }
 
 /* Large enough for the key of any map. */
@@ -170,10 +168,8 @@ void bench_tunnelled(struct underpass_flow *ret) {
 
 /* On a machine that has just been started, nothing can be so long ago yet. */
 void bench_silent(struct underpass_flow *ret) {
-        const struct timespec moment = { .tv_nsec = 50000000 };
-
         while (bench_now() < SILENCE_NS)
-                nanosleep(&moment, NULL);
+                bench_wait(SILENCE_NS - bench_now());
         bench_tunnelled(ret);
         ret->opened_ns = ret->seen_ns = bench_now() - SILENCE_NS;
 }

@@ -79,6 +79,16 @@ void bench_close(struct bench *bench);
  * by more than a jiffy on a busy virtual machine. */
 __u64 bench_now(void);
 
+/* The second that was so long before this one. Never 0, which says "never" in records: a machine that was
+ * started so many seconds ago takes the second after it. */
+__u32 bench_seconds_ago(__u32 seconds);
+
+/* Lets so many nanoseconds pass; on the host, nobody waits for them. */
+void bench_wait(__u64 nanoseconds);
+
+/* On the host alone: from now on the machine has been up for so many seconds and a half. */
+void bench_set_uptime(__u32 seconds);
+
 /*
  * Forgets all flows, destinations and sockets, puts all counters to 0, sets the segment, and the link to:
  * slot BENCH_SLOT, mptcp-only, remote ports 443 and 8000 to 8100, local ports 443 and 5000 to 5010.

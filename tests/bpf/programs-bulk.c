@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "programs.h"
 
@@ -632,10 +631,8 @@ static bool test_sent(void *context) {
 
 /* Waits for the next moment of an even or odd unit in which flows note that bulk came whole. */
 static void await_unit(bool odd) {
-        const struct timespec moment = { .tv_nsec = 1000000 };
-
         while ((bench_now() / 1000000 / WHOLE_UNIT_MS % 2 != 0) != odd)
-                nanosleep(&moment, NULL);
+                bench_wait(1000000);
 }
 
 /* Many datagrams in one go on at once, which is noted. A test run of the kernel cannot unpack them. */

@@ -15,6 +15,7 @@ enum {
         /* Before and after UNDERPASS_CUT_LINGER_MS; the programs' clock lags by a jiffy, 10 ms at most. */
         RECENT_NS = 12 * 1000000,
         LATER_NS = 33 * 1000000,
+        SLACK_NS = UNDERPASS_CUT_LINGER_MS * 1000000 - RECENT_NS, /* so soon, what was recent still is */
 };
 
 struct cut_case {
@@ -233,10 +234,22 @@ static bool single(struct bench *bench, __u64 ago, bool raw, bool ipv6, bool fol
         return true;
 }
 
+/* A busy machine may keep this program waiting until what was recent no longer is: then once more. */
+static bool single_in_time(struct bench *bench, bool raw, bool ipv6) {
+        __u64 begin;
+        bool passed;
+
+        do {
+                begin = bench_now();
+                passed = single(bench, RECENT_NS, raw, ipv6, true);
+        } while (!passed && bench_now() - begin > SLACK_NS);
+        return passed;
+}
+
 static bool test_singles(void *context) {
         for (unsigned i = 0; i < 4; i++) {
                 EXPECT(single(context, 0, i & 1, i & 2, false));
-                EXPECT(single(context, RECENT_NS, i & 1, i & 2, true));
+                EXPECT(single_in_time(context, i & 1, i & 2));
                 EXPECT(single(context, LATER_NS, i & 1, i & 2, false));
         }
         return true;

@@ -284,7 +284,7 @@ static bool know(struct bench *bench, const struct patience_case *test, bool ipv
         struct underpass_destination source = { .via = BENCH_IFINDEX, .rtt_us = test->link_us };
         struct underpass_destination destination = {
                 .rtt_us = test->destination_us,
-                .opened = test->opened_ago ? now - test->opened_ago : 0,
+                .opened = test->opened_ago ? bench_seconds_ago(test->opened_ago) : 0,
                 .blocks[UNDERPASS_BLOCK_SILENCE] = { .failed_ns = test->failed,
                                                      .until = test->blocked ? now + 60 : 0 },
         };
@@ -323,12 +323,13 @@ static void at_once(int socket) {
         fcntl(socket, F_SETFL, O_NONBLOCK);
 }
 
-/* A listener whose queue is full does not answer, so the socket is found waiting. */
-static bool run_patience(struct bench *bench, const struct patience_case *test, bool ipv6) {
+/* A listener whose queue is full does not answer, so the socket is found waiting. *ret_more: how many SYNs
+ * more than usual it is to send. */
+static bool find_waiting(struct bench *bench, const struct patience_case *test, bool ipv6,
+                         struct tcp_info *ret_info, int *ret_more) {
         const uint16_t port = test->port ? test->port : 443;
         int listener = place_listen(FRAME_REMOTE, ipv6, port), waits, queued, client, before;
-        struct tcp_info info = {};
-        socklen_t length = sizeof(info);
+        socklen_t length = sizeof(*ret_info);
 
         EXPECT(listener >= 0);
         before = option(listener, IPPROTO_TCP, TCP_SYNCNT);
@@ -338,13 +339,27 @@ static bool run_patience(struct bench *bench, const struct patience_case *test, 
         EXPECT(prepare_patience(bench, test, ipv6));
         client = place_open(ipv6, FRAME_PORT_LOCAL, port, at_once, &waits);
         EXPECT_EQUAL((unsigned) client, (unsigned) -EINPROGRESS);
-        EXPECT(getsockopt(waits, IPPROTO_TCP, TCP_INFO, &info, &length) == 0);
-        EXPECT_EQUAL(info.tcpi_state, TCP_SYN_SENT);
-        EXPECT(info.tcpi_rto <= test->wait_us && info.tcpi_rto + 20000 > test->wait_us);
-        EXPECT_EQUAL((unsigned) option(waits, IPPROTO_TCP, TCP_SYNCNT), (unsigned) (before + test->more));
+        EXPECT(getsockopt(waits, IPPROTO_TCP, TCP_INFO, ret_info, &length) == 0);
+        *ret_more = option(waits, IPPROTO_TCP, TCP_SYNCNT) - before;
         place_abort(waits);
         place_abort(queued);
         close(listener);
+        return true;
+}
+
+/* On a busy machine the socket may have waited before it is looked at: then another one is made. */
+static bool run_patience(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        struct tcp_info info = {};
+        __u64 begin;
+        int more;
+
+        do {
+                begin = bench_now();
+                EXPECT(find_waiting(bench, test, ipv6, &info, &more));
+        } while (bench_now() - begin > test->wait_us * 1000ULL);
+        EXPECT_EQUAL(info.tcpi_state, TCP_SYN_SENT);
+        EXPECT(info.tcpi_rto <= test->wait_us && info.tcpi_rto + 20000 > test->wait_us);
+        EXPECT_EQUAL((unsigned) more, (unsigned) test->more);
         return true;
 }
 
@@ -368,18 +383,21 @@ static bool run_lessons(struct bench *bench) {
         struct frame_spec spec = { .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
         struct frame frame;
         int listener = place_listen(FRAME_REMOTE, false, 443), client;
+        __u64 begin, took_us;
 
         EXPECT(listener >= 0);
         EXPECT(prepare_patience(bench, &nothing, false));
+        begin = bench_now();
         EXPECT_EQUAL((unsigned) -place_connect(false, FRAME_PORT_LOCAL, 443, NULL, &client), 0);
+        took_us = (bench_now() - begin) / 1000;
         frame_build(&spec, &frame);
         bench_flow_key(&frame, true, &key);
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
-        EXPECT(known.rtt_us >= 700000 && known.rtt_us < 710000);
+        EXPECT(known.rtt_us >= 700000 && known.rtt_us < 702000 + took_us / 8);
         memcpy(key.remote, key.local, sizeof(key.remote));
         key.remote_port = 0;
         bench_get_destination(bench, &key, UNDERPASS_THIS_HOST, &known);
-        EXPECT(known.rtt_us > 0 && known.rtt_us < 100000);
+        EXPECT(known.rtt_us > 0 && known.rtt_us < 16000 + took_us);
         place_abort(client);
         close(listener);
         return true;

@@ -20,6 +20,7 @@ enum {
         QUOTED_IPV4 = 40,
         QUOTED_IPV6 = 60,
         BELIEVED = 4, /* errors about one flow in a second */
+        SLACK_NS = 50 * 1000000, /* so soon, it is still too soon for a timeout */
 };
 
 /* A segment of ours that is sent again, and what came before. */
@@ -128,9 +129,21 @@ static bool run_black_hole(struct bench *bench, const struct black_hole_case *te
         return frame_equal(&before, &after);
 }
 
+/* A busy machine may keep this program waiting until that was another case: then once more. */
+static bool run_in_time(struct bench *bench, const struct black_hole_case *test) {
+        __u64 begin;
+        bool passed;
+
+        do {
+                begin = bench_now();
+                passed = run_black_hole(bench, test);
+        } while (!passed && bench_now() - begin > SLACK_NS);
+        return passed;
+}
+
 static bool test_black_holes(void *context) {
         for (size_t i = 0; i < sizeof(black_holes) / sizeof(black_holes[0]); i++) {
-                if (run_black_hole(context, &black_holes[i]))
+                if (run_in_time(context, &black_holes[i]))
                         continue;
                 fprintf(stderr, "path mtu: %s\n", black_holes[i].name);
                 return false;

@@ -261,9 +261,14 @@ static bool known_in_the_end(struct bench *bench, const struct story *story,
         return true;
 }
 
-/* On a machine that was started a moment ago. */
+/* On a machine that was started a moment ago. Second 0 is too early, too: it says "never". */
 static bool is_older_than_time(const struct story *story) {
-        return story->blocked_seconds < 0 && bench_now() < (__u64) -story->blocked_seconds * 1000000000;
+        const int ends[] = { story->blocked_seconds, story->stripped_seconds, story->lacking_seconds };
+
+        for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+                if (ends[i] < 0 && seconds(bench_now()) <= (__u32) -ends[i])
+                        return true;
+        return false;
 }
 
 bool story_run(struct bench *bench, const struct story *story, bool ipv6, bool raw) {

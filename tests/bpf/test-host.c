@@ -11,7 +11,35 @@
 
 #include "programs.h"
 
+/* For how long the machine has been up; what is so long ago was in its second 0, which says "never". */
+static const __u32 uptimes[] = { 0, 1, 2, 60, UNDERPASS_BLOCKED_SECONDS_MAX + 1 };
+
+static bool test_never(void *context) {
+        for (size_t i = 0; i < sizeof(uptimes) / sizeof(uptimes[0]); i++) {
+                bench_set_uptime(uptimes[i]);
+                EXPECT_EQUAL(bench_seconds_ago(uptimes[i]), 1);
+                EXPECT_EQUAL(bench_seconds_ago(uptimes[i] + 1), (__u32) -1);
+        }
+        return true;
+}
+
+/* Records hold times, so what they say must not rest on when the machine was started. */
+static bool test_uptimes(void *context) {
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < sizeof(uptimes) / sizeof(uptimes[0]); i++) {
+                printf("a machine that has been up for %u s:\n", uptimes[i]);
+                bench_set_uptime(uptimes[i]);
+                EXPECT_EQUAL((unsigned) programs_packets(bench), 0);
+        }
+        return true;
+}
+
 int main(void) {
+        static const struct expect_test tests[] = {
+                { "the second that means never", test_never },
+                { "machines just started", test_uptimes },
+        };
         struct bench bench;
         int failed, r = bench_open(&bench);
 
@@ -19,7 +47,7 @@ int main(void) {
                 fprintf(stderr, "cannot prepare the programs: %s\n", strerror(-r));
                 return EXIT_FAILED;
         }
-        failed = programs_packets(&bench);
+        failed = programs_packets(&bench) + expect_run(tests, sizeof(tests) / sizeof(tests[0]), &bench);
         bench_close(&bench);
         return failed == 0 ? EXIT_PASSED : EXIT_FAILED;
 }
