@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/util.h"
 #include "service/flow-list.h"
 
@@ -247,7 +246,7 @@ static int refresh(FlowList *list) {
         if (reading.count > 0)
                 qsort(reading.entries, reading.count, sizeof(*reading.entries), compare_keys);
         before = list->now;
-        flow_life_begin(list->life, clock_monotonic_ns());
+        flow_life_begin(list->life, reading.when_us * 1000);
         compare(list, &reading, &before);
         flow_life_end(list->life);
         drop_reading(&before);
