@@ -8,6 +8,7 @@ Usage: test-policy.py POLICY INTERFACES      (both from data/; the mock is this 
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
+SERVICE_RULES = pathlib.Path(__file__).resolve().parents[2] / "plugin/service/authority.c"
+RULE = re.compile(r'\{ (MANAGER|LINK), "(\w+)", ACCESS_(ANYBODY|ROOT|BUS)(, "[\w.]+")? \},')
 NAME = "org.underpass1"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 SIGNALS = (
@@ -37,7 +40,6 @@ FOR_ALL = {
     f"{NAME}.Manager.Activate",
     f"{NAME}.Manager.Deactivate",
     f"{NAME}.Manager.DeactivateAll",
-    f"{NAME}.Manager.DescribeTunnelProfile",
     f"{NAME}.Manager.Forget",
     f"{NAME}.Manager.GetLink",
     f"{NAME}.Manager.ListBusyFlows",
@@ -140,6 +142,15 @@ class PolicyTest(unittest.TestCase):
         self.assertIn(f"{NAME}.Manager.Activate", found)
         self.assertIn(f"{NAME}.Link.Deactivate", found)
         return found | FOR_ALL | FOR_ROOT
+
+    def test_the_service_says_the_same(self):
+        """What the bus lets through and the service then refuses to everybody but root would be a trap."""
+        rules = RULE.findall(SERVICE_RULES.read_text(encoding="utf-8"))
+        self.assertGreater(len(rules), 10)
+        let_through = {
+            f"{NAME}.{interface.title()}.{member}" for interface, member, access, action in rules if access == "ANYBODY" or action
+        }
+        self.assertEqual(let_through, {method for method in FOR_ALL if method.startswith(NAME)})
 
     def test_root_may_call_everything(self):
         for method in sorted(self.methods()):
