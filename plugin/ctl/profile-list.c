@@ -66,7 +66,7 @@ static const char *tunnel_of(const NmProfile *profile, bool *ret_ours) {
         *ret_ours = own || nm_profile_has_keys(profile);
         if (data && g_variant_lookup(data, own ? "tunnel" : KEY_USER_DATA_PREFIX "tunnel", "&s", &tunnel))
                 return g_intern_string(tunnel);
-        return own ? "yes" : key_get(KEY_ID_TUNNEL)->default_text;
+        return key_get(KEY_ID_TUNNEL)->default_text;
 }
 
 static void on_profile(const NmProfile *profile, void *userdata) {

@@ -54,6 +54,13 @@ class TunnelProfileTest(nm_host.NmHostTest):
             self.assertRegex(out, rf"keys are in +T \({uuid}\)")
             self.assertRegex(out, r"link +LTE\n")
 
+    def test_list(self):
+        """Without the key, a tunnel profile has its default, as the service reads it."""
+        for name, words, tunnel in (("T", "link=LTE, tunnel=yes", "yes"), ("U", "link=other", "no")):
+            self.add_tunnel(words, name)
+            listed = {profile["name"]: profile["tunnel"] for profile in self.json("list")["profiles"]}
+            self.assertEqual(listed[name], tunnel)
+
     def test_base_without_one(self):
         self.add_base()
         self.add_tunnel("link=other, tunnel=yes, remote-ports=443")
