@@ -308,8 +308,8 @@ static char *describe(const char *name, const Holder *holder, int error) {
                                       name);
         if (error == -ENOTRECOVERABLE)
                 return message_format(N_("receive=socket on %s: this kernel may crash when a tunnel socket "
-                                         "goes (CVE-2024-46763); 6.6.52, 6.10.11, 6.11 and newer do not; "
-                                         "bulk is merged as with auto."),
+                                         "goes (CVE-2024-46763); 6.6 from 6.6.52 on, 6.10 from 6.10.11 on, "
+                                         "6.11 and newer do not; bulk is merged as with auto."),
                                       name);
         if (error == -EOPNOTSUPP)
                 return message_format(N_("receive=socket on %s: this kernel has no FOU (CONFIG_NET_FOU, "
