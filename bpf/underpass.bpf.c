@@ -224,8 +224,9 @@ UNDERPASS_GLOBAL int leave_cut(struct __sk_buff *skb, __u32 slot, __u32 establis
 
 /*
  * One datagram of those that ingress has sent here to be cut, in the order in which they came. What cannot
- * become TCP goes back to its link as it is, where ingress decides about it as about any other. The GRO pair
- * is for established flows: it would lose the note on what else there is to learn from.
+ * become TCP goes back to its link as it is, where ingress decides about it as about any other; but what
+ * looks like bulk would be sent here again, for ever, so it is dropped. The GRO pair is for established
+ * flows: it would lose the note on what else there is to learn from.
  */
 UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         struct underpass_slot *of = slot_of(slot);
@@ -233,7 +234,7 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         struct underpass_flow *flow;
         struct packet packet = {};
         __u32 ifindex, bits;
-        int established;
+        int established, bulk;
 
         if (!of || packet_read(skb, ETH_HLEN, UNDERPASS_PROTOCOL_UDP, &packet) != PACKET_FOUND) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
@@ -242,7 +243,8 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         ifindex = of->ifindex;
         flow_key_incoming(&packet, &key);
         flow = find_bulk(&packet, &key);
-        if (flow && (of->flags & UNDERPASS_SLOT_BULK)) {
+        bulk = flow && (of->flags & UNDERPASS_SLOT_BULK);
+        if (bulk) {
                 int verdict = receive_bulk(skb, &packet, flow, slot);
 
                 if (verdict == VERDICT_NEXT)
@@ -252,8 +254,12 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
         }
         flow = flow_lookup(&key);
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet.header.udp.check == 0 ||
-            !underpass_udp_shape(&packet.header, packet.length))
-                return bpf_redirect(ifindex, BPF_F_INGRESS);
+            !underpass_udp_shape(&packet.header, packet.length)) {
+                if (!bulk)
+                        return bpf_redirect(ifindex, BPF_F_INGRESS);
+                count(slot, UNDERPASS_COUNTER_DROP_MALFORMED);
+                return VERDICT_DROP;
+        }
         established =
                 flow->state == UNDERPASS_FLOW_TUNNELLED && !(packet.header.udp.flags & UNDERPASS_TCP_SYN);
         if (!established)

@@ -162,7 +162,7 @@ bool round_judge_egress(struct fuzzer *fuzzer, const struct round *round) {
         return true;
 }
 
-/* One datagram of a merged one: TCP now, or given back as it is. */
+/* One datagram of a merged one: TCP now, or given back as it is, unless it would only come again. */
 static bool judge_cut(struct fuzzer *fuzzer, const struct round *round) {
         bool convertible = in_tunnel(round) && judge_convertible(&round->before);
         enum judge_bulk bulk = fate(fuzzer, round);
@@ -171,7 +171,7 @@ static bool judge_cut(struct fuzzer *fuzzer, const struct round *round) {
                 EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
                 return judge_unpacking(fuzzer, round);
         }
-        if (bulk == JUDGE_BULK_MALFORMED && !is_ipv6(round))
+        if (bulk == JUDGE_BULK_MALFORMED && (!is_ipv6(round) || !convertible))
                 return judge_dropped(fuzzer, round);
         EXPECT_EQUAL(round->verdict, BENCH_REDIRECT);
         EXPECT_EQUAL(round->counted.value[UNDERPASS_COUNTER_RECEIVED], convertible);

@@ -277,6 +277,44 @@ static bool test_no_circle(void *context) {
         return bench_counted(bench, malformed);
 }
 
+/*
+ * Neither does what looks like bulk over IPv6 and is none: it is sent to be cut, where it is dropped. A
+ * classic segment that only looks so is one.
+ */
+static bool run_no_circle_of_bulk(struct bench *bench, void (*mangle)(uint8_t *layer4)) {
+        struct frame_spec spec = { PEER, .flags = FRAME_ACK, .payload = 1000, .ipv6 = true,
+                                   .sequence = FRAME_TCP << 8 };
+        struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .device_ifindex = BENCH_SEGMENT_IFINDEX,
+                                       .flags = UNDERPASS_SLOT_BULK };
+        struct __sk_buff skb = { .tc_index = BENCH_SLOT };
+        struct underpass_flow flow;
+        struct frame frame;
+        __u32 verdict;
+
+        frame_build(&spec, &frame);
+        frame.data[frame.layer4 + 8] = 6 << 4; /* with four bytes of options */
+        if (mangle)
+                mangle(frame.data + frame.layer4);
+        EXPECT(prepare(bench, &cases[0], &frame));
+        EXPECT(bench_set_slot(bench, &slot) == 0);
+        bench_tunnelled(&flow);
+        flow.cut_ns = bench_now() + 1000000000; /* it has not been so long, however busy the machine is */
+        EXPECT(put_flow(bench, &frame, &flow));
+        EXPECT(bench_run(bench, BENCH_SEGMENT, false, &frame, &skb, &verdict) == 0);
+        EXPECT_EQUAL(verdict, mangle ? BENCH_DROP : BENCH_REDIRECT);
+        return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            { mangle ? UNDERPASS_COUNTER_DROP_MALFORMED :
+                                                       UNDERPASS_COUNTER_RECEIVED, 1 }, {} });
+}
+
+static bool test_no_circle_of_bulk(void *context) {
+        EXPECT(run_no_circle_of_bulk(context, NULL));
+        EXPECT(run_no_circle_of_bulk(context, no_check));
+        EXPECT(run_no_circle_of_bulk(context, longer));
+        EXPECT(run_no_circle_of_bulk(context, urgent));
+        return true;
+}
+
 int programs_cut(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "cut: one of merged datagrams", test_cases },
@@ -284,6 +322,7 @@ int programs_cut(struct bench *bench) {
                 { "cut: a SYN comes back to its link", test_syn_comes_back },
                 { "cut: single ones behind merged ones", test_singles },
                 { "cut: no circle", test_no_circle },
+                { "cut: no circle of bulk", test_no_circle_of_bulk },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
