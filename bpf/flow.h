@@ -231,6 +231,22 @@ UNDERPASS_GLOBAL int flow_describe(struct underpass_flow *flow, __u32 ifindex, _
         return 0;
 }
 
+/*
+ * Our stack accepts another connection of the same addresses and ports, so the one of the record is over: it
+ * would not do that otherwise, whoever sends a SYN. expected: what the peer will acknowledge.
+ */
+UNDERPASS_GLOBAL int flow_renew(struct underpass_flow *flow, __u32 expected) {
+        __u32 ifindex, slot;
+
+        if (!flow)
+                return 0;
+        ifindex = flow->ifindex;
+        slot = flow->slot;
+        __builtin_memset(flow, 0, sizeof(*flow));
+        return flow_describe(flow, ifindex, slot,
+                             UNDERPASS_FLOW_TUNNELLED | UNDERPASS_FLOW_ANSWERED << 8, expected);
+}
+
 /* Puts a new flow into the map of its state. kind: state and flags << 8. Negative: it is in none. */
 UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *of, __u32 ifindex, __u32 slot, __u32 kind,
                                 __u32 expected) {
@@ -562,6 +578,11 @@ UNDERPASS_INLINE void flow_peer_ends(struct underpass_flow *flow, const union un
  * pass confirms what it acknowledged; but a reset has whatever number that was, which may be made up.
  */
 UNDERPASS_INLINE void flow_sent(struct underpass_flow *flow, const union underpass_header *tcp, __u32 end) {
+        if (flow->state == UNDERPASS_FLOW_TUNNELLED &&
+            (tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK)) ==
+                    (UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK) &&
+            UNDERPASS_NET32(tcp->tcp.sequence) + 1 != flow->begin)
+                flow_renew(flow, UNDERPASS_NET32(tcp->tcp.sequence) + 1);
         if (flow->state == UNDERPASS_FLOW_CLAIMED && !(tcp->tcp.flags & UNDERPASS_TCP_RST)) {
                 flow->state = UNDERPASS_FLOW_HALF_OPEN;
                 flow->flags |= UNDERPASS_FLOW_ANSWERED;

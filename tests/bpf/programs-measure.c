@@ -181,6 +181,69 @@ static bool test_ends(void *context) {
         return true;
 }
 
+enum {
+        NEW_BEGIN = 0x70000000, /* it lies before what the old one has sent: such numbers are a clock */
+        OLD_NEXT = 0x80000000,
+};
+
+/* What is left of a connection that both sides have ended, and that had trouble. */
+static bool put_over(struct bench *bench, const struct frame_spec *ours) {
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+
+        frame_build(ours, &frame);
+        bench_flow_key(&frame, true, &key);
+        bench_silent(&flow);
+        flow.opened_ns = 1;
+        flow.begin = flow.expected = flow.next = OLD_NEXT;
+        flow.ends = UNDERPASS_FLOW_OUR_FIN | UNDERPASS_FLOW_PEER_FIN;
+        flow.peer_begin = flow.acknowledged = PEER_BEGIN;
+        flow.stalls = flow.bad_seconds = flow.bulk_losses = 2;
+        flow.bulk = UNDERPASS_BULK_GIVEN_UP | UNDERPASS_BULK_NARROW;
+        flow.flags = UNDERPASS_FLOW_ANSWERED | UNDERPASS_FLOW_REFUSED;
+        flow.sent = flow.received = flow.more_sent = 1000;
+        return bench_put_flow(bench->flows, &key, &flow) == 0;
+}
+
+/* A peer comes again from the same port: what is remembered of the connection before is over. */
+static bool run_again(struct bench *bench, bool ipv6) {
+        const struct frame_spec syn = { .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP,
+                                        .sequence = PEER_BEGIN - 1, .ipv6 = ipv6 };
+        struct frame_spec answer = { .flags = FRAME_SYN | FRAME_ACK, .options = FRAME_OPTIONS_MPTCP,
+                                     .sequence = NEW_BEGIN - 1, .acknowledgment = PEER_BEGIN, .ipv6 = ipv6 };
+        const struct frame_spec ack = { .flags = FRAME_ACK, .sequence = PEER_BEGIN,
+                                        .acknowledgment = NEW_BEGIN, .ipv6 = ipv6 };
+        const struct frame_spec data = { .flags = FRAME_ACK, .payload = 1000, .sequence = NEW_BEGIN,
+                                         .acknowledgment = PEER_BEGIN + 50, .ipv6 = ipv6 };
+        struct underpass_flow flow;
+        struct frame_spec name = answer;
+
+        name.source_port = OUR_PORT;
+        name.dest_port = THEIR_PORT;
+        EXPECT(bench_reset(bench) == 0 && put_over(bench, &name));
+        EXPECT(receive(bench, syn) && send(bench, answer, 0) && get(bench, &name, &flow));
+        EXPECT_EQUAL(flow.state, UNDERPASS_FLOW_TUNNELLED);
+        EXPECT_EQUAL(flow.flags, UNDERPASS_FLOW_ANSWERED);
+        EXPECT_EQUAL(flow.ends + flow.stalls + flow.bad_seconds + flow.bulk + flow.bulk_losses, 0);
+        EXPECT(flow.opened_ns > 1);
+        /* The answer once more is no third connection. */
+        EXPECT(receive(bench, ack) && send(bench, data, 0) && send(bench, answer, 0));
+        EXPECT(get(bench, &name, &flow));
+        EXPECT_EQUAL(sent_bytes(&flow), 1000);
+        EXPECT_EQUAL(received_bytes(&flow), 50);
+        EXPECT_EQUAL(flow.begin, NEW_BEGIN);
+        EXPECT_EQUAL(flow.expected, NEW_BEGIN);
+        EXPECT_EQUAL(flow.next, NEW_BEGIN + 1000);
+        EXPECT_EQUAL(flow.sent + flow.more_sent, 3);
+        EXPECT_EQUAL(flow.slot, BENCH_SLOT);
+        return true;
+}
+
+static bool test_again(void *context) {
+        return run_again(context, false) && run_again(context, true);
+}
+
 /* A flow that an earlier release has made says nothing of that: it is measured from now on. */
 static bool test_earlier_release(void *context) {
         const struct frame_spec data = {
@@ -211,6 +274,7 @@ int programs_measure(struct bench *bench) {
                 { "measure: segments of super-packets", test_segments },
                 { "measure: how a connection ends", test_ends },
                 { "measure: a flow of an earlier release", test_earlier_release },
+                { "measure: the same ports again", test_again },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
