@@ -22,6 +22,7 @@
 enum {
         BULK_LENGTH_MAX = 0xffff,
         BULK_UNSUMMED = 0,
+        BULK_SEGMENT_MIN = 4 * BULK_IPV4_ROOM, /* bytes; of less, the headers would be a large part */
 };
 
 struct bulk_header_ipv4 {
@@ -179,6 +180,9 @@ UNDERPASS_GLOBAL int bulk_send(struct __sk_buff *skb, struct packet *packet, str
                 return 0;
         if (packet->ipv6 && !bulk_has_room(skb, packet))
                 return bulk_want_room(packet, flow, skb->ifindex);
+        /* The helper takes that room from each segment, and a peer may ask for ones without so much. */
+        if (!packet->ipv6 && skb->gso_size < BULK_SEGMENT_MIN)
+                return 0;
         room = packet->ipv6 ? 0 : BULK_IPV4_ROOM;
         segment = bulk_segment_length(skb, packet, room);
         segments = bulk_segments(skb, packet, room);
@@ -226,13 +230,15 @@ UNDERPASS_GLOBAL int bulk_shorten(struct __sk_buff *skb, struct packet *packet, 
  * checksum, as most bulk has none. 1: it may leave; else it is dropped.
  */
 UNDERPASS_GLOBAL int bulk_make_probe(struct __sk_buff *skb, __u32 layer3) {
-        __u8 flags = UNDERPASS_TCP_ACK;
         struct packet packet = {};
+        __u8 flags;
         __u32 head;
 
         if (packet_read(skb, layer3, UNDERPASS_PROTOCOL_TCP, &packet) != PACKET_FOUND || !packet.usual)
                 return 0;
         head = (__u32) (packet.header.tcp.offset >> 4) * 4;
+        /* With accurate ECN (RFC 9768), bits of it are part of a counter. */
+        flags = packet.header.tcp.flags & (UNDERPASS_TCP_ACK | UNDERPASS_TCP_ECE | UNDERPASS_TCP_CWR);
         if (bpf_skb_change_tail(skb, packet.layer4 + head, 0) < 0 || bulk_shorten(skb, &packet, head) < 0 ||
             bpf_skb_store_bytes(skb, packet.layer4 + offsetof(struct underpass_tcp_header, flags), &flags,
                                 sizeof(flags), 0) < 0)

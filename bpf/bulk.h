@@ -33,7 +33,7 @@ enum {
         BULK_ARRIVES_MS = 1000,    /* after the last one, a flow is classic again */
         BULK_WHOLE_UNIT_MS = 16,
         BULK_PROBES_MAX = 3,
-        BULK_PROBES_APART_MS = 200,
+        BULK_PROBES_APART_MS = 200, /* after the first one, then twice as long each time: satellites */
         BULK_LOSSES_MAX = 2,
         BULK_SETBACKS_MAX = 3,     /* probes arrive, bulk does not */
         BULK_LOSSES_APART_MS = 150, /* TCP waits at least 200 ms for an acknowledgment */
@@ -81,16 +81,21 @@ UNDERPASS_GLOBAL int bulk_present(union underpass_header *header, union underpas
         return 0;
 }
 
+/* Milliseconds since bulk has arrived. The odd one in which it did may be ahead of the clock. */
+UNDERPASS_INLINE __s32 bulk_arrived_ago(const struct underpass_flow *flow) {
+        return (__s32) (bulk_now_ms() - flow->bulk_arrived_ms);
+}
+
 /* The bits that a classic datagram of ours has; slot_flags: of its link. */
 UNDERPASS_INLINE __u32 bulk_bits(const struct underpass_flow *flow, __u32 slot_flags) {
         if (!(slot_flags & UNDERPASS_SLOT_BULK) || flow->state != UNDERPASS_FLOW_TUNNELLED)
                 return 0;
-        if (flow->bulk_arrived_ms == 0 || bulk_now_ms() - flow->bulk_arrived_ms > UNDERPASS_BULK_ARRIVED_MS)
+        if (flow->bulk_arrived_ms == 0 || bulk_arrived_ago(flow) > UNDERPASS_BULK_ARRIVED_MS)
                 return UNDERPASS_BULK_OFFER;
         return UNDERPASS_BULK_BITS;
 }
 
-/* The bits of a classic datagram of the peer. */
+/* The bits of a classic datagram of the peer, who has shown that it is the peer: flow_goes_on(). */
 UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
         __u8 known = flow->bulk;
 
@@ -107,16 +112,20 @@ UNDERPASS_INLINE void bulk_hear(struct underpass_flow *flow, __u8 bits) {
                 flow->bulk = known;
 }
 
-/* A datagram in the bulk form has arrived. now: of the coarse clock. */
-UNDERPASS_INLINE void bulk_arrived(struct underpass_flow *flow, __u64 now) {
+/*
+ * A datagram in the bulk form has arrived. now: of the coarse clock. acknowledgment: its own, host order;
+ * only the peer knows what it can be, and only the peer's is told to the peer.
+ */
+UNDERPASS_INLINE void bulk_arrived(struct underpass_flow *flow, __u64 now, __u32 acknowledgment) {
         flow->seen_ns = now;
-        flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
+        if (underpass_answers(acknowledgment, flow->expected, flow->next))
+                flow->bulk_arrived_ms = (__u32) (now / MILLISECONDS) | 1;
         flow->received++;
 }
 
 /* Whether the peer sends in the bulk form at present. */
 UNDERPASS_INLINE int bulk_arrives(const struct underpass_flow *flow) {
-        return flow->bulk_arrived_ms != 0 && bulk_now_ms() - flow->bulk_arrived_ms < BULK_ARRIVES_MS;
+        return flow->bulk_arrived_ms != 0 && bulk_arrived_ago(flow) < BULK_ARRIVES_MS;
 }
 
 /*
@@ -221,7 +230,8 @@ UNDERPASS_GLOBAL int bulk_decide_probe(struct packet *packet, struct underpass_f
 
         if (!packet || !flow)
                 return BULK_DECISION_CLASSIC;
-        if (flow->bulk_probes > 0 && now - flow->bulk_probed_ms < BULK_PROBES_APART_MS)
+        if (flow->bulk_probes > 0 &&
+            now - flow->bulk_probed_ms < (__u32) BULK_PROBES_APART_MS << ((flow->bulk_probes - 1) & 3))
                 return BULK_DECISION_CLASSIC;
         if (flow->bulk_probes >= BULK_PROBES_MAX) {
                 bulk_give_up(packet, flow, ifindex, slot);

@@ -122,7 +122,8 @@ UNDERPASS_INLINE __u32 hear_bulk(struct underpass_flow *flow, const struct packe
         if (!of || !(of->flags & UNDERPASS_SLOT_BULK) || flow->state != UNDERPASS_FLOW_TUNNELLED ||
             (packet->header.udp.flags & UNDERPASS_TCP_SYN))
                 return 0;
-        bulk_hear(flow, bits);
+        if (flow_goes_on(flow, &packet->header))
+                bulk_hear(flow, bits);
         return bits;
 }
 
@@ -193,7 +194,7 @@ UNDERPASS_GLOBAL int receive_bulk(struct __sk_buff *skb, struct packet *packet, 
         default:
                 return VERDICT_OTHER;
         }
-        bulk_arrived(flow, bpf_ktime_get_coarse_ns());
+        bulk_arrived(flow, bpf_ktime_get_coarse_ns(), UNDERPASS_NET32(packet->header.udp.acknowledgment));
         flow->received += merged - 1;
         if (packet->header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &packet->header);
@@ -682,7 +683,7 @@ UNDERPASS_GLOBAL int ingress_bulk_fast(struct __sk_buff *skb) {
                 count(slot, UNDERPASS_COUNTER_DROP_HEADER);
                 return VERDICT_DROP;
         }
-        bulk_arrived(flow, now);
+        bulk_arrived(flow, now, acknowledgment);
         flow->merged_ns = now;
         flow_acknowledged_to(flow, acknowledgment);
         bpf_set_hash_invalid(skb);

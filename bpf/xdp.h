@@ -215,7 +215,7 @@ UNDERPASS_GLOBAL int xdp_take_bulk(struct xdp_md *context, struct xdp_packet *ea
         bulk_present(&early->header, &bulk.header);
         if (!(early->ipv4 ? xdp_bulk_write_ipv4(context, &bulk) : xdp_bulk_write_ipv6(context, &bulk)))
                 return XDP_DROP;
-        bulk_arrived(flow, bpf_ktime_get_coarse_ns());
+        bulk_arrived(flow, bpf_ktime_get_coarse_ns(), UNDERPASS_NET32(early->header.udp.acknowledgment));
         if (early->header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &early->header);
         flow_acknowledged(flow, &early->header);
@@ -241,17 +241,18 @@ int underpass_xdp(struct xdp_md *context) {
         flow = bpf_map_lookup_elem(&flows, &early.key);
         if (!flow || flow_is_silent(flow))
                 return XDP_PASS;
+        slot = slot_of_link(context->ingress_ifindex, flow->slot);
+        of = bpf_map_lookup_elem(&slots, &slot);
+        if (of && (of->flags & UNDERPASS_SLOT_BULK)) {
+                bits = early.header.udp.offset & UNDERPASS_BULK_BITS;
+                if (flow_goes_on(flow, &early.header))
+                        bulk_hear(flow, (__u8) bits);
+        }
         flow->seen_ns = bpf_ktime_get_coarse_ns();
         flow->received++;
         if (early.header.udp.flags & UNDERPASS_TCP_FIN)
                 flow_peer_ends(flow, &early.header);
         flow_acknowledged(flow, &early.header);
-        slot = slot_of_link(context->ingress_ifindex, flow->slot);
-        of = bpf_map_lookup_elem(&slots, &slot);
-        if (of && (of->flags & UNDERPASS_SLOT_BULK)) {
-                bits = early.header.udp.offset & UNDERPASS_BULK_BITS;
-                bulk_hear(flow, (__u8) bits);
-        }
         count(slot, UNDERPASS_COUNTER_RECEIVED);
         xdp_convert(context, (int) early.ipv4, bits);
         return XDP_PASS;

@@ -19,7 +19,10 @@ enum {
         ROOM_IPV4 = 28,
         ROOM_IPV6 = 48,
         WHOLE_UNIT_MS = 16,
+        ACKNOWLEDGMENT = 42,
 };
+
+#define NOTE_SECRET_PROBE (0x756e6470 ^ 1) /* of note.h, as long as no service has put another one there */
 
 enum bulk_outcome {
         UNPACKED,
@@ -36,7 +39,8 @@ struct bulk_case {
         uint8_t state;  /* of the flow; 0: none */
         uint8_t flags;  /* of TCP; 0: ACK */
         bool silent;
-        uint32_t next;  /* of the flow, host order */
+        uint32_t next;  /* of a silent flow, host order */
+        bool made_up;   /* it acknowledges what nobody has sent */
         enum bulk_outcome outcome;
         bool otherwise; /* the program in front of GRO, which else unpacks the same, does not agree */
         bool marked;    /* on the way, which has also counted hops */
@@ -160,6 +164,7 @@ static const struct bulk_case cases[] = {
         { "options", TAKES, .options = FRAME_OPTIONS_TIMESTAMP },
         { "congestion on the way", TAKES, .marked = true },
         { "damaged data", TAKES, .damaged = true },
+        { "made up", TAKES, .made_up = true },
         { "a probe", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK },
         { "no UDP checksum", TAKES, .mangle = unsummed, .only_ipv4 = true },
         { "no UDP checksum, IPv6", TAKES, .mangle = unsummed, .outcome = DROPPED, .only_ipv6 = true },
@@ -215,7 +220,7 @@ static bool prepare(struct bench *bench, const struct bulk_case *test, bool merg
         else
                 bench_tunnelled(&flow);
         flow.state = test->state;
-        flow.next = flow.expected = test->next;
+        flow.next = flow.expected = test->silent ? test->next : (uint32_t) ACKNOWLEDGMENT + test->made_up;
         bench_flow_key(frame, false, &key);
         EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
                               &key, &flow) == 0);
@@ -228,7 +233,8 @@ static void build(const struct bulk_case *test, bool ipv6, bool raw, bool transl
         struct frame_spec spec = {
                 .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443,
                 .flags = test->flags ? test->flags : FRAME_ACK, .payload = (uint16_t) test->payload,
-                .sequence = 77, .acknowledgment = 42, .ipv6 = ipv6, .raw = raw, .options = test->options,
+                .sequence = 77, .acknowledgment = ACKNOWLEDGMENT, .ipv6 = ipv6, .raw = raw,
+                .options = test->options,
         };
         const size_t addresses = ipv6 ? 8 : 12, length = ipv6 ? 32 : 8;
 
@@ -284,7 +290,9 @@ static bool remembers(struct bench *bench, const struct bulk_case *test, const s
         bench_flow_key(tcp, false, &key);
         if (bench_get_flow(bench->flows, &key, &flow) < 0)
                 return !unpacked && test->state != UNDERPASS_FLOW_TUNNELLED;
-        EXPECT(flow.received == unpacked && (flow.bulk_arrived_ms != 0) == unpacked);
+        EXPECT_EQUAL(flow.received, unpacked);
+        /* Anybody can make that up, and the peer is only told of what it has sent itself. */
+        EXPECT_EQUAL(flow.bulk_arrived_ms != 0, unpacked && !test->made_up);
         EXPECT_EQUAL(flow.ends, unpacked && (test->flags & FRAME_FIN) ? UNDERPASS_FLOW_PEER_FIN : 0);
         return true;
 }
@@ -412,6 +420,8 @@ static const struct bits_case bits_cases[] = {
         { "offer, odd segment", BULK, TUNNELLED, .had = OFFER | ARRIVED, .bits = OFFER },
         { "half-open flow", BULK, .state = UNDERPASS_FLOW_HALF_OPEN },
         { "some has arrived", BULK, TUNNELLED, .arrived_ago = RECENT_NS, .bits = OFFER | ARRIVED },
+        { "some has arrived in this tick", BULK, TUNNELLED, .arrived_ago = (uint64_t) -1000000,
+          .bits = OFFER | ARRIVED },
         { "some had arrived", BULK, TUNNELLED, .arrived_ago = 25ULL * RECENT_NS, .bits = OFFER },
 };
 
@@ -473,6 +483,7 @@ struct heard_case {
         uint8_t known;    /* enum underpass_bulk_flag, before */
         uint8_t expected; /* after */
         bool kept;        /* the bits stay */
+        bool made_up;     /* as above */
 };
 
 static const struct heard_case heard_cases[] = {
@@ -483,11 +494,17 @@ static const struct heard_case heard_cases[] = {
         { "given up", BULK, TUNNELLED, .bits = OFFER, .known = UNDERPASS_BULK_GIVEN_UP,
           .expected = UNDERPASS_BULK_GIVEN_UP | UNDERPASS_BULK_TAKEN },
         { "a link that does not take it", TUNNELLED, .bits = OFFER | ARRIVED, .kept = true },
+        { "made up", BULK, TUNNELLED, .bits = OFFER | ARRIVED, .known = UNDERPASS_BULK_UNHEARD,
+          .expected = UNDERPASS_BULK_UNHEARD, .made_up = true },
+        { "none, made up", BULK, TUNNELLED, .known = UNDERPASS_BULK_TAKEN, .expected = UNDERPASS_BULK_TAKEN,
+          .made_up = true },
 };
 
 /* What the peer says, and that TCP does not get to see it. */
 static bool run_heard(struct bench *bench, const struct heard_case *test, bool ipv6) {
-        struct bulk_case link = { .slot_flags = test->slot_flags, .state = test->state };
+        struct bulk_case link = {
+                .slot_flags = test->slot_flags, .state = test->state, .made_up = test->made_up
+        };
         struct frame_spec spec = {
                 .from = FRAME_REMOTE,
                 .udp = true,
@@ -495,6 +512,7 @@ static bool run_heard(struct bench *bench, const struct heard_case *test, bool i
                 .dest_port = 443,
                 .flags = FRAME_ACK,
                 .payload = 100,
+                .acknowledgment = ACKNOWLEDGMENT,
                 .ipv6 = ipv6,
                 .reserved = test->bits | FRAME_AE,
         };
@@ -539,11 +557,15 @@ struct sent_case {
         uint8_t known;      /* enum underpass_bulk_flag */
         uint8_t flags;
         unsigned segments;  /* in the bulk form; 0: classic */
-        unsigned probes;
+        unsigned probes;    /* afterwards */
+        uint8_t probed;     /* so many before, … */
+        uint32_t probed_ago; /* … the last one so many milliseconds ago */
+        bool given_up;
         bool again;         /* has been sent before */
         uint8_t periods;    /* in which the flow was fast, on end, up to now */
         uint32_t acknowledged; /* in the period that ends */
         bool fast;          /* the flow, afterwards */
+        bool only_ipv4;
 };
 
 enum {
@@ -552,13 +574,32 @@ enum {
 };
 
 #define READY UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_PROVEN
-#define SUPER .payload = 1600, .slot_flags = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_ALL
+#define WHOLE(bytes) .payload = (bytes), .slot_flags = UNDERPASS_SLOT_BULK | UNDERPASS_SLOT_BULK_ALL
+#define SUPER WHOLE(1600)
 #define AUTO .payload = 1600, .slot_flags = UNDERPASS_SLOT_BULK
 static const struct sent_case sent_cases[] = {
         { "bulk, equal segments", SUPER, .size = 160, .known = READY, .segments = 10 },
         { "the peer does not take it", SUPER, .size = 160, .known = UNDERPASS_BULK_PROVEN },
         { "given up", SUPER, .size = 160, .known = READY | UNDERPASS_BULK_GIVEN_UP },
         { "not proven", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probes = 1 },
+        { "too soon for the second probe", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 1,
+          .probed_ago = 20, .probes = 1 },
+        { "the second probe", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 1,
+          .probed_ago = 200, .probes = 2 },
+        { "too soon for the third one", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 2,
+          .probed_ago = 220, .probes = 2 },
+        { "the third one", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 2, .probed_ago = 400,
+          .probes = 3 },
+        { "an answer by a satellite", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 3,
+          .probed_ago = 600, .probes = 3 },
+        { "no answer", SUPER, .size = 160, .known = UNDERPASS_BULK_TAKEN, .probed = 3, .probed_ago = 800,
+          .probes = 3, .given_up = true },
+        { "segments as small as they may be", WHOLE(840), .size = 112 - ROOM_IPV4, .known = READY,
+          .segments = 10, .only_ipv4 = true },
+        { "smaller segments", WHOLE(830), .size = 111 - ROOM_IPV4, .known = READY,
+          .only_ipv4 = true },
+        { "segments without room for anything", WHOLE(280), .size = 0, .known = READY,
+          .only_ipv4 = true },
         { "slow", AUTO, .size = 160, .known = READY },
         { "fast in five periods", AUTO, .size = 160, .known = READY, .periods = 4, .acknowledged = MUCH,
           .segments = 10, .fast = true },
@@ -595,6 +636,8 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
         flow.bulk = test->known;
         flow.sent = flow.more_sent = 0;
         flow.next = flow.expected = test->again ? 1000 + test->payload : 1000;
+        flow.bulk_probes = test->probed;
+        flow.bulk_probed_ms = (uint32_t) (bench_now() / 1000000) - test->probed_ago;
         flow.bulk_windows = test->periods;
         flow.bulk_window_ms = (uint32_t) (bench_now() / 1000000) - PERIOD_MS;
         flow.bulk_window_acknowledged = flow.expected - test->acknowledged;
@@ -603,6 +646,7 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
         EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT_EQUAL(flow.bulk_probes, test->probes);
+        EXPECT_EQUAL((flow.bulk & ~test->known & UNDERPASS_BULK_GIVEN_UP) != 0, test->given_up);
         EXPECT_EQUAL(!!(flow.bulk & UNDERPASS_BULK_FAST), test->fast);
         if (test->segments == 0 || bench->object) {
                 EXPECT_EQUAL(verdict, BENCH_REDIRECT);
@@ -621,11 +665,45 @@ static bool run_sent(struct bench *bench, const struct sent_case *test, bool ipv
 
 static bool test_sent(void *context) {
         for (size_t i = 0; i < 2 * sizeof(sent_cases) / sizeof(sent_cases[0]); i++) {
-                if (run_sent(context, &sent_cases[i / 2], i & 1))
+                if (((i & 1) && sent_cases[i / 2].only_ipv4) || run_sent(context, &sent_cases[i / 2], i & 1))
                         continue;
                 fprintf(stderr, "bulk, sent: %s%s\n", sent_cases[i / 2].name, i & 1 ? ", IPv6" : "");
                 return false;
         }
+        return true;
+}
+
+/* The copy of a super-packet that says so becomes an acknowledgment. Accurate ECN counts in its flags. */
+static bool run_probe(struct bench *bench, uint8_t flags, bool ipv6) {
+        const uint8_t kept = FRAME_ACK | FRAME_ECE | FRAME_CWR;
+        const struct bulk_case link = { .slot_flags = UNDERPASS_SLOT_BULK };
+        struct frame_spec spec = { .flags = FRAME_ACK | flags, .payload = 1600, .ipv6 = ipv6,
+                                   .sequence = 1000, .reserved = FRAME_AE };
+        struct __sk_buff context = { .cb[1] = NOTE_SECRET_PROBE };
+        struct frame frame, before;
+        const uint8_t *tcp;
+        __u32 verdict;
+
+        frame_build(&spec, &frame);
+        before = frame;
+        EXPECT(prepare(bench, &link, false, &frame));
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT_EQUAL(context.cb[1], 0);
+        EXPECT_EQUAL(frame.length, before.layer4 + 20 + room_of(&before));
+        tcp = inner_of(&frame) + (ipv6 ? 40 : 20);
+        EXPECT(memcmp(tcp, before.data + before.layer4, 13) == 0);
+        EXPECT_EQUAL(tcp[13], (FRAME_ACK | flags) & kept);
+        return true;
+}
+
+static bool test_probe(void *context) {
+        static const uint8_t flags[] = {
+                0, FRAME_PSH, FRAME_ECE, FRAME_CWR, FRAME_ECE | FRAME_CWR | FRAME_FIN,
+        };
+
+        for (size_t i = 0; i < 2 * sizeof(flags); i++)
+                EXPECT(run_probe(context, flags[i / 2], i & 1));
         return true;
 }
 
@@ -701,6 +779,7 @@ int programs_bulk(struct bench *bench) {
                 { "bulk: what we say", test_bits },
                 { "bulk: what the peer says", test_heard },
                 { "bulk: what is sent in it", test_sent },
+                { "bulk: what a probe is", test_probe },
                 { "bulk: what comes whole", test_whole },
         };
 
