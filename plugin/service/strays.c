@@ -47,7 +47,11 @@ struct Strays {
         void *userdata;
         uint64_t next_us;        /* not before that */
         size_t questions;
-        bool awaited;
+        /* Several looks are one round, where there are too many connections for one. */
+        bool cut;                /* the last look was: the next one goes on with this connection */
+        Stray left;
+        bool changed_since;      /* since the round began: what was asked before may have another answer */
+        bool awaited;            /* in this round */
         Stray *found;
         size_t count, room;
         size_t half_open;        /* of those in "found" */
@@ -225,8 +229,29 @@ static void judge(Strays *strays, const Stray *first, size_t count) {
         }
 }
 
-static int look(Strays *strays) {
+/* Goes on where the last look was cut, or else whoever has many connections decides which ones are never
+ * asked about. Returns whether this one came to the end. */
+static bool judge_on(Strays *strays) {
         size_t first = 0;
+
+        if (strays->cut)
+                while (first < strays->count && compare_ways(&strays->found[first], &strays->left) < 0)
+                        first++;
+        for (size_t i = first + 1; i <= strays->count; i++) {
+                if (i < strays->count && compare_ways(&strays->found[i], &strays->found[first]) == 0)
+                        continue;
+                if (strays->questions >= QUESTIONS_MAX) {
+                        strays->left = strays->found[first];
+                        return false;
+                }
+                judge(strays, &strays->found[first], i - first);
+                first = i;
+        }
+        return true;
+}
+
+/* 1: the round ends with this look; 0: it goes on. Negative: nothing was looked at. */
+static int look(Strays *strays) {
         int r;
 
         strays->now_ns = clock_monotonic_ns();
@@ -237,12 +262,8 @@ static int look(Strays *strays) {
                 return r;
         if (strays->count > 0)
                 qsort(strays->found, strays->count, sizeof(*strays->found), compare_strays);
-        for (size_t i = 1; i <= strays->count && strays->questions < QUESTIONS_MAX; i++)
-                if (i == strays->count || compare_ways(&strays->found[i], &strays->found[first]) != 0) {
-                        judge(strays, &strays->found[first], i - first);
-                        first = i;
-                }
-        return 0;
+        strays->cut = !judge_on(strays);
+        return !strays->cut;
 }
 
 static void schedule(Strays *strays, uint64_t in_us) {
@@ -262,13 +283,14 @@ static void schedule(Strays *strays, uint64_t in_us) {
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         const uint64_t begin_us = clock_monotonic_ns() / 1000;
         Strays *strays = userdata;
+        bool all, carried;
         uint64_t end_us;
-        bool carried;
         int r;
 
         routes_drain(strays->routes);
         (void) sd_event_source_set_enabled(strays->changed, SD_EVENT_ON);
-        strays->awaited = false;
+        if (!strays->cut)
+                strays->awaited = strays->changed_since = false;
         r = look(strays);
         if (r < 0)
                 log_debug("Cannot look where connections leave: %s.", strerror(-r));
@@ -276,11 +298,17 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         free(TAKE_PTR(strays->found));
         strays->count = strays->room = strays->half_open = strays->questions = 0;
         strays->local_known = false;
-        carried = strays->looked(strays->userdata);
+        /* Not found does not mean not there, unless everything was looked at. */
+        all = r > 0 && !strays->changed_since;
+        carried = all && strays->looked(strays->userdata);
         end_us = clock_monotonic_ns() / 1000;
         strays->next_us = end_us + (end_us - begin_us) * REST_FACTOR;
-        if (strays->awaited)
+        if (r < 0)
+                schedule(strays, CARRIED_US);
+        else if (strays->awaited)
                 schedule(strays, AWAITED_US);
+        else if (!all)
+                schedule(strays, APART_US);
         else if (carried)
                 schedule(strays, CARRIED_US);
         strays->next_us = MAX_OF(strays->next_us, end_us + APART_US);
@@ -388,5 +416,6 @@ Strays *strays_free(Strays *strays) {
 }
 
 void strays_look(Strays *strays) {
+        strays->changed_since = true;
         schedule(strays, SETTLE_US);
 }

@@ -26,8 +26,9 @@ typedef enum StrayFate {
 /* A connection leaves by this link; moved: it was on another one when it last sent. */
 typedef StrayFate (*StrayHandler)(uint32_t ifindex, bool moved, void *userdata);
 
-/* All connections have been looked at. Returns whether a link carries strays: a look is taken now and then,
- * because nobody tells when a connection ends. */
+/* All connections have been looked at since the last call, which takes several looks if there are thousands,
+ * and routes have not changed meanwhile. Returns whether a link carries strays: a look is taken now and
+ * then, because nobody tells when a connection ends. */
 typedef bool (*StraysLooked)(void *userdata);
 
 /* Watches routes from now on. */
