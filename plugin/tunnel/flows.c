@@ -13,6 +13,24 @@ typedef struct Batch {
         struct underpass_flow flows[BATCH_FLOWS];
 } Batch;
 
+/* One of "half_open". */
+typedef struct HalfOpen {
+        struct underpass_flow_key key; /* first: compare_keys() */
+        struct underpass_flow flow;
+        bool established; /* it was found in "flows", too */
+} HalfOpen;
+
+typedef struct Reading {
+        TunnelFlowHandler handler;
+        void *userdata;
+        HalfOpen *half_open; /* ascending by key, once all are there */
+        size_t count, room;
+} Reading;
+
+static void end_reading(Reading *reading) {
+        free(reading->half_open);
+}
+
 /* Bucket by bucket, so no flow is seen twice. The map never starts anew, so the walk ends. */
 static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {
         _cleanup_(freep) Batch *batch = malloc(sizeof(*batch));
@@ -39,13 +57,57 @@ static int walk_flows(int map, TunnelFlowHandler handler, void *userdata) {
         return 0;
 }
 
+static int compare_keys(const void *a, const void *b) {
+        return memcmp(a, b, sizeof(struct underpass_flow_key));
+}
+
+static int keep_half_open(const struct underpass_flow_key *key, const struct underpass_flow *flow,
+                          void *userdata) {
+        Reading *reading = userdata;
+
+        if (reading->count == reading->room) {
+                const size_t room = MAX_OF(2 * reading->room, (size_t) 64);
+                HalfOpen *larger = reallocarray(reading->half_open, room, sizeof(*larger));
+
+                if (!larger)
+                        return -ENOMEM;
+                reading->half_open = larger;
+                reading->room = room;
+        }
+        reading->half_open[reading->count++] = (HalfOpen) { .key = *key, .flow = *flow };
+        return 0;
+}
+
+/* A record in "flows" is what the programs go by, too, when there are both. */
+static int hand_over(const struct underpass_flow_key *key, const struct underpass_flow *flow,
+                     void *userdata) {
+        Reading *reading = userdata;
+        HalfOpen *same = NULL;
+
+        if (reading->count > 0)
+                same = bsearch(key, reading->half_open, reading->count, sizeof(*same), compare_keys);
+        if (same)
+                same->established = true;
+        return reading->handler(key, flow, reading->userdata);
+}
+
+/* A flow whose handshake is finished meanwhile goes from "half_open" to "flows". They are read in this order
+ * because it might be found in neither otherwise. */
 int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
+        _cleanup_(end_reading) Reading reading = { .handler = handler, .userdata = userdata };
         int r;
 
         if (!tunnel->loaded)
                 return 0;
-        r = walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata);
-        return r != 0 ? r : walk_flows(tunnel->maps[MAP_HALF_OPEN], handler, userdata);
+        r = walk_flows(tunnel->maps[MAP_HALF_OPEN], keep_half_open, &reading);
+        if (r == 0 && reading.count > 0)
+                qsort(reading.half_open, reading.count, sizeof(*reading.half_open), compare_keys);
+        if (r == 0)
+                r = walk_flows(tunnel->maps[MAP_FLOWS], hand_over, &reading);
+        for (size_t i = 0; r == 0 && i < reading.count; i++)
+                if (!reading.half_open[i].established)
+                        r = handler(&reading.half_open[i].key, &reading.half_open[i].flow, userdata);
+        return r;
 }
 
 int tunnel_flow(Tunnel *tunnel, const struct underpass_flow_key *key, struct underpass_flow *ret) {
