@@ -43,6 +43,7 @@ static void drop_known(Known *known) {
 
 void bus_watch_stop(BusWatch *watch) {
         bus_subflows_stop(watch->subflows);
+        flow_list_unwatch(watch->flows);
         watch->timer = sd_event_source_disable_unref(watch->timer);
         watch->subscribers = sd_bus_track_unref(watch->subscribers);
         drop_known(&watch->known);

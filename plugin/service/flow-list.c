@@ -33,7 +33,7 @@ struct FlowList {
         const FlowEntry **busy; /* the same, the busiest first; made when it is asked for */
         FlowSum *sums;
         size_t sums_count;
-        FlowChanges *changes;   /* since they were told; NULL: nobody has asked for them */
+        FlowChanges *changes;   /* since they were told; NULL: nobody watches */
 };
 
 int flow_list_new(FlowList **ret, sd_event *event, Tunnel *tunnel) {
@@ -84,7 +84,9 @@ static int on_forget(sd_event_source *source, uint64_t usec, void *userdata) {
         FlowList *list = userdata;
 
         list->forget = sd_event_source_disable_unref(list->forget);
-        drop_all(list);
+        /* Who watches comes again, but nobody says when: after a long look, it rests for long. */
+        if (!list->changes)
+                drop_all(list);
         return 0;
 }
 
@@ -434,6 +436,12 @@ int flow_list_watch(FlowList *list, FlowChanges *ret) {
                 return -ENOMEM;
         *list->changes = (FlowChanges) {};
         return 0;
+}
+
+void flow_list_unwatch(FlowList *list) {
+        free(TAKE_PTR(list->changes));
+        if (!list->forget)
+                drop_all(list);
 }
 
 void flow_list_cursor(const FlowEntry *entry, char ret[static FLOW_LIST_CURSOR_LENGTH + 1]) {

@@ -84,8 +84,11 @@ int flow_list_busy(FlowList *list, size_t limit, FlowLivePage *ret, const FlowSu
                    size_t *ret_sums_count);
 
 /* Reads the maps unless that was done a moment ago, and tells what has changed since flow_list_watch(); what
- * was told is not told again. */
+ * was told is not told again. What was read is kept for the next call, however late it comes. */
 int flow_list_watch(FlowList *list, FlowChanges *ret);
+
+/* There will be no such call. */
+void flow_list_unwatch(FlowList *list);
 
 /* The cursor that leads behind this entry. */
 void flow_list_cursor(const FlowEntry *entry, char ret[static FLOW_LIST_CURSOR_LENGTH + 1]);

@@ -27,14 +27,24 @@ static size_t given_count;
 
 enum { UP_SECONDS = 24 * 3600 };
 
+static uint64_t stopped_ns; /* 0: it goes on */
+
 static uint64_t now_ns(void) {
-        return clock_monotonic_ns() + UP_SECONDS * UINT64_C(1000000000);
+        return stopped_ns ? stopped_ns : clock_monotonic_ns() + UP_SECONDS * UINT64_C(1000000000);
 }
 
 int sd_event_now(sd_event *event, clockid_t clock, uint64_t *usec) {
         assert(clock == CLOCK_MONOTONIC);
         *usec = now_ns() / 1000;
         return 0;
+}
+
+/* What is due later is due at once, or never. */
+static bool hurry;
+
+int sd_event_add_time_relative(sd_event *event, sd_event_source **source, clockid_t clock, uint64_t usec,
+                               uint64_t accuracy, sd_event_time_handler_t handler, void *userdata) {
+        return sd_event_add_time(event, source, clock, hurry ? 0 : UINT64_MAX, accuracy, handler, userdata);
 }
 
 /* ---- twin of sock_diag: sockets by their local port; 0: there is none */
@@ -388,6 +398,65 @@ static void changes_are_told_once(void) {
         memset(sockets, 0, sizeof(sockets));
 }
 
+/* Where a look takes long, the next one is far away. */
+static void changes_wait_for_who_watches(void) {
+        _cleanup_(event_unrefp) sd_event *event = NULL;
+        _cleanup_(flow_list_freep) FlowList *list = NULL;
+        FlowChanges changes;
+
+        assert(sd_event_default(&event) >= 0);
+        assert(flow_list_new(&list, event, NULL) == 0);
+        given_count = 0;
+        hurry = true;
+        give(1, TUNNELLED, 0, 0, 0);
+        assert(flow_list_watch(list, &changes) == 0);
+        assert(changes.count == 0);
+        assert(sd_event_run(event, UINT64_MAX) > 0); /* it is time to forget what was read */
+        next_reading(event);
+        given[0].flow.ends = FINS;
+        assert(flow_list_watch(list, &changes) == 0);
+        assert(changes.count == 1 && changes.changes[0].before == TUNNELLED && changes.changes[0].now == 0);
+        assert(sd_event_run(event, UINT64_MAX) > 0);
+        flow_list_unwatch(list);
+        given[0].flow.ends = 0;
+        assert(flow_list_watch(list, &changes) == 0); /* nothing is known of before */
+        assert(changes.count == 0);
+        flow_list_unwatch(list);
+        hurry = false;
+        given_count = 0;
+}
+
+/* Others come whenever they like. */
+static void memory_is_given_back(void) {
+        _cleanup_(event_unrefp) sd_event *event = NULL;
+        _cleanup_(flow_list_freep) FlowList *list = NULL;
+        FlowChanges changes;
+        FlowPage page;
+
+        assert(sd_event_default(&event) >= 0);
+        assert(flow_list_new(&list, event, NULL) == 0);
+        flow_list_unwatch(list);
+        hurry = true;
+        stopped_ns = now_ns();
+        walks = 0;
+        assert(flow_list_page(list, "", 1, &page) == 0);
+        assert(flow_list_watch(list, &changes) == 0);
+        flow_list_unwatch(list);
+        assert(flow_list_page(list, "", 1, &page) == 0);
+        assert(walks == 1); /* one who asks for pages may still come */
+        assert(sd_event_run(event, UINT64_MAX) > 0);
+        assert(flow_list_watch(list, &changes) == 0);
+        assert(walks == 2);
+        assert(sd_event_run(event, UINT64_MAX) > 0);
+        assert(flow_list_page(list, "", 1, &page) == 0);
+        assert(walks == 2); /* one watches */
+        flow_list_unwatch(list);
+        assert(flow_list_page(list, "", 1, &page) == 0);
+        assert(walks == 3);
+        hurry = false;
+        stopped_ns = 0;
+}
+
 /* Sockets are asked seldom: not again about what is over, and not each time about what is silent. */
 static void questions_are_few(void) {
         _cleanup_(event_unrefp) sd_event *event = NULL;
@@ -457,6 +526,8 @@ int main(void) {
                 { "the busiest come first", the_busiest_come_first },
                 { "data is a distance", data_is_a_distance },
                 { "changes are told once", changes_are_told_once },
+                { "changes wait for who watches", changes_wait_for_who_watches },
+                { "memory is given back", memory_is_given_back },
                 { "questions are few", questions_are_few },
                 { "one caller leaves time for others", one_caller_leaves_time_for_others },
                 { "many callers together are bounded", many_callers_together_are_bounded },
