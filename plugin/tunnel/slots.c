@@ -144,8 +144,9 @@ static uint32_t free_one(Tunnel *tunnel, const SlotUse *use) {
                 if (!use->taken[slot] && (silent == 0 || use->seen_ns[slot] < use->seen_ns[silent]))
                         silent = slot;
         if (silent != 0) {
-                forget_flows(tunnel->maps[MAP_FLOWS], silent);
+                /* In the order in which a flow goes whose handshake is finished meanwhile. */
                 forget_flows(tunnel->maps[MAP_HALF_OPEN], silent);
+                forget_flows(tunnel->maps[MAP_FLOWS], silent);
         }
         return silent;
 }
