@@ -129,6 +129,18 @@ static char *describe_mtu(const Target *target, const Plan *plan, int error) {
                               target->name, plan->mtu, MESSAGE_ERRNO(error));
 }
 
+/* A try that fails early leaves the programs of before alone; a later one takes them off, and leaves the
+ * record, which tells what else was changed. */
+static void fail_to_attach(Target *target) {
+        Applied *applied = &target->applied;
+
+        if (applied->attached && tunnel_link(target->tunnel, target->ifindex, &applied->link) < 0) {
+                path_prepare_leave(target);
+                applied->attached = false;
+        }
+        segmentation_release_unused(target->segmentation);
+}
+
 /* Programs and settings; attached already: the settings are replaced. */
 static int attach_programs(Target *target, bool raw_ip, const struct underpass_link *link,
                            Failure *failure) {
@@ -146,8 +158,7 @@ static int attach_programs(Target *target, bool raw_ip, const struct underpass_l
         if (r >= 0)
                 r = tunnel_attach(target->tunnel, target->ifindex, raw_ip, &path, &settings);
         if (r < 0) {
-                path_prepare_leave(target);
-                segmentation_release_unused(target->segmentation);
+                fail_to_attach(target);
                 return r;
         }
         target->applied.attached = true;
@@ -156,14 +167,6 @@ static int attach_programs(Target *target, bool raw_ip, const struct underpass_l
         path_take(target, &device);
         (void) path_choose_receive(target);
         return 0;
-}
-
-static int attach(Target *target, const Plan *plan, Failure *failure) {
-        const int r = attach_programs(target, plan->raw_ip, &plan->link, failure);
-
-        if (r >= 0)
-                target->applied.taken_in = plan->taken_in;
-        return r;
 }
 
 /* Another mode in the place of what is not available is no failure. */
@@ -215,6 +218,24 @@ static char *describe_attach(const Target *target, const Plan *plan, int error) 
                 N_("The tunnel cannot be attached to %s: %s (%s). `underpassctl status` shows what "
                    "the kernel can do."),
                 target->name, MESSAGE_ERRNO(error), tunnel_error(target->tunnel));
+}
+
+/* Where the programs of before went with the failure, they come back if that is possible. */
+static int attach(Target *target, const Plan *plan, Failure *failure) {
+        const Snapshot before = { .applied = target->applied };
+        int r;
+
+        r = attach_programs(target, plan->raw_ip, &plan->link, failure);
+        if (r >= 0) {
+                target->applied.taken_in = plan->taken_in;
+                return 0;
+        }
+        if (before.applied.attached && !target->applied.attached) {
+                if (!failure->error) /* now: the next try has another reason, or none */
+                        failure->error = describe_attach(target, plan, r);
+                (void) put_programs_back(target, &before);
+        }
+        return r;
 }
 
 static char *describe_detach(const Target *target, const Plan *plan, int error) {

@@ -452,6 +452,7 @@ static void forget(Link *link) {
 static void carry_out(Link *link, Plan **plan_in) {
         _cleanup_(plan_freep) Plan *plan = TAKE_PTR(*plan_in);
         const uint32_t steps = find_steps(link, plan), asked_by = link->target.asked_by;
+        const bool attached = link->target.applied.attached;
         LinkStage stage = STAGE_NONE;
         char *error = NULL;
         int r;
@@ -477,6 +478,9 @@ static void carry_out(Link *link, Plan **plan_in) {
         add_warnings(link, &plan->warnings);
         publish_warnings(link, TAKE_PTR(plan->warnings));
         if (r < 0) {
+                /* Programs that went with the failure have left their record. */
+                if (attached && !link->target.applied.attached)
+                        link->unconfirmed = true;
                 link->target.asked_by = asked_by;
                 link->failed_plan = TAKE_PTR(plan);
                 link->failed_steps = steps;

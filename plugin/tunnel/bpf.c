@@ -138,6 +138,33 @@ static int named(Tunnel *tunnel, int r) {
         return r;
 }
 
+/* The programs of a link, and the qdisc that was made for them. The record stays. */
+static int take_off(Tunnel *tunnel, uint32_t ifindex) {
+        const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
+        struct underpass_saved saved = {};
+        int result, r;
+
+        /* First, for the same reason as last in tunnel_attach(). */
+        if (tunnel->loaded)
+                (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
+        result = tunnel_detach_xdp(tunnel, ifindex);
+        for (size_t i = 0; i < ELEMENTS(order); i++) {
+                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, order[i]);
+
+                if (!pin)
+                        return -ENOMEM;
+                r = attach_point_detach(tunnel, ifindex, order[i], pin);
+                if (r < 0)
+                        result = r;
+        }
+        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
+                r = attach_point_disown_clsact(tunnel, ifindex, &saved);
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
+
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
         struct underpass_saved saved = {};
@@ -172,8 +199,9 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
         /* An earlier service that used clsact may have left its qdisc. */
         if (r == 0 && tunnel->attach_point == ATTACH_POINT_TCX)
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
+        /* The record of a link that was known may tell of more than the programs: of its MTU, for one. */
         if (r < 0)
-                (void) tunnel_detach(tunnel, ifindex);
+                (void) (known ? take_off(tunnel, ifindex) : tunnel_detach(tunnel, ifindex));
         return named(tunnel, r);
 }
 
@@ -207,38 +235,24 @@ static bool any_raw(Tunnel *tunnel) {
 }
 
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
-        const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
         struct underpass_saved saved = {};
-        int result, r;
+        int r;
 
-        /* First, for the same reason as last in tunnel_attach(). */
-        if (tunnel->loaded)
-                (void) bpf_map_delete_elem(tunnel->maps[MAP_LINKS], &ifindex);
-        result = tunnel_detach_xdp(tunnel, ifindex);
-        for (size_t i = 0; i < ELEMENTS(order); i++) {
-                _cleanup_(freep) char *pin = tunnel_link_pin_path(tunnel, ifindex, order[i]);
-
-                if (!pin)
-                        return -ENOMEM;
-                r = attach_point_detach(tunnel, ifindex, order[i], pin);
-                if (r < 0)
-                        result = r;
-        }
-        if (!tunnel->loaded)
-                return result;
-        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
-                r = attach_point_disown_clsact(tunnel, ifindex, &saved);
-                if (r < 0)
-                        result = r;
-                /* Last: without it the programs would drop. */
-                if (saved.slot != 0)
-                        (void) slots_rest(tunnel, saved.slot);
-        }
+        r = take_off(tunnel, ifindex);
+        /* What could not be taken off keeps the record, or the next service would not know of it. */
+        if (r < 0 || !tunnel->loaded)
+                return r;
+        r = tunnel_saved_get(tunnel, ifindex, &saved);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        /* Last: without it the programs would drop. */
+        if (saved.slot != 0)
+                (void) slots_rest(tunnel, saved.slot);
         (void) tunnel_forget(tunnel, &(TunnelDestinations) { .ifindex = ifindex });
         (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
         if ((saved.flags & UNDERPASS_SAVED_RAW_IP) && !any_raw(tunnel))
                 pins_drop_raw(tunnel);
-        return result;
+        return 0;
 }
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {

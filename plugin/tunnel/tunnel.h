@@ -73,8 +73,10 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device);
 
 /*
  * Attaches the programs to a link (ingress first) with these settings and this path; link->slot is chosen
- * here. On a link that is attached already, settings and path are replaced. Complete or nothing. -ENOSPC:
- * UNDERPASS_LINKS_MAX links are attached.
+ * here. On a link that is attached already, settings and path are replaced. Complete or nothing: where it
+ * fails, no program is attached, and tunnel_link() says so; the record stays if the link was known before. A
+ * failure before anything is touched leaves the programs of before. -ENOSPC: UNDERPASS_LINKS_MAX links are
+ * attached.
  */
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link);
@@ -90,7 +92,7 @@ int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path);
 int tunnel_follow(Tunnel *tunnel, uint32_t ifindex);
 
 /* Takes the programs off (egress first) and forgets the link and what it has learnt. 0 also when it was not
- * attached or is gone. */
+ * attached or is gone. Negative errno: something could not be taken off, and the record stays. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
 /*

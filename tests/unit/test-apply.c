@@ -15,6 +15,7 @@
 #include "plan-world.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
+#include "service/record.h"
 
 enum {
         LINK = 7,
@@ -30,9 +31,10 @@ typedef struct Kernel {
         MptcpEndpoint endpoints[ENDPOINTS_LIMIT];
         size_t endpoints_count;
         bool attached;
+        bool lost;              /* the programs went with a try that failed; the sockets have yet to go */
         bool raw_ip;
         struct underpass_link link;
-        bool recorded;          /* the record is there; it comes before the programs and goes with them */
+        bool recorded;          /* the record is there; it comes before the programs and goes after them */
         struct underpass_saved saved;
         size_t sockets;         /* tunnel sockets; never without the programs that guard them */
         size_t guarded;
@@ -42,6 +44,8 @@ static Kernel kernel;
 static unsigned changes;        /* that were asked for since arm() */
 static unsigned fails_at;       /* the change that fails, from 1; 0: none */
 static bool fails_on;           /* all later ones fail, too */
+static bool refuses;            /* nothing can be attached: another qdisc is in the place of ours */
+static bool unconfirmed;        /* the link was adopted, and has not been looked at yet */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
 static void arm(unsigned at, bool on) {
@@ -154,7 +158,7 @@ int fou_add(Fou *fou, const struct underpass_socket_key *key) {
 }
 
 int fou_remove(Fou *fou, const struct underpass_socket_key *key) {
-        assert(kernel.attached && kernel.guarded == kernel.sockets && kernel.sockets > 0);
+        assert((kernel.attached || kernel.lost) && kernel.guarded == kernel.sockets && kernel.sockets > 0);
         kernel.sockets--;
         return 0;
 }
@@ -189,15 +193,34 @@ int tunnel_unguard_all(Tunnel *tunnel) {
         return 0;
 }
 
+static void take_off(void) {
+        kernel.lost = kernel.attached;
+        kernel.attached = false;
+        kernel.raw_ip = false;
+        kernel.link = (struct underpass_link) {};
+}
+
+static void drop_record(void) {
+        kernel.recorded = false;
+        kernel.saved = (struct underpass_saved) {};
+}
+
+/* As in the kernel: a try that fails takes the programs off unless it could not even begin, and a link that
+ * was known before keeps its record. */
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
+        const bool loads = !fails(), attaches = loads && !refuses && !fails();
+
         assert(kernel.recorded);
-        if (fails()) {
-                kernel.recorded = kernel.attached;
-                return -EBUSY;
-        }
+        if (loads && !attaches)
+                take_off();
+        if (!attaches && kernel.saved.slot == 0)
+                drop_record();
+        if (!attaches)
+                return loads ? -EBUSY : -ENOMEM;
         kernel.saved.slot = link->slot = 1;
         kernel.attached = true;
+        kernel.lost = false;
         kernel.raw_ip = raw_ip;
         kernel.link = *link;
         return 0;
@@ -207,11 +230,9 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         assert(kernel.sockets == 0 && kernel.guarded == 0);
         if (fails())
                 return -EIO;
-        kernel.attached = false;
-        kernel.raw_ip = false;
-        kernel.link = (struct underpass_link) {};
-        kernel.recorded = false;
-        kernel.saved = (struct underpass_saved) {};
+        take_off();
+        kernel.lost = false;
+        drop_record();
         return 0;
 }
 
@@ -230,8 +251,10 @@ int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_sa
 }
 
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
+        if (!kernel.attached)
+                return -ENOENT;
         *ret = kernel.link;
-        return kernel.attached ? 0 : -ENOENT;
+        return 0;
 }
 
 int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
@@ -300,6 +323,7 @@ static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, ui
         _cleanup_(world_end) World world;
         char addresses[64], *position = addresses;
 
+        situation.unconfirmed = unconfirmed;
         world_begin(&world);
         world_set(&world, KEY_ID_TUNNEL, wish->tunnel);
         world_set(&world, KEY_ID_REMOTE_PORTS, wish->ports);
@@ -320,12 +344,22 @@ static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, ui
         *ret_steps = plan_diff(&target->applied, *ret_plan, &situation);
 }
 
-static void target_begin(Target *target) {
-        kernel = (Kernel) { .mtu = 1500 };
+/* A service that starts, on the kernel as it is. */
+static void target_start(Target *target) {
         arm(0, false);
-        *target = (Target) { .ifindex = LINK, .name = "eth1", .mtu = 1500, .mptcp_pm = (MptcpPm *) target };
+        *target = (Target) {
+                .ifindex = LINK,
+                .name = "eth1",
+                .mtu = kernel.mtu,
+                .mptcp_pm = (MptcpPm *) target,
+        };
         assert(segmentation_new(&target->segmentation, NULL, SEGMENT_AUTO) == 0);
         assert(sockets_new(&target->sockets, NULL, NULL, NULL, NULL) == 0);
+}
+
+static void target_begin(Target *target) {
+        kernel = (Kernel) { .mtu = 1500 };
+        target_start(target);
 }
 
 static void target_end(Target *target) {
@@ -353,6 +387,13 @@ static bool same_endpoints(const Kernel *a, const Kernel *b) {
         return found == a->endpoints_count && found == b->endpoints_count;
 }
 
+static bool is_recorded(const Address *address) {
+        for (size_t i = 0; i < kernel.saved.endpoints_count; i++)
+                if (memcmp(kernel.saved.endpoints[i], address->word, sizeof(address->word)) == 0)
+                        return true;
+        return false;
+}
+
 /* The record and what the service believes tell what the kernel holds. */
 static void assert_truth(const Target *target) {
         const Applied *applied = &target->applied;
@@ -370,6 +411,19 @@ static void assert_truth(const Target *target) {
         assert((target->receive == UNDERPASS_RECEIVE_SOCKET) == (kernel.sockets > 0));
         assert(kernel.saved.mtu_original == applied->mtu_original);
         assert(kernel.saved.endpoints_count == applied->endpoints_count);
+}
+
+/* Whatever failed: the next service finds all that it has to take back. */
+static void assert_recorded(const Target *target) {
+        const Applied *applied = &target->applied;
+
+        assert(applied->attached == kernel.attached);
+        assert(kernel.recorded == (kernel.saved.slot != 0));
+        assert(kernel.recorded || !kernel.attached);
+        assert(kernel.mtu == 1500 || (kernel.recorded && kernel.saved.mtu_original == 1500));
+        assert(kernel.endpoints_count == 0 || kernel.recorded);
+        for (size_t i = 0; i < kernel.endpoints_count; i++)
+                assert(is_recorded(&kernel.endpoints[i].address));
 }
 
 static void assert_as_before(const Target *target, const Kernel *before, const Applied *applied) {
@@ -399,6 +453,7 @@ static bool fail_one(const Wish *from, const Wish *to, unsigned n, bool on) {
                 return changes >= n;
         }
         assert(error);
+        assert_recorded(&target);
         if (!on) {
                 if (strstr(error, "put back"))
                         (void) fprintf(stderr, "# %s -> %s, change %u: %s\n", from->name, to->name, n,
@@ -432,6 +487,49 @@ static void what_was_in_force_is_in_force_again(void) {
 
 static void what_cannot_be_put_back_is_named(void) {
         every_change_fails(true);
+}
+
+static void assert_refused(Target *target, const Wish *wish, const char *part) {
+        _cleanup_(freep) char *error = NULL;
+
+        assert(apply(target, wish, &error) == -EBUSY);
+        assert_contains(error, part);
+        assert(!kernel.attached && kernel.mtu == 1400 && kernel.endpoints_count == 1);
+        assert_recorded(target);
+}
+
+/* Somebody has put another qdisc in the place of ours. What the service has done besides stays, and it knows
+ * of that; so does the next one. */
+static void what_stays_without_programs_is_recorded(void) {
+        const Wish from = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        const Wish to = { "", "yes", "444", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+
+        for (unsigned i = 0; i < 2; i++) {
+                const bool killed = i == 1;
+                _cleanup_(target_end) Target first, second;
+                _cleanup_(freep) char *none = NULL;
+                struct underpass_saved saved;
+                Target *target = killed ? &second : &first;
+
+                target_begin(&first);
+                assert(apply(&first, &from, &none) == 0);
+                refuses = true;
+                assert_refused(&first, &to, "Could not be put back: the tunnel.");
+                target_start(&second);
+                assert(record_adopt(&second, &saved) == 0);
+                endpoints_adopt(&second, &saved);
+                assert_refused(target, &to, "The tunnel cannot be attached to eth1");
+                refuses = false;
+                assert(apply(target, &to, &none) == 0);
+                assert(kernel.attached);
+                assert_truth(target);
+                refuses = true;
+                assert_refused(target, &from, "Could not be put back: the tunnel.");
+                unconfirmed = true;
+                assert(apply(target, &wishes[0], &none) == 0);
+                unconfirmed = refuses = false;
+                assert(!kernel.recorded && kernel.mtu == 1500 && kernel.endpoints_count == 0);
+        }
 }
 
 /* Seven endpoints of others leave room for one. */
@@ -511,6 +609,7 @@ int main(void) {
         static const Test tests[] = {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
+                { "what stays without programs is recorded", what_stays_without_programs_is_recorded },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
                 { "an endpoint comes again when its id is taken",
                   an_endpoint_comes_again_when_its_id_is_taken },
