@@ -165,6 +165,15 @@ static int take_off(Tunnel *tunnel, uint32_t ifindex) {
         return result;
 }
 
+/* A record without slot was begun for a link that nothing has been attached to. Links come and go, and each
+ * record that stays takes the place of one. */
+static void drop_begun(Tunnel *tunnel, uint32_t ifindex) {
+        struct underpass_saved saved = {};
+
+        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot == 0)
+                (void) bpf_map_delete_elem(tunnel->maps[MAP_SAVED], &ifindex);
+}
+
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link) {
         struct underpass_saved saved = {};
@@ -173,8 +182,10 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 
         tunnel_clear_error(tunnel);
         r = raw_ip ? pins_ensure_raw(tunnel) : pins_ensure(tunnel);
-        if (r < 0)
+        if (r < 0) {
+                drop_begun(tunnel, ifindex);
                 return named(tunnel, r);
+        }
         known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
         if (!known) {
                 r = slots_choose(tunnel, &saved.slot);
