@@ -138,7 +138,7 @@ static void fail_to_attach(Target *target) {
                 path_prepare_leave(target);
                 applied->attached = false;
         }
-        segmentation_release_unused(target->segmentation);
+        segmentation_give_up(target->segmentation, target->ifindex);
 }
 
 /* Programs and settings; attached already: the settings are replaced. */

@@ -49,6 +49,27 @@ static void forget_devices(Segmentation *segmentation) {
         }
 }
 
+/* Removes all devices and pins unless a link uses them. */
+static void release_unused(Segmentation *segmentation) {
+        int r;
+
+        if (segmentation->users)
+                return;
+        r = tunnel_release(segmentation->tunnel);
+        if (r < 0)
+                log_warning("The pins cannot be removed: %s.", strerror(-r));
+        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
+                r = segment_remove(kind, 0);
+                if (r < 0)
+                        log_warning("The %s segmentation device cannot be removed: %s.",
+                                    segment_kind_name(kind), strerror(-r));
+        }
+        r = gro_pair_remove();
+        if (r < 0)
+                log_warning("The GRO pair cannot be removed: %s.", strerror(-r));
+        forget_devices(segmentation);
+}
+
 Segmentation *segmentation_free(Segmentation *segmentation) {
         if (!segmentation)
                 return NULL;
@@ -66,6 +87,13 @@ static SegmentationUser *find_user(const Segmentation *segmentation, uint32_t if
                 if (user->ifindex == ifindex)
                         return user;
         return NULL;
+}
+
+/* Whether a link may have an 8021q device in use. Unknown of one that an earlier service attached: yes. */
+static bool may_use_vlan(const Segmentation *segmentation, uint32_t ifindex) {
+        const SegmentationUser *user = find_user(segmentation, ifindex);
+
+        return user && (user->device.ifindex == 0 || user->device.kind == SEGMENT_VLAN);
 }
 
 static SegmentationUser *ensure_user(Segmentation *segmentation, uint32_t ifindex) {
@@ -102,6 +130,12 @@ static void skip(Segmentation *segmentation, SegmentKind kind, int error, char *
                 log_debug("No %s as segmentation device: %s.", segment_kind_name(kind), reason);
 }
 
+/* Whether no link can use the device of a kind that was just made, or found, for this link. */
+static bool is_spare(const Segmentation *segmentation, SegmentKind kind, uint32_t ifindex) {
+        return kind == SEGMENT_VLAN ? !may_use_vlan(segmentation, ifindex) :
+                                      segmentation->devices[kind].ifindex == 0;
+}
+
 /* One kind, from the devices to the program. */
 static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifindex,
                     SegmentationDevice *ret) {
@@ -119,7 +153,7 @@ static int try_kind(Segmentation *segmentation, SegmentKind kind, uint32_t ifind
                 r = tunnel_set_device(segmentation->tunnel, &device);
         if (r < 0) {
                 skip(segmentation, kind, -EIO, message_format(N_("%s: %s"), device.name, MESSAGE_ERRNO(r)));
-                if (segmentation->devices[kind].ifindex == 0) {
+                if (is_spare(segmentation, kind, ifindex)) {
                         (void) tunnel_clear_device(segmentation->tunnel, &device);
                         (void) segment_remove(kind, ifindex);
                 }
@@ -227,7 +261,7 @@ int segmentation_ensure(Segmentation *segmentation, uint32_t ifindex, bool raw_i
         if (r >= 0)
                 r = ensure_device(segmentation, ifindex, raw_ip, ret, ret_stage, ret_error);
         if (r < 0)
-                segmentation_release_unused(segmentation);
+                release_unused(segmentation);
         return r;
 }
 
@@ -332,34 +366,23 @@ void segmentation_leave(Segmentation *segmentation, uint32_t ifindex) {
 
                 if (user->ifindex != ifindex)
                         continue;
-                if (user->device.kind == SEGMENT_VLAN || user->device.ifindex == 0)
+                if (may_use_vlan(segmentation, ifindex))
                         remove_vlan(ifindex);
                 *position = user->next;
                 free(user);
                 sweep(segmentation);
-                segmentation_release_unused(segmentation);
+                release_unused(segmentation);
                 return;
         }
 }
 
-void segmentation_release_unused(Segmentation *segmentation) {
-        int r;
-
+void segmentation_give_up(Segmentation *segmentation, uint32_t ifindex) {
+        if (!may_use_vlan(segmentation, ifindex))
+                remove_vlan(ifindex);
         if (segmentation->users)
-                return;
-        r = tunnel_release(segmentation->tunnel);
-        if (r < 0)
-                log_warning("The pins cannot be removed: %s.", strerror(-r));
-        for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
-                r = segment_remove(kind, 0);
-                if (r < 0)
-                        log_warning("The %s segmentation device cannot be removed: %s.",
-                                    segment_kind_name(kind), strerror(-r));
-        }
-        r = gro_pair_remove();
-        if (r < 0)
-                log_warning("The GRO pair cannot be removed: %s.", strerror(-r));
-        forget_devices(segmentation);
+                sweep(segmentation);
+        else
+                release_unused(segmentation);
 }
 
 void segmentation_sweep_up(Segmentation *segmentation) {
@@ -378,7 +401,7 @@ void segmentation_sweep_up(Segmentation *segmentation) {
         r = segment_remove_unowned(owners, count);
         if (r < 0)
                 log_warning("Devices that an earlier service has left cannot be removed: %s.", strerror(-r));
-        segmentation_release_unused(segmentation);
+        release_unused(segmentation);
 }
 
 void segmentation_lose(Segmentation *segmentation) {

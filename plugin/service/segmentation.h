@@ -38,11 +38,12 @@ int segmentation_use(Segmentation *segmentation, uint32_t ifindex, const Segment
  * and pins go. */
 void segmentation_leave(Segmentation *segmentation, uint32_t ifindex);
 
+/* The link could not be attached: what was made for it goes, unless it or another link uses that. While no
+ * link uses any, all devices and pins go. */
+void segmentation_give_up(Segmentation *segmentation, uint32_t ifindex);
+
 /* After all links of an earlier service have been claimed: removes what it has left for no link. */
 void segmentation_sweep_up(Segmentation *segmentation);
-
-/* Removes all devices and pins unless a link uses them. */
-void segmentation_release_unused(Segmentation *segmentation);
 
 /* The devices have gone: forgets them. Links that use them use unknown ones until segmentation_use(). */
 void segmentation_lose(Segmentation *segmentation);

@@ -19,6 +19,7 @@
 
 enum {
         LINK = 7,
+        OTHER = 9,           /* a link that is attached all the time, and nothing fails of it */
         ENDPOINTS_LIMIT = 8, /* as in the kernel */
         ROUNDS_MAX = 100,
         SOCKETS_MAX = 8,
@@ -38,6 +39,7 @@ typedef struct Kernel {
         struct underpass_saved saved;
         size_t sockets;         /* tunnel sockets; never without the programs that guard them */
         size_t guarded;
+        bool vlan, vlan_of_other; /* 8021q devices on top of the links */
 } Kernel;
 
 static Kernel kernel;
@@ -46,6 +48,7 @@ static unsigned fails_at;       /* the change that fails, from 1; 0: none */
 static bool fails_on;           /* all later ones fail, too */
 static bool refuses;            /* nothing can be attached: another qdisc is in the place of ours */
 static bool unconfirmed;        /* the link was adopted, and has not been looked at yet */
+static bool crowded;            /* OTHER is there */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
 static void arm(unsigned at, bool on) {
@@ -293,6 +296,60 @@ const char *tunnel_error(Tunnel *tunnel) {
         return "";
 }
 
+/* ---- twins: segment/. The kernel has 8021q devices and the veth pair. */
+
+int gro_pair_ensure(GroPair *ret) {
+        *ret = (GroPair) { .send_ifindex = 100, .receive_ifindex = 101 };
+        return 0;
+}
+
+int gro_pair_up(const GroPair *pair) {
+        return 0;
+}
+
+int gro_pair_remove(void) {
+        return 0;
+}
+
+static bool *vlan_of(uint32_t ifindex) {
+        assert(ifindex == LINK || ifindex == OTHER);
+        return ifindex == LINK ? &kernel.vlan : &kernel.vlan_of_other;
+}
+
+int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex, SegmentationDevice *ret,
+                   char **ret_reason) {
+        const bool has = kind == SEGMENT_VLAN || kind == SEGMENT_VETH;
+
+        if (!has || fails()) {
+                *ret_reason = strdup(M_("the kernel has none"));
+                return has ? -EINVAL : -EOPNOTSUPP;
+        }
+        *ret = (SegmentationDevice) { .kind = kind, .ifindex = pair->send_ifindex };
+        if (kind == SEGMENT_VLAN) {
+                *vlan_of(link_ifindex) = true;
+                ret->ifindex = 200 + link_ifindex;
+        }
+        return 0;
+}
+
+int segment_up(const SegmentationDevice *device) {
+        return fails() ? -EAGAIN : 0;
+}
+
+int segment_remove(SegmentKind kind, uint32_t link_ifindex) {
+        if (kind == SEGMENT_VLAN && link_ifindex != 0)
+                *vlan_of(link_ifindex) = false;
+        return 0;
+}
+
+int segment_remove_unowned(const uint32_t *owners, size_t count) {
+        return 0;
+}
+
+bool segment_is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {
+        return true;
+}
+
 /* ---- states and plans */
 
 typedef struct Wish {
@@ -357,9 +414,21 @@ static void target_start(Target *target) {
         assert(sockets_new(&target->sockets, NULL, NULL, NULL, NULL) == 0);
 }
 
+static void attach_other(Segmentation *segmentation) {
+        SegmentationDevice device = {};
+        LinkStage stage = STAGE_NONE;
+        char *error = NULL;
+
+        assert(segmentation_ensure(segmentation, OTHER, false, &device, &stage, &error) == 0);
+        assert(segmentation_use(segmentation, OTHER, &device) == 0);
+        assert(kernel.vlan_of_other);
+}
+
 static void target_begin(Target *target) {
         kernel = (Kernel) { .mtu = 1500 };
         target_start(target);
+        if (crowded)
+                attach_other(target->segmentation);
 }
 
 static void target_end(Target *target) {
@@ -413,6 +482,13 @@ static void assert_truth(const Target *target) {
         assert(kernel.saved.endpoints_count == applied->endpoints_count);
 }
 
+/* A device is there while the link is attached, or known at least, and no longer. */
+static void assert_devices(const Target *target) {
+        assert(kernel.vlan_of_other == crowded);
+        assert(!kernel.vlan || kernel.recorded);
+        assert(!kernel.attached || kernel.vlan == (target->device.kind == SEGMENT_VLAN));
+}
+
 /* Whatever failed: the next service finds all that it has to take back. */
 static void assert_recorded(const Target *target) {
         const Applied *applied = &target->applied;
@@ -450,10 +526,12 @@ static bool fail_one(const Wish *from, const Wish *to, unsigned n, bool on) {
         arm(n, on);
         if (apply(&target, to, &error) >= 0) {
                 assert_truth(&target);
+                assert_devices(&target);
                 return changes >= n;
         }
         assert(error);
         assert_recorded(&target);
+        assert_devices(&target);
         if (!on) {
                 if (strstr(error, "put back"))
                         (void) fprintf(stderr, "# %s -> %s, change %u: %s\n", from->name, to->name, n,
@@ -487,6 +565,14 @@ static void what_was_in_force_is_in_force_again(void) {
 
 static void what_cannot_be_put_back_is_named(void) {
         every_change_fails(true);
+}
+
+/* Shared devices stay then, and so does each 8021q device of a link that is attached; no other does. */
+static void so_it_is_next_to_another_link(void) {
+        crowded = true;
+        every_change_fails(false);
+        every_change_fails(true);
+        crowded = false;
 }
 
 static void assert_refused(Target *target, const Wish *wish, const char *part) {
@@ -609,6 +695,7 @@ int main(void) {
         static const Test tests[] = {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
+                { "so it is next to another link", so_it_is_next_to_another_link },
                 { "what stays without programs is recorded", what_stays_without_programs_is_recorded },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
                 { "an endpoint comes again when its id is taken",
