@@ -261,6 +261,52 @@ def test_attach_point_that_is_taken():
         service.wait_state(lab.client, "c0", service.ACTIVE)
 
 
+def replaced_under_the_tunnel(lab):
+    """While the service is dead somebody puts another qdisc in the place of ours: the next service cannot attach, and
+    says that the programs have gone. What it has done to the link besides stays. The state before the tunnel."""
+    lab.client.up("first")
+    lab.client.down("first")
+    before = state.host_state(lab.client)
+    use_attach_point("clsact", lab.client)
+    service.set_tunnels(lab, "mtu=1400", endpoints="Underpass")
+    lab.client.up("first")
+    service.wait_state(lab.client, "c0", service.ACTIVE)
+    service.kill(lab.client)
+    lab.client.run("tc", "qdisc", "del", "dev", "c0", "clsact")
+    lab.client.run("tc", "qdisc", "add", "dev", "c0", "ingress")
+    service.manager_call(lab.client, "ListLinks")  # starts it again
+    found = service.wait_state(lab.client, "c0", "failed")
+    assert found["LastStage"] == "attach" and "clsact" in found["LastError"], found
+    applied = dict(found["Applied"])
+    assert found["Programs"] == [] and set(applied) == {"mtu", "mtu-original", "endpoint"}, found
+    assert not ours(lab.client, "c0")
+    return before
+
+
+def test_another_qdisc_comes_while_the_service_is_dead():
+    """The record outlives the failure, so that the next service takes back what the first one has done."""
+    with runner.TestLab() as lab:
+        before = replaced_under_the_tunnel(lab)
+        service.kill(lab.client)
+        lab.client.down("first")
+        service.manager_call(lab.client, "ListLinks")
+        lab.client.run("tc", "qdisc", "del", "dev", "c0", "ingress")
+        state.assert_becomes(before, lab.client, "after down")
+
+
+def test_another_qdisc_comes_and_goes():
+    """The tunnel comes back by itself, and with it all that the record told before."""
+    with runner.TestLab() as lab:
+        before = replaced_under_the_tunnel(lab)
+        lab.client.run("tc", "qdisc", "del", "dev", "c0", "ingress")
+        service.wait_state(lab.client, "c0", service.ACTIVE, 10)
+        assert_attach_point(lab.client, "clsact", "c0")
+        service.kill(lab.client)
+        lab.client.down("first")
+        service.manager_call(lab.client, "ListLinks")
+        state.assert_becomes(before, lab.client, "after down")
+
+
 def test_kill_and_adoption():
     """kill -9 in the middle of a transfer, adoption by the next start; and what a killed service left is
     swept up when the connection went down meanwhile."""
