@@ -38,5 +38,9 @@ int fou_add(Fou *fou, const struct underpass_socket_key *key);
 /* Removes one. -ENOENT: there is none. */
 int fou_remove(Fou *fou, const struct underpass_socket_key *key);
 
-/* All of ours in this network namespace. Caller frees the array. */
+/*
+ * Ours in this network namespace. Caller frees the array. Some may be missing: the kernel leaves one out
+ * each time that its answer goes on in another datagram, after about 320 sockets, or 37 where memory is
+ * scarce.
+ */
 int fou_dump(Fou *fou, struct underpass_socket_key **ret, size_t *ret_count);

@@ -14,6 +14,8 @@
 
 #define MODULE_UNIT "modprobe@fou.service"
 
+enum { SWEEPS_MAX = 8 }; /* the second finds what the first was not told, the third finds none */
+
 /* A socket that is there. */
 typedef struct Socket {
         struct Socket *next;
@@ -76,17 +78,52 @@ Sockets *sockets_free(Sockets *sockets) {
         return NULL;
 }
 
-void sockets_sweep_up(Sockets *sockets) {
+/* Removes those that one look at the kernel finds. */
+static int sweep(Sockets *sockets, size_t *ret_found) {
         _cleanup_(freep) struct underpass_socket_key *keys = NULL;
         size_t count = 0;
         int r;
 
-        /* Nothing is loaded to look for what nobody has made. */
-        r = fou_open(&sockets->fou, false);
-        if (r >= 0)
-                r = fou_dump(sockets->fou, &keys, &count);
-        for (size_t i = 0; r >= 0 && i < count; i++)
+        r = fou_dump(sockets->fou, &keys, &count);
+        for (size_t i = 0; r >= 0 && i < count; i++) {
                 r = fou_remove(sockets->fou, &keys[i]);
+                if (r == -ENOENT)
+                        r = 0; /* the next look tells whether it is gone */
+        }
+        if (r < 0)
+                return r;
+        *ret_found = count;
+        return 0;
+}
+
+/* The kernel may not tell all of them at once, so that there are none is known when it tells of none. */
+static int sweep_all(Sockets *sockets, size_t *ret_found) {
+        size_t sum = 0;
+
+        for (unsigned i = 0; i < SWEEPS_MAX; i++) {
+                size_t found = 0;
+                int r = sweep(sockets, &found);
+
+                if (r < 0)
+                        return r;
+                if (found == 0) {
+                        *ret_found = sum;
+                        return 0;
+                }
+                sum += found;
+        }
+        return -EBUSY;
+}
+
+void sockets_sweep_up(Sockets *sockets) {
+        size_t count = 0;
+        int r;
+
+        /* Nothing is loaded to look for what nobody has made. */
+        r = sockets->fou ? 0 : fou_open(&sockets->fou, false);
+        if (r >= 0)
+                r = sweep_all(sockets, &count);
+        /* What may still be there stays guarded. */
         if (r < 0 && r != -EOPNOTSUPP) {
                 log_warning("Tunnel sockets of an earlier service cannot be removed: %s.", strerror(-r));
                 return;

@@ -29,6 +29,7 @@ enum {
         LINK = 7,
         ROOM = 256,
         ANSWER_SIZE = 512,
+        DATAGRAM = 37,  /* sockets that the kernel tells in one, where memory is scarce */
 };
 
 /* A socket, with all that was said of it. */
@@ -43,6 +44,8 @@ static struct {
         bool lacks_fou, lacks_ipv6, lacks_diag;
         int broken;         /* what making a socket of IPv4 fails with */
         int stuck;          /* what removing one fails with */
+        int mute;           /* what telling all of them fails with */
+        bool immortal;      /* removing one is answered well, and it stays */
         uint16_t taken;     /* by another program; 0: none */
         uint32_t bound, user, inode; /* of the socket that it has */
         unsigned unseen;    /* so often it is not there yet when somebody looks */
@@ -206,7 +209,8 @@ static int take(const FakeSocket *asked) {
                 return kernel.stuck;
         for (size_t i = 0; i < kernel.count; i++)
                 if (same(&kernel.sockets[i].key, &asked->key)) {
-                        kernel.sockets[i] = kernel.sockets[--kernel.count];
+                        if (!kernel.immortal)
+                                kernel.sockets[i] = kernel.sockets[--kernel.count];
                         kernel.removed++;
                         return 0;
                 }
@@ -293,6 +297,15 @@ static int look_for_udp(const struct nlmsghdr *message, mnl_cb_t callback, void 
         return 0;
 }
 
+/* As in the kernel: the one that finds no room in a datagram is in none. */
+static int tell_all(const struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
+        assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
+        for (size_t i = 0; i < kernel.count && !kernel.mute; i++)
+                if (i % (DATAGRAM + 1) != DATAGRAM)
+                        tell(&kernel.sockets[i], callback, userdata);
+        return kernel.mute;
+}
+
 int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
         const struct genlmsghdr *generic = mnl_nlmsg_get_payload(message);
         FakeSocket asked;
@@ -302,12 +315,8 @@ int netlink_call(Netlink *netlink, struct nlmsghdr *message, mnl_cb_t callback, 
         if (message->nlmsg_type == SOCK_DIAG_BY_FAMILY)
                 return look_for_udp(message, callback, userdata);
         assert(message->nlmsg_type == FAMILY && generic->version == FOU_GENL_VERSION);
-        if (generic->cmd == FOU_CMD_GET) {
-                assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
-                for (size_t i = 0; i < kernel.count; i++)
-                        tell(&kernel.sockets[i], callback, userdata);
-                return 0;
-        }
+        if (generic->cmd == FOU_CMD_GET)
+                return tell_all(message, callback, userdata);
         asked = parse(message);
         return generic->cmd == FOU_CMD_ADD ? add(&asked) : take(&asked);
 }
@@ -679,6 +688,49 @@ static void a_start_removes_those_of_flows(void) {
         assert(kernel.guarded_count == 0 && kernel.warned == 0);
 }
 
+/* The most that a link has, more than the kernel tells at once: none is overlooked and loses its guard. */
+static void a_start_removes_all_there_are(void) {
+        const struct underpass_link most = {
+                .local_ports_count = 1, .local_ports = { { 1, SOCKETS_PORTS_MAX } },
+                .remote_ports_count = 1, .remote_ports = { { 8443, 8443 } },
+        };
+        const unsigned count = 2 * SOCKETS_PORTS_MAX + SOCKETS_FLOWS_MAX;
+        _cleanup_(sockets_freep) Sockets *sockets = begin(), *next = NULL;
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &most, &error) == 0);
+        for (uint16_t i = 0; i < SOCKETS_FLOWS_MAX; i++) {
+                const struct underpass_socket_key key = flow_at((uint16_t) (50000 + i), i % 2);
+
+                assert(sockets_add_flow(sockets, &key) == 1);
+        }
+        assert(kernel.count == count && kernel.guarded_count == count);
+        assert(sockets_new(&next, NULL, NULL, on_changed, &changes) == 0);
+        sockets_sweep_up(next);
+        assert(kernel.count == 0 && kernel.removed == count);
+        assert(kernel.guarded_count == 0 && kernel.warned == 0);
+}
+
+/* What may still be there stays guarded. */
+static void a_start_may_not_see_all(void) {
+        _cleanup_(sockets_freep) Sockets *sockets = begin(), *next = NULL;
+        _cleanup_(freep) char *error = NULL;
+
+        assert(sockets_serve(sockets, LINK, "eth1", &served, &error) == 0 && kernel.count == 6);
+        assert(sockets_new(&next, NULL, NULL, on_changed, &changes) == 0);
+        kernel.mute = -ENOMEM;
+        sockets_sweep_up(next);
+        assert(kernel.count == 6 && kernel.guarded_count == 6 && kernel.warned == 1);
+        /* A kernel that tells them without end is not asked without end. */
+        kernel.mute = 0;
+        kernel.immortal = true;
+        sockets_sweep_up(next);
+        assert(kernel.count == 6 && kernel.guarded_count == 6 && kernel.warned == 2);
+        kernel.immortal = false;
+        sockets_sweep_up(next);
+        assert(kernel.count == 0 && kernel.guarded_count == 0 && kernel.warned == 2);
+}
+
 static void a_link_has_sockets_for_so_many_flows(void) {
         const struct underpass_socket_key first = flow_at(50000, false), beyond = flow_at(60000, false);
         struct underpass_socket_key elsewhere = beyond;
@@ -818,6 +870,8 @@ int main(void) {
                 { "the kernel may refuse", the_kernel_may_refuse },
                 { "a start removes what is ours", a_start_removes_what_is_ours },
                 { "a start removes those of flows", a_start_removes_those_of_flows },
+                { "a start removes all there are", a_start_removes_all_there_are },
+                { "a start may not see all", a_start_may_not_see_all },
                 { "a flow gets a socket that is connected", a_flow_gets_a_socket_that_is_connected },
                 { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
                 { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
