@@ -78,6 +78,13 @@ Sockets *sockets_free(Sockets *sockets) {
         return NULL;
 }
 
+/* The kernel waits for a grace period each time, and there can be hundreds. */
+static int remove_from_kernel(Sockets *sockets, const struct underpass_socket_key *key) {
+        _cleanup_(tunnel_haste_endp) TunnelHaste haste = tunnel_make_haste();
+
+        return fou_remove(sockets->fou, key);
+}
+
 /* Removes those that one look at the kernel finds. */
 static int sweep(Sockets *sockets, size_t *ret_found) {
         _cleanup_(freep) struct underpass_socket_key *keys = NULL;
@@ -86,7 +93,7 @@ static int sweep(Sockets *sockets, size_t *ret_found) {
 
         r = fou_dump(sockets->fou, &keys, &count);
         for (size_t i = 0; r >= 0 && i < count; i++) {
-                r = fou_remove(sockets->fou, &keys[i]);
+                r = remove_from_kernel(sockets, &keys[i]);
                 if (r == -ENOENT)
                         r = 0; /* the next look tells whether it is gone */
         }
@@ -149,7 +156,7 @@ static Socket **remove_at(Sockets *sockets, Socket **position) {
         Socket *gone = *position;
         int r;
 
-        r = fou_remove(sockets->fou, &gone->key);
+        r = remove_from_kernel(sockets, &gone->key);
         if (r < 0 && r != -ENOENT) {
                 if (!gone->stuck)
                         log_warning("A tunnel socket cannot be removed from UDP port %u: %s.",

@@ -14,6 +14,9 @@
  * A host where the switch is on already keeps it. So does one that forbids expedited grace periods by
  * /sys/kernel/rcu_normal, as those do that may not be interrupted (Linux 4.5; kernels for real time forbid
  * them by themselves).
+ *
+ * The kernel waits likewise for each tunnel socket that is removed, with all those of the network namespace
+ * locked: tunnel_make_haste(), in tunnel.h.
  */
 
 #include "tunnel/tunnel.h"

@@ -204,6 +204,17 @@ int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key);
 /* All are gone. */
 int tunnel_unguard_all(Tunnel *tunnel);
 
+/*
+ * Short waits of the kernel for a tunnel socket that is removed, until tunnel_haste_endp(): expedited grace
+ * periods, on the whole host. Where the host does not allow it, the waits are long; nothing else changes.
+ * Not to be nested, nor around other functions of this room.
+ */
+typedef struct TunnelHaste {
+        bool begun; /* false: nothing to undo */
+} TunnelHaste;
+TunnelHaste tunnel_make_haste(void);
+void tunnel_haste_endp(TunnelHaste *haste);
+
 /* The attach point in use. */
 AttachPoint tunnel_attach_point(Tunnel *tunnel);
 

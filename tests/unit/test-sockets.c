@@ -59,6 +59,7 @@ static struct {
         unsigned open;      /* descriptors of netlink */
         unsigned warned;
         bool loaded;        /* a module may have been, for the name of the family */
+        bool hasty;         /* its grace periods are expedited */
 } kernel;
 
 /* Loads the module. */
@@ -185,6 +186,7 @@ static FakeSocket parse(const struct nlmsghdr *message) {
 
 /* As in the kernel: a socket of a link has to have a local address, and no two have the same port there. */
 static int add(const FakeSocket *asked) {
+        assert(!kernel.hasty);
         assert(is_guarded(&asked->key));
         if (!asked->has_local)
                 return -EINVAL;
@@ -204,7 +206,9 @@ static int add(const FakeSocket *asked) {
         return 0;
 }
 
+/* It waits for a grace period. */
 static int take(const FakeSocket *asked) {
+        assert(kernel.hasty);
         if (kernel.stuck)
                 return kernel.stuck;
         for (size_t i = 0; i < kernel.count; i++)
@@ -299,7 +303,7 @@ static int look_for_udp(const struct nlmsghdr *message, mnl_cb_t callback, void 
 
 /* As in the kernel: the one that finds no room in a datagram is in none. */
 static int tell_all(const struct nlmsghdr *message, mnl_cb_t callback, void *userdata) {
-        assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
+        assert((message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP && !kernel.hasty);
         for (size_t i = 0; i < kernel.count && !kernel.mute; i++)
                 if (i % (DATAGRAM + 1) != DATAGRAM)
                         tell(&kernel.sockets[i], callback, userdata);
@@ -347,6 +351,18 @@ int tunnel_unguard_all(Tunnel *tunnel) {
         return 0;
 }
 
+/* Not nested, and ended whatever the kernel says. */
+TunnelHaste tunnel_make_haste(void) {
+        assert(!kernel.hasty);
+        kernel.hasty = true;
+        return (TunnelHaste) { .begun = true };
+}
+
+void tunnel_haste_endp(TunnelHaste *haste) {
+        assert(kernel.hasty && haste->begun);
+        kernel.hasty = false;
+}
+
 static void on_changed(void *userdata) {
         (*(unsigned *) userdata)++;
 }
@@ -356,7 +372,7 @@ static unsigned changes; /* that were reported */
 static Sockets *begin(void) {
         Sockets *sockets;
 
-        assert(kernel.open == 0 && !loader.userdata); /* after the test before */
+        assert(kernel.open == 0 && !loader.userdata && !kernel.hasty); /* after the test before */
         memset(&kernel, 0, sizeof(kernel));
         kernel.release = "6.12.43-amd64";
         changes = 0;
