@@ -539,11 +539,14 @@ void manager_retry_bpf(Manager *manager) {
         if (r < 0)
                 return;
         log_info("BPF can be used now.");
+        sockets_sweep_up(manager->sockets);
+        sctp_adopt(manager->sctp);
         for (size_t i = 0; i < manager->links_count; i++)
                 link_adopt(manager->links[i]);
         adopt(manager);
         for (size_t i = 0; i < manager->links_count; i++)
                 link_insist(manager->links[i]);
+        sctp_update(manager->sctp);
         tell(manager, MANAGER_BPF_CHANGED, NULL);
 }
 

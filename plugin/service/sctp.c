@@ -27,7 +27,8 @@ struct Sctp {
         SctpChanged changed;
         void *userdata;
         SctpLink *links;
-        struct underpass_saved_sctp saved;  /* as it is pinned */
+        struct underpass_saved_sctp saved;  /* as it is pinned … */
+        bool known;                         /* … once that could be read */
         bool adopted;                       /* left by an earlier service; not all links have spoken yet */
         uint32_t holders[_SCTP_PORT_MAX];   /* whose value counts, by interface index; 0: nobody's */
         int errors[_SCTP_PORT_MAX];         /* why it is not in force */
@@ -190,8 +191,27 @@ int sctp_new(Sctp **ret, sd_event *event, Tunnel *tunnel, const char *folder, Sc
         return 0;
 }
 
+/* Until it is known, nothing is set: what is there now may be ours, and only the record has the value of
+ * before. */
+static int ensure_record(Sctp *sctp) {
+        int r;
+
+        if (sctp->known)
+                return 0;
+        r = tunnel_saved_sctp_get(sctp->tunnel, &sctp->saved);
+        if (r < 0)
+                return r;
+        sctp->known = true;
+        for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
+                sctp->adopted = sctp->adopted || sctp->saved.ports[port].changed;
+        if (sctp->adopted)
+                log_info("Adopted net.sctp of an earlier service.");
+        return 0;
+}
+
 /* speaker: the link whose wishes have just been learnt, which looks by itself; 0: none. */
 static void update(Sctp *sctp, uint32_t speaker) {
+        const int unknown = ensure_record(sctp);
         _cleanup_(freep) SctpClaim *claims = NULL;
         size_t count = 0;
 
@@ -207,7 +227,7 @@ static void update(Sctp *sctp, uint32_t speaker) {
 
                 if (sctp->adopted && saved->changed && wanted != saved->set)
                         continue;
-                error = bring_in_line(sctp, port, wanted);
+                error = unknown < 0 && wanted != 0 ? unknown : bring_in_line(sctp, port, wanted);
                 if (error == -ENOENT)
                         module_load_ask(sctp->module, sctp->bus);
                 if (ifindex == sctp->holders[port] && error == sctp->errors[port])
@@ -331,11 +351,8 @@ bool sctp_is_busy(const Sctp *sctp) {
 }
 
 void sctp_adopt(Sctp *sctp) {
-        int r = tunnel_saved_sctp_get(sctp->tunnel, &sctp->saved);
+        int r = ensure_record(sctp);
 
         if (r < 0)
                 log_warning("What was remembered of net.sctp cannot be read: %s.", strerror(-r));
-        sctp->adopted = sctp_is_busy(sctp);
-        if (sctp->adopted)
-                log_info("Adopted net.sctp of an earlier service.");
 }

@@ -27,7 +27,8 @@ DEFINE_CLEANUP(Sctp *, sctp_free);
 /* The bus by which systemd is asked to load the module; NULL: there is none. */
 void sctp_set_bus(Sctp *sctp, sd_bus *bus);
 
-/* Takes over what an earlier service has set: it stays until every link has said what it asks for. */
+/* Takes over what an earlier service has set: it stays until every link has said what it asks for. What it
+ * has remembered of that may be unreadable; then no port is touched, and each update tries again. */
 void sctp_adopt(Sctp *sctp);
 
 /* A link exists, or is being asked again: until sctp_claim() it may still want what is set. -ENOMEM. */

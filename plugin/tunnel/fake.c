@@ -18,6 +18,8 @@ typedef struct FakeLink {
 struct Tunnel {
         AttachPoint attach_point;
         char *refusal;   /* BPF is refused while there is such a file */
+        char *record;    /* of SCTP, by an earlier service, if there is such a file */
+        char *guards;    /* of sockets, likewise: removed with the last of them */
         int refused;
         size_t count;
         FakeLink links[UNDERPASS_LINKS_MAX];
@@ -42,15 +44,31 @@ static FakeLink *fake_ensure(Tunnel *tunnel, uint32_t ifindex) {
         return fake;
 }
 
+/* What an earlier service has left: its record of SCTP. */
+static void adopt(Tunnel *tunnel) {
+        _cleanup_(freep) char *record = NULL;
+        size_t size = 0;
+
+        if (file_read(tunnel->record, sizeof(tunnel->sctp), &record, &size) >= 0 &&
+            size == sizeof(tunnel->sctp))
+                memcpy(&tunnel->sctp, record, size);
+}
+
 int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
-        Tunnel *tunnel = calloc(1, sizeof(*tunnel));
+        _cleanup_(tunnel_freep) Tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
         if (!tunnel)
                 return -ENOMEM;
         tunnel->attach_point = attach_point == ATTACH_POINT_AUTO ? ATTACH_POINT_TCX : attach_point;
         tunnel->refusal = string_format("%s/refused", root);
-        tunnel->refused = tunnel->refusal && access(tunnel->refusal, F_OK) == 0 ? -EPERM : 0;
-        *ret = tunnel;
+        tunnel->record = string_format("%s/sctp", root);
+        tunnel->guards = string_format("%s/guards", root);
+        if (!tunnel->refusal || !tunnel->record || !tunnel->guards)
+                return -ENOMEM;
+        tunnel->refused = access(tunnel->refusal, F_OK) == 0 ? -EPERM : 0;
+        if (tunnel->refused == 0)
+                adopt(tunnel);
+        *ret = TAKE_PTR(tunnel);
         return 0;
 }
 
@@ -59,14 +77,19 @@ int tunnel_refused(const Tunnel *tunnel) {
 }
 
 int tunnel_retry(Tunnel *tunnel) {
-        if (tunnel->refused < 0 && access(tunnel->refusal, F_OK) < 0)
+        if (tunnel->refused < 0 && access(tunnel->refusal, F_OK) < 0) {
                 tunnel->refused = 0;
+                adopt(tunnel);
+        }
         return tunnel->refused;
 }
 
 Tunnel *tunnel_free(Tunnel *tunnel) {
-        if (tunnel)
-                free(tunnel->refusal);
+        if (!tunnel)
+                return NULL;
+        free(tunnel->refusal);
+        free(tunnel->record);
+        free(tunnel->guards);
         free(tunnel);
         return NULL;
 }
@@ -162,11 +185,15 @@ int tunnel_saved_links(Tunnel *tunnel, uint32_t **ret_ifindexes, size_t *ret_cou
 }
 
 int tunnel_saved_sctp_get(Tunnel *tunnel, struct underpass_saved_sctp *ret) {
+        if (tunnel->refused < 0)
+                return tunnel->refused;
         *ret = tunnel->sctp;
         return 0;
 }
 
 int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *saved) {
+        if (tunnel->refused < 0)
+                return tunnel->refused;
         tunnel->sctp = *saved;
         return 0;
 }
@@ -252,6 +279,8 @@ int tunnel_unguard(Tunnel *tunnel, const struct underpass_socket_key *key) {
 }
 
 int tunnel_unguard_all(Tunnel *tunnel) {
+        if (tunnel->refused == 0)
+                (void) unlink(tunnel->guards);
         return 0;
 }
 

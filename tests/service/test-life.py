@@ -182,6 +182,18 @@ class Refused(harness.ServiceTest):
         self.assertEqual((heard[0]["BpfError"], heard[0]["AttachPoint"]), ("", "tcx"))
         self.assertTrue(heard[0]["Features"]["bpf"])
 
+    def test_guards(self):
+        """Those of an earlier service, of sockets that are gone, are found only once BPF can be used, and go then."""
+        guards = self.folder / "guards"
+        guards.touch()
+        self.start(f"--pins={self.folder}")
+        self.assertTrue(guards.exists())
+        self.refusal.unlink()
+        self.client.manager("Reload")
+        # Who is not root of the host cannot know that the sockets are gone, if the kernel has FOU.
+        unknown = "Tunnel sockets of an earlier service cannot be removed" in self.log.read_text()
+        self.assertEqual(guards.exists(), unknown)
+
 
 class Sleep(harness.ServiceTest):
     """The host is suspended and resumed."""

@@ -6,6 +6,8 @@ scratch folder here, so no SCTP is needed.
 Usage: test-sctp.py UNDERPASSD-FAKE [TEST…]
 """
 
+import struct
+
 from gi.repository import Gio, GLib
 
 import harness
@@ -235,6 +237,63 @@ class Warnings(Sctp):
         wait_until(lambda: len(self.warnings("up0")) == 1, "a warning")
         self.assertIn("set SCTPUDPPort as well", self.warnings("up0")[0])
         self.assertEqual(self.client.properties(ROOT, MANAGER)["AttachPoint"], "tcx")
+
+
+class Unread(Sctp):
+    """An earlier service has set a port, and its record cannot be read until BPF can be used."""
+
+    def setUp(self):
+        super().setUp()
+        self.pins = self.folder / "pins"
+        self.pins.mkdir()
+        self.refusal = self.pins / "refused"
+        self.refusal.touch()
+        # struct underpass_saved_sctp: udp_port was 7000, and encap_port was not changed.
+        record = struct.pack("=4H4H2I", 1, 7000, 9899, 0, 0, 0, 0, 0, 1, 0)
+        (self.pins / "sctp").write_bytes(record)
+        self.make_sysctls(udp=9899)
+        self.add_link("up0")
+
+    def start_unread(self, *lines):
+        """Starts the service with a link that asks for this, and nothing happens yet."""
+        if lines:
+            self.sctp("up0", *lines)
+        self.start(f"--pins={self.pins}")
+        self.reload()
+        self.assertEqual(self.ports(), (9899, 0))
+        self.assertEqual(self.client.link("up0")["State"], "off")
+
+    def allow(self):
+        """BPF can be used, and the service is told to try."""
+        self.refusal.unlink()
+        self.reload()
+
+    def test_wanted(self):
+        """The value of before is not forgotten: ours is not taken for it."""
+        self.start_unread("SCTPUDPPort=9899")
+        self.assertIn("net.sctp.udp_port cannot be set (Operation not permitted)", self.warnings("up0")[0])
+        self.allow()
+        wait_until(lambda: self.warnings("up0") == [], "the warning is taken back")
+        applied = dict(self.client.link("up0")["Applied"])
+        self.assertEqual(applied["net.sctp.udp_port-original"], "7000")
+        self.sctp("up0", "SCTPUDPPort=no")
+        self.reload()
+        self.assertEqual(self.ports(), (7000, 0))
+
+    def test_changed(self):
+        """Another value, and a port that nobody has changed."""
+        self.start_unread("SCTPUDPPort=9900", "SCTPEncapPort=9900")
+        self.allow()
+        self.wait_ports(9900, 9900)
+        applied = dict(self.client.link("up0")["Applied"])
+        self.assertEqual(applied["net.sctp.udp_port-original"], "7000")
+        self.assertEqual(applied["net.sctp.encap_port-original"], "0")
+
+    def test_unwanted(self):
+        """Nobody asks for it any more."""
+        self.start_unread()
+        self.allow()
+        self.wait_ports(7000, 0)
 
 
 if __name__ == "__main__":
