@@ -7,6 +7,7 @@
 enum {
         LOOK_US = 200 * 1000,
         LOOKS = 25,
+        AGAIN_US = 60 * 1000 * 1000, /* links look again as soon as they hear of a failure */
 };
 
 struct ModuleLoad {
@@ -19,6 +20,7 @@ struct ModuleLoad {
         sd_event_source *look;      /* looks whether the module has come */
         unsigned looks_left;
         bool asked;
+        uint64_t again_us;          /* not before, when systemd could not */
 };
 
 int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*is_there)(void *userdata),
@@ -47,6 +49,13 @@ ModuleLoad *module_load_free(ModuleLoad *load) {
         return NULL;
 }
 
+static uint64_t now_us(const ModuleLoad *load) {
+        uint64_t now = 0;
+
+        (void) sd_event_now(load->event, CLOCK_MONOTONIC, &now);
+        return now;
+}
+
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         ModuleLoad *load = userdata;
 
@@ -63,7 +72,9 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         ModuleLoad *load = userdata;
 
         load->answer = sd_bus_slot_unref(load->answer);
-        if (!sd_bus_message_is_method_error(reply, NULL) &&
+        load->asked = !sd_bus_message_is_method_error(reply, NULL);
+        load->again_us = now_us(load) + AGAIN_US;
+        if (load->asked &&
             sd_event_add_time_relative(load->event, &load->look, CLOCK_MONOTONIC, LOOK_US, 0, on_look,
                                        load) >= 0)
                 load->looks_left = LOOKS;
@@ -73,12 +84,12 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 }
 
 void module_load_ask(ModuleLoad *load, sd_bus *bus) {
-        if (load->asked || !bus)
+        if (load->asked || !bus || now_us(load) < load->again_us)
                 return;
-        load->asked = true;
-        (void) sd_bus_call_method_async(bus, &load->answer, "org.freedesktop.systemd1",
-                                        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                                        "StartUnit", on_answer, load, "ss", load->unit, "fail");
+        load->asked = sd_bus_call_method_async(bus, &load->answer, "org.freedesktop.systemd1",
+                                               "/org/freedesktop/systemd1",
+                                               "org.freedesktop.systemd1.Manager", "StartUnit", on_answer,
+                                               load, "ss", load->unit, "fail") >= 0;
 }
 
 bool module_load_is_awaited(const ModuleLoad *load) {

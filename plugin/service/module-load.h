@@ -3,7 +3,7 @@
 
 /*
  * A module of the kernel that nothing has needed since the host was started. The sandbox keeps the service
- * from loading it, so systemd is asked to, once.
+ * from loading it, so systemd is asked to: once, unless it has answered by an error.
  */
 
 #include <systemd/sd-bus.h>
@@ -22,7 +22,8 @@ int module_load_new(ModuleLoad **ret, sd_event *event, const char *unit, bool (*
 ModuleLoad *module_load_free(ModuleLoad *load);
 DEFINE_CLEANUP(ModuleLoad *, module_load_free);
 
-/* Asks, unless that has been done. bus: NULL: there is none. */
+/* Asks, unless that has been done. A minute after an error was the answer, it does so again. bus: NULL:
+ * there is none. */
 void module_load_ask(ModuleLoad *load, sd_bus *bus);
 
 /* Whether it may still come. */

@@ -16,6 +16,7 @@ static struct {
         sd_bus_message_handler_t on_answer;
         void *answer_userdata;
         unsigned asked;
+        int broken;             /* what the call fails with */
         bool refused;           /* the answer is an error */
         bool there;
         unsigned settled;
@@ -31,6 +32,8 @@ int sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char *destin
                              const char *interface, const char *member, sd_bus_message_handler_t handler,
                              void *userdata, const char *types, ...) {
         assert(streq(member, "StartUnit"));
+        if (world.broken)
+                return world.broken;
         world.asked++;
         world.on_answer = handler;
         world.answer_userdata = userdata;
@@ -88,9 +91,10 @@ static void answer(bool refused) {
         assert(world.on_answer((sd_bus_message *) &no_message, world.answer_userdata, NULL) == 0);
 }
 
+/* Nobody asks again for what has come, or is not there. */
 static void end(void) {
         assert(world.settled == 1 && !world.awaited_then && !module_load_is_awaited(load));
-        false_clock_pass(60 * SECOND);
+        false_clock_pass(600 * SECOND);
         assert(world.settled == 1);
         module_load_ask(load, (sd_bus *) &no_bus);
         assert(world.asked == 1);
@@ -106,9 +110,44 @@ static void it_comes_a_moment_later(void) {
         end();
 }
 
+/* For now; links that look again at once do not ask without end. */
 static void nobody_can_load_it(void) {
         begin();
         answer(true);
+        for (unsigned i = 1; i < 4; i++) {
+                assert(world.settled == i && !world.awaited_then && !module_load_is_awaited(load));
+                module_load_ask(load, (sd_bus *) &no_bus);
+                false_clock_pass(59 * SECOND);
+                module_load_ask(load, (sd_bus *) &no_bus);
+                assert(world.asked == i && world.settled == i);
+                false_clock_pass(SECOND);
+                module_load_ask(load, (sd_bus *) &no_bus);
+                assert(world.asked == i + 1 && module_load_is_awaited(load));
+                answer(true);
+        }
+        false_clock_pass(60 * SECOND);
+        module_load_ask(load, (sd_bus *) &no_bus);
+        world.settled = 0;
+        world.asked = 1;
+        answer(false);
+        world.there = true;
+        false_clock_pass(SECOND);
+        end();
+}
+
+static void the_bus_is_gone(void) {
+        assert(module_load_new(&load, NULL, "modprobe@fou.service", is_there, on_settled, &world) == 0);
+        memset(&world, 0, sizeof(world));
+        false_clock_set(SECOND);
+        world.broken = -ENOTCONN;
+        module_load_ask(load, (sd_bus *) &no_bus);
+        assert(!module_load_is_awaited(load) && world.settled == 0);
+        world.broken = 0;
+        module_load_ask(load, (sd_bus *) &no_bus);
+        assert(world.asked == 1 && module_load_is_awaited(load));
+        answer(false);
+        world.there = true;
+        false_clock_pass(SECOND);
         end();
 }
 
@@ -124,6 +163,7 @@ int main(void) {
         static const Test tests[] = {
                 { "it comes a moment later", it_comes_a_moment_later },
                 { "nobody can load it", nobody_can_load_it },
+                { "the bus is gone", the_bus_is_gone },
                 { "there is no such module", there_is_no_such_module },
         };
 
