@@ -34,6 +34,10 @@ DATAGRAM = 1400  # bytes of data in it, at least
 PROFILE = "/etc/underpass/sockets.conf"
 PINS = "/sys/fs/bpf/underpass"
 FOREIGN = 7777  # a tunnel socket of somebody else, guarded by nobody
+SWITCH = "/sys/kernel/rcu_expedited"
+EXPEDITED = f"{0x756E6470}\n"  # what the service writes there for a moment
+MANY = [f"d{number}" for number in range(3)]  # links whose sockets the kernel does not tell at once, …
+PORTS_MAX = 64  # … with so many ports each
 INNER = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd09::1", "fd09::2")}
 
 
@@ -215,6 +219,56 @@ def life(lab):
     assert sockets(lab.server) == foreign
     wait_until(lambda: not lab.server.path(PINS).exists(), "the pins are gone", LONG)
     lab.server.run(*f"ip fou del port {FOREIGN} ipproto 4 local 0.0.0.0 dev s0".split())
+
+
+def bound(host):
+    """How many UDP sockets there are at the ports of `many`. `ip fou show` may not tell all."""
+    lines = [
+        line
+        for name in ("udp", "udp6")
+        for line in pathlib.Path(f"/proc/{host.init}/net/{name}").read_text().splitlines()[1:]
+    ]
+    ports = [int(line.split()[1].rpartition(":")[2], 16) for line in lines]
+    return sum(PORT <= port < PORT + PORTS_MAX for port in ports)
+
+
+def many(lab):
+    """A start removes all that a service has left that was killed, and says when it has."""
+    for name in MANY:
+        lab.server.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-peer")
+        for end in (name, f"{name}-peer"):
+            lab.server.run("ip", "link", "set", end, "up")
+    keys = ("Tunnel=yes", "MPTCPOnly=no", "Bulk=yes", f"LocalPorts={PORT}-{PORT + PORTS_MAX - 1}", "Receive=socket")
+    lab.server.write(PROFILE, "\n".join(["[Match]", "Name=d?", "[X-Underpass]", *keys]) + "\n")
+    service.manager_call(lab.server, "Reload")
+    each = 2 * PORTS_MAX
+    wait_until(lambda: bound(lab.server) == len(MANY) * each, f"{each} sockets for each of {MANY}", LONG)
+    begin = time.monotonic()
+    lab.server.run("underpassctl", "deactivate", MANY[0])
+    say(f"{each} sockets of a link have gone after {time.monotonic() - begin:.2f} s")
+    assert bound(lab.server) == (len(MANY) - 1) * each
+    lab.server.run("underpassctl", "activate", MANY[0])
+    wait_until(lambda: bound(lab.server) == len(MANY) * each, "they are there again", LONG)
+    told, there = len(lab.server.output("ip", "fou", "show").splitlines()), bound(lab.server)
+    service.kill(lab.server)
+    profile(lab.server)  # the bus starts the next one
+    wait_until(lambda: bound(lab.server) == 0, f"none is left of {there}, of which the kernel tells {told}", LONG)
+    say(f"{there} sockets, of which the kernel told {told}, have gone")
+    assert lab.server.path(SWITCH).read_text() == "0\n"
+
+
+def hurried(lab):
+    """Grace periods are expedited while sockets go. The switch is a file here, which no write shortens, so it tells what
+    was there before."""
+    file = "/run/rcu_expedited"
+    lab.server.write(file, "0\n")
+    lab.server.run("mount", "--bind", file, SWITCH)
+    serve(lab)
+    lab.server.path(file).write_text("0\n")
+    profile(lab.server, f"LocalPorts={PORT}", "Receive=auto")
+    assert sockets(lab.server) == set()
+    found = lab.server.path(file).read_text()
+    assert found == "0\n" + EXPEDITED[2:], found
 
 
 def guarded(lab):
@@ -498,7 +552,9 @@ def spoofed(lab):
 
 STORIES = {
     story.__name__: story
-    for story in (missing, old, served, taken, life, unpacked, forwarded, downloaded, shared, spoofed)
+    for story in (
+        missing, old, served, taken, life, many, hurried, unpacked, forwarded, downloaded, shared, spoofed,
+    )
 }
 
 

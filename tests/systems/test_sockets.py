@@ -11,7 +11,7 @@ INSIDE = "/project/tests/systems/inside_sockets.py"
 SECONDS = 900
 STORIES = {
     "6_1": ("bookworm", ("old",)),
-    "6_12": ("trixie", ("missing", "served", "life", "forwarded", "shared")),
+    "6_12": ("trixie", ("missing", "served", "life", "many", "hurried", "forwarded", "shared")),
     "newest": ("sid", ("served", "taken", "unpacked", "downloaded", "spoofed")),
 }
 
@@ -38,8 +38,8 @@ def test_6_1():
 
 
 def test_6_12():
-    """The driver merges bulk by the sockets, without the module the GRO pair does; sockets go with the tunnel; forwarded
-    data; a download and other programs at its port."""
+    """The driver merges bulk by the sockets, without the module the GRO pair does; sockets go with the tunnel, however
+    many; forwarded data; a download and other programs at its port."""
     tell("6_12")
 
 
