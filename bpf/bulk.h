@@ -81,9 +81,9 @@ UNDERPASS_GLOBAL int bulk_present(union underpass_header *header, union underpas
         return 0;
 }
 
-/* Milliseconds since bulk has arrived. The odd one in which it did may be ahead of the clock. */
-UNDERPASS_INLINE __s32 bulk_arrived_ago(const struct underpass_flow *flow) {
-        return (__s32) (bulk_now_ms() - flow->bulk_arrived_ms);
+/* Milliseconds since bulk has arrived. The odd one in which it did may be one ahead of the clock. */
+UNDERPASS_INLINE __u32 bulk_arrived_ago(const struct underpass_flow *flow) {
+        return bulk_now_ms() + 1 - flow->bulk_arrived_ms;
 }
 
 /* The bits that a classic datagram of ours has; slot_flags: of its link. */

@@ -245,6 +245,7 @@ int underpass_xdp(struct xdp_md *context) {
         of = bpf_map_lookup_elem(&slots, &slot);
         if (of && (of->flags & UNDERPASS_SLOT_BULK)) {
                 bits = early.header.udp.offset & UNDERPASS_BULK_BITS;
+                /* Before the acknowledgment counts as heard. */
                 if (flow_goes_on(flow, &early.header))
                         bulk_hear(flow, (__u8) bits);
         }

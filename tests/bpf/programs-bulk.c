@@ -406,7 +406,7 @@ static bool test_summed(void *context) {
 struct bits_case {
         const char *name;
         uint32_t slot_flags;
-        uint64_t arrived_ago; /* 0: never */
+        int64_t arrived_ago;  /* nanoseconds; 0: never */
         uint8_t state;
         uint8_t had;          /* by the segment itself */
         uint8_t bits;         /* expected */
@@ -420,9 +420,11 @@ static const struct bits_case bits_cases[] = {
         { "offer, odd segment", BULK, TUNNELLED, .had = OFFER | ARRIVED, .bits = OFFER },
         { "half-open flow", BULK, .state = UNDERPASS_FLOW_HALF_OPEN },
         { "some has arrived", BULK, TUNNELLED, .arrived_ago = RECENT_NS, .bits = OFFER | ARRIVED },
-        { "some has arrived in this tick", BULK, TUNNELLED, .arrived_ago = (uint64_t) -1000000,
+        { "some has arrived in this tick", BULK, TUNNELLED, .arrived_ago = -1000000,
           .bits = OFFER | ARRIVED },
-        { "some had arrived", BULK, TUNNELLED, .arrived_ago = 25ULL * RECENT_NS, .bits = OFFER },
+        { "some had arrived", BULK, TUNNELLED, .arrived_ago = 25LL * RECENT_NS, .bits = OFFER },
+        { "some had arrived a month ago", BULK, TUNNELLED, .arrived_ago = 2592000LL * 1000000000,
+          .bits = OFFER },
 };
 
 /* A packet of ours, through both programs, and its datagram. */
@@ -440,7 +442,8 @@ static bool send(struct bench *bench, const struct bits_case *test, bool ipv6, s
         flow.state = test->state;
         flow.flags = UNDERPASS_FLOW_OPENED_HERE;
         if (test->arrived_ago)
-                flow.bulk_arrived_ms = (uint32_t) ((bench_now() - test->arrived_ago) / 1000000);
+                flow.bulk_arrived_ms =
+                        (uint32_t) (bench_now() / 1000000) - (uint32_t) (test->arrived_ago / 1000000);
         bench_flow_key(ret, true, &key);
         EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
                               &key, &flow) == 0);
