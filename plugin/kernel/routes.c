@@ -65,13 +65,18 @@ int routes_monitor_fd(Routes *routes) {
         return mnl_socket_get_fd(routes->monitor);
 }
 
-void routes_drain(Routes *routes) {
+bool routes_drain(Routes *routes) {
         const int fd = mnl_socket_get_fd(routes->monitor);
+        bool changed = false;
         uint8_t byte;
 
-        for (size_t i = 0; i < DRAIN_MAX; i++)
-                if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno != ENOBUFS && errno != EINTR)
-                        return;
+        for (size_t i = 0; i < DRAIN_MAX; i++) {
+                if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
+                        changed = true;
+                else if (errno != EINTR)
+                        break;
+        }
+        return changed;
 }
 
 static int read_route(const struct nlmsghdr *message, void *userdata) {

@@ -20,8 +20,8 @@ DEFINE_CLEANUP(Routes *, routes_free);
  * a change. */
 int routes_monitor_fd(Routes *routes);
 
-/* Throws away what the monitor has to tell, up to a bound. */
-void routes_drain(Routes *routes);
+/* Throws away what the monitor has to tell, up to a bound. Returns whether there was anything. */
+bool routes_drain(Routes *routes);
 
 /* A packet of TCP that looks for its way. */
 typedef struct RouteQuery {

@@ -287,7 +287,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         uint64_t end_us;
         int r;
 
-        routes_drain(strays->routes);
+        if (routes_drain(strays->routes))
+                strays->changed_since = true;
         (void) sd_event_source_set_enabled(strays->changed, SD_EVENT_ON);
         if (!strays->cut)
                 strays->awaited = strays->changed_since = false;
