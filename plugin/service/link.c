@@ -36,7 +36,7 @@ struct Link {
         Network network;        /* that the link is in */
         bool moved;             /* it has come into another one, and has not forgotten the last one yet */
         Target target;          /* what apply.c and those below it see; they write what has been applied */
-        bool unconfirmed;       /* not ours, or without programs or devices, since the last look */
+        bool unconfirmed;       /* not ours, without programs or devices, or half undone */
         bool held_off;          /* the user said "deactivate" */
         bool strayed;           /* in this look, a tunnelled connection leaves by this link */
         bool turned_away;       /* tunnelled connections were ended that were to leave by it */
@@ -452,7 +452,7 @@ static void forget(Link *link) {
 static void carry_out(Link *link, Plan **plan_in) {
         _cleanup_(plan_freep) Plan *plan = TAKE_PTR(*plan_in);
         const uint32_t steps = find_steps(link, plan), asked_by = link->target.asked_by;
-        const bool attached = link->target.applied.attached;
+        struct underpass_saved saved = {};
         LinkStage stage = STAGE_NONE;
         char *error = NULL;
         int r;
@@ -478,8 +478,10 @@ static void carry_out(Link *link, Plan **plan_in) {
         add_warnings(link, &plan->warnings);
         publish_warnings(link, TAKE_PTR(plan->warnings));
         if (r < 0) {
-                /* Programs that went with the failure have left their record. */
-                if (attached && !link->target.applied.attached)
+                /* What has failed may have left a record, or more: a first try that could not be undone, or
+                 * programs of before that went with it. */
+                if (!link->target.applied.attached &&
+                    tunnel_saved_get(link->context->tunnel, link->target.ifindex, &saved) == 0)
                         link->unconfirmed = true;
                 link->target.asked_by = asked_by;
                 link->failed_plan = TAKE_PTR(plan);

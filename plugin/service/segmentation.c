@@ -328,10 +328,27 @@ static void sweep(Segmentation *segmentation) {
                 segmentation->swept = true;
 }
 
-/* The device that is this link's own, if it has one. */
-static void remove_vlan(uint32_t ifindex) {
-        int r = segment_remove(SEGMENT_VLAN, ifindex);
+/* The device of the kind is one that a link has, and not this one: whose goes is no loss to others. */
+static void forget_vlan(Segmentation *segmentation, uint32_t ifindex) {
+        SegmentationDevice *last = &segmentation->devices[SEGMENT_VLAN], other = {};
 
+        for (const SegmentationUser *user = segmentation->users; user; user = user->next) {
+                if (user->ifindex == ifindex || user->device.ifindex == 0 ||
+                    user->device.kind != SEGMENT_VLAN)
+                        continue;
+                if (user->device.ifindex == last->ifindex)
+                        return;
+                other = user->device;
+        }
+        *last = other;
+}
+
+/* The device that is this link's own, if it has one. */
+static void remove_vlan(Segmentation *segmentation, uint32_t ifindex) {
+        int r;
+
+        forget_vlan(segmentation, ifindex);
+        r = segment_remove(SEGMENT_VLAN, ifindex);
         if (r < 0)
                 log_warning("The 8021q device of link %u cannot be removed: %s.", ifindex, strerror(-r));
 }
@@ -353,7 +370,7 @@ int segmentation_use(Segmentation *segmentation, uint32_t ifindex, const Segment
         /* What an earlier service, or another kind, left on the link. */
         if (device->kind != SEGMENT_VLAN &&
             (user->device.ifindex == 0 ? user->claimed : user->device.kind == SEGMENT_VLAN))
-                remove_vlan(ifindex);
+                remove_vlan(segmentation, ifindex);
         user->device = *device;
         user->claimed = false;
         sweep(segmentation);
@@ -367,7 +384,7 @@ void segmentation_leave(Segmentation *segmentation, uint32_t ifindex) {
                 if (user->ifindex != ifindex)
                         continue;
                 if (may_use_vlan(segmentation, ifindex))
-                        remove_vlan(ifindex);
+                        remove_vlan(segmentation, ifindex);
                 *position = user->next;
                 free(user);
                 sweep(segmentation);
@@ -378,7 +395,7 @@ void segmentation_leave(Segmentation *segmentation, uint32_t ifindex) {
 
 void segmentation_give_up(Segmentation *segmentation, uint32_t ifindex) {
         if (!may_use_vlan(segmentation, ifindex))
-                remove_vlan(ifindex);
+                remove_vlan(segmentation, ifindex);
         if (segmentation->users)
                 sweep(segmentation);
         else

@@ -22,6 +22,7 @@ enum {
         OTHER = 9,           /* a link that is attached all the time, and nothing fails of it */
         ENDPOINTS_LIMIT = 8, /* as in the kernel */
         ROUNDS_MAX = 100,
+        VLAN_BASE = 200,     /* indexes of 8021q devices, each behind that of its link */
         SOCKETS_MAX = 8,
 };
 
@@ -334,7 +335,7 @@ int segment_ensure(SegmentKind kind, const GroPair *pair, uint32_t link_ifindex,
         *ret = (SegmentationDevice) { .kind = kind, .ifindex = pair->send_ifindex };
         if (kind == SEGMENT_VLAN) {
                 *vlan_of(link_ifindex) = true;
-                ret->ifindex = 200 + link_ifindex;
+                ret->ifindex = VLAN_BASE + link_ifindex;
         }
         return 0;
 }
@@ -431,6 +432,13 @@ static void attach_other(Segmentation *segmentation) {
         assert(kernel.vlan_of_other);
 }
 
+/* What has gone with a failure is no device of ours any more: else all links would be attached anew when the
+ * kernel tells that it has gone. */
+static void expect_no_stale_device(const Segmentation *segmentation) {
+        assert(kernel.vlan || !segmentation_is_helper(segmentation, VLAN_BASE + LINK));
+        assert(kernel.vlan_of_other || !segmentation_is_helper(segmentation, VLAN_BASE + OTHER));
+}
+
 static void target_begin(Target *target) {
         kernel = (Kernel) { .mtu = 1500 };
         target_start(target);
@@ -448,9 +456,12 @@ static int apply(Target *target, const Wish *wish, char **ret_error) {
         _cleanup_(plan_freep) Plan *plan = NULL;
         LinkStage stage = STAGE_NONE;
         uint32_t steps;
+        int r;
 
         plan_for(wish, target, &plan, &steps);
-        return apply_steps(target, plan, steps, &stage, ret_error);
+        r = apply_steps(target, plan, steps, &stage, ret_error);
+        expect_no_stale_device(target->segmentation);
+        return r;
 }
 
 static bool same_endpoints(const Kernel *a, const Kernel *b) {
