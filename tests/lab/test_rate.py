@@ -72,7 +72,15 @@ def speeds(rate, stuck=None):
 
 def no_connection_left(lab):
     """What was begun at the server is over."""
-    wait_until(lambda: f":{PORT}" not in lab.server.output("ss", "-Htn", "state", "connected"), "it is reset", 5)
+
+    def left():
+        return lab.server.output("ss", "-Htnoi", "state", "connected")
+
+    try:
+        wait_until(lambda: f":{PORT}" not in left(), "it is reset", 5)
+    except TimeoutError:
+        runner.note(f"left: {left()}")
+        raise
 
 
 def test_alike():
