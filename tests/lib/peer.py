@@ -45,7 +45,8 @@ def is_ipv6(connection):
 
 
 def describe(connection):
-    """What the kernel knows of a connection: fallback, subflows beyond the first, its token, retransmissions."""
+    """What the kernel knows of a connection: fallback, subflows beyond the first, its token, its own address,
+    retransmissions."""
     token = None
     try:
         data = connection.getsockopt(SOL_MPTCP, MPTCP_INFO, 256)
@@ -63,6 +64,7 @@ def describe(connection):
         "fallback": fallback,
         "extra_subflows": subflows,
         "token": token,
+        "address": connection.getsockname()[0].removeprefix("::ffff:"),
         "family": 6 if is_ipv6(connection) else 4,
         "retransmissions": retransmissions,
     }
