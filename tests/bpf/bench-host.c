@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -141,10 +140,7 @@ int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret) {
 }
 
 __u64 bench_now(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec + host.ahead;
+        return bench_clock() + host.ahead;
 }
 
 void bench_wait(__u64 nanoseconds) {

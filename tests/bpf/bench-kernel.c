@@ -42,10 +42,7 @@ bool bench_privileged(void) {
 }
 
 __u64 bench_now(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec;
+        return bench_clock();
 }
 
 void bench_wait(__u64 nanoseconds) {

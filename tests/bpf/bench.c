@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench.h"
 
@@ -47,6 +48,13 @@ int bench_set_segment(const struct bench *bench, __u32 ifindex) {
         struct underpass_slot slot = { .ifindex = BENCH_IFINDEX, .device_ifindex = ifindex };
 
         return bench_set_slot(bench, &slot);
+}
+
+__u64 bench_clock(void) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        return (__u64) now.tv_sec * 1000000000 + (__u64) now.tv_nsec;
 }
 
 __u32 bench_seconds_ago(__u32 seconds) {

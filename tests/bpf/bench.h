@@ -75,8 +75,11 @@ bool bench_privileged(void);
 int bench_open(struct bench *ret);
 void bench_close(struct bench *bench);
 
-/* The clock that the programs read, CLOCK_MONOTONIC_COARSE in nanoseconds. The precise one is ahead of it,
- * by more than a jiffy on a busy virtual machine. */
+/* CLOCK_MONOTONIC_COARSE of this machine, in nanoseconds. The precise one is ahead of it, by more than a
+ * jiffy on a busy virtual machine. */
+__u64 bench_clock(void);
+
+/* The clock that the programs read: that one in the kernel, and on the host one of its own. */
 __u64 bench_now(void);
 
 /* The second that was so long before this one. Never 0, which says "never" in records: a machine that was
