@@ -104,7 +104,7 @@ static int bpf_link_open(uint32_t ifindex, const char *pin) {
 static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t flags, TunnelProgram program,
                        const char *pin) {
         LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
-        _cleanup_(expedite_endp) Expedite expedite = {};
+        _cleanup_(tunnel_haste_endp) TunnelHaste haste = {};
         _cleanup_(close_fdp) int fd = -EBADF;
         int r;
 
@@ -114,7 +114,7 @@ static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t 
         if (fd == -ENOLINK && unlink(pin) < 0)
                 return -errno;
 
-        expedite = expedite_begin(tunnel);
+        haste = expedite_begin(tunnel);
         fd = bpf_link_create(tunnel->programs[program], (int) ifindex, (enum bpf_attach_type) type,
                              &options);
         if (fd < 0)
@@ -124,14 +124,14 @@ static int bpf_link_attach(Tunnel *tunnel, uint32_t ifindex, int type, uint32_t 
 }
 
 int attach_point_unpin(const Tunnel *tunnel, uint32_t ifindex, const char *pin) {
-        _cleanup_(expedite_endp) Expedite expedite = {};
+        _cleanup_(tunnel_haste_endp) TunnelHaste haste = {};
         _cleanup_(close_fdp) int fd = -EBADF;
 
         fd = bpf_link_open(ifindex, pin);
         if (fd == -ENOENT)
                 return 0;
         if (fd >= 0) {
-                expedite = expedite_begin(tunnel);
+                haste = expedite_begin(tunnel);
                 /* At once: when only the last reference goes, the kernel detaches some time later. */
                 (void) bpf_link_detach(fd);
         }

@@ -29,34 +29,21 @@ static bool is_ours_to_set(void) {
                (has_value(EXPEDITED, OFF) > 0 || has_value(EXPEDITED, OURS) > 0);
 }
 
-static bool begin(void) {
-        return is_ours_to_set() && file_write(EXPEDITED, OURS "\n") == 0;
-}
-
-/* What cannot be read is most likely as it was left. */
-static void end(bool *begun) {
-        if (*begun && has_value(EXPEDITED, OURS) != 0)
-                (void) file_write(EXPEDITED, OFF "\n");
-        *begun = false;
-}
-
-Expedite expedite_begin(const Tunnel *tunnel) {
-        const bool wanted = tunnel->loaded && tunnel->attach_point == ATTACH_POINT_TCX;
-
-        return (Expedite) { .begun = wanted && begin() };
-}
-
-void expedite_endp(Expedite *expedite) {
-        end(&expedite->begun);
-}
-
-/* Where programs are attached, and whether there are any, is nothing to a socket. */
 TunnelHaste tunnel_make_haste(void) {
-        return (TunnelHaste) { .begun = begin() };
+        return (TunnelHaste) { .begun = is_ours_to_set() && file_write(EXPEDITED, OURS "\n") == 0 };
 }
 
 void tunnel_haste_endp(TunnelHaste *haste) {
-        end(&haste->begun);
+        /* What cannot be read is most likely as it was left. */
+        if (haste->begun && has_value(EXPEDITED, OURS) != 0)
+                (void) file_write(EXPEDITED, OFF "\n");
+        haste->begun = false;
+}
+
+TunnelHaste expedite_begin(const Tunnel *tunnel) {
+        const bool wanted = tunnel->loaded && tunnel->attach_point == ATTACH_POINT_TCX;
+
+        return wanted ? tunnel_make_haste() : (TunnelHaste) {};
 }
 
 void expedite_recover(void) {

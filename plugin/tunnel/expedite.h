@@ -21,17 +21,9 @@
 
 #include "tunnel/tunnel.h"
 
-/* Expedited grace periods until expedite_endp(). */
-typedef struct Expedite {
-        bool begun; /* false: nothing to undo */
-} Expedite;
-
-/* Begins with it where the attach point is tcx and programs are loaded. Where the host does not allow it,
- * the waits are long; nothing else changes. Not to be nested: the inner one would end both. */
-Expedite expedite_begin(const Tunnel *tunnel);
-
-/* Leaves the switch alone if somebody else has set it meanwhile. */
-void expedite_endp(Expedite *expedite);
+/* tunnel_make_haste() where the attach point is tcx and programs are loaded; elsewhere nothing begins. Until
+ * tunnel_haste_endp(). */
+TunnelHaste expedite_begin(const Tunnel *tunnel);
 
 /* Undoes what a service has left that was killed. One of another network namespace may be at work and then
  * waits longer, once. */
