@@ -17,6 +17,6 @@
  */
 int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 
-/* The link is gone: forgets what was done to it, its record and its pins; unconfirmed: an earlier
- * service may have left some that target->applied does not tell of. */
+/* The link is gone: forgets what was done to it, its record and its pins; unconfirmed: an earlier service,
+ * or a try that failed, may have left some that target->applied does not tell of. */
 void apply_forget(Target *target, bool unconfirmed);

@@ -74,9 +74,9 @@ int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device);
 /*
  * Attaches the programs to a link (ingress first) with these settings and this path; link->slot is chosen
  * here. On a link that is attached already, settings and path are replaced. Complete or nothing: where it
- * fails, no program is attached, and tunnel_link() says so; the record stays if the link was known before. A
- * failure before anything is touched leaves the programs of before. -ENOSPC: UNDERPASS_LINKS_MAX links are
- * attached.
+ * fails, the programs are taken off, and tunnel_link() says so; the record stays if the link was known
+ * before, or if something could not be taken off. A failure before anything is touched leaves the programs
+ * of before. -ENOSPC: UNDERPASS_LINKS_MAX links are attached.
  */
 int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPath *path,
                   struct underpass_link *link);
@@ -207,7 +207,8 @@ int tunnel_unguard_all(Tunnel *tunnel);
 /*
  * Short waits of the kernel for a tunnel socket that is removed, until tunnel_haste_endp(): expedited grace
  * periods, on the whole host. Where the host does not allow it, the waits are long; nothing else changes.
- * Not to be nested, nor around other functions of this room.
+ * Not to be nested, nor around other functions of this room: the inner one would end both. The end leaves
+ * the switch alone if somebody else has set it meanwhile.
  */
 typedef struct TunnelHaste {
         bool begun; /* false: nothing to undo */
