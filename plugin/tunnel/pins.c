@@ -114,6 +114,14 @@ int pins_ensure(Tunnel *tunnel) {
         return r;
 }
 
+void pins_drop_raw(Tunnel *tunnel) {
+        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
+                if (load_is_for_raw(i)) {
+                        (void) unpin(tunnel, tunnel_program_name(i));
+                        tunnel->programs[i] = close_fd(tunnel->programs[i]);
+                }
+}
+
 int pins_ensure_raw(Tunnel *tunnel) {
         int r;
 
@@ -127,15 +135,9 @@ int pins_ensure_raw(Tunnel *tunnel) {
         r = pin_program(tunnel, PROGRAM_EGRESS_RAW);
         if (r == 0)
                 r = pin_program(tunnel, PROGRAM_INGRESS_RAW);
+        if (r < 0)
+                pins_drop_raw(tunnel); /* or the next try would take them for pinned */
         return explain_pin(tunnel, r);
-}
-
-void pins_drop_raw(Tunnel *tunnel) {
-        for (TunnelProgram i = 0; i < _TUNNEL_PROGRAM_MAX; i++)
-                if (load_is_for_raw(i)) {
-                        (void) unpin(tunnel, tunnel_program_name(i));
-                        tunnel->programs[i] = close_fd(tunnel->programs[i]);
-                }
 }
 
 /* Takes the programs off the helper devices; what is no BPF link there may be gone already. */

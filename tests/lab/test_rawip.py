@@ -204,6 +204,28 @@ def test_programs_come_when_they_are_needed():
         service.wait_state(lab.client, "c0", service.ACTIVE)
 
 
+def test_pin_that_fails():
+    """What could not be pinned with the first such device is pinned with the next try: without its pins, the
+    next service would load all programs anew."""
+    with runner.TestLab() as lab:
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        write_profiles(lab)
+        folder = next(lab.client.path(state.PINS).iterdir())
+        # A folder with something in it cannot be replaced by a pin.
+        (folder / "underpass_ingress_raw" / "x").mkdir(parents=True)
+        with Line(lab) as line:
+            line.up()
+            found = service.wait_state(lab.client, CLIENT, "failed")
+            assert "cannot pin below" in found["LastError"], found
+            service.wait_state(lab.client, "c0", service.ACTIVE)
+            (folder / "underpass_ingress_raw" / "x").rmdir()
+            (folder / "underpass_ingress_raw").rmdir()
+            lab.client.run("underpassctl", "activate", CLIENT)
+            service.wait_state(lab.client, CLIENT, service.ACTIVE)
+            assert set(raw_programs(lab.client)) == {"underpass_egress_raw", "underpass_ingress_raw"}
+
+
 def test_others_on_the_line():
     """Ports that are not tunnelled, ping and UDP cross the line as they are."""
     with runner.TestLab() as lab:
