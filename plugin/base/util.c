@@ -12,9 +12,25 @@
 
 enum {
         READ_STEP = 4096,
+        ROOM_FIRST = 16, /* elements of an array that grows */
         ESCAPE_CHARACTERS = 4,   /* \xNN */
         UTF8_BYTES_MAX = 4,
 };
+
+int room_for_one(void *array, size_t count, size_t *room, size_t size) {
+        const size_t wanted = MAX_OF(2 * *room, (size_t) ROOM_FIRST);
+        void *elements;
+
+        if (count < *room)
+                return 0;
+        memcpy(&elements, array, sizeof(elements)); /* whatever they are */
+        elements = reallocarray(elements, wanted, size);
+        if (!elements)
+                return -ENOMEM;
+        memcpy(array, &elements, sizeof(elements));
+        *room = wanted;
+        return 0;
+}
 
 int close_fd(int fd) {
         if (fd >= 0) {

@@ -60,6 +60,15 @@ static inline void freep(void *pointer) {
         free(*(void **) pointer);
 }
 
+/*
+ * Room for one more element behind the count that there are; room: for how many there is space, 0 at first.
+ * The array may move. 0 or -ENOMEM, and nothing has changed.
+ */
+int room_for_one(void *array, size_t count, size_t *room, size_t size);
+
+/* The same for an array, a pointer to its elements, and a variable of type size_t. */
+#define ROOM_FOR_ONE(array, count, room) room_for_one(&(array), (count), &(room), sizeof(*(array)))
+
 /* Closes a descriptor and keeps errno; a negative one is ignored. Returns -EBADF, to be assigned to the
  * variable. */
 int close_fd(int fd);

@@ -210,15 +210,8 @@ static bool is_ours(const Told *told) {
 }
 
 static int append(SocketList *list, const struct underpass_socket_key *key) {
-        if (list->count == list->allocated) {
-                const size_t more = MAX_OF(2 * list->allocated, (size_t) 8);
-                struct underpass_socket_key *larger = reallocarray(list->keys, more, sizeof(*larger));
-
-                if (!larger)
-                        return -ENOMEM;
-                list->keys = larger;
-                list->allocated = more;
-        }
+        if (ROOM_FOR_ONE(list->keys, list->count, list->allocated) < 0)
+                return -ENOMEM;
         list->keys[list->count++] = *key;
         return 0;
 }

@@ -101,16 +101,8 @@ static bool read_endpoint(const struct nlattr *entry, MptcpEndpoint *ret) {
 }
 
 static int add_to_list(EndpointList *list, const MptcpEndpoint *endpoint) {
-        if (list->count == list->allocated) {
-                size_t more = list->allocated > 0 ? list->allocated * 2 : 8;
-                MptcpEndpoint *larger;
-
-                larger = reallocarray(list->endpoints, more, sizeof(*larger));
-                if (!larger)
-                        return -ENOMEM;
-                list->endpoints = larger;
-                list->allocated = more;
-        }
+        if (ROOM_FOR_ONE(list->endpoints, list->count, list->allocated) < 0)
+                return -ENOMEM;
         list->endpoints[list->count++] = *endpoint;
         return 0;
 }

@@ -302,16 +302,8 @@ static bool read_address_bytes(const struct nlattr *attribute, uint8_t family, A
 static LinkAddress *add_address(AddressDump *dump) {
         LinkFacts *facts = dump->facts;
 
-        if (facts->addresses_count == dump->allocated) {
-                size_t more = dump->allocated > 0 ? dump->allocated * 2 : 8;
-                LinkAddress *larger;
-
-                larger = reallocarray(facts->addresses, more, sizeof(*larger));
-                if (!larger)
-                        return NULL;
-                facts->addresses = larger;
-                dump->allocated = more;
-        }
+        if (ROOM_FOR_ONE(facts->addresses, facts->addresses_count, dump->allocated) < 0)
+                return NULL;
         return &facts->addresses[facts->addresses_count++];
 }
 
@@ -502,17 +494,9 @@ static int read_index(const struct nlmsghdr *message, void *userdata) {
             link->ifi_index <= 0)
                 return MNL_CB_OK;
 
-        if (list->count == list->allocated) {
-                size_t more = list->allocated > 0 ? list->allocated * 2 : 16;
-                uint32_t *larger;
-
-                larger = reallocarray(list->indexes, more, sizeof(*larger));
-                if (!larger) {
-                        errno = ENOMEM;
-                        return MNL_CB_ERROR;
-                }
-                list->indexes = larger;
-                list->allocated = more;
+        if (ROOM_FOR_ONE(list->indexes, list->count, list->allocated) < 0) {
+                errno = ENOMEM;
+                return MNL_CB_ERROR;
         }
         list->indexes[list->count++] = (uint32_t) link->ifi_index;
         return MNL_CB_OK;

@@ -141,15 +141,9 @@ static int add_udp(const struct nlmsghdr *message, void *userdata) {
 
         if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || socket->id.idiag_sport == 0)
                 return MNL_CB_OK;
-        if (dump->count == dump->room) {
-                const size_t room = MAX_OF(2 * dump->room, (size_t) 64);
-                UdpSocket *larger = reallocarray(dump->sockets, room, sizeof(*larger));
-
-                dump->failed |= !larger;
-                if (!larger)
-                        return MNL_CB_OK;
-                dump->sockets = larger;
-                dump->room = room;
+        if (ROOM_FOR_ONE(dump->sockets, dump->count, dump->room) < 0) {
+                dump->failed = true;
+                return MNL_CB_OK;
         }
         dump->sockets[dump->count++] = (UdpSocket) {
                 .port = ntohs(socket->id.idiag_sport),
@@ -450,15 +444,8 @@ static int add_inode(const struct nlmsghdr *message, void *userdata) {
 
         if (mnl_nlmsg_get_payload_len(message) < sizeof(*socket) || socket->idiag_inode == 0)
                 return MNL_CB_OK;
-        if (dump->count == dump->room) {
-                const size_t room = MAX_OF(2 * dump->room, (size_t) 64);
-                uint32_t *larger = reallocarray(dump->inodes, room, sizeof(*larger));
-
-                if (!larger)
-                        return MNL_CB_OK; /* that one is missing then */
-                dump->inodes = larger;
-                dump->room = room;
-        }
+        if (ROOM_FOR_ONE(dump->inodes, dump->count, dump->room) < 0)
+                return MNL_CB_OK; /* that one is missing then */
         dump->inodes[dump->count++] = socket->idiag_inode;
         return MNL_CB_OK;
 }

@@ -78,15 +78,8 @@ int bus_watch_new(BusWatch **ret, Manager *manager, FlowList *flows, const BusLi
 static int add_state(const DestinationState *state, void *userdata) {
         Known *known = userdata;
 
-        if (known->count == known->room) {
-                const size_t room = MAX_OF(2 * known->room, (size_t) 16);
-                DestinationState *larger = reallocarray(known->states, room, sizeof(*larger));
-
-                if (!larger)
-                        return -ENOMEM;
-                known->states = larger;
-                known->room = room;
-        }
+        if (ROOM_FOR_ONE(known->states, known->count, known->room) < 0)
+                return -ENOMEM;
         known->states[known->count++] = *state;
         return 0;
 }

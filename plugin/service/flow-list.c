@@ -94,15 +94,8 @@ static int add_entry(const struct underpass_flow_key *key, const struct underpas
                      void *userdata) {
         Reading *reading = userdata;
 
-        if (reading->count == reading->room) {
-                const size_t room = MAX_OF(2 * reading->room, (size_t) 64);
-                FlowEntry *larger = reallocarray(reading->entries, room, sizeof(*larger));
-
-                if (!larger)
-                        return -ENOMEM;
-                reading->entries = larger;
-                reading->room = room;
-        }
+        if (ROOM_FOR_ONE(reading->entries, reading->count, reading->room) < 0)
+                return -ENOMEM;
         reading->entries[reading->count++] = (FlowEntry) { .key = *key, .flow = *flow };
         return 0;
 }

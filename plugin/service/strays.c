@@ -82,15 +82,8 @@ static int collect(const struct underpass_flow_key *key, const struct underpass_
 
         if (!is_wanted(strays, flow))
                 return 0;
-        if (strays->count == strays->room) {
-                const size_t room = MAX_OF(2 * strays->room, (size_t) 64);
-                Stray *larger = reallocarray(strays->found, room, sizeof(*larger));
-
-                if (!larger)
-                        return -ENOMEM;
-                strays->found = larger;
-                strays->room = room;
-        }
+        if (ROOM_FOR_ONE(strays->found, strays->count, strays->room) < 0)
+                return -ENOMEM;
         strays->found[strays->count++] = (Stray) {
                 .key = *key,
                 .seen_ns = flow->seen_ns,

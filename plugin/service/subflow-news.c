@@ -63,15 +63,8 @@ static NewsOfLink *find_or_add(SubflowNews *news, uint32_t ifindex) {
         for (size_t i = 0; i < news->count; i++)
                 if (news->links[i].ifindex == ifindex)
                         return &news->links[i];
-        if (news->count == news->room) {
-                const size_t room = MAX_OF(2 * news->room, (size_t) 8);
-                NewsOfLink *larger = reallocarray(news->links, room, sizeof(*larger));
-
-                if (!larger)
-                        return NULL;
-                news->links = larger;
-                news->room = room;
-        }
+        if (ROOM_FOR_ONE(news->links, news->count, news->room) < 0)
+                return NULL;
         news->links[news->count] = (NewsOfLink) { .ifindex = ifindex };
         return &news->links[news->count++];
 }

@@ -65,15 +65,8 @@ static int keep_half_open(const struct underpass_flow_key *key, const struct und
                           void *userdata) {
         Reading *reading = userdata;
 
-        if (reading->count == reading->room) {
-                const size_t room = MAX_OF(2 * reading->room, (size_t) 64);
-                HalfOpen *larger = reallocarray(reading->half_open, room, sizeof(*larger));
-
-                if (!larger)
-                        return -ENOMEM;
-                reading->half_open = larger;
-                reading->room = room;
-        }
+        if (ROOM_FOR_ONE(reading->half_open, reading->count, reading->room) < 0)
+                return -ENOMEM;
         reading->half_open[reading->count++] = (HalfOpen) { .key = *key, .flow = *flow };
         return 0;
 }

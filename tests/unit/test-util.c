@@ -218,6 +218,26 @@ static void hashes_are_those_of_fnv_1a(void) {
         assert(hash_bytes(hash_bytes(HASH_EMPTY, "foo", 3), "bar", 3) == UINT64_C(0x85944171f73967e8));
 }
 
+static void arrays_grow_by_one(void) {
+        _cleanup_(freep) uint32_t *numbers = NULL;
+        size_t count = 0, room = 0;
+
+        while (count < 1000) {
+                assert(ROOM_FOR_ONE(numbers, count, room) == 0);
+                assert(room > count);
+                numbers[count] = (uint32_t) count;
+                count++;
+        }
+        for (size_t i = 0; i < count; i++)
+                assert(numbers[i] == i);
+
+        /* What cannot be had leaves all as it is. */
+        uint32_t *before = numbers;
+        room = SIZE_MAX / 4;
+        assert(ROOM_FOR_ONE(numbers, room, room) == -ENOMEM);
+        assert(numbers == before && room == SIZE_MAX / 4 && numbers[999] == 999);
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "UTF-8 is checked strictly", utf8_is_checked_strictly },
@@ -225,6 +245,7 @@ int main(void) {
                 { "invisible characters are shown as bytes", invisible_characters_are_shown_as_bytes },
                 { "excerpts of all bytes are UTF-8", excerpts_of_all_bytes_are_utf8 },
                 { "lists grow and compare", lists_grow_and_compare },
+                { "arrays grow by one", arrays_grow_by_one },
                 { "ownership moves", ownership_moves },
                 { "files are read up to a limit", files_are_read_up_to_a_limit },
                 { "only regular files are opened", only_regular_files_are_opened },
