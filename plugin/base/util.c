@@ -164,6 +164,40 @@ char *string_excerpt(const char *text, size_t length, size_t limit) {
         return excerpt;
 }
 
+/* Length of the quote that begins here: the one that ends quoting, or one that a screen without UTF-8 shows
+ * as that one. */
+static size_t single_quote_length(const char *text) {
+        static const char *const quotes[] = { "'", "‘", "’" };
+
+        for (size_t i = 0; i < ELEMENTS(quotes); i++)
+                if (strncmp(text, quotes[i], strlen(quotes[i])) == 0)
+                        return strlen(quotes[i]);
+        return 0;
+}
+
+char *string_shell_word(const char *word) {
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:@";
+        char *quoted, *end;
+
+        if (*word && word[strspn(word, plain)] == '\0')
+                return strdup(word);
+        quoted = malloc(strlen(word) * strlen("'\\''") + sizeof("''"));
+        if (!quoted)
+                return NULL;
+        end = stpcpy(quoted, "'");
+        while (*word) {
+                const size_t quote = single_quote_length(word);
+
+                if (quote > 0)
+                        end += sprintf(end, "'\\%.*s'", (int) quote, word);
+                else
+                        *end++ = (unsigned char) *word < ' ' || *word == '\x7f' ? '?' : *word;
+                word += quote > 0 ? quote : 1;
+        }
+        strcpy(end, "'");
+        return quoted;
+}
+
 int file_write(const char *path, const char *text) {
         _cleanup_(close_fdp) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         size_t length = strlen(text);

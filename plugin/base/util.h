@@ -107,6 +107,13 @@ char *string_excerpt(const char *text, size_t length, size_t limit);
 /* Writes text to an existing file such as a sysctl. Negative errno. */
 int file_write(const char *path, const char *text);
 
+/*
+ * The word as a shell takes it, in single quotes if need be: it stays one word whatever is in it, also where
+ * the screen has typographic quotes as ASCII. Control characters become "?". Caller frees; NULL when out of
+ * memory.
+ */
+char *string_shell_word(const char *word);
+
 struct stat;
 
 /*

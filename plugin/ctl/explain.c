@@ -16,7 +16,7 @@
 #include "ctl/text.h"
 #include "ctl/words.h"
 
-/* What to do after an error, by the stage that LastStage names. %s: interface. */
+/* What to do after an error, by the stage that LastStage names. %s: interface, as a word of a command. */
 static const struct {
         const char *stage;
         const char *advice;
@@ -37,7 +37,7 @@ static const struct {
 };
 
 static char *advise_failed(GVariant *link, GVariant *destinations, const char *fault) {
-        const char *name = property_string(link, "Name");
+        g_autofree char *name = text_shell_word(property_string(link, "Name"));
         const char *stage = property_string(link, "LastStage");
 
         for (size_t i = 0; i < ELEMENTS(stage_advice); i++)
@@ -159,7 +159,9 @@ static char *advise_active(GVariant *link, GVariant *destinations, const char *f
                                 _("No handshake has completed through the tunnel of %s. Check that the peer "
                                   "has a tunnel on these ports and that the path lets UDP pass."),
                                 name);
-        return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), name);
+
+        g_autofree char *word = text_shell_word(name);
+        return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), word);
 }
 
 static const struct {

@@ -272,7 +272,7 @@ static char *command_for(const ProbeView *view, uint16_t port) {
         if (file[0]) {
                 g_autofree char *base = g_path_get_basename(file);
                 g_autofree char *folder = g_strdup_printf("/etc/systemd/network/%s.d", base);
-                g_autofree char *quoted = g_shell_quote(folder);
+                g_autofree char *quoted = text_shell_word(folder);
 
                 return g_strdup_printf("mkdir -p %s && printf '%%s\\n' %s >%s/underpass.conf && "
                                        "networkctl reload",
@@ -280,8 +280,8 @@ static char *command_for(const ProbeView *view, uint16_t port) {
         }
         g_autofree char *match = g_strdup_printf("Name=%s", view->link);
         g_autofree char *name = g_strdup_printf(PROFILES_FOLDER "/%s.conf", view->link);
-        g_autofree char *quoted_match = g_shell_quote(match);
-        g_autofree char *quoted_name = g_shell_quote(name);
+        g_autofree char *quoted_match = text_shell_word(match);
+        g_autofree char *quoted_name = text_shell_word(name);
         return g_strdup_printf("printf '%%s\\n' '[Match]' %s %s >%s && underpassctl reload", quoted_match,
                                lines, quoted_name);
 }

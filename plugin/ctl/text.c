@@ -106,12 +106,11 @@ void text_adapt_to_charset(void) {
 }
 
 char *text_shell_word(const char *word) {
-        bool plain = word[0];
+        char *quoted = string_shell_word(word);
 
-        for (const char *p = word; *p; p++)
-                plain = plain && (g_ascii_isalnum(*p) || strchr("_-.:", *p));
-
-        return plain ? g_strdup(word) : g_shell_quote(word);
+        if (!quoted)
+                g_error("out of memory");
+        return quoted;
 }
 
 void text_line(const char *format, ...) {

@@ -19,7 +19,7 @@ char *text_clean(const char *text);
  * and dashes as ASCII has them, other characters that it lacks as "?". */
 void text_adapt_to_charset(void);
 
-/* The word as a shell takes it, quoted if need be. Caller frees. */
+/* string_shell_word(), which cannot fail here. Caller frees. */
 char *text_shell_word(const char *word);
 
 /* Prints one line to standard output, cleaned as a whole. */

@@ -35,6 +35,25 @@ static char *set_command(const CheckLink *link, const char *pairs) {
         return string_format("underpassctl profile set uuid %s %s --reapply", link->connection_uuid, pairs);
 }
 
+/* A command about a name, which may be anything. NULL when memory is short. */
+static char *name_command(const char *command, const char *name, const char *rest) {
+        _cleanup_(freep) char *word = string_shell_word(name);
+
+        return word ? string_format("%s %s%s", command, word, rest) : NULL;
+}
+
+static char *activate_command(const CheckLink *link) {
+        return name_command("underpassctl activate", link->name, "");
+}
+
+static char *forget_command(const CheckLink *link) {
+        return name_command("underpassctl forget", link->name, "");
+}
+
+static char *endpoint_command(const CheckLink *link) {
+        return name_command("ip mptcp endpoint add ADDRESS dev", link->name, " subflow");
+}
+
 /* The value of a key as text; "" when memory is short. */
 static char *value_of(const CheckLink *link, KeyId id) {
         return key_format(key_get(id), &link->settings) ?: strdup("");
@@ -52,21 +71,13 @@ static char *join(char *const *words) {
         return text;
 }
 
-/* A word of a command as a shell takes it. */
-static char *quote(const char *word) {
-        const bool plain = word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                             "-_./:@")] == '\0';
-
-        return *word && plain ? strdup(word) : string_format("\"%s\"", word);
-}
-
 static void no_connection(const CheckLink *link, CheckLines *lines) {
         _cleanup_(freep) char *profiles = join(link->profiles);
-        _cleanup_(freep) char *first = link->profiles && link->profiles[0] ? quote(link->profiles[0]) : NULL;
+        const char *first = link->profiles ? link->profiles[0] : NULL;
 
         if (first)
                 check_lines_add(
-                        lines, CHECK_BAD, string_format("nmcli connection up %s", first),
+                        lines, CHECK_BAD, name_command("nmcli connection up", first, ""),
                         _("NetworkManager manages %s, and no connection is active on it. Profiles with a "
                           "tunnel: %s."),
                         link->name, profiles ?: "");
@@ -81,8 +92,7 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
 
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         if (link->settings.tunnel != TUNNEL_NO)
-                check_lines_add(lines, CHECK_BAD, string_format("underpassctl activate %s", link->name),
-                                "%s", link->reason);
+                check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
         else if (*link->connection)
                 check_lines_add(
                         lines, CHECK_BAD,
@@ -119,14 +129,10 @@ static void check_tunnel(const CheckHost *host, const CheckLink *link, CheckLine
         if (is_active(link))
                 check_lines_add(lines, CHECK_GOOD, NULL, _("The tunnel is attached."));
         else if (streq(link->state, "waiting"))
-                check_lines_add(lines, CHECK_NOTE,
-                                string_format("ip mptcp endpoint add ADDRESS dev %s subflow", link->name),
-                                "%s", link->reason);
+                check_lines_add(lines, CHECK_NOTE, endpoint_command(link), "%s", link->reason);
         else if (*link->last_error)
-                check_lines_add(lines, CHECK_BAD,
-                                *host->bpf_error ? NULL :
-                                                   string_format("underpassctl activate %s", link->name),
-                                "%s", link->last_error);
+                check_lines_add(lines, CHECK_BAD, *host->bpf_error ? NULL : activate_command(link), "%s",
+                                link->last_error);
         for (size_t i = 0; link->warnings && link->warnings[i]; i++)
                 check_lines_add(lines, CHECK_NOTE, NULL, "%s", link->warnings[i]);
 }
@@ -156,8 +162,7 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         if (*link->connection_uuid && link->registers_endpoints)
                 command = string_format("nmcli connection up uuid %s", link->connection_uuid);
         else
-                command = set_command(link, "mptcp-endpoint=subflow") ?:
-                                  string_format("ip mptcp endpoint add ADDRESS dev %s subflow", link->name);
+                command = set_command(link, "mptcp-endpoint=subflow") ?: endpoint_command(link);
         check_lines_add(lines, CHECK_BAD, command,
                         _("No address of %s is an MPTCP endpoint, so no additional subflow uses it."),
                         link->name);
@@ -223,7 +228,7 @@ static bool blocked(const CheckLink *link, CheckLines *lines) {
 
         if (blocked->refused > 0)
                 check_lines_add(
-                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        lines, CHECK_BAD, forget_command(link),
                         P_("%zu destination (%s) says that nothing takes UDP at its port: Underpass is not "
                            "set up there. Add the port to its local-ports, or leave it out of "
                            "remote-addresses here; then:",
@@ -234,7 +239,7 @@ static bool blocked(const CheckLink *link, CheckLines *lines) {
                         blocked->refused, blocked->first);
         else if (blocked->filtered > 0)
                 check_lines_add(
-                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        lines, CHECK_BAD, forget_command(link),
                         P_("A firewall refuses UDP to %zu destination (%s). Let UDP to its port pass there, "
                            "or use another link; then:",
                            "A firewall refuses UDP to %zu destinations (%s …). Let UDP to their ports pass "
@@ -243,7 +248,7 @@ static bool blocked(const CheckLink *link, CheckLines *lines) {
                         blocked->filtered, blocked->first);
         else if (blocked->silent > 0)
                 check_lines_add(
-                        lines, CHECK_BAD, string_format("underpassctl forget %s", link->name),
+                        lines, CHECK_BAD, forget_command(link),
                         P_("%zu destination (%s) does not answer over UDP: something on the path drops it, "
                            "or the host is down. Let UDP to its port pass; then:",
                            "%zu destinations (%s …) do not answer over UDP: something on the path drops it, "

@@ -322,6 +322,7 @@ static bool is_certain(const Link *link) {
 /* Warnings that depend on what has been done. */
 static void add_warnings(const Link *link, char ***warnings) {
         const bool attached = link->target.applied.attached;
+        _cleanup_(freep) char *word = string_shell_word(link_name(link));
 
         (void) sctp_add_warnings(link->context->sctp, link->target.ifindex, warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
@@ -332,7 +333,7 @@ static void add_warnings(const Link *link, char ***warnings) {
                         N_("Another program runs before the tunnel on %s and may keep packets from "
                            "it; `underpassctl deactivate %s` and `underpassctl activate %s` put the "
                            "tunnel first."),
-                        link_name(link), link_name(link), link_name(link));
+                        link_name(link), word ?: "LINK", word ?: "LINK");
         if (attached && link->target.receive_error)
                 (void) strings_add(warnings, link->target.receive_error);
         if (link->turned_away)

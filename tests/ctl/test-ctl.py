@@ -209,9 +209,8 @@ class Reading(CtlTest):
         self.assertIn("\nidle0 ", out)
         self.assertNotIn("not shown", out)
         names = [link["interface"] for link in self.json("status", "--all")["links"]]
-        self.assertEqual(
-            names, ["idle0", "idle1", "wlan0", "lte0", "eth1", "plain0", "blocked0", "demand0", "filtered0", "refused0"]
-        )
+        others = ["plain0", "blocked0", "demand0", "filtered0", "refused0", "a$(b)'c"]
+        self.assertEqual(names, ["idle0", "idle1", "wlan0", "lte0", "eth1", *others])
 
     def test_status_of_links(self):
         names = [link["interface"] for link in self.json("status", "eth1", "idle0")["links"]]
@@ -275,6 +274,7 @@ class Reading(CtlTest):
     def test_explain_advice(self):
         for name, words in [
             ("eth1", "bpftool net show dev eth1"),
+            ("a$(b)'c", "`ip -d link show 'a$(b)'\\''c'` prints its range"),
             ("wlan0", "mptcp-endpoint=subflow"),
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),
@@ -643,8 +643,9 @@ class Changing(CtlTest):
     def test_reload(self):
         self.calls()
         out, err = self.ctl("reload", status=1)
-        self.assertIn("All profiles were read again; active links: 6, failed links: 1.\n", out)
-        self.assertEqual(err, "underpassctl: eth1 failed: The attach point is taken.\nunderpassctl: 2 files have something wrong.\n")
+        self.assertIn("All profiles were read again; active links: 6, failed links: 2.\n", out)
+        errors = ["eth1 failed: The attach point is taken.", "a$(b)'c failed: It is odd.", "2 files have something wrong."]
+        self.assertEqual(err, "".join(f"underpassctl: {error}\n" for error in errors))
         self.assertEqual(self.calls()[0], "Reload")
         self.assertEqual(
             out.splitlines()[1:],
@@ -657,7 +658,7 @@ class Changing(CtlTest):
             ],
         )
         document = json.loads(self.ctl("reload", "--json", status=1)[0])
-        self.assertEqual(len(document["links"]), 10)
+        self.assertEqual(len(document["links"]), 11)
         self.assertEqual(document["files"][0], {"file": "/etc/underpass/eth.conf", "complaints": [], "matches": ["eth1"]})
         self.assertEqual([len(file["complaints"]) for file in document["files"]], [0, 0, 1, 2])
 

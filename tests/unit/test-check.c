@@ -209,6 +209,13 @@ static void not_connected(Facts *facts) {
         facts->link.profiles = facts->profiles;
 }
 
+/* Whoever may add a profile chooses its name; root pastes the command. */
+static void not_connected_hostile(Facts *facts) {
+        not_connected(facts);
+        facts->profiles[0] = (char *) "a\"$(b)'c";
+        facts->profiles[1] = NULL;
+}
+
 static void not_connected_service_dead(Facts *facts) {
         not_connected(facts);
         no_answer(facts);
@@ -409,9 +416,11 @@ static const struct {
         { not_connected, "profile", CHECK_BAD,
           "NetworkManager manages wwan0, and no connection is active on it. Profiles with a tunnel: My LTE, "
           "Roaming.",
-          "nmcli connection up \"My LTE\"" },
+          "nmcli connection up 'My LTE'" },
+        { not_connected_hostile, "profile", CHECK_BAD, "Profiles with a tunnel: a\"$(b)'c.",
+          "nmcli connection up 'a\"$(b)'\\''c'" },
         { not_connected_service_dead, "profile", CHECK_BAD, "no connection is active on it",
-          "nmcli connection up \"My LTE\"" },
+          "nmcli connection up 'My LTE'" },
         { not_connected_no_profile, "profile", CHECK_BAD, "none of its profiles for it has a tunnel",
           "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
         { profile_without_tunnel, "profile", CHECK_BAD, "The active profile “LTE” does not ask",
@@ -480,6 +489,27 @@ static void each_fact_has_its_line(void) {
                 else
                         assert(!line->command);
                 assert((cases[i].result == CHECK_BAD) <= (check_lines_first_bad(&lines) != NULL));
+        }
+}
+
+/* So may whoever may add a device: "$" and brackets are fine in the name of a link. */
+static void links_are_words(void) {
+        static const char hostile[] = "a$(sh<x)", quoted[] = "'a$(sh<x)'";
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                const char *name;
+                Facts facts;
+
+                facts_begin(&facts);
+                cases[i].change(&facts);
+                facts.link.name = hostile;
+                judge(&facts, &lines);
+                for (size_t k = 0; k < lines.count; k++) {
+                        name = lines.lines[k].command ? strstr(lines.lines[k].command, hostile) : NULL;
+                        if (name)
+                                assert(strncmp(name - 1, quoted, strlen(quoted)) == 0);
+                }
         }
 }
 
@@ -552,6 +582,7 @@ int main(void) {
         static const Test tests[] = {
                 { "all is well", all_is_well },
                 { "each fact has its line", each_fact_has_its_line },
+                { "links are words", links_are_words },
                 { "notes are not bad", notes_are_not_bad },
                 { "one cause, one line", one_cause_one_line },
                 { "plain programs may", plain_programs_may },

@@ -107,6 +107,64 @@ static void excerpts_of_all_bytes_are_utf8(void) {
         }
 }
 
+/* What a shell makes of the word is the text. */
+static void assert_shell(const char *word, const char *wanted) {
+        _cleanup_(freep) char *command = string_format("printf %%s %s", word);
+        char got[64] = {};
+        FILE *shell;
+
+        assert(command);
+        shell = popen(command, "r");
+        assert(shell);
+        assert(fread(got, 1, sizeof(got) - 1, shell) == strlen(wanted));
+        assert(pclose(shell) == 0);
+        assert_text(got, wanted);
+}
+
+static void shell_words_are_the_text(void) {
+        static const struct {
+                const char *text, *word;
+        } cases[] = {
+                { "LTE", "LTE" },
+                { "user@host:1.2_3-4", "user@host:1.2_3-4" },
+                { "", "''" },
+                { "My LTE", "'My LTE'" },
+                { "a\"$(b)'c", "'a\"$(b)'\\''c'" },
+                { "`id`; $HOME\\", "'`id`; $HOME\\'" },
+                { "é", "'é'" },
+                { "‘;id;’", "''\\‘';id;'\\’''" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *word = string_shell_word(cases[i].text);
+
+                assert_text(word, cases[i].word);
+                assert_shell(word, cases[i].text);
+        }
+}
+
+/* On a screen without UTF-8 a typographic quote becomes a plain one, and ends nothing there. */
+static void shell_words_survive_ascii(void) {
+        _cleanup_(freep) char *word = string_shell_word("a‘;echo b;’");
+        char ascii[64], *end = ascii;
+
+        for (const char *p = word; *p; p++) {
+                const bool quote = strncmp(p, "‘", 3) == 0 || strncmp(p, "’", 3) == 0;
+
+                *end++ = quote ? '\'' : *p;
+                p += quote ? 2 : 0;
+        }
+        *end = '\0';
+        assert_shell(ascii, "a';echo b;'");
+}
+
+/* Nor are they taken for messages, whose translation may have quotes. */
+static void shell_words_control_nothing(void) {
+        _cleanup_(freep) char *word = string_shell_word("\1No such file\2x\3 \n \x1b \x7f");
+
+        assert_text(word, "'?No such file?x? ? ? ?'");
+}
+
 static void lists_grow_and_compare(void) {
         _cleanup_(strings_freep) char **one = NULL, **other = NULL;
 
@@ -244,6 +302,9 @@ int main(void) {
                 { "excerpts are short and harmless", excerpts_are_short_and_harmless },
                 { "invisible characters are shown as bytes", invisible_characters_are_shown_as_bytes },
                 { "excerpts of all bytes are UTF-8", excerpts_of_all_bytes_are_utf8 },
+                { "shell words are the text", shell_words_are_the_text },
+                { "shell words survive ASCII", shell_words_survive_ascii },
+                { "shell words control nothing", shell_words_control_nothing },
                 { "lists grow and compare", lists_grow_and_compare },
                 { "arrays grow by one", arrays_grow_by_one },
                 { "ownership moves", ownership_moves },
