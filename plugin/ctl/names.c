@@ -11,15 +11,22 @@
 #include "ctl/properties.h"
 #include "ctl/text.h"
 
-static bool is_called(GVariant *link, const char *name) {
+/* Whether the property, an id and a UUID, has this name. */
+static bool has_profile(GVariant *link, const char *property, const char *name) {
         const char *id = "", *uuid = "";
+
+        g_variant_lookup(link, property, "(&s&s)", &id, &uuid);
+        return streq(id, name) || streq(uuid, name);
+}
+
+static bool is_called(GVariant *link, const char *name) {
         const char *path = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
         g_autofree char *file = g_path_get_basename(path);
 
-        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
         if (!*name)
                 return false;
-        return streq(id, name) || streq(uuid, name) || (*path && (streq(path, name) || streq(file, name)));
+        return has_profile(link, "Connection", name) || has_profile(link, "TunnelProfile", name) ||
+               (*path && (streq(path, name) || streq(file, name)));
 }
 
 GPtrArray *names_match(GPtrArray *links, const char *name) {

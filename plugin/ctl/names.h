@@ -3,7 +3,7 @@
 
 /*
  * What people call a link: by the name of the interface, or by the profile that is active on it (name or
- * UUID of NetworkManager's, file name of systemd-networkd's).
+ * UUID of NetworkManager's or of the tunnel profile for it, file name of systemd-networkd's).
  */
 
 #include "ctl/ctl.h"

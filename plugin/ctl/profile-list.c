@@ -22,7 +22,7 @@ typedef struct Listed {
         char *name;
         char *uuid;      /* "" for files */
         char *source;    /* as in the Settings of a link */
-        char *tunnel;    /* value of the key */
+        char *tunnel;    /* value of the key; "" for files that no link has it from */
         GPtrArray *links; /* names */
 } Listed;
 
@@ -77,11 +77,21 @@ static void on_profile(const NmProfile *profile, void *userdata) {
                 add(userdata, profile->id, profile->uuid, "NetworkManager", tunnel);
 }
 
-static Listed *find(GPtrArray *list, const char *name, const char *uuid) {
+static Listed *find_profile(GPtrArray *list, const char *uuid) {
+        for (guint i = 0; *uuid && i < list->len; i++) {
+                Listed *listed = g_ptr_array_index(list, i);
+
+                if (streq(listed->uuid, uuid))
+                        return listed;
+        }
+        return NULL;
+}
+
+static Listed *find_file(GPtrArray *list, const char *path) {
         for (guint i = 0; i < list->len; i++) {
                 Listed *listed = g_ptr_array_index(list, i);
 
-                if (*uuid ? streq(listed->uuid, uuid) : streq(listed->name, name))
+                if (!*listed->uuid && streq(listed->name, path))
                         return listed;
         }
         return NULL;
@@ -94,16 +104,15 @@ static char *file_of(const char *where) {
         return colon ? g_strndup(where, (gsize) (colon - where)) : g_strdup(where);
 }
 
-/* A link uses the profile of its connection, or files; each of them is named by where a value comes from. */
-static void add_link(GPtrArray *list, GVariant *link) {
-        g_autoptr(GVariant) settings = property_array(link, "Settings", "a(ssss)");
-        const char *id = "", *uuid = "", *name = property_string(link, "Name");
-        Listed *listed;
-
-        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-        listed = *uuid ? find(list, id, uuid) : NULL;
-        if (listed)
+static void add_name(Listed *listed, const char *name) {
+        if (!g_ptr_array_find_with_equal_func(listed->links, name, g_str_equal, NULL))
                 g_ptr_array_add(listed->links, g_strdup(name));
+}
+
+/* The files that a link uses, each of them named by where a value comes from. */
+static void add_files(GPtrArray *list, GVariant *link) {
+        g_autoptr(GVariant) settings = property_array(link, "Settings", "a(ssss)");
+
         for (size_t i = 0; i < g_variant_n_children(settings); i++) {
                 const char *key, *value, *source, *where;
 
@@ -112,12 +121,31 @@ static void add_link(GPtrArray *list, GVariant *link) {
                         continue;
 
                 g_autofree char *file = file_of(where);
-                listed = find(list, file, "");
-                if (!listed)
-                        listed = add(list, file, "", source, property_setting(link, "tunnel"));
-                if (!g_ptr_array_find_with_equal_func(listed->links, name, g_str_equal, NULL))
-                        g_ptr_array_add(listed->links, g_strdup(name));
+                Listed *listed = find_file(list, file) ?: add(list, file, "", source, "");
+
+                add_name(listed, property_string(link, "Name"));
+                if (streq(key, key_get(KEY_ID_TUNNEL)->name)) {
+                        g_free(listed->tunnel);
+                        listed->tunnel = g_strdup(value);
+                }
         }
+}
+
+/* The profile of the link's connection, and the tunnel profile for it. */
+static void add_profile(GPtrArray *list, GVariant *link, const char *property) {
+        const char *uuid = "";
+
+        g_variant_lookup(link, property, "(&s&s)", NULL, &uuid);
+
+        Listed *listed = find_profile(list, uuid);
+        if (listed)
+                add_name(listed, property_string(link, "Name"));
+}
+
+static void add_link(GPtrArray *list, GVariant *link) {
+        add_profile(list, link, "Connection");
+        add_profile(list, link, "TunnelProfile");
+        add_files(list, link);
 }
 
 static void print_json(GPtrArray *list) {

@@ -3,8 +3,8 @@
 """As much of NetworkManager as libnm needs to edit one profile, with the fault that the tests need: user.data is
 lost.
 
-Usage: mock_manager.py LOG [KEY=VALUE…]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for each Update2.
-An update that sets underpass.mss to 1111 fails.
+Usage: mock_manager.py LOG [KEY=VALUE…] [vpn.KEY=VALUE…]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line for
+each Update2. An update that sets underpass.mss to 1111 fails. With vpn.KEY=VALUE there is a tunnel profile, too.
 """
 
 import os
@@ -17,6 +17,7 @@ ROOT = "/org/freedesktop"
 MANAGER_PATH = ROOT + "/NetworkManager"
 SETTINGS_PATH = MANAGER_PATH + "/Settings"
 PROFILE_PATH = SETTINGS_PATH + "/1"
+TUNNEL_PATH = SETTINGS_PATH + "/2"
 
 XML = f"""<node>
 <interface name="org.freedesktop.DBus.ObjectManager">
@@ -83,28 +84,36 @@ SETTINGS = {
     },
     "802-3-ethernet": {},
 }
+TUNNEL = {
+    "connection": {
+        "id": GLib.Variant("s", "Filtered tunnel"),
+        "type": GLib.Variant("s", "vpn"),
+        "uuid": GLib.Variant("s", "66666666-2222-3333-4444-555555555555"),
+    },
+    "vpn": {"service-type": GLib.Variant("s", NAME + ".underpass")},
+}
 
 
 def main():
     """Serves until the bus goes away."""
     interfaces = {interface.name: interface for interface in Gio.DBusNodeInfo.new_for_xml(XML).interfaces}
 
-    def answer(method, parameters):
+    def answer(method, path, parameters):
         if method == "GetManagedObjects":
             return GLib.Variant("(a{oa{sa{sv}}})", (PROPERTIES,))
         if method == "GetPermissions":
             return GLib.Variant("(a{ss})", ({},))
         if method == "ListConnections":
-            return GLib.Variant("(ao)", ([PROFILE_PATH],))
+            return GLib.Variant("(ao)", (PROPERTIES[SETTINGS_PATH][NAME + ".Settings"]["Connections"].unpack(),))
         if method == "GetSettings":
-            return GLib.Variant("(a{sa{sv}})", (SETTINGS,))
+            return GLib.Variant("(a{sa{sv}})", (TUNNEL if path == TUNNEL_PATH else SETTINGS,))
         settings, flags, _ = parameters.unpack()
         data = settings["user"]["data"]
         print(f"{method} keys={len(data)} flags={flags}", file=log, flush=True)
         return None if data.get("underpass.mss") == "1111" else GLib.Variant("(a{sv})", ({},))
 
-    def call(_connection, _sender, _path, _interface, method, parameters, invocation):
-        value = answer(method, parameters)
+    def call(_connection, _sender, path, _interface, method, parameters, invocation):
+        value = answer(method, path, parameters)
         if value is None:
             invocation.return_dbus_error(
                 "org.freedesktop.NetworkManager.Settings.Failed", "the disk is full"
@@ -128,7 +137,14 @@ def main():
 
 if __name__ == "__main__":
     assert os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"), "never on the bus of the machine"
-    if sys.argv[2:]:
-        SETTINGS["user"] = {"data": GLib.Variant("a{ss}", dict(pair.split("=", 1) for pair in sys.argv[2:]))}
+    PAIRS = dict(pair.split("=", 1) for pair in sys.argv[2:])
+    VPN = {key.removeprefix("vpn."): value for key, value in PAIRS.items() if key.startswith("vpn.")}
+    USER = {key: value for key, value in PAIRS.items() if not key.startswith("vpn.")}
+    if USER:
+        SETTINGS["user"] = {"data": GLib.Variant("a{ss}", USER)}
+    if VPN:
+        TUNNEL["vpn"]["data"] = GLib.Variant("a{ss}", VPN)
+        PROPERTIES[TUNNEL_PATH] = PROPERTIES[PROFILE_PATH]
+        PROPERTIES[SETTINGS_PATH][NAME + ".Settings"]["Connections"] = GLib.Variant("ao", [PROFILE_PATH, TUNNEL_PATH])
     with open(sys.argv[1], "a", encoding="utf-8") as log:
         main()

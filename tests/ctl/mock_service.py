@@ -16,6 +16,7 @@ ROOT = "/org/underpass1"
 MANAGER = "org.underpass1.Manager"
 LINK = "org.underpass1.Link"
 UUID = "11111111-2222-3333-4444-555555555555"
+TUNNEL_UUID = "66666666-2222-3333-4444-555555555555"
 OBJECT_MANAGER = """<node><interface name="org.freedesktop.DBus.ObjectManager">
 <method name="GetManagedObjects"><arg type="a{oa{sa{sv}}}" direction="out"/></method></interface></node>"""
 
@@ -151,10 +152,19 @@ LINKS = {
         25,
         "filtered0",
         "active",
+        TunnelProfile=("Filtered tunnel", TUNNEL_UUID),
         Applied=[("segmentation-device", "veth (underpass-tx)")],
         Counters={"bulk-probes": 2, "bulk-sent": 1},
     ),
-    "/org/underpass1/link/_326": link(26, "refused0", "active", Settings=[("bulk", "yes", "file", "/etc/underpass/r.conf:3")]),
+    "/org/underpass1/link/_326": link(
+        26,
+        "refused0",
+        "active",
+        Settings=[
+            ("tunnel", "yes", "networkd", "/etc/systemd/network/r.network.d/tunnel.conf:3"),
+            ("bulk", "yes", "file", "/etc/underpass/r.conf:3"),
+        ],
+    ),
     "/org/underpass1/link/_327": link(27, "a$(b)'c", "failed", LastStage="mtu", LastError="It is odd."),
     "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
     "/org/underpass1/link/_32": link(2, "idle0", "off"),

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Links and profiles by the names that people use, the list of profiles, and verbs that people guess. The service is a mock, and so is
-NetworkManager, which has one profile: "LTE", with keys, whose UUID is that of the mock's links.
+NetworkManager, which has two profiles: "LTE", with keys, whose UUID is that of the mock's links, and "Filtered tunnel", a tunnel
+profile of one of them.
 
 Usage: test-ctl-names.py UNDERPASSCTL XML [TEST…]
 """
@@ -25,7 +26,10 @@ class Names(MockedTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.manager = subprocess.Popen(
-            [sys.executable, "-B", HERE / "mock_manager.py", cls.folder / "manager", "underpass.tunnel=yes"],
+            [
+                *(sys.executable, "-B", HERE / "mock_manager.py", cls.folder / "manager", "underpass.tunnel=yes"),
+                *("vpn.link=filtered0", "vpn.tunnel=on-demand"),
+            ],
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.bus.address},
             stdout=subprocess.PIPE,
         )
@@ -55,6 +59,7 @@ class Names(MockedTest):
     def test_explain_takes_a_profile(self):
         self.assertEqual(self.ctl("explain", "Office"), self.ctl("explain", "idle1"))
         self.assertEqual(self.ctl("explain", "Office", "--json"), self.ctl("explain", "idle1", "--json"))
+        self.assertEqual(self.ctl("explain", "Filtered tunnel"), self.ctl("explain", "filtered0"))
 
     def test_status_takes_a_profile(self):
         self.assertEqual(self.ctl("status", "Office"), self.ctl("status", "idle1"))
@@ -101,6 +106,26 @@ class Names(MockedTest):
         out, _ = self.ctl("profile", "list")
         self.assertRegex(out.splitlines()[0], "^PROFILE +SOURCE +TUNNEL +ACTIVE ON$")
         self.assertRegex(out, r"(?m)^LTE +NetworkManager +yes +.*idle1")
+
+    def test_profile_list_of_tunnel_profiles(self):
+        profiles = json.loads(self.ctl("profile", "list", "--json")[0])["profiles"]
+        tunnel = next(profile for profile in profiles if profile["name"] == "Filtered tunnel")
+        self.assertEqual((tunnel["source"], tunnel["tunnel"]), ("NetworkManager", "on-demand"))
+        self.assertEqual(tunnel["interfaces"], ["filtered0"])
+
+    def test_profile_list_of_files(self):
+        """A file has the value of its own, and none where another one decides."""
+        profiles = json.loads(self.ctl("profile", "list", "--json")[0])["profiles"]
+        files = {each["name"]: each for each in profiles if not each["uuid"]}
+        for name, source, value, link in (
+            ("/etc/underpass/eth.conf", "file", "yes", "eth1"),
+            ("/etc/underpass/d.conf", "file", "on-demand", "demand0"),
+            ("/etc/underpass/r.conf", "file", "", "refused0"),
+            ("/etc/systemd/network/r.network.d/tunnel.conf", "networkd", "yes", "refused0"),
+        ):
+            with self.subTest(name):
+                found = files[name]
+                self.assertEqual((found["source"], found["tunnel"], found["interfaces"]), (source, value, [link]))
 
     def test_profile_list_without_a_bus(self):
         self.ctl("profile", "list", status=3, address="unix:path=/nowhere")
