@@ -17,12 +17,23 @@
 
 enum { FILE_BYTES_MAX = 64 * 1024 };
 
-/* Drop-ins of networkd are in folders whose names end in ".network.d". */
-static VerifyKind kind_of(const char *path) {
+/* Whether it holds for the path. Services know a folder by its own name, the user perhaps by a link to it,
+ * or as the folder where he is. */
+static bool holds(bool (*test)(const char *absolute), const char *path) {
+        g_autofree char *absolute = g_canonicalize_filename(path, NULL);
         g_autofree char *folder = g_path_get_dirname(path);
+        g_autofree char *name = g_path_get_basename(path);
+        _cleanup_(freep) char *resolved = realpath(folder, NULL);
+        g_autofree char *other = resolved ? g_build_filename(resolved, name, NULL) : NULL;
 
-        return g_str_has_suffix(path, ".network") || g_str_has_suffix(folder, ".network.d") ? VERIFY_NETWORK
-                                                                                           : VERIFY_PROFILE;
+        return test(absolute) || (other && test(other));
+}
+
+/* Drop-ins of networkd are in folders whose names end in ".network.d". */
+static bool is_networkd(const char *absolute) {
+        g_autofree char *folder = g_path_get_dirname(absolute);
+
+        return g_str_has_suffix(absolute, ".network") || g_str_has_suffix(folder, ".network.d");
 }
 
 /* Whether the file lies in the folder, or below it. */
@@ -38,9 +49,7 @@ static bool is_below_one(const char *const *folders, const char *path) {
 }
 
 /* Where the service reads files, or has networkd read them. */
-static bool is_in_place(const char *path) {
-        g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-
+static bool is_in_place(const char *absolute) {
         return is_below_one(config_profile_folders, absolute) ||
                is_below_one(config_network_folders, absolute);
 }
@@ -56,7 +65,7 @@ static void check_file(const char *path, VerifyKind kind, char ***complaints) {
                                                                 : _("%s: the name of a profile file ends in "
                                                                     ".conf, so this file is ignored."),
                                                         path));
-        if (config_refusal(path, is_in_place(path), &reason) >= 0 && reason)
+        if (config_refusal(path, holds(is_in_place, path), &reason) >= 0 && reason)
                 text_append(complaints, g_strdup(reason));
 }
 
@@ -133,7 +142,7 @@ static void find_links(VerifyKind kind, const Verified *verified, const char *te
 
 /* Whether nothing is wrong. */
 static bool verify(const Ctl *ctl, const char *path, JsonBuilder *builder, GError **error) {
-        const VerifyKind kind = kind_of(path);
+        const VerifyKind kind = holds(is_networkd, path) ? VERIFY_NETWORK : VERIFY_PROFILE;
         _cleanup_(verified_done) Verified verified = {};
         g_auto(GStrv) complaints = NULL;
         _cleanup_(freep) char *text = NULL;

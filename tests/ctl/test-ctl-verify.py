@@ -31,12 +31,13 @@ class Verify(unittest.TestCase):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return str(path)
 
-    def ctl(self, *arguments, status=0):
+    def ctl(self, *arguments, status=0, folder=None):
         """Runs the command; (standard output, standard error)."""
         result = subprocess.run(
             [self.program, "verify", *arguments],
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"},
             stdin=subprocess.DEVNULL,
+            cwd=folder,
             capture_output=True,
             timeout=60,
             check=False,
@@ -74,6 +75,25 @@ class Verify(unittest.TestCase):
         out, _ = self.ctl(drop_in, status=5)
         self.assertIn("the name of a drop-in ends in .conf", out)
         self.assertIn("set RemotePorts", out)
+
+    def test_drop_ins_by_any_path(self):
+        """The folder counts that the file is in, however it is called."""
+        self.file("10-lte.network.d/tunnel.conf", "[X-Underpass]\nTunnel=no\n[Network]\nDHCP=yes\n")
+        self.file("other.conf", "[Match]\nName=nobody\n[X-Underpass]\nTunnel=no\n")
+        drop_ins = self.folder / "10-lte.network.d"
+        (self.folder / "link").symlink_to(drop_ins)
+        for folder, path in (
+            (drop_ins, "tunnel.conf"),
+            (drop_ins, "./tunnel.conf"),
+            (drop_ins, "../10-lte.network.d/tunnel.conf"),
+            (drop_ins, ".././10-lte.network.d//tunnel.conf"),
+            (self.folder, "10-lte.network.d/./tunnel.conf"),
+            (self.folder, "link/tunnel.conf"),
+            (self.folder / "link", "tunnel.conf"),
+        ):
+            with self.subTest(path, folder=folder):
+                self.assertEqual(self.ctl(path, folder=folder), (f"{path}: nothing is wrong.\n", ""))
+        self.assertIn("matches no link", self.ctl("../other.conf", folder=drop_ins)[0])
 
     def test_links_of_networkd(self):
         """By name, type and address, as networkd matches; what it alone can evaluate is named."""
