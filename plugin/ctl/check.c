@@ -135,7 +135,7 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
                 interface = nm_profile_interface(ctl->bus, name, &id);
         if (!interface) {
-                ctl_error_unknown_link(error, name);
+                names_unknown(ctl, name, error);
                 return false;
         }
         check_facts_bare_link(facts, interface, id, &section_add(sections, interface)->lines);

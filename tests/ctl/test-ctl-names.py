@@ -86,7 +86,7 @@ class Names(MockedTest):
         self.assertGreater(len(self.ctl("status", UUID, "--no-legend")[0].splitlines()), 1)
 
     def test_profile_that_is_not_active(self):
-        for verb in (["explain"], ["status"], ["activate"], ["deactivate"], ["flows"], ["forget"]):
+        for verb in (["explain"], ["check"], ["status"], ["activate"], ["deactivate"], ["flows"], ["forget"]):
             with self.subTest(verb):
                 _, err = self.ctl(*verb, "LTE", status=4)
                 self.assertIn("The profile “LTE” is not active on any link; activate it with `nmcli connection up LTE`.", err)
