@@ -29,5 +29,6 @@ void json_links(JsonBuilder *builder, GPtrArray *links);
 /* Prints the finished document to standard output. */
 void json_print(JsonBuilder *builder);
 
-/* The finished document as one line of text without line feed. Caller frees. */
+/* The finished document as one line of text without line feed, in UTF-8 whatever the locale has: nothing for
+ * g_print(). Caller frees. */
 char *json_line(JsonBuilder *builder);

@@ -2,6 +2,8 @@
 
 /* See metrics.h. */
 
+#include <stdio.h>
+
 #include "base/i18n.h"
 #include "base/util.h"
 #include "ctl/bus.h"
@@ -227,8 +229,9 @@ bool ctl_metrics(Ctl *ctl, char **arguments, GError **error) {
 
         g_autofree char *text = document(ctl, metrics);
         bool written = !ctl->output || write_document(ctl->output, text, error);
+        /* Not g_print(), as in json_print(): OpenMetrics text is UTF-8, too. */
         if (!ctl->output)
-                g_print("%s", text);
+                fputs(text, stdout);
         if (local)
                 ctl_error_take(error, local);
         return written && !local;

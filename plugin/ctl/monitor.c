@@ -37,7 +37,8 @@ typedef struct Monitor {
 static void print_object(JsonBuilder *builder) {
         g_autofree char *line = json_line(builder);
 
-        g_print("%s\n", line);
+        /* Not g_print(), as in json_print(). */
+        fprintf(stdout, "%s\n", line);
 }
 
 static void add_json_link(JsonBuilder *builder, const MonitorLink *link) {

@@ -165,7 +165,7 @@ LINKS = {
             ("bulk", "yes", "file", "/etc/underpass/r.conf:3"),
         ],
     ),
-    "/org/underpass1/link/_327": link(27, "a$(b)'c", "failed", LastStage="mtu", LastError="It is odd."),
+    "/org/underpass1/link/_327": link(27, "a$(b)'c“é", "failed", LastStage="mtu", LastError="It is odd."),
     "/org/underpass1/link/_35": link(5, "wlan0", "waiting"),
     "/org/underpass1/link/_32": link(2, "idle0", "off"),
     "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),

@@ -198,8 +198,10 @@ class Metrics(unittest.TestCase):
         self.assertIn("TCP segments", families["underpass_sent"].help)
 
     def test_english(self):
-        """Whatever the locale is."""
-        self.assertEqual(self.ctl(locale="ru_RU.UTF-8"), self.ctl())
+        """Whatever the locale is, and UTF-8."""
+        for locale in ("ru_RU.UTF-8", "C"):
+            self.assertEqual(self.ctl(locale=locale), self.ctl())
+        self.assertEqual(value(parse(self.ctl()), "underpass_link_warnings", interface="a$(b)'c“é"), 0)
 
     def test_json(self):
         rows = json.loads(self.ctl("--json"))["metrics"]

@@ -209,7 +209,7 @@ class Reading(CtlTest):
         self.assertIn("\nidle0 ", out)
         self.assertNotIn("not shown", out)
         names = [link["interface"] for link in self.json("status", "--all")["links"]]
-        others = ["plain0", "blocked0", "demand0", "filtered0", "refused0", "a$(b)'c"]
+        others = ["plain0", "blocked0", "demand0", "filtered0", "refused0", "a$(b)'c“é"]
         self.assertEqual(names, ["idle0", "idle1", "wlan0", "lte0", "eth1", *others])
 
     def test_status_of_links(self):
@@ -274,7 +274,7 @@ class Reading(CtlTest):
     def test_explain_advice(self):
         for name, words in [
             ("eth1", "bpftool net show dev eth1"),
-            ("a$(b)'c", "`ip -d link show 'a$(b)'\\''c'` prints its range"),
+            ("a$(b)'c“é", "`ip -d link show 'a$(b)'\\''c“é'` prints its range"),
             ("wlan0", "mptcp-endpoint=subflow"),
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),
@@ -567,12 +567,12 @@ class Document(CtlTest):
         inner = [self.names(item) for name, item in value.items() if name not in self.FREE or isinstance(item, list)]
         return set(value).union(*inner)
 
-    def monitor(self):
+    def monitor(self, locale="C.UTF-8"):
         """What it prints up to the last signal of the mock."""
         words = [self.program, "monitor", "--json"]
-        environment = {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.address}
+        environment = {"PATH": "/usr/bin", "LC_ALL": locale, "DBUS_SYSTEM_BUS_ADDRESS": self.address}
         found = []
-        with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
             while not any("links" in each for each in found) or not any("left_out" in each for each in found):
                 found.append(json.loads(process.stdout.readline()))
             process.terminate()
@@ -593,6 +593,14 @@ class Document(CtlTest):
                                   "interface": name, "change": "closed", **place, "errno": 110})
         self.assertEqual(third, {"event": "subflow", "sentence": f"{name}: 7 more changes of subflows",
                                  "interface": name, "left_out": 7})
+
+    def test_utf8(self):
+        """In any locale: a quote as ASCII has it would end a string, and “?” is no name."""
+        for verb in (["status", "--all"], ["explain", "a$(b)'c“é"], ["keys"], ["metrics"], ["profile", "list"]):
+            with self.subTest(verb):
+                self.assertEqual(self.ctl(*verb, "--json", LC_ALL="C"), self.ctl(*verb, "--json"))
+        looks = [each for each in self.monitor(locale="C") if "links" in each]
+        self.assertIn("a$(b)'c“é", [link["interface"] for link in looks[0]["links"]])
 
     def test_manual(self):
         manual = (HERE.parents[1] / "data/man/underpassctl.1.rst").read_text(encoding="utf-8")
@@ -644,7 +652,7 @@ class Changing(CtlTest):
         self.calls()
         out, err = self.ctl("reload", status=1)
         self.assertIn("All profiles were read again; active links: 6, failed links: 2.\n", out)
-        errors = ["eth1 failed: The attach point is taken.", "a$(b)'c failed: It is odd.", "2 files have something wrong."]
+        errors = ["eth1 failed: The attach point is taken.", "a$(b)'c“é failed: It is odd.", "2 files have something wrong."]
         self.assertEqual(err, "".join(f"underpassctl: {error}\n" for error in errors))
         self.assertEqual(self.calls()[0], "Reload")
         self.assertEqual(
