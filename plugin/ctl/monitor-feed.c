@@ -47,7 +47,8 @@ struct MonitorFeed {
         MonitorEventHandler handler;
         void *userdata;
         guint signals[4];
-        bool subscribed;                   /* to the service that has the name now */
+        char *owner;                       /* of the service's name at the last look; NULL: nobody */
+        bool subscribed;                   /* to that one */
         GVariant *destinations;            /* NULL: to be asked for */
         gint64 destinations_us;
         GHashTable *traffic;               /* Traffic by the name of the link */
@@ -238,6 +239,7 @@ void monitor_feed_free(MonitorFeed *feed) {
         g_hash_table_unref(feed->traffic);
         g_hash_table_unref(feed->plain);
         netlink_free(feed->sockets);
+        g_free(feed->owner);
         g_free(feed);
 }
 
@@ -550,17 +552,30 @@ static void add_other_links(MonitorFeed *feed, MonitorView *view) {
         }
 }
 
-/* Whether the service has its name on the bus. Nobody is started for that. */
-static bool is_running(const MonitorFeed *feed) {
+/* Who has the service's name on the bus; NULL: nobody. Nobody is started for that. Caller frees. */
+static char *find_owner(const MonitorFeed *feed) {
         g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
                 feed->ctl->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                "NameHasOwner", g_variant_new("(s)", BUS_NAME), G_VARIANT_TYPE("(b)"),
+                "GetNameOwner", g_variant_new("(s)", BUS_NAME), G_VARIANT_TYPE("(s)"),
                 G_DBUS_CALL_FLAGS_NO_AUTO_START, ANSWER_MS, NULL, NULL);
-        gboolean owned = FALSE;
+        char *owner = NULL;
 
         if (reply)
-                g_variant_get(reply, "(b)", &owned);
-        return owned;
+                g_variant_get(reply, "(s)", &owner);
+        return owner;
+}
+
+/* Whether there is a service. Another one than at the last look knows of no subscription. */
+static bool is_running(MonitorFeed *feed) {
+        char *owner = find_owner(feed);
+
+        if (owner && g_strcmp0(owner, feed->owner) != 0) {
+                feed->subscribed = false;
+                g_clear_pointer(&feed->destinations, g_variant_unref);
+        }
+        g_free(feed->owner);
+        feed->owner = owner;
+        return owner;
 }
 
 static bool subscribe(MonitorFeed *feed, GError **error) {

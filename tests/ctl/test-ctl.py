@@ -11,9 +11,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import unittest
 import xml.etree.ElementTree
+
+from gi.repository import Gio, GLib
 
 from mocked import HERE, NAME, MockedTest
 
@@ -567,18 +570,37 @@ class Document(CtlTest):
         inner = [self.names(item) for name, item in value.items() if name not in self.FREE or isinstance(item, list)]
         return set(value).union(*inner)
 
-    def monitor(self, locale="C.UTF-8"):
-        """What it prints up to the last signal of the mock."""
+    @contextlib.contextmanager
+    def monitored(self, locale="C.UTF-8"):
+        """The monitor while it runs: a function that returns what it prints up to a look and the last signal of the
+        mock, from where it was called before."""
         words = [self.program, "monitor", "--json"]
         environment = {"PATH": "/usr/bin", "LC_ALL": locale, "DBUS_SYSTEM_BUS_ADDRESS": self.address}
-        found = []
         with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-            while not any("links" in each for each in found) or not any("left_out" in each for each in found):
-                found.append(json.loads(process.stdout.readline()))
-            process.terminate()
-            process.communicate(timeout=10)
+            watchdog = threading.Timer(20, process.kill)
+            watchdog.start()
+
+            def read():
+                found = []
+                while not any("links" in each for each in found) or not any("left_out" in each for each in found):
+                    line = process.stdout.readline()
+                    self.assertTrue(line, f"it has told no more than {found}")
+                    found.append(json.loads(line))
+                return found
+
+            try:
+                yield read
+                process.terminate()
+                process.communicate(timeout=10)
+            finally:
+                watchdog.cancel()
+                process.kill()
         self.assertEqual(process.returncode, 0)
-        return found
+
+    def monitor(self, locale="C.UTF-8"):
+        """What it prints up to the last signal of the mock."""
+        with self.monitored(locale) as read:
+            return read()
 
     def test_events_of_subflows(self):
         self.json("status")  # starts the mock, which the monitor waits for
@@ -593,6 +615,32 @@ class Document(CtlTest):
                                   "interface": name, "change": "closed", **place, "errno": 110})
         self.assertEqual(third, {"event": "subflow", "sentence": f"{name}: 7 more changes of subflows",
                                  "interface": name, "left_out": 7})
+
+    def queue(self, connection):
+        """Who has the name of the service, or waits for it."""
+        arguments = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ListQueuedOwners")
+        reply = connection.call_sync(*arguments, GLib.Variant("(s)", (NAME,)), None, Gio.DBusCallFlags.NONE, -1, None)
+        return reply.unpack()[0]
+
+    def test_monitor_hears_the_next_service(self):
+        """One that takes the name over between two looks, as after a quick restart."""
+        self.json("status")
+        words = [sys.executable, "-B", HERE / "mock_service.py", self.xml, self.log]
+        with subprocess.Popen(words, env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address}) as heir:
+            try:
+                connection = self.bus.connect()
+                while len(self.queue(connection)) < 2:
+                    self.assertIsNone(heir.poll())
+                    time.sleep(0.02)
+                self.calls()
+                with self.monitored() as read:
+                    read()
+                    self.ctl("activate", "vanish", status=3)
+                    events = read()
+                self.assertEqual(self.calls().count("Subscribe"), 2)
+            finally:
+                heir.terminate()
+        self.assertIn({"event": "service", "sentence": "Underpass answers"}, events)
 
     def test_utf8(self):
         """In any locale: a quote as ASCII has it would end a string, and “?” is no name."""
