@@ -20,6 +20,7 @@
 
 enum {
         FLOW_SILENCE_SECONDS = 10,
+        FLOW_FORGOTTEN_SECONDS = 7440, /* RFC 5382, REQ-5: a NAT may forget a silent connection after it */
         FLOW_HOPS_MIN = 32, /* TTL or hop limit that reaches every host */
         SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
         FLOW_IS_NEW = -1,
@@ -262,12 +263,99 @@ UNDERPASS_GLOBAL int flow_start(struct underpass_flow_key *of, __u32 ifindex, __
         return bpf_map_update_elem(&half_open, &key, &flow, BPF_ANY);
 }
 
-/* A new SYN for the same addresses and ports: whatever was remembered is over. */
+/* Our stack answers a plain SYN of the same addresses and ports: whatever was remembered is over. */
 UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
         if (bpf_map_lookup_elem(&flows, key))
                 bpf_map_delete_elem(&flows, key);
         if (bpf_map_lookup_elem(&half_open, key))
                 bpf_map_delete_elem(&half_open, key);
+}
+
+/* Whether the connection of a record in "flows" is over: both sides have said so, or nothing has been seen
+ * of it for hours. */
+UNDERPASS_INLINE int flow_has_ended(const struct underpass_flow *flow) {
+        const __u8 fins = UNDERPASS_FLOW_OUR_FIN | UNDERPASS_FLOW_PEER_FIN;
+
+        return (flow->ends & (UNDERPASS_FLOW_OUR_RST | UNDERPASS_FLOW_PEER_RST)) ||
+               (flow->ends & fins) == fins ||
+               bpf_ktime_get_coarse_ns() - flow->seen_ns > FLOW_FORGOTTEN_SECONDS * NANOSECONDS;
+}
+
+/*
+ * A SYN of ours for addresses and ports that an established flow has, or had. One that has not ended may
+ * live: anybody behind a router can send a SYN in its name, and so can users of this host whose socket is
+ * bound to another device, or to an address that is not the host's. So the record stays until the peer has
+ * answered the SYN; to one amid a connection, TCP answers otherwise (RFC 9293, 3.10.7.4). Returns the slot
+ * of a flow that stays; 0: there is none.
+ */
+UNDERPASS_GLOBAL int flow_make_way(struct underpass_flow_key *of) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+
+        if (!of)
+                return 0;
+        flow_key_copy(of, &key);
+        flow = bpf_map_lookup_elem(&flows, &key);
+        if (!flow)
+                return 0;
+        if (!flow_has_ended(flow))
+                return (int) flow->slot;
+        bpf_map_delete_elem(&flows, &key);
+        return 0;
+}
+
+/*
+ * A SYN of ours that leaves as plain TCP; nothing is to be learnt from what becomes of it. Beside a flow that
+ * may live it is noted, so that the peer's answer is known by its number. Returns 0.
+ */
+UNDERPASS_GLOBAL int flow_open_plain(struct underpass_flow_key *of, __u32 ifindex, __u32 expected) {
+        const __u32 flags = UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_FALLEN_BACK | UNDERPASS_FLOW_DOUBTFUL;
+        struct underpass_flow_key key = {};
+        int slot;
+
+        if (!of)
+                return 0;
+        flow_key_copy(of, &key);
+        slot = flow_make_way(&key);
+        if (slot)
+                flow_start(&key, ifindex, (__u32) slot, UNDERPASS_FLOW_WATCHED | flags << 8, expected);
+        else if (bpf_map_lookup_elem(&half_open, &key))
+                bpf_map_delete_elem(&half_open, &key);
+        return 0;
+}
+
+/*
+ * The peer has answered a SYN of ours that left while there was an established flow, so that one is over.
+ * acknowledgment: of the SYN-ACK, host order. Returns 1 if it is so; the record is in "half_open" then.
+ */
+UNDERPASS_GLOBAL int flow_is_succeeded(struct underpass_flow_key *of, __u32 acknowledgment) {
+        struct underpass_flow_key key = {};
+        struct underpass_flow *flow;
+
+        if (!of)
+                return 0;
+        flow_key_copy(of, &key);
+        flow = bpf_map_lookup_elem(&half_open, &key);
+        if (!flow || flow->state != UNDERPASS_FLOW_HALF_OPEN ||
+            !(flow->flags & UNDERPASS_FLOW_OPENED_HERE) ||
+            !underpass_answers(acknowledgment, flow->expected, flow->next))
+                return 0;
+        bpf_map_delete_elem(&flows, &key);
+        return 1;
+}
+
+/* The flow of a datagram of the peer. */
+UNDERPASS_INLINE struct underpass_flow *flow_lookup_incoming(struct underpass_flow_key *key,
+                                                             const struct packet *packet) {
+        const __u8 syn_ack = UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK;
+        struct underpass_flow *flow = flow_lookup(key);
+
+        if (!flow || flow->state != UNDERPASS_FLOW_TUNNELLED ||
+            (packet->header.udp.flags & syn_ack) != syn_ack || packet->header.udp.check == 0 ||
+            !underpass_udp_shape(&packet->header, packet->length) ||
+            !flow_is_succeeded(key, UNDERPASS_NET32(packet->header.udp.acknowledgment)))
+                return flow;
+        return flow_lookup(key);
 }
 
 /* Whether a SYN of ours may get lost for a reason that its sender has chosen, which anybody can. Returns
@@ -399,13 +487,11 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
         flow_key_copy(of, &key);
         if (link && skb->sk)
                 destination_note_source(&key, skb->ifindex);
-        if (!link || !flow_matches(skb, link, &key)) {
-                flow_forget(&key);
-                return 0;
-        }
+        expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
+        if (!link || !flow_matches(skb, link, &key))
+                return flow_open_plain(&key, skb->ifindex, expected);
         link_flags = link->flags;
         slot = link->slot;
-        expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
         known = flow_known(&key, expected);
         fallen_back = known & UNDERPASS_FLOW_FALLEN_BACK << 8;
         if ((known & 0xff) == UNDERPASS_FLOW_HALF_OPEN && !fallen_back)
@@ -419,25 +505,22 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                         count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
                 else if (!known) /* or the kernel has given up its option after SYNs without answer */
                         count(slot, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP);
-                flow_forget(&key);
-                return 0;
+                return flow_open_plain(&key, skb->ifindex, expected);
         }
-        bpf_map_delete_elem(&flows, &key);
         kind = UNDERPASS_FLOW_OPENED_HERE << 8;
         if (options.mptcp == 2)
                 kind |= UNDERPASS_FLOW_JOIN << 8;
         if ((link_flags & UNDERPASS_LINK_FALLBACK) && destination_is_blocked(&key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_BLOCKED);
-                bpf_map_delete_elem(&half_open, &key);
-                return 0;
+                return flow_open_plain(&key, skb->ifindex, expected);
         }
         kind |= (__u32) flow_doubts(skb, packet) << 8;
         if (!known && (link_flags & UNDERPASS_LINK_ON_DEMAND) && options.mptcp == 1 &&
             destination_is_lacking(&key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
-                bpf_map_delete_elem(&half_open, &key);
-                return 0;
+                return flow_open_plain(&key, skb->ifindex, expected);
         }
+        flow_make_way(&key);
         if (known ||
             ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
                 return flow_open_on_demand(&key, skb->ifindex, slot, kind, expected);
@@ -539,16 +622,23 @@ UNDERPASS_INLINE __u32 flow_packet_end(struct __sk_buff *skb, const struct packe
         return UNDERPASS_NET32(tcp->sequence) + length;
 }
 
-/* What a packet of ours tells of the peer's data, and of the end. A reset need not acknowledge anything. */
+/*
+ * What a packet of ours tells of the peer's data, and of the end. A reset need not acknowledge anything, but
+ * it begins where the peer's acknowledgments are (RFC 9293, 3.10.7); others may be made up.
+ */
 UNDERPASS_INLINE void flow_sent_acknowledgment(struct underpass_flow *flow,
                                                const union underpass_header *tcp) {
         __u32 acknowledgment = UNDERPASS_NET32(tcp->tcp.acknowledgment);
 
-        if (tcp->tcp.flags & FLOW_ENDS) {
-                flow->ends |= tcp->tcp.flags & FLOW_ENDS;
-                if (tcp->tcp.flags & UNDERPASS_TCP_RST)
-                        return;
+        if (tcp->tcp.flags & UNDERPASS_TCP_RST) {
+                if (underpass_answers(UNDERPASS_NET32(tcp->tcp.sequence), flow->expected, flow->next))
+                        flow->ends |= UNDERPASS_FLOW_OUR_RST;
+                return;
         }
+        flow->ends |= tcp->tcp.flags & UNDERPASS_TCP_FIN;
+        /* No reset that our side has believed: it goes on. */
+        if (flow->ends & UNDERPASS_FLOW_PEER_RST)
+                flow->ends &= (__u8) ~UNDERPASS_FLOW_PEER_RST;
         if ((__s32) (acknowledgment - flow->acknowledged) <= 0 && flow->peer_begin)
                 return;
         if (!flow->peer_begin) {

@@ -37,6 +37,9 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
         if (!underpass_answers(UNDERPASS_NET32(packet->header.tcp.acknowledgment), flow->expected,
                                flow->next))
                 return;
+        /* An earlier connection of these addresses and ports is over, see flow_make_way(). */
+        if (!refused && bpf_map_lookup_elem(&flows, key))
+                bpf_map_delete_elem(&flows, key);
         if (flow->state == UNDERPASS_FLOW_WATCHED && (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) {
                 int counts = !refused && !(flow->flags & UNDERPASS_FLOW_DOUBTFUL);
                 __u32 reason = UNDERPASS_BLOCK_SILENCE;
@@ -115,18 +118,16 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
                 return 0;
         flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&half_open, &key);
-        if (flow) {
-                if ((flow->state == UNDERPASS_FLOW_WATCHED || (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) &&
-                    (flags & UNDERPASS_TCP_ACK))
-                        learn_from_answer(skb, packet, flow, &key);
-                /* The peer has given up UDP, or so it seems. */
-                else if (flags == UNDERPASS_TCP_SYN && !(flow->flags & UNDERPASS_FLOW_OPENED_HERE))
-                        learn_plain_syn(flow, sequence);
+        if (flow && (flow->state == UNDERPASS_FLOW_WATCHED || (flow->flags & UNDERPASS_FLOW_FALLEN_BACK)) &&
+            (flags & UNDERPASS_TCP_ACK)) {
+                learn_from_answer(skb, packet, flow, &key);
                 return 0;
         }
         if (flags != UNDERPASS_TCP_SYN)
                 return 0;
-        flow = bpf_map_lookup_elem(&flows, &key);
+        /* The peer has given up UDP, or so it seems. */
+        if (!flow || (flow->flags & UNDERPASS_FLOW_OPENED_HERE))
+                flow = bpf_map_lookup_elem(&flows, &key);
         if (flow)
                 learn_plain_syn(flow, sequence);
         return 0;

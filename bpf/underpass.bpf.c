@@ -253,7 +253,7 @@ UNDERPASS_GLOBAL int receive_cut(struct __sk_buff *skb, __u32 slot) {
                 if (verdict == VERDICT_DROP)
                         return verdict;
         }
-        flow = flow_lookup(&key);
+        flow = flow_lookup_incoming(&key, &packet);
         if (!flow || flow->state == UNDERPASS_FLOW_WATCHED || packet.header.udp.check == 0 ||
             !underpass_udp_shape(&packet.header, packet.length)) {
                 if (!bulk)
@@ -449,7 +449,8 @@ UNDERPASS_INLINE int egress(struct __sk_buff *skb, const __u32 layer3) {
                 flow_sent_plain(&key, flow_packet_end(skb, &packet));
                 return VERDICT_NEXT;
         }
-        flow = flow_lookup(&key);
+        /* An earlier flow of these addresses and ports may be there yet, see flow_make_way(). */
+        flow = flags == UNDERPASS_TCP_SYN ? bpf_map_lookup_elem(&half_open, &key) : flow_lookup(&key);
         if (!flow || !flow_carries(flow, &packet.header))
                 return VERDICT_NEXT;
         if ((flow->flags & UNDERPASS_FLOW_PLAIN_SYN) && answers_plain_syn(&packet.header, flow, &key))
@@ -615,7 +616,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3, const in
         if (packet.header.udp.offset < UNDERPASS_HEADER_LENGTH / 4 << 4 && !skb->gso_size)
                 return VERDICT_NEXT;
         flow_key_incoming(&packet, &key);
-        flow = flow_lookup(&key);
+        flow = flow_lookup_incoming(&key, &packet);
         if (!flow || flow_is_note(flow) ||
             (flow_is_silent(flow) && !flow_goes_on(flow, &packet.header) && flow_is_over(skb, &packet))) {
                 if (packet.header.udp.check == 0 ||

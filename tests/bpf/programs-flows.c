@@ -7,6 +7,8 @@
  * Room: bench.h, story.h.
  */
 
+#include <string.h>
+
 #include "programs.h"
 #include "story.h"
 
@@ -32,6 +34,47 @@
                 .acknowledgment = NEXT_SEQUENCE, .options = (with), .state = (after)                        \
         }
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
+
+/* Another connection of the same addresses and ports; what the first one says beside its SYN. */
+#define WATCHED UNDERPASS_FLOW_WATCHED
+#define ANOTHER 0x9000U
+#define HANDSHAKE OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED)
+#define OURS(kind, number)                                                                                  \
+        {                                                                                                   \
+                .flags = (kind), .sequence = (number), .acknowledgment = STORY_PEER_SEQUENCE + 1,           \
+                .state = TUNNELLED                                                                          \
+        }
+#define BOTH_END                                                                                            \
+        HANDSHAKE, OURS(FRAME_FIN | FRAME_ACK, NEXT_SEQUENCE),                                              \
+                PEER(FRAME_FIN | FRAME_ACK, NEXT_SEQUENCE + 1, TUNNELLED)
+#define ANOTHER_SYN(with, after)                                                                            \
+        { .flags = FRAME_SYN, .sequence = ANOTHER, .options = (with), .state = (after) }
+#define AMID_SYN                                                                                            \
+        {                                                                                                   \
+                .flags = FRAME_SYN, .sequence = ANOTHER, .options = FRAME_OPTIONS_MPTCP,                    \
+                .state = TUNNELLED, .beside = HALF_OPEN                                                     \
+        }
+#define AMID_PLAIN(with)                                                                                    \
+        {                                                                                                   \
+                .flags = FRAME_SYN, .sequence = ANOTHER, .options = (with), .state = TUNNELLED,             \
+                .beside = WATCHED, .fate = STORY_UNTOUCHED                                                  \
+        }
+#define OURS_BESIDE(kind, note)                                                                             \
+        { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = TUNNELLED, .beside = (note) }
+#define PEER_BESIDE(kind, note)                                                                             \
+        {                                                                                                   \
+                .incoming = true, .flags = (kind), .acknowledgment = NEXT_SEQUENCE, .state = TUNNELLED,     \
+                .beside = (note)                                                                            \
+        }
+#define PLAIN_ANSWER(kind, number, after, note)                                                             \
+        {                                                                                                   \
+                .incoming = true, .plain = true, .flags = (kind), .acknowledgment = (number),               \
+                .options = FRAME_OPTIONS_PLAIN, .state = (after), .beside = (note)                          \
+        }
+
+static void no_ports(struct underpass_link *link) {
+        memset(link->remote_ports, 0, sizeof(link->remote_ports));
+}
 
 static void any_tcp(struct underpass_link *link) {
         link->flags &= ~(uint32_t) UNDERPASS_LINK_MPTCP_ONLY;
@@ -98,18 +141,78 @@ static const struct story stories[] = {
           false,
           { OUR_SYN, PLAIN(SYN_ACK, HALF_OPEN) },
           { OPENED(1) } },
-        { "client: ports used again, tunnelled",
+        { "client: the SYN goes again after its answer",
           false,
-          { OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED), OUR_SYN,
+          { OUR_SYN, PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
+            STORY_SYN(FRAME_OPTIONS_MPTCP, TUNNELLED, .beside = HALF_OPEN),
             PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED) },
           { OPENED(2), ESTABLISHED(2), RECEIVED(2) } },
+        { "client: ports used again, tunnelled",
+          false,
+          { BOTH_END, ANOTHER_SYN(FRAME_OPTIONS_MPTCP, HALF_OPEN), PEER(SYN_ACK, ANOTHER + 1, TUNNELLED) },
+          { OPENED(2), ESTABLISHED(2), RECEIVED(3) } },
         { "client: ports used again, plain",
           false,
-          { OUR_SYN,
-            PEER(SYN_ACK, NEXT_SEQUENCE, TUNNELLED),
-            { .flags = FRAME_SYN, .state = NOWHERE },
-            PEER(SYN_ACK, NEXT_SEQUENCE, NOWHERE) },
+          { BOTH_END, ANOTHER_SYN(FRAME_OPTIONS_PLAIN, NOWHERE), PEER(SYN_ACK, ANOTHER + 1, NOWHERE) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(2), NOT_MPTCP(1) } },
+        { "client: ports used again after a reset of the peer",
+          false,
+          { HANDSHAKE, OURS(FRAME_ACK, NEXT_SEQUENCE),
+            { .incoming = true, .flags = FRAME_RST | FRAME_ACK, .sequence = STORY_PEER_SEQUENCE + 1,
+              .acknowledgment = NEXT_SEQUENCE, .state = TUNNELLED },
+            ANOTHER_SYN(FRAME_OPTIONS_PLAIN, NOWHERE) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(2), NOT_MPTCP(1) } },
+        { "client: ports used again after a reset of ours",
+          false,
+          { HANDSHAKE, OURS(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE),
+            ANOTHER_SYN(FRAME_OPTIONS_PLAIN, NOWHERE) },
           { OPENED(1), ESTABLISHED(1), RECEIVED(1), NOT_MPTCP(1) } },
+        { "client: a SYN amid a connection goes along with it",
+          false,
+          { HANDSHAKE, AMID_SYN, OURS_BESIDE(FRAME_ACK, HALF_OPEN), PEER_BESIDE(FRAME_ACK, HALF_OPEN),
+            AMID_SYN, OURS_BESIDE(FRAME_ACK | FRAME_PSH, HALF_OPEN) },
+          { OPENED(3), ESTABLISHED(1), RECEIVED(2) } },
+        { "client: a SYN amid a connection that the peer does not know any more",
+          false,
+          { HANDSHAKE, AMID_SYN,
+            { .incoming = true, .flags = SYN_ACK, .acknowledgment = ANOTHER, .state = TUNNELLED,
+              .beside = HALF_OPEN, .options = FRAME_OPTIONS_MPTCP },
+            PEER(SYN_ACK, ANOTHER + 1, TUNNELLED) },
+          { OPENED(2), ESTABLISHED(2), RECEIVED(3) } },
+        { "client: a SYN without MPTCP amid a connection",
+          false,
+          { HANDSHAKE, AMID_PLAIN(FRAME_OPTIONS_PLAIN), OURS_BESIDE(FRAME_ACK, WATCHED),
+            PEER_BESIDE(FRAME_ACK, WATCHED), PLAIN_ANSWER(FRAME_ACK, ANOTHER + 1, TUNNELLED, WATCHED),
+            AMID_PLAIN(FRAME_OPTIONS_PLAIN), PLAIN_ANSWER(SYN_ACK, ANOTHER, TUNNELLED, WATCHED),
+            PLAIN_ANSWER(SYN_ACK, ANOTHER + 1, NOWHERE, NOWHERE),
+            { .flags = FRAME_ACK, .sequence = ANOTHER + 1, .state = NOWHERE } },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(2), NOT_MPTCP(1) } },
+        { "client: a signed SYN amid a connection",
+          false,
+          { HANDSHAKE, AMID_PLAIN(FRAME_OPTIONS_AO), OURS_BESIDE(FRAME_ACK, WATCHED) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1), { UNDERPASS_COUNTER_PASS_SIGNED, 1 } } },
+        { "client: a SYN that no profile wants amid a connection",
+          false,
+          { HANDSHAKE,
+            { .flags = FRAME_SYN, .sequence = ANOTHER, .options = FRAME_OPTIONS_MPTCP, .state = TUNNELLED,
+              .beside = WATCHED, .fate = STORY_UNTOUCHED, .tweak = no_ports },
+            OURS_BESIDE(FRAME_ACK, WATCHED) },
+          { OPENED(1), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: a FIN of one side is no end",
+          false,
+          { HANDSHAKE, OURS(FRAME_FIN | FRAME_ACK, NEXT_SEQUENCE), AMID_SYN },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: a reset with a made-up number is no end",
+          false,
+          { HANDSHAKE, OURS(FRAME_RST, NEXT_SEQUENCE + 1), OURS(FRAME_RST, NEXT_SEQUENCE - 2),
+            OURS(FRAME_RST | FRAME_ACK, 0x12345678), AMID_SYN },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+        { "client: nor is one of the peer that our side does not believe",
+          false,
+          { HANDSHAKE, OURS(FRAME_ACK, NEXT_SEQUENCE),
+            { .incoming = true, .flags = FRAME_RST, .sequence = STORY_PEER_SEQUENCE + 9, .state = TUNNELLED },
+            OURS(FRAME_ACK, NEXT_SEQUENCE), AMID_SYN },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(2) } },
         { "client: half-open, then plain",
           false,
           { OUR_SYN, { .flags = FRAME_SYN, .options = FRAME_OPTIONS_PLAIN, .state = NOWHERE } },

@@ -184,11 +184,15 @@ bool story_run_step(struct bench *bench, const struct story *story, const struct
         else
                 EXPECT(run_packet(bench, step, raw, &frame, story_state(bench, &key, &flow)));
         EXPECT_EQUAL(story_state(bench, &key, &flow), step->state);
-        /* Never in both maps. */
+        /* In both maps only after a SYN amid a connection. */
         if (step->state != UNDERPASS_FLOW_TUNNELLED)
                 EXPECT(bench_get_flow(bench->flows, &key, &flow) == -ENOENT);
-        else
+        else if (step->beside == STORY_NOWHERE)
                 EXPECT(bench_get_flow(bench->half_open, &key, &flow) == -ENOENT);
+        else {
+                EXPECT(bench_get_flow(bench->half_open, &key, &flow) == 0);
+                EXPECT_EQUAL(flow.state, step->beside);
+        }
         return true;
 }
 

@@ -58,6 +58,7 @@ struct story_step {
         uint16_t our_port;       /* 0: that of the story */
         uint16_t their_port;
         uint8_t state;           /* afterwards: enum underpass_flow_state, or STORY_NOWHERE */
+        uint8_t beside;          /* state of a record in "half_open" beside that of an established flow */
         enum story_error error;
         enum story_fate fate;
         void (*tweak)(struct underpass_link *link); /* a new profile, before the packet */
