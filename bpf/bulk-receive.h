@@ -11,6 +11,7 @@
 #include <linux/udp.h>
 
 #include "bulk-send.h"
+#include "learn.h"
 
 enum bulk_result {
         BULK_RESULT_NONE,     /* no bulk of a flow of ours: a datagram like any other */
@@ -82,6 +83,23 @@ UNDERPASS_INLINE int bulk_is_of(const struct underpass_flow *flow, const union u
         return !flow_is_silent(flow) ||
                (flow->next != 0 &&
                 underpass_answers(UNDERPASS_NET32(inner->tcp.acknowledgment), flow->expected, flow->next));
+}
+
+/*
+ * Whether a datagram that begins like bulk is for a UDP socket by now, as nothing has been seen of the flow
+ * for a while and the connection is over: see flow_is_over(), which nobody asks about what goes on.
+ */
+UNDERPASS_GLOBAL int bulk_is_over(struct __sk_buff *skb, struct packet *packet,
+                                  struct underpass_flow *flow) {
+        union underpass_header inner;
+
+        if (!packet || !flow || !flow_is_silent(flow))
+                return 0;
+        if (bpf_skb_load_bytes(skb, packet->layer4 + UDP_LENGTH + (packet->ipv6 ? IPV6_LENGTH : IPV4_LENGTH),
+                               &inner, sizeof(inner)) == 0 &&
+            bulk_is_of(flow, &inner))
+                return 0;
+        return flow_is_over(skb, packet);
 }
 
 /* Takes the outer headers off. checked: the UDP checksum has been looked at, if anybody does. */

@@ -558,7 +558,7 @@ UNDERPASS_GLOBAL int ingress_bulk(struct __sk_buff *skb, __u32 layer3, struct pa
                 return VERDICT_OTHER;
         slot = slot_of_link(skb->ifindex, flow->slot);
         of = slot_of(slot);
-        if (!of || !(of->flags & UNDERPASS_SLOT_BULK))
+        if (!of || !(of->flags & UNDERPASS_SLOT_BULK) || bulk_is_over(skb, packet, flow))
                 return VERDICT_OTHER;
         many = skb->gso_size;
         if ((many && !flow->socket) ||

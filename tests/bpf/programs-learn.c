@@ -530,6 +530,91 @@ static bool test_silent(void *context) {
         return true;
 }
 
+/* A datagram that begins like bulk, in the addresses of a flow that takes it and is long silent. */
+struct silent_bulk_case {
+        const char *name;
+        bool udp;        /* there is a UDP socket at its addresses and ports */
+        bool connection; /* there is its TCP connection */
+        bool bulk;       /* it is bulk: a segment that acknowledges this */
+        uint32_t acknowledgment;
+        uint16_t merged; /* bytes of each, if the stack has merged some */
+        __u32 verdict;
+};
+
+static const struct silent_bulk_case silent_bulk_cases[] = {
+        { "somebody else has the port", true, .verdict = BENCH_NEXT },
+        { "somebody else has the port, merged", true, .merged = 200, .verdict = BENCH_NEXT },
+        { "somebody else has the port, bulk of long ago", true, .bulk = true,
+          .acknowledgment = NEXT - FLIGHT - 1, .verdict = BENCH_NEXT },
+        { "somebody has the port, but it goes on", true, .bulk = true, .acknowledgment = NEXT - FLIGHT,
+          .verdict = BENCH_REDIRECT },
+        { "its connection is there", true, true, .verdict = BENCH_DROP },
+        { "no socket at all: forwarded", .verdict = BENCH_DROP },
+        { "no socket at all, merged", .merged = 200, .verdict = BENCH_REDIRECT },
+};
+
+static bool run_silent_bulk(struct bench *bench, const struct silent_bulk_case *test) {
+        struct underpass_slot slot = {
+                .ifindex = BENCH_IFINDEX, .device_ifindex = BENCH_SEGMENT_IFINDEX,
+                .gro_ifindex = BENCH_GRO_IFINDEX, .flags = UNDERPASS_SLOT_BULK,
+        };
+        struct frame_spec spec = {
+                .udp = !test->bulk, .from = FRAME_LOCAL, .source_port = FRAME_PORT_LOCAL,
+                .dest_port = LISTENING_PORT, .flags = FRAME_ACK, .payload = 1000,
+                .acknowledgment = test->acknowledgment,
+        };
+        struct __sk_buff context = { .gso_size = test->merged, .gso_segs = test->merged ? 5 : 0 };
+        const bool left = test->verdict == BENCH_NEXT;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame, before;
+        uint64_t seen_ns;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        EXPECT(bench_set_slot(bench, &slot) == 0);
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, false, &key);
+        if (test->bulk)
+                frame_wrap(&frame, &frame);
+        else
+                frame.data[frame.layer4 + 8] = 0x45;
+        bench_silent(&flow);
+        flow.expected = NEXT - FLIGHT;
+        flow.next = NEXT;
+        seen_ns = flow.seen_ns;
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        before = frame;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, test->verdict);
+        if (left)
+                EXPECT(frame_equal(&frame, &before));
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        return !left || flow.seen_ns == seen_ns;
+}
+
+static bool test_silent_bulk(void *context) {
+        for (size_t i = 0; i < sizeof(silent_bulk_cases) / sizeof(silent_bulk_cases[0]); i++) {
+                const struct silent_bulk_case *test = &silent_bulk_cases[i];
+                struct connection connection = { .listener = -1, .client = -1 };
+                int udp = test->udp ? place_udp(FRAME_REMOTE, false, LISTENING_PORT) : -1;
+                bool passed;
+
+                EXPECT(!test->udp || udp >= 0);
+                if (test->connection)
+                        EXPECT(open_connection(false, FRAME_PORT_LOCAL, &connection));
+                passed = run_silent_bulk(context, test);
+                close_connection(&connection);
+                if (udp >= 0)
+                        close(udp);
+                if (passed)
+                        continue;
+                fprintf(stderr, "%s\n", test->name);
+                return false;
+        }
+        return true;
+}
+
 int programs_learn(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "learn: forgotten connections", test_forgotten },
@@ -537,6 +622,7 @@ int programs_learn(struct bench *bench) {
                 { "learn: a socket that listens", test_listening },
                 { "learn: forgotten handshakes", test_handshakes },
                 { "learn: flows that are long silent", test_silent },
+                { "learn: what begins like bulk, long silent", test_silent_bulk },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
