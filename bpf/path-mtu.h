@@ -16,7 +16,9 @@
  * so everything goes by helper calls.
  */
 
+#include "bulk.h"
 #include "icmp.h"
+#include "learn.h"
 
 enum {
         BLACK_HOLE_TIMEOUTS = 2,        /* so often sent again, without a word of the peer but an answer */
@@ -294,40 +296,60 @@ UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet
         return (int) mtu;
 }
 
-/* The flow of such a fragment. Returns 0. */
-UNDERPASS_GLOBAL int path_mtu_key(struct iphdr *ip, union underpass_header *header,
-                                  struct underpass_flow_key *key) {
-        if (!ip || !header || !key)
-                return 0;
-        packet_address_ipv4(key->local, ip->daddr);
-        packet_address_ipv4(key->remote, ip->saddr);
-        key->local_port = header->udp.dest;
-        key->remote_port = header->udp.source;
-        return 0;
+/* What a fragment acknowledges, in either form: as flow_goes_on() has it. header: the first 20 bytes. */
+UNDERPASS_INLINE int path_mtu_goes_on(struct __sk_buff *skb, const struct packet *packet,
+                                      const struct underpass_flow *flow, union underpass_header *header) {
+        if (!bulk_begins(header, packet->ipv6))
+                return flow_goes_on(flow, header);
+        return flow->next != 0 &&
+               bpf_skb_load_bytes(skb,
+                                  packet->layer4 + UDP_LENGTH + (packet->ipv6 ? IPV6_LENGTH : IPV4_LENGTH),
+                                  header, sizeof(*header)) == 0 &&
+               underpass_answers(UNDERPASS_NET32(header->tcp.acknowledgment), flow->expected, flow->next);
 }
 
 /*
- * A fragment that came in. Only IPv4 has them on the way, and only the first one says what it belongs to.
- * Returns the size that the peer is to be told, 0: it is no datagram of a tunnelled flow, negative: it is
- * one, but the peer has been told often enough.
+ * Whether a fragment that came in is of an established flow. Only the first one of a datagram has its ports.
+ * Put together, such datagrams would reach UDP sockets, which any user can open: ingress sees no whole ones.
  */
-UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, __u32 layer3) {
+UNDERPASS_GLOBAL int path_mtu_is_of_flow(struct __sk_buff *skb, struct packet *packet) {
+        struct underpass_flow_key key = {};
+        union underpass_header header;
+        struct underpass_flow *flow;
+
+        if (!packet || bpf_skb_load_bytes(skb, packet->layer4, &header, sizeof(header)) < 0)
+                return 0;
+        packet->header = header;
+        flow_key_incoming(packet, &key);
+        flow = bpf_map_lookup_elem(&flows, &key);
+        if (!flow || (flow_is_silent(flow) && !path_mtu_goes_on(skb, packet, flow, &header) &&
+                      flow_is_over(skb, packet)))
+                return 0;
+        count(slot_of_link(skb->ifindex, flow->slot), UNDERPASS_COUNTER_DROP_FRAGMENT);
+        return 1;
+}
+
+/*
+ * A fragment that came in. Routers make them of IPv4 alone, and only the first one says what it belongs to;
+ * of IPv6 translators do (RFC 7915). Returns the size that the peer is to be told, 0: it is no datagram of a
+ * tunnelled flow, negative: it is one to be dropped, of which nobody is told, or not again.
+ */
+UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, struct packet *packet) {
         struct underpass_flow_key key = {};
         struct underpass_flow *flow;
-        union underpass_header header;
         struct iphdr ip;
         __u32 size;
 
-        if (bpf_skb_load_bytes(skb, layer3, &ip, sizeof(ip)) < 0 || *(__u8 *) &ip != IPV4_USUAL ||
-            ip.protocol != UNDERPASS_PROTOCOL_UDP ||
-            (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) != UNDERPASS_NET16(IPV4_MORE_FRAGMENTS) ||
-            bpf_skb_load_bytes(skb, layer3 + IPV4_LENGTH, &header, sizeof(header)) < 0)
+        if (!packet)
                 return 0;
-        path_mtu_key(&ip, &header, &key);
+        if (packet->ipv6)
+                return -path_mtu_is_of_flow(skb, packet);
+        if (bpf_skb_load_bytes(skb, packet->layer3, &ip, sizeof(ip)) < 0 || *(__u8 *) &ip != IPV4_USUAL ||
+            (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) != UNDERPASS_NET16(IPV4_MORE_FRAGMENTS) ||
+            !path_mtu_is_of_flow(skb, packet))
+                return 0;
+        flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&flows, &key);
         size = UNDERPASS_NET16(ip.tot_len);
-        if (!flow || flow_is_silent(flow))
-                return 0;
-        count(slot_of_link(skb->ifindex, flow->slot), UNDERPASS_COUNTER_DROP_FRAGMENT);
-        return size < MTU_MIN_IPV4 || !icmp_is_told_seldom(flow) ? -1 : (int) size;
+        return !flow || size < MTU_MIN_IPV4 || !icmp_is_told_seldom(flow) ? -1 : (int) size;
 }

@@ -516,8 +516,8 @@ UNDERPASS_INLINE int malformed(const struct underpass_flow *flow, const struct p
         return VERDICT_NEXT;
 }
 
-UNDERPASS_INLINE int take_fragment(struct __sk_buff *skb, const __u32 layer3) {
-        int mtu = path_mtu_of_fragment(skb, layer3);
+UNDERPASS_INLINE int take_fragment(struct __sk_buff *skb, const __u32 layer3, struct packet *packet) {
+        int mtu = path_mtu_of_fragment(skb, packet);
 
         if (mtu <= 0)
                 return mtu == 0 ? VERDICT_NEXT : VERDICT_DROP;
@@ -602,7 +602,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3, const in
 
         read = packet_read(skb, layer3, UNDERPASS_PROTOCOL_UDP, &packet);
         if (read == PACKET_FRAGMENT)
-                return take_fragment(skb, layer3);
+                return take_fragment(skb, layer3, &packet);
         if (read != PACKET_FOUND)
                 return ingress_other(skb, layer3, &packet);
         if (bulk_begins(&packet.header, packet.ipv6)) {

@@ -16,6 +16,7 @@ enum {
         IPV4_HEADER_LENGTH = 20,
         IPV6_HEADER_LENGTH = 40,
         EXTENSIONS_MAX = 4,
+        FRAGMENT_HEADER = 44,
 };
 
 static bool locate_ipv4(struct frame *frame, uint8_t protocol) {
@@ -31,7 +32,8 @@ static bool locate_ipv4(struct frame *frame, uint8_t protocol) {
         return true;
 }
 
-static bool locate_ipv6(struct frame *frame, uint8_t protocol) {
+/* ret_fragment: whether there is a fragment header; NULL: then it is not found. */
+static bool locate_ipv6(struct frame *frame, uint8_t protocol, bool *ret_fragment) {
         const uint8_t *ip = frame->data + frame->layer3;
         size_t left = frame_get16(ip + 4);
         bool jumbo = left == 0; /* more than 64 KiB, RFC 2675 */
@@ -44,9 +46,12 @@ static bool locate_ipv6(struct frame *frame, uint8_t protocol) {
                 uint8_t kind = frame->data[frame->protocol];
                 size_t length;
 
-                if ((kind != 0 && kind != 43 && kind != 60) || frame->layer4 + 2 > frame->length)
+                if ((kind != 0 && kind != 43 && kind != 60 && (kind != FRAGMENT_HEADER || !ret_fragment)) ||
+                    frame->layer4 + 2 > frame->length)
                         return false;
-                length = (size_t) frame->data[frame->layer4 + 1] * 8 + 8;
+                if (kind == FRAGMENT_HEADER)
+                        *ret_fragment = true;
+                length = kind == FRAGMENT_HEADER ? 8 : (size_t) frame->data[frame->layer4 + 1] * 8 + 8;
                 if (!jumbo && length > left)
                         return false;
                 left -= jumbo ? 0 : length;
@@ -63,20 +68,28 @@ bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_
         if (ethertype == PROTOCOL_IPV4)
                 found = locate_ipv4(frame, protocol);
         else if (ethertype == PROTOCOL_IPV6)
-                found = locate_ipv6(frame, protocol);
+                found = locate_ipv6(frame, protocol, NULL);
         return found && frame->layer4 + FRAME_HEADER_LENGTH <= frame->length;
 }
 
-bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype) {
-        const uint8_t *ip = frame->data + layer3;
+static bool locate_fragment_ipv4(struct frame *frame) {
+        const uint8_t *ip = frame->data + frame->layer3;
 
-        if (ethertype != PROTOCOL_IPV4 ||
-            frame->length < layer3 + IPV4_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] != 0x45 ||
+        if (frame->length < frame->layer3 + IPV4_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] != 0x45 ||
             ip[9] != FRAME_UDP || (frame_get16(ip + 6) & 0x3fff) != FRAME_MORE_FRAGMENTS)
                 return false;
-        frame->layer3 = layer3;
-        frame->layer4 = layer3 + IPV4_HEADER_LENGTH;
+        frame->layer4 = frame->layer3 + IPV4_HEADER_LENGTH;
         return true;
+}
+
+bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype) {
+        bool fragment = false;
+
+        frame->layer3 = layer3;
+        if (ethertype == PROTOCOL_IPV4)
+                return locate_fragment_ipv4(frame);
+        return ethertype == PROTOCOL_IPV6 && locate_ipv6(frame, FRAME_UDP, &fragment) && fragment &&
+               frame->layer4 + FRAME_HEADER_LENGTH <= frame->length;
 }
 
 static bool is_ipv6(const struct frame *frame) {

@@ -23,6 +23,7 @@ enum {
         OTHER_PORT = 45000,
         LISTENING_PORT = 443,
         HANDSHAKE_PORT = 46000, /* each its own: the kernel keeps the server's half for a while */
+        FRAGMENT_HEADER = 44, /* of IPv6 */
         NEXT = 700000, /* what the flow sends next, with so much in flight */
         FLIGHT = 3000,
 };
@@ -615,6 +616,63 @@ static bool test_silent_bulk(void *context) {
         return true;
 }
 
+/* A first fragment of a flow that is long silent, while somebody has a UDP socket at its port. */
+static bool run_silent_fragment(struct bench *bench, bool ipv6, bool bulk, bool goes_on) {
+        struct frame_spec spec = {
+                .ipv6 = ipv6, .udp = !bulk, .from = FRAME_LOCAL, .source_port = FRAME_PORT_LOCAL,
+                .dest_port = LISTENING_PORT, .flags = FRAME_ACK, .payload = 1300,
+                .acknowledgment = NEXT + !goes_on,
+        };
+        const __u32 expected = !goes_on ? BENCH_NEXT : ipv6 ? BENCH_DROP : BENCH_REDIRECT;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        if (!bulk && ipv6) {
+                spec.extensions[0] = FRAGMENT_HEADER;
+                spec.extensions_count = 1;
+                spec.fragment = 1; /* more of them */
+        } else if (!bulk)
+                spec.fragment = FRAME_MORE_FRAGMENTS;
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, false, &key);
+        if (bulk) {
+                frame_wrap(&frame, &frame);
+                frame_put16(frame.data + frame.layer3 + 6, FRAME_MORE_FRAGMENTS);
+                frame_put_checks(&frame);
+        }
+        bench_silent(&flow);
+        flow.expected = flow.next = NEXT;
+        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &frame, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, expected);
+        return bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            { UNDERPASS_COUNTER_DROP_FRAGMENT, goes_on }, {} });
+}
+
+/* A server that thinks for a while is silent. What goes on then is no other program's. */
+static bool test_silent_fragments(void *context) {
+        for (int i = 0; i < 6; i++) {
+                const bool goes_on = i & 1, bulk = i / 2 == 1, ipv6 = i / 2 == 2;
+                int udp;
+                bool passed;
+
+                if (ipv6 && !place_has_ipv6())
+                        continue;
+                udp = place_udp(FRAME_REMOTE, ipv6, LISTENING_PORT);
+                EXPECT(udp >= 0);
+                passed = run_silent_fragment(context, ipv6, bulk, goes_on);
+                close(udp);
+                if (passed)
+                        continue;
+                fprintf(stderr, "IPv%d%s%s\n", ipv6 ? 6 : 4, bulk ? ", bulk" : "", goes_on ? ", goes on" : "");
+                return false;
+        }
+        return true;
+}
+
 int programs_learn(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "learn: forgotten connections", test_forgotten },
@@ -623,6 +681,7 @@ int programs_learn(struct bench *bench) {
                 { "learn: forgotten handshakes", test_handshakes },
                 { "learn: flows that are long silent", test_silent },
                 { "learn: what begins like bulk, long silent", test_silent_bulk },
+                { "learn: fragments of flows that are long silent", test_silent_fragments },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

@@ -11,6 +11,7 @@ import contextlib
 import fnmatch
 import json
 import random
+import socket
 
 import craft
 import path
@@ -18,6 +19,7 @@ import runner
 import service
 import state
 import test_router
+import test_security
 import traffic
 import wire
 from host import wait_until
@@ -29,6 +31,19 @@ RATE = 4_000_000
 PIECE = 400_000  # bytes that show that a transfer goes on
 BLIND = 300
 FIRST = 1.6  # seconds: one more SYN, or the one more SYN-ACK that answers it
+IMPOSTOR = """
+import socket, sys
+source, port, target, target_port, protocol = sys.argv[1:]
+IPV6_FREEBIND = 78
+with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, int(protocol)) as impostor:
+    impostor.settimeout(1.5)
+    impostor.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    impostor.bind((source, int(port)))
+    try:
+        impostor.connect((target, int(target_port)))
+    except OSError as error:
+        print(error)
+"""
 FLUENT = 1.0  # seconds: less than the first SYN over UDP that is not answered costs
 
 
@@ -331,6 +346,27 @@ def test_forwarded():
                 changes.append(([(lab.client, f"-{family}", "route", "del", *words)], "c0"))
             moving(lab, client, changes, address("s0", family))
         nothing_plain(lab)
+
+
+def test_syns_in_the_name_of_a_host_behind():
+    """A user of a router without rights opens connections from address and port of a host behind it, whose own one
+    stays in the tunnel: nothing but those SYNs is plain."""
+    with hosts() as lab, host_behind(lab) as inner:
+        server, client = traffic.Peer(lab, lab.server), traffic.Peer(lab, inner)
+        server.listen(PORT)
+        port = client.connect("a", address("s0", 6))["port"]
+        client.start("uploads", "a", rate=RATE)
+        goes_on(client)
+        for protocol in (socket.IPPROTO_TCP, test_security.IPPROTO_MPTCP):
+            lines = (test_router.INSIDE[6][1], port, address("s0", 6), PORT, protocol)
+            said = lab.client.output(*test_security.NOBODY, "/usr/bin/python3", "-c", IMPOSTOR, *lines)
+            assert said == "timed out\n", said
+            goes_on(client)
+        client.finish("a")
+        assert client.wait("a")["equal"]
+        plain = path.forwarded(lab, "tcp")
+        assert 1 <= plain <= 6, f"{plain} packets were plain, SYNs of the user among them"
+        assert service.counters(lab.client, "c0")["plain-not-mptcp"] >= 1
 
 
 def carried(lab, link):
