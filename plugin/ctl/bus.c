@@ -2,6 +2,8 @@
 
 /* Client of org.underpass1. */
 
+#include <signal.h>
+
 #include "base/i18n.h"
 #include "base/message.h"
 #include "base/util.h"
@@ -18,12 +20,32 @@
 
 enum { LIMITS_WAIT_US = 200 * 1000, PASSWORD_MS = 2 * 60 * 1000 };
 
+static gpointer connect_to_bus(gpointer error) {
+        return g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, error);
+}
+
+/*
+ * Threads that GIO starts for a bus stay, and inherit which signals are blocked. All are, or a signal that
+ * the main thread blocks and waits for would go to one of them, and end the command. The main thread blocks
+ * none meanwhile, for a bus may let us wait without end.
+ */
+static GDBusConnection *connect_without_signals(GError **error) {
+        sigset_t all, before;
+        GThread *thread;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        thread = g_thread_try_new("connect", connect_to_bus, error, error);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return thread ? g_thread_join(thread) : NULL;
+}
+
 bool bus_connect(Ctl *ctl, GError **error) {
         if (ctl->bus)
                 return true;
 
         GError *local = NULL;
-        ctl->bus = g_bus_get_sync(G_BUS_TYPE_SYSTEM, NULL, &local);
+        ctl->bus = connect_without_signals(&local);
         if (!ctl->bus) {
                 ctl_error_add(error, CTL_UNREACHABLE,
                               _("Cannot connect to the system bus: %s. Check that the D-Bus service is "

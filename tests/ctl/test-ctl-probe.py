@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """underpassctl probe, by the loopback device, against servers that this test plays: a TCP socket that listens, and a UDP
-socket at the same port that answers SYNs in UDP form, or sends something else. No service and no bus.
+socket at the same port that answers SYNs in UDP form, or sends something else. No service, and no bus unless told otherwise.
 
 Usage: test-ctl-probe.py UNDERPASSCTL
 """
@@ -9,15 +9,23 @@ Usage: test-ctl-probe.py UNDERPASSCTL
 import contextlib
 import json
 import os
+import pathlib
 import pty
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+
+from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+
+NO_BUS = "unix:path=/nowhere"
 
 SYN, RST, ACK = 0x02, 0x04, 0x10
 MSS = b"\2\4\5\xb4"
@@ -103,7 +111,7 @@ class ProbeTest(unittest.TestCase):
 
     def run_probe(self, *words, status=0, **environment):
         """Runs the command; (standard output, standard error)."""
-        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"}
+        variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": NO_BUS}
         result = subprocess.run(
             [self.program, "probe", *words],
             env={**variables, **environment},
@@ -260,14 +268,13 @@ class ProbeTest(unittest.TestCase):
             with self.subTest(words=words):
                 self.assertIn(text, self.run_probe(*words, status=status)[1])
 
-    def test_interrupted(self):
-        """Ctrl-C on a terminal: the line of progress goes, half-open connections are taken back, and the shell sees the
-        signal."""
+    def interrupt(self, bus):
+        """Presses Ctrl-C once the server was asked. bus: the address of the system bus."""
         server = self.server(says_nothing)
         main, other = pty.openpty()
         with subprocess.Popen(
             [self.program, "probe", server.name, "lo"], stdin=other, stdout=other, stderr=other,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"},
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "DBUS_SYSTEM_BUS_ADDRESS": bus},
         ) as process:
             os.close(other)
             self.assertIn(b"Asking 127.0.0.1: 0 of 1", os.read(main, 4096))
@@ -283,6 +290,30 @@ class ProbeTest(unittest.TestCase):
         os.close(main)
         self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
         self.assert_taken_back(server)
+
+    def test_interrupted(self):
+        """Ctrl-C on a terminal: the line of progress goes, half-open connections are taken back, and the shell sees the
+        signal. So it is too with a bus, for which GIO starts threads."""
+        with tempfile.TemporaryDirectory(prefix="underpass-ctl-") as folder:
+            bus = Bus(folder)
+            bus.start()
+            for address in (NO_BUS, bus.address):
+                with self.subTest(address=address):
+                    self.interrupt(address)
+            bus.stop()
+
+    def test_interrupted_before(self):
+        """A bus that lets nobody in does not keep Ctrl-C from ending the command."""
+        with tempfile.TemporaryDirectory(prefix="underpass-ctl-") as folder, socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(f"{folder}/bus")
+            silent.listen()
+            variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={folder}/bus"}
+            with subprocess.Popen([self.program, "probe", "127.0.0.1:9", "lo"], env=variables) as process:
+                connection = silent.accept()[0]
+                with connection:
+                    connection.recv(4096)  # it waits for the answer to this
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(timeout=5), -signal.SIGINT)
 
 
 if __name__ == "__main__":
