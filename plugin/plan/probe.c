@@ -63,6 +63,8 @@ ProbeVerdict probe_judge(const ProbeReport *report) {
 
         if (mptcp == PROBE_OPTION)
                 return PROBE_NOT_NEEDED;
+        if (udp == PROBE_OPTION && tcp == PROBE_ANSWERED && mptcp == PROBE_NOT_SENT)
+                return PROBE_KERNEL_PLAIN; /* plain MPTCP may pass as well */
         if (udp == PROBE_OPTION)
                 return PROBE_HELPS;
         if (udp == PROBE_ANSWERED)
@@ -77,6 +79,10 @@ ProbeVerdict probe_judge(const ProbeReport *report) {
         if (udp == PROBE_REFUSED)
                 return PROBE_NO_PEER;
         return udp == PROBE_FILTERED ? PROBE_UDP_FILTERED : PROBE_UDP_SILENT;
+}
+
+bool probe_shows_stripped(const ProbeReport *report) {
+        return probe_judge(report) == PROBE_HELPS && report->answers[PROBE_MPTCP].outcome != PROBE_NOT_SENT;
 }
 
 bool probe_shows_mptcp(const ProbeReport *report) {
@@ -128,7 +134,7 @@ void probe_teach(const ProbeReport *report, uint64_t now_ns, struct underpass_de
                 server->spoken_until_ns = now_ns + UNDERPASS_SPOKEN_SECONDS * SECOND_NS;
                 way->lacking_until_ns = 0;
         }
-        if (probe_judge(report) == PROBE_HELPS) {
+        if (probe_shows_stripped(report)) {
                 way->stripped_until_ns = now_ns + UNDERPASS_STRIPPED_SECONDS * SECOND_NS;
                 way->stripped_join = 0;
         }

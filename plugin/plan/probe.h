@@ -51,7 +51,7 @@ typedef enum ProbeVerdict {
         PROBE_NOT_NEEDED,    /* plain MPTCP passes */
         PROBE_HELPS,         /* MPTCP passes in the tunnel, and only there */
         PROBE_SERVER_PLAIN,  /* the tunnel passes, but the server's program has no MPTCP */
-        PROBE_KERNEL_PLAIN,  /* MPTCP is off in this kernel */
+        PROBE_KERNEL_PLAIN,  /* MPTCP is off in this kernel, so plain MPTCP was not asked */
         PROBE_NO_PEER,       /* MPTCP got lost, and the server refuses the UDP form */
         PROBE_UDP_FILTERED,  /* MPTCP got lost, and somebody on the way refuses UDP */
         PROBE_UDP_SILENT,    /* MPTCP got lost, and UDP gets no answer */
@@ -73,6 +73,10 @@ ProbeVerdict probe_judge(const ProbeReport *report);
  * taken it away.
  */
 bool probe_shows_mptcp(const ProbeReport *report);
+
+/* Whether this report shows that the path takes MPTCP options away, or what carries them: MPTCP passes in
+ * the tunnel, and plain MPTCP was asked and does not. */
+bool probe_shows_stripped(const ProbeReport *report);
 
 /*
  * What the programs are to know after a probe by a link that has a tunnel: of the way by this link, and of

@@ -89,7 +89,7 @@ static void teach(const Asked *asked, const ProbeReport *report) {
             tunnel_teach(manager_tunnel(asked->probing->manager), &asked->key, report) < 0)
                 return;
         memcpy(address.word, asked->key.remote, sizeof(address.word));
-        if (probe_judge(report) == PROBE_HELPS)
+        if (probe_shows_stripped(report))
                 log_line(LOG_INFO, link_name(link), NULL,
                          "A probe shows that the path to %s takes MPTCP options away at port %u.",
                          address_text(&address, remote), ntohs(asked->key.remote_port));

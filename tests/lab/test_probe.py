@@ -268,7 +268,8 @@ def test_without_echoes():
 
 
 def test_mptcp_off():
-    """The client's kernel has MPTCP switched off: said so, unless the tunnel is what is needed anyway."""
+    """The client's kernel has MPTCP switched off: said so, whether the server has Underpass or not. Nobody has asked plain
+    MPTCP, so nothing is learnt of it."""
     with runner.TestLab() as lab:
         bring_up(lab, "first", tunnel=False)
         lab.client.sysctl("net.mptcp.enabled", 0)
@@ -276,6 +277,13 @@ def test_mptcp_off():
         assert outcomes(link) == ["answered", "not-sent", "refused"], link
         assert link["verdict"] == "kernel-without-mptcp", link
         assert "sysctl net.mptcp.enabled=1" in show(lab)
+    with runner.TestLab() as lab:
+        on_demand(lab)
+        lab.client.sysctl("net.mptcp.enabled", 0)
+        link = probe(lab, "c0", user=())["c0"]
+        assert outcomes(link) == ["answered", "not-sent", "mptcp"], link
+        assert (link["verdict"], link["command"]) == ("kernel-without-mptcp", ""), link
+        assert "stripped" not in destinations(lab), destinations(lab)
 
 
 def test_names():

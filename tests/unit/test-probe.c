@@ -60,7 +60,8 @@ static void cases_that_people_meet(void) {
                 { PROBE_ANSWERED, PROBE_ANSWERED, PROBE_SILENCE, PROBE_UDP_SILENT },
                 { PROBE_ANSWERED, PROBE_SILENCE, PROBE_SILENCE, PROBE_UDP_SILENT },
                 { PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_REFUSED, PROBE_KERNEL_PLAIN },
-                { PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_OPTION, PROBE_HELPS },
+                { PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_OPTION, PROBE_KERNEL_PLAIN },
+                { PROBE_SILENCE, PROBE_NOT_SENT, PROBE_OPTION, PROBE_HELPS },
                 { PROBE_REFUSED, PROBE_REFUSED, PROBE_REFUSED, PROBE_CLOSED },
                 { PROBE_REFUSED, PROBE_NOT_SENT, PROBE_SILENCE, PROBE_CLOSED },
                 { PROBE_FILTERED, PROBE_FILTERED, PROBE_FILTERED, PROBE_UNREACHED },
@@ -81,7 +82,9 @@ static void check_combination(const ProbeReport *report) {
         const bool plain = tcp == PROBE_ANSWERED || mptcp == PROBE_ANSWERED;
 
         assert((verdict == PROBE_NOT_NEEDED) == (mptcp == PROBE_OPTION));
-        assert((verdict == PROBE_HELPS) == (mptcp != PROBE_OPTION && udp == PROBE_OPTION));
+        const bool unasked = tcp == PROBE_ANSWERED && mptcp == PROBE_NOT_SENT;
+        assert((verdict == PROBE_HELPS) == (mptcp != PROBE_OPTION && udp == PROBE_OPTION && !unasked));
+        assert(!probe_shows_stripped(report) || (verdict == PROBE_HELPS && mptcp != PROBE_NOT_SENT));
         assert((verdict == PROBE_SERVER_PLAIN) == (mptcp != PROBE_OPTION && udp == PROBE_ANSWERED));
         if (verdict == PROBE_UNREACHED || verdict == PROBE_CLOSED || verdict == PROBE_NO_ROUTE)
                 assert(!plain);
@@ -179,6 +182,20 @@ static void what_passes_is_no_lesson(void) {
         assert(way.stripped_until_ns == 0 && way.opened == NOW_S && way.mtu == 0);
 }
 
+/* With MPTCP switched off, plain MPTCP was not asked, so nothing is known of it. */
+static void what_is_not_asked_is_no_lesson(void) {
+        static const ProbeOutcome outcomes[] = { PROBE_ANSWERED, PROBE_SILENCE, PROBE_NOT_SENT };
+
+        for (size_t i = 0; i < ELEMENTS(outcomes); i++) {
+                struct underpass_destination way = { .stripped_join = 1 }, server = {};
+                const ProbeReport report = report_of(outcomes[i], PROBE_NOT_SENT, PROBE_OPTION);
+
+                probe_teach(&report, NOW_NS, &way, &server);
+                assert(way.stripped_until_ns == 0 && way.stripped_join == 1);
+                assert(way.opened == NOW_S && server.spoken_until_ns > NOW_NS);
+        }
+}
+
 static void addresses_are_read(void) {
         char text[INET6_ADDRSTRLEN];
         Address address;
@@ -267,6 +284,7 @@ int main(void) {
                 { "a path that strips is remembered, and that UDP passes", lessons_of_a_path_that_strips },
                 { "a path without UDP is blocked, by its reason", lessons_of_a_path_without_udp },
                 { "what passes takes nothing back", what_passes_is_no_lesson },
+                { "what is not asked teaches nothing", what_is_not_asked_is_no_lesson },
                 { "addresses are read", addresses_are_read },
                 { "SYN and reset have the UDP form", syn_has_the_form },
                 { "answers are told apart", answers_are_read },
