@@ -22,6 +22,7 @@
 #include "ctl/properties.h"
 #include "ctl/text.h"
 #include "kernel/probe.h"
+#include "kernel/routes.h"
 #include "kernel/rtnl.h"
 
 #define OWN_DEVICES "underpass-" /* helper devices of the tunnel */
@@ -40,6 +41,12 @@ typedef struct Host {
         size_t count;
 } Host;
 
+/* Who is asked about links. */
+typedef struct Kernel {
+        Rtnl *rtnl;
+        Routes *routes;
+} Kernel;
+
 /* One link and what is found on it. */
 typedef struct Asked {
         char link[IF_NAMESIZE];
@@ -55,6 +62,12 @@ static void host_clear(Host *host) {
         g_free(host->name);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Host, host_clear)
+
+static void kernel_clear(Kernel *kernel) {
+        rtnl_free(kernel->rtnl);
+        routes_free(kernel->routes);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Kernel, kernel_clear)
 
 static void asked_clear(gpointer data) {
         Asked *asked = data;
@@ -110,37 +123,35 @@ static bool resolve(Host *host, GError **error) {
         return true;
 }
 
-static bool in_prefix(const Address *address, const LinkAddress *prefix) {
-        unsigned bits = prefix->prefix_length + (address_is_ipv4(&prefix->address) ? 96U : 0U);
-        const uint8_t *a = (const uint8_t *) address->word, *b = (const uint8_t *) prefix->address.word;
+/*
+ * Whether the link has an address of this family and a route to the address, be it in a table for what has
+ * an address of the link.
+ */
+static bool leads_to(const Kernel *kernel, const LinkFacts *facts, const Host *host, const Address *remote) {
+        RouteQuery query = {
+                .remote = *remote,
+                .remote_port = htons(host->port),
+                .user = getuid(),
+                .bound = facts->ifindex,
+        };
+        bool has_address = false, leads = false;
 
-        for (; bits >= 8; bits -= 8)
-                if (*a++ != *b++)
-                        return false;
-        return bits == 0 || (*a ^ *b) >> (8 - bits) == 0;
-}
-
-/* Whether the link may lead to the address: it is a neighbour, or there is a gateway of its family. */
-static bool may_lead(const LinkFacts *facts, const Address *remote) {
-        static const Address none;
-        const bool ipv4 = address_is_ipv4(remote);
-        bool has_address = false;
-
-        for (size_t i = 0; i < facts->addresses_count; i++) {
-                if (address_is_ipv4(&facts->addresses[i].address) != ipv4)
+        for (size_t i = 0; !leads && i < facts->addresses_count; i++) {
+                if (address_is_ipv4(&facts->addresses[i].address) != address_is_ipv4(remote))
                         continue;
+                if (!has_address)
+                        leads = routes_lead(kernel->routes, &query);
                 has_address = true;
-                if (in_prefix(remote, &facts->addresses[i]))
-                        return true;
+                query.local = facts->addresses[i].address;
+                leads = leads || routes_lead(kernel->routes, &query);
         }
-        return has_address &&
-               !address_equal(&facts->gateways[ipv4 ? FACTS_IPV4 : FACTS_IPV6], &none);
+        return leads;
 }
 
-/* The first address of the host that the link may lead to; NULL: none. */
-static const Address *address_for(const LinkFacts *facts, const Host *host) {
+/* The first address of the host that the link leads to; NULL: none. */
+static const Address *address_for(const Kernel *kernel, const LinkFacts *facts, const Host *host) {
         for (size_t i = 0; i < host->count; i++)
-                if (may_lead(facts, &host->addresses[i]))
+                if (leads_to(kernel, facts, host, &host->addresses[i]))
                         return &host->addresses[i];
         return NULL;
 }
@@ -153,19 +164,19 @@ static void add_asked(GArray *list, const char *link, const Address *address) {
 }
 
 /* All links by which the host may be reached. */
-static bool add_all_links(GArray *list, Rtnl *rtnl, const Host *host, GError **error) {
+static bool add_all_links(GArray *list, const Kernel *kernel, const Host *host, GError **error) {
         g_autofree uint32_t *indexes = NULL;
         size_t count = 0;
-        int r = rtnl_links(rtnl, &indexes, &count);
+        int r = rtnl_links(kernel->rtnl, &indexes, &count);
 
         for (size_t i = 0; r >= 0 && i < count; i++) {
                 _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
                 const Address *address;
 
-                if (rtnl_link(rtnl, indexes[i], &facts) < 0 || !(facts->flags & IFF_UP) ||
+                if (rtnl_link(kernel->rtnl, indexes[i], &facts) < 0 || !(facts->flags & IFF_UP) ||
                     (facts->flags & IFF_LOOPBACK) || g_str_has_prefix(facts->name, OWN_DEVICES))
                         continue;
-                address = address_for(facts, host);
+                address = address_for(kernel, facts, host);
                 if (address)
                         add_asked(list, facts->name, address);
         }
@@ -177,32 +188,35 @@ static bool add_all_links(GArray *list, Rtnl *rtnl, const Host *host, GError **e
         return false;
 }
 
-static bool add_named_link(GArray *list, Rtnl *rtnl, const Host *host, const char *name, GError **error) {
+static bool add_named_link(GArray *list, const Kernel *kernel, const Host *host, const char *name,
+                           GError **error) {
         _cleanup_(rtnl_facts_freep) LinkFacts *facts = NULL;
         const unsigned index = strlen(name) < IF_NAMESIZE ? if_nametoindex(name) : 0;
         const Address *address;
 
-        if (index == 0 || rtnl_link(rtnl, index, &facts) < 0) {
+        if (index == 0 || rtnl_link(kernel->rtnl, index, &facts) < 0) {
                 ctl_error_unknown_link(error, name);
                 return false;
         }
-        address = address_for(facts, host);
+        address = address_for(kernel, facts, host);
         add_asked(list, facts->name, address ?: &host->addresses[0]);
         return true;
 }
 
 static bool choose_links(GArray *list, const Host *host, char **names, GError **error) {
-        _cleanup_(rtnl_freep) Rtnl *rtnl = NULL;
-        const int r = rtnl_open(&rtnl);
+        g_auto(Kernel) kernel = {};
+        int r = rtnl_open(&kernel.rtnl);
 
+        if (r >= 0)
+                r = routes_open(&kernel.routes);
         if (r < 0) {
                 ctl_error_add(error, CTL_FAILED, _("Cannot list the links: %s."), g_strerror(-r));
                 return false;
         }
         if (!names[0])
-                return add_all_links(list, rtnl, host, error);
+                return add_all_links(list, &kernel, host, error);
         for (; *names; names++)
-                if (!add_named_link(list, rtnl, host, *names, error))
+                if (!add_named_link(list, &kernel, host, *names, error))
                         return false;
         return true;
 }

@@ -22,7 +22,7 @@ struct Routes {
 
 typedef struct RouteAnswer {
         uint32_t ifindex;
-        bool here;
+        uint8_t type; /* RTN_* */
 } RouteAnswer;
 
 Routes *routes_free(Routes *routes) {
@@ -87,7 +87,7 @@ static int read_route(const struct nlmsghdr *message, void *userdata) {
         if (message->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(message) < sizeof(*route))
                 return MNL_CB_OK;
 
-        answer->here = route->rtm_type == RTN_LOCAL;
+        answer->type = route->rtm_type;
         mnl_attr_for_each(attribute, message, sizeof(*route))
                 if (mnl_attr_get_type(attribute) == RTA_OIF &&
                     mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
@@ -108,18 +108,18 @@ static void put_address(struct nlmsghdr *message, uint16_t type, const Address *
                 mnl_attr_put(message, type, sizeof(address->word), address->word);
 }
 
-int routes_find(Routes *routes, const RouteQuery *query, uint32_t *ret_ifindex, bool *ret_here) {
+/* flags: RTM_F_*, for IPv4 only. */
+static int ask(Routes *routes, const RouteQuery *query, uint32_t flags, RouteAnswer *answer) {
         const bool ipv4 = address_is_ipv4(&query->remote), sourced = !is_any(&query->local);
         alignas(struct nlmsghdr) uint8_t buffer[REQUEST_SIZE] = {};
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-        RouteAnswer answer = {};
         struct rtmsg *route;
-        int r;
 
         message->nlmsg_type = RTM_GETROUTE;
         route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
         route->rtm_family = ipv4 ? AF_INET : AF_INET6;
         route->rtm_dst_len = ipv4 ? 32 : 128;
+        route->rtm_flags = ipv4 ? flags : 0;
         put_address(message, RTA_DST, &query->remote);
         if (sourced) {
                 route->rtm_src_len = route->rtm_dst_len;
@@ -138,12 +138,29 @@ int routes_find(Routes *routes, const RouteQuery *query, uint32_t *ret_ifindex, 
                 mnl_attr_put_u16(message, RTA_SPORT, query->local_port);
                 mnl_attr_put_u16(message, RTA_DPORT, query->remote_port);
         }
-        r = netlink_call(routes->request, message, read_route, &answer);
+        return netlink_call(routes->request, message, read_route, answer);
+}
+
+int routes_find(Routes *routes, const RouteQuery *query, uint32_t *ret_ifindex, bool *ret_here) {
+        RouteAnswer answer = {};
+        const int r = ask(routes, query, 0, &answer);
+
         if (r < 0)
                 return r;
         if (answer.ifindex == 0)
                 return -ENETUNREACH;
         *ret_ifindex = answer.ifindex;
-        *ret_here = answer.here;
+        *ret_here = answer.type == RTN_LOCAL;
         return 0;
+}
+
+bool routes_lead(Routes *routes, const RouteQuery *query) {
+        RouteAnswer answer = {};
+
+        /* What matches may go by several links, and names none then: of IPv4 only routes by this one do. */
+        if (ask(routes, query, RTM_F_FIB_MATCH, &answer) < 0)
+                return false;
+        return answer.type == RTN_LOCAL ||
+               (answer.type == RTN_UNICAST &&
+                (address_is_ipv4(&query->remote) || answer.ifindex == query->bound));
 }

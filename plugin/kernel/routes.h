@@ -38,3 +38,7 @@ typedef struct RouteQuery {
 /* The link that it leaves by; *ret_here: the remote address is one of this host. -ENETUNREACH, -EINVAL (our
  * own packet with a source that this host has not) and others: it does not leave. */
 int routes_find(Routes *routes, const RouteQuery *query, uint32_t *ret_ifindex, bool *ret_here);
+
+/* Whether a route leads there by the link that its socket is bound to. routes_find() says so of an IPv4
+ * address in any case: the kernel takes it for a neighbour where there is no route. */
+bool routes_lead(Routes *routes, const RouteQuery *query);

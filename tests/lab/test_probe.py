@@ -53,6 +53,13 @@ def show(lab, *words, host=None, check=True):
     return text
 
 
+def show_errors(lab, host):
+    """What is said of a probe that fails."""
+    result = lab.client.run(*NOBODY, "underpassctl", "probe", host, check=False)
+    assert result.returncode != 0, result
+    return result.stderr
+
+
 def bring_up(lab, *profiles, protocol="mptcp", strip=False, tunnel=True):
     """Links up, no tunnel on the client; a server that listens, with Underpass unless told otherwise."""
     lab.strip_mptcp(strip)
@@ -300,7 +307,7 @@ def test_names():
 
 
 def test_raw_ip():
-    """Devices without Ethernet header."""
+    """Devices without Ethernet header: a neighbour, and a host that only a default route without gateway leads to."""
     with runner.TestLab() as lab:
         lab.client.sysctl("net.ipv4.ping_group_range", "0 2147483647")
         lab.server.write("/etc/underpass/line.conf", test_rawip.PROFILES[test_rawip.SERVER])
@@ -309,13 +316,38 @@ def test_raw_ip():
             line.up()
             service.wait_state(lab.server, test_rawip.SERVER, service.ACTIVE)
             traffic.Peer(lab, lab.server).listen(PORT)
+            far = {4: "10.99.0.9", 6: "2001:db8:99::9"}
             for family in (4, 6):
-                target = test_rawip.ADDRESSES[test_rawip.SERVER][family]
+                lab.server.run("ip", "address", "add", far[family], "dev", test_rawip.SERVER)
+                lab.client.run("ip", f"-{family}", "route", "add", "default", "dev", test_rawip.CLIENT)
+            for family, target in (*test_rawip.ADDRESSES[test_rawip.SERVER].items(), *far.items()):
                 target = f"[{target}]:{PORT}" if family == 6 else f"{target}:{PORT}"
                 text = lab.client.run(*NOBODY, "underpassctl", "probe", "--json", target).stdout
                 (link,) = json.loads(text)["links"]
                 assert outcomes(link) == ["answered", "mptcp", "mptcp"], link
                 assert (link["interface"], link["mtu_there"], link["mtu_back"]) == (test_rawip.CLIENT, 1500, 1500), link
+
+
+def test_routed():
+    """A link that has no default route is asked where a route of its own leads to the host, be it in a table for what has
+    the link's address; and a link that no route leads by is not."""
+    with runner.TestLab() as lab:
+        bring_up(lab)
+        for uplink in UPLINKS:
+            for family in (4, 6):
+                lab.client.run("ip", f"-{family}", "route", "flush", "default", "dev", uplink)
+        for family in (4, 6):
+            target, gateway = address("s0", family), address("c0", family, router=True)
+            host = f"[{target}]:{PORT}" if family == 6 else f"{target}:{PORT}"
+            route = ("ip", f"-{family}", "route", "add", target, "via", gateway, "dev", "c0")
+            assert "No link leads to" in show_errors(lab, host)
+            lab.client.run(*route)
+            assert set(probe(lab, host=host)) == {"c0"}
+            lab.client.run("ip", f"-{family}", "route", "delete", target)
+            lab.client.run(*route, "table", 7)
+            lab.client.run("ip", f"-{family}", "rule", "add", "from", address("c0", family), "lookup", 7)
+            (link,) = probe(lab, host=host).values()
+            assert (link["interface"], link["verdict"]) == ("c0", "not-needed"), link
 
 
 def destinations(lab):

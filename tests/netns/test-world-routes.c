@@ -107,6 +107,56 @@ void test_routes(void) {
         check_way(routes, &query, "test-b");
 }
 
+/* Whether a route leads there by the link, for a socket that is bound to it. local: NULL: any address. */
+static bool leads(Routes *routes, const char *link, const char *local, const char *remote) {
+        const RouteQuery query = {
+                .local = local ? world_address(local) : (Address) {},
+                .remote = world_address(remote),
+                .bound = world_ifindex(link),
+                .remote_port = htons(443),
+        };
+
+        return routes_lead(routes, &query);
+}
+
+void test_routes_lead(void) {
+        _cleanup_(routes_freep) Routes *routes = NULL;
+
+        if (!make_links() || !CHECK_EQUAL(routes_open(&routes), 0))
+                return;
+        /* By gateways, a better one elsewhere or not, and without one. */
+        CHECK(leads(routes, "test-a", NULL, "203.0.113.5"));
+        CHECK(leads(routes, "test-b", NULL, "203.0.113.5"));
+        CHECK(world_ip("route del default via 198.51.100.9 dev test-b"));
+        CHECK(leads(routes, "test-a", NULL, "203.0.113.5"));
+        CHECK(!leads(routes, "test-b", NULL, "203.0.113.5"));
+        CHECK(world_ip("route add default dev test-b metric 7"));
+        CHECK(leads(routes, "test-b", NULL, "203.0.113.5"));
+        CHECK(world_ip("route del default dev test-b"));
+        /* Neighbours, and addresses of this host. */
+        CHECK(leads(routes, "test-b", NULL, "198.51.100.7"));
+        CHECK(leads(routes, "test-b", NULL, "198.51.100.1"));
+        CHECK(leads(routes, "test-b", NULL, "2001:db8:b::7"));
+        CHECK(leads(routes, "test-b", NULL, "2001:db8:b::1"));
+        /* For the address of the link only, by a table of its own. */
+        CHECK(world_ip("rule add from 198.51.100.1 lookup 7"));
+        CHECK(!leads(routes, "test-b", NULL, "203.0.113.5"));
+        CHECK(leads(routes, "test-b", "198.51.100.1", "203.0.113.5"));
+        CHECK(world_ip("-6 route del 2001:db8:f::/48 dev test-b"));
+        CHECK(world_ip("-6 rule add from 2001:db8:b::1 lookup 7"));
+        CHECK(leads(routes, "test-a", NULL, "2001:db8:f::1"));
+        CHECK(!leads(routes, "test-b", NULL, "2001:db8:f::1"));
+        CHECK(!leads(routes, "test-b", "2001:db8:b::1", "2001:db8:f::1"));
+        CHECK(world_ip("-6 route add default dev test-b table 7"));
+        CHECK(leads(routes, "test-b", "2001:db8:b::1", "2001:db8:f::1"));
+        /* By several links, and nowhere. */
+        CHECK(world_ip("route add 203.0.113.0/24 nexthop via 192.0.2.9 nexthop via 198.51.100.9"));
+        CHECK(leads(routes, "test-a", NULL, "203.0.113.5"));
+        CHECK(leads(routes, "test-b", NULL, "203.0.113.5"));
+        CHECK(world_ip("route add unreachable 203.0.113.5/32"));
+        CHECK(!leads(routes, "test-a", NULL, "203.0.113.5"));
+}
+
 /* A connection over loopback, from a socket of this family; with a device if it is not NULL. */
 static bool open_connection(bool mapped, const char *device, int sockets[3], TcpConnection *ret) {
         struct sockaddr_in server = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };

@@ -44,6 +44,7 @@ static const struct {
         { "mtu-and-sysctls",         test_mtu_and_sysctls,         false },
         { "mptcp-pm",                test_mptcp_pm,                false },
         { "routes",                  test_routes,                  true  },
+        { "routes-lead",             test_routes_lead,             true  },
         { "sock-diag-udp",           test_sock_diag_udp,           true  },
         { "mptcp-events",            test_mptcp_events,            false },
         { "sock-diag-listeners",     test_sock_diag_listeners,     true  },

@@ -54,6 +54,7 @@ void test_mtu_and_sysctls(void);
 void test_mptcp_pm(void);
 void test_mptcp_events(void);
 void test_routes(void);
+void test_routes_lead(void);
 void test_sock_diag_udp(void);
 void test_sock_diag_listeners(void);
 void test_sock_diag_subflows(void);
