@@ -166,23 +166,6 @@ void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines) {
         (void) check_host(&facts->host, lines);
 }
 
-/* The settings as the service has printed them. */
-static void read_settings(GVariant *link, Settings *ret) {
-        g_autoptr(GVariant) rows = property_array(link, "Settings", "a(ssss)");
-
-        settings_init(ret);
-        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
-                _cleanup_(freep) char *error = NULL;
-                const char *name, *value;
-                const Key *key;
-
-                g_variant_get_child(rows, i, "(&s&s&s&s)", &name, &value, NULL, NULL);
-                key = key_find(name);
-                if (key)
-                        (void) key_parse(key, value, ret, &error);
-        }
-}
-
 static void read_counters(GVariant *link, struct underpass_counters *ret) {
         g_autoptr(GVariant) counters = property_array(link, "Counters", "a{st}");
 
@@ -301,7 +284,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
                 check.managed = device.managed;
                 check.profiles = (char *const *) device.profiles->pdata;
         }
-        read_settings(link, &check.settings);
+        property_settings(link, &check.settings);
         if (facts->depth != CHECK_DEPTH_QUICK)
                 read_holder(ifindex, &check.settings, &check.holder);
         read_counters(link, &check.counters);

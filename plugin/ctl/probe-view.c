@@ -3,11 +3,10 @@
 /* See probe-view.h. */
 
 #include "base/i18n.h"
-#include "config.h"
 #include "ctl/json.h"
+#include "ctl/probe-advice.h"
 #include "ctl/probe-rate.h"
 #include "ctl/probe-view.h"
-#include "ctl/properties.h"
 #include "ctl/text.h"
 
 enum { COLUMN = 50 }; /* where what passes meets; the address of the destination is to its right */
@@ -253,64 +252,24 @@ static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, 
         g_print("\n");
 }
 
-/* The command that gives this link a tunnel on demand, for a shell. Caller frees. */
-static char *command_for(const ProbeView *view, uint16_t port) {
-        const char *id = "", *uuid = "", *file = "";
-
-        if (view->properties) {
-                g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
-                file = property_row(view->properties, "ConnectionSettings", "a(ss)", "network-file");
-        }
-        if (uuid[0])
-                return g_strdup_printf("underpassctl profile set uuid %s tunnel=on-demand remote-ports=%u "
-                                       "remote-addresses=%s --reapply",
-                                       uuid, port, view->address);
-
-        g_autofree char *lines = g_strdup_printf("'[X-Underpass]' Tunnel=on-demand RemotePorts=%u "
-                                                 "RemoteAddresses=%s",
-                                                 port, view->address);
-        if (file[0]) {
-                g_autofree char *base = g_path_get_basename(file);
-                g_autofree char *folder = g_strdup_printf("/etc/systemd/network/%s.d", base);
-                g_autofree char *quoted = text_shell_word(folder);
-
-                return g_strdup_printf("mkdir -p %s && printf '%%s\\n' %s >%s/underpass.conf && "
-                                       "networkctl reload",
-                                       quoted, lines, quoted);
-        }
-        g_autofree char *match = g_strdup_printf("Name=%s", view->link);
-        g_autofree char *name = g_strdup_printf(PROFILES_FOLDER "/%s.conf", view->link);
-        g_autofree char *quoted_match = text_shell_word(match);
-        g_autofree char *quoted_name = text_shell_word(name);
-        return g_strdup_printf("printf '%%s\\n' '[Match]' %s %s >%s && underpassctl reload", quoted_match,
-                               lines, quoted_name);
-}
-
-/* Whether the link has a tunnel already. */
-static bool has_tunnel(const ProbeView *view) {
-        return view->properties && streq(property_string(view->properties, "State"), "active");
-}
-
-/* The names of the links that a tunnel helps and that have none yet; NULL: there are none. */
-static char *links_to_be_helped(const ProbeView *views, size_t count) {
+/* The names of the links that need a tunnel; NULL: there are none. */
+static char *links_in_need(const ProbeView *views, size_t count, uint16_t port) {
         GString *names = g_string_new(NULL);
 
         for (size_t i = 0; i < count; i++)
-                if (probe_judge(&views[i].report) == PROBE_HELPS && !has_tunnel(&views[i]))
+                if (probe_advice_need(&views[i], port) == PROBE_NEED_TUNNEL)
                         g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", views[i].link);
         return g_string_free(names, names->len == 0);
 }
 
-/* What follows for all links together. */
-static const char *advice_of(const ProbeView *views, size_t count, bool some_lack_tunnel) {
+/* What follows for all links together, where nothing can be done. */
+static const char *summary_of(const ProbeView *views, size_t count) {
         size_t good = 0, helped = 0;
 
         for (size_t i = 0; i < count; i++) {
                 good += probe_judge(&views[i].report) == PROBE_NOT_NEEDED;
                 helped += probe_judge(&views[i].report) == PROBE_HELPS;
         }
-        if (some_lack_tunnel)
-                return N_("Set tunnel=on-demand on %2$s, where MPTCP reaches %1$s only in the tunnel.");
         if (good + helped < count && good + helped > 0)
                 return N_("A tunnel does not help the other links to reach %1$s by MPTCP; the reasons are "
                           "above.");
@@ -320,19 +279,44 @@ static const char *advice_of(const ProbeView *views, size_t count, bool some_lac
                           N_("A tunnel does not help to reach %1$s by MPTCP now; the reasons are above.");
 }
 
+static void print_command(const ProbeView *view, uint16_t port) {
+        g_autofree char *command = probe_advice_command(view, port);
+
+        if (command)
+                text_line("  %s", command);
+        else
+                text_line("  underpassctl explain %s", view->link);
+}
+
 static void print_advice(const Pens *pens, const char *host, uint16_t port, const ProbeView *views,
                          size_t count) {
-        g_autofree char *names = links_to_be_helped(views, count);
+        g_autofree char *names = links_in_need(views, count, port);
         g_autofree char *first = g_strdup_printf("%s ", pens->arrow);
-        g_autofree char *text = g_strdup_printf(_(advice_of(views, count, names)), host, names);
+        bool any = names;
 
-        print_wrapped(0, first, text);
+        if (names) {
+                g_autofree char *text = g_strdup_printf(_("Set tunnel=on-demand on %2$s, where MPTCP "
+                                                          "reaches %1$s only in the tunnel."),
+                                                        host, names);
+                print_wrapped(0, first, text);
+        }
         for (size_t i = 0; i < count && names; i++)
-                if (probe_judge(&views[i].report) == PROBE_HELPS && !has_tunnel(&views[i])) {
-                        g_autofree char *command = command_for(&views[i], port);
+                if (probe_advice_need(&views[i], port) == PROBE_NEED_TUNNEL)
+                        print_command(&views[i], port);
+        for (size_t i = 0; i < count; i++) {
+                g_autofree char *sentence = probe_advice_sentence(&views[i], port);
 
-                        text_line("  %s", command);
-                }
+                if (!sentence)
+                        continue;
+                any = true;
+                print_wrapped(0, first, sentence);
+                print_command(&views[i], port);
+        }
+        if (!any) {
+                g_autofree char *text = g_strdup_printf(_(summary_of(views, count)), host);
+
+                print_wrapped(0, first, text);
+        }
 }
 
 void probe_view_print(const Ctl *ctl, const char *host, uint16_t port, const ProbeView *views,
@@ -363,8 +347,7 @@ static void add_answer(JsonBuilder *builder, const ProbeReport *report, ProbeFor
 
 static void add_link(JsonBuilder *builder, const ProbeView *view, uint16_t port) {
         const ProbeReport *report = &view->report;
-        const bool helps = probe_judge(report) == PROBE_HELPS && !has_tunnel(view);
-        g_autofree char *command = helps ? command_for(view, port) : g_strdup("");
+        g_autofree char *command = probe_advice_command(view, port);
 
         json_builder_begin_object(builder);
         json_member_string(builder, "interface", view->link);
@@ -379,8 +362,9 @@ static void add_link(JsonBuilder *builder, const ProbeView *view, uint16_t port)
         json_member_number(builder, "mss", report->mss);
         json_member_number(builder, "packets", report->packets);
         json_member_string(builder, "verdict", probe_verdict_name(probe_judge(report)));
-        json_member_boolean(builder, "has_tunnel", has_tunnel(view));
-        json_member_string(builder, "command", command);
+        json_member_boolean(builder, "has_tunnel", probe_advice_has_tunnel(view));
+        json_member_boolean(builder, "tunnel_carries", probe_advice_carries(view, port));
+        json_member_string(builder, "command", command ?: "");
         if (view->rate)
                 probe_rate_json(builder, view->rate, view->download);
         json_builder_end_object(builder);

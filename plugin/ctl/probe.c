@@ -356,10 +356,14 @@ static const ProbeReport *report_of(const Asked *asked) {
         return asked->told ? &asked->report : probe_report(asked->probe);
 }
 
-/* Whether the tunnel of the link may carry TCP that is not MPTCP. */
-static bool tunnels_plain(const Asked *asked) {
-        return asked->properties && streq(property_string(asked->properties, "State"), "active") &&
-               streq(property_setting(asked->properties, "mptcp-only"), "no");
+/* Whether the tunnel of the link carries TCP to there that is not MPTCP. */
+static bool tunnels_plain(const Asked *asked, uint16_t port) {
+        Settings settings;
+
+        if (!asked->properties || !streq(property_string(asked->properties, "State"), "active"))
+                return false;
+        property_settings(asked->properties, &settings);
+        return !settings.mptcp_only && settings_cover(&settings, asked->address.word, port);
 }
 
 /* One link after the other, so that they do not slow each other down. */
@@ -375,7 +379,7 @@ static bool measure(const Ctl *ctl, const Host *host, GArray *list, int signals,
                         .port = host->port,
                         .path = ctl->rate,
                         .found = report_of(asked),
-                        .plain_tunnelled = tunnels_plain(asked),
+                        .plain_tunnelled = tunnels_plain(asked, host->port),
                 };
 
                 if (!probe_rate_run(&what, signals, &asked->rate, ret_signal, error))

@@ -4,6 +4,7 @@
 
 #include "base/util.h"
 #include "ctl/properties.h"
+#include "profile/keys.h"
 
 const char *property_string(GVariant *properties, const char *name) {
         const char *value = "";
@@ -46,6 +47,22 @@ const char *property_row(GVariant *properties, const char *name, const char *typ
 
 const char *property_setting(GVariant *link, const char *key) {
         return property_row(link, "Settings", "a(ssss)", key);
+}
+
+void property_settings(GVariant *link, Settings *ret) {
+        g_autoptr(GVariant) rows = property_array(link, "Settings", "a(ssss)");
+
+        settings_init(ret);
+        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
+                _cleanup_(freep) char *error = NULL;
+                const char *name, *value;
+                const Key *key;
+
+                g_variant_get_child(rows, i, "(&s&s&s&s)", &name, &value, NULL, NULL);
+                key = key_find(name);
+                if (key)
+                        (void) key_parse(key, value, ret, &error);
+        }
 }
 
 uint64_t property_counter(GVariant *properties, const char *name) {

@@ -9,6 +9,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+#include "profile/settings.h"
+
 const char *property_string(GVariant *properties, const char *name);
 uint32_t property_number(GVariant *properties, const char *name);
 
@@ -20,6 +22,9 @@ const char *property_row(GVariant *properties, const char *name, const char *typ
 
 /* The value of a setting of a link. */
 const char *property_setting(GVariant *link, const char *key);
+
+/* All settings of a link; keys that are missing have their defaults. */
+void property_settings(GVariant *link, Settings *ret);
 
 /* The counter of this name; 0 when there is none. */
 uint64_t property_counter(GVariant *properties, const char *name);

@@ -99,3 +99,25 @@ static inline const struct underpass_port_range *port_set_overlap(const PortSet 
 static inline bool port_set_contains(const PortSet *set, uint16_t port) {
         return port_set_overlap(set, port, port) != NULL;
 }
+
+/* address: as in struct underpass_prefix. */
+static inline bool prefix_set_contains(const PrefixSet *set, const uint32_t address[4]) {
+        for (size_t i = 0; i < set->count; i++) {
+                const struct underpass_prefix *prefix = &set->prefixes[i];
+                uint32_t different = 0;
+
+                for (size_t word = 0; word < 4; word++)
+                        different |= (address[word] & prefix->mask[word]) ^ prefix->address[word];
+                if (different == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Whether the tunnel is for connections of this host to there, as far as ports and addresses say; so decide
+ * the programs (flow_matches() in bpf/flow.h). */
+static inline bool settings_cover(const Settings *settings, const uint32_t address[4], uint16_t port) {
+        return port_set_contains(&settings->remote_ports, port) &&
+               (settings->remote_addresses.count == 0 ||
+                prefix_set_contains(&settings->remote_addresses, address));
+}

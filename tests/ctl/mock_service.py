@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for the service: exports data/org.underpass1.xml with the links of a fixed small world.
 
-Usage: mock_service.py XML LOG      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call.
-A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's,
-and "asked" wants a password that nobody is there to be asked for.
+Usage: mock_service.py XML LOG [LO]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call. LO: a file with
+properties of the loopback device, by name, as JSON; it is read at each call. Without it there is no such link.
+A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's, as
+probes are, and "asked" wants a password that nobody is there to be asked for.
 """
 
+import json
 import os
 import sys
 
@@ -171,6 +173,20 @@ LINKS = {
     "/org/underpass1/link/_33": link(3, "idle1", "off", Connection=("Office", UUID)),
 }
 
+LOOPBACK = "/org/underpass1/link/_31"
+
+
+def read_loopback(path):
+    """The loopback device, as the file says."""
+    with open(path, encoding="utf-8") as file:
+        changes = json.load(file)
+    for name, value in changes.items():
+        if isinstance(value, list):
+            rows = [tuple(row) if isinstance(row, list) else row for row in value]
+            changes[name] = tuple(rows) if name == "Connection" else rows
+    return link(1, "lo", **changes)
+
+
 MANAGER_PROPERTIES = {
     "Version": ("s", "0.1.0"),
     "KernelVersion": ("s", "6.12.1"),
@@ -196,10 +212,11 @@ def values(properties, known):
 class Mock:
     """The methods; those that the tests do not call are unknown."""
 
-    def __init__(self, xml, log):
+    def __init__(self, xml, log, loopback=None):
         self.log = log
+        self.loopback = loopback
         self.loop = GLib.MainLoop()
-        self.links = LINKS
+        self.links = dict(LINKS, **({LOOPBACK: read_loopback(loopback)} if loopback else {}))
         self.sent = -1000000
         self.destinations = DESTINATIONS
         info = Gio.DBusNodeInfo.new_for_xml(xml)
@@ -225,6 +242,8 @@ class Mock:
         """a{sv} of an object."""
         if path == ROOT:
             return values(MANAGER_PROPERTIES, self.known[MANAGER])
+        if path == LOOPBACK:
+            self.links[path] = read_loopback(self.loopback)
         return values(self.links[path], self.known[LINK])
 
     def reading(self, method, arguments):
@@ -276,7 +295,7 @@ class Mock:
             found = [row for row in self.destinations if self.is_meant(row, interface, address, port)]
             self.destinations = [row for row in self.destinations if row not in found]
             return GLib.Variant("(u)", (len(found),))
-        if arguments[0] == "private":
+        if arguments[0] == "private" or method == "Probe":
             return "org.freedesktop.DBus.Error.AccessDenied"
         if arguments[0] == "broken":
             return "org.underpass1.Error.Failed"
@@ -336,4 +355,4 @@ if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as xml_file, open(
         sys.argv[2], "a", encoding="utf-8"
     ) as log_file:
-        Mock(xml_file.read(), log_file).run()
+        Mock(xml_file.read(), log_file, *sys.argv[3:4]).run()

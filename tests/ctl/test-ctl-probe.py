@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """underpassctl probe, by the loopback device, against servers that this test plays: a TCP socket that listens, and a UDP
-socket at the same port that answers SYNs in UDP form, or sends something else. No service, and no bus unless told otherwise.
+socket at the same port that answers SYNs in UDP form, or sends something else. No service, and no bus, unless told
+otherwise: then the service is a mock, which tells of a loopback device with settings.
 
-Usage: test-ctl-probe.py UNDERPASSCTL
+Usage: test-ctl-probe.py UNDERPASSCTL XML
 """
 
 import contextlib
@@ -25,7 +26,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
+HERE = pathlib.Path(__file__).resolve().parent
 NO_BUS = "unix:path=/nowhere"
+UUID = "11111111-2222-3333-4444-555555555555"
 
 SYN, RST, ACK = 0x02, 0x04, 0x10
 MSS = b"\2\4\5\xb4"
@@ -104,10 +107,11 @@ def noise(sequence, _):
     yield segment(SYN, 1000, sequence + 1 & 0xFFFFFFFF, MSS + CAPABLE)
 
 
-class ProbeTest(unittest.TestCase):
-    """The command and what it prints."""
+class ProbeBase(unittest.TestCase):
+    """How the command is run."""
 
     program = None
+    xml = None
 
     def run_probe(self, *words, status=0, **environment):
         """Runs the command; (standard output, standard error)."""
@@ -129,6 +133,10 @@ class ProbeTest(unittest.TestCase):
         server = Server(family, answer, **options)
         self.addCleanup(server.close)
         return server
+
+
+class ProbeTest(ProbeBase):
+    """The command and what it prints."""
 
     def ask(self, server, status=0):
         """What JSON says of the loopback device."""
@@ -316,7 +324,85 @@ class ProbeTest(unittest.TestCase):
                     self.assertEqual(process.wait(timeout=5), -signal.SIGINT)
 
 
+class SettingsTest(ProbeBase):
+    """What is advised for a link that has settings."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
+        self.addCleanup(folder.cleanup)
+        self.properties = pathlib.Path(folder.name) / "lo"
+        self.bus = Bus(folder.name)
+        mock = (HERE / "mock_service.py", self.xml, f"{folder.name}/log", self.properties)
+        self.bus.add_service("org.underpass1", "/usr/bin/python3", "-B", *mock)
+        self.bus.start()
+        self.addCleanup(self.bus.stop)
+        self.far = self.server(accepts)
+
+    def advice(self, state="active", source="NetworkManager", connection=UUID, network="", **settings):
+        """What JSON says of the loopback device, and the advice for people in one line; settings: values of keys by their
+        names, with "_" for "-"."""
+        found = {"tunnel": "no", "remote-ports": "", "remote-addresses": "", "local-ports": "", "sctp-udp-port": "no"}
+        rows = [[key, value, "default", ""] for key, value in found.items() if key.replace("-", "_") not in settings]
+        rows += [[key.replace("_", "-"), str(value), source, "somewhere"] for key, value in settings.items()]
+        more = [["network-file", network]] if network else []
+        properties = {"state": state, "Settings": rows, "ConnectionSettings": more, "Connection": ["Home", connection]}
+        self.properties.write_text(json.dumps(properties))
+        environment = {"DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
+        (link,) = json.loads(self.run_probe("--json", self.far.name, "lo", **environment)[0])["links"]
+        self.assertEqual(link["has_tunnel"], state == "active")
+        text = self.run_probe(self.far.name, "lo", **environment)[0]
+        return link, " ".join(text[text.index("→") + 1 :].split())
+
+    def test_carried(self):
+        """The tunnel is there for this destination, or it is not, and the rest of the settings stays as it is."""
+        port = self.far.port
+        setting = f"underpassctl profile set uuid {UUID}"
+        for settings, more, wanted in (
+            ({"tunnel": "yes", "remote_ports": port}, "", ""),
+            ({"tunnel": "auto", "remote_ports": f"1-{port}", "remote_addresses": "127.0.0.0/8,2001:db8::/32"}, "", ""),
+            ({"tunnel": "on-demand", "remote_ports": port, "remote_addresses": "203.0.113.7"}, "add this address to its key remote-addresses",
+             "remote-addresses=203.0.113.7,127.0.0.1"),
+            ({"tunnel": "yes", "remote_ports": port, "remote_addresses": "2001:db8::/32"}, "add this address to its key remote-addresses",
+             "remote-addresses=2001:db8::/32,127.0.0.1"),
+            ({"tunnel": "auto", "remote_ports": "443,8443"}, f"add port {port} to its key remote-ports", f"remote-ports=443,8443,{port}"),
+            ({"tunnel": "on-demand", "remote_ports": 443, "remote_addresses": "127.0.0.1"}, f"add port {port} to its key remote-ports",
+             f"remote-ports=443,{port}"),
+            ({"tunnel": "yes", "remote_ports": 443, "remote_addresses": "203.0.113.7"},
+             f"add port {port} to its key remote-ports, and this address to its key remote-addresses",
+             f"remote-ports=443,{port} remote-addresses=203.0.113.7,127.0.0.1"),
+            ({"tunnel": "auto", "local_ports": 443}, f"add port {port} to its key remote-ports, and this address to its key remote-addresses",
+             f"remote-ports={port} remote-addresses=127.0.0.1"),
+        ):  # fmt: skip
+            with self.subTest(settings=settings):
+                link, text = self.advice(**settings)
+                command = f"{setting} {wanted} --reapply" if wanted else ""
+                if wanted:
+                    self.assertEqual(text, f"The tunnel of lo leaves {self.far.name} out: {more}. {command}")
+                else:
+                    self.assertEqual(text, "Nothing to do: the tunnel carries MPTCP to 127.0.0.1.")
+                self.assertEqual((link["tunnel_carries"], link["command"]), (not wanted, command), link)
+
+    def test_carried_by_files(self):
+        """What files say is changed there: no command."""
+        for source in ("file", "networkd"):
+            link, text = self.advice(source=source, tunnel="yes", remote_ports=443)
+            self.assertEqual((link["tunnel_carries"], link["command"]), (False, ""), link)
+            self.assertTrue(text.endswith("to its key remote-ports. underpassctl explain lo"), text)
+        # No room for one more: at most 32 ranges.
+        full = ",".join(str(port) for port in range(1, 65, 2))
+        self.assertEqual(self.advice(tunnel="yes", remote_ports=full)[0]["command"], "")
+
+    def test_rate_beside_the_tunnel(self):
+        """Plain TCP is measured where the tunnel leaves the destination out."""
+        for port, outcome in ((443, "closed"), (self.far.port, "not-asked")):
+            self.advice(tunnel="yes", mptcp_only="no", remote_ports=port)
+            words = ("--json", "--rate", self.far.name, "lo")
+            (link,) = json.loads(self.run_probe(*words, DBUS_SYSTEM_BUS_ADDRESS=self.bus.address)[0])["links"]
+            self.assertEqual(link["rate"]["tcp"]["outcome"] == "not-asked", outcome == "not-asked", link)
+
+
 if __name__ == "__main__":
-    ProbeTest.program = sys.argv.pop(1)
+    ProbeBase.program = sys.argv.pop(1)
+    ProbeBase.xml = sys.argv.pop(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     unittest.main(verbosity=2)

@@ -114,7 +114,32 @@ def test_stripped_on_one_link():
         assert "option lost" in text and "Set tunnel=on-demand on c1, " in text, text
         lab.client.run("bash", "-c", second["command"])
         service.wait_state(lab.client, "c1", service.ACTIVE)
-        assert "the tunnel carries MPTCP" in show(lab)
+        assert "the tunnel carries MPTCP" in show(lab, host=f"[{address('s0', 6)}]:{PORT}")
+        text = show(lab)
+        assert "The tunnel of c1 leaves" in text and "carries MPTCP" not in text, text
+
+
+def test_left_out():
+    """The link has a tunnel, but not for this server: the command that is advised adds it, and takes nothing away."""
+    with runner.TestLab() as lab:
+        service.set_keys(lab.client, "first", "tunnel=yes", "remote-ports=443,1000-2000", "remote-addresses=192.0.2.0/24")
+        bring_up(lab, "first", strip=True)
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        link = probe(lab)["c0"]
+        assert (link["has_tunnel"], link["tunnel_carries"], link["verdict"]) == (True, False, "helps"), link
+        text = show(lab)
+        assert "The tunnel of c0 leaves" in text and "carries MPTCP" not in text, text
+        lab.client.run("bash", "-c", link["command"])
+        link = probe(lab)["c0"]
+        assert (link["tunnel_carries"], link["mptcp"]["outcome"], link["command"]) == (True, "mptcp", ""), link
+        settings = {row[0]: row[1] for row in service.link(lab.client, "c0")["Settings"]}
+        assert settings["remote-ports"] == f"443,1000-2000,{PORT}", settings
+        assert settings["remote-addresses"] == f"{address('s0')}/32,192.0.2.0/24", settings
+        lab.strip_mptcp(True)
+        client = traffic.Peer(lab, lab.client)
+        client.connect("a")
+        client.transfer("echo", "a", size=100)
+        assert not client.info("a")["fallback"]
 
 
 def test_dropped():

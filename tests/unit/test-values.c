@@ -289,6 +289,41 @@ static void overlaps_are_found(void) {
         assert(!port_set_contains(&settings.remote_ports, 30));
 }
 
+/* As flow_matches() in bpf/flow.h. */
+static void settings_cover_destinations(void) {
+        static const struct {
+                const char *ports, *addresses;
+                uint32_t word[4];
+                uint16_t port;
+                bool covered;
+        } cases[] = {
+                { "", "", { 0, 0, 0xffff, 0xcb007107 }, 443, false },
+                { "443", "", { 0, 0, 0xffff, 0xcb007107 }, 443, true },
+                { "443", "", { 0, 0, 0xffff, 0xcb007107 }, 8443, false },
+                { "1-65535", "203.0.113.7", { 0, 0, 0xffff, 0xcb007107 }, 65535, true },
+                { "443", "203.0.113.7", { 0, 0, 0xffff, 0xcb007109 }, 443, false },
+                { "443", "203.0.113.0/29,2001:db8::/32", { 0, 0, 0xffff, 0xcb007107 }, 443, true },
+                { "443", "203.0.113.0/29,2001:db8::/32", { 0x20010db8, 0, 0, 1 }, 443, true },
+                { "443", "203.0.113.0/29", { 0x20010db8, 0, 0, 1 }, 443, false },
+                { "443", "0.0.0.0/0", { 0x20010db8, 0, 0, 1 }, 443, false },
+                { "443", "2000::/3", { 0x20010db8, 0, 0, 1 }, 443, true },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *reason = NULL;
+                uint32_t address[4];
+                Settings settings;
+
+                settings_init(&settings);
+                for (size_t k = 0; k < ELEMENTS(address); k++)
+                        address[k] = htonl(cases[i].word[k]);
+                assert(key_parse(key_get(KEY_ID_REMOTE_PORTS), cases[i].ports, &settings, &reason) == 0);
+                assert(key_parse(key_get(KEY_ID_REMOTE_ADDRESSES), cases[i].addresses, &settings,
+                                 &reason) == 0);
+                assert(settings_cover(&settings, address, cases[i].port) == cases[i].covered);
+        }
+}
+
 static void prefixes_are_stored_as_the_programs_want_them(void) {
         _cleanup_(freep) char *reason = NULL, *text = strdup("");
         const Key *key = key_get(KEY_ID_REMOTE_ADDRESSES);
@@ -339,6 +374,7 @@ int main(void) {
                 { "long values are refused even when they are right",
                   long_values_are_refused_even_when_they_are_right },
                 { "overlaps of ports are found", overlaps_are_found },
+                { "settings cover destinations", settings_cover_destinations },
                 { "prefixes are stored as the programs want them",
                   prefixes_are_stored_as_the_programs_want_them },
                 { "hostile values are excerpted", hostile_values_are_excerpted },
