@@ -44,16 +44,60 @@ bool probe_advice_carries(const ProbeView *view, uint16_t port) {
         return settings_cover(&settings, address.word, port);
 }
 
+/* Whether files say something of the link, which has to be changed where it stands. */
+static bool is_in_files(const ProbeView *view) {
+        g_autoptr(GVariant) rows = property_array(view->properties, "Settings", "a(ssss)");
+
+        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
+                const char *source;
+
+                g_variant_get_child(rows, i, "(&s&s&s&s)", NULL, NULL, &source, NULL);
+                if (streq(source, profile_source_name(PROFILE_SOURCE_FILE)) ||
+                    streq(source, profile_source_name(PROFILE_SOURCE_NETWORKD)))
+                        return true;
+        }
+        return false;
+}
+
+/* The profile of NetworkManager that is active on the link; "": there is none. */
+static const char *uuid_of(const ProbeView *view) {
+        const char *id, *uuid = "";
+
+        if (view->properties)
+                g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
+        return uuid;
+}
+
+/* Whether somebody has said what is to be tunnelled on the link, or would lose other settings in a file. The
+ * state of a link tells if its settings are wrong. */
+static bool has_settings(const ProbeView *view) {
+        Settings settings;
+
+        if (!view->properties)
+                return false;
+        property_settings(view->properties, &settings);
+        return settings.tunnel != TUNNEL_NO || settings.remote_ports.count > 0 ||
+               settings.local_ports.count > 0 || settings.remote_addresses.count > 0 ||
+               !streq(property_string(view->properties, "State"), "off") ||
+               (!uuid_of(view)[0] && is_in_files(view));
+}
+
 ProbeNeed probe_advice_need(const ProbeView *view, uint16_t port) {
         if (probe_judge(&view->report) != PROBE_HELPS || probe_advice_carries(view, port))
                 return PROBE_NEED_NOTHING;
-        return probe_advice_has_tunnel(view) ? PROBE_NEED_KEYS : PROBE_NEED_TUNNEL;
+        if (probe_advice_has_tunnel(view))
+                return PROBE_NEED_KEYS;
+        return has_settings(view) ? PROBE_NEED_REASON : PROBE_NEED_TUNNEL;
 }
 
 char *probe_advice_sentence(const ProbeView *view, uint16_t port) {
         g_autofree char *endpoint = text_endpoint(view->address, port);
 
-        if (probe_advice_need(view, port) != PROBE_NEED_KEYS)
+        const ProbeNeed need = probe_advice_need(view, port);
+        if (need == PROBE_NEED_REASON)
+                return g_strdup_printf(_("%s has settings already, but no tunnel. Find out why:"),
+                                       view->link);
+        if (need != PROBE_NEED_KEYS)
                 return NULL;
         const Lack lack = lack_of(view, port);
         if (lack.port && lack.address)
@@ -69,18 +113,17 @@ char *probe_advice_sentence(const ProbeView *view, uint16_t port) {
                                view->link, endpoint);
 }
 
-/* Gives the link a tunnel on demand. */
+/* Gives the link a tunnel on demand. A file may be there that says nothing of the link, so the shell is told
+ * not to overwrite any (set -C). */
 static char *set_tunnel(const ProbeView *view, uint16_t port) {
-        const char *id = "", *uuid = "", *file = "";
+        const char *uuid = uuid_of(view), *file = "";
 
-        if (view->properties) {
-                g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
-                file = property_row(view->properties, "ConnectionSettings", "a(ss)", "network-file");
-        }
         if (uuid[0])
                 return g_strdup_printf("underpassctl profile set uuid %s tunnel=on-demand remote-ports=%u "
                                        "remote-addresses=%s --reapply",
                                        uuid, port, view->address);
+        if (view->properties)
+                file = property_row(view->properties, "ConnectionSettings", "a(ss)", "network-file");
 
         g_autofree char *lines = g_strdup_printf("'[X-Underpass]' Tunnel=on-demand RemotePorts=%u "
                                                  "RemoteAddresses=%s",
@@ -90,7 +133,7 @@ static char *set_tunnel(const ProbeView *view, uint16_t port) {
                 g_autofree char *folder = g_strdup_printf("/etc/systemd/network/%s.d", base);
                 g_autofree char *quoted = text_shell_word(folder);
 
-                return g_strdup_printf("mkdir -p %s && printf '%%s\\n' %s >%s/underpass.conf && "
+                return g_strdup_printf("mkdir -p %s && (set -C && printf '%%s\\n' %s >%s/underpass.conf) && "
                                        "networkctl reload",
                                        quoted, lines, quoted);
         }
@@ -98,8 +141,8 @@ static char *set_tunnel(const ProbeView *view, uint16_t port) {
         g_autofree char *name = g_strdup_printf(PROFILES_FOLDER "/%s.conf", view->link);
         g_autofree char *quoted_match = text_shell_word(match);
         g_autofree char *quoted_name = text_shell_word(name);
-        return g_strdup_printf("printf '%%s\\n' '[Match]' %s %s >%s && underpassctl reload", quoted_match,
-                               lines, quoted_name);
+        return g_strdup_printf("(set -C && printf '%%s\\n' '[Match]' %s %s >%s) && underpassctl reload",
+                               quoted_match, lines, quoted_name);
 }
 
 /* The setting of a key with one more value; NULL: there is no room for it. A shell takes what a valid list
@@ -118,29 +161,13 @@ static char *with_one_more(const ProbeView *view, KeyId id, const char *value) {
         return g_strdup_printf("%s=%s", key->name, list);
 }
 
-/* Whether all settings come from NetworkManager: what others say has to be changed where it stands. */
-static bool is_of_network_manager(const ProbeView *view) {
-        g_autoptr(GVariant) rows = property_array(view->properties, "Settings", "a(ssss)");
-
-        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
-                const char *source;
-
-                g_variant_get_child(rows, i, "(&s&s&s&s)", NULL, NULL, &source, NULL);
-                if (streq(source, profile_source_name(PROFILE_SOURCE_FILE)) ||
-                    streq(source, profile_source_name(PROFILE_SOURCE_NETWORKD)))
-                        return false;
-        }
-        return true;
-}
-
 /* Adds the destination to the settings of the link. */
 static char *add_destination(const ProbeView *view, uint16_t port) {
         g_autofree char *number = g_strdup_printf("%u", port), *ports = NULL, *addresses = NULL;
-        const char *id = "", *uuid = "";
+        const char *uuid = uuid_of(view);
         const Lack lack = lack_of(view, port);
 
-        g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
-        if (!uuid[0] || !is_of_network_manager(view))
+        if (!uuid[0] || is_in_files(view))
                 return NULL;
         if (lack.port)
                 ports = with_one_more(view, KEY_ID_REMOTE_PORTS, number);
@@ -159,6 +186,7 @@ char *probe_advice_command(const ProbeView *view, uint16_t port) {
         case PROBE_NEED_KEYS:
                 return add_destination(view, port);
         case PROBE_NEED_NOTHING:
+        case PROBE_NEED_REASON:
                 break;
         }
         return NULL;

@@ -216,7 +216,7 @@ class ProbeTest(ProbeBase):
         self.assertTrue(output.isascii(), output)
         self.assertRegex(output, rf"(?m)^ lo -\+- plain TCP   ok \S+ ms -+\+- 127\.0\.0\.1:{server.port}$")
         for line in output.splitlines():
-            self.assertTrue(len(line) <= 80 or line.startswith("  printf "), line)
+            self.assertTrue(len(line) <= 80 or line.startswith("  (set -C && printf "), line)
         self.assertNotIn("=>", self.run_probe(server.name, "lo", "--no-legend", LC_ALL="C")[0])
 
     def test_rate(self):
@@ -391,6 +391,43 @@ class SettingsTest(ProbeBase):
         # No room for one more: at most 32 ranges.
         full = ",".join(str(port) for port in range(1, 65, 2))
         self.assertEqual(self.advice(tunnel="yes", remote_ports=full)[0]["command"], "")
+
+    def test_no_settings(self):
+        """Commands that give a link its first settings; no file that is there already is overwritten."""
+        port, network = self.far.port, "/usr/lib/systemd/network/80-lo.network"
+        keys = f"'[X-Underpass]' Tunnel=on-demand RemotePorts={port} RemoteAddresses=127.0.0.1"
+        folder = "'/etc/systemd/network/80-lo.network.d'"
+        for options, command in (
+            ({}, f"underpassctl profile set uuid {UUID} tunnel=on-demand remote-ports={port} remote-addresses=127.0.0.1 --reapply"),
+            ({"mtu": 1400}, f"underpassctl profile set uuid {UUID} tunnel=on-demand remote-ports={port} "
+                            "remote-addresses=127.0.0.1 --reapply"),
+            ({"connection": "", "network": network},
+             f"mkdir -p {folder} && (set -C && printf '%s\\n' {keys} >{folder}/underpass.conf) && networkctl reload"),
+            ({"connection": ""}, f"(set -C && printf '%s\\n' '[Match]' 'Name=lo' {keys} >'/etc/underpass/lo.conf') && "
+                                 "underpassctl reload"),
+        ):  # fmt: skip
+            with self.subTest(options=options):
+                link, text = self.advice("off", **options)
+                self.assertEqual(link["command"], command)
+                self.assertTrue(text.startswith("Set tunnel=on-demand on lo, where "), text)
+
+    def test_settings_are_kept(self):
+        """Who has settings that do not work, or are switched off, is not told to replace them."""
+        for state, options in (
+            ("waiting", {"tunnel": "auto", "remote_ports": "443,8443"}),
+            ("failed", {"tunnel": "yes", "remote_ports": f"443,{self.far.port}"}),
+            ("failed", {}),  # a value that is wrong does not count
+            ("off", {"tunnel": "yes", "local_ports": 443}),
+            ("off", {"remote_ports": 443}),
+            ("off", {"local_ports": 443}),
+            ("off", {"remote_addresses": "203.0.113.7"}),
+            ("off", {"connection": "", "source": "file", "sctp_udp_port": 9899}),
+            ("off", {"connection": "", "network": "/etc/systemd/network/lo.network", "source": "networkd", "mtu": 1400}),
+        ):
+            with self.subTest(state=state, options=options):
+                link, text = self.advice(state, **options)
+                self.assertEqual((link["command"], link["tunnel_carries"]), ("", False), link)
+                self.assertEqual(text, "lo has settings already, but no tunnel. Find out why: underpassctl explain lo")
 
     def test_rate_beside_the_tunnel(self):
         """Plain TCP is measured where the tunnel leaves the destination out."""

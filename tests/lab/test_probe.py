@@ -353,6 +353,37 @@ def test_raw_ip():
                 assert (link["interface"], link["mtu_there"], link["mtu_back"]) == (test_rawip.CLIENT, 1500, 1500), link
 
 
+def test_file_is_kept():
+    """The command for a link without a network manager writes a file, but not over one that is there."""
+    with runner.TestLab() as lab:
+        file, before = f"/etc/underpass/{test_rawip.CLIENT}.conf", "[Match]\nName=other\n\n[X-Underpass]\nTunnel=no\n"
+        lab.server.write("/etc/underpass/line.conf", test_rawip.PROFILES[test_rawip.SERVER])
+        lab.server.run("underpassctl", "reload")
+        with test_rawip.Line(lab) as line:
+            line.up()
+            service.wait_state(lab.server, test_rawip.SERVER, service.ACTIVE)
+            traffic.Peer(lab, lab.server).listen(PORT)
+            lab.client.run("nmcli", "device", "set", test_rawip.CLIENT, "managed", "no")
+            wait_until(lambda: not service.link(lab.client, test_rawip.CLIENT)["Connection"][1], "it is nobody's")
+            strip = f'iifname "{test_rawip.CLIENT}" tcp option mptcp exists reset tcp option mptcp'
+            head = "chain come { type filter hook prerouting priority -350; policy accept;"
+            lab.client.set_nft_table("strip", head, strip, "}")
+            words = ("underpassctl", "probe", "--json", f"{test_rawip.ADDRESSES[test_rawip.SERVER][4]}:{PORT}")
+            (link,) = json.loads(lab.client.run(*words).stdout)["links"]
+            assert link["verdict"] == "helps" and f">'{file}'" in link["command"], link
+            lab.client.write(file, before)
+            assert lab.client.run("sh", "-c", link["command"], check=False).returncode != 0
+            assert lab.client.path(file).read_text() == before
+            lab.client.path(file).unlink()
+            lab.client.run("sh", "-c", link["command"])
+            service.wait_state(lab.client, test_rawip.CLIENT, service.ACTIVE)
+            (link,) = json.loads(lab.client.run(*words).stdout)["links"]
+            assert (link["tunnel_carries"], link["command"]) == (True, ""), link
+            lab.client.run("underpassctl", "deactivate", test_rawip.CLIENT)
+            (link,) = json.loads(lab.client.run(*words).stdout)["links"]
+            assert (link["verdict"], link["has_tunnel"], link["command"]) == ("helps", False, ""), link
+
+
 def test_routed():
     """A link that has no default route is asked where a route of its own leads to the host, be it in a table for what has
     the link's address; and a link that no route leads by is not."""
