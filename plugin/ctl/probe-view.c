@@ -91,9 +91,12 @@ static bool server_has_mptcp(const ProbeView *views, size_t count) {
         return false;
 }
 
-static const char *sentence_of(const ProbeReport *report, bool known) {
-        const Sentence *sentence = &sentences[probe_judge(report)];
+static const char *sentence_of(const ProbeView *view, uint16_t port, bool known) {
+        const ProbeVerdict verdict = probe_judge(&view->report);
+        const Sentence *sentence = &sentences[verdict];
 
+        if (verdict == PROBE_NOT_NEEDED && probe_advice_carries(view, port))
+                return N_("MPTCP passes. What is called plain here may have used the tunnel of the link.");
         return known && sentence->known ? sentence->known : sentence->text;
 }
 
@@ -242,7 +245,7 @@ static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, 
                 print_form(ctl, pens, view, form, endpoint, known);
         if (sizes)
                 print_wrapped(indent + 3, "", sizes);
-        print_wrapped(indent + 3, "", _(sentence_of(&view->report, known)));
+        print_wrapped(indent + 3, "", _(sentence_of(view, port, known)));
         if (view->rate) {
                 g_auto(GStrv) lines = probe_rate_describe(view->rate, view->download);
 
@@ -263,10 +266,12 @@ static char *links_in_need(const ProbeView *views, size_t count, uint16_t port) 
 }
 
 /* What follows for all links together, where nothing can be done. */
-static const char *summary_of(const ProbeView *views, size_t count) {
+static const char *summary_of(const ProbeView *views, size_t count, uint16_t port) {
         size_t good = 0, helped = 0;
+        bool carried = false;
 
         for (size_t i = 0; i < count; i++) {
+                carried |= probe_advice_carries(&views[i], port);
                 good += probe_judge(&views[i].report) == PROBE_NOT_NEEDED;
                 helped += probe_judge(&views[i].report) == PROBE_HELPS;
         }
@@ -275,6 +280,8 @@ static const char *summary_of(const ProbeView *views, size_t count) {
                           "above.");
         if (helped > 0)
                 return N_("Nothing to do: the tunnel carries MPTCP to %1$s.");
+        if (good > 0 && carried)
+                return N_("Nothing to do: MPTCP reaches %1$s.");
         return good > 0 ? N_("Nothing to do: plain MPTCP reaches %1$s.") :
                           N_("A tunnel does not help to reach %1$s by MPTCP now; the reasons are above.");
 }
@@ -313,7 +320,7 @@ static void print_advice(const Pens *pens, const char *host, uint16_t port, cons
                 print_command(&views[i], port);
         }
         if (!any) {
-                g_autofree char *text = g_strdup_printf(_(summary_of(views, count)), host);
+                g_autofree char *text = g_strdup_printf(_(summary_of(views, count, port)), host);
 
                 print_wrapped(0, first, text);
         }

@@ -132,6 +132,8 @@ def test_left_out():
         lab.client.run("bash", "-c", link["command"])
         link = probe(lab)["c0"]
         assert (link["tunnel_carries"], link["mptcp"]["outcome"], link["command"]) == (True, "mptcp", ""), link
+        text = show(lab)
+        assert "no tunnel is needed" not in text and "plain MPTCP reaches" not in text, text
         settings = {row[0]: row[1] for row in service.link(lab.client, "c0")["Settings"]}
         assert settings["remote-ports"] == f"443,1000-2000,{PORT}", settings
         assert settings["remote-addresses"] == f"{address('s0')}/32,192.0.2.0/24", settings
