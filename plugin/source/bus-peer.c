@@ -6,7 +6,11 @@
 
 #include "source/bus-peer.h"
 
-enum { CALL_TIMEOUT_US = 1000 * 1000 };
+enum {
+        CALL_TIMEOUT_US = 1000 * 1000,
+        RETRY_FIRST_US = 2 * 1000 * 1000,
+        RETRY_LAST_US = 64 * 1000 * 1000,
+};
 
 static void on_owner_changed(BusOwner *owner);
 
@@ -52,6 +56,24 @@ int bus_peer_call(BusPeer *peer, sd_bus_slot **slot, const char *path, const cha
         sd_bus_slot_unref(*slot);
         *slot = fresh;
         return 0;
+}
+
+void bus_peer_retry_later(const BusPeer *peer, BusPeerRetry *retry, sd_event_time_handler_t handler,
+                          void *userdata) {
+        if (retry->event || !peer->bus)
+                return;
+        retry->delay_us = retry->delay_us == 0 ? RETRY_FIRST_US : MIN_OF(2 * retry->delay_us, RETRY_LAST_US);
+        (void) sd_event_add_time_relative(sd_bus_get_event(peer->bus), &retry->event, CLOCK_MONOTONIC,
+                                          retry->delay_us, 0, handler, userdata);
+}
+
+void bus_peer_retry_over(BusPeerRetry *retry) {
+        retry->event = sd_event_source_disable_unref(retry->event);
+}
+
+void bus_peer_retry_done(BusPeerRetry *retry) {
+        bus_peer_retry_over(retry);
+        retry->delay_us = 0;
 }
 
 BusPeerLink *bus_peer_find(const BusPeer *peer, uint32_t ifindex) {

@@ -12,6 +12,7 @@
  */
 
 #include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
 
 #include "source/bus-owner.h"
 #include "source/source.h"
@@ -60,6 +61,12 @@ typedef struct BusPeerSubscription {
         sd_bus_slot *slot;
 } BusPeerSubscription;
 
+/* A question that will be put once more. */
+typedef struct BusPeerRetry {
+        sd_event_source *event;     /* NULL: it is not due */
+        uint64_t delay_us;          /* before the latest one; 0: the latest question was answered */
+} BusPeerRetry;
+
 /* The beginning of a source on the bus. */
 struct BusPeer {
         Source source;
@@ -97,6 +104,18 @@ BusPeerLink *bus_peer_get(BusPeer *peer, uint32_t ifindex);
 int bus_peer_call(BusPeer *peer, sd_bus_slot **slot, const char *path, const char *interface,
                   const char *member, sd_bus_message_handler_t handler, void *userdata, const char *types,
                   ...);
+
+/* Has a question put once more that was not answered: a peer that was too busy to answer in time may have no
+ * reason for a signal later. The longer it is silent, the less often. Nothing happens while that is due
+ * already. handler: begins with bus_peer_retry_over(). */
+void bus_peer_retry_later(const BusPeer *peer, BusPeerRetry *retry, sd_event_time_handler_t handler,
+                          void *userdata);
+
+/* It is being asked now. */
+void bus_peer_retry_over(BusPeerRetry *retry);
+
+/* There was an answer, or there is nothing to ask any more. */
+void bus_peer_retry_done(BusPeerRetry *retry);
 
 /* The peer can be asked: questions that wait are put, and all links are marked, because no signal told what
  * happened before. */

@@ -5,8 +5,6 @@
  * networkd-answer.c, the files that they name in networkd-files.c.
  */
 
-#include <systemd/sd-event.h>
-
 #include "base/config.h"
 #include "base/message.h"
 #include "source/bus-peer.h"
@@ -16,18 +14,12 @@
 #define NETWORKD_MANAGER "org.freedesktop.network1.Manager"
 #define NETWORKD_LINK "org.freedesktop.network1.Link"
 
-enum {
-        RETRY_FIRST_US = 2 * 1000 * 1000,
-        RETRY_LAST_US = 64 * 1000 * 1000,
-};
-
 typedef struct NetworkdLink {
         BusPeerLink link;          /* answered: networkd has decided about this link */
         char *network_file;        /* by which it manages the link; NULL: it does not */
         Section section;
         char *error;               /* why the latest answer does not count */
-        sd_event_source *retry;    /* the latest question was not answered, and is put once more */
-        uint64_t retry_us;
+        BusPeerRetry retry;
 } NetworkdLink;
 
 static NetworkdLink *networkd_link_find(Source *source, uint32_t ifindex) {
@@ -37,7 +29,7 @@ static NetworkdLink *networkd_link_find(Source *source, uint32_t ifindex) {
 static void networkd_link_done(BusPeerLink *peer_link) {
         NetworkdLink *link = (NetworkdLink *) peer_link;
 
-        sd_event_source_disable_unref(link->retry);
+        bus_peer_retry_done(&link->retry);
         section_done(&link->section);
         free(link->network_file);
         free(link->error);
@@ -47,19 +39,13 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         NetworkdLink *link = userdata;
         const BusPeer *peer = link->link.peer;
 
-        link->retry = sd_event_source_disable_unref(link->retry);
+        bus_peer_retry_over(&link->retry);
         peer->changed(link->link.ifindex, peer->userdata);
         return 0;
 }
 
-/* A networkd that was too busy to answer in time may have no reason for a signal later. The longer it is
- * silent, the less often it is asked. */
 static void networkd_link_retry_later(NetworkdLink *link) {
-        if (link->retry)
-                return;
-        link->retry_us = link->retry_us == 0 ? RETRY_FIRST_US : MIN_OF(2 * link->retry_us, RETRY_LAST_US);
-        (void) sd_event_add_time_relative(sd_bus_get_event(link->link.peer->bus), &link->retry,
-                                          CLOCK_MONOTONIC, link->retry_us, 0, on_retry, link);
+        bus_peer_retry_later(link->link.peer, &link->retry, on_retry, link);
 }
 
 /* Puts an answer into force. One that does not tell who manages the link leaves the last one in force. */
@@ -91,8 +77,7 @@ static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
         free(link->network_file);
         link->network_file = TAKE_PTR(answer.network_file);
         link->link.answered = true;
-        link->retry = sd_event_source_disable_unref(link->retry);
-        link->retry_us = 0;
+        bus_peer_retry_done(&link->retry);
         return 0;
 }
 

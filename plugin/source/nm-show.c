@@ -69,7 +69,7 @@ void nm_show_begin(NmShow *show, const NmActives *actives, const NmTunnel *tunne
                 free(TAKE_PTR(show->error));
                 return;
         }
-        if (show->call || !actives->loaded || tunnel->profile.no_autoconnect || !uuid ||
+        if (show->call || !actives->loaded || tunnel->profile.no_autoconnect || !uuid || !*tunnel->path ||
             string_replace(&show->tunnel, tunnel->path) < 0)
                 return;
         (void) bus_peer_call(show->link->peer, &show->call, device, DBUS_PROPERTIES, "Get", on_base, show,

@@ -6,6 +6,7 @@
 #include "base/message.h"
 #include "profile/nm-user.h"
 
+#define NM_NAME "org.freedesktop.NetworkManager"
 #define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
 #define SETTINGS "org.freedesktop.NetworkManager.Settings"
 #define SETTINGS_CONNECTION SETTINGS ".Connection"
@@ -14,7 +15,7 @@ struct NmTunnelCall {
         NmTunnelCall *next;
         NmTunnels *tunnels;
         char *path;
-        sd_bus_slot *slot;
+        sd_bus_slot *slot; /* NULL: it was not answered, and will be asked once more */
         bool again; /* it has changed since it was asked for */
 };
 
@@ -24,18 +25,19 @@ static void free_tunnel(NmTunnel *tunnel) {
         free(tunnel);
 }
 
-static void clear(NmTunnel **list) {
-        for (NmTunnel *tunnel; (tunnel = *list);) {
-                *list = tunnel->next;
-                free_tunnel(tunnel);
-        }
-}
-
 /* The one with this path, or the end of the list. */
 static NmTunnel **position_of(NmTunnel **list, const char *path) {
         while (*list && !streq((*list)->path, path))
                 list = &(*list)->next;
         return list;
+}
+
+/* The one that an earlier NetworkManager had by another path. */
+static NmTunnel *find_untold(NmTunnel *list, const char *uuid) {
+        for (NmTunnel *tunnel = list; tunnel && uuid; tunnel = tunnel->next)
+                if (!*tunnel->path && tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid))
+                        return tunnel;
+        return NULL;
 }
 
 static bool drop(NmTunnel **list, const char *path) {
@@ -48,21 +50,30 @@ static bool drop(NmTunnel **list, const char *path) {
         return true;
 }
 
+static NmTunnel *add(NmTunnel **list, const char *path) {
+        NmTunnel *tunnel = calloc(1, sizeof(*tunnel));
+
+        if (!tunnel || string_replace(&tunnel->path, path) < 0) {
+                free(tunnel);
+                return NULL;
+        }
+        tunnel->next = *list;
+        *list = tunnel;
+        return tunnel;
+}
+
 /* Takes the profile over. Whether the list is another one now. */
 static bool put(NmTunnel **list, const char *path, NmConnection *profile) {
-        NmTunnel *tunnel = *position_of(list, path);
+        NmTunnel *tunnel = *position_of(list, path) ?: find_untold(*list, profile->uuid);
 
+        if (tunnel && string_replace(&tunnel->path, path) < 0)
+                return false;
         if (tunnel && nm_connection_equal(&tunnel->profile, profile))
                 return false;
-        if (!tunnel) {
-                tunnel = calloc(1, sizeof(*tunnel));
-                if (!tunnel || string_replace(&tunnel->path, path) < 0) {
-                        free(tunnel);
-                        return false;
-                }
-                tunnel->next = *list;
-                *list = tunnel;
-        }
+        if (!tunnel)
+                tunnel = add(list, path);
+        if (!tunnel)
+                return false;
         nm_connection_done(&tunnel->profile);
         tunnel->profile = *profile;
         *profile = (NmConnection){};
@@ -80,104 +91,169 @@ static void call_free(NmTunnels *tunnels, NmTunnelCall *call) {
         free(call);
 }
 
-/* Puts what was read in force, once the last profile has been read. */
-static void finish_loading(NmTunnels *tunnels) {
-        if (!tunnels->loading || tunnels->calls || tunnels->listing)
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* What is not told of when all have been read is no longer there. */
+static void finish(NmTunnels *tunnels) {
+        bus_peer_retry_done(&tunnels->retry);
+        if (tunnels->loaded)
                 return;
-        clear(&tunnels->known);
-        tunnels->known = TAKE_PTR(tunnels->fresh);
-        tunnels->loading = false;
+        while (drop(&tunnels->known, ""))
+                continue;
         tunnels->loaded = true;
+        if (!tunnels->loading)
+                tunnels->changed(tunnels);
+}
+
+/* After each answer, and after each one that did not come. */
+static void settle(NmTunnels *tunnels) {
+        bool missing = !tunnels->listed;
+
+        if (tunnels->listing)
+                return;
+        for (const NmTunnelCall *call = tunnels->calls; call; call = call->next) {
+                if (call->slot)
+                        return;
+                missing = true;
+        }
+        if (missing)
+                bus_peer_retry_later(tunnels->peer, &tunnels->retry, on_retry, tunnels);
+        else
+                finish(tunnels);
+        if (!tunnels->loading)
+                return;
+        tunnels->loading = false;
         tunnels->read(tunnels);
 }
 
 /* What a profile says; profile is empty when it is none of ours. */
 static void take(NmTunnels *tunnels, const char *path, NmConnection *profile) {
-        NmTunnel **list = tunnels->loading ? &tunnels->fresh : &tunnels->known;
         const bool ours = profile->vpn_service && streq(profile->vpn_service, NM_TUNNEL_SERVICE);
-        const bool news = ours ? put(list, path, profile) : drop(list, path);
+        const bool news = ours ? put(&tunnels->known, path, profile) : drop(&tunnels->known, path);
 
         if (news && !tunnels->loading)
                 tunnels->changed(tunnels);
 }
 
-static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error);
-
-static int call_settings(NmTunnelCall *call) {
-        call->again = false;
-        return bus_peer_call(call->tunnels->peer, &call->slot, call->path, SETTINGS_CONNECTION,
-                             "GetSettings", on_settings, call, "");
+/* The errors of the library and of the bus say nothing about a profile: the answer was late, or there were
+ * too many calls. NetworkManager's own ones, which say that we may not see it, do. */
+static bool tells_gone(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
+               sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD) ||
+               strncmp(error->name, NM_NAME ".", strlen(NM_NAME ".")) == 0;
 }
 
-/* A profile that cannot be read has gone meanwhile, which a signal says, too. */
+/* *ret stays empty when there is no such profile. Negative errno: nobody has said what it says. */
+static int read_settings(sd_bus_message *reply, NmConnection *ret) {
+        if (!sd_bus_message_is_method_error(reply, NULL))
+                return nm_connection_read(reply, ret);
+        return tells_gone(sd_bus_message_get_error(reply)) ? 0 : -EAGAIN;
+}
+
+static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error);
+
+static void call_settings(NmTunnelCall *call) {
+        call->again = false;
+        if (bus_peer_call(call->tunnels->peer, &call->slot, call->path, SETTINGS_CONNECTION, "GetSettings",
+                          on_settings, call, "") < 0)
+                call->slot = sd_bus_slot_unref(call->slot);
+}
+
 static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         _cleanup_(nm_connection_done) NmConnection profile = {};
         NmTunnelCall *call = userdata;
         NmTunnels *tunnels = call->tunnels;
 
-        if (call->again && call_settings(call) >= 0)
-                return 0;
-        if (!sd_bus_message_is_method_error(reply, NULL) && nm_connection_read(reply, &profile) < 0)
-                nm_connection_done(&profile);
-        take(tunnels, call->path, &profile);
-        call_free(tunnels, call);
-        finish_loading(tunnels);
+        if (call->again)
+                call_settings(call);
+        else if (read_settings(reply, &profile) < 0)
+                call->slot = sd_bus_slot_unref(call->slot);
+        else {
+                take(tunnels, call->path, &profile);
+                call_free(tunnels, call);
+        }
+        settle(tunnels);
         return 0;
 }
 
 static void ask(NmTunnels *tunnels, const char *path) {
-        NmTunnelCall *call;
+        NmTunnelCall *call = tunnels->calls;
 
-        for (call = tunnels->calls; call; call = call->next)
-                if (streq(call->path, path)) {
-                        call->again = true;
+        while (call && !streq(call->path, path))
+                call = call->next;
+        if (call && call->slot) {
+                call->again = true;
+                return;
+        }
+        if (!call) {
+                call = calloc(1, sizeof(*call));
+                if (!call || string_replace(&call->path, path) < 0) {
+                        free(call);
                         return;
                 }
-        call = calloc(1, sizeof(*call));
-        if (!call)
-                return;
-        *call = (NmTunnelCall){ .next = tunnels->calls, .tunnels = tunnels };
-        tunnels->calls = call;
-        if (string_replace(&call->path, path) < 0 || call_settings(call) < 0)
-                call_free(tunnels, call);
+                call->next = tunnels->calls;
+                call->tunnels = tunnels;
+                tunnels->calls = call;
+        }
+        call_settings(call);
 }
 
 static int on_list(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmTunnels *tunnels = userdata;
         const char *path;
+        int r = -EAGAIN;
 
         tunnels->listing = sd_bus_slot_unref(tunnels->listing);
-        if (sd_bus_message_is_method_error(reply, NULL) ||
-            sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "o") < 0) {
-                nm_tunnels_stop(tunnels);
-                tunnels->read(tunnels);
-                return 0;
-        }
-        while (sd_bus_message_read(reply, "o", &path) > 0)
+        if (!sd_bus_message_is_method_error(reply, NULL))
+                r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "o");
+        while (r >= 0 && (r = sd_bus_message_read(reply, "o", &path)) > 0)
                 ask(tunnels, path);
-        finish_loading(tunnels);
+        tunnels->listed = r >= 0;
+        settle(tunnels);
+        return 0;
+}
+
+static int call_list(NmTunnels *tunnels) {
+        return bus_peer_call(tunnels->peer, &tunnels->listing, SETTINGS_PATH, SETTINGS, "ListConnections",
+                             on_list, tunnels, "");
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        NmTunnels *tunnels = userdata;
+
+        bus_peer_retry_over(&tunnels->retry);
+        if (!tunnels->listed && !tunnels->listing)
+                (void) call_list(tunnels);
+        for (NmTunnelCall *call = tunnels->calls; call; call = call->next)
+                if (!call->slot)
+                        call_settings(call);
+        settle(tunnels);
         return 0;
 }
 
 bool nm_tunnels_load(NmTunnels *tunnels) {
         nm_tunnels_stop(tunnels);
-        tunnels->loading = bus_peer_call(tunnels->peer, &tunnels->listing, SETTINGS_PATH, SETTINGS,
-                                         "ListConnections", on_list, tunnels, "") >= 0;
+        tunnels->loading = call_list(tunnels) >= 0;
+        settle(tunnels);
         return tunnels->loading;
 }
 
 void nm_tunnels_stop(NmTunnels *tunnels) {
         tunnels->listing = sd_bus_slot_unref(tunnels->listing);
+        bus_peer_retry_done(&tunnels->retry);
         while (tunnels->calls)
                 call_free(tunnels, tunnels->calls);
-        clear(&tunnels->fresh);
+        for (NmTunnel *tunnel = tunnels->known; tunnel; tunnel = tunnel->next)
+                *tunnel->path = '\0';
         tunnels->loading = false;
+        tunnels->listed = false;
         tunnels->loaded = false;
 }
 
 void nm_tunnels_done(NmTunnels *tunnels) {
         nm_tunnels_stop(tunnels);
-        clear(&tunnels->known);
+        while (drop(&tunnels->known, ""))
+                continue;
 }
 
 void nm_tunnels_on_updated(NmTunnels *tunnels, sd_bus_message *message) {
@@ -185,6 +261,7 @@ void nm_tunnels_on_updated(NmTunnels *tunnels, sd_bus_message *message) {
 
         if (path)
                 ask(tunnels, path);
+        settle(tunnels);
 }
 
 void nm_tunnels_on_settings(NmTunnels *tunnels, sd_bus_message *message) {
@@ -195,14 +272,11 @@ void nm_tunnels_on_settings(NmTunnels *tunnels, sd_bus_message *message) {
                 return;
         if (sd_bus_message_read(message, "o", &path) < 0)
                 return;
-        if (!removed) {
+        if (!removed)
                 ask(tunnels, path);
-                return;
-        }
-        if (tunnels->loading)
-                (void) drop(&tunnels->fresh, path);
-        else if (drop(&tunnels->known, path))
+        else if (drop(&tunnels->known, path) && !tunnels->loading)
                 tunnels->changed(tunnels);
+        settle(tunnels);
 }
 
 /* A profile of one user must not decide about a link that others use as well. */

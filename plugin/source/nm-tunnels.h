@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * NetworkManager's tunnel profiles (profile/nm-tunnel.h): all of them are known before any link is asked
- * about, and signals keep them up to date. While they are read again the last ones stand.
+ * NetworkManager's tunnel profiles (profile/nm-tunnel.h): all of them are read before any link is asked
+ * about, and signals keep them up to date. Only NetworkManager's word that there is no such profile ends
+ * one: while it is silent the last ones stand, and it is asked again.
  */
 
 #include "plan/facts.h"
@@ -13,7 +14,8 @@
 
 typedef struct NmTunnel {
         struct NmTunnel *next;
-        char *path;            /* of the object of Settings.Connection */
+        char *path;            /* of the object of Settings.Connection; "": not told of since NetworkManager
+                                * came */
         NmConnection profile;
 } NmTunnel;
 
@@ -22,13 +24,14 @@ typedef struct NmTunnelCall NmTunnelCall;
 typedef struct NmTunnels {
         BusPeer *peer;
         NmTunnel *known;
-        NmTunnel *fresh;       /* being read, and in force when all are read */
-        NmTunnelCall *calls;   /* profiles that are being asked for */
+        NmTunnelCall *calls;   /* profiles that are being asked for, or will be once more */
         sd_bus_slot *listing;  /* which profiles there are is being asked */
-        bool loading;
-        bool loaded;           /* all that NetworkManager had were read, since it came */
+        BusPeerRetry retry;
+        bool loading;          /* read() is still to be called */
+        bool listed;           /* NetworkManager has said which profiles there are, since it came */
+        bool loaded;           /* and what all of them say */
 
-        /* All are read, or cannot be read now. */
+        /* All are read, or some cannot be read now. */
         void (*read)(struct NmTunnels *tunnels);
 
         /* Since then, one has come, gone or changed. */

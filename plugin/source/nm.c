@@ -59,7 +59,7 @@ typedef struct SourceNm {
         bool starting;
         NmTunnels tunnels;
         NmActives actives;
-        bool tunnels_missing;  /* they could not be read, and were asked for again when it had started */
+        bool tunnels_missing;  /* nobody told which there are, and it was asked again when it had started */
 } SourceNm;
 
 static NmDevice *nm_device_find(Source *source, uint32_t ifindex) {
@@ -318,7 +318,7 @@ static int on_startup_property(sd_bus_message *reply, void *userdata, sd_bus_err
         nm->starting = sd_bus_message_is_method_error(reply, NULL) ||
                        sd_bus_message_read(reply, "v", "b", &starting) < 0 || starting;
         /* It owned its name before it could say which profiles it has. */
-        if (!nm->starting && !nm->tunnels.loaded && !nm->tunnels_missing) {
+        if (!nm->starting && !nm->tunnels.listed && !nm->tunnels_missing) {
                 nm->tunnels_missing = true;
                 if (nm_tunnels_load(&nm->tunnels))
                         return 0;
@@ -471,7 +471,14 @@ bool source_nm_deactivating(Source *source, uint32_t ifindex) {
 
 /* A link that comes later may be the base of a tunnel profile, and so is one whose profile is edited. */
 static bool nm_standing(Source *source) {
-        return ((SourceNm *) source)->tunnels.known != NULL;
+        const SourceNm *nm = (const SourceNm *) source;
+
+        return nm->tunnels.known || (nm->peer.present && !nm->tunnels.loaded);
+}
+
+/* A tunnel profile that is not known yet may be for any link. */
+static bool nm_uncertain(Source *source, uint32_t ifindex) {
+        return bus_peer_uncertain(source, ifindex) || !((const SourceNm *) source)->tunnels.loaded;
 }
 
 static int nm_set_bus(Source *source, sd_bus *bus) {
@@ -497,7 +504,7 @@ int source_nm_new(Source **ret, SourceChanged changed, void *userdata) {
                 .ask = bus_peer_ask,
                 .identify = nm_identify,
                 .apply = nm_apply,
-                .uncertain = bus_peer_uncertain,
+                .uncertain = nm_uncertain,
                 .forget = bus_peer_forget,
                 .standing = nm_standing,
                 .set_bus = nm_set_bus,

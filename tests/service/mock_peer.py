@@ -18,6 +18,7 @@ class MockPeer:
         self.calls = []  # (method, what it was asked about)
         self.held = []  # answers that are not sent before release()
         self.hold = set()  # methods whose answers are held back
+        self.mute = set()  # (method, what it is asked about): answers of these that are never sent
         self.spoilt = {}  # method: a variant to answer with, whatever it is, or the name of an error
 
     def _appear(self):
@@ -68,6 +69,8 @@ class MockPeer:
                 reply.set_body(answer)
                 self._connection.send_message(reply, Gio.DBusSendMessageFlags.NONE)
 
+        if (method, subject) in self.mute:
+            return
         if method in self.hold:
             self.held.append(send)
         else:

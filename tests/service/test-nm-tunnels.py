@@ -5,6 +5,8 @@
 Usage: test-nm-tunnels.py UNDERPASSD-FAKE [TEST…]
 """
 
+import struct
+
 from gi.repository import GLib
 
 import harness
@@ -14,6 +16,7 @@ from mock_nm import UUID, connection, tunnel
 from tunnel_test import TunnelTest
 
 KEYS = {"tunnel": "yes", "remote_ports": "443"}
+SILENT = "org.freedesktop.DBus.Error.NoReply"  # what the library says when nobody has answered in time
 ALICE = {"permissions": GLib.Variant("as", ["user:alice:"])}
 
 
@@ -182,6 +185,61 @@ class Settings(ProfilesTest):
         self.wait_state("up0", "active")
         self.assertNotIn("off", self.states_heard())
 
+    def test_edited_and_no_answer(self):
+        """What was known stands, and NetworkManager is asked again."""
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.signals.clear()
+        for number, answer in enumerate((SILENT, "org.freedesktop.DBus.Error.LimitsExceeded", GLib.Variant("()", ()))):
+            with self.subTest(answer):
+                asked = len(self.nm.calls)
+                self.nm.spoilt["GetSettings"] = answer
+                edited = tunnel("LTE-tunnel", {"link": "LTE", **KEYS, "remote_ports": str(80 + number)})
+                self.nm.update_profile(path, edited)
+                wait_until(lambda asked=asked: len(self.nm.calls) > asked, "the profile is asked for")
+                self.client.manager("Reload")
+                self.assertEqual(self.states_heard(), [])
+                self.nm.spoilt.clear()
+                port = 80 + number
+                wait_until(lambda port=port: self.client.link("up0")["RemotePorts"] == [(port, port)], "the port")
+                self.assertEqual(self.states_heard(), [])
+
+    def test_edited_and_a_late_answer(self):
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.signals.clear()
+        self.nm.hold.add("GetSettings")
+        self.nm.update_profile(path, tunnel("LTE-tunnel", {"link": "LTE", **KEYS, "remote_ports": "80"}))
+        wait_until(lambda: len(self.nm.held) == 2, "the profile is asked for once more")
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.nm.hold.clear()
+        self.nm.release()
+        wait_until(lambda: self.client.link("up0")["RemotePorts"] == [(80, 80)], "the port")
+        self.assertEqual(self.states_heard(), [])
+
+    def test_deleted_while_nobody_answers(self):
+        for error in ("org.freedesktop.DBus.Error.UnknownObject", mock_nm.SETTINGS + ".PermissionDenied", None):
+            with self.subTest(error):
+                path = self.add()
+                if not self.process:
+                    self.start()
+                self.wait_state("up0", "active")
+                self.nm.spoilt["GetSettings"] = SILENT
+                self.nm.update_profile(path, self.nm.profiles[path])
+                self.client.manager("Reload")
+                self.assert_active()
+                if error:
+                    self.nm.spoilt["GetSettings"] = error
+                else:
+                    self.nm.remove_profile(path)
+                self.wait_state("up0", "off")
+                self.nm.spoilt.clear()
+                if error:
+                    self.nm.remove_profile(path)
+
     def test_bad_value(self):
         """It fails the tunnel, and nothing else: what is attached stays."""
         path = self.add()
@@ -295,6 +353,100 @@ class Restarts(ProfilesTest):
         self.client.manager("Reload")
         self.assertEqual(self.states_heard(), [])
         self.assert_active()
+
+    def test_late_answers(self):
+        """What NetworkManager does not say in time, it has not taken back; it is asked again, by the new paths."""
+        self.nm.add_profile(tunnel("first", {"link": "other", **KEYS}))
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.signals.clear()
+        self.nm.stop()
+        self.wait_gone()
+        self.nm.hold.add("GetSettings")
+        self.nm.start(startup=True)
+        self.wait_back()
+        self.nm.finish_startup()
+        for _ in range(2):
+            self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+        self.nm.hold.clear()
+        path = next(path for path in self.nm.profiles if self.nm.profiles[path]["connection"]["id"].unpack() != "first")
+        self.nm.update_profile(path, tunnel("LTE-tunnel", {"link": "LTE", **KEYS, "remote_ports": "80"}))
+        wait_until(lambda: self.client.link("up0")["RemotePorts"] == [(80, 80)], "another port")
+        self.nm.remove_profile(path)
+        self.wait_state("up0", "off")
+
+    def test_late_and_gone(self):
+        """A profile that was deleted meanwhile counts until NetworkManager has told of all that there are."""
+        self.nm.add_profile(tunnel("first", {"link": "other", **KEYS}))
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        self.nm.stop()
+        self.wait_gone()
+        del self.nm.profiles[path]
+        self.nm.spoilt["GetSettings"] = SILENT
+        self.nm.start()
+        self.wait_back()
+        self.client.manager("Reload")
+        self.assert_active()
+        self.nm.spoilt.clear()
+        self.wait_state("up0", "off")
+
+    def test_late_at_the_start(self):
+        """Links whose tunnel profiles are known do not wait for the others."""
+        self.nm.add_profile(tunnel("first", {"link": "other", **KEYS}))
+        path = self.add()
+        self.nm.mute.add(("GetSettings", path))
+        self.add_link("up1")
+        self.nm.add_device("up1", connection("other", connection={"uuid": GLib.Variant("s", UUID[:-1] + "6")}))
+        self.start()
+        self.wait_state("up1", "active")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+        self.nm.mute.clear()
+        self.wait_state("up0", "active")
+
+    def test_not_undone_before_all_are_known(self):
+        """What an earlier service has set stays while a profile that is not known yet may ask for it: here a port of
+        SCTP, as the record of that service has it."""
+        sysctls, pins = self.folder / "sysctls", self.folder / "pins"
+        for folder in (sysctls, pins):
+            folder.mkdir()
+        (sysctls / "udp_port").write_text("9899\n")
+        (sysctls / "encap_port").write_text("0\n")
+        (pins / "sctp").write_bytes(struct.pack("=4H4H2I", 1, 7000, 9899, 0, 0, 0, 0, 0, 1, 0))
+        path = self.nm.add_profile(tunnel("T", {"link": "LTE", "sctp_udp_port": "9899"}))
+        self.nm.mute.add(("GetSettings", path))
+        self.start(f"--sctp-sysctls={sysctls}", f"--pins={pins}")
+        self.wait_back()
+        for _ in range(2):
+            self.client.manager("Reload")
+        self.assertEqual((sysctls / "udp_port").read_text(), "9899\n")
+        self.nm.mute.clear()
+        wait_until(lambda: self.client.link("up0")["TunnelProfile"][0] == "T", "the profile is known")
+        self.assertEqual((sysctls / "udp_port").read_text(), "9899\n")
+        self.nm.remove_profile(path)
+        wait_until(lambda: (sysctls / "udp_port").read_text().startswith("7000"), "the port of before")
+
+    def test_no_list(self):
+        """The list itself is asked for until it comes."""
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        self.client.signals.clear()
+        self.nm.stop()
+        self.wait_gone()
+        del self.nm.profiles[path]
+        self.nm.spoilt["ListConnections"] = SILENT
+        self.nm.start()
+        self.wait_back()
+        self.client.manager("Reload")
+        self.assertEqual(self.states_heard(), [])
+        self.assert_active()
+        self.nm.spoilt.clear()
+        self.wait_state("up0", "off")
 
     def test_leaves_and_stays(self):
         """While there is a tunnel profile the service stays, because an edit of it has to count at once."""
