@@ -58,6 +58,15 @@ int bus_peer_call(BusPeer *peer, sd_bus_slot **slot, const char *path, const cha
         return 0;
 }
 
+bool bus_peer_tells_gone(const BusPeer *peer, sd_bus_message *reply) {
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        const size_t length = strlen(peer->ops->name);
+
+        return error && (sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
+                         sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD) ||
+                         (strncmp(error->name, peer->ops->name, length) == 0 && error->name[length] == '.'));
+}
+
 void bus_peer_retry_later(const BusPeer *peer, BusPeerRetry *retry, sd_event_time_handler_t handler,
                           void *userdata) {
         if (retry->event || !peer->bus)

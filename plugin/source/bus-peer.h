@@ -105,6 +105,10 @@ int bus_peer_call(BusPeer *peer, sd_bus_slot **slot, const char *path, const cha
                   const char *member, sd_bus_message_handler_t handler, void *userdata, const char *types,
                   ...);
 
+/* Whether an answer says that the object is not there, or not for us. The other errors of the library and of
+ * the bus say nothing about it: the answer was late, or there were too many calls. */
+bool bus_peer_tells_gone(const BusPeer *peer, sd_bus_message *reply);
+
 /* Has a question put once more that was not answered: a peer that was too busy to answer in time may have no
  * reason for a signal later. The longer it is silent, the less often. Nothing happens while that is due
  * already. handler: begins with bus_peer_retry_over(). */

@@ -27,6 +27,7 @@ static void forget(NmActive **position) {
 
 void nm_actives_done(NmActives *actives) {
         actives->listing = sd_bus_slot_unref(actives->listing);
+        bus_peer_retry_done(&actives->retry);
         while (actives->known)
                 forget(&actives->known);
         actives->again = false;
@@ -41,14 +42,26 @@ static NmActive **position_of(NmActives *actives, const char *path) {
         return position;
 }
 
-static void finish_first_list(NmActives *actives) {
-        if (actives->loaded || actives->listing)
+/* After each answer. */
+static void settle(NmActives *actives) {
+        if (actives->listing || actives->retry.event)
                 return;
         for (const NmActive *active = actives->known; active; active = active->next)
                 if (active->call)
                         return;
+        bus_peer_retry_done(&actives->retry);
+        if (actives->loaded)
+                return;
         actives->loaded = true;
         actives->ready(actives);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        NmActives *actives = userdata;
+
+        bus_peer_retry_over(&actives->retry);
+        nm_actives_refresh(actives);
+        return 0;
 }
 
 static int on_uuid(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
@@ -56,12 +69,18 @@ static int on_uuid(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmActives *actives = active->actives;
         const char *uuid = "";
 
+        /* It is asked about again when it is in the next list. */
+        if (sd_bus_message_is_method_error(reply, NULL) && !bus_peer_tells_gone(actives->peer, reply)) {
+                forget(position_of(actives, active->path));
+                bus_peer_retry_later(actives->peer, &actives->retry, on_retry, actives);
+                return 0;
+        }
         if (!sd_bus_message_is_method_error(reply, NULL))
                 (void) sd_bus_message_read(reply, "v", "s", &uuid);
         active->call = sd_bus_slot_unref(active->call);
         if (string_replace(&active->uuid, uuid) >= 0 && *uuid)
                 actives->event(actives, uuid, actives->loaded ? NM_ACTIVE_BEGUN : NM_ACTIVE_FOUND);
-        finish_first_list(actives);
+        settle(actives);
         return 0;
 }
 
@@ -110,10 +129,12 @@ static int on_list(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
                 nm_actives_refresh(actives);
                 return 0;
         }
-        if (sd_bus_message_is_method_error(reply, NULL))
+        if (sd_bus_message_is_method_error(reply, NULL)) {
+                bus_peer_retry_later(actives->peer, &actives->retry, on_retry, actives);
                 return 0;
+        }
         take_list(actives, reply);
-        finish_first_list(actives);
+        settle(actives);
         return 0;
 }
 

@@ -29,6 +29,7 @@ typedef struct NmActives {
         BusPeer *peer;
         NmActive *known;
         sd_bus_slot *listing;
+        BusPeerRetry retry;
         bool again;            /* the list has changed since it was asked for */
         bool loaded;           /* all of the first list are known */
 

@@ -6,7 +6,6 @@
 #include "base/message.h"
 #include "profile/nm-user.h"
 
-#define NM_NAME "org.freedesktop.NetworkManager"
 #define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
 #define SETTINGS "org.freedesktop.NetworkManager.Settings"
 #define SETTINGS_CONNECTION SETTINGS ".Connection"
@@ -135,19 +134,11 @@ static void take(NmTunnels *tunnels, const char *path, NmConnection *profile) {
                 tunnels->changed(tunnels);
 }
 
-/* The errors of the library and of the bus say nothing about a profile: the answer was late, or there were
- * too many calls. NetworkManager's own ones, which say that we may not see it, do. */
-static bool tells_gone(const sd_bus_error *error) {
-        return sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD) ||
-               strncmp(error->name, NM_NAME ".", strlen(NM_NAME ".")) == 0;
-}
-
 /* *ret stays empty when there is no such profile. Negative errno: nobody has said what it says. */
-static int read_settings(sd_bus_message *reply, NmConnection *ret) {
+static int read_settings(const NmTunnels *tunnels, sd_bus_message *reply, NmConnection *ret) {
         if (!sd_bus_message_is_method_error(reply, NULL))
                 return nm_connection_read(reply, ret);
-        return tells_gone(sd_bus_message_get_error(reply)) ? 0 : -EAGAIN;
+        return bus_peer_tells_gone(tunnels->peer, reply) ? 0 : -EAGAIN;
 }
 
 static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *error);
@@ -166,7 +157,7 @@ static int on_settings(sd_bus_message *reply, void *userdata, sd_bus_error *erro
 
         if (call->again)
                 call_settings(call);
-        else if (read_settings(reply, &profile) < 0)
+        else if (read_settings(tunnels, reply, &profile) < 0)
                 call->slot = sd_bus_slot_unref(call->slot);
         else {
                 take(tunnels, call->path, &profile);

@@ -49,6 +49,7 @@ typedef struct NmDevice {
         char *error;          /* why the latest answer does not count */
         sd_event_source *doubt;
         bool doubt_over;
+        BusPeerRetry retry;
         NmShow show;
 } NmDevice;
 
@@ -75,17 +76,39 @@ static void nm_device_end_doubt(NmDevice *device) {
         device->doubt_over = false;
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        NmDevice *device = userdata;
+        BusPeer *peer = device->link.peer;
+
+        bus_peer_retry_over(&device->retry);
+        peer->changed(device->link.ifindex, peer->userdata);
+        return 0;
+}
+
+/* When NetworkManager has started, all are asked about anyway. */
+static void nm_device_retry_later(NmDevice *device) {
+        if (!nm_device_may_be_starting(device))
+                bus_peer_retry_later(device->link.peer, &device->retry, on_retry, device);
+}
+
+static void nm_device_answered(NmDevice *device) {
+        device->link.answered = true;
+        if (device->state != DEVICE_STATE_UNKNOWN)
+                bus_peer_retry_done(&device->retry);
+}
+
 /* NetworkManager has said that the device has no connection. */
 static void nm_device_set_none(NmDevice *device) {
         nm_device_end_doubt(device);
         nm_connection_done(&device->connection);
         device->has_connection = false;
-        device->link.answered = true;
+        nm_device_answered(device);
 }
 
 /* NetworkManager has said nothing that could be understood. */
 static void nm_device_not_told(NmDevice *device) {
         device->state = DEVICE_STATE_UNKNOWN;
+        nm_device_retry_later(device);
         if (device->told_down)
                 nm_device_set_none(device);
         bus_peer_finish(&device->link);
@@ -126,8 +149,10 @@ static int nm_device_ask_state(NmDevice *device) {
  * which takes as long as any link is being activated, "not active" only means "not yet". Then the last
  * answer stands. False: the state is being asked again, because it said that there is a connection. */
 static bool nm_device_take_error(NmDevice *device, const sd_bus_error *error) {
-        if (nm_device_may_be_starting(device) || strncmp(error->name, NM_NAME ".", sizeof(NM_NAME)) != 0)
+        if (nm_device_may_be_starting(device) || strncmp(error->name, NM_NAME ".", sizeof(NM_NAME)) != 0) {
+                nm_device_retry_later(device);
                 return true;
+        }
         device->contradicted = device->has_connection && state_is_up(device->state);
         if (device->contradicted && nm_device_ask_state(device) >= 0)
                 return false;
@@ -156,7 +181,7 @@ static int on_applied_connection(sd_bus_message *reply, void *userdata, sd_bus_e
                 device->connection = connection;
                 connection = (NmConnection) {};
                 device->has_connection = true;
-                device->link.answered = true;
+                nm_device_answered(device);
         }
         bus_peer_finish(&device->link);
         return 0;
@@ -187,8 +212,11 @@ static int on_device_state(sd_bus_message *reply, void *userdata, sd_bus_error *
         NmDevice *device = userdata;
         uint32_t state;
 
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "v", "u", &state) < 0)
+        if (sd_bus_message_is_method_error(reply, NULL) ||
+            sd_bus_message_read(reply, "v", "u", &state) < 0) {
                 state = DEVICE_STATE_UNKNOWN;
+                nm_device_retry_later(device);
+        }
         if (!nm_device_take_state(device, state) ||
             bus_peer_call(device->link.peer, &device->link.call, device->path, NM_DEVICE,
                           "GetAppliedConnection", on_applied_connection, device, "u", 0) < 0)
@@ -222,6 +250,7 @@ static void nm_device_done(BusPeerLink *link) {
         NmDevice *device = (NmDevice *) link;
 
         nm_device_end_doubt(device);
+        bus_peer_retry_done(&device->retry);
         nm_show_done(&device->show);
         nm_connection_done(&device->connection);
         free(device->path);
@@ -359,6 +388,7 @@ static bool nm_owner_changed(BusPeer *peer) {
 
                 device->state = DEVICE_STATE_UNKNOWN;
                 nm_device_end_doubt(device);
+                bus_peer_retry_done(&device->retry);
                 nm_show_done(&device->show);
                 (void) string_replace(&device->path, NULL);
         }

@@ -184,6 +184,24 @@ class ByHand(ShowTest):
         self.wait_state("up0", "active")
         self.wait_shown()
 
+    def test_not_told_in_time(self):
+        """What becomes active while NetworkManager is too busy to say what it is."""
+        self.nm.end(self.start_shown(), USER_DISCONNECTED)
+        self.wait_state("up0", "off")
+        self.quiet("up0")
+        for what in ("Uuid", "ActiveConnections"):
+            with self.subTest(what):
+                self.nm.calls.clear()
+                path = self.nm.begin(UUID)  # nothing is answered before the test waits
+                subject = path if what == "Uuid" else what
+                self.nm.mute.add(("Get", subject))
+                wait_until(lambda subject=subject: ("Get", subject) in self.nm.calls, "it is asked")
+                self.settle()
+                self.nm.mute.clear()
+                self.wait_state("up0", "active")
+                self.nm.end(path, USER_DISCONNECTED)
+                self.wait_state("up0", "off")
+
     def test_up_without_autoconnect(self):
         autoconnect = {"autoconnect": GLib.Variant("b", False)}
         self.nm.update_profile(self.profile_path, tunnel("T", KEYS, uuid=UUID, connection=autoconnect))

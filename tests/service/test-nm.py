@@ -17,6 +17,7 @@ from peer_test import FAILED, PeerTest, RestartTests, SilenceTests
 
 NOTHING_TO_DO = "org.underpass1.Error.NothingToDo"
 GIVEN_UP = 6 + PATIENCE  # a device that NetworkManager does not manage any more has no connection then
+NO_REPLY = "org.freedesktop.DBus.Error.NoReply"  # what the library says when nobody has answered in time
 TUNNEL = {"tunnel": "yes", "remote_ports": "443"}
 
 
@@ -282,6 +283,28 @@ class Silence(SilenceTests, NmTest):
         """Not even whether it is there."""
         self.nm.spoilt["Get"] = "org.freedesktop.DBus.Error.Failed"
         self.active()
+
+    def test_asked_again(self):
+        """What happened to a device while NetworkManager was silent is learnt later, though no signal tells it."""
+        self.active()
+        self.quiet("up0")
+        for method in ("GetDeviceByIpIface", "Get", "GetAppliedConnection"):
+            with self.subTest(method):
+                asked = len(self.nm.calls)
+                self.nm.spoilt[method] = NO_REPLY
+                self.nm.set_state("up0", mock_nm.ACTIVATED)
+                wait_until(lambda method=method, asked=asked: method in self.methods(asked), "it is asked")
+                self.client.manager("Reload")
+                self.nm.applied["up0"] = connection("LTE", {**TUNNEL, "mss": "1300"})
+                self.nm.spoilt.clear()
+                wait_until(lambda: self.client.link("up0")["MSS"] == 1300, "the last word counts")
+                self.assertEqual(self.states_heard(), [])
+                self.nm.applied["up0"] = connection("LTE", TUNNEL)
+                self.client.manager("Reload")
+
+    def methods(self, first):
+        """What NetworkManager was asked, from this call on."""
+        return [method for method, _ in self.nm.calls[first:]]
 
     def test_stop_while_asking(self):
         """The service is told to stop while questions and calls are open: it ends well, every caller hears."""
