@@ -21,6 +21,11 @@ void nm_show_done(NmShow *show) {
         *show = (NmShow) { .link = show->link };
 }
 
+/* What is not answered in time is done all the same. */
+static bool is_late(sd_bus_message *reply) {
+        return sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY);
+}
+
 static int on_activated(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmShow *show = userdata;
         BusPeer *peer = show->link->peer;
@@ -29,7 +34,7 @@ static int on_activated(sd_bus_message *reply, void *userdata, sd_bus_error *err
         show->call = sd_bus_slot_unref(show->call);
         if (!sd_bus_message_is_method_error(reply, NULL))
                 return 0;
-        show->asked = false;
+        show->asked = is_late(reply);
         excerpt = value_excerpt(sd_bus_message_get_error(reply)->message ?: "?");
         show->error = message_format(N_("NetworkManager cannot show the tunnel profile as active, which "
                                         "does no harm to the tunnel: %s"),
@@ -79,6 +84,8 @@ void nm_show_begin(NmShow *show, const NmActives *actives, const NmTunnel *tunne
 static int on_deactivated(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         NmShow *show = userdata;
 
+        if (sd_bus_message_is_method_error(reply, NULL) && !is_late(reply))
+                show->ending = false;
         show->call = sd_bus_slot_unref(show->call);
         return 0;
 }
@@ -89,24 +96,31 @@ void nm_show_end(NmShow *show, const NmActives *actives, const NmTunnel *tunnel)
 
         free(TAKE_PTR(show->base));
         free(TAKE_PTR(show->error));
-        if (path)
-                (void) bus_peer_call(show->link->peer, &show->call, NM_PATH, NM_NAME, "DeactivateConnection",
-                                     on_deactivated, show, "o", path);
+        if (path && bus_peer_call(show->link->peer, &show->call, NM_PATH, NM_NAME, "DeactivateConnection",
+                                  on_deactivated, show, "o", path) >= 0)
+                show->ending = true;
 }
 
-bool nm_show_event(NmShow *show, NmActiveEvent event) {
+bool nm_show_is_ours(const NmShow *show, NmActiveEvent event) {
+        return event == NM_ACTIVE_BEGUN ? show->asked : event == NM_ACTIVE_ENDED_BY_HAND && show->ending;
+}
+
+bool nm_show_event(NmShow *show, NmActiveEvent event, bool ours) {
         switch (event) {
         case NM_ACTIVE_FOUND:
                 return false;
         case NM_ACTIVE_BEGUN:
                 free(TAKE_PTR(show->error));
-                show->wish = show->asked ? NM_WISH_NONE : NM_WISH_ON;
-                show->asked = false;
+                show->wish = ours ? NM_WISH_NONE : NM_WISH_ON;
+                show->asked = show->ending = false;
                 return true;
         case NM_ACTIVE_ENDED_BY_HAND:
-                show->wish = NM_WISH_OFF;
+                if (!ours)
+                        show->wish = NM_WISH_OFF;
+                show->ending = false;
                 return true;
         case NM_ACTIVE_ENDED:
+                show->ending = false;
                 show->again = show->ended++ < AGAIN_MAX;
                 return show->again;
         }

@@ -414,17 +414,28 @@ static void on_active_state(BusPeer *peer, sd_bus_message *message) {
         nm_actives_on_state(&((SourceNm *) peer)->actives, message);
 }
 
-static void on_active_event(NmActives *actives, const char *uuid, NmActiveEvent event) {
-        BusPeer *peer = actives->peer;
-
-        for (BusPeerLink *link = peer->links; link; link = link->next) {
+/* The device that comes next and whose tunnel profile this is. position: NULL before the first one. */
+static NmDevice *next_of_tunnel(const BusPeer *peer, NmDevice *position, const char *uuid) {
+        for (BusPeerLink *link = position ? position->link.next : peer->links; link; link = link->next) {
                 NmDevice *device = (NmDevice *) link;
                 const NmTunnel *tunnel = nm_device_tunnel(device, link->name);
 
-                if (tunnel && tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid) &&
-                    nm_show_event(&device->show, event))
-                        peer->changed(link->ifindex, peer->userdata);
+                if (tunnel && tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid))
+                        return device;
         }
+        return NULL;
+}
+
+/* NetworkManager activates a profile once, for all devices that it is for. */
+static void on_active_event(NmActives *actives, const char *uuid, NmActiveEvent event) {
+        BusPeer *peer = actives->peer;
+        bool ours = false;
+
+        for (NmDevice *device = NULL; (device = next_of_tunnel(peer, device, uuid));)
+                ours |= nm_show_is_ours(&device->show, event);
+        for (NmDevice *device = NULL; (device = next_of_tunnel(peer, device, uuid));)
+                if (nm_show_event(&device->show, event, ours))
+                        peer->changed(device->link.ifindex, peer->userdata);
 }
 
 static void on_actives_ready(NmActives *actives) {
@@ -443,11 +454,22 @@ static bool is_asked_for(const NmDevice *device, const NmTunnel *tunnel) {
         return false;
 }
 
+static bool is_wanted_elsewhere(const NmDevice *device, const NmTunnel *tunnel) {
+        const char *uuid = tunnel->profile.uuid;
+
+        for (NmDevice *other = NULL; uuid && (other = next_of_tunnel(device->link.peer, other, uuid));)
+                if (other != device && other->state == DEVICE_STATE_ACTIVATED && other->show.wanted)
+                        return true;
+        return false;
+}
+
 void source_nm_show(Source *source, uint32_t ifindex, bool wanted) {
         SourceNm *nm = (SourceNm *) source;
         NmDevice *device = nm_device_find(source, ifindex);
         const NmTunnel *tunnel = device ? nm_device_tunnel(device, device->link.name) : NULL;
 
+        if (device)
+                device->show.wanted = wanted;
         if (!device || !nm->peer.present || nm->starting || device->state != DEVICE_STATE_ACTIVATED)
                 return;
         device->show.link = &device->link;
@@ -457,7 +479,8 @@ void source_nm_show(Source *source, uint32_t ifindex, bool wanted) {
                 if (!is_asked_for(device, tunnel))
                         nm_show_begin(&device->show, &nm->actives, tunnel, device->path);
         } else
-                nm_show_end(&device->show, &nm->actives, tunnel);
+                nm_show_end(&device->show, &nm->actives,
+                            tunnel && is_wanted_elsewhere(device, tunnel) ? NULL : tunnel);
 }
 
 bool source_nm_take_wish(Source *source, uint32_t ifindex, bool *ret_off) {

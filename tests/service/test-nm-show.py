@@ -111,6 +111,12 @@ class WithTheBase(ShowTest):
 
     def test_one_for_two_links(self):
         """NetworkManager activates it once, and nobody complains."""
+        self.share()
+        self.assertEqual(len(self.activations()), 1)
+        self.assertNotIn("cannot show", self.log.read_text())
+
+    def share(self):
+        """The tunnel profile is for two links, which have their tunnels; the service runs."""
         self.add_link("up1")
         self.nm.add_device("up1", connection("WLAN"))
         self.nm.update_profile(self.profile_path, tunnel("T", {**KEYS, "link": "up*"}, uuid=UUID))
@@ -119,8 +125,79 @@ class WithTheBase(ShowTest):
             self.wait_state(name, "active")
         self.wait_shown()
         self.settle()
-        self.assertEqual(len(self.activations()), 1)
-        self.assertNotIn("cannot show", self.log.read_text())
+
+    def assert_states(self, **states):
+        """The links are in these states, and stay there."""
+        for name, state in states.items():
+            self.wait_state(name, state)
+        self.settle()
+        self.assertEqual({name: self.client.link(name)["State"] for name in states}, states)
+
+    def test_two_links_by_themselves(self):
+        """What is said of one link is not said of another one that has the same tunnel profile."""
+        self.share()
+        path = self.shown()
+        for name, other in (("up0", "up1"), ("up1", "up0")):
+            with self.subTest(name):
+                self.client.manager("Deactivate", name)
+                self.assert_states(**{name: "off", other: "active"})
+                self.assertEqual(self.shown(), path)
+                self.client.manager("Activate", name)
+                self.assert_states(up0="active", up1="active")
+        self.client.manager("Deactivate", "up1")
+        self.client.manager("Deactivate", "up0")
+        wait_until(lambda: not self.shown(), "the tunnel profile is inactive")
+        self.assert_states(up0="off", up1="off")
+        self.client.manager("Activate", "up0")
+        self.wait_shown()
+        self.assert_states(up0="active", up1="off")
+        self.assertEqual(len(self.activations()), 2)
+
+    def test_two_links_by_hand(self):
+        """A person speaks of all links of the tunnel profile."""
+        self.share()
+        self.nm.end(self.shown(), USER_DISCONNECTED)
+        self.assert_states(up0="off", up1="off")
+        path = self.nm.begin(UUID)
+        self.assert_states(up0="active", up1="active")
+        self.client.manager("Deactivate", "up1")
+        self.assert_states(up0="active", up1="off")
+        self.nm.end(path, USER_DISCONNECTED)
+        self.assert_states(up0="off", up1="off")
+        self.nm.begin(UUID)
+        self.assert_states(up0="active", up1="active")
+
+    def test_two_links_and_a_late_answer(self):
+        """An activation that NetworkManager does not answer in time, and does all the same, is nobody's wish."""
+        self.share()
+        for name in ("up0", "up1"):
+            self.client.manager("Deactivate", name)
+        wait_until(lambda: not self.shown(), "the tunnel profile is inactive")
+        self.nm.spoilt["ActivateConnection"] = "org.freedesktop.DBus.Error.NoReply"
+        self.client.manager("Activate", "up0")
+        wait_until(lambda: len(self.activations()) == 2, "the service asks for the activation")
+        self.settle()
+        self.nm.begin(UUID)
+        self.settle()
+        self.assert_states(up0="active", up1="off")
+        self.assertEqual(self.client.link("up0")["Warnings"], [])
+
+    def test_two_links_and_a_base_that_goes(self):
+        """The tunnel profile goes with the base that it is active on, and is shown for the other one."""
+        self.share()
+        self.client.manager("Deactivate", "up1")
+        self.assert_states(up0="active", up1="off")
+        self.nm.deactivate("up0")
+        self.assert_states(up0="off", up1="off")
+        self.assertIsNone(self.shown())
+        self.client.manager("Activate", "up1")
+        self.assert_states(up0="off", up1="active")
+        self.wait_shown()
+        self.nm.activate("up0", connection("LTE"))
+        self.assert_states(up0="active", up1="active")
+        self.client.manager("Deactivate", "up1")
+        self.assert_states(up0="active", up1="off")
+        self.wait_shown()
 
     def test_service_restarts(self):
         """What is active already is not activated again."""
