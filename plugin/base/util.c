@@ -339,7 +339,7 @@ char **strings_free(char **list) {
 }
 
 bool strings_contain(char *const *list, const char *text) {
-        for (size_t i = 0; i < strings_count(list); i++)
+        for (size_t i = 0; list && list[i]; i++)
                 if (streq(list[i], text))
                         return true;
         return false;

@@ -164,6 +164,17 @@ int profile_unknown_key(Profile *profile, const char *name, ProfileSource source
                                                      shown, place, meant));
 }
 
+int profile_too_many_keys(Profile *profile, unsigned keys, unsigned bytes, const char *where) {
+        _cleanup_(freep) char *place = where_excerpt(where);
+
+        if (!place)
+                return -ENOMEM;
+        return error_consume(profile, message_format(N_("%s: there are more than %u keys, or they are "
+                                                        "longer than %u bytes in total; remove those that "
+                                                        "are not needed."),
+                                                     place, keys, bytes));
+}
+
 static int error_ports_missing(Profile *profile) {
         const ProfileSource source = profile->origins[KEY_ID_TUNNEL].source;
         _cleanup_(freep) char *tunnel = profile_describe(profile, KEY_ID_TUNNEL);

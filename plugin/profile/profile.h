@@ -68,6 +68,9 @@ int profile_set(Profile *profile, const Key *key, const char *text, ProfileSourc
 /* An unknown key: recorded as error with the key that was probably meant. name may be hostile. */
 int profile_unknown_key(Profile *profile, const char *name, ProfileSource source, const char *where);
 
+/* The source has more keys for us, or longer ones in total, than it reads: recorded as error. */
+int profile_too_many_keys(Profile *profile, unsigned keys, unsigned bytes, const char *where);
+
 /*
  * Rules over several keys, called once when all sources have spoken: a tunnel needs remote-ports or
  * local-ports; tunnel=on-demand needs mptcp-only; mss must fit mtu; and so on. Records profile->error. 0 or

@@ -2,7 +2,15 @@
 
 /* Reads what NetworkManager says of an applied connection. See nm-connection.h. */
 
+#include "profile/nm-tunnel.h"
+#include "profile/nm-user.h"
 #include "source/nm-connection.h"
+
+/* How much of a list has been read. */
+typedef struct Extent {
+        size_t count;
+        size_t bytes;
+} Extent;
 
 void nm_connection_done(NmConnection *connection) {
         free(connection->id);
@@ -13,16 +21,14 @@ void nm_connection_done(NmConnection *connection) {
         strings_free(connection->keys);
         strings_free(connection->values);
         free(connection->vpn_service);
+        free(connection->vpn_link);
         strings_free(connection->vpn_keys);
         strings_free(connection->vpn_values);
         *connection = (NmConnection) {};
 }
 
-const char *nm_connection_vpn_value(const NmConnection *connection, const char *key) {
-        for (size_t i = 0; i < strings_count(connection->vpn_keys); i++)
-                if (streq(connection->vpn_keys[i], key))
-                        return connection->vpn_values[i];
-        return NULL;
+bool nm_connection_has_keys(const NmConnection *connection) {
+        return connection->keys || connection->pairs_lost;
 }
 
 static bool text_equal(const char *a, const char *b) {
@@ -33,15 +39,58 @@ bool nm_connection_equal(const NmConnection *a, const NmConnection *b) {
         return text_equal(a->id, b->id) && text_equal(a->uuid, b->uuid) &&
                a->mptcp_flags == b->mptcp_flags && a->mtu == b->mtu &&
                text_equal(a->interface_name, b->interface_name) &&
-               strings_equal(a->users, b->users) && strings_equal(a->secondaries, b->secondaries) &&
+               strings_equal(a->users, b->users) && a->users_lost == b->users_lost &&
+               strings_equal(a->secondaries, b->secondaries) &&
                a->no_autoconnect == b->no_autoconnect && a->addressed == b->addressed &&
                strings_equal(a->keys, b->keys) && strings_equal(a->values, b->values) &&
-               text_equal(a->vpn_service, b->vpn_service) && strings_equal(a->vpn_keys, b->vpn_keys) &&
-               strings_equal(a->vpn_values, b->vpn_values);
+               text_equal(a->vpn_service, b->vpn_service) && text_equal(a->vpn_link, b->vpn_link) &&
+               strings_equal(a->vpn_keys, b->vpn_keys) && strings_equal(a->vpn_values, b->vpn_values) &&
+               a->pairs_lost == b->pairs_lost;
 }
 
-/* A dictionary of strings, as pairs. */
-static int read_pairs(sd_bus_message *message, char ***keys, char ***values) {
+/* Whether one more text, or pair of texts, fits into a list. */
+static bool fits(Extent *extent, const char *a, const char *b) {
+        extent->count++;
+        extent->bytes += strlen(a) + strlen(b);
+        return extent->count <= NM_CONNECTION_LIST_MAX && extent->bytes <= NM_CONNECTION_LIST_BYTES;
+}
+
+static int keep_text(char **target, const char *text) {
+        size_t length = strnlen(text, NM_CONNECTION_TEXT_BYTES + 1);
+        char *copy;
+
+        if (length > NM_CONNECTION_TEXT_BYTES)
+                while (length > 0 && ((unsigned char) text[--length] & 0xc0) == 0x80)
+                        continue;
+        copy = strndup(text, length);
+        if (!copy)
+                return -ENOMEM;
+        free(*target);
+        *target = copy;
+        return 0;
+}
+
+static int keep_pair(NmConnection *connection, bool vpn, Extent *extent, const char *key,
+                     const char *value) {
+        char ***keys = vpn ? &connection->vpn_keys : &connection->keys;
+        char ***values = vpn ? &connection->vpn_values : &connection->values;
+        int r;
+
+        if (vpn && streq(key, NM_TUNNEL_LINK))
+                return keep_text(&connection->vpn_link, value);
+        if (!vpn && !nm_user_is_ours(key))
+                return 0;
+        if (!fits(extent, key, value)) {
+                connection->pairs_lost = true;
+                return 0;
+        }
+        r = strings_add(keys, key);
+        return r < 0 ? r : strings_add(values, value);
+}
+
+/* A dictionary of strings: vpn.data, or user.data. */
+static int read_pairs(sd_bus_message *message, NmConnection *connection, bool vpn) {
+        Extent extent = {};
         const char *key, *value;
         int r;
 
@@ -52,9 +101,7 @@ static int read_pairs(sd_bus_message *message, char ***keys, char ***values) {
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_read(message, "{ss}", &key, &value)) > 0) {
-                r = strings_add(keys, key);
-                if (r == 0)
-                        r = strings_add(values, value);
+                r = keep_pair(connection, vpn, &extent, key, value);
                 if (r < 0)
                         return r;
         }
@@ -64,7 +111,8 @@ static int read_pairs(sd_bus_message *message, char ***keys, char ***values) {
         return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-static int read_strings(sd_bus_message *message, char ***list) {
+static int read_strings(sd_bus_message *message, char ***list, bool *lost) {
+        Extent extent = {};
         const char *text;
         int r;
 
@@ -72,7 +120,10 @@ static int read_strings(sd_bus_message *message, char ***list) {
         if (r >= 0)
                 r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "s");
         while (r >= 0 && (r = sd_bus_message_read(message, "s", &text)) > 0)
-                r = strings_add(list, text);
+                if (fits(&extent, text, ""))
+                        r = strings_add(list, text);
+                else
+                        *lost = true;
         if (r >= 0)
                 r = sd_bus_message_exit_container(message);
         return r < 0 ? r : sd_bus_message_exit_container(message);
@@ -82,7 +133,7 @@ static int read_string(sd_bus_message *message, char **target) {
         const char *text;
         int r = sd_bus_message_read(message, "v", "s", &text);
 
-        return r < 0 ? r : string_replace(target, text);
+        return r < 0 ? r : keep_text(target, text);
 }
 
 /* An array of any kind: whether it has elements. */
@@ -128,9 +179,9 @@ static int read_connection_property(sd_bus_message *message, const char *name, c
         if (streq(contents, "u") && streq(name, "mptcp-flags"))
                 return sd_bus_message_read(message, "v", "u", &connection->mptcp_flags);
         if (streq(contents, "as") && streq(name, "permissions"))
-                return read_strings(message, &connection->users);
+                return read_strings(message, &connection->users, &connection->users_lost);
         if (streq(contents, "as") && streq(name, "secondaries"))
-                return read_strings(message, &connection->secondaries);
+                return read_strings(message, &connection->secondaries, &(bool) { false });
         if (streq(contents, "b") && streq(name, "autoconnect"))
                 return read_autoconnect(message, &connection->no_autoconnect);
         return sd_bus_message_skip(message, "v");
@@ -165,11 +216,11 @@ static int read_property(sd_bus_message *message, const char *setting, const cha
         if (streq(setting, "connection"))
                 return read_connection_property(message, name, contents, connection);
         if (streq(setting, "user") && streq(contents, "a{ss}") && streq(name, "data"))
-                return read_pairs(message, &connection->keys, &connection->values);
+                return read_pairs(message, connection, false);
         if (streq(setting, "vpn") && streq(contents, "s") && streq(name, "service-type"))
                 return read_string(message, &connection->vpn_service);
         if (streq(setting, "vpn") && streq(contents, "a{ss}") && streq(name, "data"))
-                return read_pairs(message, &connection->vpn_keys, &connection->vpn_values);
+                return read_pairs(message, connection, true);
         if (contents[0] == SD_BUS_TYPE_ARRAY && is_addressing(setting, name))
                 return read_filled(message, contents, &connection->addressed);
         return sd_bus_message_skip(message, "v");

@@ -4,11 +4,12 @@
 
 #include "source/nm-tunnels.h"
 #include "base/message.h"
-#include "profile/nm-user.h"
 
 #define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
 #define SETTINGS "org.freedesktop.NetworkManager.Settings"
 #define SETTINGS_CONNECTION SETTINGS ".Connection"
+
+enum { OTHERS_TOLD = 8 }; /* any user may store profiles without end */
 
 struct NmTunnelCall {
         NmTunnelCall *next;
@@ -272,12 +273,14 @@ void nm_tunnels_on_settings(NmTunnels *tunnels, sd_bus_message *message) {
 
 /* A profile of one user must not decide about a link that others use as well. */
 static bool may_decide(const NmConnection *tunnel, const NmConnection *base) {
-        return strings_count(tunnel->users) == 0 || strings_equal(tunnel->users, base->users);
+        if (tunnel->users_lost)
+                return false;
+        return !tunnel->users || (!base->users_lost && strings_equal(tunnel->users, base->users));
 }
 
 static NmTunnelMatch match(const NmTunnel *tunnel, const char *interface, const NmConnection *base) {
         return nm_tunnel_match(
-                nm_connection_vpn_value(&tunnel->profile, NM_TUNNEL_LINK), tunnel->profile.interface_name,
+                tunnel->profile.vpn_link, tunnel->profile.interface_name,
                 &(NmTunnelBase){ .interface = interface, .id = base->id, .uuid = base->uuid });
 }
 
@@ -293,9 +296,12 @@ const NmTunnel *nm_tunnels_find(const NmTunnels *tunnels, const char *interface,
         const NmTunnel *best = NULL;
 
         for (const NmTunnel *tunnel = tunnels->known; tunnel; tunnel = tunnel->next) {
-                const NmTunnelMatch exactness = match(tunnel, interface, base);
+                NmTunnelMatch exactness;
 
-                if (exactness == NM_TUNNEL_OTHER || !may_decide(&tunnel->profile, base))
+                if (!may_decide(&tunnel->profile, base))
+                        continue;
+                exactness = match(tunnel, interface, base);
+                if (exactness == NM_TUNNEL_OTHER)
                         continue;
                 if (!best || is_better(tunnel, exactness, best, best_exactness)) {
                         best = tunnel;
@@ -335,13 +341,15 @@ static int warn_rival(const NmTunnel *tunnel, const NmTunnel *used, const char *
                            id, other, interface, id);
 }
 
-/* Other tunnel profiles that name the same base. used: NULL when none has an effect. */
+/* Other tunnel profiles that name the same base, the first few. used: NULL when none has an effect. */
 static int warn_others(const NmTunnels *tunnels, const NmTunnel *used, const char *interface,
                        const NmConnection *base, char ***warnings) {
         const NmTunnelMatch best = used ? match(used, interface, base) : NM_TUNNEL_OTHER;
+        const size_t most = strings_count(*warnings) + OTHERS_TOLD;
         int r = 0;
 
-        for (const NmTunnel *tunnel = tunnels->known; r >= 0 && tunnel; tunnel = tunnel->next) {
+        for (const NmTunnel *tunnel = tunnels->known; r >= 0 && tunnel && strings_count(*warnings) < most;
+             tunnel = tunnel->next) {
                 const NmTunnelMatch exactness = match(tunnel, interface, base);
 
                 if (tunnel == used || exactness == NM_TUNNEL_OTHER)
@@ -355,13 +363,6 @@ static int warn_others(const NmTunnels *tunnels, const NmTunnel *used, const cha
         return r;
 }
 
-static bool has_our_keys(const NmConnection *base) {
-        for (size_t i = 0; i < strings_count(base->keys); i++)
-                if (nm_user_is_ours(base->keys[i]))
-                        return true;
-        return false;
-}
-
 static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***warnings) {
         _cleanup_(freep) char *id = shown(tunnel->profile.id), *base_id = shown(base->id);
         _cleanup_(freep) char *uuid = shown(tunnel->profile.uuid), *base_uuid = shown(base->uuid);
@@ -369,7 +370,7 @@ static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***w
 
         if (!id || !base_id || !uuid || !base_uuid)
                 return -ENOMEM;
-        if (has_our_keys(base))
+        if (nm_connection_has_keys(base))
                 r = message_add(warnings,
                                 N_("The keys in user.data of “%s” have no effect, because the tunnel "
                                    "profile “%s” is for the same link."),
@@ -393,6 +394,7 @@ static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***w
 int nm_tunnels_apply(const NmTunnels *tunnels, const NmTunnel *tunnel, const char *interface,
                      const NmConnection *base, Profile *profile) {
         _cleanup_(freep) char *where = NULL;
+        size_t count;
         int r;
 
         r = warn_others(tunnels, tunnel, interface, base, &profile->warnings);
@@ -403,7 +405,10 @@ int nm_tunnels_apply(const NmTunnels *tunnels, const NmTunnel *tunnel, const cha
         if (r < 0 || !where || string_replace(&profile->tunnel_id, tunnel->profile.id ?: "?") < 0 ||
             string_replace(&profile->tunnel_uuid, tunnel->profile.uuid ?: "") < 0)
                 return -ENOMEM;
-        for (size_t i = 0; r >= 0 && i < strings_count(tunnel->profile.vpn_keys); i++)
+        if (tunnel->profile.pairs_lost)
+                r = profile_too_many_keys(profile, NM_CONNECTION_LIST_MAX, NM_CONNECTION_LIST_BYTES, where);
+        count = strings_count(tunnel->profile.vpn_keys);
+        for (size_t i = 0; r >= 0 && i < count; i++)
                 r = nm_tunnel_add(profile, tunnel->profile.vpn_keys[i], tunnel->profile.vpn_values[i],
                                   where);
         return r;

@@ -263,20 +263,13 @@ static const NmTunnel *nm_device_tunnel(const NmDevice *device, const char *inte
         return device->has_connection ? nm_tunnels_find(&nm->tunnels, interface, &device->connection) : NULL;
 }
 
-static bool has_keys(const NmConnection *connection) {
-        for (size_t i = 0; i < strings_count(connection->keys); i++)
-                if (nm_user_is_ours(connection->keys[i]))
-                        return true;
-        return false;
-}
-
 static int nm_identify(Source *source, const LinkFacts *facts, Profile *profile) {
         const NmDevice *device = nm_device_find(source, facts->ifindex);
 
         if (!device || !device->has_connection)
                 return 0;
         /* NetworkManager also has connections for devices that it only watches. */
-        if (profile->network_section && !has_keys(&device->connection) &&
+        if (profile->network_section && !nm_connection_has_keys(&device->connection) &&
             !nm_device_tunnel(device, facts->name))
                 return 0;
         profile->connection_mptcp_flags = device->connection.mptcp_flags;
@@ -300,6 +293,7 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         _cleanup_(freep) char *where = NULL;
         const NmConnection *connection;
         const NmTunnel *tunnel;
+        size_t count;
         int r;
 
         if (device && device->error && strings_add(&profile->warnings, device->error) < 0)
@@ -316,7 +310,10 @@ static int nm_apply(Source *source, const LinkFacts *facts, Profile *profile) {
         where = string_format("%s (%s)", connection->id ?: "?", connection->uuid ?: "?");
         if (!where)
                 return -ENOMEM;
-        for (size_t i = 0; r >= 0 && i < strings_count(connection->keys); i++)
+        if (connection->pairs_lost)
+                r = profile_too_many_keys(profile, NM_CONNECTION_LIST_MAX, NM_CONNECTION_LIST_BYTES, where);
+        count = strings_count(connection->keys);
+        for (size_t i = 0; r >= 0 && i < count; i++)
                 r = nm_user_add(profile, connection->keys[i], connection->values[i], where);
         return r;
 }
@@ -498,8 +495,7 @@ const char *source_nm_tunnel_link(Source *source, const char *uuid) {
 
         for (const NmTunnel *tunnel = tunnels->known; tunnel; tunnel = tunnel->next)
                 if (tunnel->profile.uuid && streq(tunnel->profile.uuid, uuid))
-                        return nm_connection_vpn_value(&tunnel->profile, NM_TUNNEL_LINK)
-                                       ?: tunnel->profile.interface_name ?: "";
+                        return tunnel->profile.vpn_link ?: tunnel->profile.interface_name ?: "";
         return NULL;
 }
 

@@ -5,13 +5,15 @@
 Usage: test-nm-tunnels.py UNDERPASSD-FAKE [TEST…]
 """
 
+import os
+import pathlib
 import struct
 
 from gi.repository import GLib
 
 import harness
 import mock_nm
-from harness import wait_until
+from harness import PATIENCE, wait_until
 from mock_nm import UUID, connection, tunnel
 from tunnel_test import TunnelTest
 
@@ -303,6 +305,71 @@ class Settings(ProfilesTest):
         self.assertNotIn("\x1b", found["LastError"])
         self.assertLess(len(found["LastError"]), 1000)
         self.assertNotIn("\x1b", self.log.read_text())
+
+
+class Hostile(ProfilesTest):
+    """Any user may store profiles, and must not keep the service busy, or decide anything, by them."""
+
+    def pairs(self, count=30_000):
+        """vpn.data with countless keys."""
+        return {"link": "up0", **KEYS, **{f"key{number}": "x" for number in range(count)}}
+
+    def cpu_seconds(self):
+        """Processor time of the service since it was started."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_countless_keys(self):
+        """They are neither kept nor looked through, once for each link and look."""
+        for number in range(3):
+            data = self.pairs() if number else self.pairs(100_000)
+            self.nm.add_profile(tunnel(f"A{number}", data, connection=ALICE))
+        self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        for _ in range(10):
+            self.client.manager("Reload")
+        self.assertLess(self.cpu_seconds(), PATIENCE / 3)
+        self.assert_active()
+
+    def test_countless_keys_of_everybody(self):
+        """It is a bad profile: what is attached stays."""
+        path = self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        uuid = self.nm.profiles[path]["connection"]["uuid"].unpack()
+        for data in (self.pairs(), {"link": "up0", **KEYS, "remote_addresses": "::1 " * 50_000}):
+            self.nm.update_profile(path, tunnel("LTE-tunnel", data, uuid))
+            found = self.wait_state("up0", "failed")
+            self.assertIn("LTE-tunnel", found["LastError"])
+            self.assertIn("1024 keys", found["LastError"])
+            self.assertEqual(found["TunnelProfile"], ("LTE-tunnel", uuid))
+            self.assertTrue(found["Applied"])
+            self.nm.update_profile(path, tunnel("LTE-tunnel", {"link": "LTE", **KEYS}, uuid))
+            self.wait_state("up0", "active")
+
+    def test_countless_users(self):
+        """However many users a profile belongs to, it does not belong to everybody."""
+        for users in ([f"user:u{number}:" for number in range(100_000)], ["user:" + "u" * 100_000 + ":"]):
+            several = {"permissions": GLib.Variant("as", users)}
+            path = self.add(connection=several)
+            if not self.process:
+                self.start()
+            self.wait_warning("LTE-tunnel", "one user", "up0")
+            self.assertEqual(self.client.link("up0")["State"], "off")
+            self.nm.remove_profile(path)
+            wait_until(lambda: self.warnings() == "", "no warning")
+
+    def test_countless_profiles(self):
+        """The first few are told of."""
+        for number in range(300):
+            self.add(f"A{number}", connection=ALICE, uuid=f"44444444-3333-4444-5555-{number:012d}")
+        self.add()
+        self.start()
+        self.wait_state("up0", "active")
+        warnings = self.client.link("up0")["Warnings"]
+        self.assertLess(len(warnings), 20)
+        self.assertIn("one user", "".join(warnings))
 
 
 class Restarts(ProfilesTest):

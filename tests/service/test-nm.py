@@ -171,6 +171,20 @@ class Profiles(NmTest):
         self.assertNotIn("\x1b", self.log.read_text())
 
 
+    def test_countless_keys(self):
+        """Ours are an error, those of others are not."""
+        applied = connection("LTE", TUNNEL)
+        others = {f"other.{number}": "x" for number in range(100_000)}
+        applied["user"]["data"] = GLib.Variant("a{ss}", {**others, **applied["user"]["data"].unpack()})
+        self.nm.add_device("up0", applied)
+        self.start_active()
+        self.nm.applied["up0"] = connection("LTE", {**TUNNEL, **{f"key{number}": "x" for number in range(100_000)}})
+        message = self.assert_fails(FAILED, self.client.manager, "Activate", "up0")
+        self.assertIn("1024 keys", message)
+        self.assertIn(f"LTE ({UUID})", message)
+        self.assertTrue(self.client.link("up0")["Applied"])
+
+
 class Restarts(RestartTests, NmTest):
     """NetworkManager goes and comes back: tunnels stay."""
 
