@@ -23,6 +23,27 @@ const char *const config_network_folders[] = {
         "/usr/lib/systemd/network", "/lib/systemd/network", NULL,
 };
 
+/* Where the name begins that counts, a drop-in's with its folder. */
+static size_t name_begin(const char *path, size_t length) {
+        size_t begin = length, end;
+
+        while (begin > 0 && path[begin - 1] != '/')
+                begin--;
+        end = begin > 0 ? begin - 1 : 0;
+        if (end < 2 || strncmp(path + end - 2, ".d", 2) != 0)
+                return begin;
+        while (end > 0 && path[end - 1] != '/')
+                end--;
+        return end;
+}
+
+bool config_same_name(const char *path, const char *other, size_t length) {
+        const char *a = path + name_begin(path, strlen(path));
+        const size_t begin = name_begin(other, length);
+
+        return strlen(a) == length - begin && strncmp(a, other + begin, length - begin) == 0;
+}
+
 char *config_path_shown(const char *path) {
         return string_excerpt(path, strlen(path), PATH_SHOWN_MAX);
 }

@@ -45,5 +45,9 @@ int config_refusal(const char *path, bool in_place, char **ret_reason);
 /* Whether anything is in the way of using this folder, a missing one included. */
 bool config_folder_usable(const char *folder);
 
+/* Whether two paths, of which the second has this length, are those of files that replace each other, in two
+ * folders: they end in the same name, and in the same NAME.d before it. */
+bool config_same_name(const char *path, const char *other, size_t length);
+
 /* A path as it can be shown: no control characters, valid UTF-8. Caller frees; NULL when out of memory. */
 char *config_path_shown(const char *path);

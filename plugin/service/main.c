@@ -24,7 +24,7 @@ enum { IDLE_SECONDS_DEFAULT = 30 };
 typedef struct Arguments {
         ManagerOptions options;
         uint64_t idle_us;
-        const char *directories[2];
+        const char *directories[3]; /* of --profiles, and NULL */
         bool done;   /* --help or --version: nothing more to do */
 } Arguments;
 
@@ -57,6 +57,18 @@ static int parse_idle(const char *text, uint64_t *ret) {
         return 0;
 }
 
+static int add_profiles(Arguments *arguments, const char *folder) {
+        size_t count = 0;
+
+        while (arguments->directories[count])
+                count++;
+        if (count + 1 == ELEMENTS(arguments->directories))
+                return -E2BIG;
+        arguments->directories[count] = folder;
+        arguments->options.profile_directories = arguments->directories;
+        return 0;
+}
+
 static int parse(int argc, char **argv, Arguments *arguments) {
         enum { OPTION_ATTACH_POINT = 256, OPTION_PROFILES, OPTION_PINS, OPTION_IDLE, OPTION_DEBUG,
                OPTION_SCTP, OPTION_VERSION };
@@ -79,8 +91,7 @@ static int parse(int argc, char **argv, Arguments *arguments) {
                         r = attach_point_from_name(optarg, &arguments->options.attach_point);
                         break;
                 case OPTION_PROFILES:
-                        arguments->directories[0] = optarg;
-                        arguments->options.profile_directories = arguments->directories;
+                        r = add_profiles(arguments, optarg);
                         break;
                 case OPTION_PINS:
                         arguments->options.pin_root = optarg;

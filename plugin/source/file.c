@@ -102,7 +102,8 @@ static bool reading_matches(const Reading *reading, const LinkFacts *facts, cons
 }
 
 /* What cannot be read does not say whom it is about, so it is an error for the links that it applied to
- * before: they are left as they are. path: of a file, or of a folder with its slash. */
+ * before, or that the file did which it replaces: they are left as they are. path: of a file, or of a folder
+ * with its slash. */
 static int keep_files(Look *look, const char *path, const char *sentence) {
         bool applied = false;
         int r = 0;
@@ -111,7 +112,8 @@ static int keep_files(Look *look, const char *path, const char *sentence) {
                 const char *file = look->before->files[i];
                 const size_t length = strlen(path);
 
-                if (strncmp(file, path, length) != 0 || (file[length] != '\0' && path[length - 1] != '/'))
+                if (path[length - 1] == '/' ? strncmp(file, path, length) != 0
+                                            : !config_same_name(path, file, strlen(file)))
                         continue;
                 applied = true;
                 r = strings_add(&look->files, file);

@@ -53,28 +53,32 @@ static bool base_name_in(char *const *paths, size_t count, const char *name) {
 
 /* Paths of the files of a folder that are chosen, and whose names are not in the list yet. */
 static int add_folder(const char *folder, bool (*chosen)(const char *name), char ***paths,
-                      char ***warnings) {
+                      Section *section) {
         _cleanup_(strings_freep) char **names = NULL;
         _cleanup_(freep) char *reason = NULL;
         const size_t before = strings_count(*paths);
         int r;
 
         r = config_list(folder, chosen, &names, &reason);
-        if (r == 0 && reason)
-                r = strings_add(warnings, reason);
+        if (r == 0 && reason) {
+                _cleanup_(freep) char *path = string_format("%s/", folder);
+                _cleanup_(freep) char *shown = path ? config_path_shown(path) : NULL;
+
+                r = shown ? section_add_unread(section, shown, reason) : -ENOMEM;
+        }
         for (size_t i = 0; r == 0 && i < strings_count(names); i++)
                 if (!base_name_in(*paths, before, names[i]))
                         r = strings_addf(paths, "%s/%s", folder, names[i]);
         return r;
 }
 
-int networkd_dropins(const char *const *folders, const char *network_file, char ***ret, char ***warnings) {
+int networkd_dropins(const char *const *folders, const char *network_file, char ***ret, Section *section) {
         _cleanup_(strings_freep) char **paths = NULL;
 
         for (; *folders; folders++) {
                 _cleanup_(freep) char *folder =
                         string_format("%s/%s.d", *folders, base_name(network_file));
-                int r = folder ? add_folder(folder, is_dropin, &paths, warnings) : -ENOMEM;
+                int r = folder ? add_folder(folder, is_dropin, &paths, section) : -ENOMEM;
 
                 if (r < 0)
                         return r;
@@ -164,7 +168,7 @@ int networkd_section_read(const char *const *folders, const NetworkdAnswer *answ
                 return 0;
         }
         if (!answer->dropins_told) {
-                r = networkd_dropins(folders, answer->network_file, &found, &section.warnings);
+                r = networkd_dropins(folders, answer->network_file, &found, &section);
                 dropins = found;
         }
         if (r >= 0)
@@ -197,10 +201,11 @@ static bool file_has_section(const char *path) {
 }
 
 static bool any_has_section(const char *folder, bool (*chosen)(const char *name)) {
-        _cleanup_(strings_freep) char **paths = NULL, **warnings = NULL;
+        _cleanup_(strings_freep) char **paths = NULL;
+        _cleanup_(section_done) Section scratch = {};
         bool found = false;
 
-        if (add_folder(folder, chosen, &paths, &warnings) < 0)
+        if (add_folder(folder, chosen, &paths, &scratch) < 0)
                 return false;
         for (size_t i = 0; !found && i < strings_count(paths); i++)
                 found = chosen == is_network_folder ? any_has_section(paths[i], is_dropin)

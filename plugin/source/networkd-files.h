@@ -9,10 +9,10 @@
 /*
  * The drop-ins of a .network file by systemd's rule: NAME.network.d/?*.conf in every folder, the first
  * folder that has a name decides about it (an empty file or a link to /dev/null there masks it), sorted by
- * name. Folders that cannot be used are told in warnings.
+ * name. Folders that cannot be used are told in the section, as unread.
  * 0 or -ENOMEM.
  */
-int networkd_dropins(const char *const *folders, const char *network_file, char ***ret, char ***warnings);
+int networkd_dropins(const char *const *folders, const char *network_file, char ***ret, Section *section);
 
 /* Reads the sections of the files that the answer names, or implies. 0 or -ENOMEM. */
 int networkd_section_read(const char *const *folders, const NetworkdAnswer *answer, Section *ret);

@@ -2,6 +2,7 @@
 
 /* Sections [X-Underpass] of files of any kind. See section.h. */
 
+#include "base/config.h"
 #include "base/message.h"
 #include "profile/ini.h"
 #include "source/section.h"
@@ -37,14 +38,22 @@ int section_add_unread(Section *section, const char *path, const char *reason) {
         return r < 0 || section->unread ? r : string_replace(&section->unread, reason);
 }
 
+/* Whether an origin is in this file, in one that it replaces, or in this folder, which has its slash. */
+static bool is_from(const char *origin, const char *file) {
+        const char *colon = strrchr(origin, ':');
+        const size_t length = strlen(file);
+
+        if (file[length - 1] == '/')
+                return strncmp(origin, file, length) == 0;
+        return colon && config_same_name(file, origin, (size_t) (colon - origin));
+}
+
 bool section_lacks(const Section *now, const Section *before) {
         for (size_t i = 0; i < strings_count(now->unread_files); i++) {
                 const char *file = now->unread_files[i];
-                const size_t length = strlen(file);
 
                 for (size_t k = 0; k < strings_count(before->origins); k++)
-                        if (strncmp(before->origins[k], file, length) == 0 &&
-                            before->origins[k][length] == ':')
+                        if (is_from(before->origins[k], file))
                                 return true;
         }
         return false;

@@ -529,6 +529,45 @@ class BadProfiles(harness.ServiceTest):
             self.client.manager("Reload")
             self.assertEqual(self.client.link("up0")["State"], "active")
 
+    def test_file_in_the_place_of_another(self):
+        """A file that cannot be used replaces one of the same name in the folder of the vendor all the same, and does
+        not take away what that one has asked for."""
+        self.tunnel("up0")
+        path = self.folder / "etc/up0.conf"
+        path.parent.mkdir()
+        self.start(f"--profiles={path.parent}")  # after that of the vendor
+        applied = self.wait_state("up0", "active")["Applied"]
+
+        def others():
+            path.write_text("[Match]\nName=up0\n[X-Underpass]\nTunnel=no\n")
+            path.chmod(0o664)
+
+        for make, words in (
+            (others, "can be changed by its group"),
+            (path.mkdir, "is not a regular file"),
+            (lambda: path.write_bytes(b"[Match]\nName=\xff\n[X-Underpass]\nTunnel=no\n"), "is not valid UTF-8"),
+            (lambda: path.write_text("[Match\nName=up0\n[X-Underpass]\nTunnel=no\n"), f"{path}:1: "),
+        ):
+            with self.subTest(words):
+                make()
+                for _ in range(2):
+                    self.client.manager("Reload")
+                    found = self.client.link("up0")
+                    self.assertEqual((found["State"], found["Applied"]), ("failed", applied))
+                    self.assertIn(str(path), found["LastError"])
+                    self.assertIn(words, found["LastError"])
+                (path.rmdir if path.is_dir() else path.unlink)()
+                self.client.manager("Reload")
+                self.assertEqual(self.client.link("up0")["State"], "active")
+        # Another name says nothing about it, and an empty file in order takes it away.
+        path.with_name("up00.conf").touch()
+        path.with_name("up00.conf").chmod(0o664)
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "active")
+        path.touch()
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+
     def test_nul_in_a_file(self):
         path = self.profiles / "a.conf"
         path.write_bytes(b"[Match]\nName=up0\n[X-Underpass]\nTunnel=yes\0\nRemotePorts=443\n")

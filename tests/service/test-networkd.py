@@ -116,6 +116,31 @@ class Profiles(NetworkdTest):
         self.assertEqual((found["State"], found["Applied"]), ("off", []))
         self.assertIn(f"{file} can be changed by", " ".join(found["Warnings"]))
 
+    def test_file_in_the_place_of_another(self):
+        """A file that others can change does not take away what one of the same name has asked for that it
+        replaces."""
+        file = self.network("MSS=1300")
+        dropin = self.network(*TUNNEL, name="10-up0.network.d/a.conf")
+        self.networkd.manage(self.index, file, dropins=[dropin])
+        self.start()
+        before = self.wait_state("up0", "active")["Applied"]
+        for old in (file, dropin):
+            with self.subTest(old.name):
+                new = self.folder / "etc" / old.relative_to(self.folder)
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.write_text("[X-Underpass]\nTunnel=no\n")
+                new.chmod(0o666)
+                files = [new if path == old else path for path in (file, dropin)]
+                self.networkd.manage(self.index, files[0], dropins=files[1:])
+                self.client.manager("Reload")
+                self.client.manager("Reload")
+                found = self.client.link("up0")
+                self.assertEqual((found["State"], found["Applied"]), ("failed", before))
+                self.assertIn(f"{new} can be changed by", found["LastError"])
+                self.networkd.manage(self.index, file, dropins=[dropin])
+                self.client.manager("Reload")
+                self.assertEqual(self.client.link("up0")["State"], "active")
+
     def test_reload(self):
         """networkctl reload: networkd leads the link through its states, and the files are read again."""
         self.active()

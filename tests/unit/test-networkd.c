@@ -190,12 +190,13 @@ static void tree_write(const Tree *tree, size_t folder, const char *name, const 
 
 /* Paths of drop-ins without the root, one a line. */
 static void assert_dropins(const Tree *tree, const char *wanted) {
-        _cleanup_(strings_freep) char **paths = NULL, **warnings = NULL;
+        _cleanup_(strings_freep) char **paths = NULL;
+        _cleanup_(section_done) Section section = {};
         char text[512] = "";
 
-        assert(networkd_dropins(tree->list, "/usr/lib/systemd/network/10-lte.network", &paths, &warnings) ==
+        assert(networkd_dropins(tree->list, "/usr/lib/systemd/network/10-lte.network", &paths, &section) ==
                0);
-        assert(!warnings);
+        assert(!section.warnings && !section.unread);
         for (size_t i = 0; i < strings_count(paths); i++) {
                 assert(strncmp(paths[i], tree->root, strlen(tree->root)) == 0);
                 strcat(strcat(text, paths[i] + strlen(tree->root) + 1), "\n");
@@ -279,6 +280,39 @@ static void sections_come_from_all_files_in_order(void) {
                         "Tunnel=yes lib/10-lte.network:6\nTunnel=auto run/10-lte.network.d/b.conf:3\n");
         answer.claim = NETWORKD_UNMANAGED;
         assert_sections(&tree, &answer, "");
+        tree_done(&tree);
+}
+
+/* Whether what is read now may only lack something of before because it cannot be read. */
+static bool lacks(const Tree *tree, const NetworkdAnswer *answer, const Section *before) {
+        _cleanup_(section_done) Section now = {};
+
+        assert(networkd_section_read(tree->list, answer, &now) == 0);
+        return section_lacks(&now, before);
+}
+
+static void what_cannot_be_read_takes_nothing_away(void) {
+        _cleanup_(networkd_answer_done) NetworkdAnswer answer = {};
+        _cleanup_(section_done) Section before = {};
+        _cleanup_(freep) char *folder = NULL, *file = NULL;
+        Tree tree;
+
+        tree_make(&tree);
+        answer = managed(&tree, 3);
+        folder = string_format("%s/10-lte.network.d", tree.folders[3]);
+        file = string_format("%s/10-lte.network.d/a.conf", tree.folders[1]);
+        tree_write(&tree, 3, "10-lte.network", "[Match]\nName=c0\n");
+        tree_write(&tree, 3, "10-lte.network.d/a.conf", "[X-Underpass]\nTunnel=yes\n");
+        tree_write(&tree, 1, "10-lte.network.d/b.conf", "[X-Underpass]\nTunnel=no\n");
+        assert(networkd_section_read(tree.list, &answer, &before) == 0);
+        assert(!lacks(&tree, &answer, &before));
+        assert(chmod(folder, 0777) == 0);
+        assert(lacks(&tree, &answer, &before));
+        assert(chmod(folder, 0700) == 0);
+        tree_write(&tree, 1, "10-lte.network.d/a.conf", "[X-Underpass]\nTunnel=no\n");
+        assert(!lacks(&tree, &answer, &before));
+        assert(chmod(file, 0666) == 0);
+        assert(lacks(&tree, &answer, &before));
         tree_done(&tree);
 }
 
@@ -441,6 +475,7 @@ int main(void) {
                   long_answers_are_read_and_endless_ones_refused },
                 { "drop-ins follow the rule of systemd", dropins_follow_the_rule_of_systemd },
                 { "sections come from all files in order", sections_come_from_all_files_in_order },
+                { "what cannot be read takes nothing away", what_cannot_be_read_takes_nothing_away },
                 { "endpoints are ours by default", endpoints_are_ours_by_default },
                 { "bad input is named", bad_input_is_named },
                 { "files that others can change are not used", files_that_others_can_change_are_not_used },
