@@ -132,7 +132,7 @@ int tunnel_file_parse(const char *text, size_t length, const char *name, TunnelD
         if (r >= 0)
                 r = ini_parse(text, length, on_assignment, on_error, &reading);
         if (r == -EILSEQ)
-                r = fail(&reading, string_format(_("%s is not valid UTF-8."), name));
+                r = fail(&reading, ini_encoding_error(name, text, length));
         if (r >= 0)
                 r = reading.error ? -EINVAL : finish(&reading);
         profile_free(reading.profile);

@@ -177,6 +177,32 @@ char *ini_bad_line(const char *text, size_t length, unsigned *ret_line) {
         return strdup("");
 }
 
+/* The line of the first NUL byte, from 1; 0: there is none. */
+static unsigned line_of_nul(const char *text, size_t length) {
+        const char *nul = memchr(text, 0, length);
+        unsigned line = 1;
+
+        if (!nul)
+                return 0;
+        for (const char *position = text; position < nul; position++)
+                line += *position == '\n';
+        return line;
+}
+
+char *ini_encoding_error(const char *path, const char *text, size_t length) {
+        unsigned line;
+        _cleanup_(freep) char *excerpt = ini_bad_line(text, length, &line);
+
+        if (!excerpt)
+                return NULL;
+        return line == line_of_nul(text, length)
+                       ? message_format(N_("%s:%u: the line contains a NUL byte; remove it, or save the "
+                                           "file as UTF-8."),
+                                        path, line)
+                       : message_format(N_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."),
+                                        path, line, excerpt);
+}
+
 void ini_mask(char *text, size_t length) {
         for (size_t i = 0; i < length; i++)
                 if ((unsigned char) text[i] >= 0x80 || text[i] == '\0')

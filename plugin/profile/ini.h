@@ -28,11 +28,14 @@ typedef void (*IniErrorHandler)(unsigned line, const char *error, void *userdata
 int ini_parse(const char *text, size_t length, IniHandler handler, IniErrorHandler on_error,
               void *userdata);
 
-/* A safe excerpt of the first line that is not UTF-8, and its number; "" when there is none. Caller frees;
- * NULL when out of memory. */
+/* A safe excerpt of the first line that is not UTF-8 or has a NUL byte, and its number; "" when there is
+ * none. Caller frees; NULL when out of memory. */
 char *ini_bad_line(const char *text, size_t length, unsigned *ret_line);
 
-/* Replaces every byte that is not ASCII by "?", so that the text can be parsed. */
+/* The sentence about a text that is not UTF-8 or has NUL bytes. Caller frees; NULL when out of memory. */
+char *ini_encoding_error(const char *path, const char *text, size_t length);
+
+/* Replaces every byte that is not ASCII, and NUL, by "?", so that the text can be parsed. */
 void ini_mask(char *text, size_t length);
 
 /* Whether a line is in this section. */

@@ -124,6 +124,20 @@ static int finish(Verifying *verifying) {
         return r;
 }
 
+/* Values with masked bytes are not what somebody has written, so no more is said about them. */
+static int verify_masked(char *text, size_t length, Verifying *verifying) {
+        Verified *verified = verifying->verified;
+        _cleanup_(freep) char *error = ini_encoding_error(verifying->path, text, length);
+        int r;
+
+        if (!error)
+                return -ENOMEM;
+        ini_mask(text, length);
+        r = ini_parse(text, length, on_assignment, NULL, verifying);
+        verified->complaints = strings_free(verified->complaints);
+        return r < 0 ? r : complain(verifying, error);
+}
+
 int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Verified *ret) {
         _cleanup_(profile_freep) Profile *whole = NULL;
         Verified verified = {};
@@ -140,14 +154,9 @@ int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Ve
         verifying.whole = whole;
         if (r >= 0)
                 r = ini_parse(text, length, on_assignment, on_error, &verifying);
-        if (r == -EILSEQ) {
-                unsigned line = 0;
-                _cleanup_(freep) char *excerpt = ini_bad_line(text, length, &line);
-
-                r = message_add(&verified.complaints, N_("%s:%u: \"%s\" is not valid UTF-8; save the file "
-                                                         "as UTF-8."),
-                                path, line, excerpt ?: "");
-        } else if (r >= 0)
+        if (r == -EILSEQ)
+                r = verify_masked(text, length, &verifying);
+        else if (r >= 0)
                 r = finish(&verifying);
         if (r < 0) {
                 verified_done(&verified);

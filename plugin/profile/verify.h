@@ -22,6 +22,7 @@ typedef struct Verified {
         char **complaints;   /* messages, "PATH:LINE: …" first */
 } Verified;
 
-/* path: as it is shown. 0, or -ENOMEM. The text is changed when it is not UTF-8. */
+/* path: as it is shown. 0, or -ENOMEM. That a text is not UTF-8 is told alone; its stray bytes are masked,
+ * to see what it is about. */
 int verify_text(char *text, size_t length, VerifyKind kind, const char *path, Verified *ret);
 void verified_done(Verified *verified);

@@ -79,32 +79,9 @@ int section_apply(const Section *section, ProfileSource source, Profile *profile
         return r;
 }
 
-/* The line of the first NUL byte, from 1; 0: there is none. */
-static unsigned line_of_nul(const char *text, size_t length) {
-        const char *nul = memchr(text, 0, length);
-        unsigned line = 1;
-
-        if (!nul)
-                return 0;
-        for (const char *position = text; position < nul; position++)
-                line += *position == '\n';
-        return line;
-}
-
 int section_encoding_error(const char *path, char *text, size_t length, char **ret_error) {
-        _cleanup_(freep) char *excerpt = NULL;
-        unsigned line;
-        char *error;
+        char *error = ini_encoding_error(path, text, length);
 
-        excerpt = ini_bad_line(text, length, &line);
-        if (!excerpt)
-                return -ENOMEM;
-        error = line == line_of_nul(text, length)
-                        ? message_format(N_("%s:%u: the line contains a NUL byte; remove it, or save the "
-                                            "file as UTF-8."),
-                                         path, line)
-                        : message_format(N_("%s:%u: \"%s\" is not valid UTF-8; save the file as UTF-8."),
-                                         path, line, excerpt);
         if (!error)
                 return -ENOMEM;
         ini_mask(text, length);

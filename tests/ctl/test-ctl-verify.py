@@ -122,6 +122,18 @@ class Verify(unittest.TestCase):
         drop_in = self.file("10.network.d/x.conf", section)
         self.assertEqual(self.ctl(drop_in)[0], f"{drop_in}: nothing is wrong.\n")
 
+    def test_encoding(self):
+        """As the service says it; which links the file matches is told all the same."""
+        for stray, words in (
+            (b"# caf\xe9\n", '"# caf\\xe9" is not valid UTF-8; save the file as UTF-8.'),
+            (b"Tunnel=yes\0\n", "the line contains a NUL byte; remove it, or save the file as UTF-8."),
+        ):
+            for name in ("lo.conf", "10-lo.network"):
+                with self.subTest(name=name, stray=stray):
+                    path = self.file(name, b"[Match]\nName=lo\n[X-Underpass]\n" + stray + b"RemotePorts=443\n")
+                    (found,) = json.loads(self.ctl(path, "--json", status=5)[0])["files"]
+                    self.assertEqual((found["complaints"], found["matches"]), ([f"{path}:4: {words}"], ["lo"]))
+
     def test_who_may_write(self):
         """As the service would refuse it."""
         path = self.file("lo.conf", "[Match]\nName=lo\n[X-Underpass]\nTunnel=no\n")

@@ -150,6 +150,23 @@ static void test_networkd(void) {
         assert_told(network, "20-eth.network.d/x", "[Network]\nDHCP=yes\n", "-");
 }
 
+/* The service takes a file that is not UTF-8 for an error, wherever the stray bytes are, if it has keys for
+ * us. */
+static void test_encoding(void) {
+        static const char *const sections[] = { "X-Underpass", "Underpass" };
+        static const char words[] = ":3: \"# caf\\xe9\" is not valid UTF-8";
+
+        for (size_t i = 0; i < ELEMENTS(sections); i++) {
+                _cleanup_(freep) char *text = string_format(
+                        "[Match]\nName=eth0\n# caf\xe9\n[%s]\nTunnel=yes\nRemotePorts=443\n", sections[i]);
+
+                assert_told(network, "20-eth.network", text, words);
+                assert_told(network, "20-eth.network.d/x.conf", text, words);
+                assert_told(etc, "x.conf", text, words);
+        }
+        assert_told(network, "20-eth.network", "[Match]\nName=eth0\n# caf\xe9\n", "-");
+}
+
 /* A file that another one of its name replaces is not read. */
 static void test_masked(void) {
         scratch_make();
@@ -203,6 +220,7 @@ int main(void) {
                 { "profiles: slips of names, places and sections are told", test_profiles },
                 { "networkd: slips of names, places and sections are told", test_networkd },
                 { "profiles that are too large are told, .network files may be larger", test_size },
+                { "a file that is not UTF-8 is told", test_encoding },
                 { "a masked file is not told of", test_masked },
                 { "a file that others can change is told of", test_owner },
         };

@@ -79,7 +79,7 @@ static void mistakes_are_refused_with_their_line(void) {
                 { "[Match]\nName=wwan0\n[X-Underpass]\nTunnel=yes\n", "RemotePorts" },
                 { KEYS, "[Match] is missing" },
                 { "", "[Match] is missing" },
-                { "[Match]\nName=\xff\n" KEYS, "UTF-8" },
+                { "[Match]\nName=\xff\n" KEYS, "Name=\\xff" },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
