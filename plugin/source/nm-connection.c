@@ -187,13 +187,17 @@ static int read_connection_property(sd_bus_message *message, const char *name, c
         return sd_bus_message_skip(message, "v");
 }
 
+static bool is_ip(const char *setting) {
+        return streq(setting, "ipv4") || streq(setting, "ipv6");
+}
+
 /* What a profile wants of addresses, and a tunnel profile should not have. */
 static bool is_addressing(const char *setting, const char *name) {
         static const char *const names[] = {
                 "address-data", "addresses", "dns", "dns-data", "dns-search", "route-data", "routes",
         };
 
-        if (!streq(setting, "ipv4") && !streq(setting, "ipv6"))
+        if (!is_ip(setting))
                 return false;
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 if (streq(name, names[i]))
@@ -211,7 +215,7 @@ static int read_property(sd_bus_message *message, const char *setting, const cha
         r = sd_bus_message_peek_type(message, &type, &contents);
         if (r < 0)
                 return r;
-        if (streq(contents, "u") && streq(name, "mtu"))
+        if (streq(contents, "u") && streq(name, "mtu") && !is_ip(setting))
                 return sd_bus_message_read(message, "v", "u", &connection->mtu);
         if (streq(setting, "connection"))
                 return read_connection_property(message, name, contents, connection);

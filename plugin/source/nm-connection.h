@@ -19,7 +19,7 @@ typedef struct NmConnection {
         char *id;
         char *uuid;
         uint32_t mptcp_flags; /* connection.mptcp-flags */
-        uint32_t mtu;         /* of whatever setting has one */
+        uint32_t mtu;         /* of the link: of whatever setting has one, but ipv6 */
         char *interface_name; /* connection.interface-name */
         char **users;         /* connection.permissions: who may see and use it; none: everybody */
         bool users_lost;      /* ... and others: there are more than are kept */

@@ -70,6 +70,26 @@ class Profiles(NmTest):
         self.assertEqual((found["RemotePorts"], found["MSS"]), ([(443, 443)], 1300))
         self.assertEqual(self.sources(), ["file", "NetworkManager"])
 
+    def test_mtu_of_ipv6(self):
+        """It is that of IPv6 alone, and not the link's, whichever setting is told first."""
+        ipv6 = {"mtu": GLib.Variant("u", 1280)}
+        applied = connection("LTE", {**TUNNEL, "mtu": "1400"}, ipv6=ipv6)
+        self.nm.add_device("up0", applied)
+        self.start()
+        found = self.wait_state("up0", "active")
+        self.assertIn(("mtu", "auto"), found["ConnectionSettings"])
+        self.assertEqual(found["Warnings"], [])
+        wired = {"802_3_ethernet": {"mtu": GLib.Variant("u", 1300)}}
+        for order in ({"ipv6": ipv6, **wired}, {**wired, "ipv6": ipv6}):
+            applied = connection("LTE", {**TUNNEL, "mtu": "1400"})
+            del applied["802-3-ethernet"]
+            applied.update({name.replace("_", "-"): values for name, values in order.items()})
+            self.nm.applied["up0"] = applied
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertIn(("mtu", "1300"), found["ConnectionSettings"])
+            self.assertIn("MTU of 1300", "".join(found["Warnings"]))
+
     def test_up_and_down(self):
         self.nm.add_device("up0")
         self.start()

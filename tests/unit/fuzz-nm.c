@@ -133,7 +133,8 @@ static void expect(Expected *expected, const char *setting, const char *name, co
                 assert(string_replace(&expected->vpn_service, value) == 0);
         else if (streq(setting, "connection") && streq(name, "autoconnect") && streq(signature, "b"))
                 expected->no_autoconnect = number == 0;
-        else if (streq(name, "mtu") && streq(signature, "u"))
+        else if (!streq(setting, "ipv4") && !streq(setting, "ipv6") && streq(name, "mtu") &&
+                 streq(signature, "u"))
                 expected->mtu = number;
 }
 
