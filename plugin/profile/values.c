@@ -189,7 +189,7 @@ static int choice_parse(const Key *key, const char *text, void *field, char **re
                                  key->type == KEY_TUNNEL_MODE
                                          ? N_("“%s” is neither no, yes, auto nor on-demand")
                                  : key->type == KEY_BULK_MODE ? N_("“%s” is neither auto, no nor yes")
-                                         : N_("“%s” is neither auto, tc, gro nor xdp"),
+                                         : N_("“%s” is neither auto, tc, gro, xdp nor socket"),
                                  token);
 }
 

@@ -164,9 +164,9 @@ static const struct {
         { KEY_ID_KEEPALIVE, "-0", -EINVAL, "“-0” is not a number" },
         { KEY_ID_KEEPALIVE, "off", -EINVAL, "“off” is not a number" },
         { KEY_ID_KEEPALIVE, "25 s", -EINVAL, "“25 s” is not a number" },
-        { KEY_ID_RECEIVE, "", -EINVAL, "“” is neither auto, tc, gro nor xdp" },
-        { KEY_ID_RECEIVE, "tc,gro", -EINVAL, "“tc,gro” is neither auto, tc, gro nor xdp" },
-        { KEY_ID_RECEIVE, "yes", -EINVAL, "“yes” is neither auto, tc, gro nor xdp" },
+        { KEY_ID_RECEIVE, "", -EINVAL, "“” is neither auto, tc, gro, xdp nor socket" },
+        { KEY_ID_RECEIVE, "tc,gro", -EINVAL, "“tc,gro” is neither auto, tc, gro, xdp nor socket" },
+        { KEY_ID_RECEIVE, "yes", -EINVAL, "“yes” is neither auto, tc, gro, xdp nor socket" },
 };
 
 static void bad_values_are_refused_with_a_reason(void) {
@@ -183,6 +183,31 @@ static void bad_values_are_refused_with_a_reason(void) {
                 for (size_t other = 0; other < _KEY_ID_MAX; other++)
                         assert(setting_equal(key_get((KeyId) other), &settings, &before));
         }
+}
+
+/* A key that takes one word out of several: the error about another one, and the range, have all of them. */
+static void errors_name_all_words(void) {
+        size_t choices = 0;
+
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+                _cleanup_(freep) char *reason = NULL;
+                Settings settings;
+                const char *word;
+
+                if (key->type != KEY_BOOLEAN && key->type != KEY_TUNNEL_MODE &&
+                    key->type != KEY_RECEIVE_MODE && key->type != KEY_BULK_MODE)
+                        continue;
+                choices++;
+                settings_init(&settings);
+                assert(key_parse(key, "?", &settings, &reason) == -EINVAL);
+                printf("# %s: %s\n", key->name, reason);
+                for (size_t number = 0; (word = key_word(key, number)); number++) {
+                        assert_contains(reason, word);
+                        assert_contains(key->range_text, word);
+                }
+        }
+        assert(choices >= 4);
 }
 
 /* "1,3,5,…": as many ranges as ports. */
@@ -369,6 +394,7 @@ int main(void) {
                 { "values have one canonical form", values_have_one_canonical_form },
                 { "bad values are refused with a reason and change nothing",
                   bad_values_are_refused_with_a_reason },
+                { "errors name all words", errors_name_all_words },
                 { "port sets hold 32 ranges", port_sets_hold_32_ranges },
                 { "huge lists are refused at once", huge_lists_are_refused_at_once },
                 { "long values are refused even when they are right",
