@@ -410,7 +410,7 @@ static void check_udp_sockets(const CheckHost *host, const CheckLink *link, Chec
         /* With receive=socket it is the kernel's own, or the service warns, which sees less than root. */
         if (link->holder.port != 0)
                 check_lines_add(lines, CHECK_NOTE, NULL,
-                                N_("UDP port %u, which receive=socket asks for, belongs to %s, process %d."),
+                                _("UDP port %u, which receive=socket asks for, belongs to %s, process %d."),
                                 link->holder.port, link->holder.name, link->holder.process);
         if (!is_server(link) || !host->udp_ports.known || link->settings.receive == UNDERPASS_RECEIVE_SOCKET)
                 return;

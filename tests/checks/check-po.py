@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeps the translations sound: POTFILES names the files that have texts, and no translation has a wrong format string.
+"""Keeps the translations sound: POTFILES names the files that have texts, no translation has a wrong format string, and no
+function is given its texts translated here and not yet translated there.
 A sentence without translation is no failure, for not everybody who changes a sentence speaks every language: how many there
 are is said, for a person to see.
 
@@ -22,6 +23,10 @@ MARKER = re.compile(r"\b(?:_|N_|M_|P_)\(\s*\"")
 CUT_SHORT = re.compile(r'\b(?:_|N_|M_|P_)\(\s*(?:"(?:\\.|[^"\\])*"\s*)+(?!PRI)[A-Za-z_]')
 POLICY_TEXT = re.compile(r"<(?:description|message)>(.*?)</")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+# A marker in code without strings: what translates at once, and what only marks.
+TRANSLATED, MARKED = re.compile(r"(?<!\w)(?:_|P_)\("), re.compile(r"\bN_\(")
+NO_CODE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.S)
+CALL = re.compile(r"(\w+)\s*\(\Z")
 XGETTEXT = ["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=M_", "--keyword=P_:1,2",
             "--sort-by-file", "--output"]
 
@@ -31,6 +36,33 @@ def files_with_texts(root):
     return sorted(policies + [str(path.relative_to(root)) for folder in FOLDERS for path in (root / folder).rglob("*.[ch]")
                   if MARKER.search(COMMENT.sub("", path.read_text(encoding="utf-8")))
                   and str(path.relative_to(root)) not in NO_TEXTS])
+
+
+def callee(code, position):
+    """The function whose argument begins, or goes on, at this position of code without strings; None: there is none."""
+    depth = 0
+    for index in range(position - 1, -1, -1):
+        if code[index] in ")]}":
+            depth += 1
+        elif code[index] in "([{" and depth > 0:
+            depth -= 1
+        elif code[index] in "([{":
+            name = CALL.search(code[max(0, index - 80) : index + 1])
+            return name and name.group(1)
+        elif code[index] == ";" and depth == 0:
+            return None
+    return None
+
+
+def calls_with(root, files, marker):
+    """{function: where it is called first} of the functions that are given a text with this marker."""
+    found = {}
+    for name in files:
+        code = NO_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), (root / name).read_text(encoding="utf-8"))
+        for match in marker.finditer(code):
+            found.setdefault(callee(code, match.start()), f"{name}:{code.count(chr(10), 0, match.start()) + 1}")
+    found.pop(None, None)
+    return found
 
 
 def words(path):
@@ -76,6 +108,11 @@ def check_tree(root, counts):
     lines += [f"{name} has a text that goes on with a macro: xgettext cannot read that"
               for name in found if CUT_SHORT.search((root / name).read_text(encoding="utf-8"))]
 
+    sources = [name for name in found if name.endswith((".c", ".h"))]
+    marked, translated = calls_with(root, sources, MARKED), calls_with(root, sources, TRANSLATED)
+    lines += [f"{marked[name]}: {name}() is given N_() here, and _() in {translated[name]}: one of the two is wrong"
+              for name in sorted(marked.keys() & translated.keys())]
+
     languages = words(po / "LINGUAS")
     lines += [f"{path.name} is not in po/LINGUAS" for path in po.glob("*.po") if path.stem not in languages]
     with tempfile.TemporaryDirectory(prefix="underpass-po-") as folder:
@@ -110,6 +147,7 @@ UNTRANSLATED = {
 
 SPOILERS = {
     "a text with a macro": lambda root: replace(root / "plugin/profile/keys.c", r'N_\("yes or no"\)', 'N_("yes or no" G_GUINT64_FORMAT)'),
+    "a text that nobody translates": lambda root: replace(root / "plugin/plan/check-link.c", r"NULL,(\s+)_\(", r"NULL,\1N_("),
     "a file with texts": lambda root: (root / "plugin/plan/more.c").write_text('const char *more = N_("no, yes or auto");\n'),
     "a file that is gone": lambda root: replace(root / "po/POTFILES", r"\Z", "plugin/zzz.c\n"),
     "a bad format string": lambda root: replace(root / "po/ru.po", r'(msgid "[^"]*%s[^"]*"\nmsgstr "[^"%]*)%s', r"\1%d"),
