@@ -24,6 +24,7 @@ enum {
         FLOW_HOPS_MIN = 32, /* TTL or hop limit that reaches every host */
         SEQUENCE_WINDOW_MAX = 1 << 20, /* how far from what is known a sequence number may lie, bytes */
         FLOW_IS_NEW = -1,
+        FLOW_IS_PLAIN = -2,
         FLOW_SINGLE_BYTES = 512, /* a packet with so little data is hardly one that will be cut */
         FLOW_ENDS = UNDERPASS_TCP_FIN | UNDERPASS_TCP_RST,
         FLOW_PEER_ENDS_SHIFT = 4,
@@ -305,23 +306,18 @@ UNDERPASS_GLOBAL int flow_make_way(struct underpass_flow_key *of) {
 }
 
 /*
- * A SYN of ours that leaves as plain TCP; nothing is to be learnt from what becomes of it. Beside a flow that
- * may live it is noted, so that the peer's answer is known by its number. Returns 0.
+ * A SYN of ours that leaves as plain TCP; nothing is to be learnt from what becomes of it. Beside a flow
+ * that may live it is noted, so that the peer's answer is known by its number.
  */
-UNDERPASS_GLOBAL int flow_open_plain(struct underpass_flow_key *of, __u32 ifindex, __u32 expected) {
-        const __u32 flags = UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_FALLEN_BACK | UNDERPASS_FLOW_DOUBTFUL;
-        struct underpass_flow_key key = {};
-        int slot;
+UNDERPASS_INLINE void flow_open_plain(struct underpass_flow_key *key, __u32 ifindex, __u32 expected) {
+        const __u32 flags =
+                UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_FALLEN_BACK | UNDERPASS_FLOW_DOUBTFUL;
+        __u32 slot = (__u32) flow_make_way(key);
 
-        if (!of)
-                return 0;
-        flow_key_copy(of, &key);
-        slot = flow_make_way(&key);
         if (slot)
-                flow_start(&key, ifindex, (__u32) slot, UNDERPASS_FLOW_WATCHED | flags << 8, expected);
-        else if (bpf_map_lookup_elem(&half_open, &key))
-                bpf_map_delete_elem(&half_open, &key);
-        return 0;
+                flow_start(key, ifindex, slot, UNDERPASS_FLOW_WATCHED | flags << 8, expected);
+        else if (bpf_map_lookup_elem(&half_open, key))
+                bpf_map_delete_elem(&half_open, key);
 }
 
 /*
@@ -469,33 +465,28 @@ UNDERPASS_INLINE __u32 flow_known(const struct underpass_flow_key *key, __u32 ex
 }
 
 /*
- * Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "half_open"; 0: plain.
+ * What flow_open() returns, or FLOW_IS_PLAIN: so it is, and nothing has been done about what is known.
  *
  * A retransmission keeps the form of the first SYN, also when the kernel has meanwhile dropped the MPTCP
  * option from it (net.mptcp.syn_retrans_before_tcp_fallback, kernel 6.13), unless the fallback says
  * otherwise.
  */
-UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
-                               struct underpass_flow_key *of) {
+UNDERPASS_INLINE int flow_decide(struct __sk_buff *skb, struct packet *packet,
+                                 struct underpass_flow_key *key, __u32 expected) {
         struct underpass_link *link = link_of(skb);
         struct packet_options options = {};
-        __u32 expected, link_flags, slot, kind, known, fallen_back;
-        struct underpass_flow_key key = {};
+        __u32 link_flags, slot, kind, known, fallen_back;
 
-        if (!packet || !of)
-                return 0;
-        flow_key_copy(of, &key);
         if (link && skb->sk)
-                destination_note_source(&key, skb->ifindex);
-        expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
-        if (!link || !flow_matches(skb, link, &key))
-                return flow_open_plain(&key, skb->ifindex, expected);
+                destination_note_source(key, skb->ifindex);
+        if (!link || !flow_matches(skb, link, key))
+                return FLOW_IS_PLAIN;
         link_flags = link->flags;
         slot = link->slot;
-        known = flow_known(&key, expected);
+        known = flow_known(key, expected);
         fallen_back = known & UNDERPASS_FLOW_FALLEN_BACK << 8;
         if ((known & 0xff) == UNDERPASS_FLOW_HALF_OPEN && !fallen_back)
-                return flow_try_again(&key, skb->ifindex, (__u32) flow_doubts(skb, packet));
+                return flow_try_again(key, skb->ifindex, (__u32) flow_doubts(skb, packet));
         if ((known & 0xff) == UNDERPASS_FLOW_WATCHED && fallen_back)
                 return 0;
 
@@ -505,28 +496,46 @@ UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
                         count(slot, UNDERPASS_COUNTER_PASS_SIGNED);
                 else if (!known) /* or the kernel has given up its option after SYNs without answer */
                         count(slot, UNDERPASS_COUNTER_PLAIN_NOT_MPTCP);
-                return flow_open_plain(&key, skb->ifindex, expected);
+                return FLOW_IS_PLAIN;
         }
         kind = UNDERPASS_FLOW_OPENED_HERE << 8;
         if (options.mptcp == 2)
                 kind |= UNDERPASS_FLOW_JOIN << 8;
-        if ((link_flags & UNDERPASS_LINK_FALLBACK) && destination_is_blocked(&key, skb->ifindex)) {
+        if ((link_flags & UNDERPASS_LINK_FALLBACK) && destination_is_blocked(key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_BLOCKED);
-                return flow_open_plain(&key, skb->ifindex, expected);
+                return FLOW_IS_PLAIN;
         }
         kind |= (__u32) flow_doubts(skb, packet) << 8;
         if (!known && (link_flags & UNDERPASS_LINK_ON_DEMAND) && options.mptcp == 1 &&
-            destination_is_lacking(&key, skb->ifindex)) {
+            destination_is_lacking(key, skb->ifindex)) {
                 count(slot, UNDERPASS_COUNTER_PLAIN_ON_DEMAND);
-                return flow_open_plain(&key, skb->ifindex, expected);
+                return FLOW_IS_PLAIN;
         }
-        flow_make_way(&key);
+        flow_make_way(key);
         if (known ||
-            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(&key, skb->ifindex)))
-                return flow_open_on_demand(&key, skb->ifindex, slot, kind, expected);
-        flow_start(&key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
+            ((link_flags & UNDERPASS_LINK_ON_DEMAND) && !destination_is_stripped(key, skb->ifindex)))
+                return flow_open_on_demand(key, skb->ifindex, slot, kind, expected);
+        flow_start(key, skb->ifindex, slot, kind | UNDERPASS_FLOW_HALF_OPEN, expected);
         count(slot, UNDERPASS_COUNTER_FLOWS_OPENED);
         return 1;
+}
+
+/* Decides a flow by the SYN that our side sends. 1: tunnelled, a record is in "half_open"; 0: plain. */
+UNDERPASS_GLOBAL int flow_open(struct __sk_buff *skb, struct packet *packet,
+                               struct underpass_flow_key *of) {
+        struct underpass_flow_key key = {};
+        __u32 expected;
+        int decision;
+
+        if (!packet || !of)
+                return 0;
+        flow_key_copy(of, &key);
+        expected = UNDERPASS_NET32(packet->header.tcp.sequence) + 1;
+        decision = flow_decide(skb, packet, &key, expected);
+        if (decision != FLOW_IS_PLAIN)
+                return decision;
+        flow_open_plain(&key, skb->ifindex, expected);
+        return 0;
 }
 
 /* The answers to a SYN that was accepted may leave where no program sees them: the service finds out.

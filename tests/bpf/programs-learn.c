@@ -667,7 +667,8 @@ static bool test_silent_fragments(void *context) {
                 close(udp);
                 if (passed)
                         continue;
-                fprintf(stderr, "IPv%d%s%s\n", ipv6 ? 6 : 4, bulk ? ", bulk" : "", goes_on ? ", goes on" : "");
+                fprintf(stderr, "IPv%d%s%s\n", ipv6 ? 6 : 4, bulk ? ", bulk" : "",
+                        goes_on ? ", goes on" : "");
                 return false;
         }
         return true;
