@@ -44,6 +44,7 @@ struct inject_case {
         bool options;     /* IPv4 options, or an IPv6 extension header */
         bool fragments;
         bool super_packet;
+        bool other_link;  /* the flow is on another link than the one it leaves by */
         bool near;        /* what it sends could be the next segment of the flow */
         bool dropped;
 };
@@ -62,6 +63,8 @@ static const struct inject_case cases[] = {
         { "half-open, by a SYN alone", UNDERPASS_FLOW_HALF_OPEN },
         { "a plain SYN is watched", UNDERPASS_FLOW_WATCHED, UNDERPASS_FLOW_OPENED_HERE },
         { "silent, and its connection has gone", UNDERPASS_FLOW_TUNNELLED, .silent = true },
+        { "silent, by another link than the flow's", UNDERPASS_FLOW_TUNNELLED, .silent = true,
+          .other_link = true, .dropped = true },
         { "silent", UNDERPASS_FLOW_TUNNELLED, .silent = true, .connection = true, .dropped = true },
         { "silent and forwarded, a guess",
           UNDERPASS_FLOW_TUNNELLED,
@@ -87,6 +90,8 @@ static bool put_flow(struct bench *bench, const struct inject_case *test, bool i
         else
                 bench_tunnelled(&flow);
         flow.next = flow.expected = NEXT;
+        if (test->other_link)
+                flow.ifindex = BENCH_IFINDEX + 1;
         flow.state = test->state;
         flow.flags = test->flags;
         return bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
