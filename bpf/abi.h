@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 16
+#define UNDERPASS_ABI_VERSION 17
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -31,6 +31,7 @@ enum {
         UNDERPASS_FLOWS_MAX = 65536, /* flows remembered; beyond it the least recently used one goes */
         UNDERPASS_HALF_OPEN_MAX = 16384, /* flows whose handshake is not finished */
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
+        UNDERPASS_SOURCES_MAX = 1024, /* addresses that sockets of this host connect from */
         UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_UNCERTAIN_SIZE = 65536, /* bytes of the ring "uncertain": a page of every machine */
@@ -262,10 +263,8 @@ struct underpass_socket_key {
 
 /*
  * Key and value of map "destinations", LRU hash: what is known about the way to a destination. What is so by
- * whichever link, it has with ifindex 0. Addresses of this host stand there with ifindex
- * UNDERPASS_THIS_HOST and port 0. Times are CLOCK_MONOTONIC, 0: never.
+ * whichever link, it has with ifindex 0. Times are CLOCK_MONOTONIC, 0: never.
  */
-#define UNDERPASS_THIS_HOST 0xffffffffU
 struct underpass_destination_key {
         __u32 ifindex;
         __u32 remote[4];     /* network order; IPv4 mapped */
@@ -302,10 +301,21 @@ struct underpass_destination {
         __u64 throttled_until_ns; /* until then: much of what goes there over UDP gets lost */
         __u32 rtt_us;            /* longest round trip of late; 0: not known */
         __u32 opened;            /* seconds: the last handshake over UDP that was completed */
-        __u32 via;               /* of an address of this host: the link that it sends by */
         __u32 bulk_given_up;     /* of a host, port 0: seconds; until then flows to it stay classic */
         __u32 bulk_wanted;       /* likewise: until then MSS over IPv6 leaves room for the bulk form */
-        __u32 reserved;
+};
+
+/*
+ * Key and value of map "sources", LRU hash: addresses that sockets of this host connect from. Users can bind
+ * theirs to any (IPV6_FREEBIND), so these have a map of their own and push out no destination.
+ */
+struct underpass_source_key {
+        __u32 local[4];      /* network order; IPv4 mapped */
+};
+
+struct underpass_source {
+        __u32 via;           /* the link that it sends by */
+        __u32 rtt_us;        /* longest round trip of late; 0: not known */
 };
 
 /*
@@ -423,5 +433,7 @@ _Static_assert(sizeof(struct underpass_socket_key) == 40, "layout");
 _Static_assert(sizeof(struct underpass_destination_key) == 24, "layout");
 _Static_assert(sizeof(struct underpass_flow) == 168, "layout");
 _Static_assert(sizeof(struct underpass_block) == 16, "layout");
-_Static_assert(sizeof(struct underpass_destination) == 128, "layout");
+_Static_assert(sizeof(struct underpass_destination) == 120, "layout");
+_Static_assert(sizeof(struct underpass_source_key) == 16, "layout");
+_Static_assert(sizeof(struct underpass_source) == 8, "layout");
 _Static_assert(sizeof(struct underpass_saved) == 24 + 16 * UNDERPASS_SAVED_ENDPOINTS_MAX, "layout");

@@ -48,33 +48,32 @@ UNDERPASS_INLINE struct underpass_destination *destination_make(struct underpass
 
 /* The key of our address. Returns 0. */
 UNDERPASS_GLOBAL int destination_key_source(struct underpass_flow_key *flow,
-                                        struct underpass_destination_key *key) {
+                                            struct underpass_source_key *key) {
         if (!flow || !key)
                 return 0;
-        key->ifindex = UNDERPASS_THIS_HOST;
-        __builtin_memcpy(key->remote, flow->local, sizeof(key->remote));
+        __builtin_memcpy(key->local, flow->local, sizeof(key->local));
         return 0;
 }
 
 /* What is known of our address of a flow; 0: nothing. */
-UNDERPASS_INLINE struct underpass_destination *destination_find_source(struct underpass_flow_key *flow) {
-        struct underpass_destination_key key = {};
+UNDERPASS_INLINE struct underpass_source *destination_find_source(struct underpass_flow_key *flow) {
+        struct underpass_source_key key = {};
 
         destination_key_source(flow, &key);
-        return bpf_map_lookup_elem(&destinations, &key);
+        return bpf_map_lookup_elem(&sources, &key);
 }
 
 /* A socket of this host sends by this link. */
 UNDERPASS_GLOBAL int destination_note_source(struct underpass_flow_key *flow, __u32 ifindex) {
-        struct underpass_destination_key key = {};
-        struct underpass_destination fresh = { .via = ifindex }, *source;
+        struct underpass_source fresh = { .via = ifindex }, *source;
+        struct underpass_source_key key = {};
 
         if (!flow)
                 return 0;
         destination_key_source(flow, &key);
-        source = bpf_map_lookup_elem(&destinations, &key);
+        source = bpf_map_lookup_elem(&sources, &key);
         if (!source || source->via != ifindex)
-                bpf_map_update_elem(&destinations, &key, &fresh, BPF_ANY);
+                bpf_map_update_elem(&sources, &key, &fresh, BPF_ANY);
         return 0;
 }
 

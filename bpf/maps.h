@@ -65,6 +65,14 @@ struct {
         __type(value, struct underpass_destination);
 } destinations SEC(".maps");
 
+/* Addresses of this host, and by which link they send. */
+struct {
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);
+        __uint(max_entries, UNDERPASS_SOURCES_MAX);
+        __type(key, struct underpass_source_key);
+        __type(value, struct underpass_source);
+} sources SEC(".maps");
+
 /* Destinations that an on-demand link is in doubt about, as struct underpass_destination_key: the server has
  * answered without MPTCP, and nobody knows whether it has none or the path took the option away. Read by the
  * service; what finds no room is not told. */

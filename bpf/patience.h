@@ -30,7 +30,8 @@ UNDERPASS_INLINE void patience_note(__u32 *rtt_us, __u32 now_us) {
 
 /* A connection of this host has been established, after this round trip. */
 UNDERPASS_GLOBAL int patience_learn(struct underpass_flow_key *flow, __u32 rtt_us) {
-        struct underpass_destination *source = flow ? destination_find_source(flow) : 0, *destination;
+        struct underpass_source *source = flow ? destination_find_source(flow) : 0;
+        struct underpass_destination *destination;
 
         if (!source || rtt_us == 0)
                 return 0;
@@ -71,7 +72,8 @@ UNDERPASS_INLINE int patience_is_tried(const struct underpass_link *link, struct
 
 /* Microseconds that the first SYN of a socket waits before it goes again; 0: as the kernel does. */
 UNDERPASS_GLOBAL int patience_of(struct underpass_flow_key *flow, __u32 mark) {
-        struct underpass_destination *source = flow ? destination_find_source(flow) : 0, *destination;
+        struct underpass_source *source = flow ? destination_find_source(flow) : 0;
+        struct underpass_destination *destination;
         __u32 wait_us, least_us = PATIENCE_LINK_MIN_US, ifindex;
         struct underpass_link *link;
 

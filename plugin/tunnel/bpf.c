@@ -346,13 +346,21 @@ int tunnel_destinations(Tunnel *tunnel, TunnelDestinationHandler handler, void *
         return 0;
 }
 
-/* An address of this host goes with its link, when that forgets all. */
-static bool is_source_of(int map, const TunnelDestinations *which,
-                         const struct underpass_destination_key *key) {
-        struct underpass_destination source;
+/* Addresses of this host go with their link, when that forgets all. */
+static void forget_sources(Tunnel *tunnel, uint32_t ifindex) {
+        struct underpass_source_key key = {}, next = {};
+        const int map = tunnel->maps[MAP_SOURCES];
+        struct underpass_source source;
+        int r;
 
-        return key->ifindex == UNDERPASS_THIS_HOST && !which->remote && which->remote_port == 0 &&
-               bpf_map_lookup_elem(map, key, &source) == 0 && source.via == which->ifindex;
+        r = bpf_map_get_next_key(map, NULL, &next);
+        for (size_t i = 0; r == 0 && i < 2 * UNDERPASS_SOURCES_MAX; i++) {
+                key = next;
+                r = bpf_map_get_next_key(map, &key, &next);
+                if (ifindex == 0 ||
+                    (bpf_map_lookup_elem(map, &key, &source) == 0 && source.via == ifindex))
+                        (void) bpf_map_delete_elem(map, &key);
+        }
 }
 
 static bool is_meant(const TunnelDestinations *which, const struct underpass_destination_key *key) {
@@ -372,11 +380,12 @@ int tunnel_forget(Tunnel *tunnel, const TunnelDestinations *which) {
                 key = next;
                 /* Asked for first: behind a key that is gone, the map begins anew. */
                 r = bpf_map_get_next_key(map, &key, &next);
-                /* What is known of a server, or of this host, is not of a destination. */
-                if ((is_meant(which, &key) || is_source_of(map, which, &key)) &&
-                    bpf_map_delete_elem(map, &key) == 0)
-                        count += key.ifindex != 0 && key.ifindex != UNDERPASS_THIS_HOST;
+                /* What is known of a server is not of a destination. */
+                if (is_meant(which, &key) && bpf_map_delete_elem(map, &key) == 0)
+                        count += key.ifindex != 0;
         }
+        if (!which->remote && which->remote_port == 0)
+                forget_sources(tunnel, which->ifindex);
         return count;
 }
 

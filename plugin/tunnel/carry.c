@@ -33,6 +33,8 @@ static const CarryMap layouts[] = {
                                .key_size = sizeof(struct underpass_destination_key),
                                .value_size = sizeof(struct underpass_destination),
                                .entries = UNDERPASS_DESTINATIONS_MAX },
+        [MAP_SOURCES] = { .type = BPF_MAP_TYPE_LRU_HASH, .key_size = sizeof(struct underpass_source_key),
+                          .value_size = sizeof(struct underpass_source), .entries = UNDERPASS_SOURCES_MAX },
         [MAP_UNCERTAIN] = { .type = BPF_MAP_TYPE_RINGBUF, .entries = UNDERPASS_UNCERTAIN_SIZE },
         [MAP_SOCKETS] = { .type = BPF_MAP_TYPE_HASH, .key_size = sizeof(struct underpass_socket_key),
                           .value_size = sizeof(uint32_t), .entries = UNDERPASS_SOCKETS_MAX },

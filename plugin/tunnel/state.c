@@ -19,6 +19,7 @@ const char *tunnel_map_name(TunnelMap map) {
                 [MAP_COUNTERS] = "counters",
                 [MAP_SAVED] = "saved",
                 [MAP_DESTINATIONS] = "destinations",
+                [MAP_SOURCES] = "sources",
                 [MAP_UNCERTAIN] = "uncertain",
                 [MAP_SOCKETS] = "sockets",
                 [MAP_SOCKET_PORTS] = "socket_ports",

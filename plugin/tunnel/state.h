@@ -17,6 +17,7 @@ typedef enum TunnelMap {
         MAP_COUNTERS,
         MAP_SAVED,
         MAP_DESTINATIONS,
+        MAP_SOURCES,
         MAP_UNCERTAIN,
         MAP_SOCKETS,
         MAP_SOCKET_PORTS,

@@ -377,6 +377,7 @@ int bench_open(struct bench *ret) {
                 .flows = MAP(flows, HASH, UNDERPASS_FLOWS_MAX),
                 .half_open = MAP(half_open, HASH, UNDERPASS_HALF_OPEN_MAX),
                 .destinations = MAP(destinations, HASH, UNDERPASS_DESTINATIONS_MAX),
+                .sources = MAP(sources, HASH, UNDERPASS_SOURCES_MAX),
                 .sockets = MAP(sockets, HASH, UNDERPASS_SOCKETS_MAX),
                 .socket_ports = MAP(socket_ports, ARRAY, UNDERPASS_SOCKET_WORDS + 1),
                 .counters = MAP(counters, ARRAY, UNDERPASS_LINKS_MAX + 1),

@@ -80,6 +80,7 @@ int bench_open(struct bench *ret) {
                 .flows = bpf_map__fd(object->maps.flows),
                 .half_open = bpf_map__fd(object->maps.half_open),
                 .destinations = bpf_map__fd(object->maps.destinations),
+                .sources = bpf_map__fd(object->maps.sources),
                 .sockets = bpf_map__fd(object->maps.sockets),
                 .socket_ports = bpf_map__fd(object->maps.socket_ports),
                 .unmerged = bpf_map__fd(object->maps.unmerged),

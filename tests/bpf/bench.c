@@ -87,6 +87,7 @@ int bench_reset(const struct bench *bench) {
         empty(bench->flows);
         empty(bench->half_open);
         empty(bench->destinations);
+        empty(bench->sources);
         empty(bench->sockets);
         r = bench_map_update(bench->socket_ports, &no_sockets, &nothing);
         if (r < 0)

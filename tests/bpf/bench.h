@@ -54,6 +54,7 @@ struct bench {
         int flows;
         int half_open;
         int destinations;
+        int sources;
         int sockets;
         int socket_ports;
         int unmerged;  /* a ring, which is no map on the host */

@@ -281,7 +281,7 @@ static const struct patience_case patience_cases[] = {
 
 static bool know(struct bench *bench, const struct patience_case *test, bool ipv6) {
         const __u32 now = (__u32) (bench_now() / 1000000000);
-        struct underpass_destination source = { .via = BENCH_IFINDEX, .rtt_us = test->link_us };
+        struct underpass_source source = { .via = BENCH_IFINDEX, .rtt_us = test->link_us };
         struct underpass_destination destination = {
                 .rtt_us = test->destination_us,
                 .opened = test->opened_ago ? bench_seconds_ago(test->opened_ago) : 0,
@@ -289,14 +289,15 @@ static bool know(struct bench *bench, const struct patience_case *test, bool ipv
                                                      .until = test->blocked ? now + 60 : 0 },
         };
         struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
-        struct underpass_flow_key key, here = {};
+        struct underpass_source_key here = {};
+        struct underpass_flow_key key;
         struct frame frame;
 
         frame_build(&spec, &frame);
         bench_flow_key(&frame, true, &key);
-        memcpy(here.remote, key.local, sizeof(here.remote));
+        memcpy(here.local, key.local, sizeof(here.local));
         if (!test->unknown)
-                EXPECT(bench_put_destination(bench, &here, UNDERPASS_THIS_HOST, &source) == 0);
+                EXPECT(bench_map_update(bench->sources, &here, &source) == 0);
         if (test->destination_us)
                 EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &destination) == 0);
         return true;
@@ -378,7 +379,9 @@ static bool run_patience_cases(struct bench *bench) {
 /* What a connection teaches: the longest round trip stays, and shorter ones bring it down slowly. */
 static bool run_lessons(struct bench *bench) {
         const struct patience_case nothing = { .tweak = fallback, .destination_us = 800000 };
+        struct underpass_source_key here = {};
         struct underpass_destination known;
+        struct underpass_source source;
         struct underpass_flow_key key;
         struct frame_spec spec = { .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
         struct frame frame;
@@ -394,10 +397,9 @@ static bool run_lessons(struct bench *bench) {
         bench_flow_key(&frame, true, &key);
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         EXPECT(known.rtt_us >= 700000 && known.rtt_us < 702000 + took_us / 8);
-        memcpy(key.remote, key.local, sizeof(key.remote));
-        key.remote_port = 0;
-        bench_get_destination(bench, &key, UNDERPASS_THIS_HOST, &known);
-        EXPECT(known.rtt_us > 0 && known.rtt_us < 16000 + took_us);
+        memcpy(here.local, key.local, sizeof(here.local));
+        EXPECT(bench_map_lookup(bench->sources, &here, &source) == 0);
+        EXPECT(source.rtt_us > 0 && source.rtt_us < 16000 + took_us);
         place_abort(client);
         close(listener);
         return true;

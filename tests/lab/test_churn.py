@@ -12,7 +12,7 @@ import traffic
 from host import wait_until
 from lab import PLAIN_PORT, PORT
 
-LOADED = (13, 6)  # maps and programs that the service has while no link is without Ethernet header
+LOADED = (14, 6)  # maps and programs that the service has while no link is without Ethernet header
 TIMES = 100
 RATE = 2_000_000  # bytes a second of each transfer
 SIZE = 10_000_000  # a transfer is begun again and again

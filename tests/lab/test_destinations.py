@@ -16,6 +16,18 @@ STRIPPED_SECONDS = 3600
 SLACK = 60  # seconds that a slow machine may need from the known to the question
 PATIENCE = 2 * BLOCKED_SECONDS
 
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+SOURCES = 10_000  # more than there is room for destinations
+ADDRESSES = """
+import socket, sys
+target, port, count = sys.argv[1:]
+IPV6_FREEBIND = 78
+for number in range(int(count)):
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as one:
+        one.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        one.bind((f"2001:db8:66::{number + 1:x}", 0))
+        one.connect_ex((target, int(port)))
+"""
 
 def bring_up(lab, *pairs):
     """Brings up the client's first uplink with these pairs, and the server, which accepts at PORT."""
@@ -103,6 +115,20 @@ def assert_tunnelled(lab, client, name, family=4):
     datagrams = path.forwarded(lab, "udp") - before
     runner.note(f"{name}: connected after {seconds:.2f} s, {datagrams} datagrams")
     assert not client.info(name)["fallback"] and datagrams > 0 and seconds < 0.9, client.info(name)
+
+
+def test_addresses_without_end():
+    """A user without rights who connects from ten thousand addresses, none of which is the host's, makes the service
+    forget nothing of destinations."""
+    with runner.TestLab() as lab:
+        bring_up(lab, "tunnel=yes")
+        _, client = traffic.pair(lab)
+        learn_blocked(lab, client)
+        command = (*NOBODY, "/usr/bin/python3", "-c", ADDRESSES, address("s0", 6), PORT, SOURCES)
+        said = lab.client.output(*command)
+        assert said == "", said
+        assert service.counters(lab.client, "c0")["plain-not-mptcp"] >= SOURCES, service.counters(lab.client, "c0")
+        assert forgets(lab) == 1, "what was known of the server is there"
 
 
 def test_another_profile():
