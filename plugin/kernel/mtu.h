@@ -7,5 +7,5 @@
 
 #include <stdint.h>
 
-/* Sets the MTU by rtnetlink. -EINVAL: the driver does not take it. -ENODEV: the link is gone. */
+/* Sets the MTU by rtnetlink. -EINVAL, -ERANGE: the link does not take it. -ENODEV: the link is gone. */
 int mtu_set(uint32_t ifindex, uint32_t mtu);

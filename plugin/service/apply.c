@@ -100,30 +100,72 @@ static int change_mtu(Target *target, uint32_t mtu, uint32_t set, uint32_t origi
         return 0;
 }
 
-/* Gives the MTU back, but only if it still is what we set. */
+/* The link does not take the value; as opposed to failures that may be over at the next try. */
+static bool is_refused(int error) {
+        return error == -EINVAL || error == -ERANGE;
+}
+
+/* The programs come off, whether others come in their place or not. */
+static bool programs_go(const Target *target, const Plan *plan) {
+        return plan->decision != PLAN_ATTACH ||
+               (target->applied.attached && target->applied.raw_ip != plan->raw_ip);
+}
+
+/*
+ * Gives the MTU back, but only if it still is what we set. A link that does not take it any more, as one on
+ * top of another link whose MTU has become smaller, does not keep the programs for that: it stays at the MTU
+ * that it has, and a warning says so.
+ */
 static int restore_mtu(Target *target, const Plan *plan, Failure *failure) {
         const Applied *applied = &target->applied;
         const bool ours = applied->mtu_original != 0 && target->mtu == applied->mtu_set;
+        const uint32_t mtu = ours ? applied->mtu_original : target->mtu;
+        int r;
 
-        return change_mtu(target, ours ? applied->mtu_original : target->mtu, 0, 0);
+        r = change_mtu(target, mtu, 0, 0);
+        if (!is_refused(r) || !programs_go(target, plan))
+                return r;
+        /* Many drivers limit the MTU while an XDP program is there, and ours is about to go anyway. */
+        path_leave_xdp(target);
+        r = change_mtu(target, mtu, 0, 0);
+        if (!is_refused(r))
+                return r;
+        target->mtu_refused = mtu;
+        target->mtu_instead = target->mtu;
+        target->mtu_error = r;
+        return change_mtu(target, target->mtu, 0, 0);
 }
 
 static int set_mtu(Target *target, const Plan *plan, Failure *failure) {
         const Applied *applied = &target->applied;
         /* What others have set since is what they will want to have back. */
         const uint32_t original = target->mtu != applied->mtu_set ? target->mtu : applied->mtu_original;
+        int r;
 
-        return change_mtu(target, plan->mtu, plan->mtu, original);
+        r = change_mtu(target, plan->mtu, plan->mtu, original);
+        if (r >= 0)
+                target->mtu_refused = 0;
+        return r;
 }
 
 static int put_mtu_back(Target *target, const Snapshot *before) {
-        return change_mtu(target, before->mtu, before->applied.mtu_set, before->applied.mtu_original);
+        const bool xdp = target->applied.attached && target->applied.link.receive == UNDERPASS_RECEIVE_XDP;
+        int r;
+
+        r = change_mtu(target, before->mtu, before->applied.mtu_set, before->applied.mtu_original);
+        if (r < 0)
+                return r;
+        target->mtu_refused = 0;
+        if (xdp && target->receive != UNDERPASS_RECEIVE_XDP)
+                (void) path_choose_receive(target);
+        return 0;
 }
 
 static char *describe_mtu(const Target *target, const Plan *plan, int error) {
         if (plan->mtu == 0 || plan->decision != PLAN_ATTACH)
-                return message_format(N_("The MTU of %s cannot be set back to %u: %s."), target->name,
-                                      target->applied.mtu_original, MESSAGE_ERRNO(error));
+                return message_format(N_("The MTU of %s cannot be set back to %u: %s. Set one that the link "
+                                         "allows with `ip link set LINK mtu MTU`; it is kept then."),
+                                      target->name, target->applied.mtu_original, MESSAGE_ERRNO(error));
         return message_format(N_("The MTU of %s cannot be set to %u: %s. Choose a value that the "
                                  "device allows, or remove underpass.mtu."),
                               target->name, plan->mtu, MESSAGE_ERRNO(error));
@@ -228,6 +270,8 @@ static int attach(Target *target, const Plan *plan, Failure *failure) {
         r = attach_programs(target, plan->raw_ip, &plan->link, failure);
         if (r >= 0) {
                 target->applied.taken_in = plan->taken_in;
+                if (plan->mtu == target->mtu) /* now it is wanted */
+                        target->mtu_refused = 0;
                 return 0;
         }
         if (before.applied.attached && !target->applied.attached) {
@@ -315,6 +359,20 @@ int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret
                 return r;
         }
         return 0;
+}
+
+int apply_add_warnings(const Target *target, char ***warnings) {
+        _cleanup_(freep) char *word = string_shell_word(target->name);
+
+        /* Another MTU has been set since, by whoever may. */
+        if (target->mtu_refused == 0 || target->mtu != target->mtu_instead)
+                return 0;
+        return message_add(warnings,
+                           N_("The MTU of %s stays %u: before the tunnel it was %u, which the link does "
+                              "not take now (%s). Set the one that it shall have with `ip link set %s mtu "
+                              "MTU`."),
+                           target->name, target->mtu_instead, target->mtu_refused,
+                           MESSAGE_ERRNO(target->mtu_error), word ?: "LINK");
 }
 
 void apply_forget(Target *target, bool unconfirmed) {

@@ -17,6 +17,10 @@
  */
 int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error);
 
+/* Adds a sentence about the MTU that the link had before the tunnel and has not taken back, until it gets
+ * another one. 0 or -ENOMEM. */
+int apply_add_warnings(const Target *target, char ***warnings);
+
 /* The link is gone: forgets what was done to it, its record and its pins; unconfirmed: an earlier service,
  * or a try that failed, may have left some that target->applied does not tell of. */
 void apply_forget(Target *target, bool unconfirmed);

@@ -325,6 +325,7 @@ static void add_warnings(const Link *link, char ***warnings) {
         _cleanup_(freep) char *word = string_shell_word(link_name(link));
 
         (void) sctp_add_warnings(link->context->sctp, link->target.ifindex, warnings);
+        (void) apply_add_warnings(&link->target, warnings);
         for (size_t i = 0; i < strings_count(link->profile->warnings); i++)
                 (void) strings_add(warnings, link->profile->warnings[i]);
         if (attached && tunnel_programs_before(link->context->tunnel, link->target.ifindex) > 0)

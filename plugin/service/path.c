@@ -95,6 +95,17 @@ int path_choose_receive(Target *target) {
         return r;
 }
 
+void path_leave_xdp(Target *target) {
+        TunnelPath path;
+
+        if (target->receive == UNDERPASS_RECEIVE_XDP) {
+                target->receive = UNDERPASS_RECEIVE_AUTO;
+                path = path_by(target, &target->device);
+                (void) tunnel_route(target->tunnel, target->ifindex, &path);
+        }
+        (void) tunnel_detach_xdp(target->tunnel, target->ifindex);
+}
+
 static const char *describe_sockets(const Target *target) {
         const struct underpass_link *link = &target->applied.link;
 

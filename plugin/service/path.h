@@ -21,6 +21,9 @@ void path_take(Target *target, const SegmentationDevice *device);
  * replaced, and target->receive_error says why. Negative errno: the way could not be set. */
 int path_choose_receive(Target *target);
 
+/* Takes the program off the XDP attach point before the others: datagrams are converted as with auto. */
+void path_leave_xdp(Target *target);
+
 /* Why the receive mode is what it is: a translated sentence. */
 const char *path_receive_reason(const Target *target);
 

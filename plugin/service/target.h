@@ -27,6 +27,11 @@ typedef struct Target {
         Applied applied;
         uint32_t mtu;                 /* of the link now; link.c reads it anew at each look */
 
+        /* What the link had before the tunnel and has not taken back: written by apply.c. */
+        uint32_t mtu_refused;         /* 0: nothing */
+        uint32_t mtu_instead;         /* that it has kept … */
+        int mtu_error;                /* … and why: negative errno */
+
         /* The way of its packets: written by path.c. */
         SegmentationDevice device;    /* ifindex 0: not attached, or not known yet */
         enum underpass_receive receive; /* in use, which may be another one than was asked for … */

@@ -130,6 +130,29 @@ class Rollback(harness.ServiceTest):
         self.client.manager("Deactivate", "up0")
         self.assertEqual(self.state(), before)
 
+    def test_a_tunnel_goes_where_its_link_cannot_have_the_old_mtu_any_more(self):
+        """Links on top of others have at most their MTU, which may have become smaller meanwhile."""
+        words = ("link", "add", "link", "up0", "name", "above0", "type", "macvlan")
+        if subprocess.run(["ip", *words], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("the kernel has no macvlan")
+        ip("link", "set", "above0", "up")
+        self.tunnel("above0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        self.start()
+        self.wait_state("above0", "active")
+        self.assertEqual(mtu("above0"), 1400)
+        ip("link", "set", "up0", "mtu", "1450")
+        self.client.manager("Deactivate", "above0")
+        found = self.client.link("above0")
+        self.assertEqual((found["State"], found["LastError"], found["Applied"]), ("off", "", []))
+        self.assertEqual(mtu("above0"), 1400)
+        text = "The MTU of above0 stays 1400: before the tunnel it was 1500, which the link does not take now"
+        self.assertEqual([warning.partition(" (")[0] for warning in found["Warnings"]], [text])
+        self.client.manager("Reload")  # the next look has no other opinion
+        self.assertEqual(self.client.link("above0")["Warnings"], found["Warnings"])
+        self.assertIn(text, self.log.read_text())
+        ip("link", "set", "above0", "mtu", "1450")
+        wait_until(lambda: not self.client.link("above0")["Warnings"], "somebody has chosen an MTU")
+
 
 if __name__ == "__main__":
     harness.main()

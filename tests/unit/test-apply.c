@@ -15,10 +15,12 @@
 #include "plan-world.h"
 #include "service/apply.h"
 #include "service/endpoints.h"
+#include "service/path.h"
 #include "service/record.h"
 
 enum {
         LINK = 7,
+        XDP_MTU_MAX = 3498,  /* as with many drivers */
         OTHER = 9,           /* a link that is attached all the time, and nothing fails of it */
         ENDPOINTS_LIMIT = 8, /* as in the kernel */
         ROUNDS_MAX = 100,
@@ -33,6 +35,7 @@ typedef struct Kernel {
         MptcpEndpoint endpoints[ENDPOINTS_LIMIT];
         size_t endpoints_count;
         bool attached;
+        bool xdp;
         bool lost;              /* the programs went with a try that failed; the sockets have yet to go */
         bool raw_ip;
         struct underpass_link link;
@@ -50,6 +53,8 @@ static bool fails_on;           /* all later ones fail, too */
 static bool refuses;            /* nothing can be attached: another qdisc is in the place of ours */
 static bool unconfirmed;        /* the link was adopted, and has not been looked at yet */
 static bool crowded;            /* OTHER is there */
+static bool has_xdp;            /* the driver has it */
+static uint32_t mtu_limit;      /* what the link below allows; 0: anything */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
 static void arm(unsigned at, bool on) {
@@ -69,6 +74,10 @@ static bool fails(void) {
 int mtu_set(uint32_t ifindex, uint32_t mtu) {
         assert(ifindex == LINK);
         if (fails())
+                return -ENOBUFS;
+        if (mtu_limit != 0 && mtu > mtu_limit)
+                return -ERANGE;
+        if (kernel.xdp && mtu > XDP_MTU_MAX)
                 return -EINVAL;
         if (mtu < IPV6_MTU_MIN)
                 kernel.ipv6_disabled = false; /* is forgotten with all else */
@@ -207,6 +216,7 @@ void tunnel_haste_endp(TunnelHaste *haste) {
 static void take_off(void) {
         kernel.lost = kernel.attached;
         kernel.attached = false;
+        kernel.xdp = false;
         kernel.raw_ip = false;
         kernel.link = (struct underpass_link) {};
 }
@@ -273,10 +283,16 @@ int tunnel_route(Tunnel *tunnel, uint32_t ifindex, const TunnelPath *path) {
 }
 
 int tunnel_attach_xdp(Tunnel *tunnel, uint32_t ifindex) {
-        return -EOPNOTSUPP;
+        if (!has_xdp)
+                return -EOPNOTSUPP;
+        if (kernel.mtu > XDP_MTU_MAX)
+                return -EINVAL;
+        kernel.xdp = true;
+        return 0;
 }
 
 int tunnel_detach_xdp(Tunnel *tunnel, uint32_t ifindex) {
+        kernel.xdp = false;
         return 0;
 }
 
@@ -636,6 +652,78 @@ static void what_stays_without_programs_is_recorded(void) {
         }
 }
 
+static void assert_warning(const Target *target, const char *part) {
+        char **warnings = NULL;
+
+        assert(apply_add_warnings(target, &warnings) == 0);
+        assert(strings_count(warnings) == (part ? 1 : 0));
+        if (part)
+                assert_contains(warnings[0], part);
+        strings_free(warnings);
+}
+
+/* A link on top of another one, whose MTU has become smaller meanwhile: that is no reason to keep the
+ * tunnel. */
+static void a_tunnel_goes_though_its_mtu_cannot(void) {
+        const Wish on = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        const Wish other_programs = { "", "yes", "443", "1300", "subflow", "10.0.1.2", ARPHRD_PPP };
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *none = NULL, *error = NULL;
+
+        target_begin(&target);
+        assert(apply(&target, &on, &none) == 0);
+        mtu_limit = 1450;
+        assert(apply(&target, &other_programs, &none) == 0);
+        assert(kernel.raw_ip && kernel.mtu == 1300);
+        assert_truth(&target);
+        mtu_limit = 0;
+        assert(apply(&target, &wishes[0], &none) == 0);
+        assert(kernel.mtu == 1400 && !kernel.recorded);
+
+        kernel.mtu = target.mtu = 1500;
+        assert(apply(&target, &on, &none) == 0);
+        assert_warning(&target, NULL);
+        mtu_limit = 1450;
+        arm(4, false); /* endpoint, MTU twice, programs */
+        assert(apply(&target, &wishes[0], &error) == -EIO);
+        assert(kernel.attached && kernel.endpoints_count == 1 && target.applied.mtu_original == 1500);
+        assert_truth(&target);
+        assert_warning(&target, NULL);
+        arm(0, false);
+        assert(apply(&target, &wishes[0], &none) == 0);
+        assert(!kernel.attached && !kernel.recorded && kernel.mtu == 1400 && kernel.endpoints_count == 0);
+        assert(target.applied.mtu_original == 0);
+        assert_warning(&target, "The MTU of eth1 stays 1400: before the tunnel it was 1500, which the "
+                                "link does not take now (Numerical result out of range).");
+        target.mtu = 1450; /* somebody sets it */
+        assert_warning(&target, NULL);
+        mtu_limit = 0;
+}
+
+/* Many drivers limit the MTU while an XDP program is attached. */
+static void xdp_goes_before_the_mtu_comes_back(void) {
+        const Wish on = { "", "yes", "443", "1400", "none", "10.0.1.2", ARPHRD_ETHER, "xdp" };
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *none = NULL, *error = NULL;
+
+        has_xdp = true;
+        target_begin(&target);
+        kernel.mtu = target.mtu = 9000;
+        assert(apply(&target, &on, &none) == 0);
+        assert(!kernel.xdp && kernel.mtu == 1400); /* the next look chooses again */
+        assert(path_choose_receive(&target) == 0);
+        assert(kernel.xdp && target.receive == UNDERPASS_RECEIVE_XDP);
+        arm(3, false); /* MTU twice, programs */
+        assert(apply(&target, &wishes[0], &error) == -EIO);
+        assert_truth(&target);
+        assert(kernel.attached && kernel.xdp && target.receive == UNDERPASS_RECEIVE_XDP);
+        arm(0, false);
+        assert(apply(&target, &wishes[0], &none) == 0);
+        assert(!kernel.attached && !kernel.xdp && kernel.mtu == 9000);
+        assert_warning(&target, NULL);
+        has_xdp = false;
+}
+
 /* Seven endpoints of others leave room for one. */
 static void a_full_table_of_endpoints_costs_nothing(void) {
         const Wish from = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
@@ -715,6 +803,8 @@ int main(void) {
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "so it is next to another link", so_it_is_next_to_another_link },
                 { "what stays without programs is recorded", what_stays_without_programs_is_recorded },
+                { "a tunnel goes though its MTU cannot", a_tunnel_goes_though_its_mtu_cannot },
+                { "XDP goes before the MTU comes back", xdp_goes_before_the_mtu_comes_back },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
                 { "an endpoint comes again when its id is taken",
                   an_endpoint_comes_again_when_its_id_is_taken },
