@@ -128,6 +128,7 @@ static bool may_be_told(const char *name) {
                 "org.freedesktop.DBus.Error.Failed",
                 "org.freedesktop.DBus.Error.InvalidArgs",
                 "org.freedesktop.DBus.Error.LimitsExceeded",
+                "org.underpass1.Error.Failed",
         };
 
         for (size_t i = 0; i < ELEMENTS(names); i++)

@@ -12,6 +12,7 @@
 #include "profile/nm-user.h"
 #include "service/bus-applied.h"
 #include "service/bus-fingerprint.h"
+#include "service/bus-deactivate.h"
 #include "service/bus-link.h"
 #include "service/bus-reply.h"
 #include "service/bus-text.h"

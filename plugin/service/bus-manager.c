@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "plan/counters.h"
+#include "service/bus-deactivate.h"
 #include "service/bus-files.h"
 #include "service/bus-flows.h"
 #include "service/bus-manager.h"
@@ -286,26 +287,8 @@ static int method_deactivate(sd_bus_message *message, void *userdata, sd_bus_err
 
 static int method_deactivate_all(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         const BusManager *self = userdata;
-        const size_t links = manager_links_count(self->manager);
-        PendingReply *reply;
-        uint32_t count = 0;
 
-        manager_reset_idle(self->manager);
-        for (size_t i = 0; i < links; i++)
-                count += link_is_attached(manager_link_at(self->manager, i));
-        reply = pending_reply_new(message, count);
-        if (!reply)
-                return -ENOMEM;
-        for (size_t i = 0; i < links; i++) {
-                Link *link = manager_link_at(self->manager, i);
-
-                if (!link_is_attached(link) && !link_wants_tunnel(link) &&
-                    !sctp_is_asked(manager_sctp(self->manager), link_ifindex(link)))
-                        continue;
-                link_hold_off(link);
-                pending_reply_add(reply, link, false);
-        }
-        return pending_reply_start(reply);
+        return bus_deactivate_all(self->manager, self->told, message);
 }
 
 static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
@@ -314,7 +297,7 @@ static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *
 
         manager_reset_idle(self->manager);
         manager_retry_bpf(self->manager);
-        reply = pending_reply_new(message, 0);
+        reply = pending_reply_new(message);
         if (!reply)
                 return -ENOMEM;
         pending_reply_set_answer(reply, bus_files_answer, self->manager);
@@ -355,7 +338,7 @@ static int method_dispatch(sd_bus_message *message, void *userdata, sd_bus_error
         /* NetworkManager waits for the answer to pre-up. */
         if (!streq(action, "pre-up"))
                 return sd_bus_reply_method_return(message, "");
-        reply = pending_reply_new(message, 0);
+        reply = pending_reply_new(message);
         if (!reply)
                 return -ENOMEM;
         pending_reply_add(reply, link, true);

@@ -44,20 +44,19 @@ int bus_reply_interrupted(sd_bus_message *message) {
 
 struct PendingReply {
         sd_bus_message *message;
-        uint32_t count;
         size_t waiting;
         bool interrupted; /* the service ends before all is done */
         PendingAnswer answer; /* NULL: the usual one */
         Manager *manager; /* for answer */
 };
 
-PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count) {
+PendingReply *pending_reply_new(sd_bus_message *message) {
         PendingReply *reply = calloc(1, sizeof(*reply));
 
         if (!reply)
                 return NULL;
         /* One more than there are links, so that the answer does not leave while links are being added. */
-        *reply = (PendingReply) { .message = sd_bus_message_ref(message), .count = count, .waiting = 1 };
+        *reply = (PendingReply) { .message = sd_bus_message_ref(message), .waiting = 1 };
         return reply;
 }
 
@@ -81,8 +80,6 @@ static void pending_reply_step(PendingReply *reply) {
                 (void) bus_reply_interrupted(reply->message);
         else if (reply->answer)
                 send_answer(reply);
-        else if (streq(sd_bus_message_get_member(reply->message), "DeactivateAll"))
-                (void) sd_bus_reply_method_return(reply->message, "u", reply->count);
         else
                 (void) sd_bus_reply_method_return(reply->message, "");
         sd_bus_message_unref(reply->message);
@@ -106,6 +103,12 @@ int pending_reply_start(PendingReply *reply) {
         return 1;
 }
 
+int bus_reply_error(sd_bus_message *message, const char *name, const char *text) {
+        _cleanup_(freep) char *english = message_english(text);
+
+        return english ? sd_bus_reply_method_errorf(message, name, "%s", english) : -ENOMEM;
+}
+
 /* A call of Activate, which waits for one link. */
 typedef struct Activation {
         Manager *manager;
@@ -121,12 +124,6 @@ static Activation *activation_free(Activation *activation) {
 }
 DEFINE_CLEANUP(Activation *, activation_free);
 
-static int answer_text(sd_bus_message *message, const char *name, const char *text) {
-        _cleanup_(freep) char *english = message_english(text);
-
-        return english ? sd_bus_reply_method_errorf(message, name, "%s", english) : -ENOMEM;
-}
-
 static int answer_activate(const Activation *activation, const Link *link, LinkOutcome outcome) {
         sd_bus_message *message = activation->message;
 
@@ -136,10 +133,10 @@ static int answer_activate(const Activation *activation, const Link *link, LinkO
                 return sd_bus_reply_method_errorf(message, BUS_ERROR_NO_SUCH_LINK,
                                                   N_("The interface vanished meanwhile."));
         if (link_state(link) == LINK_FAILED)
-                return answer_text(message, BUS_ERROR_FAILED, link_last_error(link));
+                return bus_reply_error(message, BUS_ERROR_FAILED, link_last_error(link));
         if (link_state(link) == LINK_OFF &&
             !sctp_is_asked(manager_sctp(activation->manager), link_ifindex(link)))
-                return answer_text(message, BUS_ERROR_NOTHING_TO_DO, link_reason(link));
+                return bus_reply_error(message, BUS_ERROR_NOTHING_TO_DO, link_reason(link));
         if (activation->path)
                 return sd_bus_reply_method_return(message, "o", activation->path);
         return sd_bus_reply_method_return(message, "");
@@ -168,15 +165,4 @@ int bus_activate(Manager *manager, Link *link, sd_bus_message *message, const ch
         TAKE_PTR(activation); /* the link has it now */
         link_activate(link);
         return 1;
-}
-
-int bus_deactivate(Manager *manager, Link *link, sd_bus_message *message) {
-        PendingReply *reply = pending_reply_new(message, 0);
-
-        manager_reset_idle(manager);
-        if (!reply)
-                return -ENOMEM;
-        link_hold_off(link);
-        pending_reply_add(reply, link, true);
-        return pending_reply_start(reply);
 }

@@ -23,22 +23,21 @@ int bus_list_send(sd_bus_message *reply);
 /* The error for a call that the service does not come to any more, because it is being stopped. */
 int bus_reply_interrupted(sd_bus_message *message);
 
+/* An error whose sentence is one that its link has as well. */
+int bus_reply_error(sd_bus_message *message, const char *name, const char *text);
+
 /* a{st} with all counters of a link; 0: of no link. */
 int bus_append_counters(sd_bus_message *reply, Tunnel *tunnel, uint32_t ifindex);
 
-/* Activate and Deactivate of both interfaces. path: object path that the answer carries, NULL: it
- * carries none. */
+/* Activate of both interfaces. path: object path that the answer carries, NULL: it carries none. */
 int bus_activate(Manager *manager, Link *link, sd_bus_message *message, const char *path);
-int bus_deactivate(Manager *manager, Link *link, sd_bus_message *message);
 
-/*
- * A method call that is answered when all links added to it have been looked at. The answer carries count
- * as "u" when the method returns that, else nothing.
- */
+/* A method call that is answered when all links added to it have been looked at. The answer carries nothing,
+ * unless pending_reply_set_answer() says otherwise. */
 typedef struct PendingReply PendingReply;
 
 /* NULL when out of memory. */
-PendingReply *pending_reply_new(sd_bus_message *message, uint32_t count);
+PendingReply *pending_reply_new(sd_bus_message *message);
 
 /* Answers the call when the time has come. Negative errno: it is not answered. */
 typedef int (*PendingAnswer)(Manager *manager, sd_bus_message *message);

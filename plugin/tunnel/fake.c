@@ -19,6 +19,7 @@ struct Tunnel {
         AttachPoint attach_point;
         char *refusal;   /* BPF is refused while there is such a file */
         char *record;    /* of SCTP, by an earlier service, if there is such a file */
+        char *stuck;     /* nothing can be detached while there is such a file */
         char *guards;    /* of sockets, likewise: removed with the last of them */
         int refused;
         size_t count;
@@ -62,8 +63,9 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         tunnel->attach_point = attach_point == ATTACH_POINT_AUTO ? ATTACH_POINT_TCX : attach_point;
         tunnel->refusal = string_format("%s/refused", root);
         tunnel->record = string_format("%s/sctp", root);
+        tunnel->stuck = string_format("%s/stuck", root);
         tunnel->guards = string_format("%s/guards", root);
-        if (!tunnel->refusal || !tunnel->record || !tunnel->guards)
+        if (!tunnel->refusal || !tunnel->stuck || !tunnel->record || !tunnel->guards)
                 return -ENOMEM;
         tunnel->refused = access(tunnel->refusal, F_OK) == 0 ? -EPERM : 0;
         if (tunnel->refused == 0)
@@ -89,6 +91,7 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
                 return NULL;
         free(tunnel->refusal);
         free(tunnel->record);
+        free(tunnel->stuck);
         free(tunnel->guards);
         free(tunnel);
         return NULL;
@@ -141,6 +144,8 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         FakeLink *fake = fake_find(tunnel, ifindex);
 
+        if (fake && access(tunnel->stuck, F_OK) == 0)
+                return -EBUSY;
         if (fake)
                 *fake = tunnel->links[--tunnel->count];
         return 0;

@@ -4,8 +4,9 @@
 
 Usage: mock_service.py XML LOG [LO]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call. LO: a file with
 properties of the loopback device, by name, as JSON; it is read at each call. Without it there is no such link.
-A link called "vanish" makes the mock end without an answer, one called "broken" fails, "private" is root's, as
-probes are, and "asked" wants a password that nobody is there to be asked for.
+A link called "vanish" makes the mock end without an answer, one called "broken" fails, and once it was to be
+deactivated, DeactivateAll fails, too, until it was to be activated; "private" is root's, as probes are, and "asked"
+wants a password that nobody is there to be asked for.
 """
 
 import json
@@ -218,6 +219,7 @@ class Mock:
         self.loop = GLib.MainLoop()
         self.links = dict(LINKS, **({LOOPBACK: read_loopback(loopback)} if loopback else {}))
         self.sent = -1000000
+        self.stuck = False  # a tunnel could not be detached
         self.destinations = DESTINATIONS
         info = Gio.DBusNodeInfo.new_for_xml(xml)
         self.interfaces = {interface.name: interface for interface in info.interfaces}
@@ -285,7 +287,7 @@ class Mock:
         if method == "Reload":
             return GLib.Variant("(a(sasas)a{s(sas)})", (FILES, MESSAGES))
         if method == "DeactivateAll":
-            return GLib.Variant("(u)", (2,))
+            return "org.underpass1.Error.Failed" if self.stuck else GLib.Variant("(u)", (2,))
         if method == "Forget":
             interface, address, port = arguments
             if interface not in ("", "private", "vanish") and not self.path(interface):
@@ -298,6 +300,8 @@ class Mock:
         if arguments[0] == "private" or method == "Probe":
             return "org.freedesktop.DBus.Error.AccessDenied"
         if arguments[0] == "broken":
+            if method in ("Activate", "Deactivate"):
+                self.stuck = method == "Deactivate"
             return "org.underpass1.Error.Failed"
         path = self.path(arguments[0])
         if not path:

@@ -696,6 +696,15 @@ class Changing(CtlTest):
         self.assertEqual(self.calls(), ["DeactivateAll"])
         self.assertEqual(self.json("deactivate", "--all"), {"deactivated_links": 2})
 
+    def test_a_tunnel_that_stays(self):
+        """Of one link, which keeps no other; then of all."""
+        out, err = self.ctl("deactivate", "broken", "wlan0", status=1)
+        self.assertIn("wlan0: off", out)
+        self.assertEqual(err, "underpassctl: broken: the mock says no\n")
+        self.assertEqual(self.error("deactivate", "--all", status=1), "underpassctl: the mock says no\n")
+        self.ctl("activate", "broken", status=1)
+        self.ctl("deactivate", "--all")
+
     def test_reload(self):
         self.calls()
         out, err = self.ctl("reload", status=1)

@@ -15,6 +15,7 @@ import harness
 from harness import LINK, MANAGER, ROOT, Failure, ip, mtu, wait_until
 
 NO_SUCH_LINK = "org.underpass1.Error.NoSuchLink"
+FAILED = "org.underpass1.Error.Failed"
 NOTHING_TO_DO = "org.underpass1.Error.NothingToDo"
 FAILED = "org.underpass1.Error.Failed"
 DBUS_ERROR = "org.freedesktop.DBus.Error."
@@ -199,6 +200,37 @@ class Profiles(harness.ServiceTest):
         self.assertEqual(self.client.manager("DeactivateAll"), (0,))
         self.client.manager("Activate", "up1")
         self.assertEqual(self.client.manager("DeactivateAll"), (1,))
+
+    def test_a_tunnel_that_stays_is_told(self):
+        """The fake tunnel takes a file of that name for programs that cannot be detached."""
+        self.add_link("up1")
+        self.tunnel("up0")
+        self.tunnel("up1")
+        self.start(f"--pins={self.folder}")
+        for name in ("up0", "up1"):
+            self.wait_state(name, "active")
+        stuck = self.folder / "stuck"
+        stuck.touch()
+        up0 = self.client.manager("GetLink", "up0")[0]
+        reason = "The tunnel cannot be detached from up0: Device or resource busy."
+        for _ in range(2):
+            self.assertEqual(self.assert_fails(FAILED, self.client.manager, "Deactivate", "up0"), reason)
+            self.assertEqual(self.assert_fails(FAILED, self.client.call, up0, LINK, "Deactivate"), reason)
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastError"]), ("failed", reason))
+        message = self.assert_fails(FAILED, self.client.manager, "DeactivateAll")
+        self.assertIn("Tunnels that were detached: 0; links on which that failed: 2, the first of them up", message)
+        self.assertIn("Device or resource busy.", message)
+        stuck.unlink()
+        self.client.manager("Deactivate", "up0")
+        stuck.touch()
+        message = self.assert_fails(FAILED, self.client.manager, "DeactivateAll")
+        self.assertIn("detached: 0; links on which that failed: 1, the first of them up1: The tunnel cannot", message)
+        told = self.client.properties(ROOT, MANAGER)["Messages"]
+        self.assertIn(message, told, "and can be translated")
+        stuck.unlink()
+        self.assertEqual(self.client.manager("DeactivateAll"), (1,))
+        self.assertEqual(self.client.link("up1")["State"], "off")
 
     def test_reload(self):
         self.start()
