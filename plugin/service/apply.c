@@ -19,7 +19,18 @@
 typedef struct Snapshot {
         Applied applied;
         uint32_t mtu;
+        bool recorded;  /* there was a record */
 } Snapshot;
+
+static Snapshot take_snapshot(const Target *target) {
+        struct underpass_saved saved;
+
+        return (Snapshot) {
+                .applied = target->applied,
+                .mtu = target->mtu,
+                .recorded = tunnel_saved_get(target->tunnel, target->ifindex, &saved) == 0,
+        };
+}
 
 /* Why a step failed; what the step leaves open comes from its row. */
 typedef struct Failure {
@@ -234,6 +245,23 @@ static int detach_programs(Target *target) {
         return 0;
 }
 
+/* A first try that failed leaves no record, unless something could not be taken back. What was recorded
+ * before the try, by one that lost its programs, is still there, or is about to come back. */
+static int take_programs_back(Target *target, bool recorded) {
+        Applied *applied = &target->applied;
+        int r;
+
+        if (!recorded && applied->mtu_original == 0 && applied->endpoints_count == 0)
+                return detach_programs(target);
+        path_prepare_leave(target);
+        r = tunnel_take_off(target->tunnel, target->ifindex);
+        if (r < 0)
+                return r;
+        path_leave(target);
+        applied->attached = false;
+        return 0;
+}
+
 static int detach(Target *target, const Plan *plan, Failure *failure) {
         return detach_programs(target);
 }
@@ -245,7 +273,7 @@ static int put_programs_back(Target *target, const Snapshot *before) {
         int r;
 
         if (!before->applied.attached)
-                return target->applied.attached ? detach_programs(target) : 0;
+                return target->applied.attached ? take_programs_back(target, before->recorded) : 0;
         r = attach_programs(target, before->applied.raw_ip, &before->applied.link, &failure);
         if (r >= 0)
                 target->applied.taken_in = before->applied.taken_in;
@@ -334,7 +362,7 @@ static void roll_back(Target *target, const Snapshot *snapshots, uint32_t done) 
 }
 
 int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret_stage, char **ret_error) {
-        const Snapshot before = { .applied = target->applied, .mtu = target->mtu };
+        const Snapshot before = take_snapshot(target);
         Snapshot snapshots[ELEMENTS(steps_table)];
         uint32_t done = 0;
 
@@ -345,7 +373,7 @@ int apply_steps(Target *target, const Plan *plan, uint32_t steps, LinkStage *ret
 
                 if (!(steps & step->step))
                         continue;
-                snapshots[i] = (Snapshot) { .applied = target->applied, .mtu = target->mtu };
+                snapshots[i] = take_snapshot(target);
                 r = step->run(target, plan, &failure);
                 if (r >= 0) {
                         done |= step->step;

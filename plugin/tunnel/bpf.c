@@ -138,8 +138,8 @@ static int named(Tunnel *tunnel, int r) {
         return r;
 }
 
-/* The programs of a link, and the qdisc that was made for them. The record stays. */
-static int take_off(Tunnel *tunnel, uint32_t ifindex) {
+/* With the programs goes the qdisc that was made for them. */
+int tunnel_take_off(Tunnel *tunnel, uint32_t ifindex) {
         const TunnelDirection order[] = { DIRECTION_EGRESS, DIRECTION_INGRESS };
         struct underpass_saved saved = {};
         int result, r;
@@ -212,7 +212,7 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
         /* The record of a link that was known may tell of more than the programs: of its MTU, for one. */
         if (r < 0)
-                (void) (known ? take_off(tunnel, ifindex) : tunnel_detach(tunnel, ifindex));
+                (void) (known ? tunnel_take_off(tunnel, ifindex) : tunnel_detach(tunnel, ifindex));
         return named(tunnel, r);
 }
 
@@ -249,7 +249,7 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         struct underpass_saved saved = {};
         int r;
 
-        r = take_off(tunnel, ifindex);
+        r = tunnel_take_off(tunnel, ifindex);
         /* What could not be taken off keeps the record, or the next service would not know of it. */
         if (r < 0 || !tunnel->loaded)
                 return r;

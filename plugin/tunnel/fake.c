@@ -141,6 +141,16 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
         return 0;
 }
 
+int tunnel_take_off(Tunnel *tunnel, uint32_t ifindex) {
+        FakeLink *fake = fake_find(tunnel, ifindex);
+
+        if (fake && access(tunnel->stuck, F_OK) == 0)
+                return -EBUSY;
+        if (fake)
+                fake->attached = false;
+        return 0;
+}
+
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         FakeLink *fake = fake_find(tunnel, ifindex);
 
@@ -206,7 +216,7 @@ int tunnel_saved_sctp_set(Tunnel *tunnel, const struct underpass_saved_sctp *sav
 int tunnel_link(Tunnel *tunnel, uint32_t ifindex, struct underpass_link *ret) {
         FakeLink *fake = fake_find(tunnel, ifindex);
 
-        if (!fake)
+        if (!fake || !fake->attached)
                 return -ENOENT;
         *ret = fake->link;
         return 0;

@@ -95,6 +95,9 @@ int tunnel_follow(Tunnel *tunnel, uint32_t ifindex);
  * attached or is gone. Negative errno: something could not be taken off, and the record stays. */
 int tunnel_detach(Tunnel *tunnel, uint32_t ifindex);
 
+/* Takes the programs off, and keeps the record and what the link has learnt. Else as tunnel_detach(). */
+int tunnel_take_off(Tunnel *tunnel, uint32_t ifindex);
+
 /*
  * Attaches the program that runs before the driver's GRO (native XDP only), in addition to those of
  * tunnel_attach(). -EBUSY: another XDP program is there, and stays. -EOPNOTSUPP: the driver has no native

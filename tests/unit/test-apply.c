@@ -54,6 +54,7 @@ static bool refuses;            /* nothing can be attached: another qdisc is in 
 static bool unconfirmed;        /* the link was adopted, and has not been looked at yet */
 static bool crowded;            /* OTHER is there */
 static bool has_xdp;            /* the driver has it */
+static uint32_t mtu_stuck_at;   /* the MTU that cannot be changed; 0: none */
 static uint32_t mtu_limit;      /* what the link below allows; 0: anything */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
@@ -73,7 +74,7 @@ static bool fails(void) {
 
 int mtu_set(uint32_t ifindex, uint32_t mtu) {
         assert(ifindex == LINK);
-        if (fails())
+        if (fails() || (mtu_stuck_at != 0 && kernel.mtu == mtu_stuck_at))
                 return -ENOBUFS;
         if (mtu_limit != 0 && mtu > mtu_limit)
                 return -ERANGE;
@@ -254,6 +255,15 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
         take_off();
         kernel.lost = false;
         drop_record();
+        return 0;
+}
+
+int tunnel_take_off(Tunnel *tunnel, uint32_t ifindex) {
+        assert(kernel.sockets == 0 && kernel.guarded == 0);
+        if (fails())
+                return -EIO;
+        take_off();
+        kernel.lost = false;
         return 0;
 }
 
@@ -652,6 +662,71 @@ static void what_stays_without_programs_is_recorded(void) {
         }
 }
 
+/* Without programs, towards another state, with the nth change failing; false: there are not so many. */
+static bool fail_one_without_programs(const Wish *to, unsigned n) {
+        const Wish from = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        const Wish refused = { "", "yes", "444", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *error = NULL, *none = NULL;
+        Applied applied;
+        Kernel before;
+
+        target_begin(&target);
+        assert(apply(&target, &from, &none) == 0);
+        refuses = true;
+        assert_refused(&target, &refused, "Could not be put back: the tunnel.");
+        refuses = false;
+        before = kernel;
+        applied = target.applied;
+        arm(n, false);
+        if (apply(&target, to, &error) >= 0)
+                return changes >= n;
+        assert_recorded(&target);
+        assert_devices(&target);
+        assert_as_before(&target, &before, &applied);
+        assert(target.applied.endpoints_count == before.endpoints_count);
+        arm(0, false);
+        unconfirmed = true;
+        assert(apply(&target, &wishes[0], &none) == 0);
+        unconfirmed = false;
+        assert(!kernel.recorded && kernel.mtu == 1500 && kernel.endpoints_count == 0);
+        return true;
+}
+
+/* The programs come again, and a later step fails: what was done of old is still known. */
+static void what_stays_without_programs_stays_recorded(void) {
+        unsigned failures = 0;
+
+        for (size_t to = 0; to < ELEMENTS(wishes); to++)
+                for (unsigned n = 1; n < ROUNDS_MAX && fail_one_without_programs(&wishes[to], n); n++)
+                        failures++;
+        printf("# %u failures\n", failures);
+        assert(failures > 50);
+}
+
+/* A first activation fails, and its MTU cannot be taken back, though the programs can: that is recorded. */
+static void what_a_first_try_leaves_is_recorded(void) {
+        const Wish wish = { "", "yes", "443", "1400", "subflow", "10.0.1.2", ARPHRD_ETHER };
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *error = NULL, *none = NULL;
+
+        target_begin(&target);
+        mtu_stuck_at = 1400;
+        for (uint32_t i = 0; i < ENDPOINTS_LIMIT; i++)
+                kernel.endpoints[kernel.endpoints_count++] =
+                        (MptcpEndpoint) { .address = address_from_ipv4(i + 1), .flags = ENDPOINT_SIGNAL };
+        assert(apply(&target, &wish, &error) == -ENOSPC);
+        assert_contains(error, "Could not be put back: the MTU.");
+        assert(!kernel.attached && kernel.mtu == 1400);
+        assert(kernel.recorded && kernel.saved.mtu_original == 1500 && kernel.saved.mtu_set == 1400);
+        assert(target.applied.mtu_original == 1500 && !target.applied.attached);
+        mtu_stuck_at = 0;
+        unconfirmed = true;
+        assert(apply(&target, &wishes[0], &none) == 0);
+        unconfirmed = false;
+        assert(!kernel.recorded && kernel.mtu == 1500);
+}
+
 static void assert_warning(const Target *target, const char *part) {
         char **warnings = NULL;
 
@@ -803,6 +878,9 @@ int main(void) {
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "so it is next to another link", so_it_is_next_to_another_link },
                 { "what stays without programs is recorded", what_stays_without_programs_is_recorded },
+                { "and stays recorded when a later step fails",
+                  what_stays_without_programs_stays_recorded },
+                { "what a first try leaves is recorded", what_a_first_try_leaves_is_recorded },
                 { "a tunnel goes though its MTU cannot", a_tunnel_goes_though_its_mtu_cannot },
                 { "XDP goes before the MTU comes back", xdp_goes_before_the_mtu_comes_back },
                 { "a full table of endpoints costs nothing", a_full_table_of_endpoints_costs_nothing },
