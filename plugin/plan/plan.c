@@ -154,10 +154,17 @@ static int check_mtu(const PlanInput *input, char **ret_error) {
         return 0;
 }
 
+/* That the link will have: what the profile asks for, what comes back, or what is there. */
+static uint32_t mtu_to_be(const PlanInput *input) {
+        if (input->profile->settings.mtu != 0)
+                return input->profile->settings.mtu;
+        return input->mtu_before != 0 ? input->mtu_before : input->facts->mtu;
+}
+
 /* With auto the segments follow the MTU; a number must fit it. */
 static int check_mss(const PlanInput *input, char **ret_error) {
         const Settings *settings = &input->profile->settings;
-        const uint32_t mtu = settings->mtu != 0 ? settings->mtu : input->facts->mtu;
+        const uint32_t mtu = mtu_to_be(input);
 
         if (settings->mss == 0 || mtu <= IPV4_AND_TCP_BYTES || settings->mss <= mtu - IPV4_AND_TCP_BYTES)
                 return 0;
@@ -259,7 +266,7 @@ static uint16_t mss_for(uint32_t mtu, uint32_t headers) {
 
 static void fill_link(const PlanInput *input, struct underpass_link *link) {
         const Settings *settings = &input->profile->settings;
-        const uint32_t mtu = settings->mtu != 0 ? settings->mtu : input->facts->mtu;
+        const uint32_t mtu = mtu_to_be(input);
 
         if (settings->mptcp_only)
                 link->flags |= UNDERPASS_LINK_MPTCP_ONLY;
@@ -356,6 +363,10 @@ Plan *plan_free(Plan *plan) {
         return NULL;
 }
 
+uint32_t plan_mtu_before(const Applied *applied, uint32_t mtu) {
+        return mtu == applied->mtu_set ? applied->mtu_original : 0;
+}
+
 /* True when each of these addresses is among those. */
 static bool all_in(const Address *these, size_t these_count, const Address *those, size_t those_count) {
         for (size_t i = 0; i < these_count; i++)
@@ -442,10 +453,11 @@ static uint32_t diff_on(const Applied *applied, const Plan *plan, const PlanSitu
  * again. */
 static uint32_t diff_replaced(const Applied *applied, const Plan *plan, const PlanSituation *situation) {
         const Applied nothing = {};
+        const uint32_t before = plan_mtu_before(applied, situation->mtu);
         PlanSituation restored = *situation;
 
-        if (applied->mtu_original != 0 && situation->mtu == applied->mtu_set)
-                restored.mtu = applied->mtu_original;
+        if (before != 0)
+                restored.mtu = before;
         return diff_off(applied, situation) | diff_on(&nothing, plan, &restored);
 }
 

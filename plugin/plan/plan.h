@@ -18,6 +18,7 @@ typedef struct PlanInput {
         size_t endpoints_count;
         bool held_off;                    /* the user said "deactivate" */
         bool taken_in;                    /* the route of tunnelled connections has moved to this link */
+        uint32_t mtu_before;              /* plan_mtu_before() */
         bool ipv6_enabled;                /* on this link (net.ipv6.conf.IFACE.disable_ipv6 = 0) */
         struct underpass_port_range ephemeral_ports; /* net.ipv4.ip_local_port_range; first 0: unknown */
 } PlanInput;
@@ -58,6 +59,10 @@ typedef struct Applied {
         Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX];
         size_t endpoints_count;
 } Applied;
+
+/* The MTU that a link, which has mtu now, gets back when no profile asks for another one; 0: it keeps the
+ * one that it has. */
+uint32_t plan_mtu_before(const Applied *applied, uint32_t mtu);
 
 /* Whether the programs know packets of such a link, which begin with an Ethernet or with an IP header. */
 bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip);

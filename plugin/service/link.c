@@ -292,6 +292,7 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
                 .facts = link->facts,
                 .held_off = link->held_off,
                 .taken_in = link->target.taken_in,
+                .mtu_before = plan_mtu_before(&link->target.applied, link->facts->mtu),
         };
 
         if (link->context->mptcp_pm &&

@@ -130,6 +130,19 @@ class Rollback(harness.ServiceTest):
         self.client.manager("Deactivate", "up0")
         self.assertEqual(self.state(), before)
 
+    def test_larger_segments_come_with_the_mtu_of_before(self):
+        """In one edit: the profile is judged by the MTU that it brings back."""
+        self.tunnel("up0", *ACTIVE)
+        self.start("--debug")
+        self.assertIn(("mss-ipv4", "1360"), self.wait_state("up0", "active")["Applied"])
+        for lines, ipv4 in (("MSS=1440",), "1440"), (("MTU=1400",), "1360"), ((), "1460"):
+            self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", *lines)
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual((found["State"], found["LastError"]), ("active", ""))
+            self.assertIn(("mss-ipv4", ipv4), found["Applied"], "by the first look")
+            self.assertEqual(mtu("up0"), 1400 if "MTU=1400" in lines else 1500)
+
     def test_a_tunnel_goes_where_its_link_cannot_have_the_old_mtu_any_more(self):
         """Links on top of others have at most their MTU, which may have become smaller meanwhile."""
         words = ("link", "add", "link", "up0", "name", "above0", "type", "macvlan")

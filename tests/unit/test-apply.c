@@ -427,6 +427,7 @@ static void plan_for(const Wish *wish, const Target *target, Plan **ret_plan, ui
         world.facts.type = wish->type;
         world.facts.mtu = target->mtu;
         world.input.ipv6_enabled = false;
+        world.input.mtu_before = plan_mtu_before(&target->applied, target->mtu);
         snprintf(addresses, sizeof(addresses), "%s", wish->addresses);
         for (const char *word; (word = strsep(&position, " "));)
                 world_add_address(&world, word);

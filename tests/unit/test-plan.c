@@ -242,11 +242,14 @@ static void segments_follow_the_mtu(void) {
                 const char *mss, *mtu;
                 uint32_t facts_mtu;
                 uint16_t ipv4, ipv6;
+                uint32_t mtu_before;
         } cases[] = {
                 { "auto", "auto", 1500, 1460, 1440 }, { "auto", "1400", 1500, 1360, 1340 },
                 { "1000", "1400", 1500, 1000, 1000 }, { "9216", "auto", 9256, 9216, 9216 },
                 { "auto", "auto", 0, 0, 0 },          { "auto", "auto", 50, 10, 0 },
                 { "auto", "auto", 1U << 31, 65535, 65535 },
+                { "auto", "auto", 1400, 1460, 1440, 1500 }, /* the key has gone */
+                { "auto", "1300", 1400, 1260, 1240, 1500 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -256,6 +259,7 @@ static void segments_follow_the_mtu(void) {
                 world_set(&world, KEY_ID_MSS, cases[i].mss);
                 world_set(&world, KEY_ID_MTU, cases[i].mtu);
                 world.facts.mtu = cases[i].facts_mtu;
+                world.input.mtu_before = cases[i].mtu_before;
                 assert(world_plan(&world) == 0);
                 assert(world.plan->link.mss_ipv4 == cases[i].ipv4);
                 assert(world.plan->link.mss_ipv6 == cases[i].ipv6);
@@ -263,12 +267,13 @@ static void segments_follow_the_mtu(void) {
         }
 }
 
-/* The MTU of the profile counts, and that of the link where it has none. */
+/* The MTU of the profile counts, and that of the link where it has none: the one that comes back. */
 static void segments_must_fit_the_mtu(void) {
         static const struct {
                 const char *mss, *mtu;
                 uint32_t facts_mtu;
                 const char *error;
+                uint32_t mtu_before;
         } cases[] = {
                 { "1460", "auto", 1500, NULL },
                 { "1461", "auto", 1500,
@@ -277,6 +282,9 @@ static void segments_must_fit_the_mtu(void) {
                 { "1400", "1440", 1300, NULL },
                 { "1400", "auto", 1300, "choose at most 1260, or auto." },
                 { "1400", "auto", 0, NULL }, /* not known */
+                { "1460", "auto", 1400, NULL, 1500 },
+                { "1461", "auto", 1400, "MTU of eth1, 1500; choose at most 1460, or auto.", 1500 },
+                { "1460", "auto", 1500, "MTU of eth1, 1400; choose at most 1360, or auto.", 1400 },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -286,6 +294,7 @@ static void segments_must_fit_the_mtu(void) {
                 world_set(&world, KEY_ID_MSS, cases[i].mss);
                 world_set(&world, KEY_ID_MTU, cases[i].mtu);
                 world.facts.mtu = cases[i].facts_mtu;
+                world.input.mtu_before = cases[i].mtu_before;
                 assert(world_plan(&world) == (cases[i].error ? -EINVAL : 0));
                 if (cases[i].error)
                         assert_contains(world.error, cases[i].error);
