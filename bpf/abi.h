@@ -383,6 +383,7 @@ enum underpass_saved_flag {
         UNDERPASS_SAVED_FROM_FILE = 1U << 2,      /* a profile of this source asked for the tunnel, … */
         UNDERPASS_SAVED_FROM_NETWORKD = 1U << 3,  /* … without any of these: one of NetworkManager */
         UNDERPASS_SAVED_TAKEN_IN = 1U << 4,       /* attached for flows whose route has moved there */
+        UNDERPASS_SAVED_MTU_CHANGES = 1U << 5,    /* from one MTU of ours to another, or just has */
         UNDERPASS_SAVED_FROM = UNDERPASS_SAVED_FROM_FILE | UNDERPASS_SAVED_FROM_NETWORKD,
 };
 

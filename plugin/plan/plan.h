@@ -55,6 +55,7 @@ typedef struct Applied {
         struct underpass_link link;       /* as given to the programs, slot included */
         uint32_t mtu_original;            /* 0: MTU not touched */
         uint32_t mtu_set;
+        bool mtu_changes;                 /* from another MTU of ours to mtu_set, at this moment */
         uint32_t endpoint_flags;
         Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX];
         size_t endpoints_count;

@@ -83,15 +83,23 @@ static char *describe_endpoints(const Target *target, const Plan *plan, int erro
 static int change_mtu(Target *target, uint32_t mtu, uint32_t set, uint32_t original) {
         Applied *applied = &target->applied;
         const Applied before = *applied;
+        bool changes;
         int r = 0;
 
         if (original != 0) {
                 applied->mtu_set = set;
                 applied->mtu_original = original;
+                /* Else a kill now would make the MTU that is still there that of somebody else. */
+                applied->mtu_changes = before.mtu_original != 0 && target->mtu == before.mtu_set &&
+                                       target->mtu != mtu;
                 r = record_write(target);
         }
         if (r >= 0 && mtu != target->mtu)
                 r = mtu_set(target->ifindex, mtu);
+        changes = applied->mtu_changes;
+        applied->mtu_changes = false;
+        if (r >= 0 && changes)
+                (void) record_write(target);
         if (r < 0) {
                 applied->mtu_set = before.mtu_set;
                 applied->mtu_original = before.mtu_original;

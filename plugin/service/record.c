@@ -16,6 +16,9 @@ int record_adopt(Target *target, struct underpass_saved *ret) {
         applied->taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
         applied->mtu_original = saved.mtu_original;
         applied->mtu_set = saved.mtu_set;
+        /* The service was killed before it had set the one MTU in the place of the other. */
+        if ((saved.flags & UNDERPASS_SAVED_MTU_CHANGES) && target->mtu != saved.mtu_set)
+                applied->mtu_set = target->mtu;
         /* A record without attachment is what a service leaves that was killed in between: undone or
          * completed by the next plan. */
         applied->attached = tunnel_link(target->tunnel, target->ifindex, &applied->link) == 0;
@@ -33,6 +36,8 @@ int record_write(const Target *target) {
                 return r;
         saved.mtu_original = applied->mtu_original;
         saved.mtu_set = applied->mtu_set;
+        saved.flags &= ~(uint32_t) UNDERPASS_SAVED_MTU_CHANGES;
+        saved.flags |= applied->mtu_changes ? UNDERPASS_SAVED_MTU_CHANGES : 0;
         saved.endpoints_count = (uint32_t) applied->endpoints_count;
         for (size_t i = 0; i < applied->endpoints_count; i++)
                 memcpy(saved.endpoints[i], applied->endpoints[i].word, sizeof(saved.endpoints[i]));

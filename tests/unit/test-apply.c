@@ -26,6 +26,7 @@ enum {
         ROUNDS_MAX = 100,
         VLAN_BASE = 200,     /* indexes of 8021q devices, each behind that of its link */
         SOCKETS_MAX = 8,
+        MOMENTS_MAX = 64,
 };
 
 /* What the kernel holds. */
@@ -58,6 +59,17 @@ static uint32_t mtu_stuck_at;   /* the MTU that cannot be changed; 0: none */
 static uint32_t mtu_limit;      /* what the link below allows; 0: anything */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
+static Kernel moments[MOMENTS_MAX]; /* between the changes of one apply() */
+static size_t moments_count;
+static bool notes_moments;
+
+static void note_moment(void) {
+        if (!notes_moments)
+                return;
+        assert(moments_count < MOMENTS_MAX);
+        moments[moments_count++] = kernel;
+}
+
 static void arm(unsigned at, bool on) {
         changes = 0;
         fails_at = at;
@@ -66,6 +78,7 @@ static void arm(unsigned at, bool on) {
 
 /* Called by everything that changes something. */
 static bool fails(void) {
+        note_moment();
         changes++;
         return fails_at != 0 && (changes == fails_at || (fails_on && changes > fails_at));
 }
@@ -276,6 +289,7 @@ int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *r
 
 /* Memory of the kernel that is there already: this does not fail. */
 int tunnel_saved_set(Tunnel *tunnel, uint32_t ifindex, const struct underpass_saved *saved) {
+        note_moment();
         kernel.recorded = true;
         kernel.saved = *saved;
         return 0;
@@ -620,6 +634,61 @@ static void so_it_is_next_to_another_link(void) {
         crowded = false;
 }
 
+/* The service is killed; the next one, which nobody asks for a tunnel, begins with the kernel as it is. */
+static void kill_at(const Kernel *moment, const Wish *from, const Wish *to, size_t n) {
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *none = NULL;
+        struct underpass_saved saved;
+
+        kernel = *moment;
+        kernel.sockets = kernel.guarded = 0; /* are swept up at its start */
+        kernel.lost = false;
+        target_start(&target);
+        if (record_adopt(&target, &saved) == 0)
+                endpoints_adopt(&target, &saved);
+        unconfirmed = true;
+        assert(apply(&target, &wishes[0], &none) == 0);
+        unconfirmed = false;
+        if (kernel.mtu != 1500 || kernel.endpoints_count > 0)
+                (void) fprintf(stderr, "# %s -> %s, moment %zu\n", from->name, to->name, n);
+        assert(kernel.mtu == 1500 && kernel.endpoints_count == 0);
+        assert(!kernel.attached && !kernel.recorded);
+}
+
+/* From one state towards another, with the nth change failing, from 1: the kernel at each moment. Whether
+ * there are so many. */
+static bool note_moments(const Wish *from, const Wish *to, unsigned n) {
+        _cleanup_(target_end) Target target;
+        _cleanup_(freep) char *none = NULL, *error = NULL;
+        int r;
+
+        target_begin(&target);
+        assert(apply(&target, from, &none) == 0);
+        arm(n, false);
+        moments_count = 0;
+        notes_moments = true;
+        r = apply(&target, to, &error);
+        note_moment();
+        notes_moments = false;
+        return r < 0 || changes >= n;
+}
+
+static void a_kill_at_any_moment_leaves_nothing(void) {
+        size_t kills = 0;
+
+        for (size_t from = 0; from < ELEMENTS(wishes); from++)
+                for (size_t to = 0; to < ELEMENTS(wishes); to++)
+                        for (unsigned n = 0; n < ROUNDS_MAX; n++) {
+                                if (!note_moments(&wishes[from], &wishes[to], n))
+                                        break;
+                                for (size_t i = 0; i < moments_count; i++)
+                                        kill_at(&moments[i], &wishes[from], &wishes[to], i);
+                                kills += moments_count;
+                        }
+        printf("# %zu kills\n", kills);
+        assert(kills > 10000);
+}
+
 static void assert_refused(Target *target, const Wish *wish, const char *part) {
         _cleanup_(freep) char *error = NULL;
 
@@ -878,6 +947,7 @@ int main(void) {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
                 { "what cannot be put back is named", what_cannot_be_put_back_is_named },
                 { "so it is next to another link", so_it_is_next_to_another_link },
+                { "a kill at any moment leaves nothing", a_kill_at_any_moment_leaves_nothing },
                 { "what stays without programs is recorded", what_stays_without_programs_is_recorded },
                 { "and stays recorded when a later step fails",
                   what_stays_without_programs_stays_recorded },
