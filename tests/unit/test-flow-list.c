@@ -289,6 +289,37 @@ static void pages_of_what_lives(void) {
         given_count = 0;
 }
 
+/* The maps may be read again between two calls, by whoever asks: what is there all the while is listed
+ * once. */
+static void pages_of_different_moments(void) {
+        static const uint16_t first[] = { 1, 2, 3, 5 }, second[] = { 0, 1, 4, 5, 6 };
+        static const uint16_t expected[] = { 1, 2, 4, 5, 6 };
+        _cleanup_(event_unrefp) sd_event *event = NULL;
+        _cleanup_(flow_list_freep) FlowList *list = NULL;
+        char cursor[FLOW_LIST_CURSOR_LENGTH + 1] = "";
+        size_t listed = 0;
+        FlowPage page;
+
+        assert(sd_event_default(&event) >= 0);
+        assert(flow_list_new(&list, event, NULL) == 0);
+        stopped_ns = now_ns();
+        walks = 0;
+        for (size_t i = 0; i < ELEMENTS(first); i++)
+                give(first[i], TUNNELLED, 0, 0, 0);
+        do {
+                assert(flow_list_page(list, cursor, 2, &page) == 0);
+                for (size_t i = 0; i < page.count; i++)
+                        assert(page.entries[i].key.local_port == htons(expected[listed++]));
+                flow_list_cursor(&page.entries[page.count - 1], cursor);
+                stopped_ns += 2 * UINT64_C(1000000000);
+                given_count = 0;
+                for (size_t i = 0; i < ELEMENTS(second); i++)
+                        give(second[i], TUNNELLED, 0, 0, 0);
+        } while (page.more);
+        assert(listed == ELEMENTS(expected) && walks == 3);
+        stopped_ns = given_count = 0;
+}
+
 static void the_busiest_come_first(void) {
         _cleanup_(event_unrefp) sd_event *event = NULL;
         _cleanup_(flow_list_freep) FlowList *list = NULL;
@@ -522,6 +553,7 @@ int main(void) {
                 { "no flow is one empty page", no_flow_is_one_empty_page },
                 { "wrong cursors are turned down", wrong_cursors_are_turned_down },
                 { "only what lives is listed", only_what_lives_is_listed },
+                { "pages of different moments", pages_of_different_moments },
                 { "pages of what lives", pages_of_what_lives },
                 { "the busiest come first", the_busiest_come_first },
                 { "data is a distance", data_is_a_distance },
