@@ -37,6 +37,7 @@ struct Link {
         bool moved;             /* it has come into another one, and has not forgotten the last one yet */
         Target target;          /* what apply.c and those below it see; they write what has been applied */
         bool unconfirmed;       /* not ours, without programs or devices, or half undone */
+        bool bare;              /* others had taken its programs off when it was looked at last */
         bool held_off;          /* the user said "deactivate" */
         bool strayed;           /* in this look, a tunnelled connection leaves by this link */
         bool turned_away;       /* tunnelled connections were ended that were to leave by it */
@@ -418,9 +419,14 @@ static uint32_t find_steps(Link *link, const Plan *plan) {
                 .grace_over = link->grace_over,
         };
 
-        /* Programs that others took off are attached again, with all settings. */
-        if (target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex))
-                link->unconfirmed = true;
+        /* Programs that others took off are attached again, with all settings. Each loss is news, also where
+         * a tunnel of before is in force because this plan has failed: it may have been unconfirmed already,
+         * so the steps need not tell. */
+        if (target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex)) {
+                link->insist = link->insist || !link->bare;
+                link->bare = link->unconfirmed = true;
+        } else
+                link->bare = false;
         situation.unconfirmed = link->unconfirmed;
         return plan_diff(&target->applied, plan, &situation);
 }
@@ -674,7 +680,7 @@ void link_lose_devices(Link *link) {
                 return;
         path_lose(&link->target);
         link->unconfirmed = true;
-        link_mark(link);
+        link_insist(link);
 }
 
 void link_gone(Link *link) {

@@ -78,7 +78,7 @@ void link_adopt(Link *link);
  * there may be room for them now. */
 void link_filters_changed(Link *link, bool qdisc);
 
-/* All links are adopted: the packets of this one take a way that exists. */
+/* All links are adopted, or have lost their devices: the packets of this one take a way that exists. */
 void link_adopt_path(Link *link);
 
 /* Looks again soon: LINK_REPORT_DIRTY, and then somebody calls link_reconcile(). */
@@ -113,7 +113,8 @@ StrayFate link_take_in(Link *link, bool moved);
  * one. Returns whether such programs are there, or are to come. */
 bool link_let_go(Link *link);
 
-/* The helper devices have gone under it: what is attached gets them again. */
+/* The helper devices have gone under it: what is attached gets them again, by link_adopt_path() and with all
+ * settings in a look at it, whatever has failed before. */
 void link_lose_devices(Link *link);
 
 /* Registers MPTCP endpoints again that have no subflow, if there is a connection to join from one of these

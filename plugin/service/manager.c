@@ -166,11 +166,14 @@ void manager_mark_all(Manager *manager) {
                 link_mark(manager->links[i]);
 }
 
-/* Somebody removed the helper devices: tunnelled packets are dropped until they are there again. */
+/* Somebody removed the helper devices: tunnelled packets are dropped until they are there again. That cannot
+ * wait for a look, which changes nothing where the profile is wrong, or has not been told yet. */
 static void lose_devices(Manager *manager) {
         segmentation_lose(manager->segmentation);
         for (size_t i = 0; i < manager->links_count; i++)
                 link_lose_devices(manager->links[i]);
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_adopt_path(manager->links[i]);
 }
 
 static bool is_among(uint32_t ifindex, const uint32_t *ifindexes, size_t count) {
