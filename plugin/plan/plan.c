@@ -319,12 +319,14 @@ static void fill_endpoints(const PlanInput *input, Plan *plan) {
         }
 }
 
-/* Of the host rather than of the link, so the tunnel does not matter; a link that is down says nothing. */
-static void fill_sctp(const PlanInput *input, Plan *plan) {
-        if (input->held_off || input->profile->network_down || !(input->facts->flags & IFF_UP))
+void plan_sctp(const PlanInput *input, uint16_t ports[static _SCTP_PORT_MAX]) {
+        const bool asks =
+                !input->held_off && !input->profile->network_down && (input->facts->flags & IFF_UP);
+
+        if (asks && input->profile->error)
                 return;
         for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
-                plan->sctp_ports[port] = sctp_setting(&input->profile->settings, port);
+                ports[port] = asks ? sctp_setting(&input->profile->settings, port) : 0;
 }
 
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
@@ -338,7 +340,6 @@ int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error) {
                 r = take_in(input, plan);
         if (r < 0)
                 return r;
-        fill_sctp(input, plan);
         if (plan->decision == PLAN_ATTACH && !plan->taken_in) {
                 fill_link(input, &plan->link);
                 plan->mtu = input->profile->settings.mtu;

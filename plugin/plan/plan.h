@@ -43,7 +43,6 @@ typedef struct Plan {
         uint32_t endpoint_flags;          /* flags of the endpoints below */
         Address endpoints[UNDERPASS_SAVED_ENDPOINTS_MAX]; /* that Underpass has to own on this link */
         size_t endpoints_count;
-        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what the link asks for, tunnel or not; 0: nothing */
         char **warnings;                  /* translated sentences */
 } Plan;
 
@@ -75,6 +74,13 @@ bool plan_knows_type(const LinkFacts *facts, bool *ret_raw_ip);
  */
 int plan_make(const PlanInput *input, Plan **ret_plan, char **ret_error);
 Plan *plan_free(Plan *plan);
+
+/*
+ * What the link asks for of SCTP; 0: nothing. That is of the host rather than of the link, so it does not
+ * matter whether there is a plan. Where the keys of the profile cannot be read, ports is untouched, unless
+ * the link asks for nothing now, since it is down.
+ */
+void plan_sctp(const PlanInput *input, uint16_t ports[static _SCTP_PORT_MAX]);
 
 /* Whether a link can have programs at all, whatever its profile. */
 bool plan_can_attach(const LinkFacts *facts);

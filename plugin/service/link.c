@@ -41,7 +41,7 @@ struct Link {
         bool held_off;          /* the user said "deactivate" */
         bool strayed;           /* in this look, a tunnelled connection leaves by this link */
         bool turned_away;       /* tunnelled connections were ended that were to leave by it */
-        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last plan */
+        uint16_t sctp_ports[_SCTP_PORT_MAX]; /* what it asks for, as of its last look */
 
         LinkState state;
         char *reason;
@@ -227,8 +227,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Link *link = userdata;
 
         link->retry = sd_event_source_disable_unref(link->retry);
-        link->insist = true;
-        link_mark(link);
+        log_link(link, LOG_DEBUG, NULL, "Retrying what has failed.");
+        link_insist(link);
         return 0;
 }
 
@@ -250,11 +250,20 @@ void link_filters_changed(Link *link, bool qdisc) {
         }
 }
 
-/* Publishes what has come out, in one place for success and failure. Takes reason and error over. */
+/* The look has come to its end: who shows the link looks at all that the getters say. */
+static void finish(Link *link) {
+        link->asking = 0;
+        report(link, LINK_REPORT_PUBLISHED);
+        wake_waiters(link, false, LINK_SETTLED);
+}
+
+/* Publishes what has come out, in one place for success and failure. Takes reason and error over. What has
+ * failed before is no longer told, and so it is not kept from being tried again. */
 static void publish(Link *link, LinkState state, char *reason, LinkStage stage, char *error) {
         bool news =
                 state != link->state || (error && (!link->last_error || !streq(error, link->last_error)));
 
+        link->failed_plan = plan_free(link->failed_plan);
         link->state = state;
         free(link->reason);
         link->reason = reason;
@@ -272,9 +281,7 @@ static void publish(Link *link, LinkState state, char *reason, LinkStage stage, 
                         log_link(link, LOG_INFO, NULL, "Now %s: %s", link_state_name(state),
                                  reason ?: "");
         }
-        link->asking = 0;
-        report(link, LINK_REPORT_PUBLISHED);
-        wake_waiters(link, false, LINK_SETTLED);
+        finish(link);
 }
 
 /* The sysctls that only warnings need; failures are no reason not to have a tunnel. */
@@ -299,6 +306,7 @@ static int make_plan(Link *link, Plan **ret_plan, char **ret_error) {
         if (link->context->mptcp_pm &&
             mptcp_pm_dump(link->context->mptcp_pm, &endpoints, &input.endpoints_count) >= 0)
                 input.endpoints = endpoints;
+        plan_sctp(&input, link->sctp_ports);
         link->brings_subflows = endpoints_bring_subflows(&link->target, endpoints, input.endpoints_count);
         read_inputs(link, &input);
         return plan_make(&input, ret_plan, ret_error);
@@ -314,11 +322,6 @@ static void claim_sctp(Link *link, bool certain) {
 
         memcpy(claim.ports, link->sctp_ports, sizeof(claim.ports));
         (void) sctp_claim(link->context->sctp, &claim, certain);
-}
-
-/* Nobody is left who could ask for something else. */
-static bool is_certain(const Link *link) {
-        return !link->unconfirmed && !sources_uncertain(link->context->sources, link->target.ifindex);
 }
 
 /* Warnings that depend on what has been done. */
@@ -346,8 +349,13 @@ static void add_warnings(const Link *link, char ***warnings) {
                                    link_name(link));
 }
 
-/* Takes the warnings over; new ones are logged. */
-static void publish_warnings(Link *link, char **warnings) {
+/* What counts whether the plan can be applied or not: what the link asks for of SCTP, and all warnings.
+ * planned: its profile says what it asks for. Takes the warnings of the plan over; new ones are logged. */
+static void publish_warnings(Link *link, bool planned, char **warnings) {
+        const bool uncertain = sources_uncertain(link->context->sources, link->target.ifindex);
+
+        claim_sctp(link, !uncertain && (planned || !link->unconfirmed));
+        add_warnings(link, &warnings);
         for (size_t i = 0; i < strings_count(warnings); i++)
                 if (!strings_contain(link->warnings, warnings[i]))
                         log_link(link, LOG_WARNING, NULL, "%s", warnings[i]);
@@ -469,8 +477,8 @@ static void carry_out(Link *link, Plan **plan_in) {
         log_link(link, LOG_DEBUG, NULL, "Plan: %s; steps 0x%x.", plan->reason ?: "", steps);
         keep_grace(link, steps & STEP_GRACE);
         if (has_just_failed(link, plan, steps)) {
-                link->asking = 0;
-                wake_waiters(link, false, LINK_SETTLED);
+                publish_warnings(link, true, TAKE_PTR(plan->warnings));
+                finish(link);
                 return;
         }
         if (plan->decision == PLAN_ATTACH)
@@ -482,10 +490,7 @@ static void carry_out(Link *link, Plan **plan_in) {
         link->facts->mtu = link->target.mtu;
         if (r >= 0)
                 link->unconfirmed = false;
-        memcpy(link->sctp_ports, plan->sctp_ports, sizeof(link->sctp_ports));
-        claim_sctp(link, is_certain(link));
-        add_warnings(link, &plan->warnings);
-        publish_warnings(link, TAKE_PTR(plan->warnings));
+        publish_warnings(link, true, TAKE_PTR(plan->warnings));
         if (r < 0) {
                 /* What has failed may have left a record, or more: a first try that could not be undone, or
                  * programs of before that went with it. */
@@ -493,11 +498,11 @@ static void carry_out(Link *link, Plan **plan_in) {
                     tunnel_saved_get(link->context->tunnel, link->target.ifindex, &saved) == 0)
                         link->unconfirmed = true;
                 link->target.asked_by = asked_by;
-                link->failed_plan = TAKE_PTR(plan);
-                link->failed_steps = steps;
                 publish(link, LINK_FAILED,
                         strdup(M_("Applying the profile failed; changes were rolled back.")), stage,
                         error);
+                link->failed_plan = TAKE_PTR(plan);
+                link->failed_steps = steps;
                 return;
         }
         if (steps & STEP_FORGET)
@@ -559,7 +564,7 @@ static void settle(Link *link) {
         link->profile = profile;
         if (network_follow(&link->network, link->facts, profile) > 0)
                 link->moved = true;
-        claim_sctp(link, false); /* what it asks for follows from the plan */
+        claim_sctp(link, false); /* what it asks for follows */
         /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
         if (profile->network_down)
                 link->held_off = false;
@@ -586,11 +591,8 @@ static void settle(Link *link) {
         r = make_plan(link, &plan, &error);
         if (r < 0) {
                 const bool misfits = take_off_misfits(link);
-                char **warnings = NULL;
 
-                claim_sctp(link, is_certain(link));
-                add_warnings(link, &warnings);
-                publish_warnings(link, warnings);
+                publish_warnings(link, false, NULL);
                 publish(link, LINK_FAILED,
                         strdup(misfits ? M_("The type of the link has changed, and the profile cannot be "
                                             "applied; the tunnel was detached.")

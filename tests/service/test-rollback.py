@@ -166,6 +166,35 @@ class Rollback(harness.ServiceTest):
         ip("link", "set", "above0", "mtu", "1450")
         wait_until(lambda: not self.client.link("above0")["Warnings"], "somebody has chosen an MTU")
 
+    def test_news_of_a_failed_link(self):
+        """A look that tries nothing again tells all the same what is new: here the name."""
+        self.profile("any", "[Match]\nName=up*\n[X-Underpass]\n" + "\n".join(ACTIVE))
+        self.start()
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        path = self.client.manager("GetLink", "up0")[0]
+        for name in ("up1", "up2", "up3"):
+            self.client.changes(path)
+            ip("link", "set", self.client.properties(path)["Name"], "name", name)
+            self.addCleanup(subprocess.run, ["ip", "link", "del", name], stderr=subprocess.DEVNULL, check=False)
+            wait_until(lambda name=name: self.client.changes(path).get("Name") == name, f"{name} is announced")
+            self.assertEqual(self.client.link(name)["State"], "failed")
+
+    def test_the_last_failure_is_told(self):
+        """Also where it is the one before the last, again."""
+        self.tunnel("up0", *ACTIVE)
+        self.start()
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        for stage, lines in 2 * (("profile", ("Tunnel=perhaps",)), ("endpoint", ACTIVE)):
+            self.tunnel("up0", *lines)
+            ip("link", "set", "up0", "alias", f"to {stage}")
+            wait_until(lambda stage=stage: self.client.link("up0")["LastStage"] == stage, f"the stage is {stage}")
+
 
 if __name__ == "__main__":
     harness.main()

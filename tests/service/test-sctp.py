@@ -167,6 +167,82 @@ class Ports(Sctp):
         self.assertEqual(self.process.wait(timeout=harness.PATIENCE), 0)
 
 
+class Failed(Sctp):
+    """A link whose tunnel cannot be attached, in looks that nobody asks for: what it says of SCTP counts all the
+    same."""
+
+    def environment(self):
+        # The fake has no such segmentation device.
+        return {**super().environment(), "UNDERPASS_SEGMENTATION": "netkit"}
+
+    def look(self):
+        """Something changes about the link."""
+        self.looks = getattr(self, "looks", 0) + 1
+        ip("link", "set", "up0", "alias", f"look {self.looks}")
+
+    def start_failed(self, *lines):
+        """The service with a link that has failed, and whose delayed retry has failed, too."""
+        self.make_sysctls()
+        self.add_link("up0")
+        self.tunnel("up0", *lines)
+        self.start("--debug")
+        self.wait_state("up0", "failed")
+        wait_until(lambda: self.log.read_text().count("Retrying what has failed.") == 1, "the retry")
+
+    def test_keys(self):
+        lines = ("Tunnel=yes", "RemotePorts=443")
+        self.start_failed(*lines)
+        for port in (9899, 0, 9900):
+            self.tunnel("up0", *lines, *([f"SCTPUDPPort={port}"] if port else []))
+            self.look()
+            self.wait_ports(port, 0)
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastStage"]), ("failed", "segmentation"))
+        self.assertEqual(dict(found["Applied"])["net.sctp.udp_port"], "9900")
+
+    def test_warnings(self):
+        lines = ("Tunnel=yes", "RemotePorts=443")
+        self.start_failed(*lines)
+        path = self.client.manager("GetLink", "up0")[0]
+        self.client.changes(path)
+        self.tunnel("up0", *lines, "SCTPEncapPort=9899")
+        self.look()
+        wait_until(lambda: len(self.client.changes(path).get("Warnings", [])) == 1, "a warning is announced")
+        self.assertIn("set SCTPUDPPort as well", self.warnings("up0")[0])
+
+    def test_down(self):
+        self.start_failed("Tunnel=yes", "RemotePorts=443", "SCTPUDPPort=9899")
+        for _ in range(2):
+            self.wait_ports(9899, 0)
+            ip("link", "set", "up0", "down")
+            self.wait_ports(0, 0)
+            ip("link", "set", "up0", "up")
+        self.wait_ports(9899, 0)
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+
+    def test_wrong_profile(self):
+        """A link that is down asks for nothing, whatever its profile is like; one that is up for what it did before,
+        where its keys cannot be read, and for what they say, where they can."""
+        self.make_sysctls()
+        self.add_link("up0")
+        self.sctp("up0", "SCTPUDPPort=9899")
+        self.start()
+        self.wait_ports(9899, 0)
+        self.sctp("up0", "SCTPUDPPort=70000")
+        self.reload()
+        self.assertEqual((self.client.link("up0")["State"], self.ports()), ("failed", (9899, 0)))
+        ip("link", "set", "up0", "down")
+        self.wait_ports(0, 0)
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+        ip("link", "set", "up0", "up")
+        self.reload()
+        self.assertEqual(self.ports(), (0, 0))
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MSS=1480", "SCTPUDPPort=9900")
+        self.reload()
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastStage"], self.ports()), ("failed", "profile", (9900, 0)))
+
+
 class Warnings(Sctp):
     """What does not work is said, and hinders nothing else."""
 

@@ -41,6 +41,7 @@ static void a_link_asks_while_it_is_up(void) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_(world_end) World world;
+                uint16_t ports[_SCTP_PORT_MAX] = { 7, 8 };
 
                 world_begin(&world);
                 world_set(&world, KEY_ID_TUNNEL, cases[i].tunnel);
@@ -49,10 +50,26 @@ static void a_link_asks_while_it_is_up(void) {
                 world.facts.flags = cases[i].flags;
                 world.input.held_off = cases[i].held_off;
                 world.profile->network_down = cases[i].network_down;
-                assert(world_plan(&world) == 0);
-                assert(world.plan->sctp_ports[SCTP_PORT_UDP] == cases[i].udp_port);
-                assert(world.plan->sctp_ports[SCTP_PORT_ENCAP] == cases[i].encap_port);
+                plan_sctp(&world.input, ports);
+                assert(ports[SCTP_PORT_UDP] == cases[i].udp_port);
+                assert(ports[SCTP_PORT_ENCAP] == cases[i].encap_port);
         }
+}
+
+/* What it has asked for goes on while it is up. */
+static void a_wrong_profile_asks_for_nothing_new(void) {
+        _cleanup_(world_end) World world;
+        uint16_t ports[_SCTP_PORT_MAX] = { 7, 8 };
+
+        world_begin(&world);
+        world_set(&world, KEY_ID_SCTP_UDP_PORT, "9899");
+        world.profile->error = strdup("a key is wrong");
+        assert(world.profile->error);
+        plan_sctp(&world.input, ports);
+        assert(ports[SCTP_PORT_UDP] == 7 && ports[SCTP_PORT_ENCAP] == 8);
+        world.facts.flags = 0;
+        plan_sctp(&world.input, ports);
+        assert(ports[SCTP_PORT_UDP] == 0 && ports[SCTP_PORT_ENCAP] == 0);
 }
 
 static void the_tunnel_does_not_need_sctp(void) {
@@ -230,6 +247,7 @@ static void sending_needs_listening(void) {
 int main(void) {
         static const Test tests[] = {
                 { "a link asks while it is up, tunnel or not", a_link_asks_while_it_is_up },
+                { "a wrong profile asks for nothing new", a_wrong_profile_asks_for_nothing_new },
                 { "the tunnel does not need SCTP", the_tunnel_does_not_need_sctp },
                 { "what is set stays while a link wants it", what_is_set_stays_while_a_link_wants_it },
                 { "what was there before is remembered", what_was_there_before_is_remembered },
