@@ -441,20 +441,22 @@ static uint32_t find_steps(Link *link, const Plan *plan) {
 
 /*
  * What was done and undone sends events, which lead to the next look. It would fail just so, and so on for
- * ever: without somebody who insists, the same steps of the same plan are not tried again.
+ * ever: without somebody who insists, the same steps of the same plan are not tried again, except once in
+ * each network. What is to be forgotten depends on that alone.
  */
 static bool has_just_failed(Link *link, const Plan *plan, uint32_t steps) {
         const bool insist = link->insist;
 
         link->insist = false;
-        if (link->failed_plan && !insist && steps == link->failed_steps &&
+        if (link->failed_plan && !insist && !link->moved &&
+            ((steps ^ link->failed_steps) & ~(uint32_t) STEP_FORGET) == 0 &&
             plan_equal(plan, link->failed_plan))
                 return true;
         link->failed_plan = plan_free(link->failed_plan);
         return false;
 }
 
-/* STEP_FORGET. */
+/* STEP_FORGET, and whatever has become of the other steps if the link has moved. */
 static void forget(Link *link) {
         int count;
 
@@ -610,6 +612,10 @@ static void on_answer(void *userdata) {
                 return;
         (void) sources_take_wish(link->context->sources, link->target.ifindex, &link->held_off);
         settle(link);
+        /* A tunnel that is in force although its plan has failed, or could not be made, has moved, too. */
+        if (link->moved && link->target.applied.attached)
+                forget(link);
+        link->moved = false;
         sources_show(link->context->sources, link->target.ifindex, !link->held_off);
         if (link->dirty)
                 link_mark(link);

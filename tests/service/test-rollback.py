@@ -195,6 +195,31 @@ class Rollback(harness.ServiceTest):
             ip("link", "set", "up0", "alias", f"to {stage}")
             wait_until(lambda stage=stage: self.client.link("up0")["LastStage"] == stage, f"the stage is {stage}")
 
+    def forgets(self, stage, *lines):
+        """What was learnt is forgotten in another network, once, where this is the profile and it fails."""
+        ip("route", "replace", "default", "via", "198.51.100.254", "dev", "up0")
+        self.tunnel("up0", *ACTIVE)
+        self.start()
+        self.wait_state("up0", "active")
+        self.fill()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        self.tunnel("up0", *lines)
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["LastStage"], stage)
+        self.assertNotIn("forgotten", self.log.read_text())
+        ip("route", "replace", "default", "via", "198.51.100.253", "dev", "up0")
+        wait_until(lambda: "destinations forgotten: 1." in self.log.read_text(), "what was learnt is forgotten")
+        self.client.manager("Reload")
+        self.assertEqual(self.log.read_text().count("forgotten"), 1)
+        self.assertEqual(self.client.link("up0")["LastStage"], stage)
+
+    def test_another_network(self):
+        self.forgets("endpoint", *ACTIVE)
+
+    def test_another_network_with_a_wrong_profile(self):
+        self.forgets("profile", "Tunnel=perhaps")
+
 
 if __name__ == "__main__":
     harness.main()
