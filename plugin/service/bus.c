@@ -72,7 +72,7 @@ static int on_prepare_for_sleep(sd_bus_message *message, void *userdata, sd_bus_
             sd_bus_message_read(message, "b", &begins) < 0 || begins)
                 return 0;
         log_info("Resumed from sleep: looking at all links.");
-        manager_mark_all(bus->manager);
+        manager_insist_all(bus->manager);
         return 0;
 }
 
@@ -163,7 +163,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         r = connect_bus(bus);
         if (r >= 0) {
                 log_info("The bus is back.");
-                manager_mark_all(bus->manager);
+                manager_insist_all(bus->manager);
                 return 0;
         }
         if (r == -EEXIST) {

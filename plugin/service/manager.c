@@ -161,9 +161,14 @@ static int mark(Manager *manager, uint32_t ifindex) {
         return r;
 }
 
-void manager_mark_all(Manager *manager) {
+static void mark_all(Manager *manager) {
         for (size_t i = 0; i < manager->links_count; i++)
                 link_mark(manager->links[i]);
+}
+
+void manager_insist_all(Manager *manager) {
+        for (size_t i = 0; i < manager->links_count; i++)
+                link_insist(manager->links[i]);
 }
 
 /* Somebody removed the helper devices: tunnelled packets are dropped until they are there again. That cannot
@@ -311,7 +316,7 @@ static void on_source_changed(uint32_t ifindex, void *userdata) {
         Manager *manager = userdata;
 
         if (ifindex == 0)
-                manager_mark_all(manager);
+                mark_all(manager);
         else
                 (void) mark(manager, ifindex);
 }
@@ -324,7 +329,7 @@ static void on_sctp_changed(uint32_t ifindex, void *userdata) {
 }
 
 static void on_sockets_changed(void *userdata) {
-        manager_mark_all(userdata);
+        mark_all(userdata);
 }
 
 static bool on_flow_sockets_wanted(uint32_t ifindex, void *userdata) {
@@ -547,8 +552,7 @@ void manager_retry_bpf(Manager *manager) {
         for (size_t i = 0; i < manager->links_count; i++)
                 link_adopt(manager->links[i]);
         adopt(manager);
-        for (size_t i = 0; i < manager->links_count; i++)
-                link_insist(manager->links[i]);
+        manager_insist_all(manager);
         sctp_update(manager->sctp);
         tell(manager, MANAGER_BPF_CHANGED, NULL);
 }

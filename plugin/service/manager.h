@@ -63,8 +63,8 @@ Link *manager_link_at(const Manager *manager, size_t index);
 Link *manager_link(const Manager *manager, uint32_t ifindex);
 Link *manager_link_by_name(const Manager *manager, const char *name);
 
-/* Looks at all links again soon. */
-void manager_mark_all(Manager *manager);
+/* Looks at all links again soon, and tries again what has just failed. */
+void manager_insist_all(Manager *manager);
 
 /* All files with settings as they are now. What is wrong in those that no link has goes to the journal,
  * once. 0 or -ENOMEM. */

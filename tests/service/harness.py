@@ -27,6 +27,7 @@ MANAGER = NAME + ".Manager"
 LINK = NAME + ".Link"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 SKIPPED = 77
+ENDPOINTS_MAX = 8  # that the kernel takes
 WRAPPER = shlex.split(os.environ.get("UNDERPASS_WRAPPER", ""))
 PATIENCE = 60.0 if WRAPPER else 15.0
 
@@ -70,6 +71,12 @@ def mtu(interface):
     return int(
         subprocess.check_output(["ip", "-o", "link", "show", interface]).split(b" mtu ")[1].split()[0]
     )
+
+
+def endpoints():
+    """MPTCP endpoints of this namespace, a line each, without their numbers."""
+    lines = subprocess.check_output(["ip", "mptcp", "endpoint"], text=True).splitlines()
+    return sorted(" ".join(word for word in line.split() if word != "id" and not word.isdigit()) for line in lines)
 
 
 class Failure(Exception):
@@ -238,6 +245,12 @@ class ServiceTest(unittest.TestCase):
         self.addCleanup(subprocess.run, ["ip", "link", "del", name], stderr=subprocess.DEVNULL, check=False)
         ip("link", "set", name, "up")
         ip("link", "set", f"{name}-peer", "up")
+
+    def fill_endpoints(self):
+        """MPTCP endpoints of others until the kernel takes no more."""
+        self.addCleanup(subprocess.run, ["ip", "mptcp", "endpoint", "flush"], check=False)
+        for number in range(ENDPOINTS_MAX - len(endpoints())):
+            ip("mptcp", "endpoint", "add", f"203.0.113.{number + 1}", "signal")
 
     def profile(self, name, text):
         """Writes a file profile."""

@@ -19,7 +19,25 @@ from harness import MANAGER, PATIENCE, ROOT, ip, wait_until
 LOGIN = "org.freedesktop.login1"
 
 
-class Bus(harness.ServiceTest):
+class Unlucky(harness.ServiceTest):
+    """A link that fails."""
+
+    def fail_for_good(self):
+        """Starts the service with such a link, whose delayed retry has failed, too. Then it would not fail any more, but
+        nobody tells the service."""
+        self.add_link("up0")
+        ip("address", "add", "198.51.100.1/24", "dev", "up0")
+        self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MPTCPEndpoint=subflow")
+        self.fill_endpoints()
+        self.start("--debug")
+        self.wait_state("up0", "failed")
+        self.quiet("up0")
+        wait_until(lambda: "Retrying what has failed." in self.log.read_text(), "the retry")
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+        ip("mptcp", "endpoint", "flush")
+
+
+class Bus(Unlucky):
     """The bus goes away and comes back."""
 
     def test_restart(self):
@@ -49,6 +67,15 @@ class Bus(harness.ServiceTest):
         self.client = harness.Client(self.bus.connect())
         wait_until(self.owner, "the service is back on the bus")
         self.wait_state("up1", "active")
+
+    def test_retry(self):
+        """What has failed before the bus went is tried again when it is back: others may have repaired it."""
+        self.fail_for_good()
+        self.bus.stop()
+        self.bus.start()
+        self.client = harness.Client(self.bus.connect())
+        wait_until(self.owner, "the service is back on the bus")
+        self.wait_state("up0", "active")
 
     def test_start_without_bus(self):
         self.bus.stop()
@@ -196,7 +223,7 @@ class Refused(harness.ServiceTest):
         self.assertEqual(guards.exists(), unknown)
 
 
-class Sleep(harness.ServiceTest):
+class Sleep(Unlucky):
     """The host is suspended and resumed."""
 
     def prepare_for_sleep(self, connection, begins, destination=None):
@@ -229,6 +256,16 @@ class Sleep(harness.ServiceTest):
         self.prepare_for_sleep(login, False)
         self.wait_state("up0", "active")
         self.assertEqual(self.log.read_text().count("Resumed from sleep"), 1)
+
+    def test_resume_retries(self):
+        """What has failed before is tried again, though nothing has changed that the service knows of."""
+        login = self.bus.connect()
+        bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+        name = GLib.Variant("(su)", (LOGIN, 0))
+        login.call_sync(*bus, "RequestName", name, None, Gio.DBusCallFlags.NONE, -1, None)
+        self.fail_for_good()
+        self.prepare_for_sleep(login, False)
+        self.wait_state("up0", "active")
 
 
 class Process(harness.ServiceTest):

@@ -9,17 +9,10 @@ Usage: test-rollback.py UNDERPASSD-FAKE
 import subprocess
 
 import harness
-from harness import ip, mtu, wait_until
+from harness import endpoints, ip, mtu, wait_until
 
-LIMIT = 8  # endpoints that the kernel takes
 OURS = "198.51.100.1"
 ACTIVE = ("Tunnel=yes", "RemotePorts=443", "MTU=1400", "MPTCPEndpoint=subflow")
-
-
-def endpoints():
-    """MPTCP endpoints of this namespace, a line each, without their numbers."""
-    lines = subprocess.check_output(["ip", "mptcp", "endpoint"], text=True).splitlines()
-    return sorted(" ".join(word for word in line.split() if word != "id" and not word.isdigit()) for line in lines)
 
 
 def ours():
@@ -35,11 +28,6 @@ class Rollback(harness.ServiceTest):
         self.add_link("up0")
         ip("address", "add", f"{OURS}/24", "dev", "up0")
         self.addCleanup(subprocess.run, ["ip", "mptcp", "endpoint", "flush"], check=False)
-
-    def fill(self):
-        """Endpoints of others until the kernel takes no more."""
-        for number in range(LIMIT - len(endpoints())):
-            ip("mptcp", "endpoint", "add", f"203.0.113.{number + 1}", "signal")
 
     def state(self):
         """What the kernel has, and what D-Bus says of it."""
@@ -67,7 +55,7 @@ class Rollback(harness.ServiceTest):
         self.wait_state("up0", "active")
         before = self.state()
         self.assertEqual((before["mtu"], len(before["endpoints"])), (1400, 1))
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         wait_until(lambda: self.client.link("up0")["State"] == "failed", "there is no room for the new address")
         self.assertEqual(self.state(), before)
@@ -86,7 +74,7 @@ class Rollback(harness.ServiceTest):
         self.tunnel("up0", *ACTIVE)
         self.start("--debug")
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         self.refuse("Tunnel=yes", "RemotePorts=443", "MTU=1300", "MPTCPEndpoint=subflow,backup")
@@ -99,7 +87,7 @@ class Rollback(harness.ServiceTest):
         self.tunnel("up0", *ACTIVE)
         self.start()
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         ip("mptcp", "endpoint", "flush")
@@ -109,7 +97,7 @@ class Rollback(harness.ServiceTest):
         self.assertEqual((found["LastError"], found["LastStage"]), ("", ""))
 
     def test_nothing_is_left_of_a_first_activation(self):
-        self.fill()
+        self.fill_endpoints()
         self.start()
         before = self.state()
         self.refuse(*ACTIVE)
@@ -124,7 +112,7 @@ class Rollback(harness.ServiceTest):
         self.tunnel("up0", *ACTIVE)
         self.client.manager("Reload")
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         self.client.manager("Deactivate", "up0")
@@ -171,7 +159,7 @@ class Rollback(harness.ServiceTest):
         self.profile("any", "[Match]\nName=up*\n[X-Underpass]\n" + "\n".join(ACTIVE))
         self.start()
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         path = self.client.manager("GetLink", "up0")[0]
@@ -187,7 +175,7 @@ class Rollback(harness.ServiceTest):
         self.tunnel("up0", *ACTIVE)
         self.start()
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         for stage, lines in 2 * (("profile", ("Tunnel=perhaps",)), ("endpoint", ACTIVE)):
@@ -201,7 +189,7 @@ class Rollback(harness.ServiceTest):
         self.tunnel("up0", *ACTIVE)
         self.start()
         self.wait_state("up0", "active")
-        self.fill()
+        self.fill_endpoints()
         ip("address", "add", "192.0.2.1/24", "dev", "up0")
         self.wait_state("up0", "failed")
         self.tunnel("up0", *lines)
