@@ -55,6 +55,7 @@ struct Link {
         bool insist;            /* somebody asks for this look: what has just failed is tried again */
         Plan *failed_plan;      /* NULL: the last look has not failed to apply one */
         uint32_t failed_steps;
+        bool stuck;             /* the last look has failed to take programs off that do not fit */
         bool retried;           /* the one delayed retry after a failure has been used */
         sd_event_source *retry;
         sd_event_source *grace; /* of endpoints whose addresses have gone */
@@ -264,6 +265,7 @@ static void publish(Link *link, LinkState state, char *reason, LinkStage stage, 
                 state != link->state || (error && (!link->last_error || !streq(error, link->last_error)));
 
         link->failed_plan = plan_free(link->failed_plan);
+        link->stuck = false;
         link->state = state;
         free(link->reason);
         link->reason = reason;
@@ -530,23 +532,59 @@ static bool better_wait(const Link *link) {
                                    link->target.asked_by);
 }
 
-/* The type of a link can change under its tunnel. Programs for the one kind of packets read and write others
- * at the wrong places, so they go even where no plan can be made. Whether there were such programs. */
-static bool take_off_misfits(Link *link) {
+static bool has_misfits(const Link *link) {
         const Applied *applied = &link->target.applied;
-        const PlanSituation situation = { .mtu = link->target.mtu };
-        const Plan off = { .decision = PLAN_OFF };
-        _cleanup_(freep) char *error = NULL;
-        LinkStage stage = STAGE_NONE;
         bool raw_ip;
 
-        if (!applied->attached ||
-            (plan_knows_type(link->facts, &raw_ip) && raw_ip == applied->raw_ip))
-                return false;
-        if (apply_steps(&link->target, &off, plan_diff(applied, &off, &situation), &stage, &error) < 0)
-                log_link(link, LOG_ERR, link_stage_name(stage), "%s", error ?: "");
+        return applied->attached && !(plan_knows_type(link->facts, &raw_ip) && raw_ip == applied->raw_ip);
+}
+
+/*
+ * The type of a link can change under its tunnel. Programs for the one kind of packets read and write others
+ * at the wrong places, so they go even where no plan can be made. -EALREADY: that has just failed, and would
+ * again; it sends events as a plan does.
+ */
+static int take_off_misfits(Link *link, LinkStage *ret_stage, char **ret_error) {
+        const PlanSituation situation = { .mtu = link->target.mtu };
+        const Plan off = { .decision = PLAN_OFF };
+        int r;
+
+        if (link->stuck && !link->insist)
+                return -EALREADY;
+        link->insist = false;
+        r = apply_steps(&link->target, &off, plan_diff(&link->target.applied, &off, &situation), ret_stage,
+                        ret_error);
         link->facts->mtu = link->target.mtu;
-        return true;
+        return r;
+}
+
+/* There is no plan. Takes the error over. */
+static void reject(Link *link, char *error) {
+        const bool misfits = has_misfits(link);
+        LinkStage stage = STAGE_PROFILE;
+        char *stuck_error = NULL;
+        const int r = misfits ? take_off_misfits(link, &stage, &stuck_error) : 0;
+
+        publish_warnings(link, false, NULL);
+        if (r < 0)
+                free(error);
+        if (r == -EALREADY) {
+                finish(link);
+                return;
+        }
+        if (r < 0) {
+                publish(link, LINK_FAILED,
+                        strdup(M_("The type of the link has changed, and the profile cannot be applied; "
+                                  "the tunnel could not be detached.")),
+                        stage, stuck_error);
+                link->stuck = true;
+                return;
+        }
+        publish(link, LINK_FAILED,
+                strdup(misfits ? M_("The type of the link has changed, and the profile cannot be applied; "
+                                    "the tunnel was detached.")
+                               : M_("The profile cannot be applied; the link was left as it is.")),
+                stage, error);
 }
 
 /* All sources have answered: plan, compare, apply, publish. */
@@ -592,14 +630,7 @@ static void settle(Link *link) {
         }
         r = make_plan(link, &plan, &error);
         if (r < 0) {
-                const bool misfits = take_off_misfits(link);
-
-                publish_warnings(link, false, NULL);
-                publish(link, LINK_FAILED,
-                        strdup(misfits ? M_("The type of the link has changed, and the profile cannot be "
-                                            "applied; the tunnel was detached.")
-                                       : M_("The profile cannot be applied; the link was left as it is.")),
-                        STAGE_PROFILE, error ?: strdup(MESSAGE_ERRNO(r)));
+                reject(link, error ?: strdup(MESSAGE_ERRNO(r)));
                 return;
         }
         carry_out(link, &plan);

@@ -17,7 +17,8 @@ import unittest
 
 from gi.repository import Gio, GLib
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+LIBRARY = pathlib.Path(__file__).resolve().parents[1] / "lib"
+sys.path.insert(0, str(LIBRARY))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 

@@ -7,11 +7,13 @@ Usage: test-rollback.py UNDERPASSD-FAKE
 """
 
 import subprocess
+import sys
 
 import harness
 from harness import endpoints, ip, mtu, wait_until
 
 OURS = "198.51.100.1"
+INFINIBAND = 32  # ARPHRD_INFINIBAND
 ACTIVE = ("Tunnel=yes", "RemotePorts=443", "MTU=1400", "MPTCPEndpoint=subflow")
 
 
@@ -207,6 +209,49 @@ class Rollback(harness.ServiceTest):
 
     def test_another_network_with_a_wrong_profile(self):
         self.forgets("profile", "Tunnel=perhaps")
+
+    def test_misfits_that_stay(self):
+        """The type of a link changes to one that no programs are for, and those that are there cannot be taken off: that
+        is said, tried once more, and not again and again by its own events."""
+        try:
+            with open("/dev/net/tun", "rb"):
+                pass
+        except OSError as error:
+            self.skipTest(f"no tun devices: {error}")
+        stuck = self.folder / "stuck"
+        tun = subprocess.Popen(
+            [sys.executable, harness.LIBRARY / "typed_tun.py", "tun0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(tun.communicate)
+        self.assertEqual(tun.stdout.readline(), "ready\n")
+        ip("link", "set", "tun0", "up")
+        self.tunnel("tun0", "Tunnel=yes", "RemotePorts=443", "MTU=1400")
+        self.start(f"--pins={self.folder}", "--debug")
+        self.wait_state("tun0", "active")
+        stuck.touch()
+        ip("link", "set", "tun0", "down")
+        tun.stdin.write(f"{INFINIBAND}\n")
+        tun.stdin.flush()
+        self.assertEqual(tun.stdout.readline(), "done\n")
+        ip("link", "set", "tun0", "up")
+        found = self.wait_state("tun0", "failed")
+        self.assertIn("the tunnel could not be detached", found["Reason"])
+        self.assertIn("The tunnel cannot be detached from tun0", found["LastError"])
+        self.assertEqual((found["LastStage"], mtu("tun0")), ("attach", 1400))
+        wait_until(lambda: "Retrying what has failed." in self.log.read_text(), "the retry")
+        self.assertEqual(self.client.link("tun0")["LastStage"], "attach")
+        looks = self.log.read_text().count("cannot be detached")
+        for _ in range(200):
+            self.client.manager("ListLinks")
+        self.assertEqual(self.log.read_text().count("cannot be detached"), looks)
+        stuck.unlink()
+        self.client.manager("Reload")
+        found = self.client.link("tun0")
+        self.assertIn("tun0 has type 32", found["LastError"])
+        self.assertEqual((found["LastStage"], found["Applied"], mtu("tun0")), ("profile", [], 1500))
 
 
 if __name__ == "__main__":
