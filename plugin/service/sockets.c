@@ -238,6 +238,13 @@ static bool is_ours(Sockets *sockets, uint32_t ifindex, uint16_t port) {
         return *find(sockets, &key) != NULL;
 }
 
+static bool is_among(uint16_t port, const struct underpass_link *link) {
+        for (size_t i = 0; i < link->local_ports_count; i++)
+                if (port >= link->local_ports[i].first && port <= link->local_ports[i].last)
+                        return true;
+        return false;
+}
+
 /* Looks for another socket at a port of the link that is not ours yet. */
 static bool find_holder(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link,
                         Holder *ret) {
@@ -246,17 +253,15 @@ static bool find_holder(Sockets *sockets, uint32_t ifindex, const struct underpa
 
         if (sock_diag_udp_sockets(&all, &count) < 0)
                 return false; /* the kernel says it when it makes the sockets */
-        for (size_t i = 0; i < count; i++)
-                for (size_t j = 0; j < link->local_ports_count; j++) {
-                        const uint16_t port = all[i].port;
+        for (size_t i = 0; i < count; i++) {
+                const uint16_t port = all[i].port;
 
-                        if (port < link->local_ports[j].first || port > link->local_ports[j].last ||
-                            (all[i].bound != 0 && all[i].bound != ifindex) ||
-                            is_ours(sockets, ifindex, port))
-                                continue;
-                        *ret = (Holder) { .port = port, .known = true, .socket = all[i] };
-                        return true;
-                }
+                if (!is_among(port, link) || (all[i].bound != 0 && all[i].bound != ifindex) ||
+                    is_ours(sockets, ifindex, port))
+                        continue;
+                *ret = (Holder) { .port = port, .known = true, .socket = all[i] };
+                return true;
+        }
         return false;
 }
 
@@ -289,6 +294,20 @@ static int ensure_ports(Sockets *sockets, uint32_t ifindex, const struct underpa
 
 static bool is_of_flow(const Socket *each) {
         return each->key.flow.remote_port != 0;
+}
+
+/* At one port of a link the kernel has no room for sockets of flows beside the one for all peers, which does
+ * it for these flows, too. */
+static void make_room(Sockets *sockets, uint32_t ifindex, const struct underpass_link *link) {
+        for (Socket **position = &sockets->list; *position;) {
+                const Socket *each = *position;
+
+                if (each->key.ifindex == ifindex && is_of_flow(each) &&
+                    is_among(ntohs(each->key.flow.local_port), link))
+                        position = remove_at(sockets, position);
+                else
+                        position = &(*position)->next;
+        }
 }
 
 static void remove_unwanted(Sockets *sockets) {
@@ -375,8 +394,10 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
 
         want(sockets, ifindex, link->remote_ports_count > 0);
         r = count > SOCKETS_PORTS_MAX ? -ERANGE : open_kernel(sockets);
-        if (r >= 0)
+        if (r >= 0) {
+                make_room(sockets, ifindex, link);
                 r = ensure_ports(sockets, ifindex, link, &holder);
+        }
         if (r < 0)
                 want(sockets, ifindex, false);
         remove_unwanted(sockets);
@@ -399,7 +420,7 @@ void sockets_leave(Sockets *sockets, uint32_t ifindex) {
 int sockets_add_flow(Sockets *sockets, const struct underpass_socket_key *key) {
         int r;
 
-        if (*find(sockets, key))
+        if (*find(sockets, key) || is_ours(sockets, key->ifindex, ntohs(key->flow.local_port)))
                 return 0;
         if (!sockets->fou)
                 return -EOPNOTSUPP;

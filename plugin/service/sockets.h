@@ -40,7 +40,7 @@ void sockets_sweep_up(Sockets *sockets);
 /*
  * Brings the sockets of a link in line with its local ports, all of them or none. name: of the link.
  * Negative errno with a message that says what stands in the way; then it has none. Sockets of flows stay
- * if it has remote ports.
+ * if it has remote ports, but for those at its local ports, which make room.
  */
 int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const struct underpass_link *link,
                   char **ret_error);
@@ -49,8 +49,8 @@ int sockets_serve(Sockets *sockets, uint32_t ifindex, const char *name, const st
 void sockets_leave(Sockets *sockets, uint32_t ifindex);
 
 /*
- * Makes the socket of a flow, on a link that sockets_serve() was good for. 1: it is there now; 0: it was.
- * -EBUSY: the link has SOCKETS_FLOWS_MAX; -EADDRINUSE: another program has the port.
+ * Makes the socket of a flow, on a link that sockets_serve() was good for. 1: it is there now; 0: it was, or
+ * that of its port is. -EBUSY: the link has SOCKETS_FLOWS_MAX; -EADDRINUSE: another program has the port.
  */
 int sockets_add_flow(Sockets *sockets, const struct underpass_socket_key *key);
 

@@ -184,6 +184,15 @@ static FakeSocket parse(const struct nlmsghdr *message) {
         return told;
 }
 
+/* Peers do not matter, nor does a link of its own where the other has none; one address is all of them. */
+static bool collide(const FakeSocket *a, const FakeSocket *b) {
+        const uint32_t *local_a = a->key.flow.local, *local_b = b->key.flow.local;
+
+        return a->ipv4 == b->ipv4 && a->key.flow.local_port == b->key.flow.local_port &&
+               (a->key.ifindex == b->key.ifindex || a->key.ifindex == 0 || b->key.ifindex == 0) &&
+               (local_a[3] == 0 || local_b[3] == 0 || memcmp(local_a, local_b, 16) == 0);
+}
+
 /* As in the kernel: a socket of a link has to have a local address, and no two have the same port there. */
 static int add(const FakeSocket *asked) {
         assert(!kernel.hasty);
@@ -198,7 +207,7 @@ static int add(const FakeSocket *asked) {
             (kernel.bound == 0 || kernel.bound == asked->key.ifindex))
                 return -EADDRINUSE;
         for (size_t i = 0; i < kernel.count; i++)
-                if (same(&kernel.sockets[i].key, &asked->key))
+                if (collide(&kernel.sockets[i], asked))
                         return -EADDRINUSE;
         assert(kernel.count < ROOM);
         kernel.sockets[kernel.count++] = *asked;
@@ -686,6 +695,37 @@ static void a_flow_gets_a_socket_that_is_connected(void) {
         assert(kernel.count == 0 && kernel.guarded_count == 0);
 }
 
+/* The kernel has no room for both at one port, and the one for all peers does it for the flow, too. */
+static void a_port_takes_over_from_its_flows(void) {
+        const struct underpass_socket_key inside = flow_at(50000, false), inside6 = flow_at(50001, true);
+        const struct underpass_socket_key outside = flow_at(50002, false);
+        const uint16_t ports[] = { 50000, 50001 };
+        struct underpass_socket_key other = inside;
+        struct underpass_link both = opening;
+        _cleanup_(sockets_freep) Sockets *sockets = begin();
+        _cleanup_(freep) char *error = NULL;
+
+        other.ifindex = LINK + 1;
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0);
+        assert(sockets_add_flow(sockets, &inside) == 1 && sockets_add_flow(sockets, &inside6) == 1);
+        assert(sockets_add_flow(sockets, &outside) == 1 && sockets_add_flow(sockets, &other) == 1);
+        both.local_ports_count = 1;
+        both.local_ports[0] = (struct underpass_port_range) { 50000, 50001 };
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0 && !error);
+        assert(kernel.removed == 2 && kernel.count == 6 && kernel.warned == 0);
+        assert(sockets_count_flows(sockets, LINK) == 1 && sockets_count_flows(sockets, LINK + 1) == 1);
+        /* Nobody tries to make them beside it. */
+        assert(sockets_add_flow(sockets, &inside) == 0 && sockets_add_flow(sockets, &inside6) == 0);
+        assert(sockets_add_flow(sockets, &outside) == 0 && kernel.count == 6);
+        sockets_leave(sockets, LINK + 1);
+        both.remote_ports_count = 0;
+        assert(sockets_serve(sockets, LINK, "eth1", &both, &error) == 0);
+        assert_sockets(ports, ELEMENTS(ports));
+        /* A flow at such a port has one again when that has gone. */
+        assert(sockets_serve(sockets, LINK, "eth1", &opening, &error) == 0 && kernel.count == 0);
+        assert(sockets_add_flow(sockets, &inside) == 1);
+}
+
 /* By a service that could not remove them itself. */
 static void a_start_removes_those_of_flows(void) {
         const uint16_t count = SOCKETS_FLOWS_MAX;
@@ -889,6 +929,7 @@ int main(void) {
                 { "a start removes all there are", a_start_removes_all_there_are },
                 { "a start may not see all", a_start_may_not_see_all },
                 { "a flow gets a socket that is connected", a_flow_gets_a_socket_that_is_connected },
+                { "a port takes over from its flows", a_port_takes_over_from_its_flows },
                 { "a link has sockets for so many flows", a_link_has_sockets_for_so_many_flows },
                 { "a port of another program stays with it", a_port_of_another_program_stays_with_it },
                 { "flows end", flows_end },
