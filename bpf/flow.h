@@ -272,14 +272,18 @@ UNDERPASS_INLINE void flow_forget(const struct underpass_flow_key *key) {
                 bpf_map_delete_elem(&half_open, key);
 }
 
-/* Whether the connection of a record in "flows" is over: both sides have said so, or nothing has been seen
- * of it for hours. */
+/*
+ * Whether the connection of a record in "flows" is over: both sides have said so, or nothing has been seen
+ * of it for hours. What a router forwards may say so in somebody else's name, with whatever numbers.
+ */
 UNDERPASS_INLINE int flow_has_ended(const struct underpass_flow *flow) {
         const __u8 fins = UNDERPASS_FLOW_OUR_FIN | UNDERPASS_FLOW_PEER_FIN;
 
-        return (flow->ends & (UNDERPASS_FLOW_OUR_RST | UNDERPASS_FLOW_PEER_RST)) ||
-               (flow->ends & fins) == fins ||
-               bpf_ktime_get_coarse_ns() - flow->seen_ns > FLOW_FORGOTTEN_SECONDS * NANOSECONDS;
+        /* Another CPU may write the time meanwhile, so nothing is subtracted. */
+        if (flow->seen_ns + FLOW_FORGOTTEN_SECONDS * NANOSECONDS < bpf_ktime_get_coarse_ns())
+                return 1;
+        return flow->socket && ((flow->ends & (UNDERPASS_FLOW_OUR_RST | UNDERPASS_FLOW_PEER_RST)) ||
+                                (flow->ends & fins) == fins);
 }
 
 /*

@@ -470,6 +470,28 @@ UNDERPASS_GLOBAL int icmp_reset(struct __sk_buff *skb, __u32 layer3, struct icmp
         return 0;
 }
 
+/* Whether an error may be about the SYN of another connection than that of the flow, which has the same
+ * addresses and ports: see flow_make_way(). A short quote does not say that it is of a SYN. */
+UNDERPASS_INLINE int icmp_may_be_about_syn(const struct icmp_quote *quote,
+                                           const struct underpass_flow *flow) {
+        const __u8 syn_ack = UNDERPASS_TCP_SYN | UNDERPASS_TCP_ACK;
+
+        if (flow->state != UNDERPASS_FLOW_TUNNELLED)
+                return 0;
+        return quote->length < 16 ? flow_is_silent(flow) :
+                                    (quote->header.udp.flags & syn_ack) == UNDERPASS_TCP_SYN;
+}
+
+/* The flow of the datagram that an error quotes; 0: there is none, or no more than a note. */
+UNDERPASS_INLINE struct underpass_flow *icmp_find_flow(const struct icmp_quote *quote) {
+        struct underpass_flow *flow = flow_lookup(&quote->key), *begun;
+
+        if (!flow || !icmp_may_be_about_syn(quote, flow))
+                return flow && !flow_is_note(flow) ? flow : 0;
+        begun = bpf_map_lookup_elem(&half_open, &quote->key);
+        return begun && !flow_is_note(begun) ? begun : flow;
+}
+
 /*
  * An ICMP packet: converted if it is an error about a datagram of ours. 1: to be dropped, as it refuses a
  * SYN over UDP and the next SYN will leave as plain TCP (TCP would give the connection up), or as it does
@@ -483,9 +505,9 @@ UNDERPASS_GLOBAL int icmp_convert(struct __sk_buff *skb, __u32 layer3) {
 
         if (icmp_read(skb, layer3, &quote, UNDERPASS_PROTOCOL_UDP) != 0)
                 return 0;
-        flow = flow_lookup(&quote.key);
+        flow = icmp_find_flow(&quote);
         /* Errors come at once; about a flow that has been silent, it is another program's datagram. */
-        if (!flow || flow_is_note(flow) || flow_is_silent(flow))
+        if (!flow || flow_is_silent(flow))
                 return 0;
         slot = slot_of_link(skb->ifindex, flow->slot);
         sequence = flow->sequence;

@@ -37,7 +37,7 @@ UNDERPASS_GLOBAL int inject_into_flow(struct __sk_buff *skb, __u32 layer3) {
         if (!flow || !flow_is_open(flow))
                 return 0;
         /* The connection may be bound to the link of its flow, and so is not found by another one. */
-        if (flow->ifindex == skb->ifindex && flow_is_silent(flow) &&
+        if ((flow->ifindex == skb->ifindex || flow_has_ended(flow)) && flow_is_silent(flow) &&
             !flow_could_go_on(flow, &packet.header)) {
                 packet_turn(&packet);
                 if (flow_is_over(skb, &packet))

@@ -133,11 +133,15 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
         return 0;
 }
 
-/* A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK or a reset for that means that the
- * old flow is over. 1: so it is. */
+/*
+ * A packet of ours in a flow whose peer has sent a plain SYN: a SYN-ACK or a reset for that means that the
+ * old flow is over. 1: so it is. A client is not called by its server at the same ports; whoever answers
+ * there is not the connection's own stack, but a neighbour of it, or a socket bound to another device.
+ */
 UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp, const struct underpass_flow *flow,
                                        const struct underpass_flow_key *key) {
-        if (!(tcp->tcp.flags & UNDERPASS_TCP_ACK) ||
+        if ((flow->state == UNDERPASS_FLOW_TUNNELLED && (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) ||
+            !(tcp->tcp.flags & UNDERPASS_TCP_ACK) ||
             !(tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)) ||
             UNDERPASS_NET32(tcp->tcp.acknowledgment) != flow->plain_sequence + 1)
                 return 0;

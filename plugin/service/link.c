@@ -643,8 +643,9 @@ static void on_answer(void *userdata) {
                 return;
         (void) sources_take_wish(link->context->sources, link->target.ifindex, &link->held_off);
         settle(link);
-        /* A tunnel that is in force although its plan has failed, or could not be made, has moved, too. */
-        if (link->moved && link->target.applied.attached)
+        /* A tunnel that is in force although its plan has failed, or could not be made, has moved, too; so
+         * has one that has lost its programs, while its record is there. */
+        if (link->moved && (link->target.applied.attached || link->unconfirmed))
                 forget(link);
         link->moved = false;
         sources_show(link->context->sources, link->target.ifindex, !link->held_off);

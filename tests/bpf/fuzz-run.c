@@ -87,6 +87,10 @@ bool round_set_up(struct fuzzer *fuzzer, uint32_t dice) {
         return read_counters(fuzzer, &fuzzer->counters);
 }
 
+static bool quotes_syn(const struct round *round) {
+        return round->quote.length >= 16 && (round->before.data[round->quote.layer4 + 9] & 0x12) == FRAME_SYN;
+}
+
 /* Finds out what the packet is, and what is known of its flow. Behind the segmentation device datagrams are
  * on their way in. */
 static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingress, bool raw) {
@@ -117,6 +121,11 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
                 quoted.layer4 = round->quote.layer4;
                 bench_flow_key(&quoted, true, &key);
         } else
+                return;
+        /* About a SYN that left amid a connection. */
+        if (round->quotes && quotes_syn(round) &&
+            bench_get_flow(fuzzer->bench.half_open, &key, &round->flow) == 0 &&
+            round->flow.state == UNDERPASS_FLOW_HALF_OPEN)
                 return;
         if (bench_get_flow(fuzzer->bench.flows, &key, &round->flow) < 0 &&
             bench_get_flow(fuzzer->bench.half_open, &key, &round->flow) < 0)

@@ -45,6 +45,7 @@ struct inject_case {
         bool fragments;
         bool super_packet;
         bool other_link;  /* the flow is on another link than the one it leaves by */
+        bool over;        /* both sides have said so */
         bool near;        /* what it sends could be the next segment of the flow */
         bool dropped;
 };
@@ -65,6 +66,8 @@ static const struct inject_case cases[] = {
         { "silent, and its connection has gone", UNDERPASS_FLOW_TUNNELLED, .silent = true },
         { "silent, by another link than the flow's", UNDERPASS_FLOW_TUNNELLED, .silent = true,
           .other_link = true, .dropped = true },
+        { "the same, and its connection is over", UNDERPASS_FLOW_TUNNELLED, .silent = true,
+          .other_link = true, .over = true },
         { "silent", UNDERPASS_FLOW_TUNNELLED, .silent = true, .connection = true, .dropped = true },
         { "silent and forwarded, a guess",
           UNDERPASS_FLOW_TUNNELLED,
@@ -92,6 +95,10 @@ static bool put_flow(struct bench *bench, const struct inject_case *test, bool i
         flow.next = flow.expected = NEXT;
         if (test->other_link)
                 flow.ifindex = BENCH_IFINDEX + 1;
+        if (test->over) {
+                flow.socket = 1;
+                flow.ends = UNDERPASS_FLOW_OUR_FIN | UNDERPASS_FLOW_PEER_FIN;
+        }
         flow.state = test->state;
         flow.flags = test->flags;
         return bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,

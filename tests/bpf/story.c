@@ -179,6 +179,10 @@ bool story_run_step(struct bench *bench, const struct story *story, const struct
         }
         story_build(story, step, ipv6, raw, &frame);
         bench_flow_key(&frame, !step->incoming || step->error != STORY_NO_ERROR, &key);
+        if (story->socket && bench_get_flow(bench->flows, &key, &flow) == 0) {
+                flow.socket = 1;
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        }
         if (step->error != STORY_NO_ERROR)
                 EXPECT(run_error(bench, story, step, ipv6, raw));
         else

@@ -70,6 +70,7 @@ struct story {
         struct story_step steps[STORY_STEPS_MAX]; /* ends before a step without flags */
         struct bench_count counts[BENCH_COUNTS_MAX];
         void (*tweak)(struct underpass_link *link);
+        bool socket;             /* of this host has the connection; else a router forwards it, it may be */
         int blocked_seconds;     /* known before: so much longer, or (negative) so long over; 0: never */
         int stripped_seconds;
         int lacking_seconds;

@@ -137,7 +137,7 @@ def test_what_is_lost_comes_back():
         client.transfer("upload", "a", size=500_000)
         wait_failed(lab.client)
         for profile in ("first", "second"):
-            service.set_keys(lab.client, profile, "mtu=auto", "mss=1460", options=("--reapply",), check=False)
+            service.set_keys(lab.client, profile, "mtu=auto", "mss=1470", options=("--reapply",), check=False)
         wait_failed(lab.client, "profile")
         lose_devices(lab, client)
         client.close("a")
