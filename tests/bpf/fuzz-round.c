@@ -90,6 +90,9 @@ static bool carried(const struct round *round) {
         bool syn_ack = (tcp[13] & (FRAME_SYN | FRAME_ACK)) == (FRAME_SYN | FRAME_ACK);
         bool answer = (tcp[13] & FRAME_ACK) && (tcp[13] & (FRAME_SYN | FRAME_RST));
 
+        /* A client that has its connection answers no plain SYN. */
+        answer = answer && !(round->flow.state == UNDERPASS_FLOW_TUNNELLED &&
+                             (round->flow.flags & UNDERPASS_FLOW_OPENED_HERE));
         if (!in_tunnel(round) || (answer && (round->flow.flags & UNDERPASS_FLOW_PLAIN_SYN) &&
                                   frame_get32(tcp + 8) == round->flow.plain_sequence + 1))
                 return false;

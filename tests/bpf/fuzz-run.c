@@ -88,7 +88,9 @@ bool round_set_up(struct fuzzer *fuzzer, uint32_t dice) {
 }
 
 static bool quotes_syn(const struct round *round) {
-        return round->quote.length >= 16 && (round->before.data[round->quote.layer4 + 9] & 0x12) == FRAME_SYN;
+        const uint8_t flags = round->before.data[round->quote.layer4 + 9];
+
+        return round->quote.length >= 16 && (flags & (FRAME_SYN | FRAME_ACK)) == FRAME_SYN;
 }
 
 /* Finds out what the packet is, and what is known of its flow. Behind the segmentation device datagrams are
