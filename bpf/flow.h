@@ -648,7 +648,8 @@ UNDERPASS_INLINE void flow_sent_acknowledgment(struct underpass_flow *flow,
                         flow->ends |= UNDERPASS_FLOW_OUR_RST;
                 return;
         }
-        flow->ends |= tcp->tcp.flags & UNDERPASS_TCP_FIN;
+        if (tcp->tcp.flags & UNDERPASS_TCP_FIN)
+                flow->ends |= UNDERPASS_FLOW_OUR_FIN;
         /* No reset that our side has believed: it goes on. */
         if (flow->ends & UNDERPASS_FLOW_PEER_RST)
                 flow->ends &= (__u8) ~UNDERPASS_FLOW_PEER_RST;
