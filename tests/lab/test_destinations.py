@@ -10,13 +10,12 @@ import service
 import traffic
 from host import wait_until
 from lab import PORT, address
+from test_security import NOBODY
 
 BLOCKED_SECONDS = 10  # the first time
 STRIPPED_SECONDS = 3600
 SLACK = 60  # seconds that a slow machine may need from the known to the question
 PATIENCE = 2 * BLOCKED_SECONDS
-
-NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
 SOURCES = 10_000  # more than there is room for destinations
 ADDRESSES = """
 import socket, sys

@@ -31,19 +31,6 @@ RATE = 4_000_000
 PIECE = 400_000  # bytes that show that a transfer goes on
 BLIND = 300
 FIRST = 1.6  # seconds: one more SYN, or the one more SYN-ACK that answers it
-IMPOSTOR = """
-import socket, sys
-source, port, target, target_port, protocol = sys.argv[1:]
-IPV6_FREEBIND = 78
-with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, int(protocol)) as impostor:
-    impostor.settimeout(1.5)
-    impostor.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
-    impostor.bind((source, int(port)))
-    try:
-        impostor.connect((target, int(target_port)))
-    except OSError as error:
-        print(error)
-"""
 FLUENT = 1.0  # seconds: less than the first SYN over UDP that is not answered costs
 
 
@@ -358,8 +345,8 @@ def test_syns_in_the_name_of_a_host_behind():
         client.start("uploads", "a", rate=RATE)
         goes_on(client)
         for protocol in (socket.IPPROTO_TCP, test_security.IPPROTO_MPTCP):
-            lines = (test_router.INSIDE[6][1], port, address("s0", 6), PORT, protocol)
-            said = lab.client.output(*test_security.NOBODY, "/usr/bin/python3", "-c", IMPOSTOR, *lines)
+            inside = test_router.INSIDE[6][1]
+            said = test_security.connect_as_nobody(lab, inside, protocol=protocol, source_port=port)
             assert said == "timed out\n", said
             goes_on(client)
         client.finish("a")

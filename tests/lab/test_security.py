@@ -26,14 +26,14 @@ NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "
 STRANGER = "2001:db8:66::77"
 POISON = """
 import socket, sys
-source, target, port, hops, protocol = sys.argv[1:]
+source, source_port, target, port, hops, protocol = sys.argv[1:]
 IPV6_FREEBIND = 78
 with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, int(protocol)) as poison:
     poison.settimeout(2.5)
     poison.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     if int(hops):
         poison.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, int(hops))
-    poison.bind((source, 0))
+    poison.bind((source, int(source_port)))
     try:
         poison.connect((target, int(port)))
     except OSError as error:
@@ -96,10 +96,10 @@ def test_forged_path_mtu():
         runner.note(f"{FORGED} forged errors changed nothing")
 
 
-def connect_as_nobody(lab, source, hops=0, protocol=socket.IPPROTO_TCP):
-    """An unprivileged user of the client connects to the server from this address, with this hop limit (0: the usual
-    one), and gives up after 2.5 s; what there is to say of it, "" for a success."""
-    arguments = (source, address("s0", 6), PORT, hops, protocol)
+def connect_as_nobody(lab, source, hops=0, protocol=socket.IPPROTO_TCP, source_port=0):
+    """An unprivileged user of the client connects to the server from this address and port (0: any), with this hop
+    limit (0: the usual one), and gives up after 2.5 s; what there is to say of it, "" for a success."""
+    arguments = (source, source_port, address("s0", 6), PORT, hops, protocol)
     return lab.client.output(*NOBODY, "/usr/bin/python3", "-c", POISON, *arguments)
 
 
