@@ -277,6 +277,12 @@ UNDERPASS_GLOBAL int flow_is_over(struct __sk_buff *skb, struct packet *packet) 
         return !guard_serves(skb->ifindex, packet->ipv6, packet->header.udp.dest);
 }
 
+/* The same of any datagram of a flow, in the classic form. */
+UNDERPASS_INLINE int flow_is_left(struct __sk_buff *skb, struct packet *packet,
+                                  const struct underpass_flow *flow) {
+        return flow_is_silent(flow) && !flow_goes_on(flow, &packet->header) && flow_is_over(skb, packet);
+}
+
 /*
  * A datagram of no known flow that is no SYN: if it fits a connection of this host at a port of the profile,
  * or a handshake, the flow was pushed out of the map, or the map is new, and it is learnt again. 1: it is;

@@ -16,9 +16,8 @@
  * so everything goes by helper calls.
  */
 
-#include "bulk.h"
+#include "bulk-receive.h"
 #include "icmp.h"
-#include "learn.h"
 
 enum {
         BLACK_HOLE_TIMEOUTS = 2,        /* so often sent again, without a word of the peer but an answer */
@@ -296,18 +295,6 @@ UNDERPASS_GLOBAL int path_mtu_of_black_hole(struct __sk_buff *skb, struct packet
         return (int) mtu;
 }
 
-/* What a fragment acknowledges, in either form: as flow_goes_on() has it. header: the first 20 bytes. */
-UNDERPASS_INLINE int path_mtu_goes_on(struct __sk_buff *skb, const struct packet *packet,
-                                      const struct underpass_flow *flow, union underpass_header *header) {
-        if (!bulk_begins(header, packet->ipv6))
-                return flow_goes_on(flow, header);
-        return flow->next != 0 &&
-               bpf_skb_load_bytes(skb,
-                                  packet->layer4 + UDP_LENGTH + (packet->ipv6 ? IPV6_LENGTH : IPV4_LENGTH),
-                                  header, sizeof(*header)) == 0 &&
-               underpass_answers(UNDERPASS_NET32(header->tcp.acknowledgment), flow->expected, flow->next);
-}
-
 /*
  * Whether a fragment that came in is of an established flow. Only the first one of a datagram has its ports.
  * Put together, such datagrams would reach UDP sockets, which any user can open: ingress sees no whole ones.
@@ -322,8 +309,8 @@ UNDERPASS_GLOBAL int path_mtu_is_of_flow(struct __sk_buff *skb, struct packet *p
         packet->header = header;
         flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&flows, &key);
-        if (!flow || (flow_is_silent(flow) && !path_mtu_goes_on(skb, packet, flow, &header) &&
-                      flow_is_over(skb, packet)))
+        if (!flow || (bulk_begins(&packet->header, packet->ipv6) ? bulk_is_over(skb, packet, flow) :
+                                                                   flow_is_left(skb, packet, flow)))
                 return 0;
         count(slot_of_link(skb->ifindex, flow->slot), UNDERPASS_COUNTER_DROP_FRAGMENT);
         return 1;

@@ -617,8 +617,7 @@ UNDERPASS_INLINE int ingress(struct __sk_buff *skb, const __u32 layer3, const in
                 return VERDICT_NEXT;
         flow_key_incoming(&packet, &key);
         flow = flow_lookup_incoming(&key, &packet);
-        if (!flow || flow_is_note(flow) ||
-            (flow_is_silent(flow) && !flow_goes_on(flow, &packet.header) && flow_is_over(skb, &packet))) {
+        if (!flow || flow_is_note(flow) || flow_is_left(skb, &packet, flow)) {
                 if (packet.header.udp.check == 0 ||
                     (!flow_accept(skb, &packet, &key) && !learn_again(skb, &packet, &key)))
                         return answer_forgotten(skb, &packet);
