@@ -198,13 +198,14 @@ class Guest:
         return line.decode(errors="backslashreplace").rstrip("\r")
 
     def run(self, *command, seconds=300, say=None):
-        """Runs a command in the guest, with each line of its output given to say; (exit status, output)."""
+        """Runs a command in the guest, with each line of its output given to say; (exit status, output). It may be
+        silent for so many seconds: how long a guest takes for all of it depends on what else the machine does."""
         word = secrets.token_hex(8)
         self._agent.settimeout(10)
         line = base64.b64encode(shlex.join(str(part) for part in command).encode()).decode()
         self._agent.sendall(f"{word} {line}\n".encode())
-        end, lines = time.monotonic() + seconds, []
-        while not (line := self._line(end)).startswith(word + " "):
+        lines = []
+        while not (line := self._line(time.monotonic() + seconds)).startswith(word + " "):
             if line:
                 lines.append(line)
                 (say or (lambda _: None))(line)

@@ -39,6 +39,9 @@ POINT_TO_POINT = {
 # Those of many ends: the packets begin with the header of the tunnel itself.
 MANY_ENDS = {"gre": 4, "ip6gre": 6}
 IPSEC = ("vti", "vti6", "xfrm")
+# A tunnel to nobody: while it is active the programs stay loaded. Verifying them anew for each device would take most
+# of the story's time.
+COMPANION = "companion0"
 
 
 def inside(side, family):
@@ -46,52 +49,64 @@ def inside(side, family):
     return INSIDE[family].format(side + 1)
 
 
-def protect(host, near, far, mark):
-    """What devices of IPsec need: associations and policies, without any secret."""
+def protection(near, far, mark):
+    """What devices of IPsec need, as commands: associations and policies, without any secret."""
     lines = []
     for way, source, target in (("out", near, far), ("in", far, near)):
         ends = f"src {source} dst {target} proto esp"
         spi = 1000 + sum(source.encode()) * 7
         ciphers = "auth digest_null '' enc cipher_null ''"
         owner = f"if_id {KEY}" if mark == "if_id" else ""
-        lines.append(f"state add {ends} spi {spi} mode tunnel flag af-unspec {ciphers} {owner}")
+        lines.append(f"xfrm state add {ends} spi {spi} mode tunnel flag af-unspec {ciphers} {owner}")
         for anything in ("0.0.0.0/0", "::/0"):
-            whole = f"policy add src {anything} dst {anything} dir {way} {mark} {KEY}"
+            whole = f"xfrm policy add src {anything} dst {anything} dir {way} {mark} {KEY}"
             lines.append(f"{whole} tmpl src {source} dst {target} proto esp mode tunnel")
-    for line in lines:
-        host.run("sh", "-c", f"exec ip xfrm {line}")
+    return lines
+
+
+def batch(host, lines, force=False):
+    """Commands of ip; force: the kernel may refuse some of them."""
+    options = ("-force", "-batch", "-") if force else ("-batch", "-")
+    host.run("ip", *options, text="".join(f"{line}\n" for line in lines), check=not force)
 
 
 def add(lab, kind, family, words, remote=True):
     """The device on both ends, with addresses, up."""
     for (side, link, other), host in zip(ENDS, (lab.client, lab.server)):
         near, far = address(link, family), address(other, family)
-        if kind in IPSEC:
-            protect(host, near, far, "if_id" if kind == "xfrm" else "mark")
-        ends = ("local", near, *(("remote", far) if remote else ())) if kind != "xfrm" else ("dev", link)
-        host.run("ip", "link", "add", DEVICE, "type", kind, *ends, *words)
-        for inner, more in ((4, ("/24",)), (6, ("/64", "nodad"))):
-            own = (inside(side, inner) + more[0], "dev", DEVICE, *more[1:])
-            host.run("ip", "address", "add", *own, check=False)
-        host.run("ip", "link", "set", DEVICE, "up")
-        for inner in (4, 6):
+        lines = protection(near, far, "if_id" if kind == "xfrm" else "mark") if kind in IPSEC else []
+        ends = f"dev {link}" if kind == "xfrm" else f"local {near}" + (f" remote {far}" if remote else "")
+        lines.append(f"link add {DEVICE} type {kind} {ends} {' '.join(str(word) for word in words)}")
+        batch(host, [*lines, f"link set {DEVICE} up"])
+        lines = []
+        for inner, more in ((4, "/24"), (6, "/64 nodad")):
+            lines.append(f"address add {inside(side, inner)}{more} dev {DEVICE}")
             if not remote:
                 there = far if family == 4 else socket.inet_pton(socket.AF_INET6, far).hex(":")
-                host.run("ip", "neigh", "add", inside(1 - side, inner), "lladdr", there, "dev", DEVICE)
+                lines.append(f"neigh add {inside(1 - side, inner)} lladdr {there} dev {DEVICE}")
+        # Some carry one family only.
+        batch(host, lines, force=True)
 
 
 def remove(lab):
     """The device goes, with what vti needed."""
     for host in (lab.client, lab.server):
-        host.run("ip", "link", "delete", DEVICE)
-        host.run("ip", "xfrm", "state", "flush")
-        host.run("ip", "xfrm", "policy", "flush")
+        batch(host, [f"link delete {DEVICE}", "xfrm state flush", "xfrm policy flush"])
+
+
+def keep_programs(lab):
+    """A device of the kind of which others come and go."""
+    for (_, link, _), host in zip(ENDS, (lab.client, lab.server)):
+        ends = f"local {address(link)} remote {address(link, router=True)}"
+        batch(host, [f"link add {COMPANION} type ipip {ends}", f"link set {COMPANION} up"])
+        service.wait_state(host, COMPANION, service.ACTIVE, inside_mptcp.PATIENCE)
 
 
 def ask_for_tunnels(lab):
-    """Profiles for the device, whenever it comes."""
+    """Profiles for the device, whenever it comes, and for the one that stays."""
     for host, ports in ((lab.client, f"RemotePorts={PORT}"), (lab.server, f"LocalPorts={PORT}")):
-        host.write("/etc/underpass/lab.conf", inside_mptcp.PROFILE.format(names=DEVICE, ports=ports))
+        profile = inside_mptcp.PROFILE.format(names=f"{DEVICE} {COMPANION}", ports=ports)
+        host.write("/etc/underpass/lab.conf", profile)
         service.manager_call(host, "Reload")
 
 
@@ -172,6 +187,7 @@ def main():
     with runner.TestLab(manager=False) as lab:
         inside_mptcp.start(lab)
         ask_for_tunnels(lab)
+        keep_programs(lab)
         client = traffic.pair(lab)[1]
         for kind, (family, families, words) in POINT_TO_POINT.items():
             add(lab, kind, family, words)
