@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#define UNDERPASS_ABI_VERSION 17
+#define UNDERPASS_ABI_VERSION 18
 
 /* Of struct underpass_flow_key and underpass_flow. A field that is appended does not change it; another
  * meaning, place or key does, and all flows are learnt again then. */
@@ -31,7 +31,9 @@ enum {
         UNDERPASS_FLOWS_MAX = 65536, /* flows remembered; beyond it the least recently used one goes */
         UNDERPASS_HALF_OPEN_MAX = 16384, /* flows whose handshake is not finished */
         UNDERPASS_DESTINATIONS_MAX = 8192, /* destinations whose behaviour is remembered */
-        UNDERPASS_SOURCES_MAX = 1024, /* addresses that sockets of this host connect from */
+        /* Addresses that sockets of this host connect from. Each CPU sets 128 free entries of an LRU hash
+         * aside (bpf_lru_list.c, before 6.16), so a large host needs room for many though it has few. */
+        UNDERPASS_SOURCES_MAX = 8192,
         UNDERPASS_BLOCKED_SECONDS = 10, /* a destination that UDP does not reach is left in peace, … */
         UNDERPASS_BLOCKED_SECONDS_MAX = 600, /* … twice as long each time, but not longer than this */
         UNDERPASS_UNCERTAIN_SIZE = 65536, /* bytes of the ring "uncertain": a page of every machine */

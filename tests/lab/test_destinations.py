@@ -10,13 +10,14 @@ import service
 import traffic
 from host import wait_until
 from lab import PORT, address
+from state import PINS
 from test_security import NOBODY
 
 BLOCKED_SECONDS = 10  # the first time
 STRIPPED_SECONDS = 3600
 SLACK = 60  # seconds that a slow machine may need from the known to the question
 PATIENCE = 2 * BLOCKED_SECONDS
-SOURCES = 10_000  # more than there is room for destinations
+SOURCES = 10_000  # more than there is room for
 ADDRESSES = """
 import socket, sys
 target, port, count = sys.argv[1:]
@@ -116,17 +117,27 @@ def assert_tunnelled(lab, client, name, family=4):
     assert not client.info(name)["fallback"] and datagrams > 0 and seconds < 0.9, client.info(name)
 
 
+def entries(host, name):
+    """How many entries a map of the BPF programs has."""
+    folder = host.output("find", PINS, "-mindepth", "1", "-maxdepth", "1").split()[0]
+    return len(json.loads(host.output("bpftool", "--json", "map", "dump", "pinned", f"{folder}/{name}")))
+
+
 def test_addresses_without_end():
-    """A user without rights who connects from ten thousand addresses, none of which is the host's, makes the service
-    forget nothing of destinations."""
+    """A user without rights who connects from ten thousand addresses, none of which is the host's, takes no room from
+    what is known of destinations."""
     with runner.TestLab() as lab:
         bring_up(lab, "tunnel=yes")
         _, client = traffic.pair(lab)
         learn_blocked(lab, client)
+        before = entries(lab.client, "destinations")
         command = (*NOBODY, "/usr/bin/python3", "-c", ADDRESSES, address("s0", 6), PORT, SOURCES)
         said = lab.client.output(*command)
         assert said == "", said
         assert service.counters(lab.client, "c0")["plain-not-mptcp"] >= SOURCES, service.counters(lab.client, "c0")
+        # One for the server's IPv6 address may have come.
+        assert entries(lab.client, "destinations") <= before + 1
+        assert entries(lab.client, "sources") > SOURCES / 4, "the addresses were seen"
         assert forgets(lab) == 1, "what was known of the server is there"
 
 
