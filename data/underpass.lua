@@ -117,6 +117,13 @@ local function classic_read(tvb, pinfo)
         return { flags = flags, sequence = tvb:range(4, 4):uint(), acknowledged = tvb:range(8, 4):uint(), kinds = kinds or {} }
 end
 
+-- Whether Wireshark shows the name of an address, by the user's preference.
+local function is_name(address)
+        local text = tostring(address)
+
+        return not text:find(":", 1, true) and not text:find("^[%d.]+$")
+end
+
 -- The sum of the words of an address as text.
 local function address_sum(text)
         local sum = 0
@@ -130,9 +137,17 @@ local function address_sum(text)
         return sum
 end
 
+-- That of the two addresses of a packet, or nil: names hide them, and there is no other way to them.
+local function ends_sum(pinfo)
+        if is_name(pinfo.src) or is_name(pinfo.dst) then
+                return nil
+        end
+        return address_sum(tostring(pinfo.src)) + address_sum(tostring(pinfo.dst))
+end
+
 -- The checksum of a segment whose own is 0, from all its bytes.
 local function whole_checksum(bytes, pinfo)
-        local sum = address_sum(tostring(pinfo.src)) + address_sum(tostring(pinfo.dst)) + PROTOCOL_TCP + bytes:len()
+        local sum = (ends_sum(pinfo) or 0) + PROTOCOL_TCP + bytes:len()
 
         for position = 0, bytes:len() - 1 do
                 sum = sum + bytes:get_index(position) * (position % 2 == 0 and 256 or 1)
@@ -177,7 +192,9 @@ local function bulk_header(tvb, pinfo)
         local header = version == 4 and IPV4_HEADER or IPV6_HEADER
         local length, protocol
 
-        if tvb:captured_len() < header + TCP_HEADER - 2 or tostring(pinfo.src):find(":", 1, true) ~= nil ~= (version == 6) then
+        if tvb:captured_len() < header + TCP_HEADER - 2 then
+                return nil
+        elseif not is_name(pinfo.src) and tostring(pinfo.src):find(":", 1, true) ~= nil ~= (version == 6) then
                 return nil
         elseif version == 4 then
                 length, protocol = tvb:range(2, 2):uint(), tvb:range(9, 1):uint()
@@ -233,12 +250,14 @@ local function words_sum(range)
         return sum
 end
 
--- The inner segment, with the ports that are outside, and its checksum changed as a NAT changes it.
+-- The inner segment, with the ports that are outside, and its checksum changed as a NAT changes it. Where names hide the
+-- addresses that are outside, they are taken for the same.
 local function bulk_rebuild(tvb, pinfo, facts)
         local header = facts.header
         local bytes = tvb:range(header):bytes()
-        local inner = words_sum(header == IPV4_HEADER and tvb:range(12, 8) or tvb:range(8, 32)) + words_sum(tvb:range(header, 4))
-        local outer = address_sum(tostring(pinfo.src)) + address_sum(tostring(pinfo.dst)) + pinfo.src_port + pinfo.dst_port
+        local addresses = words_sum(header == IPV4_HEADER and tvb:range(12, 8) or tvb:range(8, 32))
+        local inner = addresses + words_sum(tvb:range(header, 4))
+        local outer = (ends_sum(pinfo) or addresses) + pinfo.src_port + pinfo.dst_port
         local tcp = tvb:range(header + 16, 2):uint()
         local sum = (0xffff - tcp - inner + outer) % 0xffff
 

@@ -172,6 +172,23 @@ class Dissector(unittest.TestCase):
                 self.assertEqual(len(shown), len(wanted))
                 self.assertGreater(sum(row[-1] == "bulk" for row in shown), 5)
 
+    def test_bulk_with_names(self):
+        """Wireshark shows names in place of addresses, those of one end or of both."""
+        names = (*dissector.FIELDS, "tcp.checksum.status")
+        options = ("-o", "tcp.check_checksum:TRUE", "-N", "n")
+        for family, ends in ENDS.items():
+            packets, plain = self.bulk_stream(family)
+            wanted = dissector.fields(self.pcap(plain), *names, options=options)
+            for known in (ends[:1], ends[1:], ends):
+                with self.subTest(family=family, known=known):
+                    hosts = self.folder / "hosts"
+                    hosts.write_text("".join(f"{end} dead-beef{number}.example\n" for number, end in enumerate(known)))
+                    hosts.chmod(0o644)
+                    shown = dissector.fields(self.pcap(packets), *names, options=(*options, "-H", str(hosts)))
+                    for number, (mine, theirs) in enumerate(zip(shown, wanted)):
+                        self.assertEqual(mine, theirs, number)
+                    self.assertEqual(len(shown), len(wanted))
+
     def test_bulk_begun_before_the_capture(self):
         """Options that only TCP has tell, if one of the ends is the same inside; any other tunnel is left alone."""
         for family in ENDS:
