@@ -28,6 +28,20 @@ static int complain(const Verifying *verifying, const char *message) {
         return strings_add(&verifying->verified->complaints, message);
 }
 
+/* In files of systemd lists are added up; a value that was taken back by an empty one counts there neither. */
+static int complain_repeated(const Verifying *verifying, const char *key, unsigned line) {
+        return message_add(&verifying->verified->complaints,
+                           N_("%s:%u: this line takes the place of an earlier %s=; write all values of a "
+                              "list on one line."),
+                           verifying->path, line, key);
+}
+
+static bool is_repeated(const Profile *whole, KeyId id, const char *value) {
+        const ProfileOrigin *origin = &whole->origins[id];
+
+        return origin->source != PROFILE_SOURCE_DEFAULT && *origin->text && *value;
+}
+
 /* A key of ours in a profile of its own, so that each tells its error. */
 static int on_setting(Verifying *verifying, const char *name, const char *value, unsigned line) {
         const ProfileSource source =
@@ -45,6 +59,8 @@ static int on_setting(Verifying *verifying, const char *name, const char *value,
                 verifying->bad = true;
                 return complain(verifying, alone->error);
         }
+        if (r >= 0 && is_repeated(verifying->whole, key->id, value))
+                r = complain_repeated(verifying, name, line);
         return r < 0 ? r : profile_set(verifying->whole, key, value, source, where);
 }
 
@@ -60,9 +76,16 @@ static int on_condition(Verifying *verifying, const char *key, const char *value
                 { "UUID", &match->uuid },
         };
 
-        for (size_t i = 0; i < ELEMENTS(conditions); i++)
-                if (streq(key, conditions[i].key))
-                        return string_replace(conditions[i].target, value);
+        for (size_t i = 0; i < ELEMENTS(conditions); i++) {
+                char **target = conditions[i].target;
+                int r = 0;
+
+                if (!streq(key, conditions[i].key))
+                        continue;
+                if (*target && **target && *value)
+                        r = complain_repeated(verifying, key, line);
+                return r < 0 ? r : string_replace(target, value);
+        }
         return message_add(&verifying->verified->complaints,
                            N_("%s:%u: [Match] has no key \"%s\"; known are Name=, Type=, Connection= and "
                               "UUID=."),

@@ -68,6 +68,20 @@ class Verify(unittest.TestCase):
             path = self.file("10-lte.network", f"[Match]\nName=wwan0\n[{section}]\nTunnel=yes\n")
             self.assertIn(f"the section [{section}] is ignored; did you mean [X-Underpass]?", self.ctl(path, status=5)[0])
 
+    def test_lists_on_more_lines(self):
+        """Unlike in systemd's own sections the last line counts alone; one that is empty takes back what was there."""
+        repeated = "[Match]\nName=lo\nName=eth0\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nRemotePorts=444\n"
+        path = self.file("twice.conf", repeated)
+        out, _ = self.ctl(path, status=5)
+        for line, key in ((3, "Name"), (7, "RemotePorts")):
+            self.assertIn(f"{path}:{line}: this line takes the place of an earlier {key}=; write all values of a list on one line.", out)
+        self.assertEqual(out.count("takes the place"), 2, out)
+        for network in ("twice.network", "twice.network.d/a.conf"):
+            path = self.file(network, repeated)
+            self.assertEqual(self.ctl(path, status=5)[0].count("takes the place"), 1)
+        path = self.file("anew.conf", repeated.replace("Name=eth0", "Name=\nName=lo").replace("RemotePorts=444", "RemotePorts=\nRemotePorts=444"))
+        self.assertEqual(self.ctl(path)[0], f"{path}: matches lo.\n")
+
     def test_networkd(self):
         path = self.file("10-lte.network", "[Match]\nName=wwan0\n[Network]\nDHCP=yes\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
         self.assertEqual(self.ctl(path)[0], f"{path}: matches no link that is there now.\n")
