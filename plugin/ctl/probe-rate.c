@@ -154,7 +154,7 @@ static const char *advise(const RateReport *report, bool download) {
         for (RateForm form = 0; form < _RATE_FORM_MAX; form++) {
                 const RateFigure *figure = &report->figures[form];
 
-                if (figure->lost_here > 0)
+                if (form == RATE_UDP && rate_host_was_slow(figure))
                         return N_("This host was too slow for the UDP form.");
                 stopped |= figure->outcome == RATE_CLOSED || figure->outcome == RATE_STALLED;
         }

@@ -15,6 +15,8 @@ enum {
         RATE_BYTES_MAX = 25000000,   /* of data, at most; what goes again counts again */
         RATE_ENOUGH = 250000,        /* bytes before the server closes that make a figure */
         RATE_FACTOR = 3,             /* so many times slower is no accident */
+        RATE_UDP_FAST = 12500000,    /* bytes per second: the UDP form, which here goes datagram by datagram
+                                      * through a process, may be slowed down by this host from there on */
 };
 
 typedef enum RateForm {
@@ -71,6 +73,9 @@ typedef struct RateReport {
 const char *rate_form_name(RateForm form);
 const char *rate_outcome_name(RateOutcome outcome);
 const char *rate_verdict_name(RateVerdict verdict);
+
+/* Whether this host may have been slower than the path. */
+bool rate_host_was_slow(const RateFigure *udp);
 
 /* So many bytes have moved by now. */
 void rate_meter(RateMeter *meter, uint64_t bytes, uint64_t now_us);

@@ -387,6 +387,9 @@ static void verdicts_follow(void) {
                 { { RATE_NOT_ASKED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN },
                 { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100, .lost_here = 1 }, RATE_UNKNOWN },
                 { { RATE_MEASURED, 100 }, { RATE_MEASURED, 300, .lost_here = 1 }, RATE_PLAIN_THROTTLED },
+                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
+                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12499999 }, RATE_UDP_THROTTLED },
+                { { RATE_MEASURED, 37499999 }, { RATE_MEASURED, 12500000 }, RATE_ALIKE },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
