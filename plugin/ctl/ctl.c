@@ -427,9 +427,14 @@ static void join_values(char **arguments) {
         }
 }
 
+/* No value of --watch: 0 is one, and a wrong one. */
+#define WATCH_NOT_GIVEN (-G_MAXDOUBLE)
+
 /* Whether the values of options make sense. */
-static bool values_fit(const Ctl *ctl, GError **error) {
-        if (ctl->watch != 0 && !(ctl->watch >= 0.1 && ctl->watch <= 86400)) {
+static bool values_fit(Ctl *ctl, GError **error) {
+        if (ctl->watch == WATCH_NOT_GIVEN) {
+                ctl->watch = 0;
+        } else if (!(ctl->watch >= 0.1 && ctl->watch <= 86400)) {
                 ctl_error_add(error, CTL_USAGE, _("--watch takes between 0.1 and 86400 seconds."));
                 return false;
         }
@@ -603,7 +608,7 @@ int main(int argc, char **argv) {
 
         g_auto(GStrv) arguments = g_strdupv(argv);
         g_autoptr(GError) error = NULL;
-        Ctl ctl = { .color = wants_color() };
+        Ctl ctl = { .color = wants_color(), .watch = WATCH_NOT_GIVEN };
         bool good = argc > 1 && streq(argv[1], "--complete") ? complete(&ctl, arguments + 2, &error)
                                                              : run(&ctl, &arguments, &error);
 

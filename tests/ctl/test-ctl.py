@@ -414,7 +414,7 @@ class Reading(CtlTest):
         self.assertGreaterEqual(time.monotonic() - began, 2)
 
     def test_watch_wrong(self):
-        for value in ["0.01", "1e9", "nan", "x", "0.0.0"]:
+        for value in ["0", "-1", "0.01", "1e9", "nan", "x", "0.0.0"]:
             with self.subTest(value):
                 self.error("flows", f"--watch={value}", status=2)
         self.assertIn("between 0.1 and", self.error("flows", "--watch", "0.001", status=2))
