@@ -92,9 +92,6 @@ static void read_files(CheckFacts *facts) {
 }
 
 static void count_links(CheckHost *host, GPtrArray *links) {
-        static const char *const reasons[] = { "fallback-silence", "fallback-refused", "plain-blocked",
-                                               "server-not-mptcp" };
-
         for (guint i = 0; links && i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
 
@@ -103,8 +100,6 @@ static void count_links(CheckHost *host, GPtrArray *links) {
                 host->links_active++;
                 if (*property_setting(link, "remote-ports"))
                         host->links_building++;
-                for (size_t k = 0; k < ELEMENTS(reasons); k++)
-                        host->fallback_known |= property_counter(link, reasons[k]) > 0;
         }
 }
 

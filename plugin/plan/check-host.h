@@ -56,7 +56,6 @@ typedef struct CheckHost {
         size_t endpoints_count;
         uint64_t asked;            /* MPTCP connections that this host has opened since it booted, … */
         uint64_t fallen_back;      /* … and those of them that were answered without MPTCP */
-        bool fallback_known;       /* a link counts connections that cannot have MPTCP, and says why */
         size_t links_active;       /* with a tunnel */
         size_t links_building;     /* of these, for connections that begin here */
         bool about_links;          /* there will be lines about links: they say why there is no tunnel */

@@ -104,7 +104,8 @@ def test_healthy():
 
 
 def test_stripped():
-    """Without a tunnel on this path, MPTCP gets lost, and only the host's own counters tell."""
+    """Without a tunnel on this path, MPTCP gets lost, and only the host's own counters tell: whose fault that
+    is they do not."""
     title("stripped path: the connection leaves by a link without tunnel")
     with runner.TestLab() as lab:
         begin(lab, profiles=("second",))
@@ -112,8 +113,33 @@ def test_stripped():
         client = programs(lab)
         client.connect("plain")
         rows = checks(lab.client)
-        only_bad(rows, "", "answers", "answered without MPTCP", "mptcpize enable UNIT")
-        assert "or the path strips its options" in rows["", "answers", "bad"]["sentence"]
+        row = rows["", "answers", "note"]
+        assert "answered without MPTCP: 1." in row["sentence"] and not row["command"], row
+        assert "or the path strips its options" in row["sentence"], row
+
+
+def test_first_set_up():
+    """What fell back before there was a tunnel, as a probe does, and what an on-demand link begins as plain TCP
+    say nothing against the tunnel."""
+    title("first set-up: probed without a tunnel, then on-demand")
+    with runner.TestLab() as lab:
+        lab.server.up("server")
+        lab.client.up("first")
+        client = programs(lab)
+        client.connect("before")
+        assert client.info("before")["fallback"], "the path strips MPTCP"
+        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}", options=("--reapply",))
+        pairs = ("tunnel=on-demand", f"remote-ports={PORT}")
+        service.set_keys(lab.client, "first", *pairs, options=("--reapply",))
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        service.wait_state(lab.server, "s0", service.ACTIVE)
+        for name in ("", "stays plain"):
+            if name:
+                client.connect(name)
+            rows = checks(lab.client)
+            assert not bad(rows), rows
+            assert ("", "answers", "note") in rows, rows.keys()
+            assert "does not work" not in lab.client.output("underpassctl", "status")
 
 
 def blocked(lab, words, *rules):
