@@ -211,6 +211,7 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
         for (size_t i = 0; i < found->addresses_count; i++)
                 addresses[i] = found->addresses[i].address;
         ret->mtu = found->mtu;
+        ret->down = !(found->flags & IFF_UP);
         ret->addresses_known = true;
         ret->addresses = addresses;
         ret->addresses_count = found->addresses_count;

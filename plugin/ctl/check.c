@@ -142,6 +142,34 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
         return true;
 }
 
+/* Whether the profile in force asks for a tunnel that is not there: it was taken off by hand, or the link is
+ * down. */
+static bool lacks_tunnel(GVariant *link) {
+        Settings settings;
+
+        property_settings(link, &settings);
+        return streq(property_string(link, "State"), "off") && settings.tunnel != TUNNEL_NO;
+}
+
+/* Links without an active connection, for which a profile with a tunnel is there. */
+static void check_not_connected(Ctl *ctl, CheckFacts *facts, GPtrArray *links, GPtrArray *sections) {
+        if (!ctl->bus || !nm_profiles_any_tunnel(ctl->bus))
+                return;
+        for (guint i = 0; i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                const char *id = "", *name = property_string(link, "Name");
+                NmDevice device = {};
+
+                g_variant_lookup(link, "Connection", "(&s&s)", &id, NULL);
+                if (*id)
+                        continue;
+                nm_device_read(ctl->bus, name, &device);
+                if (device.managed && device.profiles->pdata[0])
+                        check_facts_link(facts, link, &section_add(sections, name)->lines);
+                nm_device_done(&device);
+        }
+}
+
 static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const char *name, GPtrArray *sections,
                         GError **error) {
         g_autoptr(GPtrArray) found = name && links ? names_match(links, name) : NULL;
@@ -151,10 +179,14 @@ static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const cha
         for (guint i = 0; links && i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
 
-                if (found ? g_ptr_array_find(found, link, NULL) : status_is_worth_showing(link))
+                if (found ? g_ptr_array_find(found, link, NULL) :
+                            status_is_worth_showing(link) || lacks_tunnel(link))
                         check_facts_link(facts, link,
                                          &section_add(sections, property_string(link, "Name"))->lines);
         }
+        /* A link that is not connected is nothing wrong while others have tunnels. */
+        if (!name && links && sections->len == 1)
+                check_not_connected(ctl, facts, links, sections);
         return true;
 }
 

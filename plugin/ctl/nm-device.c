@@ -4,6 +4,7 @@
 
 #include "ctl/nm-device.h"
 #include "base/util.h"
+#include "profile/keys.h"
 #include "profile/nm-tunnel.h"
 #include "profile/nm-user.h"
 
@@ -46,20 +47,44 @@ static char *connection_word(GVariant *settings, const char *key) {
         return g_strdup(word);
 }
 
-static bool has_keys(GVariant *settings) {
-        g_autoptr(GVariant) user = g_variant_lookup_value(settings, "user", G_VARIANT_TYPE_VARDICT);
-        g_autoptr(GVariant) data =
-                user ? g_variant_lookup_value(user, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
+static bool has_keys(GVariant *data) {
         GVariantIter iterator;
         const char *key;
 
-        if (!data)
-                return false;
         g_variant_iter_init(&iterator, data);
         while (g_variant_iter_next(&iterator, "{&s&s}", &key, NULL))
                 if (nm_user_is_ours(key))
                         return true;
         return false;
+}
+
+const char *nm_profile_tunnel(GVariant *settings, bool *ret_ours) {
+        g_autoptr(GVariant) vpn = g_variant_lookup_value(settings, "vpn", G_VARIANT_TYPE_VARDICT);
+        g_autoptr(GVariant) user = g_variant_lookup_value(settings, "user", G_VARIANT_TYPE_VARDICT);
+        const char *service = "", *tunnel;
+        g_autoptr(GVariant) data = NULL;
+
+        if (vpn)
+                g_variant_lookup(vpn, "service-type", "&s", &service);
+        const bool own = streq(service, NM_TUNNEL_SERVICE);
+        if (own || user)
+                data = g_variant_lookup_value(own ? vpn : user, "data", G_VARIANT_TYPE("a{ss}"));
+
+        *ret_ours = own || (data && has_keys(data));
+        if (data && g_variant_lookup(data, own ? "tunnel" : KEY_USER_DATA_PREFIX "tunnel", "&s", &tunnel))
+                return g_intern_string(tunnel);
+        return key_get(KEY_ID_TUNNEL)->default_text;
+}
+
+/* A value that cannot be read was meant to be one that does. */
+static bool asks_for_tunnel(GVariant *settings) {
+        _cleanup_(freep) char *error = NULL;
+        Settings parsed;
+        bool ours;
+
+        settings_init(&parsed);
+        return key_parse(key_get(KEY_ID_TUNNEL), nm_profile_tunnel(settings, &ours), &parsed, &error) < 0 ||
+               parsed.tunnel != TUNNEL_NO;
 }
 
 /* One profile, and whether some tunnel profile is for it. */
@@ -77,7 +102,7 @@ static void match_tunnel(const NmProfile *profile, void *userdata) {
         TunnelSearch *search = userdata;
 
         if (!data || !g_variant_lookup(vpn, "service-type", "&s", &service) ||
-            !streq(service, NM_TUNNEL_SERVICE))
+            !streq(service, NM_TUNNEL_SERVICE) || !asks_for_tunnel(profile->settings))
                 return;
         g_variant_lookup(data, NM_TUNNEL_LINK, "&s", &link);
         search->found = search->found || nm_tunnel_match(link, interface, &search->base) != NM_TUNNEL_OTHER;
@@ -104,7 +129,7 @@ static void add_profiles(GDBusConnection *bus, GVariant *device, const char *int
         while (g_variant_iter_next(&iterator, "&o", &path)) {
                 g_autoptr(GVariant) settings = connection_settings(bus, path);
 
-                if (settings && (has_keys(settings) || has_tunnel_profile(bus, settings, interface)))
+                if (settings && (asks_for_tunnel(settings) || has_tunnel_profile(bus, settings, interface)))
                         g_ptr_array_add(profiles, connection_word(settings, "id"));
         }
 }
@@ -140,8 +165,17 @@ void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->profiles, g_ptr_array_unref);
 }
 
-bool nm_profile_has_keys(const NmProfile *profile) {
-        return has_keys(profile->settings);
+static void note_tunnel(const NmProfile *profile, void *userdata) {
+        bool *found = userdata;
+
+        *found = *found || asks_for_tunnel(profile->settings);
+}
+
+bool nm_profiles_any_tunnel(GDBusConnection *bus) {
+        bool found = false;
+
+        nm_profiles_each(bus, note_tunnel, &found);
+        return found;
 }
 
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),

@@ -11,8 +11,8 @@
 typedef struct NmDevice {
         bool managed;     /* by NetworkManager */
         char *connection; /* id of the active one; "" */
-        GPtrArray *profiles; /* ids of connections that could be activated there and have our keys or a
-                              * tunnel profile; ends in NULL */
+        GPtrArray *profiles; /* ids of connections that could be activated there and ask for a tunnel, or
+                              * have a tunnel profile that does; ends in NULL */
 } NmDevice;
 
 /* Without NetworkManager the link is not managed. */
@@ -28,8 +28,11 @@ typedef struct NmProfile {
         GVariant *settings;  /* all of them, a{sa{sv}} */
 } NmProfile;
 
-/* Whether it has keys of ours in user.data. */
-bool nm_profile_has_keys(const NmProfile *profile);
+/* The value of the key tunnel in the settings of a connection; *ret_ours: whether it has any key of ours. */
+const char *nm_profile_tunnel(GVariant *settings, bool *ret_ours);
+
+/* Whether some connection asks for a tunnel. */
+bool nm_profiles_any_tunnel(GDBusConnection *bus);
 
 /* Every connection that this user may see. */
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),

@@ -16,7 +16,6 @@
 #include "ctl/table.h"
 #include "ctl/words.h"
 #include "profile/keys.h"
-#include "profile/nm-tunnel.h"
 
 typedef struct Listed {
         char *name;
@@ -50,28 +49,9 @@ static Listed *add(GPtrArray *list, const char *name, const char *uuid, const ch
         return listed;
 }
 
-/* The value of the key tunnel of a profile; *ret_ours: whether it has any key of ours. */
-static const char *tunnel_of(const NmProfile *profile, bool *ret_ours) {
-        g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
-        g_autoptr(GVariant) user = g_variant_lookup_value(profile->settings, "user", G_VARIANT_TYPE_VARDICT);
-        const char *service = "", *tunnel;
-        g_autoptr(GVariant) data = NULL;
-
-        if (vpn)
-                g_variant_lookup(vpn, "service-type", "&s", &service);
-        const bool own = streq(service, NM_TUNNEL_SERVICE);
-        if (own || user)
-                data = g_variant_lookup_value(own ? vpn : user, "data", G_VARIANT_TYPE("a{ss}"));
-
-        *ret_ours = own || nm_profile_has_keys(profile);
-        if (data && g_variant_lookup(data, own ? "tunnel" : KEY_USER_DATA_PREFIX "tunnel", "&s", &tunnel))
-                return g_intern_string(tunnel);
-        return key_get(KEY_ID_TUNNEL)->default_text;
-}
-
 static void on_profile(const NmProfile *profile, void *userdata) {
         bool ours = false;
-        const char *tunnel = tunnel_of(profile, &ours);
+        const char *tunnel = nm_profile_tunnel(profile->settings, &ours);
 
         if (ours)
                 add(userdata, profile->id, profile->uuid, "NetworkManager", tunnel);

@@ -91,7 +91,10 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
 }
 
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
-        if (link->settings.tunnel != TUNNEL_NO)
+        if (link->settings.tunnel != TUNNEL_NO && *link->network_file && link->down)
+                check_lines_add(lines, CHECK_BAD, name_command("networkctl up", link->name, ""), "%s",
+                                link->reason);
+        else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
         else if (*link->connection)
                 check_lines_add(

@@ -27,6 +27,7 @@ typedef struct CheckHolder {
 typedef struct CheckLink {
         const char *name;
         uint32_t mtu;                /* 0: not known */
+        bool down;                   /* administratively */
         bool addresses_known;
         const Address *addresses;
         size_t addresses_count;
@@ -40,7 +41,7 @@ typedef struct CheckLink {
         const char *network_file;    /* of systemd-networkd; "" */
         bool managed;                /* by NetworkManager */
         bool registers_endpoints;    /* the connection does, when it is activated */
-        char *const *profiles;       /* ids of its connections for this link that have our keys */
+        char *const *profiles;       /* ids of its connections for this link that ask for a tunnel */
         Settings settings;           /* defaults when the service does not answer */
         struct underpass_counters counters;
         CheckBlocked blocked;

@@ -4,8 +4,8 @@
 
 Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
 service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
-is active; the connection "Office" is for it and has keys of ours, "Hotel" has a tunnel profile, "Home" has nothing. Prints
-"ready".
+is active; the connection "Office" is for it and asks for a tunnel, "Hotel" has a tunnel profile, "Home" says
+tunnel=no. Prints "ready".
 """
 
 import os
@@ -48,7 +48,7 @@ def settings(path):
     """Settings of a connection."""
     ours = path.endswith("1")
     connection = {"id": NAMES[path[-1]], "uuid": f"uuid{path[-1]}", "interface-name": "idle0"}
-    data = {"underpass.tunnel": "yes"} if ours else {"other.key": "1"}
+    data = {"underpass.tunnel": "yes" if ours else "no", "other.key": "1"}
     if NAMES[path[-1]] == "Hotel-tunnel":
         connection["interface-name"] = ""
         vpn = {"link": "Hotel", "tunnel": "yes", "remote-ports": "443"}

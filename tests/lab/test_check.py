@@ -280,13 +280,29 @@ def test_not_active():
     title("profile not active, by link and by profile, and repaired")
     with runner.TestLab() as lab:
         service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
-        for argument in ("c0", "first"):
-            rows = checks(lab.client, argument)
+        for arguments in (("c0",), ("first",), ()):
+            rows = checks(lab.client, *arguments)
             command = only_bad(rows, "c0", "profile", "Profiles with a tunnel: first.", "nmcli connection up first")
         assert "nmcli connection up first" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
         repair(lab.client, command)
         service.wait_state(lab.client, "c0", service.ACTIVE)
         assert not bad(checks(lab.client, "first"))
+
+
+def test_by_hand():
+    """The profile is right and active, and somebody has taken the tunnel off: no profile is to be written. Also
+    where another link has a tunnel."""
+    title("deactivated by hand, and repaired")
+    with runner.TestLab() as lab:
+        begin(lab, profiles=BOTH)
+        for name in ("c1", "c0"):
+            lab.client.run("underpassctl", "deactivate", name)
+            rows = checks(lab.client)
+            assert "Deactivated by hand" in rows[name, "profile", "bad"]["sentence"], rows
+            assert ("", "tunnels", "bad") not in rows, rows.keys()
+        for name in ("c0", "c1"):
+            repair(lab.client, rows[name, "profile", "bad"]["command"])
+        assert not bad(checks(lab.client))
 
 
 def test_service_off():

@@ -242,6 +242,13 @@ static void deactivated(Facts *facts) {
         facts->link.state = "off";
 }
 
+static void networkd_down(Facts *facts) {
+        facts->link.state = "off";
+        facts->link.down = true;
+        facts->link.network_file = "/etc/systemd/network/10-lte.network";
+        facts->link.connection = facts->link.connection_uuid = "";
+}
+
 static void networkd_without_tunnel(Facts *facts) {
         off(facts);
         facts->link.managed = false;
@@ -427,6 +434,7 @@ static const struct {
           "underpassctl profile set uuid 1-2 tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES "
           "--reapply" },
         { deactivated, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
+        { networkd_down, "profile", CHECK_BAD, "Because.", "networkctl up wwan0" },
         { networkd_without_tunnel, "profile", CHECK_BAD, "/etc/systemd/network/10-lte.network",
           "networkctl reload" },
         { unmanaged, "profile", CHECK_BAD, "/etc/underpass/wwan0.conf", "underpassctl reload" },
