@@ -133,6 +133,9 @@ static void check_tunnel(const CheckHost *host, const CheckLink *link, CheckLine
                 check_lines_add(lines, CHECK_GOOD, NULL, _("The tunnel is attached."));
         else if (streq(link->state, "waiting"))
                 check_lines_add(lines, CHECK_NOTE, endpoint_command(link), "%s", link->reason);
+        else if (*link->last_error && streq(link->last_stage, "profile"))
+                check_lines_add(lines, CHECK_BAD, activate_command(link), _("%s Correct the profile, then:"),
+                                link->last_error);
         else if (*link->last_error)
                 check_lines_add(lines, CHECK_BAD, *host->bpf_error ? NULL : activate_command(link), "%s",
                                 link->last_error);

@@ -262,6 +262,14 @@ static void unmanaged(Facts *facts) {
 
 static void failed(Facts *facts) {
         facts->link.state = "failed";
+        facts->link.last_stage = "attach";
+        facts->link.last_error = "The attach point is taken.";
+}
+
+/* Trying again does not help before the value is another one. */
+static void bad_value(Facts *facts) {
+        facts->link.state = "failed";
+        facts->link.last_stage = "profile";
         facts->link.last_error = "LTE: underpass.mtu: 9 is too small.";
 }
 
@@ -438,7 +446,9 @@ static const struct {
         { networkd_without_tunnel, "profile", CHECK_BAD, "/etc/systemd/network/10-lte.network",
           "networkctl reload" },
         { unmanaged, "profile", CHECK_BAD, "/etc/underpass/wwan0.conf", "underpassctl reload" },
-        { failed, "tunnel", CHECK_BAD, "underpass.mtu: 9 is too small.", "underpassctl activate wwan0" },
+        { failed, "tunnel", CHECK_BAD, "The attach point is taken.", "underpassctl activate wwan0" },
+        { bad_value, "tunnel", CHECK_BAD, "underpass.mtu: 9 is too small. Correct the profile, then:",
+          "underpassctl activate wwan0" },
         { waiting, "tunnel", CHECK_NOTE, "Because.", "ip mptcp endpoint add ADDRESS dev wwan0 subflow" },
         { warned, "tunnel", CHECK_NOTE, "Mind the port.", NULL },
         { no_endpoint, "endpoint", CHECK_BAD, "No address of wwan0", "nmcli connection up uuid 1-2" },
