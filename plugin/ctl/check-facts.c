@@ -20,7 +20,7 @@
 #include "kernel/sysctl.h"
 #include "plan/counters.h"
 #include "profile/keys.h"
-#include "profile/nm-user.h"
+#include "profile/profile.h"
 
 struct CheckFacts {
         Ctl *ctl;
@@ -251,6 +251,24 @@ static GPtrArray *words_of(GVariant *array) {
         return words;
 }
 
+/* The profile that the key tunnel comes from: "LTE", "/etc/underpass/lte.conf:3"; "" for the default. */
+static const char *read_tunnel_origin(GVariant *link) {
+        g_autoptr(GVariant) rows = property_array(link, "Settings", "a(ssss)");
+        const char *key, *source, *where, *id = "";
+
+        for (size_t i = 0; i < g_variant_n_children(rows); i++) {
+                g_variant_get_child(rows, i, "(&s&s&s&s)", &key, NULL, &source, &where);
+                if (!streq(key, key_get(KEY_ID_TUNNEL)->name))
+                        continue;
+                if (streq(source, profile_source_name(PROFILE_SOURCE_NETWORK_MANAGER)))
+                        g_variant_lookup(link, "Connection", "(&s&s)", &id, NULL);
+                else if (streq(source, profile_source_name(PROFILE_SOURCE_NM_TUNNEL)))
+                        g_variant_lookup(link, "TunnelProfile", "(&s&s)", &id, NULL);
+                return *id ? id : where;
+        }
+        return "";
+}
+
 void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GPtrArray) warning_words = words_of(warnings);
@@ -281,6 +299,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
                 check.profiles = (char *const *) device.profiles->pdata;
         }
         property_settings(link, &check.settings);
+        check.tunnel_origin = read_tunnel_origin(link);
         if (facts->depth != CHECK_DEPTH_QUICK)
                 read_holder(ifindex, &check.settings, &check.holder);
         read_counters(link, &check.counters);
@@ -309,6 +328,7 @@ void check_facts_bare_link(CheckFacts *facts, const char *interface, const char 
                 .connection = "",
                 .connection_uuid = "",
                 .network_file = "",
+                .tunnel_origin = "",
                 .blocked = { .first = "" },
         };
         g_autofree Address *addresses = read_kernel(facts, if_nametoindex(interface), &check);

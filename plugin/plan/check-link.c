@@ -121,11 +121,9 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
 static void check_profile(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
         if (streq(link->state, "off") || (!*link->state && link->managed && !*link->connection))
                 no_tunnel(link, lines);
-        else if (*link->connection)
+        else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_GOOD, NULL, _("The profile “%s” asks for a tunnel."),
-                                link->connection);
-        else if (is_active(link))
-                check_lines_add(lines, CHECK_GOOD, NULL, _("A profile asks for a tunnel."));
+                                link->tunnel_origin);
 }
 
 static void check_tunnel(const CheckHost *host, const CheckLink *link, CheckLines *lines) {

@@ -43,6 +43,7 @@ typedef struct CheckLink {
         bool registers_endpoints;    /* the connection does, when it is activated */
         char *const *profiles;       /* ids of its connections for this link that ask for a tunnel */
         Settings settings;           /* defaults when the service does not answer */
+        const char *tunnel_origin;   /* where the key tunnel is from: id of a profile, or file and line */
         struct underpass_counters counters;
         CheckBlocked blocked;
         CheckHolder holder;

@@ -130,6 +130,8 @@ class CheckTest(unittest.TestCase):
         found = self.checks(status=1)
         self.assertEqual(found["", "service", "good"][0], "The service 0.1.0 runs.")
         self.assertEqual(found["eth1", "tunnel", "bad"], ("The attach point is taken.", "underpassctl activate eth1"))
+        for name, origin in (("lte0", "Ж本\x1b[31m"), ("eth1", "/etc/underpass/eth.conf:3")):
+            self.assertEqual(found[name, "profile", "good"][0], f"The profile “{origin}” asks for a tunnel.")
         self.assertEqual(found["lte0", "udp", "good"][0], "2 handshakes were completed over UDP.")
         self.assertEqual(found["lte0", "tunnel", "note"][0], "Port 443 is held by another UDP socket.\nSecond line.")
         self.assertNotIn("idle0", {interface for interface, _, _ in found}, "it is off, and was not asked for")

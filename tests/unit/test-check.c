@@ -52,7 +52,7 @@ static void facts_begin(Facts *facts) {
                         .state = "active",
                         .reason = "Because.", .last_error = "", .last_stage = "", .connection = "LTE",
                         .connection_uuid = "1-2", .network_file = "", .managed = true,
-                        .registers_endpoints = true, .blocked = { .first = "" },
+                        .registers_endpoints = true, .blocked = { .first = "" }, .tunnel_origin = "LTE",
                 },
         };
         facts->host.endpoints = facts->endpoints;
@@ -273,6 +273,11 @@ static void bad_value(Facts *facts) {
         facts->link.last_error = "LTE: underpass.mtu: 9 is too small.";
 }
 
+/* The active profile has no keys. */
+static void profile_elsewhere(Facts *facts) {
+        facts->link.tunnel_origin = "/etc/underpass/a.conf:3";
+}
+
 static void waiting(Facts *facts) {
         facts->link.state = "waiting";
 }
@@ -449,6 +454,7 @@ static const struct {
         { failed, "tunnel", CHECK_BAD, "The attach point is taken.", "underpassctl activate wwan0" },
         { bad_value, "tunnel", CHECK_BAD, "underpass.mtu: 9 is too small. Correct the profile, then:",
           "underpassctl activate wwan0" },
+        { profile_elsewhere, "profile", CHECK_GOOD, "“/etc/underpass/a.conf:3” asks for a tunnel.", NULL },
         { waiting, "tunnel", CHECK_NOTE, "Because.", "ip mptcp endpoint add ADDRESS dev wwan0 subflow" },
         { warned, "tunnel", CHECK_NOTE, "Mind the port.", NULL },
         { no_endpoint, "endpoint", CHECK_BAD, "No address of wwan0", "nmcli connection up uuid 1-2" },
@@ -565,6 +571,22 @@ static void one_cause_one_line(void) {
         assert_text(check_lines_first_bad(&lines)->id, "mptcp");
 }
 
+/* A link may have failed at something else, and its profile says tunnel=no, or nothing is known of it. */
+static void nobody_asks_nothing_is_good(void) {
+        static const char *const states[] = { "failed", "active", "" };
+
+        for (size_t i = 0; i < ELEMENTS(states); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                Facts facts;
+
+                facts_begin(&facts);
+                facts.link.state = states[i];
+                set(&facts, "tunnel", "no");
+                judge(&facts, &lines);
+                assert(!line_of(&lines, "profile", CHECK_GOOD));
+        }
+}
+
 /* With mptcp-only=no every program uses the tunnel, whatever was counted before. */
 static void plain_programs_may(void) {
         _cleanup_(check_lines_done) CheckLines lines = {};
@@ -603,6 +625,7 @@ int main(void) {
                 { "links are words", links_are_words },
                 { "notes are not bad", notes_are_not_bad },
                 { "one cause, one line", one_cause_one_line },
+                { "nobody asks, nothing is good", nobody_asks_nothing_is_good },
                 { "plain programs may", plain_programs_may },
                 { "tunnel sockets share nothing", tunnel_sockets_share_nothing },
                 { "results have names", results_have_names },
