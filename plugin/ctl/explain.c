@@ -47,8 +47,13 @@ static char *advise_failed(GVariant *link, GVariant *destinations, const char *f
         return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), name);
 }
 
-/* check has a line for each reason why a link is off. */
+/* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for. */
 static char *advise_off(GVariant *link, GVariant *destinations, const char *fault) {
+        Settings settings;
+
+        property_settings(link, &settings);
+        if (!fault && (settings.sctp_udp_port != 0 || settings.sctp_encap_port != 0))
+                return g_strdup(_("The profile asks for SCTP over UDP, and for no tunnel."));
         return g_strdup(fault ?: property_string(link, "Reason"));
 }
 

@@ -96,6 +96,9 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
                                 link->reason);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
+        else if (link->settings.sctp_udp_port != 0 || link->settings.sctp_encap_port != 0)
+                check_lines_add(lines, CHECK_GOOD, NULL,
+                                _("The profile asks for SCTP over UDP, and for no tunnel."));
         else if (*link->connection)
                 check_lines_add(
                         lines, CHECK_BAD,

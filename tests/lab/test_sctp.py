@@ -43,6 +43,10 @@ def test_counted():
             host.up(profile)
             wait_ports(host, 9899, 9899)
         assert service.link(host, "c0")["State"] == "off"
+        words = "The profile asks for SCTP over UDP, and for no tunnel."
+        assert words in host.output("underpassctl", "check", "c0"), "nothing is wrong"
+        host.output("underpassctl", "check")
+        assert words in host.output("underpassctl", "explain", "c0").splitlines()[-1]
         host.down("first")
         assert "net.sctp.udp_port" in dict(service.link(host, "c1")["Applied"])
         assert ports(host) == (9899, 9899)

@@ -242,6 +242,22 @@ static void deactivated(Facts *facts) {
         facts->link.state = "off";
 }
 
+static void unmanaged(Facts *facts) {
+        off(facts);
+        facts->link.managed = false;
+}
+
+/* An example of underpass.conf(5). */
+static void only_sctp(Facts *facts) {
+        unmanaged(facts);
+        set(facts, "sctp-udp-port", "9899");
+}
+
+static void only_sctp_to_peers(Facts *facts) {
+        profile_without_tunnel(facts);
+        set(facts, "sctp-encap-port", "9899");
+}
+
 static void networkd_down(Facts *facts) {
         facts->link.state = "off";
         facts->link.down = true;
@@ -253,11 +269,6 @@ static void networkd_without_tunnel(Facts *facts) {
         off(facts);
         facts->link.managed = false;
         facts->link.network_file = "/etc/systemd/network/10-lte.network";
-}
-
-static void unmanaged(Facts *facts) {
-        off(facts);
-        facts->link.managed = false;
 }
 
 static void failed(Facts *facts) {
@@ -447,6 +458,8 @@ static const struct {
           "underpassctl profile set uuid 1-2 tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES "
           "--reapply" },
         { deactivated, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
+        { only_sctp, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
+        { only_sctp_to_peers, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { networkd_down, "profile", CHECK_BAD, "Because.", "networkctl up wwan0" },
         { networkd_without_tunnel, "profile", CHECK_BAD, "/etc/systemd/network/10-lte.network",
           "networkctl reload" },
