@@ -12,6 +12,10 @@
 #include "programs.h"
 #include "story.h"
 
+enum {
+        FORGOTTEN_SECONDS = 2 * 60 * 60 + 4 * 60, /* RFC 5382, REQ-5 */
+};
+
 #define OPENED(number) { UNDERPASS_COUNTER_FLOWS_OPENED, (number) }
 #define NOT_MPTCP(number) { UNDERPASS_COUNTER_PLAIN_NOT_MPTCP, (number) }
 #define ACCEPTED(number) { UNDERPASS_COUNTER_FLOWS_ACCEPTED, (number) }
@@ -49,11 +53,12 @@
                 PEER(FRAME_FIN | FRAME_ACK, NEXT_SEQUENCE + 1, TUNNELLED)
 #define ANOTHER_SYN(with, after)                                                                            \
         { .flags = FRAME_SYN, .sequence = ANOTHER, .options = (with), .state = (after) }
-#define AMID_SYN                                                                                            \
+#define AMID_SYN_AFTER(seconds)                                                                             \
         {                                                                                                   \
                 .flags = FRAME_SYN, .sequence = ANOTHER, .options = FRAME_OPTIONS_MPTCP,                    \
-                .state = TUNNELLED, .beside = HALF_OPEN                                                     \
+                .state = TUNNELLED, .beside = HALF_OPEN, .silent_seconds = (seconds)                        \
         }
+#define AMID_SYN AMID_SYN_AFTER(0)
 #define AMID_PLAIN(with)                                                                                    \
         {                                                                                                   \
                 .flags = FRAME_SYN, .sequence = ANOTHER, .options = (with), .state = TUNNELLED,             \
@@ -245,19 +250,32 @@ static const struct story stories[] = {
         { "client: a FIN of one side is no end",
           false,
           { HANDSHAKE, OURS(FRAME_FIN | FRAME_ACK, NEXT_SEQUENCE), AMID_SYN },
-          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) },
+          .socket = true },
         { "client: a reset with a made-up number is no end",
           false,
           { HANDSHAKE, OURS(FRAME_RST, NEXT_SEQUENCE + 1), OURS(FRAME_RST, NEXT_SEQUENCE - 2),
             OURS(FRAME_RST | FRAME_ACK, 0x12345678), AMID_SYN },
-          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) },
+          .socket = true },
         { "client: nor is one of the peer that our side does not believe",
           false,
           { HANDSHAKE, OURS(FRAME_ACK, NEXT_SEQUENCE),
             { .incoming = true, .flags = FRAME_RST, .sequence = STORY_PEER_SEQUENCE + 9,
               .state = TUNNELLED },
             OURS(FRAME_ACK, NEXT_SEQUENCE), AMID_SYN },
-          { OPENED(2), ESTABLISHED(1), RECEIVED(2) } },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(2) },
+          .socket = true },
+        { "forwarded: silent for nearly as long as a NAT remembers is no end",
+          false,
+          { HANDSHAKE, AMID_SYN_AFTER(FORGOTTEN_SECONDS - 60) },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
+        { "forwarded: silent for longer is one",
+          false,
+          { HANDSHAKE,
+            { .flags = FRAME_SYN, .sequence = ANOTHER, .options = FRAME_OPTIONS_MPTCP, .state = HALF_OPEN,
+              .silent_seconds = FORGOTTEN_SECONDS + 1 } },
+          { OPENED(2), ESTABLISHED(1), RECEIVED(1) } },
         { "client: half-open, then plain",
           false,
           { OUR_SYN, { .flags = FRAME_SYN, .options = FRAME_OPTIONS_PLAIN, .state = NOWHERE } },

@@ -62,6 +62,7 @@ struct story_step {
         enum story_error error;
         enum story_fate fate;
         void (*tweak)(struct underpass_link *link); /* a new profile, before the packet */
+        uint16_t silent_seconds; /* so long before the packet nothing has been seen of an established flow */
 };
 
 struct story {
