@@ -295,6 +295,50 @@ static bool test_on_demand(void *context) {
         return clean(bench);
 }
 
+/* Plain SYNs got no answer, and the one over UDP gets one. That says something of the link that it left by,
+ * unless the answer comes by this one. */
+static bool answer_over_udp(struct bench *bench, bool by_other, bool ipv6, bool raw) {
+        const struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_RECEIVED, 1 },
+                { UNDERPASS_COUNTER_FLOWS_ESTABLISHED, !by_other },
+                { UNDERPASS_COUNTER_STRIPPED, !by_other },
+        };
+        const __u32 ifindex = by_other ? OTHER_IFINDEX : BENCH_IFINDEX;
+        struct frame_spec answer = { .from = FRAME_REMOTE, .udp = true, .flags = FRAME_SYN | FRAME_ACK,
+                                     .options = FRAME_OPTIONS_MPTCP, .acknowledgment = SEQUENCE + 1,
+                                     .ipv6 = ipv6, .raw = raw };
+        struct underpass_destination destination;
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+        __u32 verdict;
+
+        frame_build(&answer, &frame);
+        EXPECT(prepare(bench));
+        bench_tunnelled(&flow);
+        flow.state = UNDERPASS_FLOW_HALF_OPEN;
+        flow.flags = UNDERPASS_FLOW_OPENED_HERE | UNDERPASS_FLOW_FALLEN_BACK;
+        flow.ifindex = ifindex;
+        flow.slot = by_other ? OTHER_SLOT : BENCH_SLOT;
+        flow.expected = flow.next = SEQUENCE + 1;
+        bench_flow_key(&frame, false, &key);
+        EXPECT(bench_put_flow(bench->half_open, &key, &flow) == 0);
+        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
+               0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT_EQUAL(story_state(bench, &key, &flow), UNDERPASS_FLOW_TUNNELLED);
+        bench_get_destination(bench, &key, ifindex, &destination);
+        EXPECT_EQUAL(destination.swallowed_ns != 0, !by_other);
+        return bench_counted(bench, counts);
+}
+
+static bool test_answer_over_udp(void *context) {
+        for (int i = 0; i < 8; i++)
+                if (!answer_over_udp(context, i & 4, i & 1, i & 2))
+                        return false;
+        return clean(context);
+}
+
 int programs_links(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "links: what we send leaves by the link it is on", test_sends },
@@ -303,6 +347,7 @@ int programs_links(struct bench *bench) {
                 { "links: an error by another link", test_path_mtu },
                 { "links: a handshake that changes links", test_handshake },
                 { "links: an on-demand link after another", test_on_demand },
+                { "links: the answer over UDP comes by another link", test_answer_over_udp },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

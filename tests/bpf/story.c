@@ -6,6 +6,7 @@
  * Room: bench.h.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -223,6 +224,7 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         struct underpass_destination destination = {
                 .stripped_until_ns = from_now(story->stripped_seconds),
                 .swallowed_ns = so_long_ago(story->swallowed_ms),
+                .swallowed_port = htons(story->failed_port),
                 .stripped_join = story->stripped_join,
         };
         const struct underpass_destination server = { .spoken_until_ns = from_now(60) };
@@ -233,6 +235,7 @@ static bool prepare(struct bench *bench, const struct story *story, const struct
         destination.lacking_until_ns = from_now(story->lacking_seconds);
         block->pause = story->pause;
         block->failed_ns = so_long_ago(story->failed_ms);
+        block->failed_port = htons(story->failed_port);
 
         EXPECT(bench_reset(bench) == 0);
         bench_default_link(&link);

@@ -76,7 +76,8 @@ struct story {
         int stripped_seconds;
         int lacking_seconds;
         bool speaks;             /* the server is known to have MPTCP */
-        int failed_ms;           /* negative: so long ago a connection from another port has failed */
+        int failed_ms;           /* negative: so long ago a connection from another port has failed, … */
+        uint16_t failed_port;    /* … or from this one */
         enum underpass_block_reason reason; /* of that, and of what is blocked in the end */
         uint16_t pause;          /* seconds of an earlier block that is over */
         uint16_t pause_after;    /* the pause in the end; 0: whatever it is */
