@@ -2,8 +2,8 @@
 
 /*
  * Looks at where connections leave, when there are more than one look can ask about: which links get the
- * answers, and when all have been asked about. The event loop, the kernel and the flows exist in this file
- * only. May touch: nothing.
+ * answers, when all have been asked about, and what is left out. Clock, event loop, kernel and flows exist
+ * in this file only. May touch: nothing.
  */
 
 #include "unit.h"
@@ -26,6 +26,9 @@ enum {
         LINK_A = 5,          /* has a tunnel */
         LINK_B,              /* has programs for strays only */
         LINK_C,              /* is about to get programs */
+        HALF_OPEN_SECONDS = 64, /* so long a SYN that was accepted is of interest, … */
+        HALF_OPEN_MAX = 256,    /* … and so many of them, … */
+        SILENT_SECONDS = 600,   /* … and a connection that says nothing */
 };
 
 struct sd_event_source {
@@ -42,7 +45,11 @@ static struct {
         uint32_t first, last; /* the link that the first and the last way lead to; all others: LINK_A */
         bool closed;         /* all connections but the first and the last one are over */
         int no_flows, no_sockets; /* what reading flows and opening the socket fails with */
+        size_t half_open;    /* the first ones have yet to be answered */
+        bool ours;           /* and are connections that this host opens */
+        unsigned silent_s;   /* nothing has been seen of any for so long */
         size_t questions;    /* of this look */
+        size_t asked;        /* ways, of this look */
         bool unheard;        /* routes have changed, and the timer comes before the news */
         unsigned looked;
         unsigned awaited;    /* how often LINK_C was told of a connection */
@@ -51,6 +58,14 @@ static struct {
 
 static int no_routes, no_netlink;
 static Strays *strays;
+
+/* ---- twin of the clock: it stands still, on a machine that has been up for long */
+
+int clock_gettime(clockid_t clock, struct timespec *ret) {
+        assert(clock == CLOCK_MONOTONIC);
+        *ret = (struct timespec) { .tv_sec = 24 * 3600 };
+        return 0;
+}
 
 /* ---- twin of the event loop: the timer is due when the test says so */
 
@@ -140,6 +155,7 @@ int routes_find(Routes *routes, const RouteQuery *query, uint32_t *ret_ifindex, 
                 *ret_ifindex = 1;
                 return 0;
         }
+        world.asked++;
         *ret_ifindex = way_of(&query->remote) == 0              ? world.first :
                        way_of(&query->remote) == world.ways - 1 ? world.last :
                                                                   LINK_A;
@@ -185,8 +201,10 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
                         .remote_port = htons(40000),
                 };
                 const struct underpass_flow flow = {
-                        .state = UNDERPASS_FLOW_TUNNELLED,
-                        .seen_ns = clock_monotonic_ns(),
+                        .state = way < world.half_open ? UNDERPASS_FLOW_HALF_OPEN :
+                                                         UNDERPASS_FLOW_TUNNELLED,
+                        .flags = world.ours ? UNDERPASS_FLOW_OPENED_HERE : UNDERPASS_FLOW_ANSWERED,
+                        .seen_ns = clock_monotonic_ns() - world.silent_s * UINT64_C(1000000000),
                         .ifindex = LINK_A,
                 };
                 int r;
@@ -251,7 +269,7 @@ static void end(void) {
 static void look(void) {
         assert(world.timer.enabled);
         world.timer.enabled = false;
-        world.questions = 0;
+        world.questions = world.asked = 0;
         assert(world.timer.on_time(&world.timer, 0, world.timer.userdata) == 0);
         assert(world.questions <= QUESTIONS + 16);
 }
@@ -377,6 +395,47 @@ static void who_is_awaited_is_remembered(void) {
         end();
 }
 
+/* What says nothing any more needs no link, and what this host opens has yet to be answered by one. */
+static void what_is_silent_is_over(void) {
+        static const struct {
+                bool half_open, ours;
+                unsigned silent_s;
+                bool asked;
+        } cases[] = {
+                { true, false, 0, true },
+                { true, false, HALF_OPEN_SECONDS - 1, true },
+                { true, false, HALF_OPEN_SECONDS, false },
+                { true, true, 0, false },
+                { false, false, HALF_OPEN_SECONDS, true },
+                { false, false, SILENT_SECONDS - 1, true },
+                { false, false, SILENT_SECONDS, false },
+                { false, true, SILENT_SECONDS - 1, true },
+                { false, true, SILENT_SECONDS, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                begin(FEW);
+                world.half_open = cases[i].half_open ? FEW : 0;
+                world.ours = cases[i].ours;
+                world.silent_s = cases[i].silent_s;
+                look();
+                assert(world.looked == 1 && world.asked == (cases[i].asked ? FEW : 0));
+                end();
+        }
+}
+
+/* Who sends SYNs does not decide how much there is to ask, nor that others are left out. */
+static void half_open_ones_are_few(void) {
+        begin(HALF_OPEN_MAX + 1 + FEW);
+        world.half_open = HALF_OPEN_MAX + 1;
+        world.last = LINK_B;
+        for (unsigned i = 0; i < 2; i++) {
+                look();
+                assert(world.looked == i + 1 && world.asked == HALF_OPEN_MAX + FEW && world.taken_in);
+        }
+        end();
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "few are one look", few_are_one_look },
@@ -386,6 +445,8 @@ int main(void) {
                 { "changes without end leave turns", changes_without_end_leave_turns },
                 { "the rest may be gone", the_rest_may_be_gone },
                 { "who is awaited is remembered", who_is_awaited_is_remembered },
+                { "what is silent is over", what_is_silent_is_over },
+                { "half-open ones are few", half_open_ones_are_few },
         };
 
         return run_tests(tests, ELEMENTS(tests));
