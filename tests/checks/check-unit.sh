@@ -41,6 +41,9 @@ complaints() {
         if grep -q '^ProtectKernelTunables=yes' "$1" && ! grep -q '^ReadWritePaths=.*/sys/fs/bpf/underpass' "$1"; then
                 echo "cannot pin anything"
         fi
+        # Of these two, the exposure says nothing.
+        grep -qE '^WatchdogSec=[1-9]' "$1" || echo "nobody notices when the service hangs"
+        grep -qE '^MemoryMax=[1-9]' "$1" || echo "its memory has no bound"
 }
 
 # The prober reads what strangers answer: it has no capability, and no socket but ordinary ones.
@@ -78,6 +81,10 @@ s/^CapabilityBoundingSet=.*/CapabilityBoundingSet=CAP_SYS_ADMIN CAP_NET_ADMIN CA
 s/^ProtectProc=.*/ProcSubset=pid/
 s/^PrivateIPC=.*/PrivateNetwork=yes/
 s/^ReadWritePaths=.*//
+s/^WatchdogSec=.*//
+s/^WatchdogSec=.*/WatchdogSec=0/
+s/^MemoryMax=.*//
+s/^MemoryMax=.*/MemoryMax=infinity/
 s/^(Protect|Restrict|Private|SystemCall).*//
 EDITS
         while read -r edit; do

@@ -186,7 +186,7 @@ class ServiceTest(unittest.TestCase):
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name.endswith("SAN_OPTIONS") or name == "NOTIFY_SOCKET"
+            if name.endswith("SAN_OPTIONS") or name in ("NOTIFY_SOCKET", "WATCHDOG_USEC")
         }
         return {
             "PATH": os.environ["PATH"],

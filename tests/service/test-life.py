@@ -294,6 +294,21 @@ class Process(harness.ServiceTest):
             self.assertEqual(notify.recv(100), b"STOPPING=1")
             self.assertEqual(self.process.wait(timeout=PATIENCE), 0)
 
+    def test_watchdog(self):
+        """systemd hears again and again that the service does not hang, if it has asked for that."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(self.folder / "notify"))
+            notify.settimeout(PATIENCE)
+            for name, value in (("NOTIFY_SOCKET", self.folder / "notify"), ("WATCHDOG_USEC", 400_000)):
+                os.environ[name] = str(value)
+                self.addCleanup(os.environ.pop, name)
+            self.start()
+            heard = []
+            while heard.count(b"WATCHDOG=1") < 3:
+                heard.append(notify.recv(100))
+            self.assertIn(b"READY=1", heard)
+            self.stop()
+
     def run_with(self, *options):
         """Runs the service with options that end it; status and what it wrote."""
         result = subprocess.run(
