@@ -7,6 +7,7 @@ Usage: test-polkit.py UNDERPASSD-FAKE XML [TEST…]
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
@@ -25,7 +26,8 @@ LIMITS = "org.freedesktop.DBus.Error.LimitsExceeded"
 FAILED = "org.underpass1.Error.Failed"
 NO_LINK = "org.underpass1.Error.NoSuchLink"
 ACTION = "org.underpass1."
-QUESTIONS_OF_A_USER = 8
+QUESTIONS, QUESTIONS_OF_A_USER = 64, 8
+CALLS, CALLS_OF_A_STRANGER = 1024, 16  # that wait for the bus to say who has called
 ANSWER_SECONDS = 10
 
 STRING = GLib.Variant("(s)", ("up0",))
@@ -352,6 +354,51 @@ class Judged(PolkitTest):
         wait_until(lambda: all(answers), "all are answered")
         self.answer_all(ALLOWED)
         self.call(MANAGER, "Reload")
+
+    def test_bounded_for_all(self):
+        """However many users ask, so many questions are open and no more, and the room comes back."""
+        if os.geteuid() != 0:
+            self.skipTest("there is one user in this namespace")
+        self.hold()
+        users = range(1, 1 + QUESTIONS // QUESTIONS_OF_A_USER)
+        strangers = [Stranger(self.bus, user) for user in users for _ in range(QUESTIONS_OF_A_USER)]
+        answers = [self.send(client=stranger) for stranger in strangers]
+        self.wait_asked(QUESTIONS)
+        another = Stranger(self.bus, max(users) + 1)
+        self.assert_fails(LIMITS, self.call, MANAGER, "Reload", another)
+        self.assertEqual(len(self.polkit.asked()), QUESTIONS)
+        self.client.manager("Reload")
+        self.polkit.hold.clear()
+        self.polkit.release()
+        wait_until(lambda: all(answers), "all are answered")
+        self.answer_all(ALLOWED)
+        wait_until(lambda: self.failure(self.send("Reload", another, None)) is None, "it may ask again", 5)
+
+    def test_place_for_the_next(self):
+        """Connections that send many calls before it is known whose they are leave places for others."""
+        strangers = [Stranger(self.bus) for _ in range(CALLS // CALLS_OF_A_STRANGER + 8)]
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            senders = [each for each in strangers for _ in range(CALLS_OF_A_STRANGER)]
+            answers = [self.send("Explode", each, None) for each in senders]
+            for each in strangers:
+                self.reach_bus(each)
+            strangers.append(Stranger(self.bus))
+            last = self.send("Explode", strangers[-1], None)
+            self.reach_bus(strangers[-1])
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        self.assertEqual(self.failure(last), DENIED)
+        errors = [self.failure(each) for each in answers]
+        self.assertEqual(set(errors), {DENIED, LIMITS})
+        self.assertLess(errors.count(DENIED), CALLS)
+
+    @staticmethod
+    def reach_bus(client):
+        """Returns when the bus has passed on what this client has sent."""
+        bus = "org.freedesktop.DBus"
+        call = (bus, "/org/freedesktop/DBus", bus, "GetId", None, None)
+        client.connection.call_sync(*call, Gio.DBusCallFlags.NONE, -1)
 
     def test_long_arguments(self):
         """They are not kept while polkit thinks."""
