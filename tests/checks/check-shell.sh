@@ -32,5 +32,5 @@ if printf '#!/bin/bash\ncd $1\n' | shellcheck - >/dev/null; then
 fi
 
 shellcheck -- "${scripts[@]}"
-# Read by bash, never run, so it names no interpreter.
-shellcheck --shell=bash -- data/*.bash-completion
+# Read by bash, never run, so they name no interpreter.
+shellcheck --shell=bash -- data/*.bash-completion tests/lib/*.sh
