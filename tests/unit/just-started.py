@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 
-SKIPPED = 77
+SKIPPED = 77  # of a program; TAP says it in words
 SECONDS = 120
+ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
 
 
 def in_a_young_world(*command):
     """The command, for which the machine has been up for a second."""
-    words = ["unshare", "--time", "--fork", "--kill-child"]
+    words = ["unshare", *ROOT, "--time", "--fork", "--kill-child"]
     for option, clock in (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME)):
         words += [f"--{option}", str(1 - int(time.clock_gettime(clock)))]
     return subprocess.run(
@@ -40,7 +41,7 @@ def main(folder):
     found = in_a_young_world("cat", "/proc/uptime")
     if found.returncode != 0:
         print(f"1..0 # SKIP no time namespace: {found.stdout.strip()}")
-        return SKIPPED
+        return 0
     assert float(found.stdout.split()[0]) < 10, f"the machine is up for {found.stdout}"
     print(f"1..{len(programs)}")
     failed = 0
