@@ -5,17 +5,17 @@ starts the real service."""
 import pathlib
 import sys
 import tempfile
-import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
 
 
-class MockedTest(unittest.TestCase):
+class MockedTest(EndingTest):
     """One bus for all tests of a class."""
 
     program = None

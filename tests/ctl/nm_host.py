@@ -11,11 +11,12 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
 
 SKIP = 77
 
 
-class NmHostTest(unittest.TestCase):
+class NmHostTest(EndingTest):
     """Tests of a program, the first argument, in that host."""
 
     program = None

@@ -13,9 +13,9 @@ import argparse
 import importlib
 import os
 import pathlib
-import signal
 import sys
 
+import interrupts
 import runner
 
 
@@ -37,13 +37,10 @@ def tests_of(module, path):
 
 def run_all(tests):
     """Runs the tests; the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in rungs.py
+    interrupts.end_once()
     os.umask(0o022)
     try:
         verdicts = [runner.run_test(name, function) for name, function in tests.items()]
-    except KeyboardInterrupt:
-        return 130
     finally:
         runner.Run.close()
     return 1 if "FAIL" in verdicts else 0

@@ -130,6 +130,24 @@ def meson_name(suites, name):
     return f"{min(suites or {'meson'})}/{name}".replace(" ", "-")
 
 
+def said_by(command):
+    """What a command prints. When this run is interrupted, the command is told to end, and ends what it has started."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="backslashreplace",
+    ) as process:
+        try:
+            return process.communicate()[0]
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
+
+
 def run_meson(selected, rung, totals):
     """Runs these meson tests and shows the results in the order of their end."""
     base = f"rung-{rung}"
@@ -148,14 +166,7 @@ def run_meson(selected, rung, totals):
     ]
     log = BUILD / "meson-logs" / f"{base}.json"
     log.unlink(missing_ok=True)
-    output = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="backslashreplace",
-        check=False,
-    )
+    output = said_by(command)
     suites = {name: suites for suites, name in selected}
     seen = set()
     for line in log.read_text().splitlines() if log.exists() else []:
@@ -175,7 +186,7 @@ def run_meson(selected, rung, totals):
             lines = [line.removeprefix("note: ") for line in lines if line.startswith("note: ")]
         totals.show(verdict, meson_name(suites[name], name), result["duration"], "\n".join(lines))
     for name in suites.keys() - seen:
-        text = output.stdout[-2000:] + output.stderr[-2000:]
+        text = output[-2000:]
         totals.show("FAIL", meson_name(suites[name], name), 0, "no result\n" + text)
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 
+import interrupts
 import lab as lab_module
 
 LOG_TAIL = 15
@@ -87,11 +88,17 @@ class TestLab(lab_module.Lab):
             if Run.keep:
                 traceback.print_exc()
                 print("The lab stays up until Ctrl-C:", *self.how_to_enter(), sep="\n", flush=True)
-                try:
-                    signal.pause()
-                except KeyboardInterrupt:
-                    pass
+                self.close_when_told()
         self.close()
+
+    def close_when_told(self):
+        """Waits for Ctrl-C. The next test follows, unless the whole run is to end."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)
+        number = signal.sigwait(interrupts.SIGNALS)
+        self.close()
+        if number == signal.SIGTERM:
+            signal.raise_signal(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)
 
     def tail_of_logs(self):
         """The last lines of each log of each host."""

@@ -21,6 +21,7 @@ LIBRARY = pathlib.Path(__file__).resolve().parents[1] / "lib"
 sys.path.insert(0, str(LIBRARY))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
 ROOT = "/org/underpass1"
@@ -159,7 +160,7 @@ class Client:
         return merged
 
 
-class ServiceTest(unittest.TestCase):
+class ServiceTest(EndingTest):
     """A bus, a client and the service for each test; folder is scratch space, profiles are read from a folder
     in it."""
 

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who interrupts tests is obeyed at once, and nothing is left of them. Each case starts a program as the tests do, and sends it
+signals. May touch: a scratch folder, processes that it has started."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+PATIENCE = 20.0
+SKIPPED = 77
+
+# A build with a compiler that takes its time.
+PREPARE = """#!/bin/bash
+/bin/bash -c 'echo $$ >"{folder}/new"; mv "{folder}/new" "{folder}/begun"; exec sleep 60'
+"""
+RUN = """
+source "{tests}/lib/prepare.sh"
+prepare "{folder}"
+"""
+# A test that takes its time to clean up.
+SLOW = """
+import pathlib
+import time
+
+def test_one():
+    try:
+        pathlib.Path("{folder}/begun").touch()
+        time.sleep(60)
+    finally:
+        pathlib.Path("{folder}/cleaning").touch()
+        time.sleep(0.5)
+        pathlib.Path("{folder}/cleaned").touch()
+
+def test_two():
+    pathlib.Path("{folder}/next").touch()
+"""
+SERVICE = """
+import pathlib
+import sys
+
+sys.path.insert(0, "{tests}/service")
+import harness
+
+class Test(harness.ServiceTest):
+    def test_one(self):
+        (self.folder / "profiles/some").touch()
+        pathlib.Path("{folder}/begun").touch()
+        harness.wait_until(lambda: False, "nothing", 60)
+
+    def test_two(self):
+        pathlib.Path("{folder}/next").touch()
+
+harness.main()
+"""
+
+
+def hears_signals():
+    """What runs beside a shell may ignore them, and so would what it starts."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def is_running(pid):
+    """Whether the process is there, and has not ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Interrupts(unittest.TestCase):
+    """One program at a time, in a process group of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="underpass-interrupts-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def file(self, name, text):
+        """Writes a program; its path."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.replace("{folder}", str(self.folder)).replace("{tests}", str(TESTS)))
+        path.chmod(0o755)
+        return path
+
+    def wait_until(self, condition, what):
+        """Waits for a condition."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.01)
+
+    def wait_for(self, name, process=None):
+        """Waits for a file, or for the end of the process."""
+        path = self.folder / name
+        self.wait_until(lambda: path.exists() or process and process.poll() is not None, name)
+        return path.exists()
+
+    def start(self, *command):
+        """Starts a program, whose scratch folders are in ours."""
+        for name in ("begun", "cleaning", "cleaned"):
+            (self.folder / name).unlink(missing_ok=True)
+        environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=hears_signals,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        return process
+
+    def test_preparation(self):
+        """tests/run tells tests/prepare, and what that has started."""
+        self.file("tests/prepare", PREPARE)
+        run = self.file("run", RUN)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            process = self.start("/bin/bash", run)
+            self.wait_for("begun")
+            pid = int((self.folder / "begun").read_text())
+            process.send_signal(number)
+            self.assertEqual(process.wait(PATIENCE), 128 + number)
+            self.wait_until(lambda pid=pid: not is_running(pid), "its compiler has ended")
+
+    def test_lab(self):
+        """A second signal does not interrupt what cleans up."""
+        path = self.file("test_slow.py", SLOW)
+        for first, second in ((signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
+            process = self.start("/usr/bin/python3", TESTS / "lib/run_file.py", path)
+            self.wait_for("begun")
+            process.send_signal(first)
+            self.wait_for("cleaning")
+            process.send_signal(second)
+            self.assertEqual(process.wait(PATIENCE), 128 + first)
+            self.assertTrue((self.folder / "cleaned").exists())
+            self.assertFalse((self.folder / "next").exists())
+
+    def test_service(self):
+        """A test of the service takes its folder away, and none begins behind it."""
+        path = self.file("test-service.py", SERVICE)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start("/usr/bin/python3", path, "/bin/true")
+            if not self.wait_for("begun", process):
+                self.assertEqual(process.wait(), SKIPPED, process.stdout.read())
+                self.skipTest("no network namespace")
+            os.killpg(process.pid, number)
+            process.wait(PATIENCE)
+            self.assertEqual(list(self.folder.glob("underpass-*")), [])
+            self.assertFalse((self.folder / "next").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
