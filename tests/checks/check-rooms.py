@@ -109,6 +109,8 @@ def check_include(name, delimiter, header):
             return None if matches(name, allowed) else f"includes {header}, which only {' '.join(allowed)} may"
 
     room = room_of(name)
+    if delimiter == "<" and room_of(header) in {".", "..", *ROOMS, *PROGRAMS}:
+        return f"includes <{header}> in angle brackets, which are for what the system has"
     if delimiter == "<":
         if room in PURE_ROOMS and header not in PURE_HEADERS:
             return f"is in {room}/, which is pure, so it must not include <{header}>"
@@ -352,6 +354,10 @@ BAD = [
     ("plugin/plan/plan.c", OPENING + '#include "kernel/rtnl.h"\n', "stands on"),
     ("plugin/plan/plan.c", OPENING + "#include <fcntl.h>\n", "pure"),
     ("plugin/base/util.c", OPENING + '#include "profile/keys.h"\n', "stands on"),
+    ("plugin/base/util.c", OPENING + "#include <service/link.h>\n", "angle brackets"),
+    ("plugin/service/link.c", OPENING + "#include <ctl/ctl.h>\n", "angle brackets"),
+    ("plugin/service/link.c", OPENING + "#include <../ctl/ctl.h>\n", "angle brackets"),
+    ("plugin/plan/plan.c", OPENING + "#include <bpf/abi.h>\n", "angle brackets"),
     ("plugin/kernel/rtnl.c", OPENING + '#include "segment/segment.h"\n', "stands on"),
     ("plugin/kernel/rtnl.c", OPENING + '#include "rtnl.h"\n', "without naming its room"),
     ("plugin/source/file.c", OPENING + '#include "kernel/rtnl.h"\n', "stands on"),
