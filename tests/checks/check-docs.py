@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the documents true. README.md and CONTRIBUTING.md are short, the packages in README.md are those of tests/packages. Links and
-paths lead to files. plugin/README.md and data/README.md name the rooms, functions and files that exist. No example sends every HTTPS
-connection through the tunnel. data/examples use keys that exist. org.underpass1(5) has each member of data/org.underpass1.xml. SECURITY.md names
-tests that exist.
+paths lead to files. plugin/README.md and data/README.md name the rooms, functions and files that exist, tests/README.md folders and
+files. No example sends every HTTPS connection through the tunnel. data/examples use keys that exist. org.underpass1(5) has each member
+of data/org.underpass1.xml. SECURITY.md names tests that exist.
 
-Usage: check-docs.py ROOT GEN-KEYS
-       check-docs.py --self-test ROOT GEN-KEYS    spoils copies of the documents; each must be noticed
+Usage: check-docs.py ROOT GEN-KEYS BUILD
+       check-docs.py --self-test ROOT GEN-KEYS BUILD    spoils copies of the documents; each must be noticed
 """
 
+import functools
+import json
 import pathlib
 import re
 import subprocess
@@ -23,8 +25,10 @@ ROOM_ROW = re.compile(r"^\| \[`([a-z]+)/`\]", re.M)
 WALK_ROW = re.compile(r"^\| `([a-z]+/[\w./-]+)` `(\w+)\(\)` \|", re.M)
 DATA_ROW = re.compile(r"^\| `([^`]+)` \|", re.M)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
-LAB_TEST = re.compile(r"`lab/(\w+)(?:/(\w+))?`")
-PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|\.ci)/[A-Za-z0-9_./-]*)`")
+TEST_ROW = re.compile(r"^\|(?! input |---).*\| *([^|]*?) *\|$", re.M)  # its last column
+CODE = re.compile(r"`([^`]+)`")
+TESTS_PATH = re.compile(r"`([A-Za-z0-9_./-]+(?:\.(?:py|c|h)|/))`")
+PATH = re.compile(r"`((?:tests|plugin|bpf|data|po|dispatcher|packaging|\.ci)/[A-Za-z0-9_./-]*)`")
 APT = re.compile(r"^apt install (.*)$", re.M)
 REMOTE_PORTS = re.compile(r"\bremote-?ports=([0-9,-]*)", re.I)
 REMOTE_ADDRESSES = re.compile(r"\bremote-?addresses=[0-9a-f]", re.I)
@@ -134,23 +138,57 @@ def check_dbus(page, xml):
     return lines
 
 
-def check_tests(root, text):
-    """The tests of the lab that SECURITY.md names: `lab/FILE` or `lab/FILE/TEST`."""
-    lines = [] if LAB_TEST.search(text) else ["SECURITY.md: names no test of the lab"]
-    for file, test in LAB_TEST.findall(text):
-        path = root / f"tests/lab/test_{file}.py"
-        if not path.exists() or test and f"def test_{test}(" not in path.read_text(encoding="utf-8"):
-            lines.append(f"SECURITY.md: there is no test lab/{file}{'/' * bool(test)}{test}")
+@functools.cache
+def meson_tests(build):
+    """The names of meson's tests as tests/run prints them: suite/name."""
+    path = build / "meson-info/intro-tests.json"
+    tests = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return {min(suite.rpartition(":")[2] for suite in test["suite"]) + "/" + test["name"] for test in tests}
+
+
+@functools.cache
+def is_in_file(root, folder, file, test):
+    """Whether a file of tests/lab or tests/systems has a test, as far as one is named. Those that a loop makes are found by asking."""
+    path = root / f"tests/{folder}/test_{file}.py"
+    if not path.exists() or not test or f"def test_{test}(" in path.read_text(encoding="utf-8"):
+        return path.exists()
+    command = ["/usr/bin/python3", "-B", root / "tests/lib/run_file.py", path, "--list"]
+    return f"{folder}/{file}/{test}" in subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.split()
+
+
+def check_tests(root, build, text):
+    """The tests that SECURITY.md names as "tests/run -k" takes them: `lab/FILE`, `lab/FILE/TEST`, `SUITE/NAME` or `NAME`."""
+    rows = TEST_ROW.findall(text)
+    lines = [] if rows else ["SECURITY.md: has no table of tests"]
+    for row in rows:
+        lines += [] if CODE.search(row) else [f"SECURITY.md: a row ends with {row}, which names no test"]
+        for name in CODE.findall(row):
+            folder, _, rest = name.partition("/")
+            if folder in ("lab", "systems"):
+                known = is_in_file(root, folder, *(rest + "/").split("/")[:2])
+            else:
+                known = any(f"/{test}".endswith(f"/{name}") for test in meson_tests(build))
+            lines += [] if known else [f"SECURITY.md: there is no test {name}"]
     return lines
 
 
+def check_tests_readme(root, text):
+    """Files of tests/README.md, which leaves out their folder where another column has it, and folders: of tests, or rooms."""
+    files = [path.relative_to(root) for path in (root / "tests").rglob("*") if "__pycache__" not in path.parts]
+    for name in TESTS_PATH.findall(text):
+        folders = [root / folder / name for folder in ("", "tests", "plugin")]
+        if not any(folder.is_dir() for folder in folders) and not any(f"/{path}".endswith(f"/{name}") for path in files):
+            yield f"tests/README.md: there is no {name}"
+
+
 def check_links(root, name, text):
-    found = [(root / name).parent / target for target in LINK.findall(text)]
-    found += [root / target for target in PATH.findall(text)]
-    return [f"{name}: {path} does not exist" for path in found if not path.exists()]
+    folder = (root / name).parent
+    lost = [target for target in LINK.findall(text) if not (folder / target).exists()]
+    lost += [target for target in PATH.findall(text) if not (root / target).exists() and not (folder / target).exists()]
+    return [f"{name}: {target} does not exist" for target in lost]
 
 
-def check(root, keys, documents):
+def check(root, keys, build, documents):
     rooms = {path.name for path in (root / "plugin").glob("*") if path.is_dir()}
     data = {path.name + "/" * path.is_dir() for path in (root / "data").glob("*")} - {"README.md"}
     lines = check_length("README.md", documents["README.md"], README_LINES_MAX)
@@ -158,7 +196,8 @@ def check(root, keys, documents):
     lines += check_packages(documents["README.md"], documents["tests/packages"])
     lines += check_rooms(documents["plugin/README.md"], rooms) + check_walk(root, documents["plugin/README.md"])
     lines += check_data(documents["data/README.md"], data)
-    lines += check_tests(root, documents["SECURITY.md"])
+    lines += check_tests(root, build, documents["SECURITY.md"])
+    lines += check_tests_readme(root, documents["tests/README.md"])
     lines += check_dbus(documents[DBUS_PAGE], documents[DBUS_XML])
     examples = [name for name in documents if name.endswith(".conf")]
     lines += [] if examples else ["data/examples: there are none"]
@@ -176,6 +215,18 @@ def spoil_documents(documents):
     yield "SECURITY.md", lambda text: text.replace("`lab/ports`", "`lab/no_such_file`")
     yield "SECURITY.md", lambda text: text.replace("`lab/attack/blind_segments`", "`lab/attack/no_such_test`")
     yield "SECURITY.md", lambda text: text.replace("`lab/", "`")
+    yield "SECURITY.md", lambda text: text.replace("`unit/service-polkit`", "`unit/service-polkitd`")
+    yield "SECURITY.md", lambda text: text.replace("`checks/unit`", "`checks/units`")
+    yield "SECURITY.md", lambda text: text.replace("`fuzz-packets`", "`fuzz-packet`")
+    yield "SECURITY.md", lambda text: text.replace("`systems/unit`", "`systems/units`")
+    yield "SECURITY.md", lambda text: text.replace("`systems/sockets/newest`", "`systems/sockets/oldest`")
+    yield "SECURITY.md", lambda text: text.replace("| `unit/service-life` |\n", "| a test |\n")
+    yield "SECURITY.md", lambda text: re.sub(r"^\|.*\n", "", text, flags=re.M)
+    yield "tests/README.md", lambda text: text + "\nSee [that](no/such/file.md).\n"
+    yield "tests/README.md", lambda text: text.replace("`lib/lab.py`", "`lib/labs.py`")
+    yield "tests/README.md", lambda text: text.replace("`test-keys.c`", "`test-key.c`")
+    yield "tests/README.md", lambda text: text.replace("| `netns/` |", "| `netn/` |")
+    yield "packaging/README.md", lambda text: text + "\nSee `packaging/no-such-file`.\n"
     yield "README.md", lambda text: text.replace(" libmnl-dev", "")
     yield "README.md", lambda text: text.replace("apt install ", "apt install no-such-package ")
     yield "tests/packages", lambda text: text.replace("\n# tests\n", "\nmore\n# tests\n")
@@ -207,22 +258,22 @@ def spoil_documents(documents):
         yield name, lambda text: re.sub(r"^RemoteAddresses=.*\n", "", text, flags=re.M) + "RemotePorts=1-500\n"
 
 
-def self_test(root, keys, documents):
-    failures = [f"unspoilt: {line}" for line in check(root, keys, documents)]
+def self_test(root, keys, build, documents):
+    failures = [f"unspoilt: {line}" for line in check(root, keys, build, documents)]
     for number, (name, spoil) in enumerate(spoil_documents(documents)):
         text = spoil(documents[name])
-        if text == documents[name] or not check(root, keys, {**documents, name: text}):
+        if text == documents[name] or not check(root, keys, build, {**documents, name: text}):
             failures.append(f"not noticed: sample {number}, {name}")
     with tempfile.TemporaryDirectory(prefix="underpass-docs-") as folder:
-        if not check(pathlib.Path(folder), keys, documents):
+        if not check(pathlib.Path(folder), keys, build, documents):
             failures.append("not noticed: an empty tree")
     return failures
 
 
 def read_documents(root, gen_keys):
     """Text of each document by name; a page with keys as it is built."""
-    names = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "plugin/README.md", "data/README.md", "tests/packages", DBUS_XML]
-    for pattern in ("data/examples/*.conf", "data/man/*.rst"):
+    names = ["tests/packages", DBUS_XML]
+    for pattern in ("*.md", "*/*.md", "*/*/README.md", "data/examples/*.conf", "data/man/*.rst"):
         names += sorted(str(path.relative_to(root)) for path in root.glob(pattern))
     documents = {name: (root / name).read_text(encoding="utf-8") for name in names}
     for name in (DBUS_PAGE, DBUS_XML):
@@ -232,11 +283,11 @@ def read_documents(root, gen_keys):
 
 def main():
     mode = sys.argv.pop(1) if sys.argv[1].startswith("--") else "check"
-    root, gen_keys = pathlib.Path(sys.argv[1]), sys.argv[2]
+    root, gen_keys, build = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
     names = subprocess.run([gen_keys, "names"], check=True, capture_output=True, encoding="utf-8").stdout
     keys = {line.split()[1] for line in names.splitlines()}
     documents = read_documents(root, gen_keys)
-    lines = (self_test if mode == "--self-test" else check)(root, keys, documents)
+    lines = (self_test if mode == "--self-test" else check)(root, keys, build, documents)
     for line in lines:
         print(line)
     return 1 if lines else 0

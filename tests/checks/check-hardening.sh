@@ -4,7 +4,7 @@
 # All programs and libraries that are installed are built so that a mistake in them is hard to abuse: position independent, all
 # relocations read-only from the start (full RELRO), the stack not executable and guarded, the checked variants of libc functions.
 #
-# usage: check-hardening.sh BUILD, or check-hardening.sh --self-test COMPILER (what lacks all that must be noticed)
+# usage: check-hardening.sh [BUILD], or check-hardening.sh --self-test COMPILER (what lacks all that must be noticed)
 set -euo pipefail
 export LC_ALL=C.UTF-8 PATH=/usr/bin:/bin:$PATH
 
@@ -65,7 +65,10 @@ self_test() {
         fi
 }
 
-if [[ $1 == --self-test ]]; then
+if (($# == 0)); then
+        echo "this build has sanitizers, or no optimizer" >&2
+        exit 77
+elif [[ $1 == --self-test ]]; then
         scratch=$(mktemp -d "${TMPDIR:-/tmp}/underpass-hardening-XXXXXX")
         trap 'rm -rf "$scratch"' EXIT
         self_test "$2" "$scratch"
