@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The units: systemd understands every line of them, and their sandboxes are as tight as promised.
+# The units: systemd understands every line of them, their sandboxes are as tight as promised, and nothing at boot waits for itself.
 #
-# usage: check-unit.sh UNIT PROBER-UNIT, or check-unit.sh --self-test UNIT (spoils the unit in several ways; each must be noticed)
+# usage: check-unit.sh UNIT PROBER-UNIT WAIT-ONLINE-UNIT, or check-unit.sh --self-test and the same (spoils the units in several
+# ways; each must be noticed)
 set -euo pipefail
 export LC_ALL=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -61,6 +62,50 @@ complaints_about_prober() {
         grep -qx 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6' "$1" || echo "the prober has other sockets"
 }
 
+# unit NAME LINE…: writes a unit for the host below.
+unit() {
+        local name=$1
+
+        shift
+        printf '[Unit]\nDescription=%s\n' "$name" >"$boot/$name"
+        printf '%s\n' "$@" >>"$boot/$name"
+        if [[ $name == *.service ]]; then
+                printf '[Service]\nType=oneshot\nExecStart=/bin/true\n' >>"$boot/$name"
+        fi
+}
+
+# A host with systemd-networkd whose /var comes over the network. What belongs to systemd has the dependencies it has there.
+complaints_about_boot() {
+        local boot=$scratch/boot text
+
+        rm -rf "$boot"
+        mkdir "$boot" "$boot"/{multi-user,network-online,remote-fs}.target.wants
+        unit sysinit.target DefaultDependencies=no RequiresMountsFor=/var/log After=systemd-tmpfiles-setup.service
+        unit systemd-tmpfiles-setup.service DefaultDependencies=no RequiresMountsFor=/var/tmp
+        unit basic.target Requires=sysinit.target After=sysinit.target
+        unit dbus.socket 'Before=sockets.target' '[Socket]' ListenStream=/run/dbus/system_bus_socket
+        unit dbus.service Requires=dbus.socket
+        unit multi-user.target Requires=basic.target Wants=remote-fs.target Wants=network-online.target After=basic.target
+        unit remote-fs.target DefaultDependencies=no
+        unit network-pre.target
+        unit network.target After=network-pre.target
+        unit network-online.target After=network.target
+        unit systemd-networkd.service DefaultDependencies=no After=network-pre.target Before=network.target
+        unit systemd-networkd-wait-online.service DefaultDependencies=no After=systemd-networkd.service \
+                Before=network-online.target
+        unit var.mount Before=remote-fs.target '[Mount]' What=192.0.2.1:/var Where=/var Type=nfs
+        sed 's,^ExecStart=/.*,ExecStart=/bin/true,' "$1" >"$boot/underpass.service"
+        cp "$2" "$boot/underpass-wait-online.service"
+        ln -s ../{dbus,systemd-networkd,underpass}.service "$boot/multi-user.target.wants/"
+        ln -s ../systemd-networkd-wait-online.service ../underpass-wait-online.service "$boot/network-online.target.wants/"
+        ln -s ../var.mount "$boot/remote-fs.target.wants/"
+
+        text=$(SYSTEMD_UNIT_PATH=$boot systemd-analyze verify --man=no multi-user.target 2>&1 || true)
+        grep -E 'cycle|underpass' <<<"$text" || true
+        text=$(systemd-analyze verify --man=no "$2" 2>&1) || true
+        [[ -z $text ]] || echo "verify: $text"
+}
+
 self_test() {
         local edit failed=0
 
@@ -99,13 +144,30 @@ s/^CapabilityBoundingSet=$/CapabilityBoundingSet=CAP_NET_RAW/
 s/^RestrictAddressFamilies=.*/&  AF_PACKET/
 s/^(Protect|Private|SystemCall).*//
 EDITS
+        if [[ -z $(complaints_about_boot <(sed 's/^InaccessiblePaths=.*/PrivateTmp=yes/' "$1") "$3") ]]; then
+                echo "not noticed: the service waits for /var"
+                failed=1
+        fi
+        while read -r edit; do
+                sed -E "$edit" "$3" >"$scratch/underpass-wait-online.service"
+                if cmp -s "$3" "$scratch/underpass-wait-online.service" ||
+                        [[ -z $(complaints_about_boot "$1" "$scratch/underpass-wait-online.service") ]]; then
+                        echo "not noticed in the waiting unit: $edit"
+                        failed=1
+                fi
+        done <<'EDITS'
+s/^Type=oneshot/Type=once/
+s/^DefaultDependencies=no//
+s/^After=underpass.service/& dbus.service/
+s/^InaccessiblePaths=.*/PrivateTmp=yes/
+EDITS
         return "$failed"
 }
 
 if [[ $1 == --self-test ]]; then
-        self_test "$2" "$3"
+        self_test "$2" "$3" "$4"
 else
-        found=$(complaints "$1"; complaints_about_prober "$2")
+        found=$(complaints "$1"; complaints_about_prober "$2"; complaints_about_boot "$1" "$3")
         if [[ -n $found ]]; then
                 echo "$found"
                 exit 1

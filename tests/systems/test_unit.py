@@ -10,6 +10,7 @@ import systems
 from host import wait_until
 
 UNIT = "underpass.service"
+WAIT_UNIT = "underpass-wait-online.service"
 EXPOSURE_MAX = 15  # tenths
 CAPABILITIES = (1 << 12) | (1 << 39)  # CAP_NET_ADMIN and CAP_BPF
 SECCOMP_FILTER = 2
@@ -25,6 +26,7 @@ READ_ONLY = (
     "echo 0 >/sys/kernel/rcu_normal",
     "touch /etc/underpass/test",
     "touch /usr/test",
+    "touch /tmp/test",
     "touch /var/test",
 )
 SWITCH = "/sys/kernel/rcu_expedited"  # can be written, too, but the machine has none
@@ -51,8 +53,11 @@ def sandbox(machine):
     inside = ("nsenter", "--target", pid, "--mount", "--", "sh", "-c")
     for command in WRITABLE:
         machine.run(*inside, command)
+    # The service does not wait until /var is mounted, and what comes later stays outside.
+    machine.run("mount", "--bind", "/var", "/var")
     for command in READ_ONLY:
         assert machine.run(*inside, command, check=False).returncode != 0, f"the sandbox allows: {command}"
+    machine.run("umount", "/var")
 
 
 def started(machine, unit):
@@ -97,6 +102,13 @@ def links_that_are_up(machine):
     assert answer.returncode != 0 and not machine.processes(UNIT), "a disabled service was started"
 
 
+def masked(machine):
+    """A service that shall not run lets the network be online all the same."""
+    machine.run("systemctl", "mask", UNIT)
+    machine.run("systemctl", "restart", WAIT_UNIT)
+    assert not machine.output("systemctl", "--failed", "--no-legend")
+
+
 def unit(release):
     """All of it for one release."""
     with systems.Machines(release) as lab:
@@ -106,6 +118,7 @@ def unit(release):
         sandbox(machine)
         order(machine)
         links_that_are_up(machine)
+        masked(machine)
 
 
 def test_bookworm():
