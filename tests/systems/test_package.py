@@ -67,6 +67,11 @@ def install(machine, package):
     return machine.output("dpkg-query", "-W", "-f", "${Version}", "underpass")
 
 
+def reloads(machine):
+    """How often NetworkManager was told to read its configuration again."""
+    return machine.journal("--unit=NetworkManager.service", "--grep=op=.reload.").count("op=")
+
+
 def attached(machine):
     """The programs on the links of a machine, by id."""
     return json.loads(state.query_programs(machine, "c0", "c1"))
@@ -144,16 +149,23 @@ def package(release):
         current, previous, lintian = debs.build(release)
         runner.note(f"lintian: {lintian.strip() or 'nothing'}")
         before, before_files = state.host_state(machine), files(machine)
+        told = reloads(machine)
         version = install(machine, previous)
+        assert reloads(machine) == told + 1, "nobody hears that the devices are ours"
         assert version == f"{debs.version()}~previous", version
         runner.note(f"installed: {version}, {len(debs.content(current))} files and folders")
         for question in ("is-enabled", "is-active"):
             machine.run("systemctl", question, UNIT)
         client = set_up(lab)
+        told = reloads(machine)
         runner.note(f"upgraded to {upgrade(lab, client, lambda: install(machine, current))}")
+        assert reloads(machine) == told, "an upgrade puts into force what others have not finished"
         client.stop()
         apt(machine, "remove")
         assert_gone(machine, before, None, "removed")
+        told = reloads(machine)
+        install(machine, current)
+        assert reloads(machine) == told + 1, "nobody hears that the devices are ours again"
         apt(machine, "purge")
         assert_gone(machine, before, before_files, "purged")
         purge_disabled(machine, current, before, before_files)
