@@ -116,8 +116,10 @@ def upgrade(lab, client, install_next):
 
 
 def apt(machine, verb):
-    """Takes the package away."""
-    machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", verb, "underpass", timeout=120)
+    """Takes the package away. What it says."""
+    command = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", verb, "underpass")
+    answer = machine.run(*command, timeout=120)
+    return answer.stdout + answer.stderr
 
 
 def assert_gone(machine, before, before_files, what):
@@ -166,7 +168,10 @@ def package(release):
         told = reloads(machine)
         install(machine, current)
         assert reloads(machine) == told + 1, "nobody hears that the devices are ours again"
-        apt(machine, "purge")
+        machine.run("underpassctl", "deactivate", "--all")
+        machine.run("systemctl", "disable", "--now", UNIT)
+        said = apt(machine, "purge")
+        assert "stay up" not in said, said
         assert_gone(machine, before, before_files, "purged")
         purge_disabled(machine, current, before, before_files)
         runner.note("removed, purged: state and files are as before")
