@@ -122,9 +122,33 @@ def apt(machine, verb):
     return answer.stdout + answer.stderr
 
 
+def removal_that_fails(machine):
+    """The package stays when another script of the removal fails, and its service can run again."""
+    script = machine.path("/var/lib/dpkg/info/underpass.prerm")
+    text = script.read_text()
+    script.write_text(f"{text}\nexit 1\n")
+    answer = machine.run("dpkg", "--remove", "underpass", check=False)
+    script.write_text(text)
+    assert answer.returncode != 0, answer.stdout
+    machine.run("systemctl", "restart", UNIT)
+
+
+@contextlib.contextmanager
+def asked(machine):
+    """Somebody asks the service something all the time, and so the bus starts it."""
+    call = f"busctl call {service.BUS_NAME} {service.MANAGER} org.freedesktop.DBus.Peer Ping"
+    caller = machine.spawn(["/bin/sh", "-c", f"while :; do {call}; done >/dev/null 2>&1"])
+    try:
+        yield
+    finally:
+        caller.kill()
+        caller.wait()
+
+
 def assert_gone(machine, before, before_files, what):
     """No tunnel, no file, no setting of the package is left."""
     assert not any(way for ways in attached(machine).values() for way in ways.values()), attached(machine)
+    assert machine.unit(UNIT, "LoadState", "ActiveState") == {"LoadState": "not-found", "ActiveState": "inactive"}
     state.assert_same(before, state.settled(machine, before), what)
     if before_files is not None:
         left, gone = files(machine) - before_files, before_files - files(machine)
@@ -163,7 +187,9 @@ def package(release):
         runner.note(f"upgraded to {upgrade(lab, client, lambda: install(machine, current))}")
         assert reloads(machine) == told, "an upgrade puts into force what others have not finished"
         client.stop()
-        apt(machine, "remove")
+        removal_that_fails(machine)
+        with asked(machine):
+            apt(machine, "remove")
         assert_gone(machine, before, None, "removed")
         told = reloads(machine)
         install(machine, current)
