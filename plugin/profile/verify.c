@@ -28,7 +28,7 @@ static int complain(const Verifying *verifying, const char *message) {
         return strings_add(&verifying->verified->complaints, message);
 }
 
-/* In files of systemd lists are added up; a value that was taken back by an empty one counts there neither. */
+/* In files of systemd lists add up; there, too, an empty value takes back what was said before. */
 static int complain_repeated(const Verifying *verifying, const char *key, unsigned line) {
         return message_add(&verifying->verified->complaints,
                            N_("%s:%u: this line takes the place of an earlier %s=; write all values of a "
