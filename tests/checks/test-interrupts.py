@@ -3,6 +3,7 @@
 """Who interrupts tests is obeyed at once, and nothing is left of them. Each case starts a program as the tests do, and sends it
 signals. May touch: a scratch folder, processes that it has started."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -57,6 +58,22 @@ class Test(harness.ServiceTest):
         pathlib.Path("{folder}/next").touch()
 
 harness.main()
+"""
+
+# Two releases, each made by a thread.
+ROOTS = """
+import pathlib
+import sys
+sys.path.insert(0, "{tests}/systems")
+import roots
+
+def prepare(release, folder):
+    script = "echo $$ >$0.new; mv $0.new $0; exec sleep 60"
+    roots.run_quietly(["/bin/bash", "-c", script, folder / release], release, folder / f"{release}.log")
+
+roots.prepare = prepare
+sys.argv[1:] = ["{folder}", "trixie", "sid"]
+roots.main()
 """
 
 
@@ -118,8 +135,14 @@ class Interrupts(unittest.TestCase):
             preexec_fn=hears_signals,
         )
         self.addCleanup(process.communicate)
-        self.addCleanup(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+        self.addCleanup(self.kill_group, process.pid)
         return process
+
+    @staticmethod
+    def kill_group(group):
+        """Ends what a case has left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
     def test_preparation(self):
         """tests/run tells tests/prepare, and what that has started."""
@@ -145,6 +168,20 @@ class Interrupts(unittest.TestCase):
             self.assertEqual(process.wait(PATIENCE), 128 + first)
             self.assertTrue((self.folder / "cleaned").exists())
             self.assertFalse((self.folder / "next").exists())
+
+    def test_systems(self):
+        """What makes a system ends with the program that has started it, even if nobody tells it."""
+        path = self.file("make-roots.py", ROOTS)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            process = self.start("/usr/bin/python3", path)
+            files = [self.folder / name for name in ("trixie", "sid")]
+            self.wait_until(lambda files=files: all(file.exists() for file in files), "both are being made")
+            pids = [int(file.read_text()) for file in files]
+            process.send_signal(number)
+            self.assertEqual(process.wait(PATIENCE), 143 if number == signal.SIGTERM else -number)
+            self.wait_until(lambda pids=pids: not any(map(is_running, pids)), "their commands have ended")
+            for file in files:
+                file.unlink()
 
     def test_service(self):
         """A test of the service takes its folder away, and none begins behind it."""

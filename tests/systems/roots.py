@@ -104,11 +104,12 @@ def proxy_options():
 
 
 def run_quietly(command, what, log, **arguments):
-    """Runs a command whose output nobody wants to see unless it fails."""
+    """Runs a command whose output nobody wants to see unless it fails. It must not outlive the thread that waits
+    for it here, however that ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as file:
         status = subprocess.run(
-            [str(word) for word in command],
+            ["setpriv", "--pdeathsig", "KILL", *(str(word) for word in command)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -145,7 +146,9 @@ def make_root(release, target):
     cache.progress(
         f"{release}: making a root with {len(system_packages())} packages and what they depend on"
     )
-    command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(system_packages())}"]
+    # All that it starts ends with it.
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    command += ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(system_packages())}"]
     command += [f"--aptopt={option}" for option in (*APT_OPTIONS, *proxy_options())]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     # Each machine gets a name and an identity of its own when it boots.
