@@ -62,6 +62,8 @@ enum {
         UNDERPASS_BULK_TOLD_APART = 10, /* 1.07 seconds each: between two times that the service is told */
         UNDERPASS_SOCKETS_MAX = 1024, /* tunnel sockets of the kernel in one network namespace */
         UNDERPASS_SOCKET_WORDS = 65536 / 64, /* of the ports of UDP, a bit for each */
+        UNDERPASS_MEMORY_MB = 26,      /* what all programs and maps take, … */
+        UNDERPASS_MEMORY_CPU_KB = 380, /* … and as much more for each possible CPU; a test measures both */
 };
 
 /* An inclusive range of ports, host order, first <= last, first >= 1. */

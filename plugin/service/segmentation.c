@@ -184,8 +184,9 @@ static char *describe_skipped(const Segmentation *segmentation) {
 static char *describe_load(const Segmentation *segmentation, int error) {
         if (error == -ENOMEM)
                 return message_format(N_("The BPF programs cannot be loaded: there is not enough memory. "
-                                         "They need 20 MB, and 220 kB for each CPU. Close other programs, "
-                                         "or raise MemoryMax= of underpass.service."));
+                                         "They need %u MB, and %u kB for each CPU. Close other programs, "
+                                         "or raise MemoryMax= of underpass.service."),
+                                      UNDERPASS_MEMORY_MB, UNDERPASS_MEMORY_CPU_KB);
         if (streq(tunnel_error(segmentation->tunnel), ""))
                 return message_format(N_("The BPF programs cannot be loaded: %s. Needed are kernel 6.1 or "
                                          "newer, CAP_BPF and CAP_NET_ADMIN."),
