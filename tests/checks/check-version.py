@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""meson.build says the version. The newest entry of NEWS and the packages have the same.
+"""meson.build says the version, and which libraries it takes. NEWS and the packages say the same.
 
 Usage: check-version.py ROOT, or check-version.py --self-test
 """
@@ -10,17 +10,21 @@ import re
 import sys
 
 SOURCE = "meson.build"
+SPEC = "packaging/underpass.spec"
+LIBRARY = re.compile(r"dependency\('([^']+)', version : '>= ([^']+)'\)")
+REQUIRED = re.compile(r"^BuildRequires: +pkgconfig\(([^)]+)\) >= (\S+)$", re.M)
 VERSION = {
     SOURCE: re.compile(r"^ *version : '([^']+)',$", re.M),
     "NEWS": re.compile(r"\AUnderpass (\S+)\n=+\n"),
     "packaging/debian/changelog": re.compile(r"\Aunderpass \(([^)]+)\) "),
-    "packaging/underpass.spec": re.compile(r"^Version: +(\S+)$", re.M),
+    SPEC: re.compile(r"^Version: +(\S+)$", re.M),
 }
 SAMPLE = {
-    SOURCE: "project(\n        version : '1.2',\n        meson_version : '>= 1.0.0',\n)\n",
+    SOURCE: "project(\n        version : '1.2',\n        meson_version : '>= 1.0.0',\n)\n"
+    "dependency('b', version : '>= 7.8')\n",
     "NEWS": "Underpass 1.2\n=============\n\nUnderpass 1.1\n=============\n",
     "packaging/debian/changelog": "underpass (1.2) unstable; urgency=medium\n\nunderpass (1.1) unstable; urgency=medium\n",
-    "packaging/underpass.spec": "Name: underpass\nVersion:        1.2\nRelease: 1\n",
+    SPEC: "Name: underpass\nVersion:        1.2\nRelease: 1\nBuildRequires:  pkgconfig(b) >= 7.8\n",
 }
 
 
@@ -30,7 +34,12 @@ def complaints(texts):
     wanted = found[SOURCE]
     if wanted is None:
         return [f"{SOURCE} names no version"]
-    return [f"{name} has version {version}, {SOURCE} has {wanted}" for name, version in found.items() if version != wanted]
+    others = [(name, version) for name, version in found.items() if version != wanted]
+    wrong = [f"{name} has version {version}, {SOURCE} has {wanted}" for name, version in others]
+    libraries, required = dict(LIBRARY.findall(texts[SOURCE])), dict(REQUIRED.findall(texts[SPEC]))
+    if libraries != required:
+        wrong.append(f"{SPEC} requires {required}, {SOURCE} takes {libraries}")
+    return wrong
 
 
 def self_test():
@@ -39,6 +48,9 @@ def self_test():
     for name, text in SAMPLE.items():
         for other in (text.replace("1.2", "1.3"), text.replace("1.2", "")):
             assert complaints({**SAMPLE, name: other}), f"{name}: not noticed: {other}"
+    for name in (SOURCE, SPEC):
+        other = SAMPLE[name].replace("7.8", "7.9")
+        assert complaints({**SAMPLE, name: other}), f"{name}: not noticed: {other}"
 
 
 def main():
