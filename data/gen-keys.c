@@ -59,6 +59,7 @@ static const struct {
 } folders[] = {
         { "/etc/underpass", PROFILES_FOLDER },
         { "/usr/lib/NetworkManager", NETWORKMANAGER_FOLDER },
+        { "/usr/share/doc/underpass", DOC_FOLDER },
         { "/usr/share/polkit-1/actions", POLKIT_FOLDER },
         { "/usr/share/underpass", WIRESHARK_FOLDER },
 };
