@@ -53,6 +53,12 @@ class Quotients(unittest.TestCase):
         self.assertEqual(report.ratios(ours, reference), [4, 4, 4])
         self.assertEqual(ours["value"], {"median": 8, "min": 4, "max": 40})
 
+    def test_another_flow_each_time(self):
+        """The goal for many flows is about packets of different ones."""
+        found = results((Shape("program", "ns", False), [subject("flows-100000", [70, 71], spread=374)]))
+        reached = goal(found, "the program for one packet, of 100 000 flows another one each time")
+        self.assertEqual((reached["reached"], reached["verdict"]), (374, "NOT reached"))
+
     def test_missing_round(self):
         """A round in which one of both failed does not count."""
         ours, reference = subject(OURS, [4, 6]), subject(REFERENCE, [2, 2])
