@@ -151,11 +151,11 @@ static char *describe_figure(const RateFigure *figure, bool download) {
 static const char *advise(const RateReport *report, bool download) {
         bool stopped = false;
 
+        if (rate_host_was_slow(report))
+                return N_("This host was too slow for the UDP form.");
         for (RateForm form = 0; form < _RATE_FORM_MAX; form++) {
                 const RateFigure *figure = &report->figures[form];
 
-                if (form == RATE_UDP && rate_host_was_slow(figure))
-                        return N_("This host was too slow for the UDP form.");
                 stopped |= figure->outcome == RATE_CLOSED || figure->outcome == RATE_STALLED;
         }
         if (!stopped)

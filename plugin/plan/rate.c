@@ -99,8 +99,11 @@ static bool is_stuck(const RateFigure *figure) {
         return figure->outcome == RATE_STALLED && !figure->window_full;
 }
 
-bool rate_host_was_slow(const RateFigure *udp) {
-        return udp->lost_here > 0 || udp->bytes_per_second >= RATE_UDP_FAST;
+bool rate_host_was_slow(const RateReport *report) {
+        const RateFigure *plain = &report->figures[RATE_PLAIN], *udp = &report->figures[RATE_UDP];
+
+        return udp->lost_here > 0 ||
+               (plain->outcome == RATE_MEASURED && udp->bytes_per_second >= RATE_UDP_FAST);
 }
 
 RateVerdict rate_judge(const RateReport *report) {
@@ -115,7 +118,7 @@ RateVerdict rate_judge(const RateReport *report) {
         if (udp->lost_here > 0 && plain->bytes_per_second > udp->bytes_per_second)
                 return RATE_UNKNOWN;
         if (plain->bytes_per_second >= udp->bytes_per_second * RATE_FACTOR)
-                return rate_host_was_slow(udp) ? RATE_UNKNOWN : RATE_UDP_THROTTLED;
+                return rate_host_was_slow(report) ? RATE_UNKNOWN : RATE_UDP_THROTTLED;
         if (udp->bytes_per_second >= plain->bytes_per_second * RATE_FACTOR)
                 return RATE_PLAIN_THROTTLED;
         return RATE_ALIKE;

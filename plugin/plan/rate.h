@@ -74,8 +74,8 @@ const char *rate_form_name(RateForm form);
 const char *rate_outcome_name(RateOutcome outcome);
 const char *rate_verdict_name(RateVerdict verdict);
 
-/* Whether this host may have been slower than the path. */
-bool rate_host_was_slow(const RateFigure *udp);
+/* Whether the UDP form may have been slower than plain TCP because of this host, and not of the path. */
+bool rate_host_was_slow(const RateReport *report);
 
 /* So many bytes have moved by now. */
 void rate_meter(RateMeter *meter, uint64_t bytes, uint64_t now_us);

@@ -373,6 +373,7 @@ static void verdicts_follow(void) {
         const struct {
                 RateFigure plain, udp;
                 RateVerdict verdict;
+                bool host; /* was slow */
         } cases[] = {
                 { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100 }, RATE_UDP_THROTTLED },
                 { { RATE_MEASURED, 299 }, { RATE_MEASURED, 100 }, RATE_ALIKE },
@@ -385,17 +386,23 @@ static void verdicts_follow(void) {
                 { { RATE_CLOSED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN },
                 { { RATE_MEASURED, 100 }, { RATE_NO_CONNECTION }, RATE_UNKNOWN },
                 { { RATE_NOT_ASKED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN },
-                { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100, .lost_here = 1 }, RATE_UNKNOWN },
-                { { RATE_MEASURED, 100 }, { RATE_MEASURED, 300, .lost_here = 1 }, RATE_PLAIN_THROTTLED },
-                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
+                { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100, .lost_here = 1 }, RATE_UNKNOWN, true },
+                { { RATE_MEASURED, 100 },
+                  { RATE_MEASURED, 300, .lost_here = 1 },
+                  RATE_PLAIN_THROTTLED,
+                  true },
+                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN, true },
                 { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12499999 }, RATE_UDP_THROTTLED },
-                { { RATE_MEASURED, 37499999 }, { RATE_MEASURED, 12500000 }, RATE_ALIKE },
+                { { RATE_MEASURED, 37499999 }, { RATE_MEASURED, 12500000 }, RATE_ALIKE, true },
+                { { RATE_CLOSED }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
+                { { RATE_STALLED, .window_full = true }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 const RateReport report = { { [RATE_PLAIN] = cases[i].plain, [RATE_UDP] = cases[i].udp } };
 
                 assert(rate_judge(&report) == cases[i].verdict);
+                assert(rate_host_was_slow(&report) == cases[i].host);
         }
 }
 
