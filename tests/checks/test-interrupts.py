@@ -8,11 +8,15 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
-import time
 import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS / "lib"))
+
+from host import running, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+
 PATIENCE = 20.0
 SKIPPED = 77
 
@@ -83,14 +87,6 @@ def hears_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
-def is_running(pid):
-    """Whether the process is there, and has not ended."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 class Interrupts(unittest.TestCase):
     """One program at a time, in a process group of its own."""
 
@@ -107,17 +103,10 @@ class Interrupts(unittest.TestCase):
         path.chmod(0o755)
         return path
 
-    def wait_until(self, condition, what):
-        """Waits for a condition."""
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            self.assertLess(time.monotonic(), end, what)
-            time.sleep(0.01)
-
     def wait_for(self, name, process=None):
         """Waits for a file, or for the end of the process."""
         path = self.folder / name
-        self.wait_until(lambda: path.exists() or process and process.poll() is not None, name)
+        wait_until(lambda: path.exists() or process and process.poll() is not None, name, PATIENCE)
         return path.exists()
 
     def start(self, *command):
@@ -154,7 +143,7 @@ class Interrupts(unittest.TestCase):
             pid = int((self.folder / "begun").read_text())
             process.send_signal(number)
             self.assertEqual(process.wait(PATIENCE), 128 + number)
-            self.wait_until(lambda pid=pid: not is_running(pid), "its compiler has ended")
+            wait_until(lambda pid=pid: not running(pid), "its compiler has ended", PATIENCE)
 
     def test_lab(self):
         """A second signal does not interrupt what cleans up."""
@@ -175,11 +164,11 @@ class Interrupts(unittest.TestCase):
         for number in (signal.SIGTERM, signal.SIGKILL):
             process = self.start("/usr/bin/python3", path)
             files = [self.folder / name for name in ("trixie", "sid")]
-            self.wait_until(lambda files=files: all(file.exists() for file in files), "both are being made")
+            wait_until(lambda files=files: all(file.exists() for file in files), "both are being made", PATIENCE)
             pids = [int(file.read_text()) for file in files]
             process.send_signal(number)
             self.assertEqual(process.wait(PATIENCE), 143 if number == signal.SIGTERM else -number)
-            self.wait_until(lambda pids=pids: not any(map(is_running, pids)), "their commands have ended")
+            wait_until(lambda pids=pids: not any(map(running, pids)), "their commands have ended", PATIENCE)
             for file in files:
                 file.unlink()
 
