@@ -78,14 +78,13 @@ def add(lab, kind, family, words, remote=True):
         ends = f"dev {link}" if kind == "xfrm" else f"local {near}" + (f" remote {far}" if remote else "")
         lines.append(f"link add {DEVICE} type {kind} {ends} {' '.join(str(word) for word in words)}")
         batch(host, [*lines, f"link set {DEVICE} up"])
-        lines = []
-        for inner, more in ((4, "/24"), (6, "/64 nodad")):
-            lines.append(f"address add {inside(side, inner)}{more} dev {DEVICE}")
-            if not remote:
-                there = far if family == 4 else socket.inet_pton(socket.AF_INET6, far).hex(":")
-                lines.append(f"neigh add {inside(1 - side, inner)} lladdr {there} dev {DEVICE}")
         # Some carry one family only.
-        batch(host, lines, force=True)
+        own = ((4, "/24"), (6, "/64 nodad"))
+        batch(host, [f"address add {inside(side, inner)}{more} dev {DEVICE}" for inner, more in own], force=True)
+        if not remote:
+            there = far if family == 4 else socket.inet_pton(socket.AF_INET6, far).hex(":")
+            others = [inside(1 - side, inner) for inner, _ in own]
+            batch(host, [f"neigh add {each} lladdr {there} dev {DEVICE}" for each in others])
 
 
 def remove(lab):
