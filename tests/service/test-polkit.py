@@ -393,6 +393,22 @@ class Judged(PolkitTest):
         self.assertEqual(set(errors), {DENIED, LIMITS})
         self.assertLess(errors.count(DENIED), CALLS)
 
+    def test_bounded_before_it_is_known(self):
+        """However many connections send calls, exactly so many of these wait for the bus to say whose they are."""
+        strangers = [Stranger(self.bus) for _ in range(CALLS // CALLS_OF_A_STRANGER + 32)]
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            senders = [each for each in strangers for _ in range(CALLS_OF_A_STRANGER)]
+            answers = [self.send("Explode", each, None) for each in senders]
+            for each in strangers:
+                self.reach_bus(each)
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        errors = [self.failure(each) for each in answers]
+        self.assertEqual(errors.count(DENIED), CALLS)
+        self.assertEqual(errors.count(LIMITS), len(errors) - CALLS)
+        self.assertEqual(self.failure(self.send("Explode", Stranger(self.bus), None)), DENIED)
+
     @staticmethod
     def reach_bus(client):
         """Returns when the bus has passed on what this client has sent."""
