@@ -110,6 +110,11 @@ static void urgent(struct frame *frame, uint8_t *layer4) {
         layer4[9] |= FRAME_URG;
 }
 
+/* In the place of the MSS is an option that nobody knows. */
+static void no_mss(struct frame *frame, uint8_t *layer4) {
+        layer4[FRAME_HEADER_LENGTH] = 77;
+}
+
 static void padded(struct frame *frame, uint8_t *layer4) {
         frame->length += 6; /* what Ethernet appends to short frames */
 }
@@ -144,6 +149,23 @@ static const struct ingress_case cases[] = {
           { SERVER, .flags = FRAME_SYN, .options = FRAME_OPTIONS_BEHIND_END },
           LEFT_ALONE(NOT_MPTCP) },
         { "SYN without MPTCP, mptcp-only=no", { SERVER, .flags = FRAME_SYN }, any_tcp, TAKEN },
+        { "SYN without MPTCP, with data (Fast Open), mptcp-only=no",
+          { SERVER, .flags = FRAME_SYN, .options = FRAME_OPTIONS_PLAIN, .payload = 77 },
+          any_tcp,
+          TAKEN },
+        { "SYN with MPTCP and no MSS", { SYN_MPTCP }, .mangle = no_mss, TAKEN },
+        { "SYN with MPTCP and no MSS, with data", { SYN_MPTCP, .payload = 77 }, .mangle = no_mss, TAKEN },
+        /* By chance, what is no TCP looks like these: nobody counts it as a SYN. */
+        { "SYN without options, with data", { SERVER, .flags = FRAME_SYN, .payload = 77 } },
+        { "SYN without options, with a byte of data, mptcp-only=no",
+          { SERVER, .flags = FRAME_SYN, .payload = 1 },
+          any_tcp },
+        { "SYN without options, with data, mptcp-only=no, IPv6",
+          { SERVER, .flags = FRAME_SYN, .payload = 77, .ipv6 = true },
+          any_tcp },
+        { "SYN with options, but no MSS, mptcp-only=no",
+          { SERVER, .flags = FRAME_SYN, .options = FRAME_OPTIONS_TIMESTAMP },
+          any_tcp },
         { "SYN to another port", { SYN_BETWEEN(50000, 444) }, LEFT_ALONE(PORT) },
         { "SYN to a port of remote-ports", { SYN_BETWEEN(50000, 8000) }, LEFT_ALONE(PORT) },
         { "SYN from a port of local-ports", { SYN_BETWEEN(443, 40000) }, LEFT_ALONE(PORT) },
