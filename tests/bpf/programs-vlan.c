@@ -14,6 +14,7 @@
 
 enum {
         OTHER_VLAN = 7,
+        OTHER_LINK = 77,
         PRIORITY_ONLY = 5 << 13, /* VLAN 0: a priority, and no VLAN (IEEE 802.1Q) */
         GUESSED = 0x12345678,
 };
@@ -198,10 +199,75 @@ static bool test_ours(void *context) {
         return true;
 }
 
+/* A frame that has all of a segment of ours but for one thing. */
+struct tag_case {
+        const char *name;
+        uint16_t tag;
+        uint16_t kind;
+        __u32 slot_ifindex; /* of the link that the slot is of */
+        __u32 device;       /* its segmentation device; 0: it has none any more */
+        __u32 changed;      /* bits of the note */
+        bool taken;
+};
+
+#define OUR_TAG UNDERPASS_SEGMENT_VLAN, ETH_P_8021Q
+#define OUR_SLOT BENCH_IFINDEX, BENCH_SEGMENT_IFINDEX
+
+static const struct tag_case tags[] = {
+        { "all of it", OUR_TAG, OUR_SLOT, .taken = true },
+        { "a priority, too", UNDERPASS_SEGMENT_VLAN | PRIORITY_ONLY, ETH_P_8021Q, OUR_SLOT, .taken = true },
+        { "another id", OTHER_VLAN, ETH_P_8021Q, OUR_SLOT },
+        { "the id before", UNDERPASS_SEGMENT_VLAN - 1, ETH_P_8021Q, OUR_SLOT },
+        { "another kind of tag", UNDERPASS_SEGMENT_VLAN, ETH_P_8021AD, OUR_SLOT },
+        { "a slot of another link", OUR_TAG, OTHER_LINK, BENCH_SEGMENT_IFINDEX },
+        { "a link without segmentation device", OUR_TAG, BENCH_IFINDEX, 0 },
+        { "another number in the note", OUR_TAG, OUR_SLOT, .changed = 1 },
+        { "the note of one that has been converted", OUR_TAG, OUR_SLOT, .changed = 0xffffffff },
+        { "another number in the other half", OUR_TAG, OUR_SLOT, .changed = 1U << 31 },
+};
+
+static bool run_tag(struct bench *bench, const struct tag_case *test, bool ipv6) {
+        const struct bench_count counts[BENCH_COUNTS_MAX] = { { UNDERPASS_COUNTER_SENT, test->taken } };
+        const struct underpass_slot slot = { .ifindex = test->slot_ifindex,
+                                             .device_ifindex = test->device };
+        const struct frame_spec spec = { OURS_DATA, .ipv6 = ipv6 };
+        struct __sk_buff context = {};
+        struct frame frame, expected;
+        __u32 verdict, note;
+
+        EXPECT(bench_segment_context(bench, 0, &context) == 0);
+        EXPECT(bench_set_slot(bench, &slot) == 0);
+        note = context.cb[1] ^= test->changed;
+        context.tc_index = BENCH_SLOT;
+        context.vlan_present = 1;
+        context.vlan_tci = test->tag;
+        context.vlan_proto = network(test->kind);
+        frame_build(&spec, &frame);
+        expected = frame;
+        if (test->taken)
+                frame_to_udp(&expected);
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(frame_equal(&frame, &expected));
+        EXPECT_EQUAL(context.cb[1], test->taken ? 0 : note);
+        return bench_counted(bench, counts);
+}
+
+static bool test_tags(void *context) {
+        for (size_t i = 0; i < 2 * sizeof(tags) / sizeof(tags[0]); i++) {
+                if (run_tag(context, &tags[i / 2], i & 1))
+                        continue;
+                fprintf(stderr, "vlan, our segment but for %s, IPv%d\n", tags[i / 2].name, i & 1 ? 6 : 4);
+                return false;
+        }
+        return true;
+}
+
 int programs_vlan(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "vlan: frames of other VLANs", test_others },
                 { "vlan: back from the segmentation device", test_ours },
+                { "vlan: nearly back from the segmentation device", test_tags },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
