@@ -393,12 +393,61 @@ static bool test_vlan(void *context) {
         return true;
 }
 
+/* What becomes of a packet with this note in it. */
+static bool run_note(struct bench *bench, __u32 note, bool flow, bool raw, __u32 expected) {
+        const struct frame_spec spec = { .flags = FRAME_ACK, .payload = 1000, .raw = raw };
+        struct __sk_buff context = { .mark = MARK, .priority = PRIORITY, .cb = { 0, note, BENCH_SLOT } };
+        struct underpass_flow_key key;
+        struct underpass_flow known;
+        struct frame before, after;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        frame_build(&spec, &before);
+        bench_flow_key(&before, true, &key);
+        bench_tunnelled(&known);
+        if (flow)
+                EXPECT(bench_put_flow(bench->flows, &key, &known) == 0);
+        after = before;
+        EXPECT(bench_run(bench, raw ? BENCH_EGRESS_RAW : BENCH_EGRESS, false, &after, &context, &verdict) ==
+               0);
+        EXPECT_EQUAL(verdict, expected);
+        if (verdict == BENCH_REDIRECT)
+                return handed_over(&before, &after, &spec, &context);
+        EXPECT(frame_equal(&before, &after));
+        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {}));
+        return true;
+}
+
+/* Anybody can write into a packet that it has been converted, or is to be a probe: without our number it is
+ * a packet like any other. With it, a packet of a flow goes on as it is. */
+static bool test_notes(void *context) {
+        struct __sk_buff ours;
+
+        EXPECT(bench_segment_context(context, 0, &ours) == 0);
+        for (int raw = 0; raw < 2; raw++) {
+                const __u32 converted = ~ours.cb[1], probe = ours.cb[1] ^ 1;
+
+                EXPECT(run_note(context, converted, true, raw, BENCH_NEXT));
+                for (int i = 0; i < 64; i++) {
+                        const __u32 bit = 1U << i % 32, guess = (i < 32 ? converted : probe) ^ bit;
+
+                        EXPECT(run_note(context, guess, true, raw, BENCH_REDIRECT));
+                        EXPECT(run_note(context, guess, false, raw, BENCH_NEXT));
+                        EXPECT(run_note(context, i < 32 ? bit : ~bit, true, raw, BENCH_REDIRECT));
+                }
+                EXPECT(run_note(context, ~0U, true, raw, BENCH_REDIRECT));
+        }
+        return true;
+}
+
 int programs_egress(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "egress: which SYNs are taken", test_cases },
                 { "egress: a flow stays in the tunnel", test_flow_stays },
                 { "egress: packets cut off", test_cut_off },
                 { "egress: a VLAN tag", test_vlan },
+                { "egress: notes that others have written", test_notes },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

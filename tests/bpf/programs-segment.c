@@ -182,9 +182,11 @@ static bool test_foreign(void *context) {
         EXPECT(dropped(context, none, foreign));
         none.cb[2] = BENCH_SLOT;
         EXPECT(dropped(context, none, foreign));
-        none = note;
-        none.cb[1] ^= 1;
-        EXPECT(dropped(context, none, foreign));
+        for (int bit = 0; bit < 32; bit++) {
+                none = note;
+                none.cb[1] ^= 1U << bit;
+                EXPECT(dropped(context, none, foreign));
+        }
         note.cb[2] = BENCH_SLOT + 1;
         EXPECT(dropped(context, note, foreign));
         note.cb[2] = UNDERPASS_LINKS_MAX + 1;
