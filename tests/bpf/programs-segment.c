@@ -142,6 +142,9 @@ static bool run_case(struct bench *bench, const struct segment_case *test, const
         EXPECT_EQUAL(frame_layer4_sum(&after), 0xffff);
         EXPECT_EQUAL(frame_layer3_sum(&after), 0xffff);
         EXPECT_EQUAL(context.priority, PRIORITY);
+        /* The egress program of the link lets it pass, and nobody behind that finds a slot of ours. */
+        EXPECT_EQUAL(context.cb[1], ~note->cb[1]);
+        EXPECT(bench->object || context.tc_index == 0); /* the kernel does not tell */
         return true;
 }
 
@@ -149,6 +152,7 @@ static bool test_cases(void *context) {
         struct __sk_buff note;
 
         EXPECT(bench_segment_context(context, PRIORITY, &note) == 0);
+        note.tc_index = BENCH_SLOT;
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
                 if (run_case(context, &cases[i], &note))
                         continue;
