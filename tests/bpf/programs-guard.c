@@ -17,6 +17,7 @@ enum {
         SERVED = 443,      /* the port of the socket */
         OTHER_LINK = 77,
         VLAN_TAGGED = 0x8100,
+        IPV6_LENGTH = 40,
 };
 
 enum guard_socket {
@@ -24,6 +25,8 @@ enum guard_socket {
         SERVES_OTHERS,    /* the same on another link */
         CONNECTED,        /* to the peer of the packet */
         CONNECTED_ELSE,   /* to another port of it */
+        GONE,             /* the port is noted yet */
+        UNNOTED,          /* all peers, but its port is not noted */
         NONE,
 };
 
@@ -34,6 +37,7 @@ struct guard_case {
         uint16_t dest_port;      /* 0: that of the socket */
         uint16_t payload;
         uint16_t cut;            /* bytes that are left behind the IP header; 0: all */
+        uint16_t extension_cut;  /* the same of the first extension header */
         uint8_t extensions[6];   /* IPv6; the case is of IPv6 alone then */
         uint8_t extensions_count;
         uint16_t fragment;
@@ -74,6 +78,11 @@ static const struct guard_case cases[] = {
         { "four of them", SERVES, true, EXTENSIONS(0, 60, 43, 60) },
         { "five of them", SERVES, true, EXTENSIONS(0, 60, 43, 60, 60) },
         { "five of them, to another port", SERVES, true, EXTENSIONS(0, 60, 43, 60, 60), .dest_port = 444 },
+        { "an extension header that is not there", SERVES, true, EXTENSIONS(60), .extension_cut = 3 },
+        { "fragment, no whole header of it", SERVES, true, EXTENSIONS(44), .extension_cut = 3 },
+        { "an extension header, and no port behind it", SERVES, EXTENSIONS(60), .extension_cut = 8 },
+        { "a socket that is gone", GONE },
+        { "a socket whose port is not noted", UNNOTED },
         { "a flow", SERVES, .flow = true },
         { "a flow, but GUE", SERVES, true, .flow = true, .first = 0x01 },
         { "tags below a tag", SERVES, true, .tagged = true },
@@ -100,10 +109,20 @@ static const char *const arrivals[_ARRIVAL_MAX] = {
 static bool put_sockets(struct bench *bench, enum guard_socket kind, const struct frame *frame) {
         const bool ipv6 = frame->data[frame->layer3] >> 4 == 6;
         struct underpass_socket_key key = { .ifindex = BENCH_IFINDEX };
+        const __u32 word = SERVED / 64;
+        const __u64 nothing = 0;
 
         switch (kind) {
         case NONE:
                 return true;
+        case GONE:
+                key.flow.local_port = htons(SERVED);
+                if (!ipv6)
+                        key.flow.local[2] = key.flow.remote[2] = htonl(0xffff);
+                return bench_guard(bench, &key) == 0 && bench_map_delete(bench->sockets, &key) == 0;
+        case UNNOTED:
+                return bench_serve(bench, BENCH_IFINDEX, ipv6, SERVED) == 0 &&
+                       bench_map_update(bench->socket_ports, &word, &nothing) == 0;
         case SERVES:
         case SERVES_OTHERS:
                 return bench_serve(bench, kind == SERVES ? BENCH_IFINDEX : OTHER_LINK, ipv6, SERVED) == 0;
@@ -132,6 +151,10 @@ static void mangle(const struct guard_case *test, struct frame *frame) {
                         frame_put16(frame->data + frame->layer3 + 4, test->cut);
                 else
                         frame_put16(frame->data + frame->layer3 + 2, (uint16_t) (20 + test->cut));
+        }
+        if (test->extension_cut) {
+                frame->length = frame->layer3 + IPV6_LENGTH + test->extension_cut;
+                frame_put16(frame->data + frame->layer3 + 4, test->extension_cut);
         }
         if (test->tagged)
                 frame_put16(frame->data + 12, VLAN_TAGGED);
@@ -189,7 +212,7 @@ static bool applies(const struct guard_case *test, bool ipv6, enum guard_arrival
         if (arrival != ETHERNET && test->tagged)
                 return false;
         /* Test runs of the kernel take no packets that are shorter than the headers of Ethernet and IPv4. */
-        if (arrival == BARE && test->cut)
+        if (arrival == BARE && (test->cut || test->extension_cut))
                 return false;
         return ipv6 ? test->ipv4_options == 0 : test->extensions_count == 0;
 }
