@@ -8,6 +8,7 @@
  */
 
 #include <arpa/inet.h>
+#include <string.h>
 
 #include "frame-icmp.h"
 #include "programs.h"
@@ -339,6 +340,76 @@ static bool test_answer_over_udp(void *context) {
         return clean(context);
 }
 
+/* A SYN, and what is known of the address that it comes from. */
+struct source_case {
+        const char *name;
+        uint16_t dest_port;
+        uint8_t flags;
+        bool no_link;    /* has no profile */
+        __u32 via;       /* the link by which the address sent last; 0: nothing is known */
+        bool noted;      /* expected of a packet that a socket sends */
+};
+
+static const struct source_case sources[] = {
+        { "the first SYN", 443, FRAME_SYN, .noted = true },
+        { "a SYN that no profile wants", 444, FRAME_SYN, .noted = true },
+        { "a link without profile", 443, FRAME_SYN, .no_link = true },
+        { "no SYN", 443, FRAME_ACK },
+        { "a SYN-ACK", 443, FRAME_SYN | FRAME_ACK },
+        { "by the same link again", 443, FRAME_SYN, .via = BENCH_IFINDEX, .noted = true },
+        { "by another link than before", 443, FRAME_SYN, .via = OTHER_IFINDEX, .noted = true },
+};
+
+enum { ROUND_TRIP_US = 30000 };
+
+/* What has been measured stays as long as the link does. socket: of this host, else a router forwards it. */
+static bool run_source(struct bench *bench, const struct source_case *test, bool ipv6, bool socket) {
+        const struct frame_spec spec = { .flags = test->flags, .options = FRAME_OPTIONS_MPTCP,
+                                         .dest_port = test->dest_port, .ipv6 = ipv6 };
+        const struct underpass_source before_it = { .via = test->via, .rtt_us = ROUND_TRIP_US };
+        const __u32 via = test->noted && socket ? BENCH_IFINDEX : test->via;
+        struct bpf_sock sender = {};
+        struct __sk_buff context = {};
+        struct underpass_source_key here = {};
+        struct underpass_source source = {};
+        struct underpass_flow_key key;
+        struct frame frame;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        if (test->no_link)
+                EXPECT(bench_remove_link(bench) == 0);
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        memcpy(here.local, key.local, sizeof(here.local));
+        if (test->via)
+                EXPECT(bench_map_update(bench->sources, &here, &before_it) == 0);
+        if (socket && !bench->object)
+                context.sk = &sender;
+        EXPECT(bench_run(bench, BENCH_EGRESS, false, &frame, &context, &verdict) == 0);
+        EXPECT_EQUAL(bench_map_lookup(bench->sources, &here, &source) == 0, via != 0);
+        EXPECT_EQUAL(source.via, via);
+        EXPECT_EQUAL(source.rtt_us, test->via && via == test->via ? ROUND_TRIP_US : 0);
+        return true;
+}
+
+/* The address of a socket is noted, and not those of hosts behind. What the kernel takes for a test run has
+ * a socket; on the host it has one if the test says so. */
+static bool test_sources(void *context) {
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < 4 * sizeof(sources) / sizeof(sources[0]); i++) {
+                const bool socket = i & 2;
+
+                if ((!socket && bench->object) || run_source(bench, &sources[i / 4], i & 1, socket))
+                        continue;
+                fprintf(stderr, "links, sources: %s, IPv%d%s\n", sources[i / 4].name, i & 1 ? 6 : 4,
+                        socket ? "" : ", forwarded");
+                return false;
+        }
+        return true;
+}
+
 int programs_links(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "links: what we send leaves by the link it is on", test_sends },
@@ -348,6 +419,7 @@ int programs_links(struct bench *bench) {
                 { "links: a handshake that changes links", test_handshake },
                 { "links: an on-demand link after another", test_on_demand },
                 { "links: the answer over UDP comes by another link", test_answer_over_udp },
+                { "links: which link an address sends by", test_sources },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
