@@ -372,6 +372,54 @@ static bool test_record(void *context) {
         return true;
 }
 
+static void no_check(uint8_t *udp) {
+        frame_put16(udp + 6, 0);
+}
+
+static void longer(uint8_t *udp) {
+        frame_put16(udp + 4, (uint16_t) (frame_get16(udp + 4) + 1));
+}
+
+/* Our side has sent another SYN amid a connection, and a SYN-ACK over UDP comes whose numbers answer it,
+ * mangled: as nothing else speaks for it, the connection lives on. */
+static bool run_mangled_answer(struct bench *bench, void (*mangle)(uint8_t *udp), bool ipv6, bool raw) {
+        static const struct story story = { .server = false };
+        static const struct story_step steps[] = { HANDSHAKE, AMID_SYN };
+        static const struct story_step answer = PEER(SYN_ACK, ANOTHER + 1, TUNNELLED);
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame, before;
+        __u32 verdict;
+
+        EXPECT(bench_reset(bench) == 0);
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+                EXPECT(story_run_step(bench, &story, &steps[i], ipv6, raw));
+        story_build(&story, &answer, ipv6, raw, &frame);
+        bench_flow_key(&frame, false, &key);
+        mangle(frame.data + frame.layer4);
+        before = frame;
+        EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &frame, NULL, &verdict) ==
+               0);
+        EXPECT_EQUAL(verdict, BENCH_DROP);
+        EXPECT(frame_equal(&frame, &before));
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(bench_get_flow(bench->half_open, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.state, HALF_OPEN);
+        EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
+                                            OPENED(2), ESTABLISHED(1), RECEIVED(1),
+                                            { UNDERPASS_COUNTER_DROP_MALFORMED, 1 } }));
+        /* As it should be, it is the answer. */
+        return story_run_step(bench, &story, &answer, ipv6, raw);
+}
+
+static bool test_mangled_answers(void *context) {
+        for (int i = 0; i < 4; i++) {
+                EXPECT(run_mangled_answer(context, no_check, i & 1, i & 2));
+                EXPECT(run_mangled_answer(context, longer, i & 1, i & 2));
+        }
+        return true;
+}
+
 /* SYNs of so many senders, the first one by its number. The server answers them. */
 static bool send_syns(struct bench *bench, unsigned first, unsigned count) {
         for (unsigned i = first; i < first + count; i++) {
@@ -446,6 +494,7 @@ int programs_flows(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "flows: handshakes and their ends", test_stories },
                 { "flows: what a record says", test_record },
+                { "flows: a mangled answer beside an established flow", test_mangled_answers },
                 { "flows: a flood of SYNs", test_flood },
                 { "flows: a handshake beside a flood", test_flood_beside_handshake },
         };
