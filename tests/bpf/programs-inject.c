@@ -32,6 +32,7 @@ enum {
         USUAL_MTU = 65536,
         PATIENCE_MS = 2000,
         NEXT = 0x10000000, /* what the flow sends next */
+        FAR = 1 << 20,     /* so far from it a segment of the flow may lie */
 };
 
 struct inject_case {
@@ -46,9 +47,13 @@ struct inject_case {
         bool super_packet;
         bool other_link;  /* the flow is on another link than the one it leaves by */
         bool over;        /* both sides have said so */
-        bool near;        /* what it sends could be the next segment of the flow */
+        bool near;        /* what it sends could be the next segment of the flow, … */
+        int32_t apart;    /* … as it lies so far from what the flow sends next */
+        bool earlier;     /* the record is of an earlier release, which does not know that */
         bool dropped;
 };
+
+#define SILENT UNDERPASS_FLOW_TUNNELLED, .silent = true
 
 static const struct inject_case cases[] = {
         { "no flow" },
@@ -73,7 +78,13 @@ static const struct inject_case cases[] = {
           UNDERPASS_FLOW_TUNNELLED,
           .silent = true,
           .near = true,
+          .apart = 1000,
           .dropped = true },
+        { "far ahead", SILENT, .near = true, .apart = FAR, .dropped = true },
+        { "too far ahead", SILENT, .near = true, .apart = FAR + 1 },
+        { "far behind", SILENT, .near = true, .apart = -FAR, .dropped = true },
+        { "too far behind", SILENT, .near = true, .apart = -FAR - 1 },
+        { "silent, of an earlier release", SILENT, .earlier = true },
 };
 
 /* The record of a flow from the client to the server. */
@@ -92,7 +103,7 @@ static bool put_flow(struct bench *bench, const struct inject_case *test, bool i
                 bench_silent(&flow);
         else
                 bench_tunnelled(&flow);
-        flow.next = flow.expected = NEXT;
+        flow.next = flow.expected = test->earlier ? 0 : NEXT;
         if (test->other_link)
                 flow.ifindex = BENCH_IFINDEX + 1;
         if (test->over) {
@@ -148,7 +159,8 @@ static bool send_one(const struct inject_case *test, bool ipv6) {
 
         EXPECT(fd >= 0);
         if (test->near)
-                frame_put32(data + 4, NEXT + 1000); /* behind the UDP header, where the sequence number is */
+                /* Behind the UDP header, where the sequence number is. */
+                frame_put32(data + 4, NEXT + (uint32_t) test->apart);
         prepared = prepare_sender(test, ipv6, fd);
         sent = sendto(fd, data, length, 0, (struct sockaddr *) &to,
                       place_address(FRAME_REMOTE, ipv6, SERVER_PORT, &to));
