@@ -432,6 +432,43 @@ static bool test_mangled_answers(void *context) {
         return true;
 }
 
+static bool slot_is_answered(const struct bench *bench, bool *ret) {
+        struct underpass_slot slot;
+        __u32 index = BENCH_SLOT;
+
+        EXPECT(bench_map_lookup(bench->slots, &index, &slot) == 0);
+        *ret = slot.answered;
+        return true;
+}
+
+/* A link knows whether the last SYN that it has accepted was answered where programs are, so that the service
+ * looks for the others alone. */
+static bool test_answered(void *context) {
+        static const struct story story = { .server = true };
+        static const struct {
+                struct story_step step;
+                bool answered; /* afterwards */
+        } steps[] = {
+                { PEER_SYN, false },
+                { OUR_SYN_ACK, true },
+                { PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED), true },
+                { { .incoming = true, .flags = FRAME_SYN, .options = FRAME_OPTIONS_MPTCP, .state = HALF_OPEN,
+                    .their_port = STORY_PEER_PORT + 1 }, false },
+                { { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE, .state = TUNNELLED }, false },
+        };
+        struct bench *bench = context;
+
+        EXPECT(bench_reset(bench) == 0);
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+                bool answered;
+
+                EXPECT(story_run_step(bench, &story, &steps[i].step, false, false));
+                EXPECT(slot_is_answered(bench, &answered));
+                EXPECT_EQUAL(answered, steps[i].answered);
+        }
+        return true;
+}
+
 /* SYNs of so many senders, the first one by its number. The server answers them. */
 static bool send_syns(struct bench *bench, unsigned first, unsigned count) {
         for (unsigned i = first; i < first + count; i++) {
@@ -506,6 +543,7 @@ int programs_flows(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "flows: handshakes and their ends", test_stories },
                 { "flows: what a record says", test_record },
+                { "flows: what a link knows of answers", test_answered },
                 { "flows: a mangled answer beside an established flow", test_mangled_answers },
                 { "flows: a flood of SYNs", test_flood },
                 { "flows: a handshake beside a flood", test_flood_beside_handshake },
