@@ -20,6 +20,8 @@ enum {
         QUOTED_IPV4 = 40,
         QUOTED_IPV6 = 60,
         BELIEVED = 4, /* errors about one flow in a second */
+        EXTENSION_DESTINATION = 60,
+        STAMPS = 0x0101080a, /* two NOPs, kind and length of time stamps */
         SLACK_NS = 50 * 1000000, /* so soon, it is still too soon for a timeout */
 };
 
@@ -36,6 +38,9 @@ struct black_hole_case {
         uint32_t in_flight;  /* bytes; 0: the segment is new */
         uint32_t told;       /* MTU, 0: the segment is sent */
         uint32_t then;       /* stalls afterwards */
+        uint16_t gso_size;   /* a super-packet */
+        uint8_t ipv4_options;
+        bool extension;      /* an IPv6 extension header */
 };
 
 static const struct black_hole_case black_holes[] = {
@@ -53,6 +58,9 @@ static const struct black_hole_case black_holes[] = {
         { "as small as it gets", false, 576, 1, 400, false, 0, 0, 5000, 0, 0 },
         { "as small as it gets, IPv6", true, 1280, 1, 400, false, 0, 0, 5000, 0, 0 },
         { "a jumbo frame", true, 3000, 1, 400, false, 0, 0, 5000, 1280, 0 },
+        { "a super-packet", false, 3000, 1, 400, false, 0, 0, 5000, 0, 1, .gso_size = 1400 },
+        { "IPv4 options", false, 1500, 1, 400, false, 0, 0, 5000, 0, 1, .ipv4_options = 8 },
+        { "an extension header", true, 1500, 1, 400, false, 0, 0, 5000, 0, 1, .extension = true },
 };
 
 /* The error must be sound, come from the other side, and quote the beginning of the packet. */
@@ -92,12 +100,15 @@ static uint16_t payload_of(bool ipv6, uint16_t size) {
 
 static bool run_black_hole(struct bench *bench, const struct black_hole_case *test) {
         struct frame_spec spec = { .ipv6 = test->ipv6, .flags = FRAME_ACK, .sequence = SEQUENCE,
-                                   .payload = payload_of(test->ipv6, test->size) };
+                                   .payload = payload_of(test->ipv6, test->size),
+                                   .ipv4_options = test->ipv4_options,
+                                   .extensions = { EXTENSION_DESTINATION },
+                                   .extensions_count = test->extension };
+        struct __sk_buff context = { .gso_size = test->gso_size, .gso_segs = test->gso_size ? 3 : 0 };
         struct underpass_destination known = {};
         struct underpass_flow_key key;
         struct underpass_flow flow;
         struct frame before, after;
-        struct __sk_buff context = {};
         __u32 verdict;
 
         EXPECT(bench_reset(bench) == 0);
@@ -163,6 +174,9 @@ struct question_case {
         bool at_once;        /* the peer has spoken in this moment */
         enum { SENT, ASKED, TOLD } then;
         uint32_t stalls_then;
+        enum frame_options options;
+        bool alike;          /* the data looks like time stamps */
+        uint8_t kept[2];     /* bytes of the options, if the sum is to be completed, and if it is finished */
 };
 
 static const struct question_case questions[] = {
@@ -182,6 +196,13 @@ static const struct question_case questions[] = {
         { "the peer speaks, for the last time", false, false, 1500, 3, 2, false, TOLD, 0 },
         { "as small as it gets", false, false, 576, 0, 0, false, SENT, 1 },
         { "as small as it gets, IPv6", true, false, 1280, 1, 0, false, SENT, 2 },
+        { "time stamps", false, false, 1500, 0, 0, false, ASKED, 1, FRAME_OPTIONS_TIMESTAMP,
+          .kept = { 12, 12 } },
+        { "time stamps, IPv6", true, true, 1500, 0, 0, false, ASKED, 1, FRAME_OPTIONS_TIMESTAMP,
+          .kept = { 12, 12 } },
+        { "other options", false, false, 1500, 0, 0, false, ASKED, 1, FRAME_OPTIONS_MSS_ODD,
+          .kept = { 12, 0 } },
+        { "data that looks like time stamps", false, false, 1500, 0, 0, false, ASKED, 1, .alike = true },
 };
 
 /* The sum of the pseudo header, which is all that the stack has put there. */
@@ -191,15 +212,17 @@ static uint16_t pseudo_sum(const struct frame *frame, bool ipv6, size_t length) 
         return frame_fold(frame_sum(FRAME_TCP + (uint32_t) length, source, ipv6 ? 32 : 8));
 }
 
-/* What is left asks the peer: no data, no FIN, a byte before, and the other sum; all else is as it was. */
+/* What is left asks the peer: no data, no FIN, a byte before, and the other sum; all else is as it was. kept:
+ * bytes of the options. */
 static bool expect_question(const struct frame *before, const struct frame *after, bool ipv6, size_t shift,
-                            bool summed) {
-        const size_t header = 20, length = before->layer4 + header;
+                            bool summed, size_t kept) {
+        const size_t header = 20 + kept, length = before->layer4 + header;
         struct frame wanted = *before;
         uint8_t *tcp = wanted.data + wanted.layer4;
 
         wanted.length = length;
         frame_put32(tcp + 4, SEQUENCE - 1);
+        tcp[12] = (uint8_t) (header / 4 << 4);
         tcp[13] = FRAME_ACK;
         frame_put16(wanted.data + wanted.layer3 + (ipv6 ? 4 : 2), (uint16_t) (ipv6 ? header : header + 20));
         frame_put16(tcp + 16, pseudo_sum(&wanted, ipv6, header));
@@ -219,7 +242,9 @@ static bool expect_question(const struct frame *before, const struct frame *afte
 
 static bool run_question(struct bench *bench, const struct question_case *test, bool summed) {
         struct frame_spec spec = { .ipv6 = test->ipv6, .raw = test->raw, .flags = FRAME_ACK | FRAME_FIN,
-                                   .sequence = SEQUENCE, .payload = payload_of(test->ipv6, test->size) };
+                                   .sequence = SEQUENCE, .payload = payload_of(test->ipv6, test->size),
+                                   .options = test->options };
+        const __u32 begin_ms = (__u32) (bench_now() / 1000000);
         struct underpass_flow_key key;
         struct underpass_flow flow;
         struct frame before, after;
@@ -240,6 +265,9 @@ static bool run_question(struct bench *bench, const struct question_case *test, 
         else
                 flow.seen_ns = bench_now() - 400000000;
         frame_build(&spec, &before);
+        if (test->alike)
+                frame_put32(before.data + before.layer4 + FRAME_HEADER_LENGTH, STAMPS);
+        frame_put_checks(&before);
         if (!summed)
                 frame_put16(before.data + before.layer4 + 16,
                             pseudo_sum(&before, test->ipv6, before.length - before.layer4));
@@ -251,13 +279,15 @@ static bool run_question(struct bench *bench, const struct question_case *test, 
         EXPECT_EQUAL(verdict, BENCH_REDIRECT);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT_EQUAL(flow.stalls, test->stalls_then);
+        EXPECT(flow.stalled_ms - begin_ms <= (__u32) (bench_now() / 1000000) - begin_ms);
         EXPECT(bench_counted(bench, (struct bench_count[BENCH_COUNTS_MAX]) {
                                             { UNDERPASS_COUNTER_BLACK_HOLE, test->then == TOLD }, {} }));
         EXPECT_EQUAL(flow.sent, test->then != TOLD);
         if (test->then == TOLD)
                 return expect_error(&before, &after, test->ipv6, 1280);
         if (test->then == ASKED)
-                return expect_question(&before, &after, test->ipv6, test->raw ? 14 : 0, summed);
+                return expect_question(&before, &after, test->ipv6, test->raw ? 14 : 0, summed,
+                                       test->kept[summed]);
         return frame_equal(&before, &after);
 }
 
@@ -269,6 +299,45 @@ static bool test_questions(void *context) {
                         fprintf(stderr, "path mtu: %s%s\n", questions[i].name, summed ? ", summed" : "");
                         return false;
                 }
+        }
+        return true;
+}
+
+/* Nobody is told of fragments that are smaller than any path takes, nor of later ones, which pass. */
+static bool test_sizes(void *context) {
+        static const struct {
+                uint16_t size;
+                uint16_t fragment;
+                bool told, dropped;
+        } sizes[] = {
+                { 576, FRAME_MORE_FRAGMENTS, true, true },
+                { 575, FRAME_MORE_FRAGMENTS, false, true },
+                { 576, FRAME_MORE_FRAGMENTS | 1, false, false },
+                { 576, 1, false, false },
+        };
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+                const struct frame_spec spec = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK,
+                                                 .payload = payload_of(false, sizes[i].size),
+                                                 .sequence = SEQUENCE, .fragment = sizes[i].fragment };
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame before, after;
+                __u32 verdict;
+
+                EXPECT(bench_reset(bench) == 0);
+                frame_build(&spec, &before);
+                bench_flow_key(&before, false, &key);
+                bench_tunnelled(&flow);
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                after = before;
+                EXPECT(bench_run(bench, BENCH_INGRESS, false, &after, NULL, &verdict) == 0);
+                EXPECT_EQUAL(verdict, sizes[i].told    ? BENCH_REDIRECT :
+                                      sizes[i].dropped ? BENCH_DROP :
+                                                         BENCH_NEXT);
+                EXPECT(sizes[i].told ? expect_error(&before, &after, false, sizes[i].size) :
+                                       frame_equal(&before, &after));
         }
         return true;
 }
@@ -311,6 +380,7 @@ int programs_path_mtu(struct bench *bench) {
                 { "path mtu: segments that get lost for their size", test_black_holes },
                 { "path mtu: the peer is asked whether it hears us", test_questions },
                 { "path mtu: datagrams in fragments", test_fragments },
+                { "path mtu: fragments of all sizes", test_sizes },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
