@@ -71,7 +71,8 @@ static bool prepare(struct bench *bench, const struct mtu_case *test, struct und
         return true;
 }
 
-static bool tell(struct bench *bench, const struct mtu_case *test) {
+/* The error, as our stack hears it. */
+static bool tell(struct bench *bench, const struct mtu_case *test, struct frame *ret) {
         struct frame_spec about = { .ipv6 = test->ipv6, .udp = true, .flags = FRAME_ACK, .payload = PAYLOAD,
                                     .sequence = test->sequence };
         struct frame_icmp_spec error = {
@@ -80,15 +81,15 @@ static bool tell(struct bench *bench, const struct mtu_case *test) {
                 .rest = test->mtu,
                 .quoted = test->quoted,
         };
-        struct frame frame, icmp;
+        struct frame frame;
         __u32 verdict;
 
         frame_build(&about, &frame);
-        frame_icmp_build(&frame, &error, &icmp);
-        EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
+        frame_icmp_build(&frame, &error, ret);
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, ret, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_NEXT);
         /* Our stack hears of it in any case, and judges for itself. */
-        EXPECT_EQUAL(icmp.data[icmp.layer4 + FRAME_ICMP_HEADER_LENGTH + (test->ipv6 ? 6 : 9)], FRAME_TCP);
+        EXPECT_EQUAL(ret->data[ret->layer4 + FRAME_ICMP_HEADER_LENGTH + (test->ipv6 ? 6 : 9)], FRAME_TCP);
         return true;
 }
 
@@ -118,9 +119,10 @@ static bool syns_say(struct bench *bench, bool ipv6, uint16_t mss) {
 static bool run_case(struct bench *bench, const struct mtu_case *test) {
         struct underpass_flow_key key;
         struct underpass_destination known;
+        struct frame icmp;
 
         EXPECT(prepare(bench, test, &key));
-        EXPECT(tell(bench, test));
+        EXPECT(tell(bench, test, &icmp));
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         EXPECT_EQUAL(known.mtu, test->known ? test->mtu & (test->ipv6 ? ~0U : 0xffff) : 0);
         EXPECT_EQUAL(known.mtu_until_ns > bench_now(), test->known);
@@ -146,15 +148,16 @@ static bool test_time(void *context) {
         struct bench *bench = context;
         struct underpass_flow_key key;
         struct underpass_destination known;
+        struct frame icmp;
 
         EXPECT(prepare(bench, &test, &key));
-        EXPECT(tell(bench, &test));
+        EXPECT(tell(bench, &test, &icmp));
         test.mtu = 1300;
-        EXPECT(tell(bench, &test));
+        EXPECT(tell(bench, &test, &icmp));
         EXPECT(syns_say(bench, false, 1260));
 
         EXPECT(prepare(bench, &test, &key));
-        EXPECT(tell(bench, &test));
+        EXPECT(tell(bench, &test, &icmp));
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         known.mtu_until_ns = bench_now() - 1000000000;
         EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &known) == 0);
@@ -162,10 +165,47 @@ static bool test_time(void *context) {
         return true;
 }
 
+/* What our stack hears of a path MTU: of IPv6, room for the outer headers of a flow in the bulk form is taken
+ * off, but for less than every path takes. */
+static bool test_room(void *context) {
+        enum { BULK = UNDERPASS_BULK_PROVEN };
+        static const struct {
+                bool ipv6;
+                uint32_t mtu;
+                uint8_t bulk;
+                uint32_t heard;
+        } rooms[] = {
+                { true, 1400, BULK, 1352 },        { true, 1329, BULK, 1281 },
+                { true, 1328, BULK, 1280 },        { true, 1327, BULK, 1280 },
+                { true, 1280, BULK, 1280 },        { true, 1400, 0, 1400 },
+                { true, 65535, BULK, 65535 - 48 }, { true, 0x10000 + 1400, BULK, 0x10000 + 1400 },
+                { true, 1400, BULK | UNDERPASS_BULK_NARROW, 1400 },
+                { false, 1400, BULK, 1400 },
+        };
+        struct bench *bench = context;
+
+        for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+                const struct mtu_case test = { NULL, rooms[i].ipv6, rooms[i].mtu, SEQUENCE, WHOLE };
+                struct underpass_flow_key key;
+                struct underpass_flow flow;
+                struct frame icmp;
+
+                EXPECT(prepare(bench, &test, &key));
+                EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+                flow.bulk = rooms[i].bulk;
+                EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+                EXPECT(tell(bench, &test, &icmp));
+                EXPECT_EQUAL(frame_get32(icmp.data + icmp.layer4 + 4), rooms[i].heard);
+                EXPECT_EQUAL(frame_icmp_sum(&icmp), 0xffff);
+        }
+        return true;
+}
+
 int programs_mtu(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "mtu: what is believed, and what becomes of the MSS", test_cases },
                 { "mtu: for how long", test_time },
+                { "mtu: room for the bulk form", test_room },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);
