@@ -345,6 +345,7 @@ struct proof_case {
         uint16_t quoted;
         uint16_t mtu;          /* too big; 0: unreachable */
         bool believed;
+        int sized;             /* in place of mtu: 1 is the size of the datagram, 2 a byte less */
 };
 
 static const struct proof_case proofs[] = {
@@ -366,6 +367,13 @@ static const struct proof_case proofs[] = {
         { "8 bytes, a path MTU that the packet fitted", 0, 600, 600, 8, MTU + 100, false },
         { "15 bytes, nothing in flight", 0, 600, 0, 15, MTU, false },
         { "8 bytes of a bare acknowledgment, nothing in flight", 0, 0, 0, 8, 0, false },
+        { "a keepalive", -1, 0, 0, WHOLE, 0, true },
+        { "a path MTU, a keepalive", -1, 0, 0, WHOLE, MTU, false },
+        { "the number of a keepalive, data in flight", -1, 0, 600, WHOLE, 0, false },
+        { "8 bytes, as many options as there can be", 0, 628, 600, 8, 0, true },
+        { "8 bytes, more than that", 0, 629, 600, 8, 0, false },
+        { "8 bytes, a path MTU of its size", 0, 600, 600, 8, .believed = false, .sized = 1 },
+        { "8 bytes, a path MTU of a byte less", 0, 600, 600, 8, .believed = true, .sized = 2 },
 };
 
 static bool run_proof(struct bench *bench, const struct proof_case *test, bool ipv6) {
@@ -384,7 +392,7 @@ static bool run_proof(struct bench *bench, const struct proof_case *test, bool i
         struct frame udp, icmp;
         __u32 verdict;
 
-        if (test->mtu) {
+        if (test->mtu || test->sized) {
                 error.type = ipv6 ? FRAME_ICMPV6_TOO_BIG : FRAME_ICMP_UNREACHABLE;
                 error.code = ipv6 ? 0 : FRAME_ICMP_NEEDS_FRAGMENTATION;
         }
@@ -397,6 +405,8 @@ static bool run_proof(struct bench *bench, const struct proof_case *test, bool i
         flow.next = SEQUENCE + test->in_flight;
         bench_flow_key(&udp, true, &key);
         EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        if (test->sized)
+                error.rest = (uint32_t) (udp.length - udp.layer3) + 1 - (uint32_t) test->sized;
         frame_icmp_build(&udp, &error, &icmp);
         EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, test->believed ? BENCH_NEXT : BENCH_DROP);

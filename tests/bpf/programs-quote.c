@@ -209,6 +209,7 @@ struct refusal_case {
         bool heard;          /* the peer has spoken since */
         bool by_router;      /* not the peer refuses */
         bool prohibited;     /* not "port unreachable" */
+        unsigned word;       /* of the address that refuses is another: 1 to 4, of IPv6 */
         bool dropped;
         bool ends;
 };
@@ -223,6 +224,10 @@ static const struct refusal_case refusals[] = {
         { "a bare acknowledgment", 0, 0, WHOLE, REFUSED_MS + 200, .ends = true },
         { "the peer has spoken", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .heard = true },
         { "by a router", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .by_router = true },
+        { "by a neighbour, whose address begins otherwise", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .word = 1 },
+        { "by one whose second word is another", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .word = 2 },
+        { "by one whose third word is another", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .word = 3 },
+        { "by one whose address ends otherwise", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .word = 4 },
         { "prohibited", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .prohibited = true },
         { "no acknowledgment quoted", 0, PAYLOAD, 16, REFUSED_MS + 200 },
         { "eight bytes quoted", 0, PAYLOAD, 8, REFUSED_MS + 200 },
@@ -291,6 +296,8 @@ static bool run_refusal(struct bench *bench, const struct refusal_case *test, bo
         frame_build(&about, &sent);
         EXPECT(put_refused(bench, test, &sent));
         frame_icmp_build(&sent, &error, &icmp);
+        if (test->word)
+                icmp.data[icmp.layer3 + (ipv6 ? 4 + 4U * test->word : 12) + 3] ^= 1;
         EXPECT(bench_run(bench, raw ? BENCH_INGRESS_RAW : BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
         EXPECT_EQUAL(verdict, test->dropped ? BENCH_DROP : BENCH_NEXT);
         EXPECT(bench_counted(bench, counts));
