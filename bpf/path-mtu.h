@@ -331,12 +331,14 @@ UNDERPASS_GLOBAL int path_mtu_of_fragment(struct __sk_buff *skb, struct packet *
                 return 0;
         if (packet->ipv6)
                 return -path_mtu_is_of_flow(skb, packet);
-        if (bpf_skb_load_bytes(skb, packet->layer3, &ip, sizeof(ip)) < 0 || *(__u8 *) &ip != IPV4_USUAL ||
+        if (bpf_skb_load_bytes(skb, packet->layer3, &ip, sizeof(ip)) < 0 ||
             (ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) != UNDERPASS_NET16(IPV4_MORE_FRAGMENTS) ||
             !path_mtu_is_of_flow(skb, packet))
                 return 0;
         flow_key_incoming(packet, &key);
         flow = bpf_map_lookup_elem(&flows, &key);
         size = UNDERPASS_NET16(ip.tot_len);
-        return !flow || size < MTU_MIN_IPV4 || !icmp_is_told_seldom(flow) ? -1 : (int) size;
+        return !flow || *(__u8 *) &ip != IPV4_USUAL || size < MTU_MIN_IPV4 || !icmp_is_told_seldom(flow) ?
+                       -1 :
+                       (int) size;
 }

@@ -303,14 +303,17 @@ static bool test_questions(void *context) {
         return true;
 }
 
-/* Nobody is told of fragments that are smaller than any path takes, nor of later ones, which pass. */
+/* Nobody is told of fragments that are smaller than any path takes, or have options, nor of later ones, which
+ * pass. */
 static bool test_sizes(void *context) {
         static const struct {
                 uint16_t size;
                 uint16_t fragment;
                 bool told, dropped;
+                uint8_t ipv4_options;
         } sizes[] = {
                 { 576, FRAME_MORE_FRAGMENTS, true, true },
+                { 1400, FRAME_MORE_FRAGMENTS, false, true, 8 },
                 { 575, FRAME_MORE_FRAGMENTS, false, true },
                 { 576, FRAME_MORE_FRAGMENTS | 1, false, false },
                 { 576, 1, false, false },
@@ -320,7 +323,8 @@ static bool test_sizes(void *context) {
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
                 const struct frame_spec spec = { .udp = true, .from = FRAME_REMOTE, .flags = FRAME_ACK,
                                                  .payload = payload_of(false, sizes[i].size),
-                                                 .sequence = SEQUENCE, .fragment = sizes[i].fragment };
+                                                 .sequence = SEQUENCE, .fragment = sizes[i].fragment,
+                                                 .ipv4_options = sizes[i].ipv4_options };
                 struct underpass_flow_key key;
                 struct underpass_flow flow;
                 struct frame before, after;
