@@ -178,8 +178,15 @@ void link_mark(Link *link) {
         report(link, LINK_REPORT_DIRTY);
 }
 
-void link_insist(Link *link) {
+/* This look is a new try: if it fails, it has a delayed retry of its own, whatever has failed before. */
+static void begin_anew(Link *link) {
         link->insist = true;
+        link->retried = false;
+        link->retry = sd_event_source_disable_unref(link->retry);
+}
+
+void link_insist(Link *link) {
+        begin_anew(link);
         link_mark(link);
 }
 
@@ -229,7 +236,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 
         link->retry = sd_event_source_disable_unref(link->retry);
         log_link(link, LOG_DEBUG, NULL, "Retrying what has failed.");
-        link_insist(link);
+        link->insist = true;
+        link_mark(link);
         return 0;
 }
 
@@ -433,7 +441,8 @@ static uint32_t find_steps(Link *link, const Plan *plan) {
          * a tunnel of before is in force because this plan has failed: it may have been unconfirmed already,
          * so the steps need not tell. */
         if (target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex)) {
-                link->insist = link->insist || !link->bare;
+                if (!link->bare)
+                        begin_anew(link);
                 link->bare = link->unconfirmed = true;
         } else
                 link->bare = false;

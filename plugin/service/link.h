@@ -84,7 +84,7 @@ void link_adopt_path(Link *link);
 /* Looks again soon: LINK_REPORT_DIRTY, and then somebody calls link_reconcile(). */
 void link_mark(Link *link);
 
-/* The same, and what has just failed is tried again. */
+/* The same, and what has just failed is tried again: a new try, which has a delayed retry if it fails. */
 void link_insist(Link *link);
 
 /* Starts to bring a dirty link in line; finishes at once or when the sources have answered. */

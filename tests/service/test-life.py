@@ -22,9 +22,12 @@ LOGIN = "org.freedesktop.login1"
 class Unlucky(harness.ServiceTest):
     """A link that fails."""
 
-    def fail_for_good(self):
-        """Starts the service with such a link, whose delayed retry has failed, too. Then it would not fail any more, but
-        nobody tells the service."""
+    def retries(self):
+        """How many delayed retries there were."""
+        return self.log.read_text().count("Retrying what has failed.")
+
+    def use_up_retry(self):
+        """Starts the service with such a link, whose delayed retry has failed, too."""
         self.add_link("up0")
         ip("address", "add", "198.51.100.1/24", "dev", "up0")
         self.tunnel("up0", "Tunnel=yes", "RemotePorts=443", "MPTCPEndpoint=subflow")
@@ -32,9 +35,43 @@ class Unlucky(harness.ServiceTest):
         self.start("--debug")
         self.wait_state("up0", "failed")
         self.quiet("up0")
-        wait_until(lambda: "Retrying what has failed." in self.log.read_text(), "the retry")
+        wait_until(self.retries, "the retry")
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+
+    def fail_for_good(self):
+        """The same. Then it would not fail any more, but nobody tells the service."""
+        self.use_up_retry()
+        ip("mptcp", "endpoint", "flush")
+
+    def looks(self):
+        """How many looks have come to a plan."""
+        return self.log.read_text().count("Plan:")
+
+
+class Retries(Unlucky):
+    """A failure has one delayed retry. When somebody insists, that is a new try, and its failure has another one."""
+
+    def test_one_failure_one_retry(self):
+        """That a retry has failed is no reason for the next one: it would have come before that of another link."""
+        self.use_up_retry()
+        self.add_link("up1")
+        ip("address", "add", "198.51.101.1/24", "dev", "up1")
+        self.tunnel("up1", "Tunnel=yes", "RemotePorts=443", "MPTCPEndpoint=subflow")
+        ip("link", "set", "up1", "alias", "look")
+        self.wait_state("up1", "failed")
+        wait_until(lambda: self.retries() > 1, "the retry of the other link")
+        self.client.manager("ListLinks")
+        self.assertEqual(self.log.read_text().count("up0: Retrying"), 1)
+        self.assertEqual(self.log.read_text().count("up1: Retrying"), 1)
+
+    def test_reload(self):
+        """Somebody asks a moment too early."""
+        self.use_up_retry()
+        self.client.manager("Reload")
         self.assertEqual(self.client.link("up0")["State"], "failed")
         ip("mptcp", "endpoint", "flush")
+        self.wait_state("up0", "active")
+        self.assertEqual(self.retries(), 2)
 
 
 class Bus(Unlucky):
@@ -266,6 +303,21 @@ class Sleep(Unlucky):
         self.fail_for_good()
         self.prepare_for_sleep(login, False)
         self.wait_state("up0", "active")
+
+    def test_resume_comes_first(self):
+        """The cause of the failure passes a moment after the host has resumed, and nobody tells."""
+        login = self.bus.connect()
+        bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+        name = GLib.Variant("(su)", (LOGIN, 0))
+        login.call_sync(*bus, "RequestName", name, None, Gio.DBusCallFlags.NONE, -1, None)
+        self.use_up_retry()
+        looks = self.looks()
+        self.prepare_for_sleep(login, False)
+        wait_until(lambda: self.looks() > looks, "the link is looked at")
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+        ip("mptcp", "endpoint", "flush")
+        self.wait_state("up0", "active")
+        self.assertEqual(self.retries(), 2)
 
 
 class Process(harness.ServiceTest):
