@@ -567,6 +567,38 @@ static int take_off_misfits(Link *link, LinkStage *ret_stage, char **ret_error) 
         return r;
 }
 
+/*
+ * Where no plan is made, what is in force stays in force: programs that others took off come back with the
+ * settings that they had. Each loss is one try, unless somebody insists; the plan that comes one day has
+ * steps for what is still missing.
+ */
+static void restore_programs(Link *link) {
+        Target *target = &link->target;
+        const Plan before = {
+                .decision = PLAN_ATTACH,
+                .raw_ip = target->applied.raw_ip,
+                .taken_in = target->applied.taken_in,
+                .link = target->applied.link,
+        };
+        const bool lost = target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex);
+        const bool tried = link->bare && !link->insist;
+        _cleanup_(freep) char *error = NULL;
+        LinkStage stage = STAGE_NONE;
+
+        link->bare = lost;
+        if (!lost || tried)
+                return;
+        link->insist = false;
+        if (apply_steps(target, &before, STEP_ATTACH, &stage, &error) >= 0) {
+                log_link(link, LOG_INFO, NULL, "Attached again what others had taken off.");
+                return;
+        }
+        /* What is left of them is a record. */
+        if (!target->applied.attached)
+                link->unconfirmed = true;
+        log_link(link, LOG_ERR, link_stage_name(stage), "%s", error ?: "");
+}
+
 /* There is no plan. Takes the error over. */
 static void reject(Link *link, char *error) {
         const bool misfits = has_misfits(link);
@@ -574,6 +606,8 @@ static void reject(Link *link, char *error) {
         char *stuck_error = NULL;
         const int r = misfits ? take_off_misfits(link, &stage, &stuck_error) : 0;
 
+        if (!misfits)
+                restore_programs(link);
         publish_warnings(link, false, NULL);
         if (r < 0)
                 free(error);
@@ -594,6 +628,20 @@ static void reject(Link *link, char *error) {
                                     "the tunnel was detached.")
                                : M_("The profile cannot be applied; the link was left as it is.")),
                 stage, error);
+}
+
+/* It is too early for a plan. */
+static void leave_unchanged(Link *link) {
+        restore_programs(link);
+        if (link->profile->unread)
+                publish(link, LINK_FAILED,
+                        strdup(M_("The profile cannot be read; the link was left as it is.")),
+                        STAGE_PROFILE, strdup(link->profile->unread));
+        else
+                publish(link, LINK_ACTIVE,
+                        strdup(M_("Left unchanged until the network manager reports the active "
+                                  "profile.")),
+                        STAGE_NONE, NULL);
 }
 
 /* All sources have answered: plan, compare, apply, publish. */
@@ -617,17 +665,8 @@ static void settle(Link *link) {
         /* As with NetworkManager, an activation of the connection ends what "deactivate" said before it. */
         if (profile->network_down)
                 link->held_off = false;
-        if (better_wait(link) && profile->unread) {
-                publish(link, LINK_FAILED,
-                        strdup(M_("The profile cannot be read; the link was left as it is.")),
-                        STAGE_PROFILE, strdup(profile->unread));
-                return;
-        }
         if (better_wait(link)) {
-                publish(link, LINK_ACTIVE,
-                        strdup(M_("Left unchanged until the network manager reports the active "
-                                        "profile.")),
-                        STAGE_NONE, NULL);
+                leave_unchanged(link);
                 return;
         }
         /* What NetworkManager has undone of the profile already, such as the ban of IPv6, is no reason to

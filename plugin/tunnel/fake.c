@@ -10,6 +10,7 @@
 typedef struct FakeLink {
         uint32_t ifindex;
         bool attached;
+        bool bare;       /* others have taken its programs off */
         struct underpass_link link;
         struct underpass_saved saved;
         bool learnt;     /* a destination, as links do once they have their first connections */
@@ -20,6 +21,8 @@ struct Tunnel {
         char *refusal;   /* BPF is refused while there is such a file */
         char *record;    /* of SCTP, by an earlier service, if there is such a file */
         char *stuck;     /* nothing can be detached while there is such a file */
+        char *lost;      /* all programs are taken off by others, once, when there is such a file */
+        char *refusing;  /* nothing can be attached while there is such a file */
         char *guards;    /* of sockets, likewise: removed with the last of them */
         int refused;
         size_t count;
@@ -64,8 +67,11 @@ int tunnel_open(Tunnel **ret, const char *root, AttachPoint attach_point) {
         tunnel->refusal = string_format("%s/refused", root);
         tunnel->record = string_format("%s/sctp", root);
         tunnel->stuck = string_format("%s/stuck", root);
+        tunnel->lost = string_format("%s/lost", root);
+        tunnel->refusing = string_format("%s/refusing", root);
         tunnel->guards = string_format("%s/guards", root);
-        if (!tunnel->refusal || !tunnel->stuck || !tunnel->record || !tunnel->guards)
+        if (!tunnel->refusal || !tunnel->stuck || !tunnel->record || !tunnel->guards || !tunnel->lost ||
+            !tunnel->refusing)
                 return -ENOMEM;
         tunnel->refused = access(tunnel->refusal, F_OK) == 0 ? -EPERM : 0;
         if (tunnel->refused == 0)
@@ -92,6 +98,8 @@ Tunnel *tunnel_free(Tunnel *tunnel) {
         free(tunnel->refusal);
         free(tunnel->record);
         free(tunnel->stuck);
+        free(tunnel->lost);
+        free(tunnel->refusing);
         free(tunnel->guards);
         free(tunnel);
         return NULL;
@@ -128,7 +136,14 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 
         if (!fake)
                 return -ENOSPC;
+        if (access(tunnel->refusing, F_OK) == 0) {
+                fake->attached = false;
+                if (fake->saved.slot == 0)
+                        *fake = tunnel->links[--tunnel->count];
+                return -EBUSY;
+        }
         fake->attached = true;
+        fake->bare = false;
         fake->saved.slot = (uint32_t) (fake - tunnel->links) + 1;
         fake->saved.flags &= ~(uint32_t) UNDERPASS_SAVED_RAW_IP;
         fake->saved.flags |= raw_ip ? UNDERPASS_SAVED_RAW_IP : 0;
@@ -163,8 +178,11 @@ int tunnel_detach(Tunnel *tunnel, uint32_t ifindex) {
 
 bool tunnel_attached(Tunnel *tunnel, uint32_t ifindex) {
         FakeLink *fake = fake_find(tunnel, ifindex);
+        const bool lost = unlink(tunnel->lost) == 0;
 
-        return fake && fake->attached;
+        for (size_t i = 0; lost && i < tunnel->count; i++)
+                tunnel->links[i].bare = true;
+        return fake && fake->attached && !fake->bare;
 }
 
 unsigned tunnel_programs_before(Tunnel *tunnel, uint32_t ifindex) {

@@ -140,4 +140,7 @@ def test_what_is_lost_comes_back():
             service.set_keys(lab.client, profile, "mtu=auto", "mss=1470", options=("--reapply",), check=False)
         wait_failed(lab.client, "profile")
         lose_devices(lab, client)
+        lose_programs(lab)
+        client.transfer("upload", "a", size=500_000)
+        wait_failed(lab.client, "profile")
         client.close("a")

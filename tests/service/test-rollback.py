@@ -254,5 +254,93 @@ class Rollback(harness.ServiceTest):
         self.assertEqual((found["LastStage"], found["Applied"], mtu("tun0")), ("profile", [], 1500))
 
 
+class Lost(harness.ServiceTest):
+    """Somebody takes the programs off while no plan can be made for the link."""
+
+    WRONG = ("Tunnel=perhaps",)
+
+    def setUp(self):
+        super().setUp()
+        self.add_link("up0")
+        ip("address", "add", f"{OURS}/24", "dev", "up0")
+        self.addCleanup(subprocess.run, ["ip", "mptcp", "endpoint", "flush"], check=False)
+        self.tunnel("up0", *ACTIVE)
+        self.start(f"--pins={self.folder}", "--debug")
+        self.before = self.wait_state("up0", "active")["Applied"]
+
+    def restored(self):
+        """How often they came back without a plan."""
+        return self.log.read_text().count("Attached again what others had taken off.")
+
+    def look(self):
+        """What a new look finds."""
+        self.client.manager("Reload")
+        return self.client.link("up0")
+
+    def lose(self):
+        """The same after a loss, which it has found."""
+        (self.folder / "lost").touch()
+        found = self.look()
+        self.assertFalse((self.folder / "lost").exists())
+        return found
+
+    def test_with_a_wrong_profile(self):
+        """They come back each time. A profile that is right finds them there."""
+        self.tunnel("up0", *self.WRONG)
+        self.look()
+        for count in (1, 2):
+            found = self.lose()
+            self.assertEqual((found["State"], found["LastStage"]), ("failed", "profile"))
+            self.assertEqual((found["Applied"], self.restored()), (self.before, count))
+            self.look()
+            self.assertEqual(self.restored(), count, "they are there")
+        self.tunnel("up0", *ACTIVE)
+        found = self.look()
+        self.assertEqual((found["State"], found["Applied"]), ("active", self.before))
+
+    def test_with_an_unreadable_profile(self):
+        """By a service that has read it before, and by one that does not know whether what it found is complete."""
+        path = self.tunnel("up0", *ACTIVE)
+        path.chmod(0o666)
+        self.assertIn("can be changed by", self.lose()["LastError"])
+        self.assertEqual(self.restored(), 1)
+        path.chmod(0o644)
+        self.assertEqual(self.look()["State"], "active")
+        self.fill_endpoints()
+        ip("address", "add", "192.0.2.1/24", "dev", "up0")
+        self.wait_state("up0", "failed")
+        self.assertEqual(self.lose()["LastStage"], "endpoint")
+        path.chmod(0o666)
+        self.assertIn("cannot be read", self.look()["Reason"])
+        self.assertEqual(self.restored(), 1, "the failed plan had put them back")
+        self.assertEqual((self.lose()["Applied"], self.restored()), (self.before, 2))
+
+    def test_where_they_cannot_come_back(self):
+        """That is told, and tried again when somebody insists only; the first plan brings all of them."""
+        refusing = self.folder / "refusing"
+        refusing.touch()
+        self.tunnel("up0", *self.WRONG)
+        found = self.lose()
+        self.assertEqual((found["LastStage"], found["Programs"]), ("profile", []))
+        told = self.log.read_text().count("cannot be attached to up0")
+        self.assertEqual((told, self.restored()), (1, 0))
+        self.look()
+        self.assertEqual(self.log.read_text().count("cannot be attached to up0"), 1)
+        refusing.unlink()
+        self.tunnel("up0", *ACTIVE)
+        found = self.look()
+        self.assertEqual((found["State"], found["Applied"], mtu("up0")), ("active", self.before, 1400))
+
+    def test_as_the_profile_is_right_again(self):
+        """The plan brings them back in the same look."""
+        self.tunnel("up0", *self.WRONG)
+        self.look()
+        self.tunnel("up0", *ACTIVE)
+        self.assertEqual(self.lose()["State"], "active")
+        self.tunnel("up0", *self.WRONG)
+        self.look()
+        self.assertEqual(self.restored(), 0, "none were missing any more")
+
+
 if __name__ == "__main__":
     harness.main()
