@@ -20,7 +20,7 @@ fi
 
 # Prints what is wrong with a unit file. The program need not be installed, so another one stands in for it.
 complaints() {
-        local unit=$scratch/underpass.service text
+        local unit=$scratch/underpass.service text folder
 
         sed 's,^ExecStart=/.*,ExecStart=/bin/true,' "$1" >"$unit"
         if ! text=$(systemd-analyze verify --man=no "$unit" 2>&1) || [[ -n $text ]]; then
@@ -45,6 +45,10 @@ complaints() {
         # Of these two, the exposure says nothing.
         grep -qE '^WatchdogSec=[1-9]' "$1" || echo "nobody notices when the service hangs"
         grep -qE '^MemoryMax=[1-9]' "$1" || echo "its memory has no bound"
+        # What is mounted after the start of the service is not made read-only for it, so it must not see it.
+        for folder in /tmp /var /srv /mnt /media; do
+                grep -qE "^InaccessiblePaths=(.* )?-$folder( |\$)" "$1" || echo "can write to what is mounted at $folder later"
+        done
 }
 
 # The prober reads what strangers answer: it has no capability, and no socket but ordinary ones.
@@ -130,6 +134,8 @@ s/^WatchdogSec=.*//
 s/^WatchdogSec=.*/WatchdogSec=0/
 s/^MemoryMax=.*//
 s/^MemoryMax=.*/MemoryMax=infinity/
+s/^(InaccessiblePaths=.*) -.srv/\1/
+s/^InaccessiblePaths=.*/ReadOnlyPaths=-\/tmp -\/var -\/srv -\/mnt -\/media/
 s/^(Protect|Restrict|Private|SystemCall).*//
 EDITS
         while read -r edit; do

@@ -21,13 +21,14 @@ WRITABLE = (
     "echo 1 >/proc/sys/net/mptcp/enabled",
     "mkdir /sys/fs/bpf/underpass/test && rmdir /sys/fs/bpf/underpass/test",
 )
+LATE = ("/var", "/srv", "/mnt", "/media")  # may be mounted after the service has started
 READ_ONLY = (
     "mkdir /sys/fs/bpf/test",
     "echo 0 >/sys/kernel/rcu_normal",
     "touch /etc/underpass/test",
     "touch /usr/test",
     "touch /tmp/test",
-    "touch /var/test",
+    *(f"touch {folder}/test" for folder in LATE),
 )
 SWITCH = "/sys/kernel/rcu_expedited"  # can be written, too, but the machine has none
 
@@ -53,11 +54,12 @@ def sandbox(machine):
     inside = ("nsenter", "--target", pid, "--mount", "--", "sh", "-c")
     for command in WRITABLE:
         machine.run(*inside, command)
-    # The service does not wait until /var is mounted, and what comes later stays outside.
-    machine.run("mount", "--bind", "/var", "/var")
+    # The service does not wait until these are mounted, and what comes later stays outside.
+    for folder in LATE:
+        machine.run("mount", "--bind", folder, folder)
     for command in READ_ONLY:
         assert machine.run(*inside, command, check=False).returncode != 0, f"the sandbox allows: {command}"
-    machine.run("umount", "/var")
+    machine.run("umount", *LATE)
 
 
 def started(machine, unit):
