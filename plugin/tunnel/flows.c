@@ -71,7 +71,8 @@ static int keep_half_open(const struct underpass_flow_key *key, const struct und
         return 0;
 }
 
-/* A record in "flows" is what the programs go by, too, when there are both. */
+/* When there are both, the record in "flows" is what the programs go by, too, but for SYNs and what answers
+ * them: a SYN beside a connection that may live leaves its record alone until the peer has answered. */
 static int hand_over(const struct underpass_flow_key *key, const struct underpass_flow *flow,
                      void *userdata) {
         Reading *reading = userdata;
@@ -101,6 +102,15 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
                 if (!reading.half_open[i].established)
                         r = handler(&reading.half_open[i].key, &reading.half_open[i].flow, userdata);
         return r;
+}
+
+int tunnel_flow_records(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
+        int r;
+
+        if (!tunnel->loaded)
+                return 0;
+        r = walk_flows(tunnel->maps[MAP_HALF_OPEN], handler, userdata);
+        return r == 0 ? walk_flows(tunnel->maps[MAP_FLOWS], handler, userdata) : r;
 }
 
 int tunnel_flow(Tunnel *tunnel, const struct underpass_flow_key *key, struct underpass_flow *ret) {

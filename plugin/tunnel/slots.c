@@ -107,11 +107,11 @@ static uint32_t find_fresh(const SlotUse *use) {
         return 0;
 }
 
-/* Those that no flow names any more have rested enough. */
+/* Called where all slots without link rest: those that no flow names any more have rested enough. */
 static int wake(Tunnel *tunnel, SlotUse *use) {
         int r;
 
-        r = tunnel_flows(tunnel, note_flow, use);
+        r = tunnel_flow_records(tunnel, note_flow, use);
         for (uint32_t slot = 1; r == 0 && slot <= UNDERPASS_LINKS_MAX; slot++)
                 if (!use->taken[slot] && use->seen_ns[slot] == 0) {
                         r = set_flags(tunnel, slot, 0);
