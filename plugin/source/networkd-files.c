@@ -125,7 +125,8 @@ static int read_bad_file(Reading *reading, char *text) {
         return r;
 }
 
-/* Somebody else may have written it. A file that says nothing to us is networkd's business alone. */
+/* Somebody else may have written it. A file that says nothing to us is networkd's business alone, unless it
+ * takes away what was said before. */
 static int warn_of_file(const Reading *reading, char *text, const char *reason) {
         _cleanup_(section_done) Section section = {};
         Reading scratch = { .path = reading->path, .section = &section };
@@ -135,8 +136,10 @@ static int warn_of_file(const Reading *reading, char *text, const char *reason) 
                 ini_mask(text, reading->length);
                 r = ini_parse(text, reading->length, on_assignment, NULL, &scratch);
         }
-        if (r < 0 || (text && !section.keys))
+        if (r < 0)
                 return r;
+        if (text && !section.keys)
+                return section_add_silent(reading->section, reading->path, reason);
         return section_add_unread(reading->section, reading->path, reason);
 }
 

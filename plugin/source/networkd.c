@@ -52,6 +52,7 @@ static void networkd_link_retry_later(NetworkdLink *link) {
 static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
         _cleanup_(networkd_answer_done) NetworkdAnswer answer = {};
         Section section = {};
+        const char *lack;
         int r;
 
         r = networkd_answer_parse(text, link->link.ifindex, &answer);
@@ -65,8 +66,9 @@ static int networkd_link_take_answer(NetworkdLink *link, const char *text) {
         if (r < 0)
                 return r;
         /* What was read before stands while some of it cannot be read; the link is left as it is. */
-        if (section_lacks(&section, &link->section)) {
-                r = string_replace(&link->section.error, section.unread);
+        lack = section_lacks(&section, &link->section);
+        if (lack) {
+                r = string_replace(&link->section.error, lack);
                 section_done(&section);
         } else {
                 section_done(&link->section);

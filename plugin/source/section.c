@@ -14,6 +14,7 @@ void section_done(Section *section) {
         strings_free(section->warnings);
         free(section->error);
         strings_free(section->unread_files);
+        strings_free(section->unread_reasons);
         free(section->unread);
         *section = (Section) {};
 }
@@ -29,12 +30,18 @@ int section_add(Section *section, const char *key, const char *value, const char
         return r;
 }
 
+int section_add_silent(Section *section, const char *path, const char *reason) {
+        int r = strings_add(&section->unread_files, path);
+
+        return r < 0 ? r : strings_add(&section->unread_reasons, reason);
+}
+
 int section_add_unread(Section *section, const char *path, const char *reason) {
         int r;
 
         r = strings_add(&section->warnings, reason);
         if (r == 0)
-                r = strings_add(&section->unread_files, path);
+                r = section_add_silent(section, path, reason);
         return r < 0 || section->unread ? r : string_replace(&section->unread, reason);
 }
 
@@ -48,15 +55,15 @@ static bool is_from(const char *origin, const char *file) {
         return colon && config_same_name(file, origin, (size_t) (colon - origin));
 }
 
-bool section_lacks(const Section *now, const Section *before) {
+const char *section_lacks(const Section *now, const Section *before) {
         for (size_t i = 0; i < strings_count(now->unread_files); i++) {
                 const char *file = now->unread_files[i];
 
                 for (size_t k = 0; k < strings_count(before->origins); k++)
                         if (is_from(before->origins[k], file))
-                                return true;
+                                return now->unread_reasons[i];
         }
-        return false;
+        return NULL;
 }
 
 int section_apply(const Section *section, ProfileSource source, Profile *profile) {

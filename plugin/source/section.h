@@ -13,8 +13,9 @@ typedef struct Section {
         char **origins;       /* "/etc/systemd/network/10-lte.network:12" */
         char **warnings;
         char *error;          /* of the first file that cannot be used at all */
-        char **unread_files;  /* that cannot be read, or may not be used … */
-        char *unread;         /* … and why: of the first of them, as it is among the warnings */
+        char **unread_files;  /* that cannot be read, or may not be used, with … */
+        char **unread_reasons;
+        char *unread;         /* … the first reason of those that are told, which is among the warnings */
 } Section;
 
 void section_done(Section *section);
@@ -25,8 +26,12 @@ int section_add(Section *section, const char *key, const char *value, const char
 /* A file that cannot be read or may not be used, and the sentence about it. 0 or -ENOMEM. */
 int section_add_unread(Section *section, const char *path, const char *reason);
 
-/* Whether what a section has said before may only be missing now because its file cannot be read. */
-bool section_lacks(const Section *now, const Section *before);
+/* One that may not be used and says nothing: it counts only where something has been said before. */
+int section_add_silent(Section *section, const char *path, const char *reason);
+
+/* Why what a section has said before may be missing now, because its file, or the one in the place of that,
+ * cannot be read or may not be used. The sentence belongs to "now"; NULL: nothing is missing. */
+const char *section_lacks(const Section *now, const Section *before);
 
 /* Adds all of it to a profile. 0 or -ENOMEM. */
 int section_apply(const Section *section, ProfileSource source, Profile *profile);

@@ -118,28 +118,68 @@ class Profiles(NetworkdTest):
 
     def test_file_in_the_place_of_another(self):
         """A file that others can change does not take away what one of the same name has asked for that it
-        replaces."""
+        replaces, whether it says something to us or not."""
         file = self.network("MSS=1300")
         dropin = self.network(*TUNNEL, name="10-up0.network.d/a.conf")
         self.networkd.manage(self.index, file, dropins=[dropin])
         self.start()
         before = self.wait_state("up0", "active")["Applied"]
         for old in (file, dropin):
-            with self.subTest(old.name):
-                new = self.folder / "etc" / old.relative_to(self.folder)
-                new.parent.mkdir(parents=True, exist_ok=True)
-                new.write_text("[X-Underpass]\nTunnel=no\n")
-                new.chmod(0o666)
-                files = [new if path == old else path for path in (file, dropin)]
-                self.networkd.manage(self.index, files[0], dropins=files[1:])
-                self.client.manager("Reload")
-                self.client.manager("Reload")
-                found = self.client.link("up0")
-                self.assertEqual((found["State"], found["Applied"]), ("failed", before))
-                self.assertIn(f"{new} can be changed by", found["LastError"])
-                self.networkd.manage(self.index, file, dropins=[dropin])
-                self.client.manager("Reload")
-                self.assertEqual(self.client.link("up0")["State"], "active")
+            for text in ("[X-Underpass]\nTunnel=no\n", "[Network]\nDHCP=yes\n", ""):
+                with self.subTest((old.name, text)):
+                    new = self.folder / "etc" / old.relative_to(self.folder)
+                    new.parent.mkdir(parents=True, exist_ok=True)
+                    new.write_text(text)
+                    new.chmod(0o666)
+                    files = [new if path == old else path for path in (file, dropin)]
+                    self.networkd.manage(self.index, files[0], dropins=files[1:])
+                    self.client.manager("Reload")
+                    self.client.manager("Reload")
+                    found = self.client.link("up0")
+                    self.assertEqual((found["State"], found["Applied"]), ("failed", before))
+                    self.assertIn(f"{new} can be changed by", found["LastError"])
+                    self.networkd.manage(self.index, file, dropins=[dropin])
+                    self.client.manager("Reload")
+                    self.assertEqual(self.client.link("up0")["State"], "active")
+
+    def test_section_that_others_may_have_removed(self):
+        """The same file in its place: the link stays as it is until root alone can change the file."""
+        file = self.network("MSS=1300")
+        dropin = self.network(*TUNNEL, name="10-up0.network.d/a.conf")
+        self.networkd.manage(self.index, file, dropins=[dropin])
+        self.start()
+        before = self.wait_state("up0", "active")["Applied"]
+        for path in (dropin, file):
+            path.chmod(0o664)
+            text = path.read_text()
+            path.write_text(text.partition("[X-Underpass]")[0])
+            self.client.manager("Reload")
+            found = self.client.link("up0")
+            self.assertEqual((found["State"], found["Applied"]), ("failed", before))
+            self.assertIn(f"{path} can be changed by", found["LastError"])
+            path.write_text(text)
+            path.chmod(0o644)
+            self.client.manager("Reload")
+            self.assertEqual(self.client.link("up0")["State"], "active")
+        dropin.chmod(0o664)
+        self.network(name="10-up0.network.d/a.conf")
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "failed")
+        dropin.chmod(0o644)
+        self.client.manager("Reload")
+        self.assertEqual(self.client.link("up0")["State"], "off")
+
+    def test_file_that_says_nothing(self):
+        """Whoever can change it: it is networkd's business alone, unless it replaces one that has said something."""
+        file = self.network(*TUNNEL)
+        other = self.network(name="20-other.network")
+        other.chmod(0o666)
+        self.networkd.manage(self.index, file)
+        self.start_active()
+        self.networkd.manage(self.index, other)
+        self.client.manager("Reload")
+        found = self.client.link("up0")
+        self.assertEqual((found["State"], found["LastError"], found["Warnings"]), ("off", "", []))
 
     def test_reload(self):
         """networkctl reload: networkd leads the link through its states, and the files are read again."""
