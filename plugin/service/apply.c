@@ -19,7 +19,7 @@
 typedef struct Snapshot {
         Applied applied;
         uint32_t mtu;
-        bool recorded;  /* there was a record */
+        bool recorded;  /* there was a record, or may have been one */
 } Snapshot;
 
 static Snapshot take_snapshot(const Target *target) {
@@ -28,7 +28,7 @@ static Snapshot take_snapshot(const Target *target) {
         return (Snapshot) {
                 .applied = target->applied,
                 .mtu = target->mtu,
-                .recorded = tunnel_saved_get(target->tunnel, target->ifindex, &saved) == 0,
+                .recorded = tunnel_saved_get(target->tunnel, target->ifindex, &saved) != -ENOENT,
         };
 }
 

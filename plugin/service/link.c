@@ -508,7 +508,7 @@ static void carry_out(Link *link, Plan **plan_in) {
                 /* What has failed may have left a record, or more: a first try that could not be undone, or
                  * programs of before that went with it. */
                 if (!link->target.applied.attached &&
-                    tunnel_saved_get(link->context->tunnel, link->target.ifindex, &saved) == 0)
+                    tunnel_saved_get(link->context->tunnel, link->target.ifindex, &saved) != -ENOENT)
                         link->unconfirmed = true;
                 link->target.asked_by = asked_by;
                 publish(link, LINK_FAILED,

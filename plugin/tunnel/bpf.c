@@ -157,12 +157,10 @@ int tunnel_take_off(Tunnel *tunnel, uint32_t ifindex) {
                 if (r < 0)
                         result = r;
         }
-        if (tunnel_saved_get(tunnel, ifindex, &saved) == 0) {
+        r = tunnel_saved_get(tunnel, ifindex, &saved);
+        if (r == 0)
                 r = attach_point_disown_clsact(tunnel, ifindex, &saved);
-                if (r < 0)
-                        result = r;
-        }
-        return result;
+        return r < 0 && r != -ENOENT ? r : result;
 }
 
 /* A record without slot was begun for a link that nothing has been attached to. Links come and go, and each
@@ -186,13 +184,14 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
                 drop_begun(tunnel, ifindex);
                 return named(tunnel, r);
         }
-        known = tunnel_saved_get(tunnel, ifindex, &saved) == 0 && saved.slot != 0;
-        if (!known) {
+        r = tunnel_saved_get(tunnel, ifindex, &saved);
+        known = r == 0 && saved.slot != 0;
+        if (r == -ENOENT || (r == 0 && !known))
                 r = slots_choose(tunnel, &saved.slot);
-                if (r < 0) {
-                        (void) tunnel_detach(tunnel, ifindex); /* the record, if it has been begun */
-                        return r;
-                }
+        /* A record that cannot be read is not overwritten: the link may be known. */
+        if (r < 0) {
+                drop_begun(tunnel, ifindex);
+                return named(tunnel, r);
         }
         saved.flags = (saved.flags & ~UNDERPASS_SAVED_RAW_IP) | (raw_ip ? UNDERPASS_SAVED_RAW_IP : 0);
         link->slot = saved.slot;
@@ -218,16 +217,18 @@ int tunnel_attach(Tunnel *tunnel, uint32_t ifindex, bool raw_ip, const TunnelPat
 
 int tunnel_follow(Tunnel *tunnel, uint32_t ifindex) {
         struct underpass_saved saved = {};
+        bool raw_ip;
         int r;
 
-        r = tunnel_saved_get(tunnel, ifindex, &saved);
-        if (r < 0)
-                return r;
-        if (!(saved.flags & UNDERPASS_SAVED_RAW_IP))
-                return attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_ETHERNET);
         tunnel_clear_error(tunnel);
-        r = pins_ensure_raw(tunnel);
-        return r < 0 ? named(tunnel, r) : attach_point_follow(tunnel, ifindex, PROGRAM_INGRESS_RAW);
+        r = tunnel_saved_get(tunnel, ifindex, &saved);
+        raw_ip = saved.flags & UNDERPASS_SAVED_RAW_IP;
+        if (r == 0 && raw_ip)
+                r = pins_ensure_raw(tunnel);
+        if (r == 0)
+                r = attach_point_follow(tunnel, ifindex,
+                                        raw_ip ? PROGRAM_INGRESS_RAW : PROGRAM_INGRESS_ETHERNET);
+        return named(tunnel, r);
 }
 
 /* Whether a link without Ethernet header has a record. */
@@ -238,10 +239,12 @@ static bool any_raw(Tunnel *tunnel) {
 
         if (tunnel_saved_links(tunnel, &ifindexes, &count) < 0)
                 return true;
-        for (size_t i = 0; i < count; i++)
-                if (tunnel_saved_get(tunnel, ifindexes[i], &saved) == 0 &&
-                    (saved.flags & UNDERPASS_SAVED_RAW_IP))
+        for (size_t i = 0; i < count; i++) {
+                const int r = tunnel_saved_get(tunnel, ifindexes[i], &saved);
+
+                if (r == 0 ? saved.flags & UNDERPASS_SAVED_RAW_IP : r != -ENOENT)
                         return true;
+        }
         return false;
 }
 

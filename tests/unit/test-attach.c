@@ -102,6 +102,7 @@ void expedite_recover(void) {
 }
 
 int slots_choose(Tunnel *tunnel, uint32_t *ret) {
+        assert(kernel.saved.slot == 0);
         if (fails())
                 return -ENOSPC;
         *ret = SLOT;
@@ -114,6 +115,8 @@ int slots_rest(Tunnel *tunnel, uint32_t slot) {
 }
 
 int tunnel_saved_get(Tunnel *tunnel, uint32_t ifindex, struct underpass_saved *ret) {
+        if (fails())
+                return -ENOMEM;
         if (!kernel.recorded)
                 return -ENOENT;
         *ret = kernel.saved;
@@ -182,7 +185,9 @@ int attach_point_detach(const Tunnel *tunnel, uint32_t ifindex, TunnelDirection 
 }
 
 int attach_point_follow(Tunnel *tunnel, uint32_t ifindex, TunnelProgram program) {
-        return 0;
+        assert(program == (kernel.saved.flags & UNDERPASS_SAVED_RAW_IP ? PROGRAM_INGRESS_RAW :
+                                                                         PROGRAM_INGRESS_ETHERNET));
+        return fails() ? -EIO : 0;
 }
 
 bool attach_point_attached(Tunnel *tunnel, uint32_t ifindex, TunnelDirection direction, const char *pin) {
@@ -215,7 +220,7 @@ static int attach(Tunnel *tunnel, bool raw_ip, unsigned n) {
         changes = 0;
         fails_at = n;
         r = tunnel_attach(tunnel, LINK, raw_ip, &path, &link);
-        assert(r < 0 || link.slot == SLOT);
+        assert(r < 0 ? !streq(tunnel_error(tunnel), "") : link.slot == SLOT);
         return r;
 }
 
@@ -223,6 +228,12 @@ static int detach(Tunnel *tunnel, unsigned n) {
         changes = 0;
         fails_at = n;
         return tunnel_detach(tunnel, LINK);
+}
+
+static int follow(Tunnel *tunnel, unsigned n) {
+        changes = 0;
+        fails_at = n;
+        return tunnel_follow(tunnel, LINK);
 }
 
 /* As service/ does before tunnel_attach(): one begun, without slot. */
@@ -278,9 +289,12 @@ static void fail_again(Tunnel *tunnel, bool raw_ip) {
         for (; attach(tunnel, raw_ip, n) < 0; n++) {
                 assert(n < ROUNDS_MAX);
                 assert(kernel.recorded && kernel.saved.slot == SLOT && kernel.saved.mtu_original == 1500);
-                /* Programs that could not be loaded leave those of before. */
-                assert(kernel.settings == (n == 1) && any_program() == (n == 1));
-                assert(kernel.clsact == (n == 1 && tunnel->attach_point == ATTACH_POINT_CLSACT));
+                /* Programs that could not be loaded, or a record that could not be read, leave those of
+                 * before. */
+                const bool untouched = n <= 2;
+
+                assert(kernel.settings == untouched && any_program() == untouched);
+                assert(kernel.clsact == (untouched && tunnel->attach_point == ATTACH_POINT_CLSACT));
                 assert(attach(tunnel, raw_ip, 0) == 0 && kernel.settings);
                 assert(kernel.saved.mtu_original == 1500);
         }
@@ -308,11 +322,28 @@ static void what_could_not_be_taken_off_is_recorded(void) {
         each_way(fail_to_detach);
 }
 
+static void fail_to_follow(Tunnel *tunnel, bool raw_ip) {
+        unsigned n = 1;
+
+        assert(attach(tunnel, raw_ip, 0) == 0);
+        for (; follow(tunnel, n) < 0; n++) {
+                assert(n < ROUNDS_MAX);
+                assert(!streq(tunnel_error(tunnel), ""));
+                assert(any_program() && kernel.settings && kernel.saved.slot == SLOT);
+        }
+        assert(n == (raw_ip ? 4 : 3) && streq(tunnel_error(tunnel), ""));
+}
+
+static void each_failure_has_a_reason(void) {
+        each_way(fail_to_follow);
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "a first try that fails leaves nothing", a_first_try_that_fails_leaves_nothing },
                 { "a link that was known keeps its record", a_link_that_was_known_keeps_its_record },
                 { "what could not be taken off is recorded", what_could_not_be_taken_off_is_recorded },
+                { "each failure has a reason", each_failure_has_a_reason },
         };
 
         return run_tests(tests, ELEMENTS(tests));
