@@ -305,8 +305,10 @@ static bool all_known(const Segmentation *segmentation) {
         return true;
 }
 
-/* Removes the devices that no link uses. */
+/* Removes the devices that no link uses; what stays is tried again. */
 static void sweep(Segmentation *segmentation) {
+        bool complete = true;
+
         if (segmentation->pair.send_ifindex == 0)
                 return;
         for (SegmentKind kind = _SEGMENT_KIND_FIRST; kind < _SEGMENT_KIND_MAX; kind++) {
@@ -320,13 +322,14 @@ static void sweep(Segmentation *segmentation) {
                 r = segment_remove(kind, 0);
                 if (r >= 0)
                         r = tunnel_clear_device(segmentation->tunnel, &device);
-                if (r < 0)
-                        log_warning("The %s segmentation device cannot be removed: %s.",
-                                    segment_kind_name(kind), strerror(-r));
+                if (r >= 0)
+                        continue;
+                log_warning("The %s segmentation device cannot be removed: %s.", segment_kind_name(kind),
+                            strerror(-r));
+                complete = false;
         }
         /* All that an earlier service made has been looked at once every link has. */
-        if (all_known(segmentation))
-                segmentation->swept = true;
+        segmentation->swept = complete && (segmentation->swept || all_known(segmentation));
 }
 
 /* The device of the kind is one that a link has, and not this one: whose goes is no loss to others. */

@@ -57,6 +57,8 @@ static bool crowded;            /* OTHER is there */
 static bool has_xdp;            /* the driver has it */
 static uint32_t mtu_stuck_at;   /* the MTU that cannot be changed; 0: none */
 static uint32_t mtu_limit;      /* what the link below allows; 0: anything */
+static bool clears_nothing;     /* programs stay at the pair, … */
+static unsigned cleared;        /* … and how often they did not */
 static bool id_is_taken;        /* somebody else registers an address as soon as an endpoint has gone */
 
 static Kernel moments[MOMENTS_MAX]; /* between the changes of one apply() */
@@ -336,6 +338,11 @@ int tunnel_set_device(Tunnel *tunnel, const SegmentationDevice *device) {
 }
 
 int tunnel_clear_device(Tunnel *tunnel, const SegmentationDevice *device) {
+        if (device->place != SEGMENT_PLACE_INGRESS)
+                return 0;
+        if (clears_nothing)
+                return -EIO;
+        cleared++;
         return 0;
 }
 
@@ -947,6 +954,42 @@ static void ipv6_stays_off_after_a_small_mtu(void) {
         assert(kernel.mtu == 1400 && !kernel.ipv6_disabled);
 }
 
+static void use_device(Target *target, uint32_t ifindex, bool raw_ip) {
+        SegmentationDevice device = {};
+        LinkStage stage = STAGE_NONE;
+        char *error = NULL;
+
+        assert(segmentation_ensure(target->segmentation, ifindex, raw_ip, &device, &stage, &error) == 0);
+        assert(device.kind == (raw_ip ? SEGMENT_VETH : SEGMENT_VLAN));
+        assert(segmentation_use(target->segmentation, ifindex, &device) == 0);
+}
+
+/* The programs of a kind that no link uses any more, or of one that an earlier service has used. */
+static void what_is_not_swept_is_swept_later(void) {
+        for (size_t i = 0; i < 2; i++) {
+                const bool earlier = i == 1;
+                _cleanup_(target_end) Target target;
+
+                target_begin(&target);
+                cleared = 0;
+                clears_nothing = earlier;
+                if (!earlier) {
+                        use_device(&target, OTHER, true);
+                        use_device(&target, LINK, false);
+                        clears_nothing = true;
+                        segmentation_leave(target.segmentation, OTHER);
+                } else
+                        use_device(&target, LINK, false);
+                assert(cleared == 0);
+                use_device(&target, LINK, false);
+                clears_nothing = false;
+                use_device(&target, LINK, false);
+                assert(cleared == 1);
+                use_device(&target, LINK, false);
+                assert(cleared == 1);
+        }
+}
+
 int main(void) {
         static const Test tests[] = {
                 { "what was in force is in force again", what_was_in_force_is_in_force_again },
@@ -963,6 +1006,7 @@ int main(void) {
                 { "an endpoint comes again when its id is taken",
                   an_endpoint_comes_again_when_its_id_is_taken },
                 { "IPv6 stays off after a small MTU", ipv6_stays_off_after_a_small_mtu },
+                { "what is not swept is swept later", what_is_not_swept_is_swept_later },
         };
 
         return run_tests(tests, ELEMENTS(tests));
