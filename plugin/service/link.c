@@ -108,6 +108,16 @@ static void take_facts(Link *link, LinkFacts *facts) {
         link->target.mtu = facts->mtu;
 }
 
+static Target target_of(const LinkContext *context, uint32_t ifindex) {
+        return (Target) {
+                .ifindex = ifindex,
+                .tunnel = context->tunnel,
+                .mptcp_pm = context->mptcp_pm,
+                .segmentation = context->segmentation,
+                .sockets = context->sockets,
+        };
+}
+
 int link_new(Link **ret, const LinkContext *context, LinkFacts *facts) {
         Link *link = calloc(1, sizeof(*link));
         int r;
@@ -115,13 +125,7 @@ int link_new(Link **ret, const LinkContext *context, LinkFacts *facts) {
         if (!link)
                 return -ENOMEM;
         link->context = context;
-        link->target = (Target) {
-                .ifindex = facts->ifindex,
-                .tunnel = context->tunnel,
-                .mptcp_pm = context->mptcp_pm,
-                .segmentation = context->segmentation,
-                .sockets = context->sockets,
-        };
+        link->target = target_of(context, facts->ifindex);
         r = subflow_watch_new(&link->subflows, context->event, on_subflows_due, link);
         if (r >= 0)
                 r = sctp_await(context->sctp, facts->ifindex);
@@ -220,6 +224,15 @@ void link_adopt(Link *link) {
         link->target.asked_by = saved.flags & UNDERPASS_SAVED_FROM;
         link->target.taken_in = saved.flags & UNDERPASS_SAVED_TAKEN_IN;
         log_link(link, LOG_INFO, NULL, "Adopted the tunnel of an earlier service.");
+}
+
+void link_bury(const LinkContext *context, uint32_t ifindex) {
+        Target target = target_of(context, ifindex);
+        struct underpass_saved saved = {};
+
+        if (record_adopt(&target, &saved) >= 0)
+                endpoints_adopt(&target, &saved);
+        apply_forget(&target, true);
 }
 
 void link_adopt_path(Link *link) {

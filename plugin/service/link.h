@@ -74,6 +74,9 @@ Link *link_free(Link *link);
  * found. */
 void link_adopt(Link *link);
 
+/* The same for a link that is gone meanwhile: what the kernel keeps of it is removed, such as endpoints. */
+void link_bury(const LinkContext *context, uint32_t ifindex);
+
 /* Somebody, or ourselves, has changed filters of the link, or a whole qdisc: our filters have to follow, or
  * there may be room for them now. */
 void link_filters_changed(Link *link, bool qdisc);

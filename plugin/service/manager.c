@@ -223,7 +223,7 @@ static void adopt(Manager *manager) {
         for (size_t i = 0; i < count; i++) {
                 r = mark(manager, ifindexes[i]);
                 if (r == -ENODEV)
-                        (void) tunnel_detach(manager->tunnel, ifindexes[i]);
+                        link_bury(&manager->link_context, ifindexes[i]);
                 else if (r < 0)
                         manager->adopted = false;
         }

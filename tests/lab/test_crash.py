@@ -98,6 +98,31 @@ def test_file_breaks_while_the_service_is_dead():
         state.assert_becomes(before, client, "without the file", tunnel_state)
 
 
+def test_link_vanishes_while_the_service_is_dead():
+    """Its endpoints stay in the kernel, which has room for eight: the next service removes them, and no others."""
+    with runner.TestLab(manager=False) as lab:
+        client = lab.client
+        client.start_bus()
+        client.run("ip", "mptcp", "endpoint", "add", "203.0.113.1", "signal")
+        before = client.output("ip", "mptcp", "endpoint")
+        client.write(
+            "/etc/underpass/up.conf",
+            "[Match]\nName=up*\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nMPTCPEndpoint=subflow\n",
+        )
+        client.run(*"ip link add up0 type veth peer name away0".split())
+        client.run(*"ip link set away0 up".split())
+        client.run(*"ip address add 198.51.100.1/24 dev up0".split())
+        client.run(*"ip address add 198.51.100.2/24 dev up0".split())
+        client.run(*"ip link set up0 up".split())
+        service.manager_call(client, "ListLinks")
+        service.wait_state(client, "up0", service.ACTIVE)
+        wait_until(lambda: len(client.output("ip", "mptcp", "endpoint").splitlines()) == 3, "both are registered")
+        service.kill(client)
+        client.run("ip", "link", "delete", "up0")
+        service.manager_call(client, "ListLinks")
+        wait_until(lambda: client.output("ip", "mptcp", "endpoint") == before, "they are removed")
+
+
 def active_profiles(host):
     """Names of the profiles that are active."""
     return set(host.output("nmcli", "-g", "name", "connection", "show", "--active").splitlines())
