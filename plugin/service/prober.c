@@ -2,11 +2,12 @@
 
 /*
  * underpass-prober: sends and reads the packets of probes for the service, in a process of its own without
- * capabilities. The service itself has no socket that a packet of others could reach. Started by the bus when
- * the service asks, and gone soon after.
+ * capabilities. The service itself has no socket that a packet of others could reach. Started by the bus
+ * when the service asks, and gone soon after.
  *
- * Its user stays root: only root may have its name on the bus, or others could answer in its place. To become
- * somebody else later would take capabilities, and its connection would be root's on the bus all the same.
+ * Its user stays root: only root may have its name on the bus, or others could answer in its place. To
+ * become somebody else later would take capabilities, and its connection would be root's on the bus all the
+ * same.
  */
 
 #include <net/if.h>

@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 
+#include "tunnel/flows.h"
 #include "tunnel/state.h"
 
 enum { BATCH_FLOWS = 1024 }; /* more than share a bucket of the hash */
@@ -104,7 +105,7 @@ int tunnel_flows(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         return r;
 }
 
-int tunnel_flow_records(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
+int flows_each_record(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata) {
         int r;
 
         if (!tunnel->loaded)

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "tunnel/flows.h"
 #include "tunnel/layout.h"
 #include "tunnel/slots.h"
 
@@ -111,7 +112,7 @@ static uint32_t find_fresh(const SlotUse *use) {
 static int wake(Tunnel *tunnel, SlotUse *use) {
         int r;
 
-        r = tunnel_flow_records(tunnel, note_flow, use);
+        r = flows_each_record(tunnel, note_flow, use);
         for (uint32_t slot = 1; r == 0 && slot <= UNDERPASS_LINKS_MAX; slot++)
                 if (!use->taken[slot] && use->seen_ns[slot] == 0) {
                         r = set_flags(tunnel, slot, 0);

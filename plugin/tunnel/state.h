@@ -93,10 +93,6 @@ int tunnel_remove_folder(const Tunnel *tunnel);
  * one or the other. 0 or negative errno. */
 int tunnel_pin_again(const Tunnel *tunnel, const char *name, int fd);
 
-/* As tunnel_flows(), but record by record: a flow that is half-open beside an established one of the same
- * addresses and ports is told, too, and one whose handshake is finished meanwhile perhaps twice. */
-int tunnel_flow_records(Tunnel *tunnel, TunnelFlowHandler handler, void *userdata);
-
 /* Keeps the reason of a failure, a message, for tunnel_error(). */
 void tunnel_set_error(Tunnel *tunnel, const char *msgid, ...) _printf_(2, 3);
 void tunnel_clear_error(Tunnel *tunnel);
