@@ -198,6 +198,14 @@ char *string_shell_word(const char *word) {
         return quoted;
 }
 
+char *string_shell_operand(const char *word) {
+        _cleanup_(freep) char *quoted = string_shell_word(word);
+
+        if (!quoted || *word != '-')
+                return TAKE_PTR(quoted);
+        return string_format("-- %s", quoted);
+}
+
 int file_write(const char *path, const char *text) {
         _cleanup_(close_fdp) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         size_t length = strlen(text);

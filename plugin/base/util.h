@@ -114,6 +114,10 @@ int file_write(const char *path, const char *text);
  */
 char *string_shell_word(const char *word);
 
+/* The same as an argument of a command that would take it for an option where it begins with "-": there "--"
+ * stands before it. */
+char *string_shell_operand(const char *word);
+
 struct stat;
 
 /*

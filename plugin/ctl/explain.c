@@ -16,35 +16,47 @@
 #include "ctl/text.h"
 #include "ctl/words.h"
 
-/* What to do after an error, by the stage that LastStage names. %s: interface, as a word of a command. */
+/* What to do after an error, by the stage that LastStage names. %s: interface, as an argument of
+ * underpassctl; about_ip: before that, as a word behind "dev". */
 static const struct {
         const char *stage;
         const char *advice;
+        bool about_ip;
 } stage_advice[] = {
-        { "profile", N_("Correct the value named in the error, then run `underpassctl activate %s`.") },
-        { "facts", N_("Check with `ip link show %s` that the interface exists.") },
-        { "load", N_("The kernel rejected the programs. Look for the reason in the journal with "
-                     "`journalctl -u underpass`, then run `underpassctl activate %s`.") },
+        { "profile", N_("Correct the value named in the error, then run `underpassctl activate %s`."),
+          false },
+        { "facts", N_("Check with `ip link show dev %s` that the interface exists."), true },
+        { "load",
+          N_("The kernel rejected the programs. Look for the reason in the journal with "
+             "`journalctl -u underpass`, then run `underpassctl activate %s`."),
+          false },
         { "segmentation",
           N_("Check with `ip link` that no other program has created an interface whose name begins with "
-             "“underpass-”, then run `underpassctl activate %s`.") },
-        { "attach", N_("Check with `bpftool net show dev %1$s` what else is attached to the interface, "
-                       "then run `underpassctl activate %1$s`.") },
-        { "mtu", N_("Choose an MTU that the interface supports: `ip -d link show %s` prints its range.") },
+             "“underpass-”, then run `underpassctl activate %s`."),
+          false },
+        { "attach",
+          N_("Check with `bpftool net show dev %s` what else is attached to the interface, then run "
+             "`underpassctl activate %s`."),
+          true },
+        { "mtu", N_("Choose an MTU that the interface supports: `ip -d link show dev %s` prints its range."),
+          true },
         { "endpoint",
           N_("`ip mptcp endpoint show` lists the endpoints. Remove one that is not needed or has an address "
-             "of %1$s, then run `underpassctl activate %1$s`.") },
+             "of %s, then run `underpassctl activate %s`."),
+          true },
 };
 
 static char *advise_failed(GVariant *link, GVariant *destinations, const char *fault) {
-        g_autofree char *name = text_shell_word(property_string(link, "Name"));
+        g_autofree char *operand = text_shell_operand(property_string(link, "Name"));
+        g_autofree char *word = text_shell_word(property_string(link, "Name"));
         const char *stage = property_string(link, "LastStage");
 
         for (size_t i = 0; i < ELEMENTS(stage_advice); i++)
                 if (streq(stage_advice[i].stage, stage))
-                        return g_strdup_printf(_(stage_advice[i].advice), name);
+                        return g_strdup_printf(_(stage_advice[i].advice),
+                                               stage_advice[i].about_ip ? word : operand, operand);
 
-        return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), name);
+        return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), operand);
 }
 
 /* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for. */
@@ -165,8 +177,8 @@ static char *advise_active(GVariant *link, GVariant *destinations, const char *f
                                   "has a tunnel on these ports and that the path lets UDP pass."),
                                 name);
 
-        g_autofree char *word = text_shell_word(name);
-        return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), word);
+        g_autofree char *operand = text_shell_operand(name);
+        return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), operand);
 }
 
 static const struct {

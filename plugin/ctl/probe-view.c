@@ -288,11 +288,12 @@ static const char *summary_of(const ProbeView *views, size_t count, uint16_t por
 
 static void print_command(const ProbeView *view, uint16_t port) {
         g_autofree char *command = probe_advice_command(view, port);
+        g_autofree char *operand = text_shell_operand(view->link);
 
         if (command)
                 text_line("  %s", command);
         else
-                text_line("  underpassctl explain %s", view->link);
+                text_line("  underpassctl explain %s", operand);
 }
 
 static void print_advice(const Pens *pens, const char *host, uint16_t port, const ProbeView *views,

@@ -105,12 +105,18 @@ void text_adapt_to_charset(void) {
         (void) g_set_printerr_handler(print_error);
 }
 
-char *text_shell_word(const char *word) {
-        char *quoted = string_shell_word(word);
-
-        if (!quoted)
+static char *not_null(char *text) {
+        if (!text)
                 g_error("out of memory");
-        return quoted;
+        return text;
+}
+
+char *text_shell_word(const char *word) {
+        return not_null(string_shell_word(word));
+}
+
+char *text_shell_operand(const char *word) {
+        return not_null(string_shell_operand(word));
 }
 
 void text_line(const char *format, ...) {

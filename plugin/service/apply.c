@@ -405,8 +405,8 @@ int apply_add_warnings(const Target *target, char ***warnings) {
                 return 0;
         return message_add(warnings,
                            N_("The MTU of %s stays %u: before the tunnel it was %u, which the link does "
-                              "not take now (%s). Set the one that it shall have with `ip link set %s mtu "
-                              "MTU`."),
+                              "not take now (%s). Set the one that it shall have with `ip link set dev %s "
+                              "mtu MTU`."),
                            target->name, target->mtu_instead, target->mtu_refused,
                            MESSAGE_ERRNO(target->mtu_error), word ?: "LINK");
 }

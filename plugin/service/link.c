@@ -350,7 +350,7 @@ static void claim_sctp(Link *link, bool certain) {
 /* Warnings that depend on what has been done. */
 static void add_warnings(const Link *link, char ***warnings) {
         const bool attached = link->target.applied.attached;
-        _cleanup_(freep) char *word = string_shell_word(link_name(link));
+        _cleanup_(freep) char *operand = string_shell_operand(link_name(link));
 
         (void) sctp_add_warnings(link->context->sctp, link->target.ifindex, warnings);
         (void) apply_add_warnings(&link->target, warnings);
@@ -362,7 +362,7 @@ static void add_warnings(const Link *link, char ***warnings) {
                         N_("Another program runs before the tunnel on %s and may keep packets from "
                            "it; `underpassctl deactivate %s` and `underpassctl activate %s` put the "
                            "tunnel first."),
-                        link_name(link), word ?: "LINK", word ?: "LINK");
+                        link_name(link), operand ?: "LINK", operand ?: "LINK");
         if (attached && link->target.receive_error)
                 (void) strings_add(warnings, link->target.receive_error);
         if (link->turned_away)

@@ -277,7 +277,7 @@ class Reading(CtlTest):
     def test_explain_advice(self):
         for name, words in [
             ("eth1", "bpftool net show dev eth1"),
-            ("a$(b)'c“é", "`ip -d link show 'a$(b)'\\''c“é'` prints its range"),
+            ("a$(b)'c“é", "`ip -d link show dev 'a$(b)'\\''c“é'` prints its range"),
             ("wlan0", "mptcp-endpoint=subflow"),
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),

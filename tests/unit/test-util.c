@@ -165,6 +165,22 @@ static void shell_words_control_nothing(void) {
         assert_text(word, "'?No such file?x? ? ? ?'");
 }
 
+/* No interface and no profile is taken for an option. */
+static void shell_operands_are_no_options(void) {
+        static const struct {
+                const char *text, *operand;
+        } cases[] = {
+                { "eth0", "eth0" },      { "-x", "-- -x" }, { "--all", "-- --all" },
+                { "-a b", "-- '-a b'" }, { "", "''" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(freep) char *operand = string_shell_operand(cases[i].text);
+
+                assert_text(operand, cases[i].operand);
+        }
+}
+
 static void lists_grow_and_compare(void) {
         _cleanup_(strings_freep) char **one = NULL, **other = NULL;
 
@@ -305,6 +321,7 @@ int main(void) {
                 { "shell words are the text", shell_words_are_the_text },
                 { "shell words survive ASCII", shell_words_survive_ascii },
                 { "shell words control nothing", shell_words_control_nothing },
+                { "shell operands are no options", shell_operands_are_no_options },
                 { "lists grow and compare", lists_grow_and_compare },
                 { "arrays grow by one", arrays_grow_by_one },
                 { "ownership moves", ownership_moves },
