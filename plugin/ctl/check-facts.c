@@ -269,6 +269,15 @@ static const char *read_tunnel_origin(GVariant *link) {
         return "";
 }
 
+/* The profile to activate on a device; its strings belong to that. */
+static CheckProfile first_candidate(const NmDevice *device) {
+        return (CheckProfile) {
+                .id = device->profiles->pdata[0],
+                .uuid = device->first_uuid,
+                .unique = device->first_is_unique,
+        };
+}
+
 void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GPtrArray) warning_words = words_of(warnings);
@@ -297,6 +306,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
                 nm_device_read(facts->ctl->bus, check.name, &device);
                 check.managed = device.managed;
                 check.profiles = (char *const *) device.profiles->pdata;
+                check.candidate = first_candidate(&device);
         }
         property_settings(link, &check.settings);
         check.tunnel_origin = read_tunnel_origin(link);
@@ -316,9 +326,9 @@ char *check_facts_fault(const CheckLines *lines) {
                               g_strdup(bad->sentence);
 }
 
-void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,
+void check_facts_bare_link(CheckFacts *facts, const char *interface, const NmNamed *profile,
                            CheckLines *lines) {
-        char *only[] = { (char *) connection, NULL };
+        char *only[] = { profile ? profile->id : NULL, NULL };
         CheckLink check = {
                 .name = interface,
                 .state = "",
@@ -337,9 +347,11 @@ void check_facts_bare_link(CheckFacts *facts, const char *interface, const char 
         settings_init(&check.settings);
         if (facts->ctl->bus) {
                 nm_device_read(facts->ctl->bus, interface, &device);
-                check.managed = device.managed || connection;
-                check.connection = connection ? "" : device.connection;
-                check.profiles = connection ? only : (char *const *) device.profiles->pdata;
+                check.managed = device.managed || profile;
+                check.connection = profile ? "" : device.connection;
+                check.profiles = profile ? only : (char *const *) device.profiles->pdata;
+                check.candidate = profile ? (CheckProfile) { profile->id, profile->uuid, profile->unique } :
+                                            first_candidate(&device);
         }
         (void) check_link(&facts->host, &check, lines);
         nm_device_done(&device);

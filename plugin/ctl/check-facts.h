@@ -7,6 +7,7 @@
  */
 
 #include "ctl/ctl.h"
+#include "ctl/nm-device.h"
 #include "plan/check-link.h"
 
 typedef struct CheckFacts CheckFacts;
@@ -33,7 +34,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines);
 /* The first thing that is wrong: a sentence and the command that repairs it. NULL: nothing. Caller frees. */
 char *check_facts_fault(const CheckLines *lines);
 
-/* Lines for a link that it has not told of, because it does not answer; connection: the only profile that
- * is meant, or NULL. */
-void check_facts_bare_link(CheckFacts *facts, const char *interface, const char *connection,
+/* Lines for a link that it has not told of, because it does not answer; profile: the only one that is
+ * meant, or NULL. */
+void check_facts_bare_link(CheckFacts *facts, const char *interface, const NmNamed *profile,
                            CheckLines *lines);

@@ -125,20 +125,20 @@ static void print_text(const Ctl *ctl, GPtrArray *sections) {
 /* A link that the service does not know, or a profile that is not active. */
 static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArray *sections,
                           GError **error) {
-        g_autofree char *id = NULL;
-        g_autofree char *interface = NULL;
+        g_auto(NmNamed) profile = {};
 
         if (if_nametoindex(name) != 0) {
                 check_facts_bare_link(facts, name, NULL, &section_add(sections, name)->lines);
                 return true;
         }
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                interface = nm_profile_interface(ctl->bus, name, &id);
-        if (!interface) {
+                nm_profile_find(ctl->bus, name, &profile);
+        if (profile.count == 0 || !*profile.interface) {
                 names_unknown(ctl, name, error);
                 return false;
         }
-        check_facts_bare_link(facts, interface, id, &section_add(sections, interface)->lines);
+        check_facts_bare_link(facts, profile.interface, &profile,
+                              &section_add(sections, profile.interface)->lines);
         return true;
 }
 

@@ -43,34 +43,24 @@ GPtrArray *names_match(GPtrArray *links, const char *name) {
         return found;
 }
 
-/* The profile with a name, while all profiles are gone through. */
-typedef struct Wanted {
-        const char *name;
-        char *id;
-} Wanted;
+static void inactive_profile(const NmNamed *profile, GError **error) {
+        g_autofree char *words = text_profile_words(profile->unique ? profile->id : NULL, profile->uuid);
 
-static void on_profile(const NmProfile *profile, void *userdata) {
-        Wanted *wanted = userdata;
-
-        if (!wanted->id && (streq(profile->id, wanted->name) || streq(profile->uuid, wanted->name)))
-                wanted->id = g_strdup(profile->id);
+        ctl_error_add(error, CTL_NOT_FOUND,
+                      _("The profile “%s” is not active on any link; activate it with `nmcli connection up "
+                        "%s`."),
+                      profile->id, words);
 }
 
 void names_unknown(Ctl *ctl, const char *name, GError **error) {
-        Wanted wanted = { .name = name };
+        g_auto(NmNamed) profile = {};
 
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                nm_profiles_each(ctl->bus, on_profile, &wanted);
-        if (wanted.id) {
-                g_autofree char *quoted = text_shell_word(name);
-
-                ctl_error_add(error, CTL_NOT_FOUND,
-                              _("The profile “%s” is not active on any link; activate it with `nmcli "
-                                "connection up %s`."),
-                              wanted.id, quoted);
-        } else
+                nm_profile_find(ctl->bus, name, &profile);
+        if (profile.count > 0)
+                inactive_profile(&profile, error);
+        else
                 ctl_error_unknown_link(error, name);
-        g_free(wanted.id);
 }
 
 GVariant *names_link(Ctl *ctl, const char *name, GError **error) {

@@ -116,8 +116,26 @@ static bool has_tunnel_profile(GDBusConnection *bus, GVariant *settings, const c
         return search.found;
 }
 
-static void add_profiles(GDBusConnection *bus, GVariant *device, const char *interface,
-                         GPtrArray *profiles) {
+/* How many profiles are called so. */
+typedef struct NameCount {
+        const char *id;
+        unsigned count;
+} NameCount;
+
+static void count_name(const NmProfile *profile, void *userdata) {
+        NameCount *counted = userdata;
+
+        counted->count += streq(profile->id, counted->id);
+}
+
+static bool is_unique(GDBusConnection *bus, const char *id) {
+        NameCount counted = { .id = id };
+
+        nm_profiles_each(bus, count_name, &counted);
+        return counted.count == 1;
+}
+
+static void add_profiles(GDBusConnection *bus, GVariant *device, const char *interface, NmDevice *ret) {
         g_autoptr(GVariant) paths =
                 g_variant_lookup_value(device, "AvailableConnections", G_VARIANT_TYPE("ao"));
         GVariantIter iterator;
@@ -129,9 +147,14 @@ static void add_profiles(GDBusConnection *bus, GVariant *device, const char *int
         while (g_variant_iter_next(&iterator, "&o", &path)) {
                 g_autoptr(GVariant) settings = connection_settings(bus, path);
 
-                if (settings && (asks_for_tunnel(settings) || has_tunnel_profile(bus, settings, interface)))
-                        g_ptr_array_add(profiles, connection_word(settings, "id"));
+                if (!settings ||
+                    (!asks_for_tunnel(settings) && !has_tunnel_profile(bus, settings, interface)))
+                        continue;
+                g_ptr_array_add(ret->profiles, connection_word(settings, "id"));
+                if (!ret->first_uuid)
+                        ret->first_uuid = connection_word(settings, "uuid");
         }
+        ret->first_is_unique = ret->first_uuid && is_unique(bus, ret->profiles->pdata[0]);
 }
 
 void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) {
@@ -153,7 +176,7 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
                         active = properties(bus, path, NM_NAME ".Connection.Active");
                 if (active)
                         g_variant_lookup(active, "Id", "&s", &id);
-                add_profiles(bus, device, interface, ret->profiles);
+                add_profiles(bus, device, interface, ret);
         }
         ret->managed = managed;
         ret->connection = g_strdup(id);
@@ -163,6 +186,7 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
 void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->connection, g_free);
         g_clear_pointer(&device->profiles, g_ptr_array_unref);
+        g_clear_pointer(&device->first_uuid, g_free);
 }
 
 static void note_tunnel(const NmProfile *profile, void *userdata) {
@@ -205,26 +229,33 @@ void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profil
         }
 }
 
-char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id) {
-        g_autoptr(GVariant) reply =
-                call(bus, SETTINGS_PATH, NM_NAME ".Settings", "ListConnections", NULL, "(ao)");
-        g_autoptr(GVariant) paths = reply ? g_variant_get_child_value(reply, 0) : NULL;
-        GVariantIter iterator;
-        const char *path;
+/* The name that is looked for, and what has it. */
+typedef struct NameSearch {
+        const char *name;
+        NmNamed *found;
+} NameSearch;
 
-        if (!paths)
-                return NULL;
-        g_variant_iter_init(&iterator, paths);
-        while (g_variant_iter_next(&iterator, "&o", &path)) {
-                g_autoptr(GVariant) settings = connection_settings(bus, path);
-                g_autofree char *id = settings ? connection_word(settings, "id") : NULL;
-                g_autofree char *uuid = settings ? connection_word(settings, "uuid") : NULL;
-                g_autofree char *interface = settings ? connection_word(settings, "interface-name") : NULL;
+static void match_name(const NmProfile *profile, void *userdata) {
+        const NameSearch *search = userdata;
+        NmNamed *found = search->found;
 
-                if (!settings || (!streq(id, name) && !streq(uuid, name)) || !*interface)
-                        continue;
-                *ret_id = g_steal_pointer(&id);
-                return g_steal_pointer(&interface);
-        }
-        return NULL;
+        if ((!streq(profile->id, search->name) && !streq(profile->uuid, search->name)) || found->count++ > 0)
+                return;
+        found->id = g_strdup(profile->id);
+        found->uuid = g_strdup(profile->uuid);
+        found->interface = connection_word(profile->settings, "interface-name");
+}
+
+void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret) {
+        NameSearch search = { .name = name, .found = ret };
+
+        *ret = (NmNamed) {};
+        nm_profiles_each(bus, match_name, &search);
+        ret->unique = ret->count > 0 && is_unique(bus, ret->id);
+}
+
+void nm_named_done(NmNamed *named) {
+        g_clear_pointer(&named->id, g_free);
+        g_clear_pointer(&named->uuid, g_free);
+        g_clear_pointer(&named->interface, g_free);
 }

@@ -13,6 +13,8 @@ typedef struct NmDevice {
         char *connection; /* id of the active one; "" */
         GPtrArray *profiles; /* ids of connections that could be activated there and ask for a tunnel, or
                               * have a tunnel profile that does; ends in NULL */
+        char *first_uuid; /* of the first of these; NULL: there is none */
+        bool first_is_unique; /* no other connection has its id */
 } NmDevice;
 
 /* Without NetworkManager the link is not managed. */
@@ -38,6 +40,15 @@ bool nm_profiles_any_tunnel(GDBusConnection *bus);
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
                       void *userdata);
 
-/* The interface that the connection with this id or UUID is for; NULL: there is no such one, or it is for
- * any. *ret_id: its id. Caller frees both. */
-char *nm_profile_interface(GDBusConnection *bus, const char *name, char **ret_id);
+/* The connections that a name means, an id or a UUID. */
+typedef struct NmNamed {
+        unsigned count;   /* how many they are; what follows is of the first one, and NULL without any */
+        char *id;
+        char *uuid;
+        char *interface;  /* that it is for; "" for any */
+        bool unique;      /* no other connection has its id */
+} NmNamed;
+
+void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret);
+void nm_named_done(NmNamed *named);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NmNamed, nm_named_done)

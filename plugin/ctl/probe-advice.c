@@ -118,10 +118,13 @@ char *probe_advice_sentence(const ProbeView *view, uint16_t port) {
 static char *set_tunnel(const ProbeView *view, uint16_t port) {
         const char *uuid = uuid_of(view), *file = "";
 
-        if (uuid[0])
-                return g_strdup_printf("underpassctl profile set uuid %s tunnel=on-demand remote-ports=%u "
+        if (uuid[0]) {
+                g_autofree char *words = text_profile_words(NULL, uuid);
+
+                return g_strdup_printf("underpassctl profile set %s tunnel=on-demand remote-ports=%u "
                                        "remote-addresses=%s --reapply",
-                                       uuid, port, view->address);
+                                       words, port, view->address);
+        }
         if (view->properties)
                 file = property_row(view->properties, "ConnectionSettings", "a(ss)", "network-file");
 
@@ -175,7 +178,9 @@ static char *add_destination(const ProbeView *view, uint16_t port) {
                 addresses = with_one_more(view, KEY_ID_REMOTE_ADDRESSES, view->address);
         if ((lack.port && !ports) || (lack.address && !addresses))
                 return NULL;
-        return g_strdup_printf("underpassctl profile set uuid %s %s%s%s --reapply", uuid, ports ?: "",
+
+        g_autofree char *words = text_profile_words(NULL, uuid);
+        return g_strdup_printf("underpassctl profile set %s %s%s%s --reapply", words, ports ?: "",
                                ports && addresses ? " " : "", addresses ?: "");
 }
 

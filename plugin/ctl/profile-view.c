@@ -30,10 +30,8 @@ void profile_view_free(ProfileView *view) {
         g_free(view);
 }
 
-char *profile_view_argument(const ProfileView *view) {
-        bool by_id = view->id_unique && view->id[0] && view->id[0] != '-';
-
-        return text_shell_word(by_id ? view->id : view->uuid);
+char *profile_view_words(const ProfileView *view) {
+        return text_profile_words(view->id_unique ? view->id : NULL, view->uuid);
 }
 
 bool profile_view_is_tunnel(const ProfileView *view) {
@@ -75,9 +73,19 @@ static void add_plan_warnings(const ProfileView *view, char ***warnings) {
                 text_append(warnings, g_strdup(plan->warnings[i]));
 }
 
+/* The name as a word of a command, whatever is in it: NetworkManager is asked for one that a terminal does
+ * not show. */
+static char *name_word(const ProfileView *view) {
+        g_autofree char *words = text_profile_words(view->id, view->uuid);
+
+        if (g_str_has_prefix(words, "id "))
+                return text_shell_word(view->id);
+        return g_strdup_printf("\"$(nmcli -e no -g connection.id connection show %s)\"", words);
+}
+
 void profile_view_advise(const ProfileView *view, char ***warnings, char ***commands) {
         const Key *key = key_get(KEY_ID_MPTCP_ENDPOINT);
-        g_autofree char *profile = profile_view_argument(view);
+        g_autofree char *profile = profile_view_words(view);
         _cleanup_(freep) char *reason = NULL;
         Settings settings;
 
@@ -99,7 +107,7 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
         }
 
         if (view->unsaved) {
-                g_autofree char *id = text_shell_word(view->id);
+                g_autofree char *id = name_word(view);
 
                 text_append(warnings,
                             g_strdup_printf(_("The profile “%s” exists in memory only, so changes are lost "

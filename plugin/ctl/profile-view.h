@@ -36,8 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProfileView, profile_view_free)
 /* Whether it is itself a tunnel profile. */
 bool profile_view_is_tunnel(const ProfileView *view);
 
-/* The profile as an argument of nmcli, quoted for the shell where necessary. Caller frees. */
-char *profile_view_argument(const ProfileView *view);
+/* The profile as arguments of nmcli, as nm_name_words() has them. Caller frees. */
+char *profile_view_words(const ProfileView *view);
 
 /*
  * What the keys and NetworkManager's own properties together call for: warnings, and shell commands that

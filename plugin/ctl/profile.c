@@ -153,19 +153,30 @@ static const char *nearest_profile(NMClient *client, const char *text) {
         return best;
 }
 
+/* Whether one profile at most has this name. */
+static bool is_unique(NMClient *client, const char *id) {
+        const GPtrArray *all = nm_client_get_connections(client);
+        unsigned count = 0;
+
+        for (guint i = 0; i < all->len; i++)
+                count += g_strcmp0(nm_connection_get_id(NM_CONNECTION(g_ptr_array_index(all, i))), id) == 0;
+        return count <= 1;
+}
+
 /* No profile is called so: says what was probably meant. verb: of the command line. */
 static void unknown_profile(NMClient *client, const char *text, const char *verb, GError **error) {
         NMDevice *device = find_device(client, text);
         NMActiveConnection *active = device ? nm_device_get_active_connection(device) : NULL;
         const char *id = active ? nm_active_connection_get_id(active) : NULL;
         const char *nearest = nearest_profile(client, text);
-        g_autofree char *word = text_shell_word(id ?: "");
+        const char *uuid = active ? nm_active_connection_get_uuid(active) : NULL;
+        g_autofree char *words = text_profile_words(id && is_unique(client, id) ? id : NULL, uuid);
 
         if (id)
                 ctl_error_add(error, CTL_NOT_FOUND,
                               _("%s is a link, not a profile. The profile “%s” is active on it: "
                                 "`underpassctl profile %s %s ...`."),
-                              text, id, verb, word);
+                              text, id, verb, words);
         else if (device)
                 ctl_error_add(error, CTL_NOT_FOUND,
                               _("%s is a link, not a profile, and no profile is active on it; `nmcli "
@@ -354,7 +365,6 @@ static void read_home(ProfileView *view, NMRemoteConnection *home) {
 static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         NMConnection *connection = NM_CONNECTION(remote);
         NMSettingConnection *setting = nm_connection_get_setting_connection(connection);
-        const GPtrArray *all = nm_client_get_connections(client);
         g_autoptr(GPtrArray) devices = active_devices(client, remote);
         ProfileView *view = g_new0(ProfileView, 1);
 
@@ -367,12 +377,7 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         view->mptcp_flags = setting ? (uint32_t) nm_setting_connection_get_mptcp_flags(setting) : 0;
         view->mtus = read_mtus(connection);
 
-        view->id_unique = true;
-        for (guint i = 0; i < all->len; i++)
-                if (g_ptr_array_index(all, i) != remote &&
-                    matches(g_ptr_array_index(all, i), SELECT_ID, view->id))
-                        view->id_unique = false;
-
+        view->id_unique = is_unique(client, view->id);
         view->interfaces = g_new0(char *, devices->len + 1);
         for (guint i = 0; i < devices->len; i++)
                 view->interfaces[i] = g_strdup(device_name(g_ptr_array_index(devices, i)) ?: "?");
@@ -570,7 +575,7 @@ static bool reapply_profile(NMClient *client, NMRemoteConnection *remote, const 
                             ProfileOutcome *outcome, GError **error) {
         g_autoptr(GPtrArray) devices = active_devices(client, remote);
         g_autoptr(GPtrArray) done = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *profile = profile_view_argument(view);
+        g_autofree char *profile = profile_view_words(view);
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
 
         for (guint i = 0; i < devices->len; i++) {
@@ -627,7 +632,7 @@ static bool change_profile(Ctl *ctl, NMClient *client, NMRemoteConnection *remot
         /* An edit of a tunnel profile counts at once. */
         bool good = !ctl->reapply || view->tunnel || reapply_profile(client, remote, view, outcome, error);
         if (!view->tunnel && (!outcome->reapplied || !outcome->reapplied[0])) {
-                g_autofree char *profile = profile_view_argument(view);
+                g_autofree char *profile = profile_view_words(view);
                 text_append(&outcome->commands, g_strdup_printf("nmcli connection up %s", profile));
         }
 

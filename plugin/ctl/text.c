@@ -7,6 +7,7 @@
 
 #include "base/message.h"
 #include "ctl/text.h"
+#include "profile/nm-name.h"
 
 static bool changes_terminal(gunichar character) {
         switch (g_unichar_type(character)) {
@@ -117,6 +118,10 @@ char *text_shell_word(const char *word) {
 
 char *text_shell_operand(const char *word) {
         return not_null(string_shell_operand(word));
+}
+
+char *text_profile_words(const char *id, const char *uuid) {
+        return not_null(nm_name_words(id, uuid));
 }
 
 void text_line(const char *format, ...) {

@@ -22,8 +22,9 @@ void text_adapt_to_charset(void);
 /* string_shell_word(), which cannot fail here. Caller frees. */
 char *text_shell_word(const char *word);
 
-/* The same of string_shell_operand(). */
+/* string_shell_operand() and nm_name_words(), which cannot fail here. Caller frees. */
 char *text_shell_operand(const char *word);
+char *text_profile_words(const char *id, const char *uuid);
 
 /* Prints one line to standard output, cleaned as a whole. */
 void text_line(const char *format, ...) G_GNUC_PRINTF(1, 2);

@@ -6,6 +6,7 @@
 #include "base/i18n.h"
 #include "config.h"
 #include "profile/keys.h"
+#include "profile/nm-name.h"
 
 enum {
         PORTS_NAMED_MAX = 8, /* in one sentence */
@@ -30,28 +31,39 @@ static bool is_server(const CheckLink *link) {
 
 /* NULL where the profile is no connection of NetworkManager: a file has to be edited. */
 static char *set_command(const CheckLink *link, const char *pairs) {
+        _cleanup_(freep) char *words = NULL;
+
         if (!*link->connection_uuid)
                 return NULL;
-        return string_format("underpassctl profile set uuid %s %s --reapply", link->connection_uuid, pairs);
+        words = nm_name_words(NULL, link->connection_uuid);
+        return words ? string_format("underpassctl profile set %s %s --reapply", words, pairs) : NULL;
 }
 
-/* A command about a name, which may be anything. NULL when memory is short. */
-static char *name_command(const char *command, const char *name, const char *rest) {
-        _cleanup_(freep) char *word = string_shell_word(name);
+/* A command about the link, whose name may be anything. NULL when memory is short. */
+static char *link_command(const CheckLink *link, const char *command) {
+        _cleanup_(freep) char *operand = string_shell_operand(link->name);
 
-        return word ? string_format("%s %s%s", command, word, rest) : NULL;
+        return operand ? string_format("%s %s", command, operand) : NULL;
 }
 
 static char *activate_command(const CheckLink *link) {
-        return name_command("underpassctl activate", link->name, "");
+        return link_command(link, "underpassctl activate");
 }
 
 static char *forget_command(const CheckLink *link) {
-        return name_command("underpassctl forget", link->name, "");
+        return link_command(link, "underpassctl forget");
 }
 
 static char *endpoint_command(const CheckLink *link) {
-        return name_command("ip mptcp endpoint add ADDRESS dev", link->name, " subflow");
+        _cleanup_(freep) char *word = string_shell_word(link->name);
+
+        return word ? string_format("ip mptcp endpoint add ADDRESS dev %s subflow", word) : NULL;
+}
+
+static char *up_command(const CheckProfile *profile) {
+        _cleanup_(freep) char *words = nm_name_words(profile->unique ? profile->id : NULL, profile->uuid);
+
+        return words ? string_format("nmcli connection up %s", words) : NULL;
 }
 
 /* The value of a key as text; "" when memory is short. */
@@ -73,11 +85,10 @@ static char *join(char *const *words) {
 
 static void no_connection(const CheckLink *link, CheckLines *lines) {
         _cleanup_(freep) char *profiles = join(link->profiles);
-        const char *first = link->profiles ? link->profiles[0] : NULL;
 
-        if (first)
+        if (link->profiles && link->profiles[0])
                 check_lines_add(
-                        lines, CHECK_BAD, name_command("nmcli connection up", first, ""),
+                        lines, CHECK_BAD, up_command(&link->candidate),
                         _("NetworkManager manages %s, and no connection is active on it. Profiles with a "
                           "tunnel: %s."),
                         link->name, profiles ?: "");
@@ -92,8 +103,7 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
 
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         if (link->settings.tunnel != TUNNEL_NO && *link->network_file && link->down)
-                check_lines_add(lines, CHECK_BAD, name_command("networkctl up", link->name, ""), "%s",
-                                link->reason);
+                check_lines_add(lines, CHECK_BAD, link_command(link, "networkctl up"), "%s", link->reason);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
         else if (link->settings.sctp_udp_port != 0 || link->settings.sctp_encap_port != 0)
@@ -167,7 +177,7 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         if (host->endpoints_count == 0 && host->links_building < 2)
                 return;
         if (*link->connection_uuid && link->registers_endpoints)
-                command = string_format("nmcli connection up uuid %s", link->connection_uuid);
+                command = up_command(&(CheckProfile) { .uuid = link->connection_uuid });
         else
                 command = set_command(link, "mptcp-endpoint=subflow") ?: endpoint_command(link);
         check_lines_add(lines, CHECK_BAD, command,

@@ -23,6 +23,13 @@ typedef struct CheckHolder {
         char name[16];
 } CheckHolder;
 
+/* A profile of NetworkManager. */
+typedef struct CheckProfile {
+        const char *id;
+        const char *uuid;
+        bool unique;     /* no other one has this id */
+} CheckProfile;
+
 /* Facts of a link. Strings are never NULL, lists may be. */
 typedef struct CheckLink {
         const char *name;
@@ -42,6 +49,7 @@ typedef struct CheckLink {
         bool managed;                /* by NetworkManager */
         bool registers_endpoints;    /* the connection does, when it is activated */
         char *const *profiles;       /* ids of its connections for this link that ask for a tunnel */
+        CheckProfile candidate;      /* the first of them */
         Settings settings;           /* defaults when the service does not answer */
         const char *tunnel_origin;   /* where the key tunnel is from: id of a profile, or file and line */
         struct underpass_counters counters;

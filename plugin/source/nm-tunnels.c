@@ -4,6 +4,7 @@
 
 #include "source/nm-tunnels.h"
 #include "base/message.h"
+#include "profile/nm-name.h"
 
 #define SETTINGS_PATH "/org/freedesktop/NetworkManager/Settings"
 #define SETTINGS "org.freedesktop.NetworkManager.Settings"
@@ -316,17 +317,24 @@ static char *shown(const char *text) {
         return value_excerpt(text ?: "?");
 }
 
+/* The same as words of a command. */
+static char *shown_words(const char *uuid) {
+        _cleanup_(freep) char *text = shown(uuid);
+
+        return text ? nm_name_words(NULL, text) : NULL;
+}
+
 /* A profile of one user that names the base has no effect on it. */
 static int warn_private(const NmTunnel *tunnel, const char *interface, char ***warnings) {
-        _cleanup_(freep) char *id = shown(tunnel->profile.id), *uuid = shown(tunnel->profile.uuid);
+        _cleanup_(freep) char *id = shown(tunnel->profile.id), *words = shown_words(tunnel->profile.uuid);
 
-        if (!id || !uuid)
+        if (!id || !words)
                 return -ENOMEM;
         return message_add(warnings,
                            N_("The tunnel profile “%s” has no effect on %s, because it belongs to one user "
                               "and the link does not. Run `nmcli connection modify %s "
                               "connection.permissions \"\"`."),
-                           id, interface, uuid);
+                           id, interface, words);
 }
 
 static int warn_rival(const NmTunnel *tunnel, const NmTunnel *used, const char *interface,
@@ -365,10 +373,11 @@ static int warn_others(const NmTunnels *tunnels, const NmTunnel *used, const cha
 
 static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***warnings) {
         _cleanup_(freep) char *id = shown(tunnel->profile.id), *base_id = shown(base->id);
-        _cleanup_(freep) char *uuid = shown(tunnel->profile.uuid), *base_uuid = shown(base->uuid);
+        _cleanup_(freep) char *uuid = shown(tunnel->profile.uuid), *base_words = shown_words(base->uuid);
+        _cleanup_(freep) char *word = uuid ? string_shell_word(uuid) : NULL;
         int r = 0;
 
-        if (!id || !base_id || !uuid || !base_uuid)
+        if (!id || !base_id || !word || !base_words)
                 return -ENOMEM;
         if (nm_connection_has_keys(base))
                 r = message_add(warnings,
@@ -381,7 +390,7 @@ static int warn_base(const NmTunnel *tunnel, const NmConnection *base, char ***w
                                    "so NetworkManager takes the link down if the tunnel profile fails or is "
                                    "deleted. Run `nmcli connection modify %s -connection.secondaries %s`; "
                                    "underpassd activates it anyway."),
-                                base_id, id, base_uuid, uuid);
+                                base_id, id, base_words, word);
         if (r >= 0 && tunnel->profile.addressed)
                 r = message_add(warnings,
                                 N_("The tunnel profile “%s” has addresses, routes or name servers, which "

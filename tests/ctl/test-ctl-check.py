@@ -147,7 +147,7 @@ class CheckTest(unittest.TestCase):
             self.assertEqual({interface for interface, _, _ in found}, {"", "idle0"})
             sentence, command = found["idle0", "profile", "bad"]
             self.assertIn(f"no connection is active on it. Profiles with a tunnel: {profiles}.", sentence)
-            self.assertEqual(command, "nmcli connection up Office")
+            self.assertEqual(command, "nmcli connection up id Office")
         found = self.checks("Office", status=1)
         self.assertEqual({interface for interface, _, _ in found}, {"", "idle1"}, "it is active there")
         self.assertIn("The active profile “Office” does not ask", found["idle1", "profile", "bad"][0])

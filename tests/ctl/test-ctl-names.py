@@ -89,7 +89,7 @@ class Names(MockedTest):
         for verb in (["explain"], ["check"], ["status"], ["activate"], ["deactivate"], ["flows"], ["forget"]):
             with self.subTest(verb):
                 _, err = self.ctl(*verb, "LTE", status=4)
-                self.assertIn("The profile “LTE” is not active on any link; activate it with `nmcli connection up LTE`.", err)
+                self.assertIn("The profile “LTE” is not active on any link; activate it with `nmcli connection up id LTE`.", err)
 
     def test_nobody_is_called_so(self):
         _, err = self.ctl("explain", "bogus", status=4)

@@ -81,14 +81,14 @@ class ProfileTest(nm_host.NmHostTest):
         for verb, words in (("set", ["tunnel=no"]), ("unset", ["tunnel"]), ("show", [])):
             error = self.ctl(verb, "up0", *words, status=4)[1]
             self.assertIn("up0 is a link, not a profile. The profile “Home LTE” is active on it: ", error)
-            self.assertIn(f"`underpassctl profile {verb} 'Home LTE' ...`", error)
+            self.assertIn(f"`underpassctl profile {verb} id 'Home LTE' ...`", error)
 
     def test_set_show_unset(self):
         uuid = self.add("LTE")
         self.assertEqual(self.json("show", "LTE")["profile"]["settings"], {})
         out, _ = self.ctl("set", "LTE", "tunnel=yes", "underpass.remote-ports=443,8000-8080")
         self.assertIn("“LTE” was changed", out)
-        self.assertIn("next: nmcli connection up LTE", out)
+        self.assertIn("next: nmcli connection up id LTE", out)
         self.assertIn("underpass.remote-ports=443,8000-8080", self.content("LTE"))
         self.assertEqual(
             self.json("show", "LTE")["profile"]["settings"],
@@ -242,13 +242,13 @@ class ProfileTest(nm_host.NmHostTest):
             _, err = self.ctl(*arguments, status=4)
             for uuid in uuids:
                 self.assertIn(uuid, err)
-        self.assertEqual(self.json("set", uuids[0], "mss=1000")["next_commands"], [f"nmcli connection up {uuids[0]}"])
+        self.assertEqual(self.json("set", uuids[0], "mss=1000")["next_commands"], [f"nmcli connection up uuid {uuids[0]}"])
 
     def test_endpoint_of_both(self):
         self.add("my endpoint")
         document = self.json("set", "my endpoint", "tunnel=yes", "local-ports=443", "mptcp-endpoint=subflow")
-        command = "nmcli connection modify 'my endpoint' connection.mptcp-flags disabled"
-        self.assertEqual(document["next_commands"], [command, "nmcli connection up 'my endpoint'"])
+        command = "nmcli connection modify id 'my endpoint' connection.mptcp-flags disabled"
+        self.assertEqual(document["next_commands"], [command, "nmcli connection up id 'my endpoint'"])
         self.assertIn(command, document["warnings"][0])
         self.assertIn(command, self.ctl("show", "my endpoint")[0])
         self.host.run("sh", "-c", command)
@@ -303,13 +303,31 @@ class ProfileTest(nm_host.NmHostTest):
         self.host.run("nmcli", "connection", "modify", "live", "match.kernel-command-line", "!nothing")
         out, err = self.ctl("set", "live", "remote-ports=4433", "--reapply", status=1)
         self.assertIn("“live” was changed", out)
-        self.assertIn("Run `nmcli connection up live`", err)
+        self.assertIn("Run `nmcli connection up id live`", err)
         self.assertNotIn("4433", self.applied())
+
+    def test_commands_with_any_name(self):
+        """What is printed does what it says, for names that nmcli has as words of its own, that are options, and that a terminal
+        cannot show."""
+        for name in ("id", "path", "help", "h", "--", "-x", "My\nLTE\x1b[31m", "a\"$(b)'c", "\u202eabc", "Дом"):
+            with self.subTest(name):
+                uuid = self.add("to be named", save="no")
+                self.host.run("nmcli", "connection", "modify", "--temporary", uuid, "connection.id", name)
+                document = self.json("set", uuid, "tunnel=yes", "local-ports=443", "mptcp-endpoint=subflow")
+                save = document["warnings"][1].split("`")[1]
+                for command in [save, *document["next_commands"]]:
+                    self.host.run("sh", "-c", command)
+                shown = self.json("show", uuid)["profile"]
+                self.assertEqual((shown["id"], shown["unsaved"], shown["interfaces"]), (name, False, ["up0"]))
+                self.assertEqual(shown["mptcp_flags_text"], "disabled")
+                words = self.ctl("show", "up0", status=4)[1].split("`")[1].split(maxsplit=3)
+                self.assertEqual(words[:3], ["underpassctl", "profile", "show"])
+                self.host.run("sh", "-c", f"{self.program} profile show {words[3].removesuffix(' ...')}")
 
     def test_reapply_of_an_inactive_profile(self):
         self.add("idle")
         document = self.json("set", "idle", "mss=1000", "--reapply")
-        self.assertEqual((document["reapplied"], document["next_commands"]), ([], ["nmcli connection up idle"]))
+        self.assertEqual((document["reapplied"], document["next_commands"]), ([], ["nmcli connection up id idle"]))
 
     def test_profile_in_memory_stays_there(self):
         self.add("fleeting", save="no")

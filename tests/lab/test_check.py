@@ -282,8 +282,8 @@ def test_not_active():
         service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
         for arguments in (("c0",), ("first",), ()):
             rows = checks(lab.client, *arguments)
-            command = only_bad(rows, "c0", "profile", "Profiles with a tunnel: first.", "nmcli connection up first")
-        assert "nmcli connection up first" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
+            command = only_bad(rows, "c0", "profile", "Profiles with a tunnel: first.", "nmcli connection up id first")
+        assert "nmcli connection up id first" in lab.client.output("underpassctl", "explain", "c0").splitlines()[-1]
         repair(lab.client, command)
         service.wait_state(lab.client, "c0", service.ACTIVE)
         assert not bad(checks(lab.client, "first"))

@@ -214,12 +214,24 @@ static void not_connected(Facts *facts) {
         facts->profiles[0] = (char *) "My LTE";
         facts->profiles[1] = (char *) "Roaming";
         facts->link.profiles = facts->profiles;
+        facts->link.candidate = (CheckProfile) { .id = "My LTE", .uuid = "3-4", .unique = true };
+}
+
+static void not_connected_twins(Facts *facts) {
+        not_connected(facts);
+        facts->link.candidate.unique = false;
+}
+
+/* nmcli has words of its own. */
+static void not_connected_keyword(Facts *facts) {
+        not_connected(facts);
+        facts->link.candidate.id = facts->profiles[0] = (char *) "uuid";
 }
 
 /* Whoever may add a profile chooses its name; root pastes the command. */
 static void not_connected_hostile(Facts *facts) {
         not_connected(facts);
-        facts->profiles[0] = (char *) "a\"$(b)'c";
+        facts->link.candidate.id = facts->profiles[0] = (char *) "a\"$(b)'c";
         facts->profiles[1] = NULL;
 }
 
@@ -447,11 +459,15 @@ static const struct {
         { not_connected, "profile", CHECK_BAD,
           "NetworkManager manages wwan0, and no connection is active on it. Profiles with a tunnel: My LTE, "
           "Roaming.",
-          "nmcli connection up 'My LTE'" },
+          "nmcli connection up id 'My LTE'" },
+        { not_connected_twins, "profile", CHECK_BAD, "Profiles with a tunnel: My LTE, Roaming.",
+          "nmcli connection up uuid 3-4" },
+        { not_connected_keyword, "profile", CHECK_BAD, "Profiles with a tunnel: uuid, Roaming.",
+          "nmcli connection up id uuid" },
         { not_connected_hostile, "profile", CHECK_BAD, "Profiles with a tunnel: a\"$(b)'c.",
-          "nmcli connection up 'a\"$(b)'\\''c'" },
+          "nmcli connection up id 'a\"$(b)'\\''c'" },
         { not_connected_service_dead, "profile", CHECK_BAD, "no connection is active on it",
-          "nmcli connection up 'My LTE'" },
+          "nmcli connection up id 'My LTE'" },
         { not_connected_no_profile, "profile", CHECK_BAD, "none of its profiles for it has a tunnel",
           "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
         { profile_without_tunnel, "profile", CHECK_BAD, "The active profile “LTE” does not ask",
@@ -550,6 +566,47 @@ static void links_are_words(void) {
         }
 }
 
+/* Nor is what a file of NetworkManager has for a UUID more than a word. */
+static void uuids_are_words(void) {
+        static const char hostile[] = "1;$(reboot)", quoted[] = "uuid '1;$(reboot)'";
+        size_t commands = 0;
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                Facts facts;
+
+                facts_begin(&facts);
+                cases[i].change(&facts);
+                if (*facts.link.connection_uuid)
+                        facts.link.connection_uuid = hostile;
+                facts.link.candidate.uuid = hostile;
+                judge(&facts, &lines);
+                for (size_t k = 0; k < lines.count; k++) {
+                        if (!lines.lines[k].command || !strstr(lines.lines[k].command, "reboot"))
+                                continue;
+                        assert_contains(lines.lines[k].command, quoted);
+                        commands++;
+                }
+        }
+        assert(commands > 0);
+}
+
+/* A command takes no link for an option. */
+static void links_are_no_options(void) {
+        static void (*const changes[])(Facts *facts) = { deactivated, refused, networkd_down };
+
+        for (size_t i = 0; i < ELEMENTS(changes); i++) {
+                _cleanup_(check_lines_done) CheckLines lines = {};
+                Facts facts;
+
+                facts_begin(&facts);
+                changes[i](&facts);
+                facts.link.name = "--all";
+                judge(&facts, &lines);
+                assert_contains(check_lines_first_bad(&lines)->command, " -- --all");
+        }
+}
+
 /* A note is not something wrong. */
 static void notes_are_not_bad(void) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -636,6 +693,8 @@ int main(void) {
                 { "all is well", all_is_well },
                 { "each fact has its line", each_fact_has_its_line },
                 { "links are words", links_are_words },
+                { "links are no options", links_are_no_options },
+                { "UUIDs are words", uuids_are_words },
                 { "notes are not bad", notes_are_not_bad },
                 { "one cause, one line", one_cause_one_line },
                 { "nobody asks, nothing is good", nobody_asks_nothing_is_good },
