@@ -19,6 +19,7 @@
 #include "kernel/sock-diag.h"
 #include "kernel/sysctl.h"
 #include "plan/counters.h"
+#include "plan/sctp.h"
 #include "profile/keys.h"
 #include "profile/profile.h"
 
@@ -92,15 +93,24 @@ static void read_files(CheckFacts *facts) {
 }
 
 static void count_links(CheckHost *host, GPtrArray *links) {
+        bool sctp = false, tunnel = false;
+
         for (guint i = 0; links && i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
+                const char *state = property_string(link, "State");
+                Settings settings;
 
-                if (!streq(property_string(link, "State"), "active"))
+                property_settings(link, &settings);
+                sctp = sctp || sctp_alone(&settings);
+                /* A profile that is wrong may ask for one. */
+                tunnel = tunnel || settings.tunnel != TUNNEL_NO || !streq(state, "off");
+                if (!streq(state, "active"))
                         continue;
                 host->links_active++;
                 if (*property_setting(link, "remote-ports"))
                         host->links_building++;
         }
+        host->sctp_alone = sctp && !tunnel;
 }
 
 CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrArray *links,

@@ -17,6 +17,7 @@
 #include "ctl/properties.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
+#include "plan/sctp.h"
 
 enum { PATIENCE_MS = 3000 }; /* for a service that has to be started first, or hangs */
 
@@ -142,13 +143,14 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
         return true;
 }
 
-/* Whether the profile in force asks for a tunnel that is not there: it was taken off by hand, or the link is
- * down. */
-static bool lacks_tunnel(GVariant *link) {
+/* Whether the profile in force of a link without tunnel asks for something: for SCTP over UDP alone, or for
+ * a tunnel that was taken off by hand, or whose link is down. */
+static bool asks_for_something(GVariant *link) {
         Settings settings;
 
         property_settings(link, &settings);
-        return streq(property_string(link, "State"), "off") && settings.tunnel != TUNNEL_NO;
+        return streq(property_string(link, "State"), "off") &&
+               (settings.tunnel != TUNNEL_NO || sctp_alone(&settings));
 }
 
 /* Links without an active connection, for which a profile with a tunnel is there. */
@@ -180,7 +182,7 @@ static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const cha
                 GVariant *link = g_ptr_array_index(links, i);
 
                 if (found ? g_ptr_array_find(found, link, NULL) :
-                            status_is_worth_showing(link) || lacks_tunnel(link))
+                            status_is_worth_showing(link) || asks_for_something(link))
                         check_facts_link(facts, link,
                                          &section_add(sections, property_string(link, "Name"))->lines);
         }

@@ -15,6 +15,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "ctl/words.h"
+#include "plan/sctp.h"
 
 /* What to do after an error, by the stage that LastStage names. %s: interface, as an argument of
  * underpassctl; about_ip: before that, as a word behind "dev". */
@@ -61,12 +62,12 @@ static char *advise_failed(GVariant *link, GVariant *destinations, const char *f
 
 /* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for. */
 static char *advise_off(GVariant *link, GVariant *destinations, const char *fault) {
+        const char *sctp;
         Settings settings;
 
         property_settings(link, &settings);
-        if (!fault && (settings.sctp_udp_port != 0 || settings.sctp_encap_port != 0))
-                return g_strdup(_("The profile asks for SCTP over UDP, and for no tunnel."));
-        return g_strdup(fault ?: property_string(link, "Reason"));
+        sctp = sctp_alone(&settings);
+        return g_strdup(fault ?: sctp ? _(sctp) : property_string(link, "Reason"));
 }
 
 static char *advise_waiting(GVariant *link, GVariant *destinations, const char *fault) {

@@ -64,15 +64,17 @@ static void check_bpf(const CheckHost *host, CheckLines *lines) {
                                 host->attach_point);
 }
 
+/* SCTP needs none, but other programs of the host may miss it. */
 static void check_mptcp(const CheckHost *host, CheckLines *lines) {
         switch (host->mptcp) {
         case CHECK_MPTCP_MISSING:
-                check_lines_add(lines, CHECK_BAD, NULL,
+                check_lines_add(lines, host->sctp_alone ? CHECK_NOTE : CHECK_BAD, NULL,
                                 _("Kernel %s has no MPTCP (CONFIG_MPTCP); use one that has it."),
                                 host->kernel);
                 return;
         case CHECK_MPTCP_OFF:
-                check_lines_add(lines, CHECK_BAD, strdup("sysctl net.mptcp.enabled=1"),
+                check_lines_add(lines, host->sctp_alone ? CHECK_NOTE : CHECK_BAD,
+                                host->sctp_alone ? NULL : strdup("sysctl net.mptcp.enabled=1"),
                                 _("MPTCP is switched off (net.mptcp.enabled=0), so no program can use it."));
                 return;
         case CHECK_MPTCP_ON:
@@ -101,7 +103,7 @@ static void check_limits(const CheckHost *host, CheckLines *lines) {
         const uint32_t wanted = subflows_wanted(host);
         char *command;
 
-        if (host->mptcp != CHECK_MPTCP_ON || !host->limits_known)
+        if (host->mptcp != CHECK_MPTCP_ON || !host->limits_known || host->sctp_alone)
                 return;
         if (host->subflows_max >= wanted) {
                 check_lines_add(lines, CHECK_GOOD, NULL,
@@ -166,7 +168,7 @@ static void check_answers(const CheckHost *host, CheckLines *lines) {
 static void check_tunnels(const CheckHost *host, CheckLines *lines) {
         if (!host->answers)
                 return;
-        if (host->links_active == 0 && host->about_links)
+        if (host->links_active == 0 && (host->about_links || host->sctp_alone))
                 return;
         if (host->links_active == 0)
                 check_lines_add(lines, CHECK_BAD,

@@ -5,6 +5,7 @@
 #include "plan/check-link.h"
 #include "base/i18n.h"
 #include "config.h"
+#include "plan/sctp.h"
 #include "profile/keys.h"
 #include "profile/nm-name.h"
 
@@ -102,13 +103,14 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
 }
 
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
+        const char *sctp = sctp_alone(&link->settings);
+
         if (link->settings.tunnel != TUNNEL_NO && *link->network_file && link->down)
                 check_lines_add(lines, CHECK_BAD, link_command(link, "networkctl up"), "%s", link->reason);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
-        else if (link->settings.sctp_udp_port != 0 || link->settings.sctp_encap_port != 0)
-                check_lines_add(lines, CHECK_GOOD, NULL,
-                                _("The profile asks for SCTP over UDP, and for no tunnel."));
+        else if (sctp)
+                check_lines_add(lines, CHECK_GOOD, NULL, "%s", _(sctp));
         else if (*link->connection)
                 check_lines_add(
                         lines, CHECK_BAD,

@@ -29,6 +29,15 @@ uint16_t sctp_setting(const Settings *settings, SctpPort port) {
         return 0;
 }
 
+const char *sctp_alone(const Settings *settings) {
+        if (settings->tunnel != TUNNEL_NO)
+                return NULL;
+        for (SctpPort port = 0; port < _SCTP_PORT_MAX; port++)
+                if (sctp_setting(settings, port) != 0)
+                        return N_("The profile asks for SCTP over UDP, and for no tunnel.");
+        return NULL;
+}
+
 const SctpClaim *sctp_choose(const SctpClaim *claims, size_t count, SctpPort port, uint16_t set) {
         const SctpClaim *chosen = NULL;
 

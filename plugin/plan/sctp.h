@@ -37,6 +37,10 @@ const char *sctp_sysctl(SctpPort port);
 /* What the settings ask for; 0: nothing. */
 uint16_t sctp_setting(const Settings *settings, SctpPort port);
 
+/* What is said of settings that ask for SCTP over UDP and for no tunnel, to be translated. NULL: they ask
+ * for something else, or for nothing. */
+const char *sctp_alone(const Settings *settings);
+
 /*
  * The claim that counts: one that agrees with what is set already (0: nothing), so that a link that comes
  * later takes nothing from an earlier one; of several, and where none agrees, the one with the lowest

@@ -46,6 +46,9 @@ def test_counted():
         words = "The profile asks for SCTP over UDP, and for no tunnel."
         assert words in host.output("underpassctl", "check", "c0"), "nothing is wrong"
         host.output("underpassctl", "check")
+        host.output("sysctl", "-w", "net.mptcp.enabled=0")
+        host.output("underpassctl", "check")  # SCTP needs no MPTCP
+        host.output("sysctl", "-w", "net.mptcp.enabled=1")
         assert words in host.output("underpassctl", "explain", "c0").splitlines()[-1]
         host.down("first")
         assert "net.sctp.udp_port" in dict(service.link(host, "c1")["Applied"])

@@ -148,6 +148,20 @@ static void mptcp_off(Facts *facts) {
         facts->host.mptcp = CHECK_MPTCP_OFF;
 }
 
+static void mptcp_off_and_only_sctp(Facts *facts) {
+        facts->host.mptcp = CHECK_MPTCP_OFF;
+        facts->host.sctp_alone = true;
+        facts->host.links_active = facts->host.links_building = 0;
+        facts->link.state = "off";
+        set(facts, "tunnel", "no");
+        set(facts, "sctp-udp-port", "9899");
+}
+
+static void no_mptcp_and_only_sctp(Facts *facts) {
+        mptcp_off_and_only_sctp(facts);
+        facts->host.mptcp = CHECK_MPTCP_MISSING;
+}
+
 static void no_subflows(Facts *facts) {
         facts->host.subflows_max = 0;
 }
@@ -445,6 +459,9 @@ static const struct {
         { bpf_refused, "tunnel", CHECK_BAD, "BPF cannot be used here: no.", NULL },
         { no_mptcp, "mptcp", CHECK_BAD, "has no MPTCP", NULL },
         { mptcp_off, "mptcp", CHECK_BAD, "net.mptcp.enabled=0", "sysctl net.mptcp.enabled=1" },
+        { mptcp_off_and_only_sctp, "mptcp", CHECK_NOTE, "switched off", NULL },
+        { mptcp_off_and_only_sctp, "profile", CHECK_GOOD, "SCTP over UDP, and for no tunnel.", NULL },
+        { no_mptcp_and_only_sctp, "mptcp", CHECK_NOTE, "has no MPTCP", NULL },
         { no_subflows, "limits", CHECK_BAD, "limit is 0", "ip mptcp limits set subflow 1" },
         { too_few_subflows, "limits", CHECK_BAD, "have 2 additional subflows, but the endpoints ask for 3",
           "ip mptcp limits set subflow 3" },

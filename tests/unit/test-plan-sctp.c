@@ -57,6 +57,20 @@ static void a_link_asks_while_it_is_up(void) {
 }
 
 /* What it has asked for goes on while it is up. */
+static void sctp_may_be_alone(void) {
+        Settings settings;
+
+        settings_init(&settings);
+        assert(!sctp_alone(&settings));
+        settings.sctp_udp_port = 9899;
+        assert_contains(sctp_alone(&settings), "for no tunnel");
+        settings.tunnel = TUNNEL_ON_DEMAND;
+        assert(!sctp_alone(&settings));
+        settings_init(&settings);
+        settings.sctp_encap_port = 9899;
+        assert(sctp_alone(&settings));
+}
+
 static void a_wrong_profile_asks_for_nothing_new(void) {
         _cleanup_(world_end) World world;
         uint16_t ports[_SCTP_PORT_MAX] = { 7, 8 };
@@ -247,6 +261,7 @@ static void sending_needs_listening(void) {
 int main(void) {
         static const Test tests[] = {
                 { "a link asks while it is up, tunnel or not", a_link_asks_while_it_is_up },
+                { "SCTP may be alone", sctp_may_be_alone },
                 { "a wrong profile asks for nothing new", a_wrong_profile_asks_for_nothing_new },
                 { "the tunnel does not need SCTP", the_tunnel_does_not_need_sctp },
                 { "what is set stays while a link wants it", what_is_set_stays_while_a_link_wants_it },
