@@ -309,6 +309,10 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         NmDevice device = {};
 
         g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
+        /* A file has to be written for it. */
+        if (facts->depth != CHECK_DEPTH_QUICK && *check.connection_uuid && facts->ctl->bus &&
+            nm_profile_is_mirror(facts->ctl->bus, check.connection_uuid))
+                check.connection = check.connection_uuid = "";
         check.blocked.first = first;
         check.registers_endpoints = *flags && !streq(flags, "disabled");
         if (facts->depth != CHECK_DEPTH_QUICK && !*check.connection && streq(check.state, "off") &&

@@ -14,6 +14,12 @@
 
 enum { NM_TIMEOUT_MS = 1000 };
 
+/* Bits of Flags of a connection, as of NMSettingsConnectionFlags. */
+enum {
+        FLAG_GENERATED = 0x02,
+        FLAG_EXTERNAL = 0x08,
+};
+
 static GVariant *call(GDBusConnection *bus, const char *path, const char *interface, const char *method,
                       GVariant *arguments, const char *type) {
         return g_dbus_connection_call_sync(bus, NM_NAME, path, interface, method, arguments,
@@ -35,6 +41,26 @@ static GVariant *connection_settings(GDBusConnection *bus, const char *path) {
                 call(bus, path, NM_NAME ".Settings.Connection", "GetSettings", NULL, "(a{sa{sv}})");
 
         return reply ? g_variant_get_child_value(reply, 0) : NULL;
+}
+
+static bool is_mirror(GDBusConnection *bus, const char *path) {
+        g_autoptr(GVariant) connection = properties(bus, path, NM_NAME ".Settings.Connection");
+        guint32 flags = 0;
+
+        if (connection)
+                g_variant_lookup(connection, "Flags", "u", &flags);
+        return flags & (FLAG_GENERATED | FLAG_EXTERNAL);
+}
+
+bool nm_profile_is_mirror(GDBusConnection *bus, const char *uuid) {
+        g_autoptr(GVariant) reply = call(bus, SETTINGS_PATH, NM_NAME ".Settings", "GetConnectionByUuid",
+                                         g_variant_new("(s)", uuid), "(o)");
+        const char *path;
+
+        if (!reply)
+                return false;
+        g_variant_get(reply, "(&o)", &path);
+        return is_mirror(bus, path);
 }
 
 /* A word of the setting "connection"; "" when it is not there. Caller frees. */
@@ -161,7 +187,7 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
         g_autoptr(GVariant) reply =
                 call(bus, NM_PATH, NM_NAME, "GetDeviceByIpIface", g_variant_new("(s)", interface), "(o)");
         g_autoptr(GVariant) device = NULL, active = NULL;
-        const char *path = "/", *id = "";
+        const char *path = "/", *id = "", *connection = "/";
         gboolean managed = FALSE;
 
         *ret = (NmDevice){ .profiles = g_ptr_array_new_with_free_func(g_free) };
@@ -174,8 +200,14 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
                 g_variant_lookup(device, "ActiveConnection", "&o", &path);
                 if (!streq(path, "/"))
                         active = properties(bus, path, NM_NAME ".Connection.Active");
-                if (active)
+                if (active) {
                         g_variant_lookup(active, "Id", "&s", &id);
+                        g_variant_lookup(active, "Connection", "&o", &connection);
+                }
+                if (is_mirror(bus, connection)) {
+                        managed = FALSE;
+                        id = "";
+                }
                 add_profiles(bus, device, interface, ret);
         }
         ret->managed = managed;

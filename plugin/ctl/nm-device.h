@@ -9,7 +9,7 @@
 #include "ctl/ctl.h"
 
 typedef struct NmDevice {
-        bool managed;     /* by NetworkManager */
+        bool managed;     /* by NetworkManager, which does more than mirror what others have set up */
         char *connection; /* id of the active one; "" */
         GPtrArray *profiles; /* ids of connections that could be activated there and ask for a tunnel, or
                               * have a tunnel profile that does; ends in NULL */
@@ -39,6 +39,10 @@ bool nm_profiles_any_tunnel(GDBusConnection *bus);
 /* Every connection that this user may see. */
 void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
                       void *userdata);
+
+/* Whether this connection only mirrors what another program has set up: NetworkManager does not store it, so
+ * it takes no settings. */
+bool nm_profile_is_mirror(GDBusConnection *bus, const char *uuid);
 
 /* The connections that a name means, an id or a UUID. */
 typedef struct NmNamed {

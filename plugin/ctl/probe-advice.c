@@ -59,11 +59,11 @@ static bool is_in_files(const ProbeView *view) {
         return false;
 }
 
-/* The profile of NetworkManager that is active on the link; "": there is none. */
+/* The profile of NetworkManager that is active on the link, and takes settings; "": there is none. */
 static const char *uuid_of(const ProbeView *view) {
         const char *id, *uuid = "";
 
-        if (view->properties)
+        if (view->properties && !view->mirrored)
                 g_variant_lookup(view->properties, "Connection", "(&s&s)", &id, &uuid);
         return uuid;
 }

@@ -15,6 +15,7 @@ typedef struct ProbeView {
         const RateReport *rate; /* NULL: not measured */
         bool download;       /* of rate: to here */
         GVariant *properties; /* of the link, a{sv}; NULL: the service does not run */
+        bool mirrored;       /* NetworkManager stores no settings for the connection of the link */
 } ProbeView;
 
 /* Of all links; ends with one sentence and the commands that follow from it. */

@@ -16,6 +16,7 @@
 #include "ctl/bus.h"
 #include "ctl/endpoint.h"
 #include "ctl/error.h"
+#include "ctl/nm-device.h"
 #include "ctl/probe-rate.h"
 #include "ctl/probe-view.h"
 #include "ctl/probe.h"
@@ -52,6 +53,7 @@ typedef struct Asked {
         char link[IF_NAMESIZE];
         Address address;
         GVariant *properties; /* of the link; NULL: the service does not run */
+        bool mirrored;        /* NetworkManager only mirrors the connection of the link */
         bool told;            /* by the service, in report */
         ProbeReport report;
         Probe *probe;         /* our own */
@@ -265,6 +267,13 @@ static void read_report(GVariant *reply, ProbeReport *report) {
         report->speaks = speaks != 0;
 }
 
+static bool is_mirrored(const Ctl *ctl, GVariant *link) {
+        const char *id, *uuid = "";
+
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
+        return uuid[0] && ctl->bus && nm_profile_is_mirror(ctl->bus, uuid);
+}
+
 /* The tunnel of a link has to learn what is found, so the service asks there, if this user may have it do
  * that. The first failure that concerns the service as a whole ends this. */
 static void ask_service(Ctl *ctl, const Host *host, GArray *list) {
@@ -276,6 +285,7 @@ static void ask_service(Ctl *ctl, const Host *host, GArray *list) {
                 char text[INET6_ADDRSTRLEN];
 
                 asked->properties = bus_link(ctl, asked->link, &unknown);
+                asked->mirrored = asked->properties && is_mirrored(ctl, asked->properties);
                 if (!asked->properties || !streq(property_string(asked->properties, "State"), "active"))
                         continue;
                 show_progress(ctl, host, 0, list->len);
@@ -403,6 +413,7 @@ static ProbeView *view(const Ctl *ctl, const GArray *list, bool *ret_answered) {
                 views[i].rate = ctl->rate ? &asked->rate : NULL;
                 views[i].download = ctl->rate && ctl->rate[0];
                 views[i].properties = asked->properties;
+                views[i].mirrored = asked->mirrored;
                 verdict = probe_judge(&views[i].report);
                 *ret_answered |= verdict != PROBE_NO_ROUTE && verdict != PROBE_CLOSED &&
                                  verdict != PROBE_UNREACHED;

@@ -5,7 +5,7 @@
 Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
 service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
 is active; the connection "Office" is for it and asks for a tunnel, "Hotel" has a tunnel profile, "Home" says
-tunnel=no. Prints "ready".
+tunnel=no. The connection with the UUID that MIRROR says is one of a device that others have set up. Prints "ready".
 """
 
 import os
@@ -24,7 +24,9 @@ OBJECTS = {
  <method name="GetDeviceByIpIface"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
 </interface></node>""",
     f"{PATH}/Settings": f"""<node><interface name="{NM}.Settings">
- <method name="ListConnections"><arg type="ao" direction="out"/></method></interface></node>""",
+ <method name="ListConnections"><arg type="ao" direction="out"/></method>
+ <method name="GetConnectionByUuid"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
+</interface></node>""",
     f"{PATH}/Devices/3": f"""<node><interface name="{NM}.Device">
  <property name="Managed" type="b" access="read"/><property name="ActiveConnection" type="o" access="read"/>
  <property name="AvailableConnections" type="ao" access="read"/></interface></node>""",
@@ -32,10 +34,13 @@ OBJECTS = {
     f"{PATH}/Settings/2": None,
     f"{PATH}/Settings/3": None,
     f"{PATH}/Settings/4": None,
+    f"{PATH}/Settings/5": None,
 }
 CONNECTION = f"""<node><interface name="{NM}.Settings.Connection">
- <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method></interface></node>"""
+ <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method>
+ <property name="Flags" type="u" access="read"/></interface></node>"""
 PROFILES = [f"{PATH}/Settings/{number}" for number in (1, 2, 3, 4)]
+MIRROR = "77777777-2222-3333-4444-555555555555"
 NAMES = {"1": "Office", "2": "Home", "3": "Hotel", "4": "Hotel-tunnel"}
 DEVICE = {
     "Managed": GLib.Variant("b", True),
@@ -65,6 +70,11 @@ def settings(path):
     }
 
 
+def flags(path):
+    """NetworkManager has made the last one up: it mirrors what was there."""
+    return GLib.Variant("u", 0x0F if path.endswith("5") else 0)
+
+
 def answer(state, path, method, words, invocation):
     """Answers one call."""
     if method == "GetUnitFileState":
@@ -77,6 +87,10 @@ def answer(state, path, method, words, invocation):
             invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Devices/3",)))
         else:
             invocation.return_dbus_error(f"{NM}.UnknownDevice", "no such device")
+    elif method == "GetConnectionByUuid" and words[0] == MIRROR:
+        invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Settings/5",)))
+    elif method == "GetConnectionByUuid":
+        invocation.return_dbus_error(f"{NM}.Settings.InvalidConnection", "no such connection")
     elif method == "ListConnections":
         invocation.return_value(GLib.Variant("(ao)", (PROFILES,)))
     else:
@@ -100,7 +114,7 @@ def main():
             lambda _bus, _sender, path, _interface, method, words, invocation: answer(
                 state, path, method, words.unpack(), invocation
             ),
-            lambda _bus, _sender, _path, _interface, name: DEVICE[name],
+            lambda _bus, _sender, path, _interface, name: flags(path) if name == "Flags" else DEVICE[name],
             None,
         )
     for name in (SYSTEMD, NM):

@@ -29,6 +29,7 @@ from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 HERE = pathlib.Path(__file__).resolve().parent
 NO_BUS = "unix:path=/nowhere"
 UUID = "11111111-2222-3333-4444-555555555555"
+MIRROR = "77777777-2222-3333-4444-555555555555"  # of mock_world.py
 
 SYN, RST, ACK = 0x02, 0x04, 0x10
 MSS = b"\2\4\5\xb4"
@@ -410,6 +411,27 @@ class SettingsTest(ProbeBase):
                 link, text = self.advice("off", **options)
                 self.assertEqual(link["command"], command)
                 self.assertTrue(text.startswith("Set tunnel=on-demand on lo, where "), text)
+
+    def test_mirrors_take_no_settings(self):
+        """NetworkManager stores no settings for what others have set up: a file has them."""
+        world = subprocess.Popen(
+            [sys.executable, "-B", HERE / "mock_world.py", "enabled"],
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}, stdout=subprocess.PIPE,
+        )
+        self.addCleanup(world.wait)
+        self.addCleanup(world.stdout.close)
+        self.addCleanup(world.kill)
+        self.assertEqual(world.stdout.readline(), b"ready\n")
+        self.assertIn("profile set uuid", self.advice("off")[0]["command"])
+        command = self.advice("off", connection=MIRROR)[0]["command"]
+        self.assertRegex(command, r"^\(set -C && printf .*'Name=lo'.* >'/etc/underpass/lo.conf'\) && underpassctl reload$")
+        self.assertEqual(self.advice(connection=MIRROR, source="file", tunnel="yes", remote_ports=443)[0]["command"], "")
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
+        self.advice("off", connection=MIRROR)
+        checks = subprocess.run([self.program, "--json", "check", "lo"], env=environment, stdout=subprocess.PIPE, check=False)
+        (row,) = [row for row in json.loads(checks.stdout)["checks"] if row["interface"] == "lo" and row["check"] == "profile"]
+        self.assertIn("create /etc/underpass/lo.conf", row["sentence"])
+        self.assertEqual(row["command"], "underpassctl reload")
 
     def test_settings_are_kept(self):
         """Who has settings that do not work, or are switched off, is not told to replace them."""
