@@ -285,6 +285,7 @@ static CheckProfile first_candidate(const NmDevice *device) {
                 .id = device->profiles->pdata[0],
                 .uuid = device->first_uuid,
                 .unique = device->first_is_unique,
+                .tunnel = true,
         };
 }
 
@@ -362,10 +363,16 @@ void check_facts_bare_link(CheckFacts *facts, const char *interface, const NmNam
         if (facts->ctl->bus) {
                 nm_device_read(facts->ctl->bus, interface, &device);
                 check.managed = device.managed || profile;
-                check.connection = profile ? "" : device.connection;
+                check.connection = device.connection;
                 check.profiles = profile ? only : (char *const *) device.profiles->pdata;
-                check.candidate = profile ? (CheckProfile) { profile->id, profile->uuid, profile->unique } :
-                                            first_candidate(&device);
+                check.candidate = first_candidate(&device);
+        }
+        if (profile) {
+                check.candidate = (CheckProfile) {
+                        profile->id, profile->uuid, profile->unique, profile->tunnel,
+                };
+                check.asked = true;
+                check.absent = if_nametoindex(interface) == 0 && !device.known;
         }
         (void) check_link(&facts->host, &check, lines);
         nm_device_done(&device);

@@ -35,6 +35,7 @@ ASSERT_TABLE_COMPLETE(marks, _CHECK_RESULT_MAX);
 /* The lines of the host ("") or of one link. */
 typedef struct Section {
         char *name;
+        char *asked; /* what the user calls it; NULL: nothing, or its name */
         CheckLines lines;
 } Section;
 
@@ -42,6 +43,7 @@ static void section_free(gpointer data) {
         Section *section = data;
 
         g_free(section->name);
+        g_free(section->asked);
         check_lines_done(&section->lines);
         g_free(section);
 }
@@ -51,6 +53,15 @@ static Section *section_add(GPtrArray *sections, const char *name) {
 
         section->name = g_strdup(name);
         g_ptr_array_add(sections, section);
+        return section;
+}
+
+/* A link that was asked for by this name. */
+static Section *section_add_asked(GPtrArray *sections, const char *name, const char *asked) {
+        Section *section = section_add(sections, name);
+
+        if (asked && !streq(asked, name))
+                section->asked = g_strdup(asked);
         return section;
 }
 
@@ -116,30 +127,49 @@ static void print_text(const Ctl *ctl, GPtrArray *sections) {
 
                 if (!ctl->no_legend && i > 0)
                         g_print("\n");
-                if (!ctl->no_legend)
+                if (!ctl->no_legend && section->asked)
+                        text_line(_("%s, asked for as “%s”"), section->name, section->asked);
+                else if (!ctl->no_legend)
                         text_line("%s", *section->name ? section->name : _("This host"));
                 for (size_t line = 0; line < section->lines.count; line++)
                         print_line(ctl, &section->lines.lines[line]);
         }
 }
 
-/* A link that the service does not know, or a profile that is not active. */
+/* A link that the service does not tell of. */
+static void check_bare(Ctl *ctl, CheckFacts *facts, const char *interface, const char *asked,
+                       GPtrArray *sections) {
+        Section *section = section_add_asked(sections, interface, asked);
+
+        check_facts_bare_link(facts, interface, NULL, &section->lines);
+        if (!section->asked)
+                names_add_namesake(ctl, NULL, interface, &section->lines);
+}
+
+/* A link that the service does not know, or a profile that is not active, as far as the service can tell. */
 static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArray *sections,
                           GError **error) {
         g_auto(NmNamed) profile = {};
+        g_autofree char *link = NULL;
 
         if (if_nametoindex(name) != 0) {
-                check_facts_bare_link(facts, name, NULL, &section_add(sections, name)->lines);
+                check_bare(ctl, facts, name, name, sections);
                 return true;
         }
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
                 nm_profile_find(ctl->bus, name, &profile);
-        if (profile.count == 0 || !*profile.interface) {
+        if (profile.count == 1)
+                link = nm_profile_link(ctl->bus, profile.uuid);
+        if (link) {
+                check_bare(ctl, facts, link, name, sections);
+                return true;
+        }
+        if (profile.count != 1 || !*profile.interface) {
                 names_unknown(ctl, name, error);
                 return false;
         }
         check_facts_bare_link(facts, profile.interface, &profile,
-                              &section_add(sections, profile.interface)->lines);
+                              &section_add_asked(sections, profile.interface, name)->lines);
         return true;
 }
 
@@ -181,10 +211,16 @@ static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const cha
         for (guint i = 0; links && i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
 
-                if (found ? g_ptr_array_find(found, link, NULL) :
-                            status_is_worth_showing(link) || asks_for_something(link))
-                        check_facts_link(facts, link,
-                                         &section_add(sections, property_string(link, "Name"))->lines);
+                const char *interface = property_string(link, "Name");
+                Section *section;
+
+                if (found ? !g_ptr_array_find(found, link, NULL) :
+                            !status_is_worth_showing(link) && !asks_for_something(link))
+                        continue;
+                section = section_add_asked(sections, interface, name);
+                check_facts_link(facts, link, &section->lines);
+                if (name && !section->asked)
+                        names_add_namesake(ctl, links, interface, &section->lines);
         }
         /* A link that is not connected is nothing wrong while others have tunnels. */
         if (!name && links && sections->len == 1)

@@ -413,9 +413,9 @@ static void print_json(GVariant *link, GVariant *explanations, GVariant *destina
         json_print(builder);
 }
 
-/* What check says of the link, and what to do next; NULL with an error. */
-static char *check_and_advise(Ctl *ctl, GVariant *link, GVariant *destinations, CheckLines *lines,
-                              GError **error) {
+/* What check says of the link, which was asked for by this name, and what to do next; NULL with an error. */
+static char *check_and_advise(Ctl *ctl, GVariant *link, const char *asked, GVariant *destinations,
+                              CheckLines *lines, GError **error) {
         g_autoptr(GVariant) manager = bus_manager(ctl, error);
         if (!manager)
                 return NULL;
@@ -427,6 +427,8 @@ static char *check_and_advise(Ctl *ctl, GVariant *link, GVariant *destinations, 
         g_autoptr(CheckFacts) facts =
                         check_facts_new(ctl, CHECK_DEPTH_LINKS, manager, links, destinations, "");
         check_facts_link(facts, link, lines);
+        if (streq(asked, property_string(link, "Name")))
+                names_add_namesake(ctl, links, asked, lines);
         check_facts_host(facts, true, lines);
         if (*property_string(manager, "BpfError") && streq(property_string(link, "State"), "failed"))
                 return g_strdup(_("Once BPF can be used here, run `underpassctl reload`."));
@@ -451,7 +453,7 @@ bool ctl_explain(Ctl *ctl, char **arguments, GError **error) {
                 return false;
 
         _cleanup_(check_lines_done) CheckLines lines = {};
-        g_autofree char *advice = check_and_advise(ctl, link, destinations, &lines, error);
+        g_autofree char *advice = check_and_advise(ctl, link, arguments[0], destinations, &lines, error);
         if (!advice)
                 return false;
 

@@ -43,6 +43,36 @@ GPtrArray *names_match(GPtrArray *links, const char *name) {
         return found;
 }
 
+void names_add_namesake(Ctl *ctl, GPtrArray *links, const char *interface, CheckLines *lines) {
+        g_auto(NmNamed) profile = {};
+        const char *other = NULL;
+
+        lines->id = "profile";
+        for (guint i = 0; links && i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+
+                if (!is_called(link, interface))
+                        continue;
+                if (streq(property_string(link, "Name"), interface))
+                        return;
+                other = property_string(link, "Name");
+        }
+        if (other) {
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                _("%1$s is also the name of a profile, which is active on %2$s. This is "
+                                  "about the link %1$s."),
+                                interface, other);
+                return;
+        }
+        if (ctl->bus && g_utf8_validate(interface, -1, NULL))
+                nm_profile_find(ctl->bus, interface, &profile);
+        if (profile.count > 0 && *profile.interface && !streq(profile.interface, interface))
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                _("%1$s is also the name of a profile for %2$s, which is not active. This "
+                                  "is about the link %1$s."),
+                                interface, profile.interface);
+}
+
 static void inactive_profile(const NmNamed *profile, GError **error) {
         g_autofree char *words = text_profile_words(profile->unique ? profile->id : NULL, profile->uuid);
 
@@ -57,7 +87,11 @@ void names_unknown(Ctl *ctl, const char *name, GError **error) {
 
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
                 nm_profile_find(ctl->bus, name, &profile);
-        if (profile.count > 0)
+        if (profile.count > 1)
+                ctl_error_add(error, CTL_NOT_FOUND,
+                              _("Several profiles match “%s”; use one of their UUIDs: %s."), name,
+                              profile.uuids);
+        else if (profile.count > 0)
                 inactive_profile(&profile, error);
         else
                 ctl_error_unknown_link(error, name);

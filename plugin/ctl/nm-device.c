@@ -183,18 +183,38 @@ static void add_profiles(GDBusConnection *bus, GVariant *device, const char *int
         ret->first_is_unique = ret->first_uuid && is_unique(bus, ret->profiles->pdata[0]);
 }
 
-void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) {
+/* A device, by the interface of its IP or, as of modems, by its own; NULL: there is none. Caller frees. */
+static char *find_device(GDBusConnection *bus, const char *interface) {
         g_autoptr(GVariant) reply =
                 call(bus, NM_PATH, NM_NAME, "GetDeviceByIpIface", g_variant_new("(s)", interface), "(o)");
-        g_autoptr(GVariant) device = NULL, active = NULL;
+        g_autoptr(GVariant) all = reply ? NULL : call(bus, NM_PATH, NM_NAME, "GetAllDevices", NULL, "(ao)");
+        g_autoptr(GVariantIter) iterator = NULL;
+        char *path = NULL;
+
+        if (reply)
+                g_variant_get(reply, "(o)", &path);
+        if (all)
+                g_variant_get(all, "(ao)", &iterator);
+        while (iterator && g_variant_iter_loop(iterator, "o", &path)) {
+                g_autoptr(GVariant) device = properties(bus, path, NM_NAME ".Device");
+                const char *name = "";
+
+                if (device)
+                        g_variant_lookup(device, "Interface", "&s", &name);
+                if (streq(name, interface))
+                        return path;
+        }
+        return reply ? path : NULL;
+}
+
+void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) {
+        g_autofree char *found = find_device(bus, interface);
+        g_autoptr(GVariant) device = found ? properties(bus, found, NM_NAME ".Device") : NULL;
+        g_autoptr(GVariant) active = NULL;
         const char *path = "/", *id = "", *connection = "/";
         gboolean managed = FALSE;
 
-        *ret = (NmDevice){ .profiles = g_ptr_array_new_with_free_func(g_free) };
-        if (reply) {
-                g_variant_get(reply, "(&o)", &path);
-                device = properties(bus, path, NM_NAME ".Device");
-        }
+        *ret = (NmDevice){ .known = found, .profiles = g_ptr_array_new_with_free_func(g_free) };
         if (device) {
                 g_variant_lookup(device, "Managed", "b", &managed);
                 g_variant_lookup(device, "ActiveConnection", "&o", &path);
@@ -271,11 +291,19 @@ static void match_name(const NmProfile *profile, void *userdata) {
         const NameSearch *search = userdata;
         NmNamed *found = search->found;
 
-        if ((!streq(profile->id, search->name) && !streq(profile->uuid, search->name)) || found->count++ > 0)
+        if (!streq(profile->id, search->name) && !streq(profile->uuid, search->name))
                 return;
+        if (found->count++ > 0) {
+                g_autofree char *before = found->uuids;
+
+                found->uuids = g_strdup_printf("%s, %s", before, profile->uuid);
+                return;
+        }
+        found->uuids = g_strdup(profile->uuid);
         found->id = g_strdup(profile->id);
         found->uuid = g_strdup(profile->uuid);
         found->interface = connection_word(profile->settings, "interface-name");
+        found->settings = g_variant_ref(profile->settings);
 }
 
 void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret) {
@@ -283,11 +311,52 @@ void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret) {
 
         *ret = (NmNamed) {};
         nm_profiles_each(bus, match_name, &search);
-        ret->unique = ret->count > 0 && is_unique(bus, ret->id);
+        if (ret->count == 0)
+                return;
+        ret->unique = is_unique(bus, ret->id);
+        ret->tunnel = asks_for_tunnel(ret->settings) ||
+                      has_tunnel_profile(bus, ret->settings, ret->interface);
+}
+
+/* The link of the first device of an active connection. */
+static char *active_link(GDBusConnection *bus, GVariant *active) {
+        g_autoptr(GVariant) devices = g_variant_lookup_value(active, "Devices", G_VARIANT_TYPE("ao"));
+        g_autoptr(GVariant) device = NULL;
+        const char *path, *name = "";
+
+        if (!devices || g_variant_n_children(devices) == 0)
+                return NULL;
+        g_variant_get_child(devices, 0, "&o", &path);
+        device = properties(bus, path, NM_NAME ".Device");
+        if (device && (!g_variant_lookup(device, "IpInterface", "&s", &name) || !*name))
+                g_variant_lookup(device, "Interface", "&s", &name);
+        return *name ? g_strdup(name) : NULL;
+}
+
+char *nm_profile_link(GDBusConnection *bus, const char *uuid) {
+        g_autoptr(GVariant) manager = properties(bus, NM_PATH, NM_NAME);
+        g_autoptr(GVariant) paths = NULL;
+        GVariantIter iterator;
+        const char *path, *its;
+
+        if (manager)
+                paths = g_variant_lookup_value(manager, "ActiveConnections", G_VARIANT_TYPE("ao"));
+        if (!paths)
+                return NULL;
+        g_variant_iter_init(&iterator, paths);
+        while (g_variant_iter_next(&iterator, "&o", &path)) {
+                g_autoptr(GVariant) active = properties(bus, path, NM_NAME ".Connection.Active");
+
+                if (active && g_variant_lookup(active, "Uuid", "&s", &its) && streq(its, uuid))
+                        return active_link(bus, active);
+        }
+        return NULL;
 }
 
 void nm_named_done(NmNamed *named) {
         g_clear_pointer(&named->id, g_free);
         g_clear_pointer(&named->uuid, g_free);
+        g_clear_pointer(&named->uuids, g_free);
         g_clear_pointer(&named->interface, g_free);
+        g_clear_pointer(&named->settings, g_variant_unref);
 }

@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 
 typedef struct NmDevice {
+        bool known;       /* NetworkManager has such a device */
         bool managed;     /* by NetworkManager, which does more than mirror what others have set up */
         char *connection; /* id of the active one; "" */
         GPtrArray *profiles; /* ids of connections that could be activated there and ask for a tunnel, or
@@ -49,10 +50,16 @@ typedef struct NmNamed {
         unsigned count;   /* how many they are; what follows is of the first one, and NULL without any */
         char *id;
         char *uuid;
+        char *uuids;      /* of all: "UUID, UUID" */
         char *interface;  /* that it is for; "" for any */
         bool unique;      /* no other connection has its id */
+        bool tunnel;      /* it asks for one, or its tunnel profile does */
+        GVariant *settings;
 } NmNamed;
 
 void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret);
+
+/* A link on which the connection with this UUID is active; NULL: there is none. Caller frees. */
+char *nm_profile_link(GDBusConnection *bus, const char *uuid);
 void nm_named_done(NmNamed *named);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NmNamed, nm_named_done)

@@ -102,6 +102,31 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
                         link->name);
 }
 
+/* A profile that is not active; its settings are not known here, but for what it asks for. */
+static void asked_profile(const CheckLink *link, CheckLines *lines) {
+        const CheckProfile *asked = &link->candidate;
+        _cleanup_(freep) char *words = nm_name_words(asked->unique ? asked->id : NULL, asked->uuid);
+
+        if (!asked->tunnel)
+                check_lines_add(
+                        lines, CHECK_BAD,
+                        words ? string_format("underpassctl profile set %s tunnel=yes remote-ports=PORTS "
+                                              "remote-addresses=ADDRESSES",
+                                              words) :
+                                NULL,
+                        _("The profile “%s” does not ask for a tunnel."), asked->id);
+        if (link->absent)
+                check_lines_add(lines, CHECK_BAD, NULL,
+                                _("The profile “%s” is for the link %s, which is not there now."), asked->id,
+                                link->name);
+        else if (*link->connection)
+                check_lines_add(lines, CHECK_BAD, up_command(asked),
+                                _("The profile “%s” is not active: on %s it is “%s”."), asked->id,
+                                link->name, link->connection);
+        else if (asked->tunnel)
+                no_connection(link, lines);
+}
+
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         const char *sctp = sctp_alone(&link->settings);
 
@@ -134,7 +159,9 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
 }
 
 static void check_profile(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
-        if (streq(link->state, "off") || (!*link->state && link->managed && !*link->connection))
+        if (link->asked)
+                asked_profile(link, lines);
+        else if (streq(link->state, "off") || (!*link->state && link->managed && !*link->connection))
                 no_tunnel(link, lines);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_GOOD, NULL, _("The profile “%s” asks for a tunnel."),

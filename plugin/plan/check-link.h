@@ -28,6 +28,7 @@ typedef struct CheckProfile {
         const char *id;
         const char *uuid;
         bool unique;     /* no other one has this id */
+        bool tunnel;     /* asks for one, or its tunnel profile does */
 } CheckProfile;
 
 /* Facts of a link. Strings are never NULL, lists may be. */
@@ -49,7 +50,9 @@ typedef struct CheckLink {
         bool managed;                /* by NetworkManager */
         bool registers_endpoints;    /* the connection does, when it is activated */
         char *const *profiles;       /* ids of its connections for this link that ask for a tunnel */
-        CheckProfile candidate;      /* the first of them */
+        CheckProfile candidate;      /* the first of them, or the one that is asked for */
+        bool asked;                  /* the candidate is asked for by its name, and is not active */
+        bool absent;                 /* no such link is there now */
         Settings settings;           /* defaults when the service does not answer */
         const char *tunnel_origin;   /* where the key tunnel is from: id of a profile, or file and line */
         struct underpass_counters counters;

@@ -5,7 +5,8 @@
 Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
 service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
 is active; the connection "Office" is for it and asks for a tunnel, "Hotel" has a tunnel profile, "Home" says
-tunnel=no. The connection with the UUID that MIRROR says is one of a device that others have set up. Prints "ready".
+tunnel=no. "Ghost" is for a link that is not there, so is "wlan0", which is the name of another one, and two are called
+"Twin". "Loop" is active on lo. The connection with the UUID that MIRROR says is one of a device that others have set up. Prints "ready".
 """
 
 import os
@@ -22,7 +23,11 @@ OBJECTS = {
 </interface></node>""",
     PATH: f"""<node><interface name="{NM}">
  <method name="GetDeviceByIpIface"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
-</interface></node>""",
+ <property name="ActiveConnections" type="ao" access="read"/></interface></node>""",
+    f"{PATH}/ActiveConnection/A": f"""<node><interface name="{NM}.Connection.Active">
+ <property name="Uuid" type="s" access="read"/><property name="Devices" type="ao" access="read"/></interface></node>""",
+    f"{PATH}/Devices/4": f"""<node><interface name="{NM}.Device">
+ <property name="Interface" type="s" access="read"/></interface></node>""",
     f"{PATH}/Settings": f"""<node><interface name="{NM}.Settings">
  <method name="ListConnections"><arg type="ao" direction="out"/></method>
  <method name="GetConnectionByUuid"><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
@@ -35,24 +40,36 @@ OBJECTS = {
     f"{PATH}/Settings/3": None,
     f"{PATH}/Settings/4": None,
     f"{PATH}/Settings/5": None,
+    f"{PATH}/Settings/6": None,
+    f"{PATH}/Settings/7": None,
+    f"{PATH}/Settings/8": None,
+    f"{PATH}/Settings/9": None,
+    f"{PATH}/Settings/A": None,
 }
 CONNECTION = f"""<node><interface name="{NM}.Settings.Connection">
  <method name="GetSettings"><arg type="a{{sa{{sv}}}}" direction="out"/></method>
  <property name="Flags" type="u" access="read"/></interface></node>"""
-PROFILES = [f"{PATH}/Settings/{number}" for number in (1, 2, 3, 4)]
+PROFILES = [f"{PATH}/Settings/{number}" for number in "12346789A"]
 MIRROR = "77777777-2222-3333-4444-555555555555"
-NAMES = {"1": "Office", "2": "Home", "3": "Hotel", "4": "Hotel-tunnel"}
+NAMES = {"1": "Office", "2": "Home", "3": "Hotel", "4": "Hotel-tunnel", "6": "Ghost", "7": "Twin", "8": "Twin", "9": "wlan0", "A": "Loop"}
+INTERFACES = {"6": "gone9", "9": "gone9", "A": ""}
 DEVICE = {
     "Managed": GLib.Variant("b", True),
     "ActiveConnection": GLib.Variant("o", "/"),
     "AvailableConnections": GLib.Variant("ao", PROFILES[:3]),
+    "ActiveConnections": GLib.Variant("ao", [f"{PATH}/ActiveConnection/A"]),
+    "Uuid": GLib.Variant("s", "uuidA"),
+    "Devices": GLib.Variant("ao", [f"{PATH}/Devices/4"]),
+    "Interface": GLib.Variant("s", "lo"),
 }
 
 
 def settings(path):
     """Settings of a connection."""
     ours = path.endswith("1")
-    connection = {"id": NAMES[path[-1]], "uuid": f"uuid{path[-1]}", "interface-name": "idle0"}
+    connection = {"id": NAMES[path[-1]], "uuid": f"uuid{path[-1]}", "interface-name": INTERFACES.get(path[-1], "idle0")}
+    if NAMES[path[-1]] == "Ghost":
+        ours = True
     data = {"underpass.tunnel": "yes" if ours else "no", "other.key": "1"}
     if NAMES[path[-1]] == "Hotel-tunnel":
         connection["interface-name"] = ""

@@ -58,11 +58,11 @@ class CheckTest(unittest.TestCase):
         self.addCleanup(world.kill)
         self.assertEqual(world.stdout.readline(), b"ready\n")
 
-    def run_check(self, *arguments, status, **environment):
+    def run_check(self, *arguments, status, verb="check", **environment):
         """Runs the command; (standard output, standard error)."""
         variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
         result = subprocess.run(
-            [self.program, "check", *arguments],
+            [self.program, verb, *arguments],
             env={**variables, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -151,6 +151,39 @@ class CheckTest(unittest.TestCase):
         found = self.checks("Office", status=1)
         self.assertEqual({interface for interface, _, _ in found}, {"", "idle1"}, "it is active there")
         self.assertIn("The active profile “Office” does not ask", found["idle1", "profile", "bad"][0])
+
+    def test_profile_that_is_not_active(self):
+        """What is wrong with it, and not only with its link."""
+        self.add_service()
+        self.add_world("enabled")
+        sentence, command = self.checks("Home", status=1)["idle0", "profile", "bad"]
+        self.assertEqual(sentence, "The profile “Home” does not ask for a tunnel.")
+        self.assertEqual(command.split("tunnel=")[0], "underpassctl profile set id Home ")
+        sentence, command = self.checks("Ghost", status=1)["gone9", "profile", "bad"]
+        self.assertEqual(sentence, "The profile “Ghost” is for the link gone9, which is not there now.")
+        self.assertEqual(command, "")
+        _, err = self.run_check("Twin", status=4)
+        self.assertIn("Several profiles match “Twin”; use one of their UUIDs: uuid7, uuid8.", err)
+
+    def test_profile_without_the_service(self):
+        """NetworkManager tells where it is active."""
+        self.add_world("enabled")
+        self.assertIn("\nlo, asked for as “Loop”\n", self.run_check("Loop", status=1)[0] + "\n")
+        _, err = self.run_check("Hotel-tunnel", status=4)
+        self.assertIn("The profile “Hotel-tunnel” is not active on any link", err)
+
+    def test_what_was_asked_for(self):
+        """The heading says which link a profile has led to, and a note that a link was meant where a profile is called so, too."""
+        self.add_service()
+        self.add_world("enabled")
+        for argument, heading in (("uuid1", "idle0, asked for as “uuid1”"), ("Office", "idle1, asked for as “Office”"),
+                                  ("idle1", "idle1")):  # fmt: skip
+            self.assertIn(f"\n{heading}\n", self.run_check(argument, status=1)[0])
+        found = self.checks("wlan0", status=1)
+        words = "wlan0 is also the name of a profile for gone9, which is not active. This is about the link wlan0."
+        self.assertEqual(found["wlan0", "profile", "note"], (words, ""))
+        self.assertIn(words, self.run_check("wlan0", status=0, verb="explain")[0])
+        self.assertNotIn(("idle1", "profile", "note"), self.checks("idle1", status=1))
 
     def test_unknown(self):
         self.add_service()

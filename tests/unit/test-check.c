@@ -242,6 +242,30 @@ static void not_connected_keyword(Facts *facts) {
         facts->link.candidate.id = facts->profiles[0] = (char *) "uuid";
 }
 
+/* A profile was asked for. */
+static void asked(Facts *facts) {
+        not_connected(facts);
+        facts->link.state = "";
+        facts->link.asked = true;
+        facts->link.candidate.tunnel = true;
+        facts->profiles[1] = NULL;
+}
+
+static void asked_without_tunnel(Facts *facts) {
+        asked(facts);
+        facts->link.candidate.tunnel = false;
+}
+
+static void asked_and_another_active(Facts *facts) {
+        asked(facts);
+        facts->link.connection = "Office";
+}
+
+static void asked_of_no_link(Facts *facts) {
+        asked(facts);
+        facts->link.absent = true;
+}
+
 /* Whoever may add a profile chooses its name; root pastes the command. */
 static void not_connected_hostile(Facts *facts) {
         not_connected(facts);
@@ -485,6 +509,16 @@ static const struct {
           "nmcli connection up id 'a\"$(b)'\\''c'" },
         { not_connected_service_dead, "profile", CHECK_BAD, "no connection is active on it",
           "nmcli connection up id 'My LTE'" },
+        { asked, "profile", CHECK_BAD, "active on it. Profiles with a tunnel: My LTE.",
+          "nmcli connection up id 'My LTE'" },
+        { asked_without_tunnel, "profile", CHECK_BAD, "The profile “My LTE” does not ask for a tunnel.",
+          "underpassctl profile set id 'My LTE' tunnel=yes remote-ports=PORTS "
+          "remote-addresses=ADDRESSES" },
+        { asked_and_another_active, "profile", CHECK_BAD,
+          "The profile “My LTE” is not active: on wwan0 it is “Office”.",
+          "nmcli connection up id 'My LTE'" },
+        { asked_of_no_link, "profile", CHECK_BAD,
+          "The profile “My LTE” is for the link wwan0, which is not there now.", NULL },
         { not_connected_no_profile, "profile", CHECK_BAD, "none of its profiles for it has a tunnel",
           "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
         { profile_without_tunnel, "profile", CHECK_BAD, "The active profile “LTE” does not ask",
