@@ -26,6 +26,7 @@
 #include "ctl/status.h"
 #include "ctl/text.h"
 #include "ctl/verify.h"
+#include "profile/values.h"
 
 /* Options of single verbs. */
 enum {
@@ -432,6 +433,10 @@ static void join_values(char **arguments) {
 
 /* Whether the values of options make sense. */
 static bool values_fit(Ctl *ctl, GError **error) {
+        if (ctl->output && !ctl->output[0]) {
+                ctl_error_add(error, CTL_USAGE, _("--output needs the name of a file."));
+                return false;
+        }
         if (ctl->watch == WATCH_NOT_GIVEN) {
                 ctl->watch = 0;
         } else if (!(ctl->watch >= 0.1 && ctl->watch <= 86400)) {
@@ -465,21 +470,23 @@ static const char *known_elsewhere(const char *first, const char *second) {
 
 static void unknown_verb(const char *const words[2], const char *prefix, GError **error) {
         const char *meant = known_elsewhere(words[0], words[1]);
+        _cleanup_(freep) char *first = value_excerpt(words[0]);
+        _cleanup_(freep) char *second = value_excerpt(words[1] ?: "");
 
         if (meant)
-                ctl_error_add(error, CTL_USAGE, _("There is no verb “%s%s%s”; did you mean “%s”?"), words[0],
-                              prefix ? " " : "", prefix ? words[1] : "", meant);
+                ctl_error_add(error, CTL_USAGE, _("There is no verb “%s%s%s”; did you mean “%s”?"), first,
+                              prefix ? " " : "", prefix ? second : "", meant);
         else if (prefix && words[1])
                 ctl_error_add(error, CTL_USAGE,
                               _("There is no verb “%s %s”; `underpassctl %s --help` lists the verbs."),
-                              words[0], words[1], words[0]);
+                              first, second, first);
         else if (prefix)
                 ctl_error_add(error, CTL_USAGE,
                               _("“%s” needs a second word; `underpassctl %s --help` lists the verbs."),
                               words[0], words[0]);
         else
                 ctl_error_add(error, CTL_USAGE,
-                              _("There is no verb “%s”; `underpassctl --help` lists the verbs."), words[0]);
+                              _("There is no verb “%s”; `underpassctl --help` lists the verbs."), first);
 }
 
 /* The first words of verbs, or the second ones behind the first. Verbs with the same first word stand

@@ -16,13 +16,8 @@
 
 G_DEFINE_QUARK(underpassctl-error, ctl_error)
 
-void ctl_error_add(GError **error, CtlExit code, const char *format, ...) {
-        va_list arguments;
-
-        va_start(arguments, format);
-        g_autofree char *text = g_strdup_vprintf(format, arguments);
-        va_end(arguments);
-
+/* Adds complete lines. */
+static void append(GError **error, CtlExit code, const char *text) {
         if (!*error) {
                 *error = g_error_new_literal(CTL_ERROR, code, text);
                 return;
@@ -31,6 +26,19 @@ void ctl_error_add(GError **error, CtlExit code, const char *format, ...) {
         char *joined = g_strconcat((*error)->message, "\n", text, NULL);
         g_free((*error)->message);
         (*error)->message = joined;
+}
+
+void ctl_error_add(GError **error, CtlExit code, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        g_autofree char *text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+
+        /* Names come from anywhere: none of them makes a line that looks like one of ours. */
+        g_auto(GStrv) parts = g_strsplit(text, "\n", -1);
+        g_autofree char *line = g_strjoinv("\\x0a", parts);
+        append(error, code, line);
 }
 
 void ctl_error_unknown_key(GError **error, const char *name) {
@@ -46,8 +54,10 @@ void ctl_error_unknown_key(GError **error, const char *name) {
 }
 
 void ctl_error_unknown_link(GError **error, const char *interface) {
+        _cleanup_(freep) char *excerpt = value_excerpt(interface);
+
         ctl_error_add(error, CTL_NOT_FOUND,
-                      _("There is no link “%s”; `underpassctl status --all` lists the links."), interface);
+                      _("There is no link “%s”; `underpassctl status --all` lists the links."), excerpt);
 }
 
 void ctl_error_take(GError **error, GError *more) {
@@ -56,7 +66,7 @@ void ctl_error_take(GError **error, GError *more) {
                 return;
         }
 
-        ctl_error_add(error, (CtlExit) more->code, "%s", more->message);
+        append(error, (CtlExit) more->code, more->message);
         g_error_free(more);
 }
 
@@ -161,7 +171,7 @@ int ctl_error_print(const Ctl *ctl, const GError *error) {
                 return code;
         }
 
-        g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
+        g_auto(GStrv) lines = g_strsplit(error->message, "\n", error->domain == CTL_ERROR ? -1 : 1);
         for (char **line = lines; *line; line++) {
                 g_autofree char *clean = text_clean(*line);
                 g_printerr("%s%s\n", clean[0] == ' ' ? "" : "underpassctl: ", clean);

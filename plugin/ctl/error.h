@@ -24,7 +24,7 @@ GQuark ctl_error_quark(void);
 
 /*
  * Adds one more sentence to *error as a line of its own; the code of the first sentence stays. A line that
- * begins with a blank belongs to the line before it.
+ * begins with a blank belongs to the line before it. A newline in what is added shows as \x0a.
  */
 void ctl_error_add(GError **error, CtlExit code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

@@ -22,6 +22,7 @@
 #include "ctl/unit.h"
 #include "ctl/user-data.h"
 #include "profile/nm-tunnel.h"
+#include "profile/values.h"
 
 #define SERVICE_NAME "NetworkManager"
 #define CONNECTION_INTERFACE "org.freedesktop.NetworkManager.Settings.Connection"
@@ -544,12 +545,14 @@ static bool verify_profile(GDBusConnection *bus, ProfileView *view, GHashTable *
         g_autoptr(GHashTable) stored = profile_data_read_ours(settings, view->tunnel);
         if (user_data_changed_by(stored, edits)) {
                 g_autofree char *lines = user_data_as_file(wanted, view->uuid);
-                ctl_error_add(error, CTL_FAILED,
+                _cleanup_(freep) char *id = value_excerpt(view->id);
+                ctl_error_take(error, g_error_new(
+                              CTL_ERROR, CTL_FAILED,
                               _("NetworkManager accepted the change to the profile “%s” but did not "
                                 "store it, as happens on systems that store profiles with netplan. Write "
                                 "these lines to a file in %s, for example "
                                 "%s/%s.conf, and run `underpassctl reload`:\n%s"),
-                              view->id, PROFILES_FOLDER, PROFILES_FOLDER, view->uuid, lines);
+                              id, PROFILES_FOLDER, PROFILES_FOLDER, view->uuid, lines));
                 return false;
         }
 

@@ -274,6 +274,24 @@ class Reading(CtlTest):
         self.assertIn("underpassctl flows lte0", out)
         self.assertNotIn("\x1b", out)
 
+    def test_no_name_makes_a_line(self):
+        """Whatever is typed, or is the name of something: each line of an error is one of the command's, and none is endless."""
+        forged = "a\nunderpassctl: All is well.\x1b[31m"
+        for words, status in (([forged], 2), (["profile", forged], 2), (["check", forged], 4), (["explain", forged], 4),
+                              (["probe", forged], 5), (["verify", forged], 1), ([f"--{forged}"], 2), (["keys", forged], 5),
+                              (["forget", forged], 4), (["activate", forged], 4)):  # fmt: skip
+            with self.subTest(words):
+                _, err = self.ctl(*words, status=status)
+                self.assertEqual(len(err.splitlines()), 1, err)
+                self.assertIn("\\x0aunderpassctl: All is well.\\x1b[31m", err)
+        for words, status in ((["x" * 5000], 2), (["profile", "x" * 5000], 2), (["check", "x" * 5000], 4)):
+            self.assertLess(len(self.ctl(*words, status=status)[1]), 300)
+
+    def test_output_needs_a_file(self):
+        """Nothing is written to a name that is none."""
+        for words in (["--output="], ["--output", ""]):
+            self.assertIn("--output needs the name of a file.", self.ctl("metrics", *words, status=2)[1])
+
     def test_explain_advice(self):
         for name, words in [
             ("eth1", "bpftool net show dev eth1"),
