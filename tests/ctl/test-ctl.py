@@ -287,6 +287,12 @@ class Reading(CtlTest):
         for words, status in ((["x" * 5000], 2), (["profile", "x" * 5000], 2), (["check", "x" * 5000], 4)):
             self.assertLess(len(self.ctl(*words, status=status)[1]), 300)
 
+    def test_links_that_look_like_options(self):
+        """Behind "--" they are links, as printed commands have them."""
+        for verb in ("explain", "activate", "deactivate", "forget", "flows", "check", "status"):
+            with self.subTest(verb):
+                self.assertIn("There is no link “--all”", self.ctl(verb, "--", "--all", status=4)[1])
+
     def test_output_needs_a_file(self):
         """Nothing is written to a name that is none."""
         for words in (["--output="], ["--output", ""]):
