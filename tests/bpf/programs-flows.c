@@ -446,8 +446,8 @@ static bool slot_is_answered(const struct bench *bench, bool *ret) {
         return true;
 }
 
-/* A link knows whether the last SYN that it has accepted was answered where programs are, so that the service
- * looks for the others alone. */
+/* A link knows whether the last SYN that it has accepted was answered where programs are, so that the
+ * service looks for the others alone. */
 static bool test_answered(void *context) {
         static const struct story story = { .server = true };
         static const struct {

@@ -471,8 +471,8 @@ static const struct silent_case silent_cases[] = {
           .goes_on = true },
         { "silent, somebody has the port, numbers without ACK", true, true, false, false, FRAME_RST, false,
           false, .goes_on = true },
-        { "silent, of an earlier release, and somebody else has the port", true, true, false, false, FRAME_ACK,
-          false, false, .earlier = true },
+        { "silent, of an earlier release, and somebody else has the port", true, true, false, false,
+          FRAME_ACK, false, false, .earlier = true },
 };
 
 static bool run_silent(struct bench *bench, const struct silent_case *test, bool ipv6) {

@@ -165,8 +165,8 @@ static bool test_time(void *context) {
         return true;
 }
 
-/* What our stack hears of a path MTU: of IPv6, room for the outer headers of a flow in the bulk form is taken
- * off, but for less than every path takes. */
+/* What our stack hears of a path MTU: of IPv6, room for the outer headers of a flow in the bulk form is
+ * taken off, but for less than every path takes. */
 static bool test_room(void *context) {
         enum { BULK = UNDERPASS_BULK_PROVEN };
         static const struct {

@@ -212,8 +212,8 @@ static uint16_t pseudo_sum(const struct frame *frame, bool ipv6, size_t length) 
         return frame_fold(frame_sum(FRAME_TCP + (uint32_t) length, source, ipv6 ? 32 : 8));
 }
 
-/* What is left asks the peer: no data, no FIN, a byte before, and the other sum; all else is as it was. kept:
- * bytes of the options. */
+/* What is left asks the peer: no data, no FIN, a byte before, and the other sum; all else is as it was.
+ * kept: bytes of the options. */
 static bool expect_question(const struct frame *before, const struct frame *after, bool ipv6, size_t shift,
                             bool summed, size_t kept) {
         const size_t header = 20 + kept, length = before->layer4 + header;
@@ -303,8 +303,8 @@ static bool test_questions(void *context) {
         return true;
 }
 
-/* Nobody is told of fragments that are smaller than any path takes, or have options, nor of later ones, which
- * pass. */
+/* Nobody is told of fragments that are smaller than any path takes, or have options, nor of later ones,
+ * which pass. */
 static bool test_sizes(void *context) {
         static const struct {
                 uint16_t size;

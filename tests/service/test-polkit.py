@@ -394,7 +394,7 @@ class Judged(PolkitTest):
         self.assertLess(errors.count(DENIED), CALLS)
 
     def test_bounded_before_it_is_known(self):
-        """However many connections send calls, exactly so many of these wait for the bus to say whose they are."""
+        """However many connections call, so many calls wait for the bus to say whose they are."""
         strangers = [Stranger(self.bus) for _ in range(CALLS // CALLS_OF_A_STRANGER + 32)]
         self.process.send_signal(signal.SIGSTOP)
         try:
