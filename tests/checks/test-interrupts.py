@@ -6,6 +6,7 @@ signals. May touch: a scratch folder, processes that it has started."""
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +21,60 @@ from host import running, wait_until  # noqa: E402  pylint: disable=wrong-import
 PATIENCE = 20.0
 SKIPPED = 77
 
-# A build with a compiler that takes its time.
+# A build with a compiler that takes its time. A shell would go on if Ctrl-C came while it waits for a command that ends well.
 PREPARE = """#!/bin/bash
-/bin/bash -c 'echo $$ >"{folder}/new"; mv "{folder}/new" "{folder}/begun"; exec sleep 60'
+/usr/bin/python3 -c '
+import os
+import pathlib
+import time
+
+pathlib.Path("{folder}/new").write_text(str(os.getpid()))
+os.rename("{folder}/new", "{folder}/begun")
+time.sleep(60)'
 """
 RUN = """
 source "{tests}/lib/prepare.sh"
 prepare "{folder}"
+"""
+# What tests/release-check and tests/package run, which take their time to clean up.
+READY = "#!/bin/sh\n"
+ROW = """
+import sys
+sys.path.insert(0, "{tests}/lib")
+import interrupts
+sys.argv[1:] = ["{folder}/test_slow.py"]
+import run_file
+run_file.main()
+"""
+RELEASE = """#!/usr/bin/python3
+import pathlib
+import sys
+import time
+sys.path.insert(0, "{tests}/lib")
+import interrupts
+
+interrupts.end_once()
+begun = pathlib.Path("{folder}/begun")
+(pathlib.Path("{folder}/next") if begun.exists() else begun).touch()
+try:
+    time.sleep(60)
+finally:
+    time.sleep(0.5)
+    pathlib.Path("{folder}/cleaned").touch()
+"""
+# A run of such tests.
+RUNGS = """
+import os
+import pathlib
+import sys
+sys.path.insert(0, "{tests}/lib")
+import rungs
+
+rungs.meson_tests = lambda: []
+rungs.install_stage = lambda folder: folder
+rungs.LAB, rungs.SYSTEMS = pathlib.Path("{folder}/lab"), pathlib.Path("{folder}/none")
+os.geteuid = lambda: 0
+rungs.main()
 """
 # A test that takes its time to clean up.
 SLOW = """
@@ -98,7 +146,7 @@ class Interrupts(unittest.TestCase):
     def file(self, name, text):
         """Writes a program; its path."""
         path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("{folder}", str(self.folder)).replace("{tests}", str(TESTS)))
         path.chmod(0o755)
         return path
@@ -111,9 +159,10 @@ class Interrupts(unittest.TestCase):
 
     def start(self, *command):
         """Starts a program, whose scratch folders are in ours."""
-        for name in ("begun", "cleaning", "cleaned"):
+        for name in ("begun", "cleaning", "cleaned", "next"):
             (self.folder / name).unlink(missing_ok=True)
         environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment["UNDERPASS_BUILD"] = str(self.folder / "build")
         process = subprocess.Popen(
             [str(word) for word in command],
             env=environment,
@@ -144,6 +193,72 @@ class Interrupts(unittest.TestCase):
             process.send_signal(number)
             self.assertEqual(process.wait(PATIENCE), 128 + number)
             wait_until(lambda pid=pid: not running(pid), "its compiler has ended", PATIENCE)
+
+    def copy(self, name):
+        """A program of tests/, which finds the others in the scratch folder."""
+        path = self.folder / "tests" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TESTS / name, path)
+        return path
+
+    def told(self, process, number, group=False):
+        """Sends a signal to a program that runs a slow test, to it alone or as a terminal does; the program ends when the
+        test has cleaned up, and no other test begins."""
+        self.assertTrue(self.wait_for("begun", process), "it has ended early")
+        (os.killpg if group else os.kill)(process.pid, number)
+        self.assertEqual(process.wait(PATIENCE), 128 + number)
+        self.assertTrue((self.folder / "cleaned").exists())
+        self.assertFalse((self.folder / "next").exists())
+
+    def test_preparation_of_a_release(self):
+        """tests/release-check tells tests/prepare, too."""
+        self.file("tests/prepare", PREPARE)
+        for name in ("lib/interrupts.py", "lib/prepare.sh"):
+            self.copy(name)
+        program = self.copy("release-check")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start("/usr/bin/python3", program)
+            self.assertTrue(self.wait_for("begun", process), "it has ended early")
+            pid = int((self.folder / "begun").read_text())
+            process.send_signal(number)
+            self.assertEqual(process.wait(PATIENCE), 128 + number)
+            wait_until(lambda pid=pid: not running(pid), "its compiler has ended", PATIENCE)
+
+    def test_release(self):
+        """tests/release-check lets the tests of a row clean up, and begins no other row."""
+        self.file("tests/prepare", READY)
+        self.file("test_slow.py", SLOW)
+        for name in ("lib/interrupts.py", "lib/prepare.sh"):
+            self.copy(name)
+        self.file("tests/lib/rungs.py", ROW)
+        (self.folder / "build").mkdir()
+        program = self.copy("release-check")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for group in (False, True):
+                self.told(self.start("/usr/bin/python3", program), number, group)
+
+    def test_packages(self):
+        """So does tests/package with the releases."""
+        self.file("tests/run", RELEASE)
+        self.copy("lib/prepare.sh")
+        program = self.copy("package")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for group in (False, True):
+                self.told(self.start("/bin/bash", program, "trixie", "sid"), number, group)
+
+    def test_run(self):
+        """What tests/run starts hears of the first signal; a second one does not interrupt what cleans up."""
+        self.file("lab/test_slow.py", SLOW)
+        path = self.file("run-rungs.py", RUNGS)
+        for first, second in ((signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
+            process = self.start("/usr/bin/python3", path, "-k", "lab/slow")
+            self.assertTrue(self.wait_for("begun", process), "it has ended early")
+            process.send_signal(first)
+            self.wait_for("cleaning")
+            process.send_signal(second)
+            self.assertEqual(process.wait(PATIENCE), 128 + first)
+            self.assertTrue((self.folder / "cleaned").exists())
+            self.assertEqual(list(self.folder.glob("underpass-*")), [])
 
     def test_lab(self):
         """A second signal does not interrupt what cleans up."""

@@ -3,6 +3,7 @@
 and SIGTERM."""
 
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -21,6 +22,18 @@ def end_once(first=lambda: None):
 
     for each in SIGNALS:
         signal.signal(each, end)
+
+
+def ended_too(command, **options):
+    """(what a command prints, its exit status); options: as for Popen. When this program is interrupted, the command is told to
+    end, and ends what it has started."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, **options) as process:
+        try:
+            return process.communicate()[0], process.returncode
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
 
 
 class EndingTest(unittest.TestCase):

@@ -14,7 +14,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ LAB = HERE.parent / "lab"
 SYSTEMS = HERE.parent / "systems"
 sys.path.insert(0, str(SYSTEMS))
 
+import interrupts  # noqa: E402
 import many  # noqa: E402
 from roots import RELEASES  # noqa: E402
 from runner import in_short  # noqa: E402
@@ -130,24 +130,6 @@ def meson_name(suites, name):
     return f"{min(suites or {'meson'})}/{name}".replace(" ", "-")
 
 
-def said_by(command):
-    """What a command prints. When this run is interrupted, the command is told to end, and ends what it has started."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="backslashreplace",
-    ) as process:
-        try:
-            return process.communicate()[0]
-        except BaseException:
-            process.terminate()
-            process.communicate()
-            raise
-
-
 def run_meson(selected, rung, totals):
     """Runs these meson tests and shows the results in the order of their end."""
     base = f"rung-{rung}"
@@ -166,7 +148,8 @@ def run_meson(selected, rung, totals):
     ]
     log = BUILD / "meson-logs" / f"{base}.json"
     log.unlink(missing_ok=True)
-    output = said_by(command)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    output, _ = interrupts.ended_too(command, **pipes, encoding="utf-8", errors="backslashreplace")
     suites = {name: suites for suites, name in selected}
     seen = set()
     for line in log.read_text().splitlines() if log.exists() else []:
@@ -309,17 +292,14 @@ def main():
     parser.add_argument("--jobs", type=int, default=many.jobs_by_default())
     parser.add_argument("-k", metavar="PATTERN", default="")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What the tests start hears Ctrl-C, even if whoever runs them ignores it: nohup, a shell's job in the background.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # So what the tests start hears Ctrl-C, even if whoever runs them ignores it: nohup, a shell's job in the background.
+    interrupts.end_once()
     os.umask(0o022)
     totals = Totals()
     scratch = tempfile.mkdtemp(prefix="underpass-run-")
     os.chmod(scratch, 0o755)
     try:
         run_all(options, totals, scratch)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except (OSError, subprocess.CalledProcessError) as error:
         stderr = getattr(error, "stderr", None) or b""
         totals.show("FAIL", "run", 0, f"{error}\n{stderr.decode(errors='backslashreplace')}")
