@@ -18,6 +18,10 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+
 README_LINES_MAX = 110
 CONTRIBUTING_LINES_MAX = 100
 DBUS_PAGE, DBUS_XML = "data/man/org.underpass1.5.rst", "data/org.underpass1.xml"
@@ -282,6 +286,7 @@ def read_documents(root, gen_keys):
 
 
 def main():
+    interrupts.end_once()
     mode = sys.argv.pop(1) if sys.argv[1].startswith("--") else "check"
     root, gen_keys, build = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
     names = subprocess.run([gen_keys, "names"], check=True, capture_output=True, encoding="utf-8").stdout

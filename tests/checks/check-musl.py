@@ -14,6 +14,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+
 FREE = ["base", "profile", "plan", "kernel", "segment", "tunnel", "source"]  # of systemd
 SPEAKERS = [  # not free of it
     "base/log.c", "source/bus-*.c", "source/networkd.c", "source/nm.c", "source/nm-actives.c", "source/nm-connection.c",
@@ -68,7 +72,10 @@ def check(root, build, compiler, files):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             jobs = [(path, pool.submit(compile_one, compiler, root, build, [plain, systemd] if may else [plain], path))
                     for path, may in files]
-            return [f"{path}: {job.result().strip()}" for path, job in jobs if job.result()]
+            try:
+                return [f"{path}: {job.result().strip()}" for path, job in jobs if job.result()]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)  # those that have not begun
 
 
 BROKEN = {
@@ -90,6 +97,7 @@ def self_test(root, build, compiler):
 
 
 def main():
+    interrupts.end_once()
     testing = sys.argv[1] == "--self-test"
     root, build, compiler = sys.argv[1 + testing:]
     root, build = pathlib.Path(root), pathlib.Path(build)

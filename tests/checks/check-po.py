@@ -16,6 +16,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+
 FOLDERS = ["plugin", "dispatcher", "data"]
 NO_TEXTS = {"plugin/base/i18n.h"}  # the definitions of the markers
 MARKER = re.compile(r"\b(?:_|N_|M_|P_)\(\s*\"")
@@ -180,6 +184,7 @@ def self_test(root):
 
 
 def main():
+    interrupts.end_once()
     if not shutil.which("msgmerge"):
         print("gettext is missing", file=sys.stderr)
         return 77

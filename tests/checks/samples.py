@@ -7,6 +7,10 @@ import pathlib
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+
 
 def complaints_about(check_tree, files, folders=()):
     """What a check says of a tree of these files, by name; a text that is None leaves the file out. folders: empty ones."""
@@ -36,6 +40,7 @@ def failures(check_tree, good, bad, folders=()):
 
 def main(check_tree, self_test):
     """check-NAME.py ROOT or --self-test: prints complaints; exit status."""
+    interrupts.end_once()
     lines = self_test() if sys.argv[1] == "--self-test" else check_tree(pathlib.Path(sys.argv[1]))
     for line in lines:
         print(line)

@@ -17,6 +17,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 LIMIT = 1.0  # seconds that an activation may lose to a dispatcher script
@@ -251,4 +252,4 @@ if __name__ == "__main__":
         mock(sys.argv[2], sys.argv[3])
     else:
         DispatcherTest.script = os.path.abspath(sys.argv.pop(1))
-        unittest.main()
+        interrupts.main()

@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import craft  # noqa: E402  pylint: disable=wrong-import-position
 import dissector  # noqa: E402  pylint: disable=wrong-import-position
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from wire import UDP  # noqa: E402  pylint: disable=wrong-import-position
 
 SKIPPED = 77
@@ -355,4 +356,4 @@ if __name__ == "__main__":
     if not shutil.which("tshark"):
         print("skipped: tshark is missing", file=sys.stderr)
         sys.exit(SKIPPED)
-    unittest.main()
+    interrupts.main()

@@ -6,6 +6,7 @@ signals. May touch: a scratch folder, processes that it has started."""
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,15 @@ import unittest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from host import running, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 PATIENCE = 20.0
 SKIPPED = 77
+# Files that make something which must not stay, and how they make sure of that.
+MAKER = re.compile(r"\b(tempfile|scratch)\b|\bBus\(|subprocess\.Popen")
+MAIN = re.compile(r"^ +(interrupts|harness|mocked|nm_host)\.main\(|^harness\.main\(", re.M)
+END_ONCE = re.compile(r"^ +interrupts\.end_once\(\)$", re.M)
 
 # A build with a compiler that takes its time. A shell would go on if Ctrl-C came while it waits for a command that ends well.
 PREPARE = """#!/bin/bash
@@ -112,6 +118,51 @@ class Test(harness.ServiceTest):
 harness.main()
 """
 
+# A command that does not end as long as somebody waits for it.
+COMMAND = """#!/usr/bin/python3
+import os
+import pathlib
+import time
+
+parent = os.getppid()
+pathlib.Path("{folder}/begun").touch()
+while os.getppid() == parent:
+    time.sleep(0.05)
+"""
+# Tests whose class is told to end while it is set up, and in a part of a test.
+CLASSES = """
+import pathlib
+import sys
+import time
+import unittest
+
+sys.path.insert(0, "{tests}/lib")
+import interrupts
+
+class Test(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(pathlib.Path("{folder}/cleaned").touch)
+        if sys.argv[1] == "class":
+            cls.wait()
+
+    @staticmethod
+    def wait():
+        pathlib.Path("{folder}/begun").touch()
+        time.sleep(60)
+
+    def test_one(self):
+        for part in ("begun", "next"):
+            with self.subTest(part):
+                pathlib.Path("{folder}", part).touch()
+                time.sleep(60 if part == "begun" else 0)
+
+    def test_two(self):
+        pathlib.Path("{folder}/next").touch()
+
+interrupts.main(argv=sys.argv[:1])
+"""
+
 # Two releases, each made by a thread.
 ROOTS = """
 import pathlib
@@ -133,6 +184,15 @@ def hears_signals():
     """What runs beside a shell may ignore them, and so would what it starts."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+def members(group):
+    """The processes of a group."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().rpartition(b")")[2].split()
+            if int(words[2]) == group:
+                yield int(path.parent.name)
 
 
 class Interrupts(unittest.TestCase):
@@ -300,6 +360,45 @@ class Interrupts(unittest.TestCase):
             self.assertEqual(list(self.folder.glob("underpass-*")), [])
             self.assertFalse((self.folder / "next").exists())
 
+    def test_classes(self):
+        """What a class has set up is undone even if it was interrupted at that; no part of a test begins behind another."""
+        path = self.file("test-classes.py", CLASSES)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for place in ("class", "part"):
+                process = self.start("/usr/bin/python3", path, place)
+                self.assertTrue(self.wait_for("begun", process), "it has ended early")
+                process.send_signal(number)
+                self.assertNotEqual(process.wait(PATIENCE), 0)
+                self.assertTrue((self.folder / "cleaned").exists())
+                self.assertFalse((self.folder / "next").exists())
+
+    def test_command(self):
+        """Each test of the command takes its folder away, and ends what it has started."""
+        command = self.file("underpassctl", COMMAND)
+        paths = [path for path in sorted(TESTS.glob("ctl/test-*.py")) if " UNDERPASSCTL" in path.read_text()]
+        self.assertGreater(len(paths), 8)
+        for path in paths:
+            words = (TESTS.parent / "data/org.underpass1.xml",) if "UNDERPASSCTL XML" in path.read_text() else ()
+            with self.subTest(path.name):
+                process = self.start("/usr/bin/python3", path, command, *words)
+                if not self.wait_for("begun", process):
+                    self.assertEqual(process.wait(), SKIPPED, process.stdout.read())
+                    continue
+                process.send_signal(signal.SIGTERM)
+                self.assertNotEqual(process.wait(PATIENCE), 0)
+                self.assertEqual(list(self.folder.glob("underpass-*")), [])
+                wait_until(lambda group=process.pid: not any(map(running, members(group))), "all have ended", PATIENCE)
+
+    def test_all_files(self):
+        """Each test and each check that makes a folder, or starts something, does as those above."""
+        makers = [path for path in TESTS.glob("*/*.py") if MAKER.search(path.read_text(encoding="utf-8"))]
+        tests = [path for path in makers if path.name.startswith("test-") and "unittest" in path.read_text(encoding="utf-8")]
+        checks = [path for path in makers if path.name.startswith("check-") or path.name == "samples.py"]
+        self.assertGreater(min(len(tests), len(checks)), 3)
+        for paths, rule in ((tests, MAIN), (checks, END_ONCE)):
+            forgotten = [path.name for path in paths if not rule.search(path.read_text(encoding="utf-8"))]
+            self.assertEqual(forgotten, [], f"do not say {rule.pattern}")
+
 
 if __name__ == "__main__":
-    unittest.main()
+    interrupts.main()

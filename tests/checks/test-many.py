@@ -16,6 +16,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import interrupts  # noqa: E402
 import many  # noqa: E402
 
 MIXED = """
@@ -153,4 +154,4 @@ class Many(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    interrupts.main()

@@ -17,6 +17,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 SERVICE_RULES = pathlib.Path(__file__).resolve().parents[2] / "plugin/service/authority.c"
@@ -209,4 +210,4 @@ if __name__ == "__main__":
         sys.exit(SKIPPED)
     else:
         PolicyTest.policy, PolicyTest.interfaces = (os.path.abspath(name) for name in sys.argv[1:3])
-        unittest.main(argv=sys.argv[:1])
+        interrupts.main(argv=sys.argv[:1])

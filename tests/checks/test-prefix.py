@@ -13,6 +13,10 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+
 PREFIX = "/usr/local"
 MESON, ROOT = sys.argv.pop(1), sys.argv.pop(1)
 
@@ -66,4 +70,4 @@ class Prefix(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    interrupts.main(verbosity=2)

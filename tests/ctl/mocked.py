@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tests of underpassctl against the mock of the service have in common: a private bus that starts the mock, as it
-starts the real service."""
+starts the real service. It makes the modules of tests/lib importable."""
 
+import os
 import pathlib
+import subprocess
 import sys
 import tempfile
+import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
-from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
 
 
-class MockedTest(EndingTest):
+class MockedTest(unittest.TestCase):
     """One bus for all tests of a class."""
 
     program = None
@@ -24,8 +26,9 @@ class MockedTest(EndingTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
-        cls.folder = pathlib.Path(cls.scratch.name)
+        scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
+        cls.addClassCleanup(scratch.cleanup)
+        cls.folder = pathlib.Path(scratch.name)
         cls.log = cls.folder / "log"
         cls.log.touch()
         cls.bus = Bus(cls.folder)
@@ -33,8 +36,17 @@ class MockedTest(EndingTest):
         if cls.service:
             cls.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", cls.xml, cls.log)
         cls.bus.start()
+        cls.addClassCleanup(cls.bus.stop)  # which ends the mock too
 
     @classmethod
-    def tearDownClass(cls):
-        cls.bus.stop()  # which ends the mock too
-        cls.scratch.cleanup()
+    def start_manager(cls, log, *words):
+        """Starts the mock of NetworkManager, which is never started by a client's request."""
+        manager = subprocess.Popen(
+            ["/usr/bin/python3", "-B", HERE / "mock_manager.py", log, *words],
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.address},
+            stdout=subprocess.PIPE,
+        )
+        cls.addClassCleanup(manager.stdout.close)
+        cls.addClassCleanup(manager.wait)
+        cls.addClassCleanup(manager.terminate)
+        assert manager.stdout.readline() == b"ready\n"

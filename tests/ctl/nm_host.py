@@ -10,39 +10,32 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from host import Host, wait_until  # noqa: E402  pylint: disable=wrong-import-position
-from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
 
 SKIP = 77
 
 
-class NmHostTest(EndingTest):
+class NmHostTest(unittest.TestCase):
     """Tests of a program, the first argument, in that host."""
 
     program = None
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
-        cls.host = Host("ctl", pathlib.Path(cls.scratch.name) / "host")
+        scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
+        cls.addClassCleanup(scratch.cleanup)
+        cls.host = Host("ctl", pathlib.Path(scratch.name) / "host")
+        cls.addClassCleanup(cls.host.stop)
         cls.host.start()
-        try:
-            cls.host.start_bus()
-            cls.host.start_manager()
-            cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
-            cls.host.run("ip", "link", "set", "far0", "up")
-            wait_until(
-                lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
-                "NetworkManager manages the link",
-            )
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.host.stop()
-        cls.scratch.cleanup()
+        cls.host.start_bus()
+        cls.host.start_manager()
+        cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
+        cls.host.run("ip", "link", "set", "far0", "up")
+        wait_until(
+            lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
+            "NetworkManager manages the link",
+        )
 
     def ctl(self, *arguments, status=0, before=()):
         """Runs underpassctl profile in the host; (standard output, standard error)."""
@@ -57,4 +50,4 @@ def main():
         print("skipped: needs root", file=sys.stderr)
         sys.exit(SKIP)
     NmHostTest.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[2:]])

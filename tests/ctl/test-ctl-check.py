@@ -17,6 +17,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
@@ -201,4 +202,4 @@ class CheckTest(unittest.TestCase):
 
 if __name__ == "__main__":
     CheckTest.program, CheckTest.xml = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[3:]])

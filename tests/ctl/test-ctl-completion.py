@@ -13,14 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib"), str(HERE.parent / "service")]
 
 import harness  # noqa: E402  pylint: disable=wrong-import-position
-from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
+from mocked import MockedTest  # noqa: E402  pylint: disable=wrong-import-position
 
 DATA = HERE.parents[1] / "data"
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -28,34 +27,18 @@ LINKS = ["eth7", "wlan7"]
 NO_LINKS = ["underpass-tx", "underpass-rx", "underpass-br", "underpass-nk", "underpass-v7"]
 
 
-class Completion(unittest.TestCase):
-    """One bus for all tests."""
+class Completion(MockedTest):
+    """Links, a NetworkManager, and no service."""
 
-    program = None
+    service = False
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-completion-")
-        cls.folder = pathlib.Path(cls.scratch.name)
+        super().setUpClass()
         (cls.folder / "underpassctl").symlink_to(cls.program)
-        cls.bus = Bus(cls.folder)
-        cls.bus.start()
-        cls.manager = subprocess.Popen(
-            [sys.executable, "-B", HERE / "mock_manager.py", cls.folder / "log"],
-            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.bus.address},
-            stdout=subprocess.PIPE,
-        )
-        assert cls.manager.stdout.readline() == b"ready\n"
+        cls.start_manager(cls.log)
         for first, second in zip(LINKS + NO_LINKS[0::2], [f"peer{i}" for i in range(2)] + NO_LINKS[1::2]):
             harness.ip("link", "add", first, "type", "veth", "peer", "name", second)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.manager.terminate()
-        cls.manager.wait()
-        cls.manager.stdout.close()
-        cls.bus.stop()
-        cls.scratch.cleanup()
 
     def environment(self):
         """Of the command and of the shells."""
@@ -207,4 +190,4 @@ class Completion(unittest.TestCase):
 if __name__ == "__main__":
     harness.enter_namespace()
     Completion.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[2:]])

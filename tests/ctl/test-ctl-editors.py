@@ -18,6 +18,7 @@ from gi.repository import Gio, GLib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 DBUS = "org.freedesktop.DBus"
@@ -148,10 +149,12 @@ class Editors(unittest.TestCase):
         command = [self.program, "profile", "set", "LTE", *words]
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
             end = time.monotonic() + PATIENCE
             ticks = GLib.timeout_add(5, lambda: True)
             while process.poll() is None and time.monotonic() < end:
-                GLib.MainContext.default().iteration(True)
+                interrupts.iterate(GLib.MainContext.default())
             GLib.source_remove(ticks)
             process.kill()
             output.seek(0)
@@ -227,4 +230,4 @@ class Editors(unittest.TestCase):
 
 if __name__ == "__main__":
     Editors.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[2:]])

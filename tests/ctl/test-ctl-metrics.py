@@ -16,6 +16,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
@@ -147,8 +148,9 @@ class Metrics(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
-        cls.folder = pathlib.Path(cls.scratch.name)
+        scratch = tempfile.TemporaryDirectory(prefix="underpass-ctl-")
+        cls.addClassCleanup(scratch.cleanup)
+        cls.folder = pathlib.Path(scratch.name)
         log = cls.folder / "log"
         log.touch()
         cls.buses = []
@@ -158,13 +160,8 @@ class Metrics(unittest.TestCase):
             if name == "with":
                 bus.add_service("org.underpass1", "/usr/bin/python3", "-B", HERE / "mock_service.py", cls.xml, log)
             bus.start()
+            cls.addClassCleanup(bus.stop)
             cls.buses.append(bus)
-
-    @classmethod
-    def tearDownClass(cls):
-        for bus in cls.buses:
-            bus.stop()
-        cls.scratch.cleanup()
 
     def ctl(self, *arguments, status=0, bus=0, locale="C.UTF-8"):
         """Runs the command; standard output."""
@@ -235,4 +232,4 @@ class Metrics(unittest.TestCase):
 
 if __name__ == "__main__":
     Metrics.program, Metrics.xml = sys.argv[1:3]
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[3:]])

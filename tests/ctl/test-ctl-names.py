@@ -12,9 +12,10 @@ import os
 import re
 import subprocess
 import sys
-import unittest
 
 from mocked import HERE, MockedTest
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -25,22 +26,7 @@ class Names(MockedTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.manager = subprocess.Popen(
-            [
-                *(sys.executable, "-B", HERE / "mock_manager.py", cls.folder / "manager", "underpass.tunnel=yes"),
-                *("vpn.link=filtered0", "vpn.tunnel=on-demand"),
-            ],
-            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.bus.address},
-            stdout=subprocess.PIPE,
-        )
-        assert cls.manager.stdout.readline() == b"ready\n"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.manager.terminate()
-        cls.manager.wait()
-        cls.manager.stdout.close()
-        super().tearDownClass()
+        cls.start_manager(cls.folder / "manager", "underpass.tunnel=yes", "vpn.link=filtered0", "vpn.tunnel=on-demand")
 
     def ctl(self, *arguments, status=0, address=None):
         """Runs the command; (standard output, standard error)."""
@@ -153,4 +139,4 @@ class Names(MockedTest):
 
 if __name__ == "__main__":
     Names.program, Names.xml = map(os.path.abspath, sys.argv[1:3])
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -24,6 +24,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -306,10 +307,10 @@ class ProbeTest(ProbeBase):
         with tempfile.TemporaryDirectory(prefix="underpass-ctl-") as folder:
             bus = Bus(folder)
             bus.start()
+            self.addCleanup(bus.stop)
             for address in (NO_BUS, bus.address):
                 with self.subTest(address=address):
                     self.interrupt(address)
-            bus.stop()
 
     def test_interrupted_before(self):
         """A bus that lets nobody in does not keep Ctrl-C from ending the command."""
@@ -463,5 +464,4 @@ class SettingsTest(ProbeBase):
 if __name__ == "__main__":
     ProbeBase.program = sys.argv.pop(1)
     ProbeBase.xml = sys.argv.pop(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    unittest.main(verbosity=2)
+    interrupts.main(verbosity=2)

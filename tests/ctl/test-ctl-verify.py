@@ -13,6 +13,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 
 class Verify(unittest.TestCase):
     """Files in a scratch folder."""
@@ -172,4 +175,4 @@ class Verify(unittest.TestCase):
 if __name__ == "__main__":
     os.umask(0o022)
     Verify.program = os.path.abspath(sys.argv[1])
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[2:]])

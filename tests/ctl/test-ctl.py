@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 import xml.etree.ElementTree
 
 from gi.repository import Gio, GLib
 
 from mocked import HERE, NAME, MockedTest
+
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 
 
 class CtlTest(MockedTest):
@@ -837,19 +838,7 @@ class Netplan(CtlTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # NetworkManager is never started by a client's request. The mock ends with its bus.
-        cls.manager = subprocess.Popen(
-            ["/usr/bin/python3", "-B", HERE / "mock_manager.py", cls.log],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": cls.address},
-        )
-        assert cls.manager.stdout.readline() == b"ready\n"
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.manager.wait()
-        cls.manager.stdout.close()
+        cls.start_manager(cls.log)
 
     def test_lost_keys(self):
         _, err = self.ctl("profile", "set", "LTE", "tunnel=yes", "remote-ports=443,8000-8080", status=1)
@@ -874,4 +863,4 @@ class Netplan(CtlTest):
 
 if __name__ == "__main__":
     CtlTest.program, CtlTest.xml = (os.path.abspath(path) for path in sys.argv[1:3])
-    unittest.main(argv=sys.argv[:1])
+    interrupts.main(argv=sys.argv[:1])

@@ -21,7 +21,7 @@ LIBRARY = pathlib.Path(__file__).resolve().parents[1] / "lib"
 sys.path.insert(0, str(LIBRARY))
 
 from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
-from interrupts import EndingTest  # noqa: E402  pylint: disable=wrong-import-position
+import interrupts  # noqa: E402  pylint: disable=wrong-import-position
 
 NAME = "org.underpass1"
 ROOT = "/org/underpass1"
@@ -57,7 +57,7 @@ def wait_until(condition, what, seconds=PATIENCE):
         while not (value := condition()):
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds:g} s: {what}")
-            GLib.MainContext.default().iteration(True)
+            interrupts.iterate(GLib.MainContext.default())
     finally:
         GLib.source_remove(ticks)
     return value
@@ -160,7 +160,7 @@ class Client:
         return merged
 
 
-class ServiceTest(EndingTest):
+class ServiceTest(unittest.TestCase):
     """A bus, a client and the service for each test; folder is scratch space, profiles are read from a folder
     in it."""
 
@@ -325,4 +325,4 @@ def main(*names, strangers=False):
     ServiceTest.program = os.path.abspath(sys.argv[1])
     for name, argument in zip(names, sys.argv[2:]):
         setattr(ServiceTest, name, os.path.abspath(argument))
-    unittest.main(argv=[sys.argv[0], *sys.argv[2 + len(names) :]])
+    interrupts.main(argv=[sys.argv[0], *sys.argv[2 + len(names) :]])
