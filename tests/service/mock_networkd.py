@@ -49,6 +49,11 @@ class MockNetworkd(MockPeer):
         """The link has no file from now on; nobody is told."""
         self.links[ifindex] = {"AdministrativeState": state, "OperationalState": "carrier"}
 
+    def prepare(self, ifindex):
+        """Makes the answer about a link now, for all that ask: a busy machine may need longer for a large one than the service
+        waits."""
+        self.spoilt["DescribeLink"] = self._answer("DescribeLink", ifindex)
+
     def signal(self, ifindex, prop="AdministrativeState", path=None):
         """PropertiesChanged of a link."""
         number = "".join(
