@@ -35,7 +35,27 @@ struct CheckFacts {
         CheckFile *files;
         char *unit_error;
         struct utsname system;
+        GHashTable *devices;    /* of NetworkManager that were asked about: interface → NmDevice */
 };
+
+static void device_free(gpointer data) {
+        NmDevice *device = data;
+
+        nm_device_done(device);
+        g_free(device);
+}
+
+/* Asks once. There must be a bus. */
+static const NmDevice *read_device(CheckFacts *facts, const char *interface) {
+        NmDevice *device = g_hash_table_lookup(facts->devices, interface);
+
+        if (device)
+                return device;
+        device = g_new0(NmDevice, 1);
+        nm_device_read(facts->ctl, interface, device);
+        g_hash_table_insert(facts->devices, g_strdup(interface), device);
+        return device;
+}
 
 static void read_mptcp(CheckFacts *facts) {
         CheckHost *host = &facts->host;
@@ -122,6 +142,7 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
         facts->depth = depth;
         facts->destinations = destinations;
         facts->unit_error = g_strdup(error);
+        facts->devices = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, device_free);
         (void) uname(&facts->system);
         host->kernel = facts->system.release;
         host->answers = manager != NULL;
@@ -163,6 +184,7 @@ void check_facts_free(CheckFacts *facts) {
         g_free(facts->files);
         g_clear_pointer(&facts->file_rows, g_variant_unref);
         g_free(facts->unit_error);
+        g_hash_table_unref(facts->devices);
         g_free(facts);
 }
 
@@ -289,6 +311,17 @@ static CheckProfile first_candidate(const NmDevice *device) {
         };
 }
 
+bool check_facts_waits(CheckFacts *facts, GVariant *link) {
+        const char *id = "";
+        const NmDevice *device;
+
+        g_variant_lookup(link, "Connection", "(&s&s)", &id, NULL);
+        if (*id || !facts->ctl->bus)
+                return false;
+        device = read_device(facts, property_string(link, "Name"));
+        return device->managed && device->profiles->pdata[0];
+}
+
 void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GPtrArray) warning_words = words_of(warnings);
@@ -307,7 +340,6 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         const uint32_t ifindex = property_number(link, "InterfaceIndex");
         g_autofree char *first = read_blocked(facts, ifindex, &check.blocked);
         g_autofree Address *addresses = read_kernel(facts, ifindex, &check);
-        NmDevice device = {};
 
         g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
         /* A file has to be written for it. */
@@ -318,10 +350,11 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
         check.registers_endpoints = *flags && !streq(flags, "disabled");
         if (facts->depth != CHECK_DEPTH_QUICK && !*check.connection && streq(check.state, "off") &&
             facts->ctl->bus) {
-                nm_device_read(facts->ctl->bus, check.name, &device);
-                check.managed = device.managed;
-                check.profiles = (char *const *) device.profiles->pdata;
-                check.candidate = first_candidate(&device);
+                const NmDevice *device = read_device(facts, check.name);
+
+                check.managed = device->managed;
+                check.profiles = (char *const *) device->profiles->pdata;
+                check.candidate = first_candidate(device);
         }
         property_settings(link, &check.settings);
         check.tunnel_origin = read_tunnel_origin(link);
@@ -329,7 +362,6 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
                 read_holder(ifindex, &check.settings, &check.holder);
         read_counters(link, &check.counters);
         (void) check_link(&facts->host, &check, lines);
-        nm_device_done(&device);
 }
 
 char *check_facts_fault(const CheckLines *lines) {
@@ -357,23 +389,21 @@ void check_facts_bare_link(CheckFacts *facts, const char *interface, const NmNam
                 .blocked = { .first = "" },
         };
         g_autofree Address *addresses = read_kernel(facts, if_nametoindex(interface), &check);
-        NmDevice device = {};
+        const NmDevice *device = facts->ctl->bus ? read_device(facts, interface) : NULL;
 
         settings_init(&check.settings);
-        if (facts->ctl->bus) {
-                nm_device_read(facts->ctl->bus, interface, &device);
-                check.managed = device.managed || profile;
-                check.connection = device.connection;
-                check.profiles = profile ? only : (char *const *) device.profiles->pdata;
-                check.candidate = first_candidate(&device);
+        if (device) {
+                check.managed = device->managed || profile;
+                check.connection = device->connection;
+                check.profiles = profile ? only : (char *const *) device->profiles->pdata;
+                check.candidate = first_candidate(device);
         }
         if (profile) {
                 check.candidate = (CheckProfile) {
                         profile->id, profile->uuid, profile->unique, profile->tunnel,
                 };
                 check.asked = true;
-                check.absent = if_nametoindex(interface) == 0 && !device.known;
+                check.absent = if_nametoindex(interface) == 0 && !(device && device->known);
         }
         (void) check_link(&facts->host, &check, lines);
-        nm_device_done(&device);
 }

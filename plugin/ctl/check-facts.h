@@ -31,6 +31,9 @@ void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines);
 /* Adds the lines of a link that the service has told of. */
 void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines);
 
+/* Whether no connection is active on a link that NetworkManager manages, and one with a tunnel could be. */
+bool check_facts_waits(CheckFacts *facts, GVariant *link);
+
 /* The first thing that is wrong: a sentence and the command that repairs it. NULL: nothing. Caller frees. */
 char *check_facts_fault(const CheckLines *lines);
 

@@ -157,7 +157,7 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
                 return true;
         }
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                nm_profile_find(ctl->bus, name, &profile);
+                nm_profile_find(ctl, name, &profile);
         if (profile.count == 1)
                 link = nm_profile_link(ctl->bus, profile.uuid);
         if (link) {
@@ -185,20 +185,14 @@ static bool asks_for_something(GVariant *link) {
 
 /* Links without an active connection, for which a profile with a tunnel is there. */
 static void check_not_connected(Ctl *ctl, CheckFacts *facts, GPtrArray *links, GPtrArray *sections) {
-        if (!ctl->bus || !nm_profiles_any_tunnel(ctl->bus))
+        if (!ctl->bus || !nm_profiles_any_tunnel(ctl))
                 return;
         for (guint i = 0; i < links->len; i++) {
                 GVariant *link = g_ptr_array_index(links, i);
-                const char *id = "", *name = property_string(link, "Name");
-                NmDevice device = {};
 
-                g_variant_lookup(link, "Connection", "(&s&s)", &id, NULL);
-                if (*id)
-                        continue;
-                nm_device_read(ctl->bus, name, &device);
-                if (device.managed && device.profiles->pdata[0])
-                        check_facts_link(facts, link, &section_add(sections, name)->lines);
-                nm_device_done(&device);
+                if (check_facts_waits(facts, link))
+                        check_facts_link(facts, link,
+                                         &section_add(sections, property_string(link, "Name"))->lines);
         }
 }
 

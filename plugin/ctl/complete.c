@@ -43,17 +43,18 @@ static void offer_links(const Completion *completion) {
         if_freenameindex(links);
 }
 
-static void offer_profile(const NmProfile *profile, void *userdata) {
-        const Completion *completion = userdata;
+static void offer_profile(const Completion *completion, GDBusConnection *bus, const NmProfile *profile) {
         const char *selector = completion->selector ?: "id";
 
         if (streq(selector, "uuid"))
                 complete_offer(completion->word, profile->uuid, profile->id);
         else if (streq(selector, "path"))
                 complete_offer(completion->word, profile->path, profile->id);
-        else if (streq(selector, "filename"))
-                complete_offer(completion->word, profile->file, profile->id);
-        else
+        else if (streq(selector, "filename")) {
+                g_autofree char *file = nm_profile_file(bus, profile);
+
+                complete_offer(completion->word, file, profile->id);
+        } else
                 complete_offer(completion->word, profile->id, "");
 }
 
@@ -63,7 +64,10 @@ static void offer_profiles(const Completion *completion) {
         if (!bus)
                 return;
         g_dbus_connection_set_exit_on_close(bus, FALSE);
-        nm_profiles_each(bus, offer_profile, (void *) completion);
+
+        g_autoptr(GPtrArray) profiles = nm_profiles_read(bus);
+        for (guint i = 0; i < profiles->len; i++)
+                offer_profile(completion, bus, g_ptr_array_index(profiles, i));
 }
 
 static void offer_keys(const Completion *completion) {

@@ -629,6 +629,7 @@ int main(int argc, char **argv) {
         if (!good)
                 ctl.json = ctl.json || g_strv_contains((const char *const *) argv, "--json");
 
+        g_clear_pointer(&ctl.profiles, g_ptr_array_unref);
         g_clear_object(&ctl.bus);
         g_free(ctl.output);
         g_free(ctl.rate);

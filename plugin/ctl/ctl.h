@@ -24,4 +24,5 @@ typedef struct Ctl {
         double watch;         /* seconds between two looks; 0: only one */
         bool color;           /* standard output is a terminal that shows colours */
         GDBusConnection *bus; /* NULL until a call needs it */
+        GPtrArray *profiles;  /* of NetworkManager; NULL until they are asked for */
 } Ctl;

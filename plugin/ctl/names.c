@@ -65,7 +65,7 @@ void names_add_namesake(Ctl *ctl, GPtrArray *links, const char *interface, Check
                 return;
         }
         if (ctl->bus && g_utf8_validate(interface, -1, NULL))
-                nm_profile_find(ctl->bus, interface, &profile);
+                nm_profile_find(ctl, interface, &profile);
         if (profile.count > 0 && *profile.interface && !streq(profile.interface, interface))
                 check_lines_add(lines, CHECK_NOTE, NULL,
                                 _("%1$s is also the name of a profile for %2$s, which is not active. This "
@@ -86,7 +86,7 @@ void names_unknown(Ctl *ctl, const char *name, GError **error) {
         g_auto(NmNamed) profile = {};
 
         if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                nm_profile_find(ctl->bus, name, &profile);
+                nm_profile_find(ctl, name, &profile);
         if (profile.count > 1)
                 ctl_error_add(error, CTL_NOT_FOUND,
                               _("Several profiles match “%s”; use one of their UUIDs: %s."), name,

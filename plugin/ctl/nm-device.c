@@ -113,55 +113,54 @@ static bool asks_for_tunnel(GVariant *settings) {
                parsed.tunnel != TUNNEL_NO;
 }
 
-/* One profile, and whether some tunnel profile is for it. */
-typedef struct TunnelSearch {
-        NmTunnelBase base;
-        bool found;
-} TunnelSearch;
-
-static void match_tunnel(const NmProfile *profile, void *userdata) {
+/* Whether the profile is a tunnel profile for this base. */
+static bool is_tunnel_of(const NmProfile *profile, const NmTunnelBase *base) {
         g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
         g_autoptr(GVariant) data =
                 vpn ? g_variant_lookup_value(vpn, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
         g_autofree char *interface = connection_word(profile->settings, "interface-name");
         const char *service = "", *link = NULL;
-        TunnelSearch *search = userdata;
 
         if (!data || !g_variant_lookup(vpn, "service-type", "&s", &service) ||
             !streq(service, NM_TUNNEL_SERVICE) || !asks_for_tunnel(profile->settings))
-                return;
+                return false;
         g_variant_lookup(data, NM_TUNNEL_LINK, "&s", &link);
-        search->found = search->found || nm_tunnel_match(link, interface, &search->base) != NM_TUNNEL_OTHER;
+        return nm_tunnel_match(link, interface, base) != NM_TUNNEL_OTHER;
 }
 
-static bool has_tunnel_profile(GDBusConnection *bus, GVariant *settings, const char *interface) {
-        g_autofree char *id = connection_word(settings, "id"), *uuid = connection_word(settings, "uuid");
-        TunnelSearch search = { .base = { .interface = interface, .id = id, .uuid = uuid } };
+/* Whether the profile asks for a tunnel on this link, or a tunnel profile for it does. */
+static bool gets_tunnel(const GPtrArray *profiles, const NmProfile *profile, const char *interface) {
+        const NmTunnelBase base = { .interface = interface, .id = profile->id, .uuid = profile->uuid };
+        bool found = asks_for_tunnel(profile->settings);
 
-        nm_profiles_each(bus, match_tunnel, &search);
-        return search.found;
+        for (guint i = 0; !found && i < profiles->len; i++)
+                found = is_tunnel_of(g_ptr_array_index(profiles, i), &base);
+        return found;
 }
 
-/* How many profiles are called so. */
-typedef struct NameCount {
-        const char *id;
-        unsigned count;
-} NameCount;
+static bool is_unique(const GPtrArray *profiles, const char *id) {
+        unsigned count = 0;
 
-static void count_name(const NmProfile *profile, void *userdata) {
-        NameCount *counted = userdata;
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
 
-        counted->count += streq(profile->id, counted->id);
+                count += streq(profile->id, id);
+        }
+        return count == 1;
 }
 
-static bool is_unique(GDBusConnection *bus, const char *id) {
-        NameCount counted = { .id = id };
+/* By its path on D-Bus; NULL: there is no such one, or this user may not see it. */
+static const NmProfile *find_profile(const GPtrArray *profiles, const char *path) {
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
 
-        nm_profiles_each(bus, count_name, &counted);
-        return counted.count == 1;
+                if (streq(profile->path, path))
+                        return profile;
+        }
+        return NULL;
 }
 
-static void add_profiles(GDBusConnection *bus, GVariant *device, const char *interface, NmDevice *ret) {
+static void add_profiles(const GPtrArray *profiles, GVariant *device, const char *interface, NmDevice *ret) {
         g_autoptr(GVariant) paths =
                 g_variant_lookup_value(device, "AvailableConnections", G_VARIANT_TYPE("ao"));
         GVariantIter iterator;
@@ -171,16 +170,15 @@ static void add_profiles(GDBusConnection *bus, GVariant *device, const char *int
                 return;
         g_variant_iter_init(&iterator, paths);
         while (g_variant_iter_next(&iterator, "&o", &path)) {
-                g_autoptr(GVariant) settings = connection_settings(bus, path);
+                const NmProfile *profile = find_profile(profiles, path);
 
-                if (!settings ||
-                    (!asks_for_tunnel(settings) && !has_tunnel_profile(bus, settings, interface)))
+                if (!profile || !gets_tunnel(profiles, profile, interface))
                         continue;
-                g_ptr_array_add(ret->profiles, connection_word(settings, "id"));
+                g_ptr_array_add(ret->profiles, g_strdup(profile->id));
                 if (!ret->first_uuid)
-                        ret->first_uuid = connection_word(settings, "uuid");
+                        ret->first_uuid = g_strdup(profile->uuid);
         }
-        ret->first_is_unique = ret->first_uuid && is_unique(bus, ret->profiles->pdata[0]);
+        ret->first_is_unique = ret->first_uuid && is_unique(profiles, ret->profiles->pdata[0]);
 }
 
 /* A device, by the interface of its IP or, as of modems, by its own; NULL: there is none. Caller frees. */
@@ -207,7 +205,8 @@ static char *find_device(GDBusConnection *bus, const char *interface) {
         return reply ? path : NULL;
 }
 
-void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) {
+void nm_device_read(Ctl *ctl, const char *interface, NmDevice *ret) {
+        GDBusConnection *bus = ctl->bus;
         g_autofree char *found = find_device(bus, interface);
         g_autoptr(GVariant) device = found ? properties(bus, found, NM_NAME ".Device") : NULL;
         g_autoptr(GVariant) active = NULL;
@@ -228,7 +227,7 @@ void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret) 
                         managed = FALSE;
                         id = "";
                 }
-                add_profiles(bus, device, interface, ret);
+                add_profiles(nm_profiles(ctl), device, interface, ret);
         }
         ret->managed = managed;
         ret->connection = g_strdup(id);
@@ -241,81 +240,99 @@ void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->first_uuid, g_free);
 }
 
-static void note_tunnel(const NmProfile *profile, void *userdata) {
-        bool *found = userdata;
-
-        *found = *found || asks_for_tunnel(profile->settings);
-}
-
-bool nm_profiles_any_tunnel(GDBusConnection *bus) {
+bool nm_profiles_any_tunnel(Ctl *ctl) {
+        const GPtrArray *profiles = nm_profiles(ctl);
         bool found = false;
 
-        nm_profiles_each(bus, note_tunnel, &found);
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
+
+                found = found || asks_for_tunnel(profile->settings);
+        }
         return found;
 }
 
-void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
-                      void *userdata) {
+static void stored_free(gpointer data) {
+        NmProfile *profile = data;
+
+        g_free(profile->id);
+        g_free(profile->uuid);
+        g_free(profile->path);
+        g_variant_unref(profile->settings);
+        g_free(profile);
+}
+
+GPtrArray *nm_profiles_read(GDBusConnection *bus) {
         g_autoptr(GVariant) reply =
                 call(bus, SETTINGS_PATH, NM_NAME ".Settings", "ListConnections", NULL, "(ao)");
         g_autoptr(GVariant) paths = reply ? g_variant_get_child_value(reply, 0) : NULL;
-        GVariantIter iterator;
-        const char *path;
+        GPtrArray *profiles = g_ptr_array_new_with_free_func(stored_free);
 
-        if (!paths)
-                return;
-        g_variant_iter_init(&iterator, paths);
-        while (g_variant_iter_next(&iterator, "&o", &path)) {
-                g_autoptr(GVariant) settings = connection_settings(bus, path);
-                g_autoptr(GVariant) object =
-                        settings ? properties(bus, path, NM_NAME ".Settings.Connection") : NULL;
-                g_autofree char *id = settings ? connection_word(settings, "id") : NULL;
-                g_autofree char *uuid = settings ? connection_word(settings, "uuid") : NULL;
-                NmProfile profile = { id, uuid, path, "", settings };
+        for (gsize i = 0; paths && i < g_variant_n_children(paths); i++) {
+                const char *path;
 
+                g_variant_get_child(paths, i, "&o", &path);
+                GVariant *settings = connection_settings(bus, path);
                 if (!settings)
                         continue;
-                if (object)
-                        g_variant_lookup(object, "Filename", "&s", &profile.file);
-                each(&profile, userdata);
+
+                NmProfile *profile = g_new0(NmProfile, 1);
+                *profile = (NmProfile) {
+                        .id = connection_word(settings, "id"),
+                        .uuid = connection_word(settings, "uuid"),
+                        .path = g_strdup(path),
+                        .settings = settings,
+                };
+                g_ptr_array_add(profiles, profile);
         }
+        return profiles;
 }
 
-/* The name that is looked for, and what has it. */
-typedef struct NameSearch {
-        const char *name;
-        NmNamed *found;
-} NameSearch;
-
-static void match_name(const NmProfile *profile, void *userdata) {
-        const NameSearch *search = userdata;
-        NmNamed *found = search->found;
-
-        if (!streq(profile->id, search->name) && !streq(profile->uuid, search->name))
-                return;
-        if (found->count++ > 0) {
-                g_autofree char *before = found->uuids;
-
-                found->uuids = g_strdup_printf("%s, %s", before, profile->uuid);
-                return;
-        }
-        found->uuids = g_strdup(profile->uuid);
-        found->id = g_strdup(profile->id);
-        found->uuid = g_strdup(profile->uuid);
-        found->interface = connection_word(profile->settings, "interface-name");
-        found->settings = g_variant_ref(profile->settings);
+const GPtrArray *nm_profiles(Ctl *ctl) {
+        if (!ctl->profiles)
+                ctl->profiles = nm_profiles_read(ctl->bus);
+        return ctl->profiles;
 }
 
-void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret) {
-        NameSearch search = { .name = name, .found = ret };
+char *nm_profile_file(GDBusConnection *bus, const NmProfile *profile) {
+        g_autoptr(GVariant) object = properties(bus, profile->path, NM_NAME ".Settings.Connection");
+        const char *file = "";
+
+        if (object)
+                g_variant_lookup(object, "Filename", "&s", &file);
+        return g_strdup(file);
+}
+
+static void add_named(NmNamed *named, const NmProfile *profile) {
+        if (named->count++ > 0) {
+                g_autofree char *before = named->uuids;
+
+                named->uuids = g_strdup_printf("%s, %s", before, profile->uuid);
+                return;
+        }
+        named->uuids = g_strdup(profile->uuid);
+        named->id = g_strdup(profile->id);
+        named->uuid = g_strdup(profile->uuid);
+        named->interface = connection_word(profile->settings, "interface-name");
+}
+
+void nm_profile_find(Ctl *ctl, const char *name, NmNamed *ret) {
+        const GPtrArray *profiles = nm_profiles(ctl);
+        const NmProfile *first = NULL;
 
         *ret = (NmNamed) {};
-        nm_profiles_each(bus, match_name, &search);
-        if (ret->count == 0)
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
+
+                if (!streq(profile->id, name) && !streq(profile->uuid, name))
+                        continue;
+                first = first ?: profile;
+                add_named(ret, profile);
+        }
+        if (!first)
                 return;
-        ret->unique = is_unique(bus, ret->id);
-        ret->tunnel = asks_for_tunnel(ret->settings) ||
-                      has_tunnel_profile(bus, ret->settings, ret->interface);
+        ret->unique = is_unique(profiles, first->id);
+        ret->tunnel = gets_tunnel(profiles, first, ret->interface);
 }
 
 /* The link of the first device of an active connection. */
@@ -358,5 +375,4 @@ void nm_named_done(NmNamed *named) {
         g_clear_pointer(&named->uuid, g_free);
         g_clear_pointer(&named->uuids, g_free);
         g_clear_pointer(&named->interface, g_free);
-        g_clear_pointer(&named->settings, g_variant_unref);
 }

@@ -19,27 +19,31 @@ typedef struct NmDevice {
 } NmDevice;
 
 /* Without NetworkManager the link is not managed. */
-void nm_device_read(GDBusConnection *bus, const char *interface, NmDevice *ret);
+void nm_device_read(Ctl *ctl, const char *interface, NmDevice *ret);
 void nm_device_done(NmDevice *device);
 
 /* A connection of NetworkManager. */
 typedef struct NmProfile {
-        const char *id;
-        const char *uuid;
-        const char *path;    /* on D-Bus */
-        const char *file;    /* "" when it is in memory only */
+        char *id;
+        char *uuid;
+        char *path;          /* on D-Bus */
         GVariant *settings;  /* all of them, a{sa{sv}} */
 } NmProfile;
 
 /* The value of the key tunnel in the settings of a connection; *ret_ours: whether it has any key of ours. */
 const char *nm_profile_tunnel(GVariant *settings, bool *ret_ours);
 
-/* Whether some connection asks for a tunnel. */
-bool nm_profiles_any_tunnel(GDBusConnection *bus);
+/* Every connection that this user may see, as NmProfile; none without NetworkManager. Caller frees. */
+GPtrArray *nm_profiles_read(GDBusConnection *bus);
 
-/* Every connection that this user may see. */
-void nm_profiles_each(GDBusConnection *bus, void (*each)(const NmProfile *profile, void *userdata),
-                      void *userdata);
+/* The same, read once for all that a command wants to know. There must be a bus. */
+const GPtrArray *nm_profiles(Ctl *ctl);
+
+/* Whether some connection asks for a tunnel. */
+bool nm_profiles_any_tunnel(Ctl *ctl);
+
+/* Where it is stored; "" when it is in memory only. Caller frees. */
+char *nm_profile_file(GDBusConnection *bus, const NmProfile *profile);
 
 /* Whether this connection only mirrors what another program has set up: NetworkManager does not store it, so
  * it takes no settings. */
@@ -54,10 +58,9 @@ typedef struct NmNamed {
         char *interface;  /* that it is for; "" for any */
         bool unique;      /* no other connection has its id */
         bool tunnel;      /* it asks for one, or its tunnel profile does */
-        GVariant *settings;
 } NmNamed;
 
-void nm_profile_find(GDBusConnection *bus, const char *name, NmNamed *ret);
+void nm_profile_find(Ctl *ctl, const char *name, NmNamed *ret);
 
 /* A link on which the connection with this UUID is active; NULL: there is none. Caller frees. */
 char *nm_profile_link(GDBusConnection *bus, const char *uuid);

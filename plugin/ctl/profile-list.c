@@ -49,12 +49,15 @@ static Listed *add(GPtrArray *list, const char *name, const char *uuid, const ch
         return listed;
 }
 
-static void on_profile(const NmProfile *profile, void *userdata) {
-        bool ours = false;
-        const char *tunnel = nm_profile_tunnel(profile->settings, &ours);
+static void add_stored(GPtrArray *list, const GPtrArray *profiles) {
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
+                bool ours = false;
+                const char *tunnel = nm_profile_tunnel(profile->settings, &ours);
 
-        if (ours)
-                add(userdata, profile->id, profile->uuid, "NetworkManager", tunnel);
+                if (ours)
+                        add(list, profile->id, profile->uuid, "NetworkManager", tunnel);
+        }
 }
 
 static Listed *find_profile(GPtrArray *list, const char *uuid) {
@@ -179,7 +182,7 @@ bool ctl_profile_list(Ctl *ctl, char **arguments, GError **error) {
                 ctl_error_take(error, g_steal_pointer(&silent));
                 return false;
         }
-        nm_profiles_each(ctl->bus, on_profile, list);
+        add_stored(list, nm_profiles(ctl));
         for (guint i = 0; links && i < links->len; i++)
                 add_link(list, g_ptr_array_index(links, i));
         if (ctl->json)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stand-ins for systemd and NetworkManager, as far as "underpassctl check" asks them.
 
-Usage: mock_world.py STATE      with DBUS_SYSTEM_BUS_ADDRESS set. STATE is what systemd says of the unit file of the
+Usage: mock_world.py STATE LOG  with DBUS_SYSTEM_BUS_ADDRESS set. LOG gets a line "METHOD PATH WORD…" for each call, and
+for each property that is read. STATE is what systemd says of the unit file of the
 service ("enabled" …), "missing" when there is none. NetworkManager manages the link "idle0", on which no connection
 is active; the connection "Office" is for it and asks for a tunnel, "Hotel" has a tunnel profile, "Home" says
 tunnel=no. "Ghost" is for a link that is not there, so is "wlan0", which is the name of another one, and two are called
@@ -92,8 +93,20 @@ def flags(path):
     return GLib.Variant("u", 0x0F if path.endswith("5") else 0)
 
 
-def answer(state, path, method, words, invocation):
+def note(log, *words):
+    """What was asked."""
+    print(*words, file=log, flush=True)
+
+
+def read(log, path, name):
+    """The value of a property."""
+    note(log, name, path)
+    return flags(path) if name == "Flags" else DEVICE[name]
+
+
+def answer(state, log, path, method, words, invocation):
     """Answers one call."""
+    note(log, method, path, *words)
     if method == "GetUnitFileState":
         if state == "missing" or words[0] != "underpass.service":
             invocation.return_dbus_error("org.freedesktop.DBus.Error.FileNotFound", "no such file")
@@ -117,6 +130,7 @@ def answer(state, path, method, words, invocation):
 def main():
     """Serves until it is killed."""
     state = sys.argv[1]
+    log = open(sys.argv[2], "a", encoding="utf-8")  # pylint: disable=consider-using-with
     bus = Gio.DBusConnection.new_for_address_sync(
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"],
         Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION,
@@ -129,9 +143,9 @@ def main():
             path,
             interface,
             lambda _bus, _sender, path, _interface, method, words, invocation: answer(
-                state, path, method, words.unpack(), invocation
+                state, log, path, method, words.unpack(), invocation
             ),
-            lambda _bus, _sender, path, _interface, name: flags(path) if name == "Flags" else DEVICE[name],
+            lambda _bus, _sender, path, _interface, name: read(log, path, name),
             None,
         )
     for name in (SYSTEMD, NM):

@@ -34,6 +34,7 @@ class CheckTest(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory(prefix="underpass-check-")
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
+        self.asked = self.folder / "asked"  # of systemd and NetworkManager
         self.bus = Bus(self.folder)
         self.bus.start()
         self.addCleanup(self.bus.stop)
@@ -49,7 +50,7 @@ class CheckTest(unittest.TestCase):
     def add_world(self, state):
         """Starts the mocks of systemd and NetworkManager."""
         world = subprocess.Popen(
-            ["/usr/bin/python3", "-B", HERE / "mock_world.py", state],
+            ["/usr/bin/python3", "-B", HERE / "mock_world.py", state, self.asked],
             env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.bus.address),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -137,6 +138,19 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(found["lte0", "tunnel", "note"][0], "Port 443 is held by another UDP socket.\nSecond line.")
         self.assertNotIn("idle0", {interface for interface, _, _ in found}, "it is off, and was not asked for")
         self.assertNotIn(("", "tunnels", "bad"), found)
+
+    def test_asked_once(self):
+        """NetworkManager is asked for each profile and each device once, however many checks want to know."""
+        self.add_service()
+        self.add_world("enabled")
+        for argument in ("idle0", "Office", "Home", "Ghost", "lo"):
+            self.asked.write_text("")
+            self.run_check(argument, status=1)
+            calls = self.asked.read_text().splitlines()
+            self.assertTrue(calls, argument)
+            for part in ("GetSettings ", "ListConnections ", "GetDeviceByIpIface ", "AvailableConnections "):
+                found = [call for call in calls if call.startswith(part)]
+                self.assertEqual(sorted(found), sorted(set(found)), argument)
 
     def test_one_link(self):
         """By its name, by its active profile, and by one that is not active. NetworkManager manages it, and one of

@@ -416,7 +416,7 @@ class SettingsTest(ProbeBase):
     def test_mirrors_take_no_settings(self):
         """NetworkManager stores no settings for what others have set up: a file has them."""
         world = subprocess.Popen(
-            [sys.executable, "-B", HERE / "mock_world.py", "enabled"],
+            [sys.executable, "-B", HERE / "mock_world.py", "enabled", os.devnull],
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}, stdout=subprocess.PIPE,
         )
         self.addCleanup(world.wait)
