@@ -124,6 +124,8 @@ static void count_links(CheckHost *host, GPtrArray *links) {
                 sctp = sctp || sctp_alone(&settings);
                 /* A profile that is wrong may ask for one. */
                 tunnel = tunnel || settings.tunnel != TUNNEL_NO || !streq(state, "off");
+                host->links_trying += streq(state, "active") ||
+                                      (settings.tunnel != TUNNEL_NO && !streq(state, "off"));
                 if (!streq(state, "active"))
                         continue;
                 host->links_active++;
@@ -322,7 +324,15 @@ bool check_facts_waits(CheckFacts *facts, GVariant *link) {
         return device->managed && device->profiles->pdata[0];
 }
 
-void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
+bool check_facts_is_spare(CheckFacts *facts, GVariant *link) {
+        const char *file = property_row(link, "ConnectionSettings", "a(ss)", "network-file");
+        CheckLink check = {};
+        g_autofree Address *addresses = read_kernel(facts, property_number(link, "InterfaceIndex"), &check);
+
+        return facts->host.links_trying > 0 && *file && check.down;
+}
+
+void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines *lines) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GPtrArray) warning_words = words_of(warnings);
         CheckLink check = {
@@ -347,6 +357,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, CheckLines *lines) {
             nm_profile_is_mirror(facts->ctl->bus, check.connection_uuid))
                 check.connection = check.connection_uuid = "";
         check.blocked.first = first;
+        check.spare = !asked && facts->host.links_trying > 0;
         check.registers_endpoints = *flags && !streq(flags, "disabled");
         if (facts->depth != CHECK_DEPTH_QUICK && !*check.connection && streq(check.state, "off") &&
             facts->ctl->bus) {

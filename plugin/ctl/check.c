@@ -174,13 +174,14 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
 }
 
 /* Whether the profile in force of a link without tunnel asks for something: for SCTP over UDP alone, or for
- * a tunnel that was taken off by hand, or whose link is down. */
-static bool asks_for_something(GVariant *link) {
+ * a tunnel that was taken off by hand, or that is missed because the link is down. */
+static bool asks_for_something(CheckFacts *facts, GVariant *link) {
         Settings settings;
 
         property_settings(link, &settings);
         return streq(property_string(link, "State"), "off") &&
-               (settings.tunnel != TUNNEL_NO || sctp_alone(&settings));
+               (settings.tunnel != TUNNEL_NO ? !check_facts_is_spare(facts, link) :
+                                               sctp_alone(&settings) != NULL);
 }
 
 /* Links without an active connection, for which a profile with a tunnel is there. */
@@ -191,7 +192,7 @@ static void check_not_connected(Ctl *ctl, CheckFacts *facts, GPtrArray *links, G
                 GVariant *link = g_ptr_array_index(links, i);
 
                 if (check_facts_waits(facts, link))
-                        check_facts_link(facts, link,
+                        check_facts_link(facts, link, false,
                                          &section_add(sections, property_string(link, "Name"))->lines);
         }
 }
@@ -209,10 +210,10 @@ static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const cha
                 Section *section;
 
                 if (found ? !g_ptr_array_find(found, link, NULL) :
-                            !status_is_worth_showing(link) && !asks_for_something(link))
+                            !status_is_worth_showing(link) && !asks_for_something(facts, link))
                         continue;
                 section = section_add_asked(sections, interface, name);
-                check_facts_link(facts, link, &section->lines);
+                check_facts_link(facts, link, name != NULL, &section->lines);
                 if (name && !section->asked)
                         names_add_namesake(ctl, links, interface, &section->lines);
         }

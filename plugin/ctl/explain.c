@@ -426,7 +426,7 @@ static char *check_and_advise(Ctl *ctl, GVariant *link, const char *asked, GVari
 
         g_autoptr(CheckFacts) facts =
                         check_facts_new(ctl, CHECK_DEPTH_LINKS, manager, links, destinations, "");
-        check_facts_link(facts, link, lines);
+        check_facts_link(facts, link, true, lines);
         if (streq(asked, property_string(link, "Name")))
                 names_add_namesake(ctl, links, asked, lines);
         check_facts_host(facts, true, lines);

@@ -121,7 +121,7 @@ static GPtrArray *find_faults(CheckFacts *facts, GPtrArray *links) {
                 _cleanup_(check_lines_done) CheckLines lines = {};
 
                 if (streq(property_string(link, "State"), "active")) {
-                        check_facts_link(facts, link, &lines);
+                        check_facts_link(facts, link, true, &lines);
                         check_facts_host(facts, true, &lines);
                 }
                 g_ptr_array_add(faults, check_facts_fault(&lines));

@@ -57,7 +57,8 @@ typedef struct CheckHost {
         uint64_t asked;            /* MPTCP connections that this host has opened since it booted, … */
         uint64_t fallen_back;      /* … and those of them that were answered without MPTCP */
         size_t links_active;       /* with a tunnel */
-        size_t links_building;     /* of these, for connections that begin here */
+        size_t links_trying;       /* have one, or it is known why they have none yet */
+        size_t links_building;     /* of those with one, for connections that begin here */
         bool sctp_alone;           /* links ask for SCTP over UDP, and none for a tunnel */
         bool about_links;          /* there will be lines about links: they say why there is no tunnel */
         CheckPorts udp_ports;      /* bound by UDP sockets */

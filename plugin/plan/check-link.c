@@ -85,17 +85,18 @@ static char *join(char *const *words) {
 }
 
 static void no_connection(const CheckLink *link, CheckLines *lines) {
+        const CheckResult result = link->spare ? CHECK_NOTE : CHECK_BAD;
         _cleanup_(freep) char *profiles = join(link->profiles);
 
         if (link->profiles && link->profiles[0])
                 check_lines_add(
-                        lines, CHECK_BAD, up_command(&link->candidate),
+                        lines, result, up_command(&link->candidate),
                         _("NetworkManager manages %s, and no connection is active on it. Profiles with a "
                           "tunnel: %s."),
                         link->name, profiles ?: "");
         else
                 check_lines_add(
-                        lines, CHECK_BAD,
+                        lines, result,
                         strdup("underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS "
                                "remote-addresses=ADDRESSES"),
                         _("NetworkManager manages %s, and none of its profiles for it has a tunnel."),
@@ -127,31 +128,34 @@ static void asked_profile(const CheckLink *link, CheckLines *lines) {
                 no_connection(link, lines);
 }
 
+/* A link that is down or not connected is nothing wrong while others have tunnels, unless somebody has taken
+ * its tunnel off. */
 static void no_tunnel(const CheckLink *link, CheckLines *lines) {
+        const CheckResult result = link->spare ? CHECK_NOTE : CHECK_BAD;
         const char *sctp = sctp_alone(&link->settings);
 
         if (link->settings.tunnel != TUNNEL_NO && *link->network_file && link->down)
-                check_lines_add(lines, CHECK_BAD, link_command(link, "networkctl up"), "%s", link->reason);
+                check_lines_add(lines, result, link_command(link, "networkctl up"), "%s", link->reason);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
         else if (sctp)
                 check_lines_add(lines, CHECK_GOOD, NULL, "%s", _(sctp));
         else if (*link->connection)
                 check_lines_add(
-                        lines, CHECK_BAD,
+                        lines, result,
                         set_command(link, "tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES"),
                         _("The active profile “%s” does not ask for a tunnel."), link->connection);
         else if (link->managed)
                 no_connection(link, lines);
         else if (*link->network_file)
                 check_lines_add(
-                        lines, CHECK_BAD, strdup("networkctl reload"),
+                        lines, result, strdup("networkctl reload"),
                         _("No profile asks for a tunnel: set Tunnel=yes, RemotePorts= and RemoteAddresses= "
                           "(on a server LocalPorts=) in [X-Underpass] of %s or of a drop-in for it."),
                         link->network_file);
         else
                 check_lines_add(
-                        lines, CHECK_BAD, strdup("underpassctl reload"),
+                        lines, result, strdup("underpassctl reload"),
                         _("No profile asks for a tunnel: create %s/%s.conf with Name=%s in "
                           "[Match], and Tunnel=yes, RemotePorts= and RemoteAddresses= (on a server "
                           "LocalPorts=) in [X-Underpass]."),

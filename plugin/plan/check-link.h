@@ -53,6 +53,7 @@ typedef struct CheckLink {
         CheckProfile candidate;      /* the first of them, or the one that is asked for */
         bool asked;                  /* the candidate is asked for by its name, and is not active */
         bool absent;                 /* no such link is there now */
+        bool spare;                  /* others have tunnels, and nobody has asked for this one */
         Settings settings;           /* defaults when the service does not answer */
         const char *tunnel_origin;   /* where the key tunnel is from: id of a profile, or file and line */
         struct underpass_counters counters;

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import time
 
+import networkd
 import path
 import runner
 import service
@@ -303,6 +304,23 @@ def test_by_hand():
         for name in ("c0", "c1"):
             repair(lab.client, rows[name, "profile", "bad"]["command"])
         assert not bad(checks(lab.client))
+
+
+def test_spare():
+    """A link of networkd that is down on purpose is nothing wrong while another one has a tunnel. It is where
+    somebody asks for it, and where no link has one."""
+    title("networkd: a spare link is down")
+    with networkd.lab() as lab:
+        lab.client.run("networkctl", "down", "c1")
+        service.wait_state(lab.client, "c1", "off")
+        rows = checks(lab.client)
+        assert not bad(rows) and "c1" not in {key[0] for key in rows}, rows
+        only_bad(checks(lab.client, "c1"), "c1", "profile", "The link is down", "networkctl up c1")
+        lab.client.run("underpassctl", "deactivate", "c0")
+        assert bad(checks(lab.client)) == {("c0", "profile"), ("c1", "profile")}, checks(lab.client)
+        lab.client.run("networkctl", "up", "c1")
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        only_bad(checks(lab.client), "c0", "profile", "Deactivated by hand", "underpassctl activate c0")
 
 
 def test_service_off():

@@ -315,6 +315,17 @@ static void networkd_down(Facts *facts) {
         facts->link.connection = facts->link.connection_uuid = "";
 }
 
+/* As an uplink that is kept for later, while others have tunnels. */
+static void networkd_spare(Facts *facts) {
+        networkd_down(facts);
+        facts->link.spare = true;
+}
+
+static void deactivated_spare(Facts *facts) {
+        deactivated(facts);
+        facts->link.spare = true;
+}
+
 static void networkd_without_tunnel(Facts *facts) {
         off(facts);
         facts->link.managed = false;
@@ -346,6 +357,23 @@ static void waiting(Facts *facts) {
 static void warned(Facts *facts) {
         facts->warnings[0] = (char *) "Mind the port.";
         facts->link.warnings = facts->warnings;
+}
+
+/* Links of which only that is to be told. */
+static void spare_with_warning(Facts *facts) {
+        warned(facts);
+        profile_without_tunnel(facts);
+        facts->link.spare = true;
+}
+
+static void not_connected_spare(Facts *facts) {
+        not_connected(facts);
+        facts->link.spare = true;
+}
+
+static void unmanaged_spare(Facts *facts) {
+        unmanaged(facts);
+        facts->link.spare = true;
 }
 
 static void no_endpoint(Facts *facts) {
@@ -528,6 +556,14 @@ static const struct {
         { only_sctp, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { only_sctp_to_peers, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { networkd_down, "profile", CHECK_BAD, "Because.", "networkctl up wwan0" },
+        { networkd_spare, "profile", CHECK_NOTE, "Because.", "networkctl up wwan0" },
+        { deactivated_spare, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
+        { spare_with_warning, "profile", CHECK_NOTE, "The active profile “LTE” does not ask",
+          "underpassctl profile set uuid 1-2 tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES "
+          "--reapply" },
+        { not_connected_spare, "profile", CHECK_NOTE, "no connection is active on it",
+          "nmcli connection up id 'My LTE'" },
+        { unmanaged_spare, "profile", CHECK_NOTE, "/etc/underpass/wwan0.conf", "underpassctl reload" },
         { networkd_without_tunnel, "profile", CHECK_BAD, "/etc/systemd/network/10-lte.network",
           "networkctl reload" },
         { unmanaged, "profile", CHECK_BAD, "/etc/underpass/wwan0.conf", "underpassctl reload" },
