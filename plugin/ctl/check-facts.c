@@ -170,6 +170,9 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
         host->unit_error = facts->unit_error;
         read_mptcp(facts);
         count_links(host, links);
+        /* A profile that is not active counts as well. */
+        if (host->sctp_alone && depth != CHECK_DEPTH_QUICK && ctl->bus && nm_profiles_any_tunnel(ctl))
+                host->sctp_alone = false;
         if (depth != CHECK_DEPTH_QUICK)
                 (void) rtnl_open(&facts->rtnl);
         return facts;
@@ -190,8 +193,7 @@ void check_facts_free(CheckFacts *facts) {
         g_free(facts);
 }
 
-void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines) {
-        facts->host.about_links = about_links;
+void check_facts_host(CheckFacts *facts, CheckLines *lines) {
         (void) check_host(&facts->host, lines);
 }
 
@@ -318,7 +320,7 @@ bool check_facts_waits(CheckFacts *facts, GVariant *link) {
         const NmDevice *device;
 
         g_variant_lookup(link, "Connection", "(&s&s)", &id, NULL);
-        if (*id || !facts->ctl->bus)
+        if (*id || !facts->ctl->bus || facts->host.links_trying > 0 || !nm_profiles_any_tunnel(facts->ctl))
                 return false;
         device = read_device(facts, property_string(link, "Name"));
         return device->managed && device->profiles->pdata[0];
@@ -373,6 +375,8 @@ void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines 
                 read_holder(ifindex, &check.settings, &check.holder);
         read_counters(link, &check.counters);
         (void) check_link(&facts->host, &check, lines);
+        if (asked || !streq(check.state, "off") || check_lines_first_bad(lines))
+                facts->host.about_links = true;
 }
 
 char *check_facts_fault(const CheckLines *lines) {
@@ -417,4 +421,5 @@ void check_facts_bare_link(CheckFacts *facts, const char *interface, const NmNam
                 check.absent = if_nametoindex(interface) == 0 && !(device && device->known);
         }
         (void) check_link(&facts->host, &check, lines);
+        facts->host.about_links = true;
 }

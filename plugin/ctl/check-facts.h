@@ -26,12 +26,13 @@ void check_facts_free(CheckFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CheckFacts, check_facts_free)
 
 /* Adds the lines of the host. about_links: there are lines about links, too. */
-void check_facts_host(CheckFacts *facts, bool about_links, CheckLines *lines);
+void check_facts_host(CheckFacts *facts, CheckLines *lines);
 
 /* Adds the lines of a link that the service has told of; asked: somebody has named it. */
 void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines *lines);
 
-/* Whether no connection is active on a link that NetworkManager manages, and one with a tunnel could be. */
+/* Whether no connection is active on a link that NetworkManager manages, and one with a tunnel could be. That
+ * is nothing to tell while others have tunnels. */
 bool check_facts_waits(CheckFacts *facts, GVariant *link);
 
 /* Whether a link with a profile of systemd-networkd is down while others have tunnels. */

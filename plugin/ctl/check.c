@@ -173,28 +173,17 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
         return true;
 }
 
-/* Whether the profile in force of a link without tunnel asks for something: for SCTP over UDP alone, or for
- * a tunnel that was taken off by hand, or that is missed because the link is down. */
-static bool asks_for_something(CheckFacts *facts, GVariant *link) {
+/* Whether the link has, or should have, something of Underpass. One that is down or not connected is nothing
+ * wrong while others have tunnels. */
+static bool concerns_us(CheckFacts *facts, GVariant *link) {
         Settings settings;
 
         property_settings(link, &settings);
-        return streq(property_string(link, "State"), "off") &&
-               (settings.tunnel != TUNNEL_NO ? !check_facts_is_spare(facts, link) :
-                                               sctp_alone(&settings) != NULL);
-}
-
-/* Links without an active connection, for which a profile with a tunnel is there. */
-static void check_not_connected(Ctl *ctl, CheckFacts *facts, GPtrArray *links, GPtrArray *sections) {
-        if (!ctl->bus || !nm_profiles_any_tunnel(ctl))
-                return;
-        for (guint i = 0; i < links->len; i++) {
-                GVariant *link = g_ptr_array_index(links, i);
-
-                if (check_facts_waits(facts, link))
-                        check_facts_link(facts, link, false,
-                                         &section_add(sections, property_string(link, "Name"))->lines);
-        }
+        if (status_is_worth_showing(link) || sctp_alone(&settings))
+                return true;
+        if (settings.tunnel != TUNNEL_NO)
+                return !check_facts_is_spare(facts, link);
+        return check_facts_waits(facts, link);
 }
 
 static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const char *name, GPtrArray *sections,
@@ -209,17 +198,13 @@ static bool check_links(Ctl *ctl, CheckFacts *facts, GPtrArray *links, const cha
                 const char *interface = property_string(link, "Name");
                 Section *section;
 
-                if (found ? !g_ptr_array_find(found, link, NULL) :
-                            !status_is_worth_showing(link) && !asks_for_something(facts, link))
+                if (found ? !g_ptr_array_find(found, link, NULL) : !concerns_us(facts, link))
                         continue;
                 section = section_add_asked(sections, interface, name);
                 check_facts_link(facts, link, name != NULL, &section->lines);
                 if (name && !section->asked)
                         names_add_namesake(ctl, links, interface, &section->lines);
         }
-        /* A link that is not connected is nothing wrong while others have tunnels. */
-        if (!name && links && sections->len == 1)
-                check_not_connected(ctl, facts, links, sections);
         return true;
 }
 
@@ -242,7 +227,7 @@ bool ctl_check(Ctl *ctl, char **arguments, GError **error) {
         Section *host = section_add(sections, "");
         if (!check_links(ctl, facts, links, arguments[0], sections, error))
                 return false;
-        check_facts_host(facts, sections->len > 1, &host->lines);
+        check_facts_host(facts, &host->lines);
 
         if (ctl->json)
                 print_json(sections);

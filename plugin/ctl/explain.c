@@ -429,7 +429,7 @@ static char *check_and_advise(Ctl *ctl, GVariant *link, const char *asked, GVari
         check_facts_link(facts, link, true, lines);
         if (streq(asked, property_string(link, "Name")))
                 names_add_namesake(ctl, links, asked, lines);
-        check_facts_host(facts, true, lines);
+        check_facts_host(facts, lines);
         if (*property_string(manager, "BpfError") && streq(property_string(link, "State"), "failed"))
                 return g_strdup(_("Once BPF can be used here, run `underpassctl reload`."));
 

@@ -122,7 +122,7 @@ static GPtrArray *find_faults(CheckFacts *facts, GPtrArray *links) {
 
                 if (streq(property_string(link, "State"), "active")) {
                         check_facts_link(facts, link, true, &lines);
-                        check_facts_host(facts, true, &lines);
+                        check_facts_host(facts, &lines);
                 }
                 g_ptr_array_add(faults, check_facts_fault(&lines));
         }

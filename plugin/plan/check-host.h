@@ -59,8 +59,8 @@ typedef struct CheckHost {
         size_t links_active;       /* with a tunnel */
         size_t links_trying;       /* have one, or it is known why they have none yet */
         size_t links_building;     /* of those with one, for connections that begin here */
-        bool sctp_alone;           /* links ask for SCTP over UDP, and none for a tunnel */
-        bool about_links;          /* there will be lines about links: they say why there is no tunnel */
+        bool sctp_alone;           /* links ask for SCTP over UDP, and no profile for a tunnel */
+        bool about_links;          /* lines about links say why there is no tunnel */
         CheckPorts udp_ports;      /* bound by UDP sockets */
         CheckPorts tcp_listeners;  /* ports at which TCP sockets listen, MPTCP or not */
         CheckPorts mptcp_listeners;

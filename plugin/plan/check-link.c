@@ -84,6 +84,11 @@ static char *join(char *const *words) {
         return text;
 }
 
+/* NetworkManager could activate a profile with a tunnel. */
+static bool waits(const CheckLink *link) {
+        return link->managed && !*link->connection && link->profiles && link->profiles[0];
+}
+
 static void no_connection(const CheckLink *link, CheckLines *lines) {
         const CheckResult result = link->spare ? CHECK_NOTE : CHECK_BAD;
         _cleanup_(freep) char *profiles = join(link->profiles);
@@ -138,7 +143,7 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
                 check_lines_add(lines, result, link_command(link, "networkctl up"), "%s", link->reason);
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
-        else if (sctp)
+        else if (sctp && (link->spare || !waits(link)))
                 check_lines_add(lines, CHECK_GOOD, NULL, "%s", _(sctp));
         else if (*link->connection)
                 check_lines_add(

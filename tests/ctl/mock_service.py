@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for the service: exports data/org.underpass1.xml with the links of a fixed small world.
 
-Usage: mock_service.py XML LOG [LO]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call. LO: a file with
-properties of the loopback device, by name, as JSON; it is read at each call. Without it there is no such link.
+Usage: mock_service.py XML LOG [LO [ONLY]]      with DBUS_SYSTEM_BUS_ADDRESS set; LOG gets one line a call. LO: a file
+with properties of the loopback device, by name, as JSON; it is read at each call. Without it there is no such link.
+ONLY: names of links, by commas; there are no others then.
 A link called "vanish" makes the mock end without an answer, one called "broken" fails, and once it was to be
 deactivated, DeactivateAll fails, too, until it was to be activated; "private" is root's, as probes are, and "asked"
 wants a password that nobody is there to be asked for.
@@ -213,11 +214,12 @@ def values(properties, known):
 class Mock:
     """The methods; those that the tests do not call are unknown."""
 
-    def __init__(self, xml, log, loopback=None):
+    def __init__(self, xml, log, loopback=None, only=None):
         self.log = log
         self.loopback = loopback
         self.loop = GLib.MainLoop()
-        self.links = dict(LINKS, **({LOOPBACK: read_loopback(loopback)} if loopback else {}))
+        known = {path: row for path, row in LINKS.items() if not only or row["Name"][1] in only.split(",")}
+        self.links = dict(known, **({LOOPBACK: read_loopback(loopback)} if loopback else {}))
         self.sent = -1000000
         self.stuck = False  # a tunnel could not be detached
         self.destinations = DESTINATIONS
@@ -359,4 +361,4 @@ if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as xml_file, open(
         sys.argv[2], "a", encoding="utf-8"
     ) as log_file:
-        Mock(xml_file.read(), log_file, *sys.argv[3:4]).run()
+        Mock(xml_file.read(), log_file, *sys.argv[3:5]).run()

@@ -39,11 +39,15 @@ class CheckTest(unittest.TestCase):
         self.bus.start()
         self.addCleanup(self.bus.stop)
 
-    def add_service(self):
-        """The bus starts the mock of the service."""
+    def add_service(self, only="", **loopback):
+        """The bus starts the mock of the service. only: links that it has; loopback: what it says of lo."""
         log = self.folder / "log"
         log.touch()
-        self.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", self.xml, log)
+        more = []
+        if only:
+            more = [self.folder / "loopback", only]
+            more[0].write_text(json.dumps(loopback))
+        self.bus.add_service(NAME, "/usr/bin/python3", "-B", HERE / "mock_service.py", self.xml, log, *more)
         self.bus.stop()
         self.bus.start()
 
@@ -72,7 +76,8 @@ class CheckTest(unittest.TestCase):
             check=False,
         )
         out, err = result.stdout.decode(), result.stderr.decode()
-        self.assertEqual(result.returncode, status, out + err)
+        if status is not None:
+            self.assertEqual(result.returncode, status, out + err)
         return out, err
 
     def checks(self, *arguments, status):
@@ -151,6 +156,31 @@ class CheckTest(unittest.TestCase):
             for part in ("GetSettings ", "ListConnections ", "GetDeviceByIpIface ", "AvailableConnections "):
                 found = [call for call in calls if call.startswith(part)]
                 self.assertEqual(sorted(found), sorted(set(found)), argument)
+
+    def test_hidden_by_nothing(self):
+        """While no link has a tunnel, one that waits for its profile is listed, whatever else there is to tell: SCTP, a
+        warning, or nothing. Where one has a tunnel, or is about to, it is not."""
+        ports = [("tunnel", "no", "default", ""), ("sctp-udp-port", "9899", "file", "/etc/underpass/s.conf:3")]
+        tunnel = [("tunnel", "yes", "file", "/etc/underpass/s.conf:3")]
+        for changes, listed in (
+            ({"state": "off", "Settings": ports}, True),
+            ({"state": "off", "Settings": ports, "Warnings": ["Load the module."]}, True),
+            ({"state": "off", "Warnings": ["Mind the port."]}, True),
+            ({"state": "off"}, True),
+            ({"state": "off", "Settings": tunnel}, True),
+            ({"state": "active", "Settings": tunnel}, False),
+            ({"state": "waiting", "Settings": tunnel}, False),
+            ({"state": "failed", "LastError": "No.", "Settings": tunnel}, False),
+            ({"state": "failed", "LastError": "No.", "Settings": ports}, True),
+        ):
+            with self.subTest(changes):
+                self.setUp()
+                self.add_service(only="idle0", **changes)
+                self.add_world("enabled")
+                rows = json.loads(self.run_check("--json", status=None)[0])["checks"]
+                found = [row["check"] for row in rows if row["interface"] == "idle0" and row["result"] == "bad"]
+                self.assertEqual(found, ["profile"] if listed else [])
+                self.assertNotIn(("", "tunnels", "bad"), {(row["interface"], row["check"], row["result"]) for row in rows})
 
     def test_one_link(self):
         """By its name, by its active profile, and by one that is not active. NetworkManager manages it, and one of

@@ -290,6 +290,29 @@ def test_not_active():
         assert not bad(checks(lab.client, "first"))
 
 
+def test_sctp_beside():
+    """A file that asks for SCTP over UDP hides no profile with a tunnel that is not active: neither on its own
+    link nor on another one; and MPTCP is not beside the point then."""
+    title("profile not active, and a file asks for SCTP")
+    with runner.TestLab() as lab:
+        service.set_options(lab.client, "--sctp-sysctls=/run/sctp-sysctls")
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+        for interface in ("c0", "c1"):
+            text = f"[Match]\nName={interface}\n[X-Underpass]\nSCTPUDPPort=9899\n"
+            lab.client.write("/etc/underpass/s.conf", text)
+            lab.client.run("underpassctl", "reload")
+            rows = checks(lab.client)
+            command = only_bad(rows, "c0", "profile", "Profiles with a tunnel: first.", "nmcli connection up id first")
+            assert interface in {key[0] for key in rows}, rows.keys()
+            assert bad(checks(lab.client, "c0")) == {("c0", "profile")}
+        lab.client.sysctl("net.mptcp.enabled", 0)
+        assert ("", "mptcp") in bad(checks(lab.client))
+        lab.client.sysctl("net.mptcp.enabled", 1)
+        repair(lab.client, command)
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        assert not bad(checks(lab.client))
+
+
 def test_by_hand():
     """The profile is right and active, and somebody has taken the tunnel off: no profile is to be written. Also
     where another link has a tunnel."""

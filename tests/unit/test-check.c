@@ -308,6 +308,17 @@ static void only_sctp_to_peers(Facts *facts) {
         set(facts, "sctp-encap-port", "9899");
 }
 
+/* The profile of a file does not hide the one that is not active. */
+static void only_sctp_not_connected(Facts *facts) {
+        not_connected(facts);
+        set(facts, "sctp-udp-port", "9899");
+}
+
+static void only_sctp_spare(Facts *facts) {
+        only_sctp_not_connected(facts);
+        facts->link.spare = true;
+}
+
 static void networkd_down(Facts *facts) {
         facts->link.state = "off";
         facts->link.down = true;
@@ -555,6 +566,10 @@ static const struct {
         { deactivated, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
         { only_sctp, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { only_sctp_to_peers, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
+        { only_sctp_not_connected, "profile", CHECK_BAD,
+          "no connection is active on it. Profiles with a tunnel: My LTE, Roaming.",
+          "nmcli connection up id 'My LTE'" },
+        { only_sctp_spare, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { networkd_down, "profile", CHECK_BAD, "Because.", "networkctl up wwan0" },
         { networkd_spare, "profile", CHECK_NOTE, "Because.", "networkctl up wwan0" },
         { deactivated_spare, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
