@@ -60,13 +60,28 @@ static char *advise_failed(GVariant *link, GVariant *destinations, const char *f
         return g_strdup_printf(_("Run `underpassctl activate %s` to try again."), operand);
 }
 
-/* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for. */
+/* NULL: the service warns of nothing. Caller frees. */
+static char *first_warning(GVariant *link) {
+        g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
+        char *warning;
+
+        if (g_variant_n_children(warnings) == 0)
+                return NULL;
+        g_variant_get_child(warnings, 0, "s", &warning);
+        return warning;
+}
+
+/* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for, and
+ * is there. */
 static char *advise_off(GVariant *link, GVariant *destinations, const char *fault) {
+        g_autofree char *warning = first_warning(link);
         const char *sctp;
         Settings settings;
 
         property_settings(link, &settings);
         sctp = sctp_alone(&settings);
+        if (!fault && sctp && warning)
+                return g_steal_pointer(&warning);
         return g_strdup(fault ?: sctp ? _(sctp) : property_string(link, "Reason"));
 }
 
@@ -159,11 +174,16 @@ static char *advise_active(GVariant *link, GVariant *destinations, const char *f
         char *blocked = advise_blocked(name, ifindex, destinations);
 
         char *throttled = blocked ? NULL : advise_throttled(name, ifindex, destinations);
+        g_autofree char *warning = first_warning(link);
 
         if (blocked || throttled)
                 return blocked ?: throttled;
         if (fault)
                 return g_strdup(fault);
+        if (opened + accepted == 0 && stays_plain(link) && warning)
+                return g_strdup_printf(_("See the warnings. MPTCP options have passed on %s so far, so its "
+                                         "connections stay plain TCP."),
+                                       name);
         if (opened + accepted == 0 && stays_plain(link))
                 return g_strdup_printf(_("Nothing: MPTCP options have passed on %s so far, so its "
                                          "connections stay plain TCP."),
@@ -179,6 +199,10 @@ static char *advise_active(GVariant *link, GVariant *destinations, const char *f
                                 name);
 
         g_autofree char *operand = text_shell_operand(name);
+        if (warning)
+                return g_strdup_printf(
+                                _("See the warnings; `underpassctl flows %s` lists the connections."),
+                                operand);
         return g_strdup_printf(_("Nothing: `underpassctl flows %s` lists the connections."), operand);
 }
 

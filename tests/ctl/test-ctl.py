@@ -307,6 +307,7 @@ class Reading(CtlTest):
             ("idle0", "/etc/underpass"),
             ("idle1", "underpassctl profile set uuid 11111111-"),
             ("plain0", "Nothing: MPTCP options have passed on plain0"),
+            ("lte0", "See the warnings; `underpassctl flows lte0`"),
             ("demand0", "No connection has used the tunnel of demand0 yet"),
             ("blocked0", "2 destinations of blocked0 do not answer over UDP"),
             ("blocked0", "local-ports"),

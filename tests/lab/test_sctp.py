@@ -2,6 +2,8 @@
 """SCTP over UDP from profiles of NetworkManager: two sysctls for the whole host, two connections that ask.
 The sysctls are files here, for not every kernel has SCTP; tests/systems/test_sctp.py has associations."""
 
+import json
+
 import runner
 import service
 from host import wait_until
@@ -115,3 +117,13 @@ def test_no_sctp():
             text = " ".join(host.output("underpassctl", *verb).split())
             assert "this kernel has no SCTP over UDP" in text, text
             assert "underpass.sctp-udp-port=9899 in first" in text, text
+        service.set_keys(host, "second", *PORTS)
+        host.up("second")
+        wait_until(lambda: service.link(host, "c1")["Warnings"], "the link that has no tunnel warns as well")
+        advice = host.output("underpassctl", "explain", "c1").splitlines()[-1]
+        assert "load the module sctp" in advice, advice
+        for arguments in ((), ("c1",)):
+            rows = json.loads(host.output("underpassctl", "check", "--json", *arguments))["checks"]
+            found = {(row["check"], row["result"]): row["sentence"] for row in rows if row["interface"] == "c1"}
+            assert ("profile", "good") not in found and ("profile", "note") in found, found
+            assert "load the module sctp" in found["tunnel", "note"], found

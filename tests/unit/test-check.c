@@ -308,6 +308,13 @@ static void only_sctp_to_peers(Facts *facts) {
         set(facts, "sctp-encap-port", "9899");
 }
 
+/* As without the module sctp: what was asked for is not there. */
+static void only_sctp_warned(Facts *facts) {
+        only_sctp(facts);
+        facts->warnings[0] = (char *) "Load the module.";
+        facts->link.warnings = facts->warnings;
+}
+
 /* The profile of a file does not hide the one that is not active. */
 static void only_sctp_not_connected(Facts *facts) {
         not_connected(facts);
@@ -566,6 +573,8 @@ static const struct {
         { deactivated, "profile", CHECK_BAD, "Because.", "underpassctl activate wwan0" },
         { only_sctp, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
         { only_sctp_to_peers, "profile", CHECK_GOOD, "asks for SCTP over UDP, and for no tunnel.", NULL },
+        { only_sctp_warned, "profile", CHECK_NOTE, "asks for SCTP over UDP, and for no tunnel.", NULL },
+        { only_sctp_warned, "tunnel", CHECK_NOTE, "Load the module.", NULL },
         { only_sctp_not_connected, "profile", CHECK_BAD,
           "no connection is active on it. Profiles with a tunnel: My LTE, Roaming.",
           "nmcli connection up id 'My LTE'" },
