@@ -35,6 +35,7 @@ struct CheckFacts {
         CheckFile *files;
         char *unit_error;
         struct utsname system;
+        NmNamed asking;         /* what host.asking is of */
         GHashTable *devices;    /* of NetworkManager that were asked about: interface → NmDevice */
 };
 
@@ -135,6 +136,50 @@ static void count_links(CheckHost *host, GPtrArray *links) {
         host->sctp_alone = sctp && !tunnel;
 }
 
+static bool is_active_on_any(GPtrArray *links, const char *uuid) {
+        for (guint i = 0; i < links->len; i++) {
+                const char *its = "";
+
+                g_variant_lookup(g_ptr_array_index(links, i), "Connection", "(&s&s)", NULL, &its);
+                if (streq(its, uuid))
+                        return true;
+        }
+        return false;
+}
+
+/* A profile that asks for a tunnel and is active on no link, of the tunnel profiles or of all others. */
+static bool find_asking(CheckFacts *facts, GPtrArray *links, bool tunnel_profiles) {
+        const GPtrArray *profiles = nm_profiles(facts->ctl);
+
+        for (guint i = 0; i < profiles->len; i++) {
+                const NmProfile *profile = g_ptr_array_index(profiles, i);
+
+                if (nm_profile_is_tunnel(profile) != tunnel_profiles ||
+                    is_active_on_any(links, profile->uuid))
+                        continue;
+                nm_named_done(&facts->asking);
+                nm_profile_find(facts->ctl, profile->uuid, &facts->asking);
+                if (facts->asking.tunnel)
+                        return true;
+        }
+        return false;
+}
+
+/* Of a profile and the tunnel profile for it, it is the first that can be brought up. */
+static void read_asking(CheckFacts *facts, GPtrArray *links) {
+        const bool base = find_asking(facts, links, false);
+        const NmNamed *asking = &facts->asking;
+
+        if (!base && !find_asking(facts, links, true))
+                return;
+        facts->host.asking = (CheckProfile) {
+                asking->id, base ? asking->uuid : NULL, asking->unique, true,
+        };
+        if (base && *asking->interface && if_nametoindex(asking->interface) == 0 &&
+            !read_device(facts, asking->interface)->known)
+                facts->host.asking_link = asking->interface;
+}
+
 CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrArray *links,
                             GVariant *destinations, const char *error) {
         CheckFacts *facts = g_new0(CheckFacts, 1);
@@ -173,6 +218,8 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
         /* A profile that is not active counts as well. */
         if (host->sctp_alone && depth != CHECK_DEPTH_QUICK && ctl->bus && nm_profiles_any_tunnel(ctl))
                 host->sctp_alone = false;
+        if (depth == CHECK_DEPTH_FULL && links && host->links_trying == 0 && ctl->bus)
+                read_asking(facts, links);
         if (depth != CHECK_DEPTH_QUICK)
                 (void) rtnl_open(&facts->rtnl);
         return facts;
@@ -190,6 +237,7 @@ void check_facts_free(CheckFacts *facts) {
         g_clear_pointer(&facts->file_rows, g_variant_unref);
         g_free(facts->unit_error);
         g_hash_table_unref(facts->devices);
+        nm_named_done(&facts->asking);
         g_free(facts);
 }
 

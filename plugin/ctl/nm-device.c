@@ -113,16 +113,24 @@ static bool asks_for_tunnel(GVariant *settings) {
                parsed.tunnel != TUNNEL_NO;
 }
 
+bool nm_profile_is_tunnel(const NmProfile *profile) {
+        g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
+        const char *service = "";
+
+        if (vpn)
+                g_variant_lookup(vpn, "service-type", "&s", &service);
+        return streq(service, NM_TUNNEL_SERVICE);
+}
+
 /* Whether the profile is a tunnel profile for this base. */
 static bool is_tunnel_of(const NmProfile *profile, const NmTunnelBase *base) {
         g_autoptr(GVariant) vpn = g_variant_lookup_value(profile->settings, "vpn", G_VARIANT_TYPE_VARDICT);
         g_autoptr(GVariant) data =
                 vpn ? g_variant_lookup_value(vpn, "data", G_VARIANT_TYPE("a{ss}")) : NULL;
         g_autofree char *interface = connection_word(profile->settings, "interface-name");
-        const char *service = "", *link = NULL;
+        const char *link = NULL;
 
-        if (!data || !g_variant_lookup(vpn, "service-type", "&s", &service) ||
-            !streq(service, NM_TUNNEL_SERVICE) || !asks_for_tunnel(profile->settings))
+        if (!data || !nm_profile_is_tunnel(profile) || !asks_for_tunnel(profile->settings))
                 return false;
         g_variant_lookup(data, NM_TUNNEL_LINK, "&s", &link);
         return nm_tunnel_match(link, interface, base) != NM_TUNNEL_OTHER;

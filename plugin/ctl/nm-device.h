@@ -33,6 +33,9 @@ typedef struct NmProfile {
 /* The value of the key tunnel in the settings of a connection; *ret_ours: whether it has any key of ours. */
 const char *nm_profile_tunnel(GVariant *settings, bool *ret_ours);
 
+/* Whether it is a tunnel profile: one that has the keys for another one. */
+bool nm_profile_is_tunnel(const NmProfile *profile);
+
 /* Every connection that this user may see, as NmProfile; none without NetworkManager. Caller frees. */
 GPtrArray *nm_profiles_read(GDBusConnection *bus);
 

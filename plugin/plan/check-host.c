@@ -4,6 +4,7 @@
 
 #include "plan/check-host.h"
 #include "base/i18n.h"
+#include "profile/nm-name.h"
 #include "profile/settings.h"
 
 #define UNIT "underpass.service"
@@ -11,6 +12,12 @@
 enum {
         MPTCP_ENDPOINTS_MAX = 8, /* MPTCP_PM_ADDR_MAX of the kernel */
 };
+
+char *check_profile_up_command(const CheckProfile *profile) {
+        _cleanup_(freep) char *words = nm_name_words(profile->unique ? profile->id : NULL, profile->uuid);
+
+        return words ? string_format("nmcli connection up %s", words) : NULL;
+}
 
 static void check_service(const CheckHost *host, CheckLines *lines) {
         switch (host->unit) {
@@ -165,12 +172,29 @@ static void check_answers(const CheckHost *host, CheckLines *lines) {
                         asked, fallen_back);
 }
 
+/* A profile is there, so none is to be written. */
+static void profile_asks(const CheckHost *host, CheckLines *lines) {
+        char *command = host->asking.uuid ? check_profile_up_command(&host->asking) : NULL;
+
+        if (host->asking_link)
+                check_lines_add(
+                        lines, CHECK_BAD, command,
+                        _("The profile “%s” asks for a tunnel, and its link %s is not there now. Once it is:"),
+                        host->asking.id, host->asking_link);
+        else
+                check_lines_add(lines, CHECK_BAD, command,
+                                _("The profile “%s” asks for a tunnel, and is active on no link."),
+                                host->asking.id);
+}
+
 static void check_tunnels(const CheckHost *host, CheckLines *lines) {
         if (!host->answers)
                 return;
         if (host->links_active == 0 && (host->about_links || host->sctp_alone))
                 return;
-        if (host->links_active == 0)
+        if (host->links_active == 0 && host->asking.id)
+                profile_asks(host, lines);
+        else if (host->links_active == 0)
                 check_lines_add(lines, CHECK_BAD,
                                 strdup("underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS "
                                        "remote-addresses=ADDRESSES"),

@@ -39,6 +39,17 @@ typedef struct CheckFile {
         bool has_links;           /* that it is about: they tell what is wrong */
 } CheckFile;
 
+/* A profile of NetworkManager. */
+typedef struct CheckProfile {
+        const char *id;
+        const char *uuid;
+        bool unique;     /* no other one has this id */
+        bool tunnel;     /* asks for one, or its tunnel profile does */
+} CheckProfile;
+
+/* `nmcli connection up …`; NULL when out of memory. Caller frees. */
+char *check_profile_up_command(const CheckProfile *profile);
+
 /* Facts of the host. Strings are never NULL. */
 typedef struct CheckHost {
         CheckUnit unit;
@@ -60,6 +71,9 @@ typedef struct CheckHost {
         size_t links_trying;       /* have one, or it is known why they have none yet */
         size_t links_building;     /* of those with one, for connections that begin here */
         bool sctp_alone;           /* links ask for SCTP over UDP, and no profile for a tunnel */
+        CheckProfile asking;       /* wants a tunnel, and is active on no link, while none has a tunnel; id
+                                    * NULL: there is no such one; uuid NULL: it is no command's */
+        const char *asking_link;   /* that it is for, and that is not there; NULL: none */
         bool about_links;          /* lines about links say why there is no tunnel */
         CheckPorts udp_ports;      /* bound by UDP sockets */
         CheckPorts tcp_listeners;  /* ports at which TCP sockets listen, MPTCP or not */

@@ -61,12 +61,6 @@ static char *endpoint_command(const CheckLink *link) {
         return word ? string_format("ip mptcp endpoint add ADDRESS dev %s subflow", word) : NULL;
 }
 
-static char *up_command(const CheckProfile *profile) {
-        _cleanup_(freep) char *words = nm_name_words(profile->unique ? profile->id : NULL, profile->uuid);
-
-        return words ? string_format("nmcli connection up %s", words) : NULL;
-}
-
 /* The value of a key as text; "" when memory is short. */
 static char *value_of(const CheckLink *link, KeyId id) {
         return key_format(key_get(id), &link->settings) ?: strdup("");
@@ -95,7 +89,7 @@ static void no_connection(const CheckLink *link, CheckLines *lines) {
 
         if (link->profiles && link->profiles[0])
                 check_lines_add(
-                        lines, result, up_command(&link->candidate),
+                        lines, result, check_profile_up_command(&link->candidate),
                         _("NetworkManager manages %s, and no connection is active on it. Profiles with a "
                           "tunnel: %s."),
                         link->name, profiles ?: "");
@@ -126,7 +120,7 @@ static void asked_profile(const CheckLink *link, CheckLines *lines) {
                                 _("The profile “%s” is for the link %s, which is not there now."), asked->id,
                                 link->name);
         else if (*link->connection)
-                check_lines_add(lines, CHECK_BAD, up_command(asked),
+                check_lines_add(lines, CHECK_BAD, check_profile_up_command(asked),
                                 _("The profile “%s” is not active: on %s it is “%s”."), asked->id,
                                 link->name, link->connection);
         else if (asked->tunnel)
@@ -216,7 +210,7 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         if (host->endpoints_count == 0 && host->links_building < 2)
                 return;
         if (*link->connection_uuid && link->registers_endpoints)
-                command = up_command(&(CheckProfile) { .uuid = link->connection_uuid });
+                command = check_profile_up_command(&(CheckProfile) { .uuid = link->connection_uuid });
         else
                 command = set_command(link, "mptcp-endpoint=subflow") ?: endpoint_command(link);
         check_lines_add(lines, CHECK_BAD, command,

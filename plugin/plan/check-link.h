@@ -23,14 +23,6 @@ typedef struct CheckHolder {
         char name[16];
 } CheckHolder;
 
-/* A profile of NetworkManager. */
-typedef struct CheckProfile {
-        const char *id;
-        const char *uuid;
-        bool unique;     /* no other one has this id */
-        bool tunnel;     /* asks for one, or its tunnel profile does */
-} CheckProfile;
-
 /* Facts of a link. Strings are never NULL, lists may be. */
 typedef struct CheckLink {
         const char *name;

@@ -144,18 +144,40 @@ class CheckTest(unittest.TestCase):
         self.assertNotIn("idle0", {interface for interface, _, _ in found}, "it is off, and was not asked for")
         self.assertNotIn(("", "tunnels", "bad"), found)
 
+    def assert_asked_once(self, *arguments):
+        """Runs it, and looks at what it asks NetworkManager."""
+        self.asked.write_text("")
+        self.run_check(*arguments, status=1)
+        calls = self.asked.read_text().splitlines()
+        self.assertTrue(calls, arguments)
+        for part in ("GetSettings ", "ListConnections ", "GetDeviceByIpIface ", "AvailableConnections "):
+            found = [call for call in calls if call.startswith(part)]
+            self.assertEqual(sorted(found), sorted(set(found)), arguments)
+        return calls
+
     def test_asked_once(self):
         """NetworkManager is asked for each profile and each device once, however many checks want to know."""
         self.add_service()
         self.add_world("enabled")
         for argument in ("idle0", "Office", "Home", "Ghost", "lo"):
-            self.asked.write_text("")
-            self.run_check(argument, status=1)
-            calls = self.asked.read_text().splitlines()
-            self.assertTrue(calls, argument)
-            for part in ("GetSettings ", "ListConnections ", "GetDeviceByIpIface ", "AvailableConnections "):
-                found = [call for call in calls if call.startswith(part)]
-                self.assertEqual(sorted(found), sorted(set(found)), argument)
+            self.assert_asked_once(argument)
+
+    def test_all_asked_once(self):
+        """Also where all links are looked at for one that waits for its profile."""
+        self.add_service(only="idle0,idle1", state="off")
+        self.add_world("enabled")
+        self.assertIn("AvailableConnections /org/freedesktop/NetworkManager/Devices/3", self.assert_asked_once())
+
+    def test_profile_asks(self):
+        """No profile is to be written where one is there; a tunnel profile names the one that it is for."""
+        self.add_service(only="idle1", state="off")
+        self.add_world("enabled")
+        for uuid, words in (("other", "The profile “Office” asks"), ("uuid1", "The profile “Hotel” asks")):
+            (self.folder / "loopback").write_text(json.dumps({"state": "off", "Connection": ["Profile", uuid]}))
+            sentence, command = self.checks(status=1)["", "tunnels", "bad"]
+            self.assertIn(words, sentence)
+            self.assertIn("is active on no link", sentence)
+            self.assertEqual(command, f"nmcli connection up id {words.split('“')[1].split('”')[0]}")
 
     def test_hidden_by_nothing(self):
         """While no link has a tunnel, one that waits for its profile is listed, whatever else there is to tell: SCTP, a

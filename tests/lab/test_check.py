@@ -290,6 +290,23 @@ def test_not_active():
         assert not bad(checks(lab.client, "first"))
 
 
+def test_link_not_there():
+    """The profile with the tunnel is for a modem that is not plugged in, or another one is active in its place: no
+    other profile is to be written."""
+    title("profile for a link that is not there")
+    with runner.TestLab() as lab:
+        service.set_keys(lab.client, "first", "tunnel=yes", f"remote-ports={PORT}")
+        lab.client.run("nmcli", "connection", "modify", "first", "connection.interface-name", "wwan9")
+        only_bad(checks(lab.client), "", "tunnels", "its link wwan9 is not there", "nmcli connection up id first")
+        lab.client.up("second")
+        lab.client.run("nmcli", "connection", "modify", "first", "connection.interface-name", "c1")
+        command = only_bad(checks(lab.client), "", "tunnels", "is active on no link", "nmcli connection up id first")
+        repair(lab.client, command)
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        rows = checks(lab.client)
+        assert ("", "tunnels", "good") in rows, rows
+
+
 def test_sctp_beside():
     """A file that asks for SCTP over UDP hides no profile with a tunnel that is not active: neither on its own
     link nor on another one; and MPTCP is not beside the point then."""

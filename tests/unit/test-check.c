@@ -217,6 +217,24 @@ static void no_tunnels(Facts *facts) {
         facts->host.links_active = facts->host.links_building = 0;
 }
 
+static void profile_asks(Facts *facts) {
+        no_tunnels(facts);
+        facts->host.asking = (CheckProfile) { .id = "My LTE", .uuid = "3-4", .unique = true, .tunnel = true };
+}
+
+/* As a modem that is not plugged in. */
+static void profile_asks_for_absent(Facts *facts) {
+        profile_asks(facts);
+        facts->host.asking.unique = false;
+        facts->host.asking_link = "wwan9";
+}
+
+/* Of what it has the keys for, nothing is there. */
+static void tunnel_profile_asks(Facts *facts) {
+        profile_asks(facts);
+        facts->host.asking.uuid = NULL;
+}
+
 static void off(Facts *facts) {
         facts->link.state = "off";
         facts->link.connection = facts->link.connection_uuid = "";
@@ -543,6 +561,12 @@ static const struct {
         { none_asked, "answers", CHECK_NOTE, "No program has opened", NULL },
         { no_tunnels, "tunnels", CHECK_BAD, "No link has a tunnel.",
           "underpassctl profile set PROFILE tunnel=yes remote-ports=PORTS remote-addresses=ADDRESSES" },
+        { profile_asks, "tunnels", CHECK_BAD, "“My LTE” asks for a tunnel, and is active on no link.",
+          "nmcli connection up id 'My LTE'" },
+        { profile_asks_for_absent, "tunnels", CHECK_BAD,
+          "“My LTE” asks for a tunnel, and its link wwan9 is not there now. Once it is:",
+          "nmcli connection up uuid 3-4" },
+        { tunnel_profile_asks, "tunnels", CHECK_BAD, "“My LTE” asks for a tunnel, and is active", NULL },
         { not_connected, "profile", CHECK_BAD,
           "NetworkManager manages wwan0, and no connection is active on it. Profiles with a tunnel: My LTE, "
           "Roaming.",
