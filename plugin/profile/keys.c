@@ -257,6 +257,10 @@ const Key *key_suggest(const char *name) {
         return best;
 }
 
+bool key_is_list(const Key *key) {
+        return value_is_list(key->type);
+}
+
 const char *key_signature(const Key *key) {
         return value_signature(key->type);
 }

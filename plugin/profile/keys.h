@@ -39,6 +39,9 @@ const Key *key_find_section(const char *name);
 /* The key that was probably meant by an unknown name (edit distance), or NULL. */
 const Key *key_suggest(const char *name);
 
+/* Whether the value is a list; its default is the empty one. */
+bool key_is_list(const Key *key);
+
 /* D-Bus signature of the key's type. */
 const char *key_signature(const Key *key);
 

@@ -707,6 +707,10 @@ size_t value_size(KeyType type) {
         return value_types[type].size;
 }
 
+bool value_is_list(KeyType type) {
+        return value_types[type].list;
+}
+
 const char *value_word(const Key *key, size_t number) {
         const ValueType *type = &value_types[key->type];
 
@@ -722,7 +726,7 @@ int value_parse(const Key *key, const char *text, void *field, char **ret_error)
         if (!utf8_valid(text, length))
                 return value_error(ret_error, -EINVAL, N_("the value is not UTF-8 text"));
 
-        int r = value_types[key->type].list ? list_check(text, ret_error) : 0;
+        int r = value_is_list(key->type) ? list_check(text, ret_error) : 0;
         if (r == 0)
                 r = value_types[key->type].parse(key, text, field, ret_error);
         if (r < 0)

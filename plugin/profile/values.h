@@ -3,6 +3,7 @@
 
 /* How a value of each type is read and printed. Programs use it through keys.h. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ typedef enum KeyType {
 /* The D-Bus signature of a value, and the size of its field in Settings, in bytes. */
 const char *value_signature(KeyType type);
 size_t value_size(KeyType type);
+
+/* Whether a value is a list of words between commas or blanks. */
+bool value_is_list(KeyType type);
 
 /* As key_parse(), into a field of Settings, which is undefined after a failure. Allocates nothing when the
  * value is valid. */

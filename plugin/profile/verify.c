@@ -36,10 +36,18 @@ static int complain_repeated(const Verifying *verifying, const char *key, unsign
                            verifying->path, line, key);
 }
 
-static bool is_repeated(const Profile *whole, KeyId id, const char *value) {
-        const ProfileOrigin *origin = &whole->origins[id];
+/* Whether a list is in place of another one. A key that takes one value is replaced as in systemd. 0, 1 or
+ * -ENOMEM. */
+static int is_replaced(const Profile *whole, const Profile *alone, const Key *key) {
+        _cleanup_(freep) char *before = NULL, *now = NULL;
 
-        return origin->source != PROFILE_SOURCE_DEFAULT && *origin->text && *value;
+        if (!key_is_list(key))
+                return 0;
+        before = key_format(key, &whole->settings);
+        now = key_format(key, &alone->settings);
+        if (!before || !now)
+                return -ENOMEM;
+        return !streq(before, key->default_text) && !streq(now, key->default_text) && !streq(before, now);
 }
 
 /* A key of ours in a profile of its own, so that each tells its error. */
@@ -59,7 +67,9 @@ static int on_setting(Verifying *verifying, const char *name, const char *value,
                 verifying->bad = true;
                 return complain(verifying, alone->error);
         }
-        if (r >= 0 && is_repeated(verifying->whole, key->id, value))
+        if (r >= 0)
+                r = is_replaced(verifying->whole, alone, key);
+        if (r > 0)
                 r = complain_repeated(verifying, name, line);
         return r < 0 ? r : profile_set(verifying->whole, key, value, source, where);
 }
@@ -69,20 +79,22 @@ static int on_condition(Verifying *verifying, const char *key, const char *value
         const struct {
                 const char *key;
                 char **target;
+                bool list;
         } conditions[] = {
-                { "Name", &match->name },
-                { "Type", &match->type },
-                { "Connection", &match->connection },
-                { "UUID", &match->uuid },
+                { "Name", &match->name, true },
+                { "Type", &match->type, true },
+                { "Connection", &match->connection, false },
+                { "UUID", &match->uuid, false },
         };
 
         for (size_t i = 0; i < ELEMENTS(conditions); i++) {
                 char **target = conditions[i].target;
+                const bool list = conditions[i].list;
                 int r = 0;
 
                 if (!streq(key, conditions[i].key))
                         continue;
-                if (*target && **target && *value)
+                if (list && *target && **target && *value && !streq(*target, value))
                         r = complain_repeated(verifying, key, line);
                 return r < 0 ? r : string_replace(target, value);
         }

@@ -85,6 +85,31 @@ class Verify(unittest.TestCase):
         path = self.file("anew.conf", repeated.replace("Name=eth0", "Name=\nName=lo").replace("RemotePorts=444", "RemotePorts=\nRemotePorts=444"))
         self.assertEqual(self.ctl(path)[0], f"{path}: matches lo.\n")
 
+    def test_keys_on_more_lines(self):
+        """A later value of a key that takes one value replaces the earlier one, as in systemd; of a list, the same in other words
+        takes no value away, nor does a line in place of an empty list."""
+        match = "Name=lo\nConnection=LTE\nUUID=6f0c\nConnection=WLAN\nUUID=7a1d\nName=lo\nType=loopback\nType=loopback\n"
+        scalars = "Tunnel=no\nTunnel=yes\nFirewallMark=1\nFirewallMark=2\nMPTCPOnly=no\nMPTCPOnly=yes\nMSS=auto\nMSS=1400\n"
+        modes = "Receive=tc\nReceive=gro\nBulk=no\nBulk=yes\nKeepAlive=no\nKeepAlive=25\n"
+        same = "RemotePorts=443\nRemotePorts=443\nLocalPorts=80,443\nLocalPorts= 443 80 80\nRemoteAddresses=192.0.2.1\nRemoteAddresses=192.0.2.1/32\n"
+        flags = "MPTCPEndpoint=none\nMPTCPEndpoint=subflow,backup\nMPTCPEndpoint=backup subflow\nMPTCPEndpoint=none\nMPTCPEndpoint=subflow\n"
+        path = self.file("once.conf", f"[Match]\n{match}[X-Underpass]\n{scalars}{modes}{same}{flags}")
+        self.assertEqual(self.ctl(path)[0], f"{path}: matches lo.\n")
+        for key, first, second in (
+            ("RemotePorts", "443", "443,444"),
+            ("LocalPorts", "80-90", "80"),
+            ("RemoteAddresses", "192.0.2.1", "192.0.2.2"),
+            ("MPTCPEndpoint", "subflow", "backup"),
+        ):
+            with self.subTest(key):
+                lines = f"{key}={first}\n{key}={first}\n{key}={second}\n"
+                path = self.file("twice.conf", f"[Match]\nName=lo\n[X-Underpass]\nTunnel=no\n{lines}")
+                out, _ = self.ctl(path, status=5)
+                self.assertIn(f"{path}:7: this line takes the place of an earlier {key}=;", out)
+                self.assertEqual(out.count("takes the place"), 1, out)
+        path = self.file("types.conf", "[Match]\nType=ether\nType=wwan\n[X-Underpass]\nTunnel=no\n")
+        self.assertIn(f"{path}:3: this line takes the place of an earlier Type=;", self.ctl(path, status=5)[0])
+
     def test_networkd(self):
         path = self.file("10-lte.network", "[Match]\nName=wwan0\n[Network]\nDHCP=yes\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\n")
         self.assertEqual(self.ctl(path)[0], f"{path}: matches no link that is there now.\n")

@@ -213,6 +213,27 @@ static void signatures_follow_the_type(void) {
                 assert_text(key_signature(key_get((KeyId) i)), samples[i].signature);
 }
 
+/* So that what is written can be told from nothing. */
+static void defaults_of_lists_are_empty(void) {
+        size_t lists = 0;
+
+        for (size_t i = 0; i < _KEY_ID_MAX; i++) {
+                const Key *key = key_get((KeyId) i);
+                _cleanup_(freep) char *reason = NULL, *text = NULL;
+                Settings settings;
+
+                if (!key_is_list(key))
+                        continue;
+                lists++;
+                settings_init(&settings);
+                assert(key_parse(key, "", &settings, &reason) == 0);
+                text = key_format(key, &settings);
+                assert_text(text, key->default_text);
+        }
+        assert(lists > 0);
+        assert(!key_is_list(key_find("tunnel")) && key_is_list(key_find("mptcp-endpoint")));
+}
+
 static void words_are_those_that_are_taken(void) {
         for (size_t i = 0; i < _KEY_ID_MAX; i++) {
                 const Key *key = key_get((KeyId) i);
@@ -259,6 +280,7 @@ int main(void) {
                 { "every row round-trips and touches its own field only", every_row_round_trips },
                 { "values are equal when their text is", values_are_equal_when_their_text_is },
                 { "signatures follow the type", signatures_follow_the_type },
+                { "defaults of lists are empty", defaults_of_lists_are_empty },
                 { "words are those that are taken", words_are_those_that_are_taken },
                 { "every counter has a name of its own", every_counter_has_a_name_of_its_own },
         };
