@@ -147,12 +147,10 @@ static char *describe_figure(const RateFigure *figure, bool download) {
                                time);
 }
 
-/* What a user can do where there is no verdict; NULL: nothing. */
+/* What a user can do to get a figure; NULL: nothing. */
 static const char *advise(const RateReport *report, bool download) {
         bool stopped = false;
 
-        if (rate_host_was_slow(report))
-                return N_("This host was too slow for the UDP form.");
         for (RateForm form = 0; form < _RATE_FORM_MAX; form++) {
                 const RateFigure *figure = &report->figures[form];
 
@@ -165,10 +163,31 @@ static const char *advise(const RateReport *report, bool download) {
                              "listen at the port that reads everything.");
 }
 
+/* Why there is no verdict, or what to do about it; NULL: nothing. Caller frees. */
+static char *describe_reason(const RateReport *report, bool download) {
+        g_autofree char *fast = text_rate(RATE_UDP_FAST);
+        const char *advice = advise(report, download);
+
+        switch (rate_reason(report)) {
+        case RATE_REASON_NO_FIGURE:
+                return advice ? g_strdup(_(advice)) : NULL;
+        case RATE_REASON_LOST_HERE:
+                return g_strdup(_("This host was too slow for the UDP form."));
+        case RATE_REASON_FAST:
+                return g_strdup_printf(_("From %s on, this host may be what slows the UDP form down, and "
+                                         "not the path."),
+                                       fast);
+        case RATE_REASON_NONE:
+        case _RATE_REASON_MAX:
+                break;
+        }
+        return NULL;
+}
+
 char **probe_rate_describe(const RateReport *report, bool download) {
         g_autofree char *volume = text_bytes(report->figures[RATE_PLAIN].volume +
                                              report->figures[RATE_UDP].volume);
-        const RateVerdict verdict = rate_judge(report);
+        char *reason = describe_reason(report, download);
         char **lines = NULL;
 
         for (RateForm form = 0; form < _RATE_FORM_MAX; form++) {
@@ -176,9 +195,9 @@ char **probe_rate_describe(const RateReport *report, bool download) {
 
                 text_append(&lines, g_strdup_printf(_(form_labels[form]), figure));
         }
-        text_append(&lines, g_strdup(_(verdicts[verdict])));
-        if (verdict == RATE_UNKNOWN && advise(report, download))
-                text_append(&lines, g_strdup(_(advise(report, download))));
+        text_append(&lines, g_strdup(_(verdicts[rate_judge(report)])));
+        if (reason)
+                text_append(&lines, reason);
         text_append(&lines, g_strdup_printf(_("This used %s of data."), volume));
         return lines;
 }
@@ -203,5 +222,6 @@ void probe_rate_json(JsonBuilder *builder, const RateReport *report, bool downlo
                 json_builder_end_object(builder);
         }
         json_member_string(builder, "verdict", rate_verdict_name(rate_judge(report)));
+        json_member_string(builder, "reason", rate_reason_name(rate_reason(report)));
         json_builder_end_object(builder);
 }

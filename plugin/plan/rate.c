@@ -37,6 +37,14 @@ static const char *const verdict_names[] = {
 };
 ASSERT_TABLE_COMPLETE(verdict_names, _RATE_VERDICT_MAX);
 
+static const char *const reason_names[] = {
+        [RATE_REASON_NONE] = "",
+        [RATE_REASON_NO_FIGURE] = "no-figure",
+        [RATE_REASON_LOST_HERE] = "host-too-slow",
+        [RATE_REASON_FAST] = "host-may-be-slow",
+};
+ASSERT_TABLE_COMPLETE(reason_names, _RATE_REASON_MAX);
+
 const char *rate_form_name(RateForm form) {
         return form_names[form];
 }
@@ -47,6 +55,10 @@ const char *rate_outcome_name(RateOutcome outcome) {
 
 const char *rate_verdict_name(RateVerdict verdict) {
         return verdict_names[verdict];
+}
+
+const char *rate_reason_name(RateReason reason) {
+        return reason_names[reason];
 }
 
 void rate_meter(RateMeter *meter, uint64_t bytes, uint64_t now_us) {
@@ -99,11 +111,9 @@ static bool is_stuck(const RateFigure *figure) {
         return figure->outcome == RATE_STALLED && !figure->window_full;
 }
 
-bool rate_host_was_slow(const RateReport *report) {
-        const RateFigure *plain = &report->figures[RATE_PLAIN], *udp = &report->figures[RATE_UDP];
-
-        return udp->lost_here > 0 ||
-               (plain->outcome == RATE_MEASURED && udp->bytes_per_second >= RATE_UDP_FAST);
+/* Whether the UDP form may have been slower than plain TCP because of this host, and not of the path. */
+static bool host_may_be_slow(const RateFigure *udp) {
+        return udp->lost_here > 0 || udp->bytes_per_second >= RATE_UDP_FAST;
 }
 
 RateVerdict rate_judge(const RateReport *report) {
@@ -118,10 +128,20 @@ RateVerdict rate_judge(const RateReport *report) {
         if (udp->lost_here > 0 && plain->bytes_per_second > udp->bytes_per_second)
                 return RATE_UNKNOWN;
         if (plain->bytes_per_second >= udp->bytes_per_second * RATE_FACTOR)
-                return rate_host_was_slow(report) ? RATE_UNKNOWN : RATE_UDP_THROTTLED;
+                return host_may_be_slow(udp) ? RATE_UNKNOWN : RATE_UDP_THROTTLED;
         if (udp->bytes_per_second >= plain->bytes_per_second * RATE_FACTOR)
                 return RATE_PLAIN_THROTTLED;
         return RATE_ALIKE;
+}
+
+RateReason rate_reason(const RateReport *report) {
+        const RateFigure *plain = &report->figures[RATE_PLAIN], *udp = &report->figures[RATE_UDP];
+
+        if (rate_judge(report) != RATE_UNKNOWN)
+                return RATE_REASON_NONE;
+        if (plain->outcome != RATE_MEASURED || udp->outcome != RATE_MEASURED)
+                return RATE_REASON_NO_FIGURE;
+        return udp->lost_here > 0 ? RATE_REASON_LOST_HERE : RATE_REASON_FAST;
 }
 
 uint32_t rate_http_status(const char *head, size_t length) {

@@ -42,6 +42,15 @@ typedef enum RateVerdict {
         _RATE_VERDICT_MAX,
 } RateVerdict;
 
+/* Why there is no verdict. */
+typedef enum RateReason {
+        RATE_REASON_NONE,      /* there is one */
+        RATE_REASON_NO_FIGURE, /* of one of the forms */
+        RATE_REASON_LOST_HERE, /* this host was too slow for the UDP form */
+        RATE_REASON_FAST,      /* the UDP form made RATE_UDP_FAST, and this host may be its limit */
+        _RATE_REASON_MAX,
+} RateReason;
+
 /* What has moved so far. A measurement counts its second half, as the first one has the slow start, and what
  * a policer allows as a burst. */
 typedef struct RateMeter {
@@ -73,9 +82,7 @@ typedef struct RateReport {
 const char *rate_form_name(RateForm form);
 const char *rate_outcome_name(RateOutcome outcome);
 const char *rate_verdict_name(RateVerdict verdict);
-
-/* Whether the UDP form may have been slower than plain TCP because of this host, and not of the path. */
-bool rate_host_was_slow(const RateReport *report);
+const char *rate_reason_name(RateReason reason);
 
 /* So many bytes have moved by now. */
 void rate_meter(RateMeter *meter, uint64_t bytes, uint64_t now_us);
@@ -87,6 +94,7 @@ bool rate_is_over(const RateMeter *meter, uint64_t volume, uint64_t now_us);
 void rate_conclude(RateFigure *figure, const RateMeter *meter, uint64_t now_us);
 
 RateVerdict rate_judge(const RateReport *report);
+RateReason rate_reason(const RateReport *report);
 
 /* The status of the answer that begins with these bytes; 0: it is not HTTP. */
 uint32_t rate_http_status(const char *head, size_t length);

@@ -231,7 +231,7 @@ class ProbeTest(ProbeBase):
                 self.assertEqual(link["rate"]["direction"], "download" if "/large" in words else "upload")
                 self.assertEqual(link["rate"]["udp"]["outcome"], "not-asked", link)
                 self.assertIn(link["rate"]["tcp"]["outcome"], ("stalled", "closed"), link)
-                self.assertEqual(link["rate"]["verdict"], "unknown", link)
+                self.assertEqual((link["rate"]["verdict"], link["rate"]["reason"]), ("unknown", "no-figure"), link)
         output, errors = self.run_probe("--rate", server.name, "lo")
         self.assertIn("up to 2 seconds and 25.0 MB of data for each form on each link, 50.0 MB in all", errors)
         self.assertRegex(output, r"Plain TCP: no figure, as the server took \S+ kB and no more")

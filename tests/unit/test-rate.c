@@ -373,36 +373,59 @@ static void verdicts_follow(void) {
         const struct {
                 RateFigure plain, udp;
                 RateVerdict verdict;
-                bool host; /* was slow */
+                RateReason reason;
         } cases[] = {
-                { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100 }, RATE_UDP_THROTTLED },
-                { { RATE_MEASURED, 299 }, { RATE_MEASURED, 100 }, RATE_ALIKE },
-                { { RATE_MEASURED, 100 }, { RATE_MEASURED, 299 }, RATE_ALIKE },
-                { { RATE_MEASURED, 100 }, { RATE_MEASURED, 300 }, RATE_PLAIN_THROTTLED },
-                { { RATE_MEASURED, 100 }, { RATE_STALLED }, RATE_UDP_THROTTLED },
-                { { RATE_MEASURED, 100 }, { RATE_STALLED, .window_full = true }, RATE_UNKNOWN },
-                { { RATE_STALLED }, { RATE_MEASURED, 100 }, RATE_PLAIN_THROTTLED },
-                { { RATE_STALLED }, { RATE_STALLED }, RATE_UNKNOWN },
-                { { RATE_CLOSED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN },
-                { { RATE_MEASURED, 100 }, { RATE_NO_CONNECTION }, RATE_UNKNOWN },
-                { { RATE_NOT_ASKED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN },
-                { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100, .lost_here = 1 }, RATE_UNKNOWN, true },
+                { { RATE_MEASURED, 300 }, { RATE_MEASURED, 100 }, RATE_UDP_THROTTLED, RATE_REASON_NONE },
+                { { RATE_MEASURED, 299 }, { RATE_MEASURED, 100 }, RATE_ALIKE, RATE_REASON_NONE },
+                { { RATE_MEASURED, 100 }, { RATE_MEASURED, 299 }, RATE_ALIKE, RATE_REASON_NONE },
+                { { RATE_MEASURED, 100 }, { RATE_MEASURED, 300 }, RATE_PLAIN_THROTTLED, RATE_REASON_NONE },
+                { { RATE_MEASURED, 100 }, { RATE_STALLED }, RATE_UDP_THROTTLED, RATE_REASON_NONE },
+                { { RATE_MEASURED, 100 },
+                  { RATE_STALLED, .window_full = true },
+                  RATE_UNKNOWN,
+                  RATE_REASON_NO_FIGURE },
+                { { RATE_STALLED }, { RATE_MEASURED, 100 }, RATE_PLAIN_THROTTLED, RATE_REASON_NONE },
+                { { RATE_STALLED }, { RATE_STALLED }, RATE_UNKNOWN, RATE_REASON_NO_FIGURE },
+                { { RATE_CLOSED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN, RATE_REASON_NO_FIGURE },
+                { { RATE_MEASURED, 100 }, { RATE_NO_CONNECTION }, RATE_UNKNOWN, RATE_REASON_NO_FIGURE },
+                { { RATE_NOT_ASKED }, { RATE_MEASURED, 100 }, RATE_UNKNOWN, RATE_REASON_NO_FIGURE },
+                { { RATE_MEASURED, 300 },
+                  { RATE_MEASURED, 100, .lost_here = 1 },
+                  RATE_UNKNOWN,
+                  RATE_REASON_LOST_HERE },
                 { { RATE_MEASURED, 100 },
                   { RATE_MEASURED, 300, .lost_here = 1 },
                   RATE_PLAIN_THROTTLED,
-                  true },
-                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN, true },
-                { { RATE_MEASURED, 37500000 }, { RATE_MEASURED, 12499999 }, RATE_UDP_THROTTLED },
-                { { RATE_MEASURED, 37499999 }, { RATE_MEASURED, 12500000 }, RATE_ALIKE, true },
-                { { RATE_CLOSED }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
-                { { RATE_STALLED, .window_full = true }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN },
+                  RATE_REASON_NONE },
+                { { RATE_CLOSED },
+                  { RATE_MEASURED, 100, .lost_here = 1 },
+                  RATE_UNKNOWN,
+                  RATE_REASON_NO_FIGURE },
+                { { RATE_MEASURED, 37500000 },
+                  { RATE_MEASURED, 12500000 },
+                  RATE_UNKNOWN,
+                  RATE_REASON_FAST },
+                { { RATE_MEASURED, 37500000 },
+                  { RATE_MEASURED, 12500000, .lost_here = 1 },
+                  RATE_UNKNOWN,
+                  RATE_REASON_LOST_HERE },
+                { { RATE_MEASURED, 37500000 },
+                  { RATE_MEASURED, 12499999 },
+                  RATE_UDP_THROTTLED,
+                  RATE_REASON_NONE },
+                { { RATE_MEASURED, 37499999 }, { RATE_MEASURED, 12500000 }, RATE_ALIKE, RATE_REASON_NONE },
+                { { RATE_CLOSED }, { RATE_MEASURED, 12500000 }, RATE_UNKNOWN, RATE_REASON_NO_FIGURE },
+                { { RATE_STALLED, .window_full = true },
+                  { RATE_MEASURED, 12500000 },
+                  RATE_UNKNOWN,
+                  RATE_REASON_NO_FIGURE },
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 const RateReport report = { { [RATE_PLAIN] = cases[i].plain, [RATE_UDP] = cases[i].udp } };
 
                 assert(rate_judge(&report) == cases[i].verdict);
-                assert(rate_host_was_slow(&report) == cases[i].host);
+                assert(rate_reason(&report) == cases[i].reason);
         }
 }
 
