@@ -124,6 +124,37 @@ local function is_name(address)
         return not text:find(":", 1, true) and not text:find("^[%d.]+$")
 end
 
+-- Wireshark has those of IPv4 before all those of IPv6.
+local function is_version_4(address)
+        return address < Address.ipv6("::")
+end
+
+-- The addresses behind names, as text: for each name the one that was needed last, as several can have the same name.
+local hidden = {}
+
+-- The address behind a name. Wireshark tells the name only, but it compares: a bit is set if the address is not less with it.
+local function behind_name(address)
+        local make, form, bits = Address.ipv6, "%x:%x:%x:%x:%x:%x:%x:%x", 16
+        local parts, name = { 0, 0, 0, 0, 0, 0, 0, 0 }, tostring(address)
+
+        if is_version_4(address) then
+                make, form, bits, parts = Address.ip, "%d.%d.%d.%d", 8, { 0, 0, 0, 0 }
+        end
+        if hidden[name] and make(hidden[name]) == address then
+                return hidden[name]
+        end
+        for place = 1, #parts do
+                for bit = bits - 1, 0, -1 do
+                        parts[place] = parts[place] + 2 ^ bit
+                        if address < make(form:format(table.unpack(parts))) then
+                                parts[place] = parts[place] - 2 ^ bit
+                        end
+                end
+        end
+        hidden[name] = form:format(table.unpack(parts))
+        return hidden[name]
+end
+
 -- The sum of the words of an address as text.
 local function address_sum(text)
         local sum = 0
@@ -137,17 +168,19 @@ local function address_sum(text)
         return sum
 end
 
--- That of the two addresses of a packet, or nil: names hide them, and there is no other way to them.
+-- That of the two addresses of a packet.
 local function ends_sum(pinfo)
-        if is_name(pinfo.src) or is_name(pinfo.dst) then
-                return nil
+        local sum = 0
+
+        for _, address in ipairs({ pinfo.src, pinfo.dst }) do
+                sum = sum + address_sum(is_name(address) and behind_name(address) or tostring(address))
         end
-        return address_sum(tostring(pinfo.src)) + address_sum(tostring(pinfo.dst))
+        return sum
 end
 
 -- The checksum of a segment whose own is 0, from all its bytes.
 local function whole_checksum(bytes, pinfo)
-        local sum = (ends_sum(pinfo) or 0) + PROTOCOL_TCP + bytes:len()
+        local sum = ends_sum(pinfo) + PROTOCOL_TCP + bytes:len()
 
         for position = 0, bytes:len() - 1 do
                 sum = sum + bytes:get_index(position) * (position % 2 == 0 and 256 or 1)
@@ -194,7 +227,7 @@ local function bulk_header(tvb, pinfo)
 
         if tvb:captured_len() < header + TCP_HEADER - 2 then
                 return nil
-        elseif not is_name(pinfo.src) and tostring(pinfo.src):find(":", 1, true) ~= nil ~= (version == 6) then
+        elseif is_version_4(pinfo.src) == (version == 6) then
                 return nil
         elseif version == 4 then
                 length, protocol = tvb:range(2, 2):uint(), tvb:range(9, 1):uint()
@@ -250,14 +283,13 @@ local function words_sum(range)
         return sum
 end
 
--- The inner segment, with the ports that are outside, and its checksum changed as a NAT changes it. Where names hide the
--- addresses that are outside, they are taken for the same.
+-- The inner segment, with the ports that are outside, and its checksum changed as a NAT changes it.
 local function bulk_rebuild(tvb, pinfo, facts)
         local header = facts.header
         local bytes = tvb:range(header):bytes()
         local addresses = words_sum(header == IPV4_HEADER and tvb:range(12, 8) or tvb:range(8, 32))
         local inner = addresses + words_sum(tvb:range(header, 4))
-        local outer = (ends_sum(pinfo) or addresses) + pinfo.src_port + pinfo.dst_port
+        local outer = ends_sum(pinfo) + pinfo.src_port + pinfo.dst_port
         local tcp = tvb:range(header + 16, 2):uint()
         local sum = (0xffff - tcp - inner + outer) % 0xffff
 

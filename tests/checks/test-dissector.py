@@ -173,22 +173,43 @@ class Dissector(unittest.TestCase):
                 self.assertEqual(len(shown), len(wanted))
                 self.assertGreater(sum(row[-1] == "bulk" for row in shown), 5)
 
+    def named(self, known):
+        """Options of tshark that give these addresses names."""
+        hosts = self.folder / "hosts"
+        hosts.write_text("".join(f"{end} dead-beef{number}.example\n" for number, end in enumerate(known)))
+        hosts.chmod(0o644)
+        return ("-N", "n", "-H", str(hosts)) if known else ()
+
     def test_bulk_with_names(self):
-        """Wireshark shows names in place of addresses, those of one end or of both."""
+        """Wireshark shows names in place of addresses, those of one end or of both, with and without NAT in between."""
         names = (*dissector.FIELDS, "tcp.checksum.status")
-        options = ("-o", "tcp.check_checksum:TRUE", "-N", "n")
-        for family, ends in ENDS.items():
-            packets, plain = self.bulk_stream(family)
+        options = ("-o", "tcp.check_checksum:TRUE")
+        for family, natted in ((family, natted) for family in ENDS for natted in (False, True)):
+            ends = ENDS[family]
+            packets, plain = self.bulk_stream(family, natted)
             wanted = dissector.fields(self.pcap(plain), *names, options=options)
             for known in (ends[:1], ends[1:], ends):
-                with self.subTest(family=family, known=known):
-                    hosts = self.folder / "hosts"
-                    hosts.write_text("".join(f"{end} dead-beef{number}.example\n" for number, end in enumerate(known)))
-                    hosts.chmod(0o644)
-                    shown = dissector.fields(self.pcap(packets), *names, options=(*options, "-H", str(hosts)))
+                with self.subTest(family=family, natted=natted, known=known):
+                    shown = dissector.fields(self.pcap(packets), *names, options=(*options, *self.named(known)))
                     for number, (mine, theirs) in enumerate(zip(shown, wanted)):
                         self.assertEqual(mine, theirs, number)
                     self.assertEqual(len(shown), len(wanted))
+
+    def test_reassembled_with_names(self):
+        """What is put together while a file is read, when there is no checksum of UDP to go by."""
+        text = b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"
+        ports = 40000, 80
+        for family, ends in ENDS.items():
+            halves = [packet(family, ACK | PUSH, 1001, 7, stamp(3, 7), text[:9], ports=ports)]
+            halves.append(packet(family, ACK | PUSH, 1010, 7, stamp(4, 7), text[9:], ports=ports))
+            bulk = [dissector.bulk_twin(twin, inner=self.renumbered(twin, family)) for twin in map(dissector.plain_twin, halves)]
+            for packets in (halves, bulk):
+                packets = [packet(family, SYN, 1000, 0, MSS + stamp(1, 0), ports=ports), *packets]
+                for known in ((), ends[:1], ends):
+                    with self.subTest(family=family, bulk=packets[1:] == bulk, known=known):
+                        options = ("-2", "-o", "tcp.check_checksum:TRUE", *self.named(known))
+                        rows = dissector.fields(self.pcap(packets), "http.host", "tcp.reassembled.length", options=options)
+                        self.assertEqual(rows[-1], ["example.org", str(len(text))])
 
     def test_bulk_begun_before_the_capture(self):
         """Options that only TCP has tell, if one of the ends is the same inside; any other tunnel is left alone."""
@@ -202,7 +223,8 @@ class Dissector(unittest.TestCase):
             self.assertNotIn("underpass", self.protocols([swapped])[0])
 
     def test_bulk_looks_like_it(self):
-        """Lengths that do not agree, fragments, other protocols inside, SYN and RST, the other family: amid a connection, too."""
+        """Lengths that do not agree, fragments, other protocols inside, SYN and RST, the other family: amid a connection, too,
+        and whether names or addresses are shown."""
         for family in ENDS:
             size = 20 if family == 4 else 40
             good = dissector.plain_twin(stream(family)[6])
@@ -227,8 +249,9 @@ class Dissector(unittest.TestCase):
                 packets.append(dissector.bulk_twin(good, inner=bytes(inner)))
             packets.append(dissector.bulk_twin(good, inner=dissector.plain_twin(stream(10 - family)[6])))
             packets.append(dissector.bulk_twin(good))
-            rows = ["underpass" in row for row in self.protocols(packets)]
-            self.assertEqual(rows, [True] * 3 + [False] * (len(spoilt) + 1) + [True], list(zip(spoilt, rows[3:])))
+            for options in ((), self.named(ENDS[family])):
+                rows = ["underpass" in row for row in self.protocols(packets, *options)]
+                self.assertEqual(rows, [True] * 3 + [False] * (len(spoilt) + 1) + [True], list(zip(spoilt, rows[3:])))
         unsummed = dissector.bulk_twin(dissector.plain_twin(stream(6)[3]), summed=False)
         self.assertNotIn("underpass", self.protocols([*stream(6)[:3], unsummed])[-1])
 
