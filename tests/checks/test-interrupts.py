@@ -232,15 +232,39 @@ class Interrupts(unittest.TestCase):
             start_new_session=True,
             preexec_fn=hears_signals,
         )
-        self.addCleanup(process.communicate)
-        self.addCleanup(self.kill_group, process.pid)
+        self.addCleanup(self.end, process)
         return process
 
-    @staticmethod
-    def kill_group(group):
-        """Ends what a case has left."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+    def left(self, process):
+        """What a program has started and left: in its session, or in another one with its scratch folder."""
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                session = int((path / "stat").read_bytes().rpartition(b")")[2].split()[3])
+                if session == process.pid or str(self.folder).encode() in (path / "environ").read_bytes():
+                    yield int(path.name)
+
+    def end(self, process):
+        """Ends what a case has left, which may be in other process groups and hold the pipe."""
+
+        def ended():
+            pids = list(filter(running, self.left(process)))
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not pids
+
+        wait_until(ended, "what it has started has ended", PATIENCE)
+        process.communicate(timeout=PATIENCE)
+
+    def test_cases_that_fail(self):
+        """What a case leaves when it fails is ended, too."""
+        self.file("tests/prepare", PREPARE)
+        process = self.start("/bin/bash", self.file("run", RUN))
+        self.assertTrue(self.wait_for("begun", process), "it has ended early")
+        pid = int((self.folder / "begun").read_text())
+        self.assertNotEqual(os.getpgid(pid), process.pid)
+        self.end(process)
+        self.assertFalse(running(pid))
 
     def test_preparation(self):
         """tests/run tells tests/prepare, and what that has started."""
