@@ -42,6 +42,38 @@ RUN = """
 source "{tests}/lib/prepare.sh"
 prepare "{folder}"
 """
+# tests/prepare in a world where all packages are missing: whether root runs it, where it finds commands, and its policy.
+WORLD = {"((EUID != 0))": "false", " PATH=/usr/sbin": " PATH={folder}/bin:/usr/sbin", "policy=/usr": "policy={folder}"}
+# Finds no package, and leaves something in the process group that hears signals.
+DPKG_QUERY = """#!/usr/bin/python3
+import pathlib
+import signal
+import subprocess
+
+def hear():
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+witness = pathlib.Path("{folder}/witness")
+if not witness.exists():
+    witness.write_text(str(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, preexec_fn=hear).pid))
+"""
+# Hears signals whatever its parent does, as apt has dpkg do, and takes its time to install.
+APT_GET = """#!/usr/bin/python3
+import pathlib
+import signal
+import sys
+import time
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+if "install" in sys.argv:
+    pathlib.Path("{folder}/begun").touch()
+    while not pathlib.Path("{folder}/go-on").exists():
+        time.sleep(0.01)
+    if pathlib.Path("{folder}/sbin/policy-rc.d").exists():
+        pathlib.Path("{folder}/installed").touch()
+"""
 # What tests/release-check and tests/package run, which take their time to clean up.
 READY = "#!/bin/sh\n"
 ROW = """
@@ -284,6 +316,34 @@ class Interrupts(unittest.TestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TESTS / name, path)
         return path
+
+    def test_packages_are_installed(self):
+        """A signal, also one from a terminal, does not end what changes the package database of this machine. tests/prepare ends
+        behind it, and takes its policy away only then."""
+        text = (TESTS / "prepare").read_text()
+        for old, new in WORLD.items():
+            self.assertEqual(text.count(old), 1, old)
+            text = text.replace(old, new)
+        prepare, run = self.file("tests/prepare", text), self.file("run", RUN)
+        self.file("tests/packages", "some-package\n")
+        self.file("bin/dpkg-query", DPKG_QUERY)
+        self.file("bin/apt-get", APT_GET)
+        (self.folder / "sbin").mkdir()
+        numbers = signal.SIGHUP, signal.SIGINT, signal.SIGTERM
+        for number, program in ((number, program) for number in numbers for program in (prepare, run)):
+            with self.subTest(number=number, program=program.name):
+                for name in ("witness", "go-on", "installed"):
+                    (self.folder / name).unlink(missing_ok=True)
+                process = self.start("/bin/bash", program)
+                self.assertTrue(self.wait_for("begun", process), "it has ended early")
+                witness = int((self.folder / "witness").read_text())
+                os.killpg(process.pid, number)
+                wait_until(lambda pid=witness: not running(pid), "all have heard the signal", PATIENCE)
+                (self.folder / "go-on").touch()
+                self.assertEqual(process.wait(PATIENCE), 128 + number)
+                self.assertTrue((self.folder / "installed").exists())
+                self.assertEqual([path.name for path in self.folder.glob("sbin/*")], [])
+                self.assertFalse((self.folder / "build").exists())
 
     def told(self, process, number, group=False):
         """Sends a signal to a program that runs a slow test, to it alone or as a terminal does; the program ends when the
