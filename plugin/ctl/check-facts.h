@@ -31,8 +31,8 @@ void check_facts_host(CheckFacts *facts, CheckLines *lines);
 /* Adds the lines of a link that the service has told of; asked: somebody has named it. */
 void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines *lines);
 
-/* Whether no connection is active on a link that NetworkManager manages, and one with a tunnel could be. That
- * is nothing to tell while others have tunnels. */
+/* Whether no connection is active on a link that NetworkManager manages, and one with a tunnel could be.
+ * That is nothing to tell while others have tunnels. */
 bool check_facts_waits(CheckFacts *facts, GVariant *link);
 
 /* Whether a link with a profile of systemd-networkd is down while others have tunnels. */

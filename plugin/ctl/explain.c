@@ -71,8 +71,8 @@ static char *first_warning(GVariant *link) {
         return warning;
 }
 
-/* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for, and
- * is there. */
+/* check has a line for each reason why a link is off, and nothing is wrong where only SCTP was asked for,
+ * and is there. */
 static char *advise_off(GVariant *link, GVariant *destinations, const char *fault) {
         g_autofree char *warning = first_warning(link);
         const char *sctp;

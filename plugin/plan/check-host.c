@@ -179,7 +179,8 @@ static void profile_asks(const CheckHost *host, CheckLines *lines) {
         if (host->asking_link)
                 check_lines_add(
                         lines, CHECK_BAD, command,
-                        _("The profile “%s” asks for a tunnel, and its link %s is not there now. Once it is:"),
+                        _("The profile “%s” asks for a tunnel, and its link %s is not there now. Once it "
+                          "is:"),
                         host->asking.id, host->asking_link);
         else
                 check_lines_add(lines, CHECK_BAD, command,

@@ -138,8 +138,8 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         else if (link->settings.tunnel != TUNNEL_NO)
                 check_lines_add(lines, CHECK_BAD, activate_command(link), "%s", link->reason);
         else if (sctp && (link->spare || !waits(link)))
-                check_lines_add(lines, strings_count(link->warnings) > 0 ? CHECK_NOTE : CHECK_GOOD, NULL, "%s",
-                                _(sctp));
+                check_lines_add(lines, strings_count(link->warnings) > 0 ? CHECK_NOTE : CHECK_GOOD, NULL,
+                                "%s", _(sctp));
         else if (*link->connection)
                 check_lines_add(
                         lines, result,

@@ -219,7 +219,8 @@ static void no_tunnels(Facts *facts) {
 
 static void profile_asks(Facts *facts) {
         no_tunnels(facts);
-        facts->host.asking = (CheckProfile) { .id = "My LTE", .uuid = "3-4", .unique = true, .tunnel = true };
+        facts->host.asking =
+                (CheckProfile) { .id = "My LTE", .uuid = "3-4", .unique = true, .tunnel = true };
 }
 
 /* As a modem that is not plugged in. */
