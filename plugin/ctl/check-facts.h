@@ -25,7 +25,7 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
 void check_facts_free(CheckFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CheckFacts, check_facts_free)
 
-/* Adds the lines of the host. about_links: there are lines about links, too. */
+/* Adds the lines of the host: last, as what links have said for themselves is not said again. */
 void check_facts_host(CheckFacts *facts, CheckLines *lines);
 
 /* Adds the lines of a link that the service has told of; asked: somebody has named it. */

@@ -14,11 +14,9 @@
 
 enum { NM_TIMEOUT_MS = 1000 };
 
-/* Bits of Flags of a connection, as of NMSettingsConnectionFlags. */
-enum {
-        FLAG_GENERATED = 0x02,
-        FLAG_EXTERNAL = 0x08,
-};
+/* A bit of Flags of a connection, NM_SETTINGS_CONNECTION_FLAG_EXTERNAL: made up for what others have set up.
+ * The connection that NetworkManager makes for an Ethernet link without one has only NM_GENERATED. */
+enum { CONNECTION_EXTERNAL = 0x08 };
 
 static GVariant *call(GDBusConnection *bus, const char *path, const char *interface, const char *method,
                       GVariant *arguments, const char *type) {
@@ -49,7 +47,7 @@ static bool is_mirror(GDBusConnection *bus, const char *path) {
 
         if (connection)
                 g_variant_lookup(connection, "Flags", "u", &flags);
-        return flags & (FLAG_GENERATED | FLAG_EXTERNAL);
+        return flags & CONNECTION_EXTERNAL;
 }
 
 bool nm_profile_is_mirror(GDBusConnection *bus, const char *uuid) {

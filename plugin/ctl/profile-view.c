@@ -106,7 +106,7 @@ void profile_view_advise(const ProfileView *view, char ***warnings, char ***comm
                 text_append(commands, g_steal_pointer(&command));
         }
 
-        if (view->unsaved) {
+        if (view->unsaved && !view->generated) {
                 g_autofree char *id = name_word(view);
 
                 text_append(warnings,

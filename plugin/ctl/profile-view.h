@@ -14,7 +14,8 @@ typedef struct ProfileView {
         char *path;           /* of its D-Bus object */
         char *file;           /* "" without one */
         bool id_unique;       /* no other profile has this id */
-        bool unsaved;         /* in memory only, or changed in memory only */
+        bool unsaved;         /* in memory only, or changed in memory only … */
+        bool generated;       /* … as NetworkManager has made it itself; it is saved with its first change */
         uint32_t mptcp_flags; /* connection.mptcp-flags */
         GPtrArray *mtus;      /* of char *[3]: { "802-3-ethernet.mtu", "1400", NULL } */
         char **interfaces;    /* on which it is active */
@@ -25,7 +26,7 @@ typedef struct ProfileView {
         char *home_id;
         char *home_uuid;
         char *home_path;      /* of its D-Bus object */
-        bool home_unsaved;    /* as above */
+        bool home_in_memory;  /* in memory only, as somebody wants it */
         char *where;          /* "LTE (6f0c…)": its id and UUID, as errors name it */
         GHashTable *data;     /* the keys, as user-data.h has them */
 } ProfileView;

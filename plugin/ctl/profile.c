@@ -346,6 +346,19 @@ static NMRemoteConnection *find_home(NMClient *client, NMRemoteConnection *remot
         return best;
 }
 
+/* Whether NetworkManager has made a connection itself for an Ethernet link that had none. Those that only
+ * mirror what others have set up are generated, too. */
+static bool is_generated(NMRemoteConnection *remote) {
+        const NMSettingsConnectionFlags flags = nm_remote_connection_get_flags(remote);
+
+        return (flags & NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED) &&
+               !(flags & NM_SETTINGS_CONNECTION_FLAG_EXTERNAL);
+}
+
+static bool is_unsaved(NMRemoteConnection *remote) {
+        return nm_remote_connection_get_flags(remote) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
+}
+
 /* What is said of the profile that holds the keys. */
 static void read_home(ProfileView *view, NMRemoteConnection *home) {
         NMConnection *connection = NM_CONNECTION(home);
@@ -354,7 +367,7 @@ static void read_home(ProfileView *view, NMRemoteConnection *home) {
         view->home_id = g_strdup(nm_connection_get_id(connection) ?: "");
         view->home_uuid = g_strdup(nm_connection_get_uuid(connection) ?: "");
         view->home_path = g_strdup(nm_connection_get_path(connection));
-        view->home_unsaved = nm_remote_connection_get_flags(home) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
+        view->home_in_memory = is_unsaved(home) && !is_generated(home);
         view->where = g_strdup_printf("%s (%s)", view->home_id, view->home_uuid);
         view->data = read_data(connection, view->tunnel);
         if (view->tunnel)
@@ -374,7 +387,8 @@ static ProfileView *read_view(NMClient *client, NMRemoteConnection *remote) {
         view->path = g_strdup(nm_connection_get_path(connection));
         read_home(view, find_home(client, remote));
         view->file = g_strdup(nm_remote_connection_get_filename(remote) ?: "");
-        view->unsaved = nm_remote_connection_get_flags(remote) & NM_SETTINGS_CONNECTION_FLAG_UNSAVED;
+        view->unsaved = is_unsaved(remote);
+        view->generated = is_generated(remote);
         view->mptcp_flags = setting ? (uint32_t) nm_setting_connection_get_mptcp_flags(setting) : 0;
         view->mtus = read_mtus(connection);
 
@@ -502,7 +516,7 @@ static bool write_profile(NMClient *client, NMRemoteConnection *remote, const Pr
         NMSettingsConnectionFlags flags = view->tunnel ? 0 : nm_remote_connection_get_flags(remote);
         NMSettingsUpdate2Flags update = NM_SETTINGS_UPDATE2_FLAG_NO_REAPPLY;
 
-        if (flags & (NM_SETTINGS_CONNECTION_FLAG_NM_GENERATED | NM_SETTINGS_CONNECTION_FLAG_EXTERNAL)) {
+        if (flags & NM_SETTINGS_CONNECTION_FLAG_EXTERNAL) {
                 ctl_error_add(error, CTL_FAILED,
                               _("The profile “%s” only mirrors a configuration made by another program, "
                                 "and NetworkManager does not store it. Create a file in %s "
@@ -510,8 +524,9 @@ static bool write_profile(NMClient *client, NMRemoteConnection *remote, const Pr
                               view->id, PROFILES_FOLDER);
                 return false;
         }
-        /* A profile that exists in memory only stays there: nobody asked for it to be saved. */
-        if (!view->home_unsaved)
+        /* A profile that exists in memory only stays there: nobody asked for it to be saved. What
+         * NetworkManager has made itself is saved, as nmcli does. */
+        if (!view->home_in_memory)
                 update |= NM_SETTINGS_UPDATE2_FLAG_TO_DISK;
         if (!check_edits(edits, error))
                 return false;

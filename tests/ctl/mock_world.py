@@ -89,8 +89,8 @@ def settings(path):
 
 
 def flags(path):
-    """NetworkManager has made the last one up: it mirrors what was there."""
-    return GLib.Variant("u", 0x0F if path.endswith("5") else 0)
+    """NetworkManager has made them itself, but only the last one mirrors what was there."""
+    return GLib.Variant("u", 0x0F if path.endswith("5") else 0x03)
 
 
 def note(log, *words):
@@ -117,10 +117,9 @@ def answer(state, log, path, method, words, invocation):
             invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Devices/3",)))
         else:
             invocation.return_dbus_error(f"{NM}.UnknownDevice", "no such device")
-    elif method == "GetConnectionByUuid" and words[0] == MIRROR:
-        invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Settings/5",)))
     elif method == "GetConnectionByUuid":
-        invocation.return_dbus_error(f"{NM}.Settings.InvalidConnection", "no such connection")
+        number = 5 if words[0] == MIRROR else 1
+        invocation.return_value(GLib.Variant("(o)", (f"{PATH}/Settings/{number}",)))
     elif method == "ListConnections":
         invocation.return_value(GLib.Variant("(ao)", (PROFILES,)))
     else:

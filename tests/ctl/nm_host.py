@@ -20,6 +20,7 @@ class NmHostTest(unittest.TestCase):
     """Tests of a program, the first argument, in that host."""
 
     program = None
+    auto_default = False  # NetworkManager makes a connection for each Ethernet link that has none
 
     @classmethod
     def setUpClass(cls):
@@ -28,12 +29,17 @@ class NmHostTest(unittest.TestCase):
         cls.host = Host("ctl", pathlib.Path(scratch.name) / "host")
         cls.addClassCleanup(cls.host.stop)
         cls.host.start()
+        if cls.auto_default:
+            configuration = cls.host.path("/etc/NetworkManager/NetworkManager.conf")
+            text = configuration.read_text().replace("no-auto-default=*\n", "")
+            configuration.write_text(text.replace("interface-name:lan", "interface-name:far0"))
         cls.host.start_bus()
         cls.host.start_manager()
         cls.host.run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
         cls.host.run("ip", "link", "set", "far0", "up")
+        state = "up0:connecting" if cls.auto_default else "up0:disconnected"
         wait_until(
-            lambda: "up0:disconnected" in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
+            lambda: state in cls.host.output("nmcli", "-t", "-f", "DEVICE,STATE", "device"),
             "NetworkManager manages the link",
         )
 

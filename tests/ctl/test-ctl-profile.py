@@ -374,5 +374,23 @@ class ProfileTest(nm_host.NmHostTest):
         self.assertEqual(json.loads(result.stdout)["profile"]["settings"], {"mss": "1000"})
 
 
+class WiredConnection(nm_host.NmHostTest):
+    """NetworkManager has made a connection itself, as it does for Ethernet links where nobody has set up one."""
+
+    auto_default = True
+
+    def test_takes_settings(self):
+        """It is a profile like any other. nmcli saves it with the first change, and so do we."""
+        name = "Wired connection 1"
+        before = json.loads(self.ctl("show", name, "--json")[0])
+        self.assertEqual((before["profile"]["unsaved"], before["warnings"]), (True, []))
+        document = json.loads(self.ctl("set", name, "tunnel=yes", "local-ports=443", "--json")[0])
+        self.assertEqual(document["warnings"], [])
+        shown = json.loads(self.ctl("show", name, "--json")[0])["profile"]
+        self.assertEqual((shown["unsaved"], shown["interfaces"]), (False, ["up0"]))
+        self.assertEqual(shown["settings"], {"tunnel": "yes", "local-ports": "443"})
+        self.assertTrue(shown["file"].startswith("/etc/"), shown["file"])
+
+
 if __name__ == "__main__":
     nm_host.main()
