@@ -2,6 +2,7 @@
 """Hosts as they come: nobody has set up a connection, so NetworkManager has made "Wired connection 1" and "2", and their
 addresses come by DHCP."""
 
+import nmcli
 import runner
 import service
 import traffic
@@ -108,3 +109,21 @@ def test_connections_of_nobody():
             service.wait_state(host, device, service.ACTIVE)
         transfer(lab, client, "restarted")
         assert host.run("underpassctl", "check", check=False).returncode == 0
+
+
+def test_tunnel_profiles_for_them():
+    """nmcli alone: a tunnel profile comes with such a connection, which stays as NetworkManager has made it."""
+    with runner.TestLab() as lab:
+        begin(lab)
+        host = lab.client
+        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+        lab.server.up("server")
+        for name, device in zip(NAMES, ("c0", "c1")):
+            nmcli.add_tunnel(host, f"{device}-tunnel", f"link={name}, tunnel=yes, remote-ports={PORT}")
+            host.up(name)
+            nmcli.wait_shown(host, f"{device}-tunnel", device)
+            service.wait_state(host, device, service.ACTIVE)
+        files = host.output("nmcli", "-g", "NAME,FILENAME", "connection", "show").splitlines()
+        assert all(f"{name}:/run/" in "\n".join(files) for name in NAMES), files
+        _, client = traffic.pair(lab)
+        transfer(lab, client, "set")
