@@ -38,8 +38,10 @@ def serve_addresses(lab, device):
 
 
 def begin(lab):
-    """The client has no connection yet, and NetworkManager makes one for each link."""
+    """The server is up; the client has no connection yet, and NetworkManager makes one for each link. Returns the client."""
     host = lab.client
+    service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
+    lab.server.up("server")
     for profile in ("first", "second"):
         host.run("nmcli", "connection", "delete", profile)
     host.stop_daemon("manager")
@@ -49,6 +51,7 @@ def begin(lab):
         serve_addresses(lab, device)
     host.start_manager()
     wait_connected(host)
+    return host
 
 
 def wait_connected(host):
@@ -82,10 +85,7 @@ def transfer(lab, client, name):
 def test_connections_of_nobody():
     """They take the keys, are saved with them, keep the tunnel through renewals and a restart of NetworkManager."""
     with runner.TestLab() as lab:
-        begin(lab)
-        host = lab.client
-        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
-        lab.server.up("server")
+        host = begin(lab)
         for name in NAMES:
             said = service.set_keys(host, name, "tunnel=yes", f"remote-ports={PORT}", options=("--reapply",))
             assert "in memory" not in said.stdout + said.stderr, said
@@ -114,10 +114,7 @@ def test_connections_of_nobody():
 def test_tunnel_profiles_for_them():
     """nmcli alone: a tunnel profile comes with such a connection, which stays as NetworkManager has made it."""
     with runner.TestLab() as lab:
-        begin(lab)
-        host = lab.client
-        service.set_keys(lab.server, "server", "tunnel=yes", f"local-ports={PORT}")
-        lab.server.up("server")
+        host = begin(lab)
         for name, device in zip(NAMES, ("c0", "c1")):
             nmcli.add_tunnel(host, f"{device}-tunnel", f"link={name}, tunnel=yes, remote-ports={PORT}")
             host.up(name)
