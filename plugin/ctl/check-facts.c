@@ -403,8 +403,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines 
 
         g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
         /* A file has to be written for it. */
-        if (facts->depth != CHECK_DEPTH_QUICK && *check.connection_uuid && facts->ctl->bus &&
-            nm_profile_is_mirror(facts->ctl->bus, check.connection_uuid))
+        if (facts->depth != CHECK_DEPTH_QUICK && nm_profile_is_mirror(facts->ctl, check.connection_uuid))
                 check.connection = check.connection_uuid = "";
         check.blocked.first = first;
         check.spare = !asked && facts->host.links_trying > 0;

@@ -156,8 +156,7 @@ static bool check_unknown(Ctl *ctl, CheckFacts *facts, const char *name, GPtrArr
                 check_bare(ctl, facts, name, name, sections);
                 return true;
         }
-        if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                nm_profile_find(ctl, name, &profile);
+        nm_profile_find(ctl, name, &profile);
         if (profile.count == 1)
                 link = nm_profile_link(ctl->bus, profile.uuid);
         if (link) {

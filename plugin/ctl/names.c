@@ -64,8 +64,7 @@ void names_add_namesake(Ctl *ctl, GPtrArray *links, const char *interface, Check
                                 interface, other);
                 return;
         }
-        if (ctl->bus && g_utf8_validate(interface, -1, NULL))
-                nm_profile_find(ctl, interface, &profile);
+        nm_profile_find(ctl, interface, &profile);
         if (profile.count > 0 && *profile.interface && !streq(profile.interface, interface))
                 check_lines_add(lines, CHECK_NOTE, NULL,
                                 _("%1$s is also the name of a profile for %2$s, which is not active. This "
@@ -85,8 +84,7 @@ static void inactive_profile(const NmNamed *profile, GError **error) {
 void names_unknown(Ctl *ctl, const char *name, GError **error) {
         g_auto(NmNamed) profile = {};
 
-        if (ctl->bus && g_utf8_validate(name, -1, NULL))
-                nm_profile_find(ctl, name, &profile);
+        nm_profile_find(ctl, name, &profile);
         if (profile.count > 1)
                 ctl_error_add(error, CTL_NOT_FOUND,
                               _("Several profiles match “%s”; use one of their UUIDs: %s."), name,

@@ -50,15 +50,18 @@ static bool is_mirror(GDBusConnection *bus, const char *path) {
         return flags & CONNECTION_EXTERNAL;
 }
 
-bool nm_profile_is_mirror(GDBusConnection *bus, const char *uuid) {
-        g_autoptr(GVariant) reply = call(bus, SETTINGS_PATH, NM_NAME ".Settings", "GetConnectionByUuid",
-                                         g_variant_new("(s)", uuid), "(o)");
+bool nm_profile_is_mirror(const Ctl *ctl, const char *uuid) {
+        g_autoptr(GVariant) reply = NULL;
         const char *path;
 
+        if (!ctl->bus || !*uuid)
+                return false;
+        reply = call(ctl->bus, SETTINGS_PATH, NM_NAME ".Settings", "GetConnectionByUuid",
+                     g_variant_new("(s)", uuid), "(o)");
         if (!reply)
                 return false;
         g_variant_get(reply, "(&o)", &path);
-        return is_mirror(bus, path);
+        return is_mirror(ctl->bus, path);
 }
 
 /* A word of the setting "connection"; "" when it is not there. Caller frees. */
@@ -216,7 +219,7 @@ void nm_device_read(Ctl *ctl, const char *interface, NmDevice *ret) {
         g_autofree char *found = find_device(bus, interface);
         g_autoptr(GVariant) device = found ? properties(bus, found, NM_NAME ".Device") : NULL;
         g_autoptr(GVariant) active = NULL;
-        const char *path = "/", *id = "", *connection = "/";
+        const char *path = "/", *id = "", *connection;
         gboolean managed = FALSE;
 
         *ret = (NmDevice){ .known = found, .profiles = g_ptr_array_new_with_free_func(g_free) };
@@ -227,11 +230,11 @@ void nm_device_read(Ctl *ctl, const char *interface, NmDevice *ret) {
                         active = properties(bus, path, NM_NAME ".Connection.Active");
                 if (active) {
                         g_variant_lookup(active, "Id", "&s", &id);
-                        g_variant_lookup(active, "Connection", "&o", &connection);
-                }
-                if (is_mirror(bus, connection)) {
-                        managed = FALSE;
-                        id = "";
+                        if (g_variant_lookup(active, "Connection", "&o", &connection) &&
+                            is_mirror(bus, connection)) {
+                                managed = FALSE;
+                                id = "";
+                        }
                 }
                 add_profiles(nm_profiles(ctl), device, interface, ret);
         }
@@ -323,10 +326,13 @@ static void add_named(NmNamed *named, const NmProfile *profile) {
 }
 
 void nm_profile_find(Ctl *ctl, const char *name, NmNamed *ret) {
-        const GPtrArray *profiles = nm_profiles(ctl);
+        const GPtrArray *profiles;
         const NmProfile *first = NULL;
 
         *ret = (NmNamed) {};
+        if (!ctl->bus || !g_utf8_validate(name, -1, NULL))
+                return;
+        profiles = nm_profiles(ctl);
         for (guint i = 0; i < profiles->len; i++) {
                 const NmProfile *profile = g_ptr_array_index(profiles, i);
 

@@ -50,7 +50,7 @@ char *nm_profile_file(GDBusConnection *bus, const NmProfile *profile);
 
 /* Whether this connection only mirrors what another program has set up: NetworkManager does not store it, so
  * it takes no settings. */
-bool nm_profile_is_mirror(GDBusConnection *bus, const char *uuid);
+bool nm_profile_is_mirror(const Ctl *ctl, const char *uuid);
 
 /* The connections that a name means, an id or a UUID. */
 typedef struct NmNamed {
@@ -63,6 +63,7 @@ typedef struct NmNamed {
         bool tunnel;      /* it asks for one, or its tunnel profile does */
 } NmNamed;
 
+/* Finds none without a bus. */
 void nm_profile_find(Ctl *ctl, const char *name, NmNamed *ret);
 
 /* A link on which the connection with this UUID is active; NULL: there is none. Caller frees. */

@@ -271,7 +271,7 @@ static bool is_mirrored(const Ctl *ctl, GVariant *link) {
         const char *id, *uuid = "";
 
         g_variant_lookup(link, "Connection", "(&s&s)", &id, &uuid);
-        return uuid[0] && ctl->bus && nm_profile_is_mirror(ctl->bus, uuid);
+        return nm_profile_is_mirror(ctl, uuid);
 }
 
 /* The tunnel of a link has to learn what is found, so the service asks there, if this user may have it do
