@@ -374,20 +374,30 @@ class Judged(PolkitTest):
         self.answer_all(ALLOWED)
         wait_until(lambda: self.failure(self.send("Reload", another, None)) is None, "it may ask again", 5)
 
+    @contextlib.contextmanager
+    def stopped(self):
+        """Meanwhile the service reads nothing, and it knows nobody whose first calls it finds then."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def send_most(self, strangers):
+        """The answers to as many calls as each of them may send before it is known."""
+        answers = [self.send("Explode", each, None) for each in strangers for _ in range(CALLS_OF_A_STRANGER)]
+        for each in strangers:
+            self.reach_bus(each)
+        return answers
+
     def test_place_for_the_next(self):
         """Connections that send many calls before it is known whose they are leave places for others."""
         strangers = [Stranger(self.bus) for _ in range(CALLS // CALLS_OF_A_STRANGER + 8)]
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            senders = [each for each in strangers for _ in range(CALLS_OF_A_STRANGER)]
-            answers = [self.send("Explode", each, None) for each in senders]
-            for each in strangers:
-                self.reach_bus(each)
-            strangers.append(Stranger(self.bus))
-            last = self.send("Explode", strangers[-1], None)
-            self.reach_bus(strangers[-1])
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+        with self.stopped():
+            answers = self.send_most(strangers)
+            another = Stranger(self.bus)
+            last = self.send("Explode", another, None)
+            self.reach_bus(another)
         self.assertEqual(self.failure(last), DENIED)
         errors = [self.failure(each) for each in answers]
         self.assertEqual(set(errors), {DENIED, LIMITS})
@@ -396,14 +406,8 @@ class Judged(PolkitTest):
     def test_bounded_before_it_is_known(self):
         """However many connections call, so many calls wait for the bus to say whose they are."""
         strangers = [Stranger(self.bus) for _ in range(CALLS // CALLS_OF_A_STRANGER + 32)]
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            senders = [each for each in strangers for _ in range(CALLS_OF_A_STRANGER)]
-            answers = [self.send("Explode", each, None) for each in senders]
-            for each in strangers:
-                self.reach_bus(each)
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+        with self.stopped():
+            answers = self.send_most(strangers)
         errors = [self.failure(each) for each in answers]
         self.assertEqual(errors.count(DENIED), CALLS)
         self.assertEqual(errors.count(LIMITS), len(errors) - CALLS)
