@@ -100,11 +100,15 @@ bool probe_rate_run(const ProbeRate *what, int signals, RateReport *ret, int *re
         }
         polled[0] = (struct pollfd) { .fd = rate_fd(rate), .events = POLLIN };
         polled[1] = (struct pollfd) { .fd = signals, .events = POLLIN };
-        while (!rate_process(rate) && *ret_signal == 0) {
+        while (!rate_process(rate)) {
                 if (poll(polled, ELEMENTS(polled), -1) < 0 && errno != EINTR)
                         break;
-                if (read(signals, &signal, sizeof(signal)) == sizeof(signal))
-                        *ret_signal = (int) signal.ssi_signo;
+                if (read(signals, &signal, sizeof(signal)) != sizeof(signal))
+                        continue;
+                if (*ret_signal != 0)
+                        break; /* who asks twice does not want to wait for the server */
+                *ret_signal = (int) signal.ssi_signo;
+                rate_stop(rate);
         }
         *ret = *rate_report(rate);
         return true;

@@ -216,6 +216,8 @@ static bool receive_udp(Rate *rate) {
 
                 if (length < 0 && errno == EAGAIN)
                         return false;
+                if (length < 0 && errno == ECONNREFUSED)
+                        form_stream_refused(rate->stream);
                 if (length > 0)
                         form_stream_take(rate->stream, rate->piece, (size_t) length, now_us());
         }
@@ -244,36 +246,38 @@ static void look_at_udp(Rate *rate) {
         if (facts->open)
                 rate_meter(&rate->meter, rate->target.download ? facts->received : facts->acknowledged,
                            now_us());
+        if (facts->closed || rate_is_over(&rate->meter, figure->volume, now_us()) ||
+            (!facts->open && now_us() >= rate->begun_us + RATE_CONNECT_MS * US_PER_MS))
+                rate->over_us = now_us();
 }
 
-/* True: it has ended. What is on its way gets some time, so that a reset fits at the peer. */
+/* True: it has ended. What is on its way gets some time, and then the peer is told. */
 static bool work_udp(Rate *rate) {
         const FormStreamFacts *facts = form_stream_facts(rate->stream);
         bool more = true;
 
-        while (more) {
+        while (more && !facts->gone) {
                 more = receive_udp(rate);
                 send_udp(rate);
                 if (rate->over_us == 0)
                         look_at_udp(rate);
-                if (facts->closed)
-                        return true;
-                if (rate->over_us == 0 && rate_is_over(&rate->meter, figure_of(rate)->volume, now_us()))
-                        rate->over_us = now_us();
-                if (rate->over_us != 0 && (form_stream_stop(rate->stream) ||
-                                           now_us() >= rate->over_us + DRAIN_MS * US_PER_MS))
-                        return true;
+                if (rate->over_us == 0)
+                        continue;
+                if (facts->closed || !facts->open || form_stream_stop(rate->stream) ||
+                    now_us() >= rate->over_us + DRAIN_MS * US_PER_MS)
+                        form_stream_end(rate->stream);
         }
-        return !facts->open && now_us() >= rate->begun_us + RATE_CONNECT_MS * US_PER_MS;
+        return facts->gone;
 }
 
 /* Ends the connection of the form, if there is one. */
 static void end(Rate *rate) {
         if (rate->form == RATE_PLAIN)
                 rate->fd = probe_socket_abort(rate->fd);
-        if (rate->stream && rate->fd >= 0 && form_stream_facts(rate->stream)->open)
-                (void) send(rate->fd, rate->buffer, form_stream_reset(rate->stream, rate->buffer),
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (rate->stream && rate->fd >= 0) {
+                form_stream_end(rate->stream);
+                send_udp(rate);
+        }
         rate->fd = close_fd(rate->fd);
         rate->stream = form_stream_free(rate->stream);
 }
@@ -327,6 +331,16 @@ Rate *rate_free(Rate *rate) {
         free(rate->request);
         free(rate);
         return NULL;
+}
+
+void rate_stop(Rate *rate) {
+        if (rate->form == RATE_UDP) {
+                rate->over_us = rate->over_us ? rate->over_us : now_us();
+                form_stream_end(rate->stream);
+                return;
+        }
+        end(rate);
+        rate->form = _RATE_FORM_MAX;
 }
 
 int rate_fd(const Rate *rate) {

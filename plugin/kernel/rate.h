@@ -34,5 +34,9 @@ int rate_fd(const Rate *rate);
 /* Goes on with it once the descriptor is readable. True: it is done. */
 bool rate_process(Rate *rate);
 
+/* Begins nothing more. What is under way is ended at the server: go on with rate_process() until it is done,
+ * which takes 1.5 s at most. */
+void rate_stop(Rate *rate);
+
 /* What has been found so far; valid until rate_free(). */
 const RateReport *rate_report(const Rate *rate);

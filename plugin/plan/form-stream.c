@@ -18,6 +18,9 @@ enum {
         TIMEOUT_US = 200000,     /* at least; as Linux has it */
         TIMEOUT_MAX_US = 1000000,
         REORDER_US = 1000,       /* at least */
+        ENDINGS_MAX = 3,         /* times that the peer is told that it is over */
+        ENDING_US = 100000,      /* at least, for an answer to that */
+        ENDING_MAX_US = 500000,
         ROOM = 100,              /* for headers in a datagram */
 };
 
@@ -72,6 +75,15 @@ struct FormStream {
         uint64_t latest;         /* a byte of the part that has grown last */
         bool owes;               /* an acknowledgment */
 
+        /* Ending. */
+        bool ending;
+        unsigned endings;        /* times that the peer was told */
+        uint64_t ending_us;      /* when that was last */
+        uint64_t told;           /* place of the latest reset; UINT64_MAX: none since the question */
+        bool resets_behind;      /* a reset for a peer that has everything goes next */
+        bool asks;               /* the question goes next */
+        bool corrects;           /* a reset with the number that the peer has named goes next */
+
         /* Timestamps: without them a sender that timed out once waits ever longer. */
         bool stamped;
         uint32_t echo;           /* what the peer has stamped last */
@@ -124,7 +136,7 @@ static void open_by(FormStream *stream, const ProbeFormSegment *segment, const P
         if (segment->acknowledgment != stream->sequence + 1)
                 return;
         if (segment->flags & UNDERPASS_TCP_RST) {
-                stream->facts.closed = true;
+                stream->facts.closed = stream->facts.gone = true;
                 return;
         }
         if (!(segment->flags & UNDERPASS_TCP_SYN))
@@ -138,6 +150,12 @@ static void open_by(FormStream *stream, const ProbeFormSegment *segment, const P
         stream->owes = true;
         stream->stamped = options->stamped;
         stream->echo = options->stamp;
+}
+
+/* What we tell the peer that we have. */
+static uint32_t acknowledgment_of(const FormStream *stream) {
+        return stream->peer_sequence + 1 + (uint32_t) stream->expected +
+               (stream->expected >= stream->finished);
 }
 
 /* How far a number of the peer is from where the connection is, as a place in 64 bits. */
@@ -299,6 +317,23 @@ static void take_data(FormStream *stream, const ProbeFormSegment *segment,
                 facts->closed = true;
 }
 
+/* Its number must be one that nobody could have guessed: the next one, or what we have acknowledged, which
+ * a FIN makes one more. */
+static void take_reset(FormStream *stream, const ProbeFormSegment *segment) {
+        FormStreamFacts *facts = &stream->facts;
+
+        if (place_of(segment->sequence, stream->peer_sequence, stream->expected) != stream->expected &&
+            segment->sequence != acknowledgment_of(stream))
+                return;
+        facts->closed = facts->gone = true;
+}
+
+/* There is a connection still: the number that it expects is known now. */
+static void take_answer(FormStream *stream, const ProbeFormSegment *segment) {
+        stream->facts.volume += segment->data_length;
+        stream->corrects = stream->facts.acknowledged != stream->told;
+}
+
 void form_stream_take(FormStream *stream, const uint8_t *data, size_t length, uint64_t now_us) {
         ProbeFormOptions options;
         ProbeFormSegment segment;
@@ -313,9 +348,7 @@ void form_stream_take(FormStream *stream, const uint8_t *data, size_t length, ui
                 return;
         }
         if (segment.flags & UNDERPASS_TCP_RST) {
-                /* One that nobody could have guessed. */
-                if (place_of(segment.sequence, stream->peer_sequence, stream->expected) == stream->expected)
-                        stream->facts.closed = true;
+                take_reset(stream, &segment);
                 return;
         }
         if (segment.flags & UNDERPASS_TCP_SYN) {
@@ -325,13 +358,23 @@ void form_stream_take(FormStream *stream, const uint8_t *data, size_t length, ui
         if (!(segment.flags & UNDERPASS_TCP_ACK))
                 return;
         take_acknowledgment(stream, &segment, &options, now_us);
-        take_data(stream, &segment, &options);
+        if (stream->ending)
+                take_answer(stream, &segment);
+        else
+                take_data(stream, &segment, &options);
 }
 
 static uint64_t timeout_us(const FormStream *stream) {
         const uint64_t once = MAX_OF(stream->rtt_us * 2, (uint64_t) TIMEOUT_US);
 
         return MIN_OF(once << MIN_OF(stream->timeouts, 8U), (uint64_t) TIMEOUT_MAX_US);
+}
+
+static uint64_t ending_due_us(const FormStream *stream) {
+        const uint64_t patience_us = MIN_OF(MAX_OF(stream->rtt_us * 2, (uint64_t) ENDING_US),
+                                            (uint64_t) ENDING_MAX_US);
+
+        return stream->endings == 0 ? 0 : stream->ending_us + patience_us;
 }
 
 /* When nothing was acknowledged for long, all that is on its way is taken for lost. */
@@ -375,13 +418,11 @@ static size_t choose_blocks(const FormStream *stream, ProbeFormBlock blocks[stat
 
 /* Writes the header of a segment that is not a SYN. */
 static size_t write_header(FormStream *stream, uint8_t *buffer, uint64_t offset, uint64_t now_us) {
-        const uint32_t peer = stream->peer_sequence + 1 + (uint32_t) stream->expected +
-                              (stream->expected >= stream->finished);
         ProbeFormSegment segment = {
                 .flags = UNDERPASS_TCP_ACK,
                 .window = WINDOW_FIELD,
                 .sequence = stream->sequence + 1 + (uint32_t) offset,
-                .acknowledgment = peer,
+                .acknowledgment = acknowledgment_of(stream),
                 .stamped = stream->stamped,
                 .stamp = stamp_at(stream, now_us),
                 .echo = stream->echo,
@@ -429,14 +470,52 @@ static size_t next_syn(FormStream *stream, uint8_t *buffer, uint64_t now_us) {
         return PROBE_FORM_SYN + PROBE_FORM_STAMP;
 }
 
-size_t form_stream_next(FormStream *stream, uint8_t buffer[static FORM_STREAM_DATAGRAM], uint64_t now_us) {
+/* A segment that the peer has already: it answers what it expects, and how much it takes. */
+static size_t write_question(FormStream *stream, uint8_t *buffer, uint64_t now_us) {
+        return write_header(stream, buffer, stream->facts.acknowledged - 1, now_us);
+}
+
+static size_t write_reset(FormStream *stream, uint8_t *buffer, uint64_t offset) {
+        probe_form_reset(buffer, stream->sequence + 1 + (uint32_t) offset);
+        stream->told = offset;
+        return PROBE_FORM_HEADER;
+}
+
+/* Resets with the numbers that the peer may expect, and then the question whether it is over. */
+static size_t next_ending(FormStream *stream, uint8_t *buffer, uint64_t now_us) {
+        const uint64_t behind = offset_of(stream, stream->next);
+        FormStreamFacts *facts = &stream->facts;
+
+        if (stream->resets_behind || stream->corrects) {
+                const uint64_t offset = stream->resets_behind ? behind : facts->acknowledged;
+
+                stream->corrects &= stream->resets_behind;
+                stream->resets_behind = false;
+                return write_reset(stream, buffer, offset);
+        }
+        if (stream->asks) {
+                stream->asks = false;
+                stream->told = UINT64_MAX;
+                return write_question(stream, buffer, now_us);
+        }
+        if (now_us < ending_due_us(stream))
+                return 0;
+        if (stream->endings == (facts->open ? ENDINGS_MAX : 1)) {
+                facts->gone = true;
+                return 0;
+        }
+        stream->resets_behind = stream->endings == 0 && facts->acknowledged != behind;
+        stream->endings++;
+        stream->ending_us = now_us;
+        stream->asks = facts->open;
+        return write_reset(stream, buffer, facts->acknowledged);
+}
+
+/* Data, for the first time or again; 0: nothing of it may go now. */
+static size_t next_data(FormStream *stream, uint8_t *buffer, uint64_t now_us) {
         FormStreamFacts *facts = &stream->facts;
         bool fits, more;
 
-        if (facts->closed && !(facts->open && stream->owes))
-                return 0;
-        if (!facts->open)
-                return next_syn(stream, buffer, now_us);
         look_at_clock(stream, now_us);
         more = stream->next < segments_total(stream) &&
                offset_of(stream, stream->next + 1) <= stream->allowed;
@@ -456,17 +535,47 @@ size_t form_stream_next(FormStream *stream, uint8_t buffer[static FORM_STREAM_DA
                 stream->next++;
                 return write_segment(stream, buffer, stream->next - 1, now_us);
         }
+        if (!facts->window_full || now_us < stream->moved_us + timeout_us(stream))
+                return 0;
+        /* What has opened the window may have got lost (RFC 9293, 3.8.6.1). */
+        stream->moved_us = now_us;
+        stream->timeouts++;
+        return write_question(stream, buffer, now_us);
+}
+
+size_t form_stream_next(FormStream *stream, uint8_t buffer[static FORM_STREAM_DATAGRAM], uint64_t now_us) {
+        const FormStreamFacts *facts = &stream->facts;
+        size_t length;
+
+        if (facts->gone)
+                return 0;
+        if (stream->ending)
+                return next_ending(stream, buffer, now_us);
+        if (facts->closed && !(facts->open && stream->owes))
+                return 0;
+        if (!facts->open)
+                return next_syn(stream, buffer, now_us);
+        length = facts->closed ? 0 : next_data(stream, buffer, now_us);
+        if (length > 0)
+                return length;
         return stream->owes ? write_header(stream, buffer, offset_of(stream, stream->next), now_us) : 0;
 }
 
 uint64_t form_stream_due(const FormStream *stream) {
-        if (stream->facts.closed)
+        const FormStreamFacts *facts = &stream->facts;
+
+        if (facts->gone)
                 return UINT64_MAX;
-        if (!stream->facts.open && stream->syns > 0)
+        if (stream->ending)
+                return stream->resets_behind || stream->corrects || stream->asks ? 0 : ending_due_us(stream);
+        if (facts->closed)
+                return UINT64_MAX;
+        if (!facts->open && stream->syns > 0)
                 return stream->syn_us + ((uint64_t) SYN_AGAIN_US << (stream->syns - 1));
-        if (!stream->facts.open)
+        if (!facts->open)
                 return 0;
-        return stream->first == stream->next ? UINT64_MAX : stream->moved_us + timeout_us(stream);
+        return stream->first == stream->next && !facts->window_full ? UINT64_MAX :
+                                                                      stream->moved_us + timeout_us(stream);
 }
 
 bool form_stream_stop(FormStream *stream) {
@@ -474,9 +583,18 @@ bool form_stream_stop(FormStream *stream) {
         return stream->first == stream->next;
 }
 
-size_t form_stream_reset(const FormStream *stream, uint8_t *buffer) {
-        probe_form_reset(buffer, stream->sequence + 1 + (uint32_t) offset_of(stream, stream->next));
-        return PROBE_FORM_HEADER;
+void form_stream_end(FormStream *stream) {
+        if (stream->ending)
+                return;
+        (void) form_stream_stop(stream);
+        stream->ending = true;
+        if (stream->syns == 0)
+                stream->facts.gone = true;
+}
+
+void form_stream_refused(FormStream *stream) {
+        if (stream->ending)
+                stream->facts.gone = true;
 }
 
 const FormStreamFacts *form_stream_facts(const FormStream *stream) {

@@ -25,6 +25,7 @@ typedef struct FormStreamFacts {
         bool open;             /* the peer has answered */
         bool closed;           /* the peer has ended it, or refused it */
         bool window_full;      /* the peer has everything, and takes no more for now */
+        bool gone;             /* form_stream_end() has done what it can */
         uint64_t acknowledged; /* bytes of data that the peer has */
         uint64_t received;     /* bytes of data, each counted once */
         uint64_t volume;       /* bytes of data both ways, whatever went twice counted twice */
@@ -48,13 +49,22 @@ void form_stream_take(FormStream *stream, const uint8_t *data, size_t length, ui
 /* Writes the payload of the next datagram that is to be sent now; its bytes, 0: there is none. */
 size_t form_stream_next(FormStream *stream, uint8_t buffer[static FORM_STREAM_DATAGRAM], uint64_t now_us);
 
-/* When form_stream_next() has something to send at the latest, if nothing comes; UINT64_MAX: never. */
+/* When form_stream_next() has something to do at the latest, if nothing comes; UINT64_MAX: never. */
 uint64_t form_stream_due(const FormStream *stream);
 
 /* No more new data. True when all that was sent has been acknowledged. */
 bool form_stream_stop(FormStream *stream);
 
-/* Writes the reset that ends it at the peer; its bytes. */
-size_t form_stream_reset(const FormStream *stream, uint8_t *buffer);
+/*
+ * No more data at all: from now on form_stream_next() ends the connection at the peer. A reset may get lost,
+ * and a peer takes only one that has the very number that it expects (RFC 5961), which may be any between
+ * the data that it has acknowledged and the data that was sent. So it is asked what it expects, and the
+ * reset goes again, until it says that there is no connection, or says nothing for some time: "gone". A
+ * second call does nothing.
+ */
+void form_stream_end(FormStream *stream);
+
+/* An ICMP error says that nobody is there: after form_stream_end() there is nothing left to do. */
+void form_stream_refused(FormStream *stream);
 
 const FormStreamFacts *form_stream_facts(const FormStream *stream);

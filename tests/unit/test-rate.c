@@ -38,7 +38,12 @@ typedef struct World {
         unsigned carried;
         uint64_t take;        /* bytes that the peer takes before its window is full; 0: any number */
         bool stamps;
+        unsigned deaf;        /* so many resets get lost */
+        bool mute;            /* the peer says nothing once the connection is over */
 
+        bool over;            /* a reset has ended it at the peer */
+        unsigned resets;      /* that were sent */
+        unsigned questions;   /* segments without data that the peer has already */
         uint64_t expected;    /* by the peer */
         struct { uint64_t begin, end; } pieces[PIECES_MAX]; /* that it has behind a gap */
         size_t pieces_count;
@@ -118,6 +123,14 @@ static void keep(uint64_t begin, uint64_t end) {
         }
 }
 
+/* The peer knows nothing of a connection. */
+static void refuse(uint32_t sequence) {
+        const ProbeFormSegment segment = { .flags = FLAG_RST, .sequence = sequence };
+
+        if (!world.mute)
+                give(&segment, NULL, 0, 0);
+}
+
 /* A datagram of the stream is at the peer. */
 static void arrive(const uint8_t *data, size_t length) {
         ProbeFormSegment segment;
@@ -131,7 +144,19 @@ static void arrive(const uint8_t *data, size_t length) {
                 acknowledge(FLAG_SYN);
                 return;
         }
+        if (segment.flags == FLAG_RST) {
+                world.resets++;
+                if (world.deaf > 0)
+                        world.deaf--;
+                else if (segment.sequence == OURS + 1 + (uint32_t) world.expected)
+                        world.over = true;
+                return;
+        }
         assert(segment.flags == FLAG_ACK);
+        if (world.over) {
+                refuse(segment.acknowledgment);
+                return;
+        }
         world.said = probe_form_options(&segment);
         assert(world.said.stamped == world.stamps);
         world.stamp = world.said.stamp;
@@ -144,6 +169,9 @@ static void arrive(const uint8_t *data, size_t length) {
                         memcpy(world.first, segment.data,
                                MIN_OF(segment.data_length, sizeof(world.first) - 1));
                 keep(begin, begin + segment.data_length);
+                acknowledge(0);
+        } else if ((int32_t) (segment.sequence - (OURS + 1 + (uint32_t) world.expected)) < 0) {
+                world.questions++;
                 acknowledge(0);
         }
 }
@@ -226,6 +254,18 @@ static void a_full_window_is_kept_to(void) {
         assert(form_stream_stop(world.stream));
 }
 
+/* Nobody tells that the window is open again: it has to be asked for, now and then. */
+static void what_opens_the_window_gets_lost(void) {
+        world_begin(1000000, "");
+        world.take = 30000;
+        pass(10000000);
+        assert(facts()->window_full && world.questions >= 5 && world.questions <= 15);
+        assert(form_stream_due(world.stream) != UINT64_MAX);
+        world.take = 0;
+        pass(3000000);
+        assert(facts()->acknowledged == 1000000 && !facts()->window_full);
+}
+
 static void peer_sends(uint64_t offset, size_t length, uint8_t flags) {
         const ProbeFormSegment segment = {
                 .flags = flags | FLAG_ACK,
@@ -289,8 +329,6 @@ static void many_gaps(void) {
 
 static void only_a_fitting_reset_counts(void) {
         ProbeFormSegment reset = { .flags = FLAG_RST, .sequence = THEIRS + 2 };
-        uint8_t buffer[FORM_STREAM_DATAGRAM];
-        ProbeFormSegment ours;
 
         world_begin(3, "GET");
         pass(100000);
@@ -300,9 +338,10 @@ static void only_a_fitting_reset_counts(void) {
         reset.sequence = THEIRS + 1;
         give(&reset, NULL, 0, 0);
         pass(100000);
-        assert(facts()->closed && form_stream_due(world.stream) == UINT64_MAX);
-        assert(probe_form_parse(buffer, form_stream_reset(world.stream, buffer), &ours));
-        assert(ours.flags == FLAG_RST && ours.sequence == OURS + 4U);
+        assert(facts()->closed && facts()->gone && form_stream_due(world.stream) == UINT64_MAX);
+        form_stream_end(world.stream);
+        pass(100000);
+        assert(world.resets == 0); /* it is the peer who has ended it */
 }
 
 static void refused_at_once(void) {
@@ -317,6 +356,160 @@ static void refused_at_once(void) {
         give(&refusal, NULL, 0, 0);
         pass(100000);
         assert(facts()->closed && !facts()->open);
+        form_stream_end(world.stream);
+        pass(100000);
+        assert(facts()->gone && world.resets == 0);
+}
+
+/* What says so may have to be asked for once more. */
+static void end_within(uint64_t us) {
+        form_stream_end(world.stream);
+        assert(!facts()->gone);
+        pass(us);
+        assert(world.over);
+        pass(150000);
+        assert(facts()->gone && form_stream_due(world.stream) == UINT64_MAX);
+}
+
+static void the_peer_is_told(void) {
+        for (unsigned stamps = 0; stamps < 2; stamps++) {
+                world_begin(30000, "GET");
+                world.stamps = stamps;
+                pass(1000000);
+                form_stream_end(world.stream);
+                pass(DELAY_US + 1000);
+                assert(world.over && facts()->gone && world.resets == 1);
+                form_stream_end(world.stream);
+                pass(1000000);
+                assert(world.resets == 1 && world.questions == 0);
+        }
+}
+
+/* Each question is followed by another one, if there is a connection still. */
+static void resets_get_lost(void) {
+        for (unsigned deaf = 1; deaf < 6; deaf++) {
+                world_begin(30000, "GET");
+                pass(1000000);
+                world.deaf = deaf;
+                form_stream_end(world.stream);
+                pass((deaf / 2) * 100000 + (deaf % 2) * 2 * DELAY_US + 500);
+                assert(world.over && world.resets == deaf + 1 && !facts()->gone);
+                pass(100000 + 2 * DELAY_US);
+                assert(facts()->gone && world.resets <= 6);
+        }
+}
+
+/* The peer expects what was lost, or has more than we know. */
+static void ends_in_the_middle_of_losses(void) {
+        for (unsigned each = 1; each < 8; each++) {
+                world_begin(10000000, "");
+                pass(200000);
+                world.drop_each = each;
+                pass(DELAY_US);
+                world.drop_each = 0;
+                world.begin = world.end; /* all that was on its way to us */
+                assert(world.expected < 9000000);
+                end_within(DELAY_US + 1000);
+                assert(world.resets <= 4);
+        }
+}
+
+/* The peer has dropped what it had no room for, and its window is closed: no number behind it is heard. */
+static void ends_before_a_closed_window(void) {
+        world_begin(1000000, "");
+        world.take = 30000;
+        pass(50000);
+        world.drop_each = 1;
+        world.take = 60000;
+        peer_sends(0, 0, 0);
+        world.drop_each = 0;
+        end_within(DELAY_US + 1000);
+}
+
+/* The peer has closed: its numbers are one further. */
+static void ends_after_a_fin(void) {
+        for (unsigned deaf = 0; deaf < 4; deaf++) {
+                world_begin(3, "GET");
+                world.stamps = true;
+                pass(100000);
+                peer_sends(0, 500, FLAG_FIN);
+                assert(facts()->closed && !facts()->gone && world.acknowledged == THEIRS + 502U);
+                world.deaf = deaf;
+                end_within(350000);
+                assert(world.resets >= deaf + 1 && world.resets <= deaf + 2);
+        }
+}
+
+/* More of what the peer had sent does not make us send a reset for each. */
+static void ends_while_the_peer_sends(void) {
+        world_begin(3, "GET");
+        pass(100000);
+        world.deaf = 2;
+        for (uint64_t i = 0; i < 50; i++) {
+                const ProbeFormSegment segment = {
+                        .flags = FLAG_ACK,
+                        .window = 60000,
+                        .sequence = THEIRS + 1 + (uint32_t) i * MSS,
+                        .acknowledgment = OURS + 4,
+                };
+
+                give(&segment, NULL, 0, MSS);
+        }
+        form_stream_end(world.stream);
+        pass(50000);
+        assert(facts()->volume == 3 + 50 * MSS && facts()->received == 0);
+        assert(world.resets == 2 && !facts()->gone);
+        pass(100000);
+        assert(world.resets == 3 && world.over && facts()->gone);
+}
+
+/* Nobody answers: it is told three times, and there is an end. */
+static void nobody_hears_it(void) {
+        world_begin(30000, "GET");
+        pass(1000000);
+        world.mute = true;
+        form_stream_end(world.stream);
+        pass(290000);
+        assert(world.over && world.resets == 3 && !facts()->gone);
+        pass(20000);
+        assert(world.resets == 3 && facts()->gone);
+}
+
+static void icmp_says_that_it_is_over(void) {
+        world_begin(30000, "GET");
+        pass(1000000);
+        form_stream_refused(world.stream);
+        assert(!facts()->gone && !facts()->closed); /* anybody can say so */
+        world.mute = true;
+        form_stream_end(world.stream);
+        pass(1000);
+        assert(!facts()->gone);
+        form_stream_refused(world.stream);
+        assert(facts()->gone);
+}
+
+/* Before the peer has answered there may be half a connection, or none. */
+static void ends_before_it_begins(void) {
+        world_begin(30000, "GET");
+        form_stream_end(world.stream);
+        assert(facts()->gone);
+        pass(10000);
+        assert(world.resets == 0);
+
+        world_begin(30000, "GET");
+        pass(1000);
+        form_stream_end(world.stream);
+        pass(1000);
+        assert(world.resets == 1 && world.over && !facts()->gone);
+        pass(500000);
+        assert(facts()->gone);
+
+        world_begin(30000, "GET");
+        world.drop_each = 1;
+        pass(2000000);
+        form_stream_end(world.stream);
+        pass(150000);
+        assert(!facts()->open && facts()->gone);
 }
 
 static void nonsense_is_refused(void) {
@@ -453,11 +646,21 @@ int main(void) {
                 { "nothing gets there", nothing_gets_there },
                 { "a path dies", a_path_that_dies },
                 { "a full window is kept to", a_full_window_is_kept_to },
+                { "what opens the window gets lost", what_opens_the_window_gets_lost },
                 { "what comes is acknowledged", what_comes_is_acknowledged },
                 { "a keepalive is answered", a_keepalive_is_answered },
                 { "there are many gaps", many_gaps },
                 { "only a fitting reset counts", only_a_fitting_reset_counts },
                 { "a refusal ends it at once", refused_at_once },
+                { "the peer is told that it is over", the_peer_is_told },
+                { "resets get lost", resets_get_lost },
+                { "it ends in the middle of losses", ends_in_the_middle_of_losses },
+                { "it ends before a closed window", ends_before_a_closed_window },
+                { "it ends after a FIN", ends_after_a_fin },
+                { "it ends while the peer sends", ends_while_the_peer_sends },
+                { "nobody hears that it is over", nobody_hears_it },
+                { "ICMP says that it is over", icmp_says_that_it_is_over },
+                { "it ends before it begins", ends_before_it_begins },
                 { "nonsense is refused", nonsense_is_refused },
                 { "figures follow from what has moved", figures_follow },
                 { "a measurement ends", it_ends },
