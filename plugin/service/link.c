@@ -583,9 +583,10 @@ static int take_off_misfits(Link *link, LinkStage *ret_stage, char **ret_error) 
 /*
  * Where no plan is made, what is in force stays in force: programs that others took off come back with the
  * settings that they had. Each loss is one try, unless somebody insists; the plan that comes one day has
- * steps for what is still missing.
+ * steps for what is still missing. -EALREADY: they are missing since an earlier try; other errors are those
+ * of this one.
  */
-static void restore_programs(Link *link) {
+static int restore_programs(Link *link, LinkStage *ret_stage, char **ret_error) {
         Target *target = &link->target;
         const Plan before = {
                 .decision = PLAN_ATTACH,
@@ -595,21 +596,30 @@ static void restore_programs(Link *link) {
         };
         const bool lost = target->applied.attached && !tunnel_attached(target->tunnel, target->ifindex);
         const bool tried = link->bare && !link->insist;
-        _cleanup_(freep) char *error = NULL;
-        LinkStage stage = STAGE_NONE;
+        int r;
 
         link->bare = lost;
         if (!lost || tried)
-                return;
+                return lost ? -EALREADY : 0;
         link->insist = false;
-        if (apply_steps(target, &before, STEP_ATTACH, &stage, &error) >= 0) {
+        r = apply_steps(target, &before, STEP_ATTACH, ret_stage, ret_error);
+        if (r >= 0) {
                 log_link(link, LOG_INFO, NULL, "Attached again what others had taken off.");
-                return;
+                return 0;
         }
         /* What is left of them is a record. */
         if (!target->applied.attached)
                 link->unconfirmed = true;
-        log_link(link, LOG_ERR, link_stage_name(stage), "%s", error ?: "");
+        return r;
+}
+
+/* The same where the state has another reason to tell. */
+static void restore_silently(Link *link) {
+        _cleanup_(freep) char *error = NULL;
+        LinkStage stage = STAGE_NONE;
+
+        if (restore_programs(link, &stage, &error) < 0 && error)
+                log_link(link, LOG_ERR, link_stage_name(stage), "%s", error);
 }
 
 /* There is no plan. Takes the error over. */
@@ -620,7 +630,7 @@ static void reject(Link *link, char *error) {
         const int r = misfits ? take_off_misfits(link, &stage, &stuck_error) : 0;
 
         if (!misfits)
-                restore_programs(link);
+                restore_silently(link);
         publish_warnings(link, false, NULL);
         if (r < 0)
                 free(error);
@@ -645,11 +655,24 @@ static void reject(Link *link, char *error) {
 
 /* It is too early for a plan. */
 static void leave_unchanged(Link *link) {
-        restore_programs(link);
-        if (link->profile->unread)
+        _cleanup_(freep) char *error = NULL;
+        LinkStage stage = STAGE_NONE;
+        int r;
+
+        if (link->profile->unread) {
+                restore_silently(link);
                 publish(link, LINK_FAILED,
                         strdup(M_("The profile cannot be read; the link was left as it is.")),
                         STAGE_PROFILE, strdup(link->profile->unread));
+                return;
+        }
+        r = restore_programs(link, &stage, &error);
+        if (r == -EALREADY && link->state == LINK_FAILED)
+                finish(link); /* it has been told */
+        else if (r < 0)
+                publish(link, LINK_FAILED,
+                        strdup(M_("Others took the programs off the link, and they cannot come back.")),
+                        stage, TAKE_PTR(error));
         else
                 publish(link, LINK_ACTIVE,
                         strdup(M_("Left unchanged until the network manager reports the active "

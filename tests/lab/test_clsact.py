@@ -307,6 +307,25 @@ def test_another_qdisc_comes_and_goes():
         state.assert_becomes(before, lab.client, "after down")
 
 
+def test_another_qdisc_comes_while_no_manager_tells_the_profile():
+    """A tunnel goes on without NetworkManager, but not without programs: it is not called active."""
+    with runner.TestLab() as lab:
+        set_up(lab)
+        lab.client.up("first")
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        lab.client.stop_daemon("manager", signal.SIGKILL)
+        service.kill(lab.client)
+        lab.client.run("tc", "qdisc", "del", "dev", "c0", "clsact")
+        lab.client.run("tc", "qdisc", "add", "dev", "c0", "ingress")
+        service.manager_call(lab.client, "ListLinks")  # starts it again
+        found = service.wait_state(lab.client, "c0", "failed")
+        assert found["LastStage"] == "attach" and "clsact" in found["LastError"], found
+        lab.client.run("tc", "qdisc", "del", "dev", "c0", "ingress")
+        lab.client.start_manager()
+        service.wait_state(lab.client, "c0", service.ACTIVE, 10)
+        assert_attach_point(lab.client, "clsact", "c0")
+
+
 def test_kill_and_adoption():
     """kill -9 in the middle of a transfer, adoption by the next start; and what a killed service left is
     swept up when the connection went down meanwhile."""
