@@ -72,6 +72,12 @@ static const Sentence sentences[] = {
                 .known = N_("The path strips MPTCP options. The UDP form gets no answer: a firewall drops "
                             "UDP, or the server has no Underpass."),
         },
+        [PROBE_UDP_KEPT] = {
+                .text = N_("The answer to plain MPTCP has no MPTCP option. The firewall of this host keeps "
+                           "the UDP form of a probe back, but not that of a tunnel, which it sees as TCP."),
+                .known = N_("The path strips MPTCP options. The firewall of this host keeps the UDP form of "
+                            "a probe back, but not that of a tunnel, which it sees as TCP."),
+        },
         [PROBE_CLOSED] = { .text = N_("Nothing listens at this port.") },
         [PROBE_UNREACHED] = { .text = N_("Nothing gets an answer: the server is down, or a firewall drops "
                                          "everything.") },
@@ -107,6 +113,16 @@ static char *round_trip(uint32_t rtt_us) {
                                 g_strdup_printf(_("%u ms"), rtt_us / 1000);
 }
 
+static char *why_not_sent(const ProbeReport *report, ProbeForm form) {
+        const int error = report->answers[form].error;
+
+        if (form == PROBE_MPTCP && report->answers[PROBE_TCP].outcome != PROBE_NOT_SENT)
+                return g_strdup(_("off on this host"));
+        if (form == PROBE_UDP && error == EPERM)
+                return g_strdup(_("kept back by the firewall of this host"));
+        return g_strdup(g_strerror(error));
+}
+
 static char *who_refused(const ProbeAnswer *answer) {
         char text[INET6_ADDRSTRLEN];
         static const Address nobody;
@@ -124,9 +140,7 @@ static char *describe(const ProbeReport *report, ProbeForm form, bool known) {
 
         switch (answer->outcome) {
         case PROBE_NOT_SENT:
-                return g_strdup(form == PROBE_MPTCP && report->answers[PROBE_TCP].outcome != PROBE_NOT_SENT ?
-                                        _("off on this host") :
-                                        g_strerror(answer->error));
+                return why_not_sent(report, form);
         case PROBE_REFUSED:
         case PROBE_FILTERED:
                 return who_refused(answer);
@@ -268,13 +282,17 @@ static char *links_in_need(const ProbeView *views, size_t count, uint16_t port) 
 /* What follows for all links together, where nothing can be done. */
 static const char *summary_of(const ProbeView *views, size_t count, uint16_t port) {
         size_t good = 0, helped = 0;
-        bool carried = false;
+        bool carried = false, kept = false;
 
         for (size_t i = 0; i < count; i++) {
                 carried |= probe_advice_carries(&views[i], port);
                 good += probe_judge(&views[i].report) == PROBE_NOT_NEEDED;
                 helped += probe_judge(&views[i].report) == PROBE_HELPS;
+                kept |= probe_judge(&views[i].report) == PROBE_UDP_KEPT;
         }
+        if (kept)
+                return N_("Whether a tunnel helps to reach %1$s by MPTCP is not known: let this host send "
+                          "UDP to port %2$u, and probe again.");
         if (good + helped < count && good + helped > 0)
                 return N_("A tunnel does not help the other links to reach %1$s by MPTCP; the reasons are "
                           "above.");
@@ -321,7 +339,7 @@ static void print_advice(const Pens *pens, const char *host, uint16_t port, cons
                 print_command(&views[i], port);
         }
         if (!any) {
-                g_autofree char *text = g_strdup_printf(_(summary_of(views, count, port)), host);
+                g_autofree char *text = g_strdup_printf(_(summary_of(views, count, port)), host, port);
 
                 print_wrapped(0, first, text);
         }

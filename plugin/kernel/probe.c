@@ -95,8 +95,8 @@ static uint64_t patience_ms(const Probe *probe) {
                       (uint64_t) WAIT_MAX_MS);
 }
 
-/* A SYN over UDP in a packet of this size; 0: as small as it can be. */
-static void send_syn(Probe *probe, uint32_t size) {
+/* A SYN over UDP in a packet of this size; 0: as small as it can be. Returns a negative errno. */
+static int send_syn(Probe *probe, uint32_t size) {
         const uint32_t least = header_length(probe) + PROBE_FORM_UDP + PROBE_FORM_SYN;
         const uint32_t padding = size > least ? size - least : 0;
 
@@ -104,8 +104,10 @@ static void send_syn(Probe *probe, uint32_t size) {
         probe_form_syn(probe->buffer, probe->sequence,
                        (uint16_t) (MIN_OF(probe->report.mtu, (uint32_t) SIZE_MAX_TRIED) -
                                    header_length(probe) - HEADER_TCP));
-        if (send(probe->datagrams, probe->buffer, PROBE_FORM_SYN + padding, MSG_NOSIGNAL) >= 0)
-                probe->report.packets++;
+        if (send(probe->datagrams, probe->buffer, PROBE_FORM_SYN + padding, MSG_NOSIGNAL) < 0)
+                return -errno;
+        probe->report.packets++;
+        return 0;
 }
 
 /* A socket of its own for each SYN that differs: another port, another connection. */
@@ -149,9 +151,21 @@ static void connect_stream(Probe *probe, ProbeForm form) {
         (void) watch(probe, fd, EPOLLOUT);
 }
 
+/* The first SYN over UDP. A firewall of this host that lets none out says nothing of the way, and nothing of
+ * the tunnel, whose packets it sees as TCP. */
+static void ask_by_datagram(Probe *probe) {
+        ProbeAnswer *answer = &probe->report.answers[PROBE_UDP];
+
+        answer->outcome = PROBE_SILENCE;
+        if (send_syn(probe, 0) == -EPERM) {
+                *answer = (ProbeAnswer) { .outcome = PROBE_NOT_SENT, .error = EPERM };
+                close_datagrams(probe);
+        }
+        probe->attempts = 1;
+}
+
 /* Begins with the three questions, all at once. */
 static void ask(Probe *probe) {
-        ProbeAnswer *udp = &probe->report.answers[PROBE_UDP];
         int r = open_datagrams(probe, &probe->local);
         struct timespec now;
 
@@ -163,11 +177,9 @@ static void ask(Probe *probe) {
                 return;
         }
         probe->report.mtu = probe_socket_link_mtu(probe->datagrams, probe->target.link);
-        udp->outcome = PROBE_SILENCE;
         (void) clock_gettime(CLOCK_REALTIME, &now);
         probe->asked_ns = (uint64_t) now.tv_sec * 1000 * MS + (uint64_t) now.tv_nsec;
-        send_syn(probe, 0);
-        probe->attempts = 1;
+        ask_by_datagram(probe);
         for (ProbeForm form = PROBE_TCP; form < PROBE_UDP && !probe->target.only_udp; form++)
                 connect_stream(probe, form);
         wake_at(probe, again_ms[1]);
@@ -258,7 +270,7 @@ static void look_at_datagrams(Probe *probe) {
                 close_datagrams(probe);
         } else if (probe->attempts < SYNS_MAX && is_past(probe, again_ms[probe->attempts])) {
                 probe->attempts++;
-                send_syn(probe, 0);
+                (void) send_syn(probe, 0);
         }
 }
 
@@ -294,7 +306,7 @@ static void try_size(Probe *probe, uint32_t size) {
         probe->attempts++;
         probe->size = size;
         probe->begun_ns = clock_monotonic_ns();
-        send_syn(probe, size);
+        (void) send_syn(probe, size);
         wake_at(probe, patience_ms(probe));
 }
 

@@ -30,6 +30,7 @@ static const char *const verdict_names[] = {
         [PROBE_NO_PEER] = "no-underpass",
         [PROBE_UDP_FILTERED] = "udp-filtered",
         [PROBE_UDP_SILENT] = "udp-silent",
+        [PROBE_UDP_KEPT] = "udp-not-sent",
         [PROBE_CLOSED] = "closed",
         [PROBE_UNREACHED] = "unreached",
 };
@@ -76,6 +77,8 @@ ProbeVerdict probe_judge(const ProbeReport *report) {
         }
         if (mptcp == PROBE_NOT_SENT)
                 return PROBE_KERNEL_PLAIN;
+        if (udp == PROBE_NOT_SENT)
+                return PROBE_UDP_KEPT;
         if (udp == PROBE_REFUSED)
                 return PROBE_NO_PEER;
         return udp == PROBE_FILTERED ? PROBE_UDP_FILTERED : PROBE_UDP_SILENT;

@@ -18,7 +18,7 @@ typedef enum ProbeForm {
 } ProbeForm;
 
 typedef enum ProbeOutcome {
-        PROBE_NOT_SENT,  /* there is no route, or the kernel has no MPTCP: error says why */
+        PROBE_NOT_SENT,  /* no route, no MPTCP in the kernel, or a firewall of this host: error says why */
         PROBE_OPTION,    /* answered, and the MPTCP option came back */
         PROBE_ANSWERED,  /* answered, without MPTCP option */
         PROBE_REFUSED,   /* by the destination itself */
@@ -55,6 +55,7 @@ typedef enum ProbeVerdict {
         PROBE_NO_PEER,       /* MPTCP got lost, and the server refuses the UDP form */
         PROBE_UDP_FILTERED,  /* MPTCP got lost, and somebody on the way refuses UDP */
         PROBE_UDP_SILENT,    /* MPTCP got lost, and UDP gets no answer */
+        PROBE_UDP_KEPT,      /* MPTCP got lost, and a firewall of this host lets the probe send no UDP */
         PROBE_CLOSED,        /* nothing listens at the port */
         PROBE_UNREACHED,     /* nothing gets an answer */
         _PROBE_VERDICT_MAX,

@@ -187,6 +187,35 @@ def test_udp_blocked():
             show(lab)
 
 
+def test_firewall_of_this_host():
+    """It lets TCP out and no UDP. A tunnel is no concern of it, but a probe is: that says nothing of the way, and
+    teaches the tunnel nothing."""
+    with runner.TestLab() as lab:
+        bring_up(lab, strip=True)
+        for verb in ("drop", "reject"):
+            lab.client.set_nft_table(
+                "own", "chain out { type filter hook output priority 0;", f"udp dport {PORT} {verb}", "}"
+            )
+            for family in (4, 6):
+                for link in ask_both(lab, family):
+                    assert outcomes(link) == ["answered", "answered", "not-sent"], link
+                    assert (link["udp"]["error"], link["verdict"]) == ("EPERM", "udp-not-sent"), link
+        text = " ".join(show(lab).split())
+        assert "kept back by the firewall of this host" in text and f"send UDP to port {PORT}," in text, text
+        service.set_tunnels(lab)
+        service.bring_up(lab)
+        for uplink in UPLINKS:
+            service.wait_state(lab.client, uplink, service.ACTIVE)
+        client = traffic.Peer(lab, lab.client)
+        for name in ("before", "after"):
+            client.connect(name)
+            client.transfer("echo", name, size=100)
+            assert not client.info(name)["fallback"], f"{name} the service has probed"
+            told = lab.client.output("underpassctl", "probe", "--json", f"{address('s0')}:{PORT}")
+            for link in json.loads(told)["links"]:
+                assert link["udp"]["outcome"] == "not-sent", link
+
+
 def test_server_without_underpass():
     """The server itself refuses UDP: with and without MPTCP there, on a path that strips and on one that does not."""
     with runner.TestLab() as lab:

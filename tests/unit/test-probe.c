@@ -59,6 +59,7 @@ static void cases_that_people_meet(void) {
                 { PROBE_ANSWERED, PROBE_ANSWERED, PROBE_FILTERED, PROBE_UDP_FILTERED },
                 { PROBE_ANSWERED, PROBE_ANSWERED, PROBE_SILENCE, PROBE_UDP_SILENT },
                 { PROBE_ANSWERED, PROBE_SILENCE, PROBE_SILENCE, PROBE_UDP_SILENT },
+                { PROBE_ANSWERED, PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_UDP_KEPT },
                 { PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_REFUSED, PROBE_KERNEL_PLAIN },
                 { PROBE_ANSWERED, PROBE_NOT_SENT, PROBE_OPTION, PROBE_KERNEL_PLAIN },
                 { PROBE_SILENCE, PROBE_NOT_SENT, PROBE_OPTION, PROBE_HELPS },
@@ -88,10 +89,13 @@ static void check_combination(const ProbeReport *report) {
         assert((verdict == PROBE_SERVER_PLAIN) == (mptcp != PROBE_OPTION && udp == PROBE_ANSWERED));
         if (verdict == PROBE_UNREACHED || verdict == PROBE_CLOSED || verdict == PROBE_NO_ROUTE)
                 assert(!plain);
-        if (verdict == PROBE_NO_PEER || verdict == PROBE_UDP_FILTERED || verdict == PROBE_UDP_SILENT)
+        if (verdict == PROBE_NO_PEER || verdict == PROBE_UDP_FILTERED || verdict == PROBE_UDP_SILENT ||
+            verdict == PROBE_UDP_KEPT)
                 assert(plain && mptcp != PROBE_NOT_SENT);
         if (verdict == PROBE_NO_PEER)
                 assert(udp == PROBE_REFUSED);
+        if (verdict == PROBE_UDP_KEPT)
+                assert(udp == PROBE_NOT_SENT);
         if (verdict == PROBE_CLOSED)
                 assert(tcp == PROBE_REFUSED || mptcp == PROBE_REFUSED || report->speaks);
         assert(probe_shows_mptcp(report) == (mptcp == PROBE_OPTION || udp == PROBE_OPTION));
