@@ -296,6 +296,8 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
                 addresses[i] = found->addresses[i].address;
         ret->mtu = found->mtu;
         ret->down = !(found->flags & IFF_UP);
+        for (FactsFamily i = 0; i < _FACTS_FAMILY_MAX; i++)
+                ret->has_gateway |= !address_equal(&found->gateways[i], &(Address) {});
         ret->addresses_known = true;
         ret->addresses = addresses;
         ret->addresses_count = found->addresses_count;
@@ -382,6 +384,16 @@ bool check_facts_is_spare(CheckFacts *facts, GVariant *link) {
         return facts->host.links_trying > 0 && *file && check.down;
 }
 
+/* Whether connection.mptcp-flags make no endpoint for subflows. By default they do where there is a default
+ * route, unless NetworkManager's configuration says otherwise, and then no link has one. */
+static bool flags_fall_short(const CheckHost *host, const CheckLink *link, const char *flags) {
+        const bool routed = link->has_gateway || strstr(flags, "also-without-default-route");
+
+        if (streq(flags, "default"))
+                return !routed || host->endpoints_count == 0;
+        return !routed || !strstr(flags, "subflow");
+}
+
 void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines *lines) {
         g_autoptr(GVariant) warnings = property_array(link, "Warnings", "as");
         g_autoptr(GPtrArray) warning_words = words_of(warnings);
@@ -408,6 +420,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines 
         check.blocked.first = first;
         check.spare = !asked && facts->host.links_trying > 0;
         check.registers_endpoints = *flags && !streq(flags, "disabled");
+        check.flags_fall_short = flags_fall_short(&facts->host, &check, flags);
         if (facts->depth != CHECK_DEPTH_QUICK && !*check.connection && streq(check.state, "off") &&
             facts->ctl->bus) {
                 const NmDevice *device = read_device(facts, check.name);

@@ -61,6 +61,17 @@ static char *endpoint_command(const CheckLink *link) {
         return word ? string_format("ip mptcp endpoint add ADDRESS dev %s subflow", word) : NULL;
 }
 
+/* What the connection lacks to register an endpoint that builds subflows, whatever NetworkManager's own
+ * configuration says. */
+static char *flags_command(const CheckLink *link) {
+        _cleanup_(freep) char *words = nm_name_words(NULL, link->connection_uuid);
+
+        return words ? string_format("nmcli connection modify %s +connection.mptcp-flags "
+                                     "subflow,also-without-default-route && nmcli connection up %s",
+                                     words, words) :
+                       NULL;
+}
+
 /* The value of a key as text; "" when memory is short. */
 static char *value_of(const CheckLink *link, KeyId id) {
         return key_format(key_get(id), &link->settings) ?: strdup("");
@@ -209,7 +220,9 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         }
         if (host->endpoints_count == 0 && host->links_building < 2)
                 return;
-        if (*link->connection_uuid && link->registers_endpoints)
+        if (*link->connection_uuid && link->registers_endpoints && link->flags_fall_short)
+                command = flags_command(link);
+        else if (*link->connection_uuid && link->registers_endpoints)
                 command = check_profile_up_command(&(CheckProfile) { .uuid = link->connection_uuid });
         else
                 command = set_command(link, "mptcp-endpoint=subflow") ?: endpoint_command(link);

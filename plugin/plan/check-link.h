@@ -28,6 +28,7 @@ typedef struct CheckLink {
         const char *name;
         uint32_t mtu;                /* 0: not known */
         bool down;                   /* administratively */
+        bool has_gateway;            /* it leads to the rest of the world */
         bool addresses_known;
         const Address *addresses;
         size_t addresses_count;
@@ -40,7 +41,8 @@ typedef struct CheckLink {
         const char *connection_uuid;
         const char *network_file;    /* of systemd-networkd; "" */
         bool managed;                /* by NetworkManager */
-        bool registers_endpoints;    /* the connection does, when it is activated */
+        bool registers_endpoints;    /* the connection does, when it is activated, … */
+        bool flags_fall_short;       /* … but none of this link that builds subflows */
         char *const *profiles;       /* ids of its connections for this link that ask for a tunnel */
         CheckProfile candidate;      /* the first of them, or the one that is asked for */
         bool asked;                  /* the candidate is asked for by its name, and is not active */

@@ -487,3 +487,48 @@ def test_endpoint():
         repair(lab.client, row["command"])
         service.wait_state(lab.client, "c1", service.ACTIVE)
         assert ("c1", "endpoint", "good") in checks(lab.client)
+
+
+def endpoint_by_flags(change):
+    """The connection of c1 registers no endpoint for subflows however often it is activated; the command has it do
+    so. change: what is done to the client before."""
+    with runner.TestLab() as lab:
+        change(lab.client)
+        begin(lab, profiles=BOTH)
+        row = checks(lab.client)["c1", "endpoint", "bad"]
+        assert "+connection.mptcp-flags" in row["command"], row
+        for bad_row in [row for key, row in checks(lab.client).items() if key[2] == "bad"]:
+            lab.client.run("bash", "-c", bad_row["command"])
+        for interface in ("c0", "c1"):
+            service.wait_state(lab.client, interface, service.ACTIVE)
+        rows = checks(lab.client)
+        assert not bad(rows) and ("c1", "endpoint", "good") in rows, rows
+        client = programs(lab)
+        traffic.connect_both(lab, client, "a")
+
+
+def test_endpoint_without_default_route():
+    """NetworkManager makes none for links without a default route; only a route to the server is there."""
+    title("endpoint missing, as there is no default route, and repaired")
+    route = f"10.77.9.0/24 {address('c1', router=True)}"
+    words = ("ipv4.gateway", "", "ipv4.routes", route, "ipv6.gateway", "")
+    endpoint_by_flags(lambda host: host.run("nmcli", "connection", "modify", "second", *words))
+
+
+def test_endpoint_of_another_kind():
+    """The flags of the profile ask for an endpoint that is announced, and builds nothing."""
+    title("endpoint that builds no subflows, and repaired")
+    words = ("connection.mptcp-flags", "signal")
+    endpoint_by_flags(lambda host: host.run("nmcli", "connection", "modify", "second", *words))
+
+
+def test_endpoints_switched_off():
+    """NetworkManager's configuration has them off, and the profiles say nothing of it."""
+    title("endpoints off in NetworkManager.conf, and repaired")
+
+    def switch_off(host):
+        host.stop_daemon("manager")
+        host.write("/etc/NetworkManager/conf.d/mptcp.conf", "[connection]\nconnection.mptcp-flags=1\n")
+        host.start_manager()
+
+    endpoint_by_flags(switch_off)

@@ -422,6 +422,11 @@ static void no_endpoint_by_manager(Facts *facts) {
         facts->link.registers_endpoints = false;
 }
 
+static void no_endpoint_by_flags(Facts *facts) {
+        no_endpoint(facts);
+        facts->link.flags_fall_short = true;
+}
+
 static void no_endpoint_unmanaged(Facts *facts) {
         no_endpoint(facts);
         facts->link.connection = facts->link.connection_uuid = "";
@@ -623,6 +628,9 @@ static const struct {
         { waiting, "tunnel", CHECK_NOTE, "Because.", "ip mptcp endpoint add ADDRESS dev wwan0 subflow" },
         { warned, "tunnel", CHECK_NOTE, "Mind the port.", NULL },
         { no_endpoint, "endpoint", CHECK_BAD, "No address of wwan0", "nmcli connection up uuid 1-2" },
+        { no_endpoint_by_flags, "endpoint", CHECK_BAD, "No address of wwan0",
+          "nmcli connection modify uuid 1-2 +connection.mptcp-flags subflow,also-without-default-route && "
+          "nmcli connection up uuid 1-2" },
         { no_endpoint_by_manager, "endpoint", CHECK_BAD, "No address of wwan0",
           "underpassctl profile set uuid 1-2 mptcp-endpoint=subflow --reapply" },
         { no_endpoint_unmanaged, "endpoint", CHECK_BAD, "No address of wwan0",
