@@ -72,6 +72,7 @@ static void read_mptcp(CheckFacts *facts) {
                 host->asked = counted.asked;
                 host->fallen_back = counted.fallen_back;
         }
+        (void) sysctl_mptcp_by_program(&host->subflows_by_program);
         if (mptcp_pm_open(&pm) < 0)
                 return;
         host->limits_known = mptcp_pm_subflows_max(pm, &host->subflows_max) >= 0;

@@ -111,6 +111,10 @@ int sysctl_ephemeral_ports(struct underpass_port_range *ret) {
         return 0;
 }
 
+int sysctl_mptcp_by_program(bool *ret) {
+        return read_switch("/proc/sys/net/mptcp/pm_type", false, ret);
+}
+
 int sysctl_mptcp_enabled(bool *ret) {
         return read_switch("/proc/sys/net/mptcp/enabled", false, ret);
 }

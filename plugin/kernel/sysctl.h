@@ -17,5 +17,8 @@ int sysctl_disable_ipv6(const char *name);
 /* net.ipv4.ip_local_port_range. */
 int sysctl_ephemeral_ports(struct underpass_port_range *ret);
 
+/* net.mptcp.pm_type: a program manages the subflows of new connections, not the kernel. */
+int sysctl_mptcp_by_program(bool *ret);
+
 /* net.mptcp.enabled; false when the kernel has no MPTCP. */
 int sysctl_mptcp_enabled(bool *ret);

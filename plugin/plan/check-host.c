@@ -90,6 +90,15 @@ static void check_mptcp(const CheckHost *host, CheckLines *lines) {
         }
 }
 
+/* Whether the program is there, and what it does, is not known. */
+static void check_path_manager(const CheckHost *host, CheckLines *lines) {
+        if (host->mptcp != CHECK_MPTCP_ON || !host->subflows_by_program || host->sctp_alone)
+                return;
+        check_lines_add(lines, CHECK_NOTE, strdup("sysctl net.mptcp.pm_type=0"),
+                        _("Additional subflows are left to a program such as mptcpd (net.mptcp.pm_type=1), "
+                          "and MPTCP endpoints do nothing. If there is no such program:"));
+}
+
 /* Additional subflows that the endpoints of one address family ask for: all but the one that the connection
  * itself begins from. A server needs to allow at least one. */
 static uint32_t subflows_wanted(const CheckHost *host) {
@@ -110,7 +119,8 @@ static void check_limits(const CheckHost *host, CheckLines *lines) {
         const uint32_t wanted = subflows_wanted(host);
         char *command;
 
-        if (host->mptcp != CHECK_MPTCP_ON || !host->limits_known || host->sctp_alone)
+        if (host->mptcp != CHECK_MPTCP_ON || host->subflows_by_program || !host->limits_known ||
+            host->sctp_alone)
                 return;
         if (host->subflows_max >= wanted) {
                 check_lines_add(lines, CHECK_GOOD, NULL,
@@ -132,7 +142,8 @@ static void check_limits(const CheckHost *host, CheckLines *lines) {
 }
 
 static void check_endpoints(const CheckHost *host, CheckLines *lines) {
-        if (host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known || host->endpoints_count == 0)
+        if (host->mptcp != CHECK_MPTCP_ON || host->subflows_by_program || !host->endpoints_known ||
+            host->endpoints_count == 0)
                 return;
         if (host->endpoints_count < MPTCP_ENDPOINTS_MAX)
                 check_lines_add(lines, CHECK_GOOD, NULL,
@@ -226,9 +237,10 @@ static const struct {
         void (*run)(const CheckHost *host, CheckLines *lines); /* no line: nothing to say */
 } checks[] = {
         { "service", check_service },     { "bpf", check_bpf },
-        { "mptcp", check_mptcp },         { "limits", check_limits },
-        { "endpoints", check_endpoints }, { "answers", check_answers },
-        { "tunnels", check_tunnels },     { "files", check_files },
+        { "mptcp", check_mptcp },         { "path-manager", check_path_manager },
+        { "limits", check_limits },       { "endpoints", check_endpoints },
+        { "answers", check_answers },     { "tunnels", check_tunnels },
+        { "files", check_files },
 };
 
 int check_host(const CheckHost *host, CheckLines *lines) {

@@ -60,6 +60,7 @@ typedef struct CheckHost {
         const char *attach_point;  /* "" when it is not known */
         const char *kernel;        /* release */
         CheckMptcp mptcp;
+        bool subflows_by_program;  /* of new connections: the kernel leaves its endpoints alone */
         bool limits_known;
         uint32_t subflows_max;     /* `ip mptcp limits`: additional subflows of a connection */
         bool endpoints_known;

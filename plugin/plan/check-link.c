@@ -210,8 +210,8 @@ static bool has_endpoint(const CheckHost *host, const CheckLink *link) {
 static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
         char *command;
 
-        if (!is_client(link) || host->mptcp != CHECK_MPTCP_ON || !host->endpoints_known ||
-            !link->addresses_known)
+        if (!is_client(link) || host->mptcp != CHECK_MPTCP_ON || host->subflows_by_program ||
+            !host->endpoints_known || !link->addresses_known)
                 return;
         if (has_endpoint(host, link)) {
                 check_lines_add(lines, CHECK_GOOD, NULL, _("An address of %s is an MPTCP endpoint."),

@@ -259,6 +259,27 @@ def test_mptcp_off():
         assert ("", "mptcp", "good") in rows and not bad(rows), bad(rows)
 
 
+def test_path_manager():
+    """The kernel leaves subflows to a program, and there is none."""
+    title("subflows left to a program, and repaired")
+    with runner.TestLab() as lab:
+        lab.client.sysctl("net.mptcp.pm_type", 1)
+        begin(lab, profiles=BOTH)
+        client = programs(lab)
+        client.connect("one subflow")
+        client.transfer("echo", "one subflow", size=1000)
+        rows = checks(lab.client)
+        command = rows["", "path-manager", "note"]["command"]
+        assert command == "sysctl net.mptcp.pm_type=0", command
+        assert not [key for key in rows if key[1] in ("endpoint", "endpoints", "limits")], rows.keys()
+        assert "left to a program" in lab.client.output("underpassctl", "explain", "c1")
+        repair(lab.client, command)
+        rows = checks(lab.client)
+        assert ("c1", "endpoint", "good") in rows and ("", "path-manager", "note") not in rows, rows.keys()
+        client.close("one subflow")
+        traffic.connect_both(lab, client, "two")
+
+
 def test_limits():
     """No additional subflow is allowed; or fewer than there are links."""
     title("limits 0, and repaired")

@@ -422,6 +422,13 @@ static void no_endpoint_by_manager(Facts *facts) {
         facts->link.registers_endpoints = false;
 }
 
+/* What is said of endpoints does not matter then. */
+static void subflows_by_program(Facts *facts) {
+        no_endpoint(facts);
+        facts->host.subflows_by_program = true;
+        facts->host.subflows_max = 0;
+}
+
 static void no_endpoint_by_flags(Facts *facts) {
         no_endpoint(facts);
         facts->link.flags_fall_short = true;
@@ -556,6 +563,8 @@ static const struct {
         { mptcp_off_and_only_sctp, "mptcp", CHECK_NOTE, "switched off", NULL },
         { mptcp_off_and_only_sctp, "profile", CHECK_GOOD, "SCTP over UDP, and for no tunnel.", NULL },
         { no_mptcp_and_only_sctp, "mptcp", CHECK_NOTE, "has no MPTCP", NULL },
+        { subflows_by_program, "path-manager", CHECK_NOTE, "left to a program such as mptcpd",
+          "sysctl net.mptcp.pm_type=0" },
         { no_subflows, "limits", CHECK_BAD, "limit is 0", "ip mptcp limits set subflow 1" },
         { too_few_subflows, "limits", CHECK_BAD, "have 2 additional subflows, but the endpoints ask for 3",
           "ip mptcp limits set subflow 3" },
@@ -687,6 +696,20 @@ static void each_fact_has_its_line(void) {
                         assert(!line->command);
                 assert((cases[i].result == CHECK_BAD) <= (check_lines_first_bad(&lines) != NULL));
         }
+}
+
+/* Where endpoints do nothing, none is found fault with, or praised. */
+static void endpoints_do_nothing(void) {
+        _cleanup_(check_lines_done) CheckLines lines = {};
+        Facts facts;
+
+        facts_begin(&facts);
+        subflows_by_program(&facts);
+        judge(&facts, &lines);
+        assert(!check_lines_first_bad(&lines));
+        for (size_t i = 0; i < lines.count; i++)
+                assert(!streq(lines.lines[i].id, "endpoint") && !streq(lines.lines[i].id, "endpoints") &&
+                       !streq(lines.lines[i].id, "limits"));
 }
 
 /* So may whoever may add a device: "$" and brackets are fine in the name of a link. */
@@ -836,6 +859,7 @@ int main(void) {
         static const Test tests[] = {
                 { "all is well", all_is_well },
                 { "each fact has its line", each_fact_has_its_line },
+                { "endpoints do nothing", endpoints_do_nothing },
                 { "links are words", links_are_words },
                 { "links are no options", links_are_no_options },
                 { "UUIDs are words", uuids_are_words },
