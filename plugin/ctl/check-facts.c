@@ -10,6 +10,7 @@
 #include "ctl/files.h"
 #include "ctl/nm-device.h"
 #include "ctl/properties.h"
+#include "ctl/source-check.h"
 #include "ctl/text.h"
 #include "ctl/unit.h"
 #include "kernel/mptcp-pm.h"
@@ -23,12 +24,15 @@
 #include "profile/keys.h"
 #include "profile/profile.h"
 
+#define FAR "192.88.99.1" /* nobody has this address, so a default route leads there */
+
 struct CheckFacts {
         Ctl *ctl;
         CheckDepth depth;
         CheckHost host;
         GVariant *destinations; /* NULL: not known */
         Rtnl *rtnl; /* NULL: cannot be asked */
+        Routes *routes; /* likewise */
         MptcpEndpoint *endpoints;
         uint16_t *udp_ports, *tcp_listeners, *mptcp_listeners;
         GVariant *file_rows;    /* NULL: the service does not tell */
@@ -223,11 +227,14 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
                 read_asking(facts, links);
         if (depth != CHECK_DEPTH_QUICK)
                 (void) rtnl_open(&facts->rtnl);
+        if (depth != CHECK_DEPTH_QUICK)
+                (void) routes_open(&facts->routes);
         return facts;
 }
 
 void check_facts_free(CheckFacts *facts) {
         rtnl_free(facts->rtnl);
+        routes_free(facts->routes);
         free(facts->endpoints);
         free(facts->udp_ports);
         free(facts->tcp_listeners);
@@ -285,6 +292,22 @@ static char *read_blocked(const CheckFacts *facts, uint32_t ifindex, CheckBlocke
         return first ?: g_strdup("");
 }
 
+/* Whether the kernel drops what comes in by the link from any of remote-addresses; without these, from far
+ * away. */
+static bool drops_answers(const CheckFacts *facts, const LinkFacts *link, const PrefixSet *remotes) {
+        Address place = {};
+
+        if (!facts->routes)
+                return false;
+        for (size_t i = 0; i < remotes->count; i++) {
+                memcpy(place.word, remotes->prefixes[i].address, sizeof(place.word));
+                if (source_check_drops(facts->routes, link, &place))
+                        return true;
+        }
+        return remotes->count == 0 && address_from_text(FAR, &place) >= 0 &&
+               source_check_drops(facts->routes, link, &place);
+}
+
 /* What the kernel says of the link. Caller frees the addresses. */
 static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink *ret) {
         _cleanup_(rtnl_facts_freep) LinkFacts *found = NULL;
@@ -299,6 +322,7 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
         ret->down = !(found->flags & IFF_UP);
         for (FactsFamily i = 0; i < _FACTS_FAMILY_MAX; i++)
                 ret->has_gateway |= !address_equal(&found->gateways[i], &(Address) {});
+        ret->drops_answers = drops_answers(facts, found, &ret->settings.remote_addresses);
         ret->addresses_known = true;
         ret->addresses = addresses;
         ret->addresses_count = found->addresses_count;
@@ -412,6 +436,7 @@ void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines 
         const char *flags = property_row(link, "ConnectionSettings", "a(ss)", "connection.mptcp-flags");
         const uint32_t ifindex = property_number(link, "InterfaceIndex");
         g_autofree char *first = read_blocked(facts, ifindex, &check.blocked);
+        property_settings(link, &check.settings);
         g_autofree Address *addresses = read_kernel(facts, ifindex, &check);
 
         g_variant_lookup(link, "Connection", "(&s&s)", &check.connection, &check.connection_uuid);
@@ -430,7 +455,6 @@ void check_facts_link(CheckFacts *facts, GVariant *link, bool asked, CheckLines 
                 check.profiles = (char *const *) device->profiles->pdata;
                 check.candidate = first_candidate(device);
         }
-        property_settings(link, &check.settings);
         check.tunnel_origin = read_tunnel_origin(link);
         if (facts->depth != CHECK_DEPTH_QUICK)
                 read_holder(ifindex, &check.settings, &check.holder);

@@ -250,6 +250,16 @@ static void print_wrapped(unsigned indent, const char *first, const char *text) 
         g_string_free(line, TRUE);
 }
 
+/* The answers may have come, and were dropped here. */
+static char *dropped_here(const ProbeView *view) {
+        g_autofree char *word = text_shell_word(view->link);
+
+        return g_strdup_printf(_("Nothing gets an answer, for this host drops what comes in by %1$s: "
+                                 "rp_filter is 1 (strict), and the route to there is by another link. Run "
+                                 "`sysctl net/ipv4/conf/%2$s/rp_filter=2`."),
+                               view->link, word);
+}
+
 static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, uint16_t port, bool known) {
         g_autofree char *endpoint = text_endpoint(view->address, port);
         g_autofree char *sizes = describe_sizes(&view->report);
@@ -259,7 +269,13 @@ static void print_link(const Ctl *ctl, const Pens *pens, const ProbeView *view, 
                 print_form(ctl, pens, view, form, endpoint, known);
         if (sizes)
                 print_wrapped(indent + 3, "", sizes);
-        print_wrapped(indent + 3, "", _(sentence_of(view, port, known)));
+        if (view->drops_answers && probe_judge(&view->report) == PROBE_UNREACHED) {
+                g_autofree char *text = dropped_here(view);
+
+                print_wrapped(indent + 3, "", text);
+        } else {
+                print_wrapped(indent + 3, "", _(sentence_of(view, port, known)));
+        }
         if (view->rate) {
                 g_auto(GStrv) lines = probe_rate_describe(view->rate, view->download);
 
@@ -388,6 +404,7 @@ static void add_link(JsonBuilder *builder, const ProbeView *view, uint16_t port)
         json_member_number(builder, "mss", report->mss);
         json_member_number(builder, "packets", report->packets);
         json_member_string(builder, "verdict", probe_verdict_name(probe_judge(report)));
+        json_member_boolean(builder, "drops_answers", view->drops_answers);
         json_member_boolean(builder, "has_tunnel", probe_advice_has_tunnel(view));
         json_member_boolean(builder, "tunnel_carries", probe_advice_carries(view, port));
         json_member_string(builder, "command", command ?: "");

@@ -15,6 +15,7 @@ typedef struct ProbeView {
         const RateReport *rate; /* NULL: not measured */
         bool download;       /* of rate: to here */
         GVariant *properties; /* of the link, a{sv}; NULL: the service does not run */
+        bool drops_answers;  /* this host does, for where they come from (rp_filter) */
         bool mirrored;       /* NetworkManager stores no settings for the connection of the link */
 } ProbeView;
 

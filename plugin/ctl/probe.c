@@ -21,6 +21,7 @@
 #include "ctl/probe-view.h"
 #include "ctl/probe.h"
 #include "ctl/properties.h"
+#include "ctl/source-check.h"
 #include "ctl/text.h"
 #include "kernel/probe.h"
 #include "kernel/routes.h"
@@ -54,6 +55,7 @@ typedef struct Asked {
         Address address;
         GVariant *properties; /* of the link; NULL: the service does not run */
         bool mirrored;        /* NetworkManager only mirrors the connection of the link */
+        bool drops_answers;   /* this host does, for where they come from (rp_filter) */
         bool told;            /* by the service, in report */
         ProbeReport report;
         Probe *probe;         /* our own */
@@ -158,10 +160,13 @@ static const Address *address_for(const Kernel *kernel, const LinkFacts *facts, 
         return NULL;
 }
 
-static void add_asked(GArray *list, const char *link, const Address *address) {
-        Asked asked = { .address = *address };
+static void add_asked(GArray *list, const Kernel *kernel, const LinkFacts *facts, const Address *address) {
+        Asked asked = {
+                .address = *address,
+                .drops_answers = source_check_drops(kernel->routes, facts, address),
+        };
 
-        g_strlcpy(asked.link, link, sizeof(asked.link));
+        g_strlcpy(asked.link, facts->name, sizeof(asked.link));
         g_array_append_val(list, asked);
 }
 
@@ -180,7 +185,7 @@ static bool add_all_links(GArray *list, const Kernel *kernel, const Host *host, 
                         continue;
                 address = address_for(kernel, facts, host);
                 if (address)
-                        add_asked(list, facts->name, address);
+                        add_asked(list, kernel, facts, address);
         }
         if (list->len > 0)
                 return true;
@@ -201,7 +206,7 @@ static bool add_named_link(GArray *list, const Kernel *kernel, const Host *host,
                 return false;
         }
         address = address_for(kernel, facts, host);
-        add_asked(list, facts->name, address ?: &host->addresses[0]);
+        add_asked(list, kernel, facts, address ?: &host->addresses[0]);
         return true;
 }
 
@@ -414,6 +419,7 @@ static ProbeView *view(const Ctl *ctl, const GArray *list, bool *ret_answered) {
                 views[i].download = ctl->rate && ctl->rate[0];
                 views[i].properties = asked->properties;
                 views[i].mirrored = asked->mirrored;
+                views[i].drops_answers = asked->drops_answers;
                 verdict = probe_judge(&views[i].report);
                 *ret_answered |= verdict != PROBE_NO_ROUTE && verdict != PROBE_CLOSED &&
                                  verdict != PROBE_UNREACHED;

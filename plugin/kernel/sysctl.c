@@ -10,6 +10,8 @@
 enum {
         SYSCTL_LIMIT = 64,
         IPV6_PATH_SIZE = sizeof("/proc/sys/net/ipv6/conf//disable_ipv6") + IF_NAMESIZE,
+        SOURCE_PATH_SIZE = sizeof("/proc/sys/net/ipv4/conf//rp_filter") + IF_NAMESIZE,
+        SOURCE_STRICT = 1, /* 2 is loose */
 };
 
 /* Reads the decimal number at *text and sets *text to what follows it. */
@@ -31,13 +33,12 @@ static int read_number(const char **text, long minimum, long maximum, long *ret)
         return 0;
 }
 
-/* Reads a sysctl that is 0 or not. missing: the value if there is no such file, because the kernel or the
+/* Reads a sysctl that is one number. missing: the value if there is no such file, because the kernel or the
  * link does not have what it belongs to. */
-static int read_switch(const char *path, bool missing, bool *ret) {
+static int read_value(const char *path, long missing, long *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *position;
         size_t length;
-        long number = 0;
         int r;
 
         r = file_read(path, SYSCTL_LIMIT, &text, &length);
@@ -49,7 +50,15 @@ static int read_switch(const char *path, bool missing, bool *ret) {
                 return r;
 
         position = text;
-        r = read_number(&position, INT32_MIN, INT32_MAX, &number);
+        return read_number(&position, INT32_MIN, INT32_MAX, ret);
+}
+
+/* The same of one that is 0 or not. */
+static int read_switch(const char *path, bool missing, bool *ret) {
+        long number = 0;
+        int r;
+
+        r = read_value(path, missing, &number);
         if (r < 0)
                 return r;
 
@@ -86,6 +95,24 @@ int sysctl_disable_ipv6(const char *name) {
 
         r = ipv6_path(name, path);
         return r < 0 ? r : file_write(path, "1");
+}
+
+int sysctl_strict_source(const char *name, bool *ret) {
+        char path[SOURCE_PATH_SIZE];
+        const int length = snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", name);
+        long all = 0, own = 0;
+        int r;
+
+        if (length < 0 || (size_t) length >= sizeof(path))
+                return -ENAMETOOLONG;
+        r = read_value("/proc/sys/net/ipv4/conf/all/rp_filter", 0, &all);
+        if (r >= 0)
+                r = read_value(path, 0, &own);
+        if (r < 0)
+                return r;
+
+        *ret = MAX_OF(all, own) == SOURCE_STRICT;
+        return 0;
 }
 
 int sysctl_ephemeral_ports(struct underpass_port_range *ret) {

@@ -231,6 +231,18 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
                         link->name);
 }
 
+static void check_rp_filter(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
+        _cleanup_(freep) char *word = string_shell_word(link->name);
+
+        if (!is_active(link) || !link->drops_answers)
+                return;
+        check_lines_add(lines, CHECK_BAD,
+                        word ? string_format("sysctl net/ipv4/conf/%s/rp_filter=2", word) : NULL,
+                        _("This host drops what comes in by %s: rp_filter is 1 (strict), and the route to "
+                          "where it comes from is by another link."),
+                        link->name);
+}
+
 static void check_path_mtu(const CheckHost *host, const CheckLink *link, CheckLines *lines) {
         const unsigned long long lost =
                 counted(link, UNDERPASS_COUNTER_BLACK_HOLE) + counted(link, UNDERPASS_COUNTER_DROP_FRAGMENT);
@@ -492,10 +504,10 @@ static const struct {
         const char *id;
         void (*run)(const CheckHost *host, const CheckLink *link, CheckLines *lines);
 } checks[] = {
-        { "profile", check_profile },         { "tunnel", check_tunnel },   { "endpoint", check_endpoint },
-        { "path-mtu", check_path_mtu },       { "program", check_program }, { "udp", check_udp },
-        { "server", check_server_mptcp },     { "clients", check_clients }, { "listener", check_listener },
-        { "udp-sockets", check_udp_sockets },
+        { "profile", check_profile },     { "tunnel", check_tunnel },     { "endpoint", check_endpoint },
+        { "rp-filter", check_rp_filter }, { "path-mtu", check_path_mtu }, { "program", check_program },
+        { "udp", check_udp },             { "server", check_server_mptcp }, { "clients", check_clients },
+        { "listener", check_listener },   { "udp-sockets", check_udp_sockets },
 };
 
 int check_link(const CheckHost *host, const CheckLink *link, CheckLines *lines) {

@@ -29,6 +29,7 @@ typedef struct CheckLink {
         uint32_t mtu;                /* 0: not known */
         bool down;                   /* administratively */
         bool has_gateway;            /* it leads to the rest of the world */
+        bool drops_answers;          /* the kernel does: rp_filter is strict, and another link is better */
         bool addresses_known;
         const Address *addresses;
         size_t addresses_count;

@@ -259,6 +259,41 @@ def test_mptcp_off():
         assert ("", "mptcp", "good") in rows and not bad(rows), bad(rows)
 
 
+def test_strict_source():
+    """The kernel drops what comes by the second link, as the route to the server is by the first. Handshakes over
+    UDP are completed, and MPTCP knows nothing of them."""
+    title("rp_filter=1, and repaired")
+    with runner.TestLab() as lab:
+        for name in ("all", "default", "c0", "c1"):
+            lab.client.sysctl(f"net.ipv4.conf.{name}.rp_filter", 1)
+        service.set_tunnels(lab, endpoints="Underpass")
+        service.bring_up(lab)
+        client = programs(lab)
+        client.connect("one subflow")
+        client.transfer("echo", "one subflow", size=1000)
+        words = "This host drops what comes in by c1: rp_filter is 1"
+        command = "sysctl net/ipv4/conf/c1/rp_filter=2"
+        only_bad(checks(lab.client), "c1", "rp-filter", words, command)
+        assert words in lab.client.output("underpassctl", "explain", "c1")
+        said = " ".join(lab.client.output("underpassctl", "probe", f"{address('s0')}:{PORT}").split())
+        assert "drops what comes in by c1" in said and "server is down" not in said, said
+        service.set_keys(lab.client, "second", f"remote-addresses={address('s0')}", options=("--reapply",))
+        only_bad(checks(lab.client), "c1", "rp-filter", words, command)
+        client.close("one subflow")
+        gateway = address("c1", router=True)
+        lab.client.run("ip", "route", "add", "default", "via", gateway, "dev", "c1", "table", "77")
+        lab.client.run("ip", "rule", "add", "from", address("c1"), "lookup", "77")
+        lab.client.run("underpassctl", "forget")
+        assert not bad(checks(lab.client)), "answers leave by the same link"
+        traffic.connect_both(lab, client, "by a rule")
+        client.close("by a rule")
+        lab.client.run("ip", "rule", "del", "from", address("c1"), "lookup", "77")
+        only_bad(checks(lab.client), "c1", "rp-filter", words, command)
+        repair(lab.client, command)
+        assert not bad(checks(lab.client))
+        traffic.connect_both(lab, client, "two")
+
+
 def test_path_manager():
     """The kernel leaves subflows to a program, and there is none."""
     title("subflows left to a program, and repaired")

@@ -429,6 +429,10 @@ static void subflows_by_program(Facts *facts) {
         facts->host.subflows_max = 0;
 }
 
+static void drops_answers(Facts *facts) {
+        facts->link.drops_answers = true;
+}
+
 static void no_endpoint_by_flags(Facts *facts) {
         no_endpoint(facts);
         facts->link.flags_fall_short = true;
@@ -640,6 +644,8 @@ static const struct {
         { no_endpoint_by_flags, "endpoint", CHECK_BAD, "No address of wwan0",
           "nmcli connection modify uuid 1-2 +connection.mptcp-flags subflow,also-without-default-route && "
           "nmcli connection up uuid 1-2" },
+        { drops_answers, "rp-filter", CHECK_BAD, "This host drops what comes in by wwan0: rp_filter is 1",
+          "sysctl net/ipv4/conf/wwan0/rp_filter=2" },
         { no_endpoint_by_manager, "endpoint", CHECK_BAD, "No address of wwan0",
           "underpassctl profile set uuid 1-2 mptcp-endpoint=subflow --reapply" },
         { no_endpoint_unmanaged, "endpoint", CHECK_BAD, "No address of wwan0",
