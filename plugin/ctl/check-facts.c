@@ -387,6 +387,7 @@ static CheckProfile first_candidate(const NmDevice *device) {
                 .uuid = device->first_uuid,
                 .unique = device->first_is_unique,
                 .tunnel = true,
+                .on = device->first_on,
         };
 }
 

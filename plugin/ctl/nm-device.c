@@ -169,6 +169,16 @@ static const NmProfile *find_profile(const GPtrArray *profiles, const char *path
         return NULL;
 }
 
+/* The device that a command has to name with the profile; NULL: that one is for a single interface. Caller
+ * frees. */
+static char *device_to_name(const NmProfile *profile, GVariant *device) {
+        g_autofree char *interface = connection_word(profile->settings, "interface-name");
+        const char *name = "";
+
+        g_variant_lookup(device, "Interface", "&s", &name);
+        return *interface || !*name ? NULL : g_strdup(name);
+}
+
 static void add_profiles(const GPtrArray *profiles, GVariant *device, const char *interface, NmDevice *ret) {
         g_autoptr(GVariant) paths =
                 g_variant_lookup_value(device, "AvailableConnections", G_VARIANT_TYPE("ao"));
@@ -184,8 +194,10 @@ static void add_profiles(const GPtrArray *profiles, GVariant *device, const char
                 if (!profile || !gets_tunnel(profiles, profile, interface))
                         continue;
                 g_ptr_array_add(ret->profiles, g_strdup(profile->id));
-                if (!ret->first_uuid)
-                        ret->first_uuid = g_strdup(profile->uuid);
+                if (ret->first_uuid)
+                        continue;
+                ret->first_uuid = g_strdup(profile->uuid);
+                ret->first_on = device_to_name(profile, device);
         }
         ret->first_is_unique = ret->first_uuid && is_unique(profiles, ret->profiles->pdata[0]);
 }
@@ -247,6 +259,7 @@ void nm_device_done(NmDevice *device) {
         g_clear_pointer(&device->connection, g_free);
         g_clear_pointer(&device->profiles, g_ptr_array_unref);
         g_clear_pointer(&device->first_uuid, g_free);
+        g_clear_pointer(&device->first_on, g_free);
 }
 
 bool nm_profiles_any_tunnel(Ctl *ctl) {

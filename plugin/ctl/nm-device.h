@@ -16,6 +16,8 @@ typedef struct NmDevice {
                               * have a tunnel profile that does; ends in NULL */
         char *first_uuid; /* of the first of these; NULL: there is none */
         bool first_is_unique; /* no other connection has its id */
+        char *first_on;   /* the device, as NetworkManager calls it, if the first one names no interface, so
+                           * it could be activated on others; else NULL */
 } NmDevice;
 
 /* Without NetworkManager the link is not managed. */

@@ -15,8 +15,12 @@ enum {
 
 char *check_profile_up_command(const CheckProfile *profile) {
         _cleanup_(freep) char *words = nm_name_words(profile->unique ? profile->id : NULL, profile->uuid);
+        _cleanup_(freep) char *device = profile->on ? string_shell_word(profile->on) : NULL;
 
-        return words ? string_format("nmcli connection up %s", words) : NULL;
+        if (!words || (profile->on && !device))
+                return NULL;
+        return device ? string_format("nmcli connection up %s ifname %s", words, device) :
+                        string_format("nmcli connection up %s", words);
 }
 
 static void check_service(const CheckHost *host, CheckLines *lines) {

@@ -45,6 +45,7 @@ typedef struct CheckProfile {
         const char *uuid;
         bool unique;     /* no other one has this id */
         bool tunnel;     /* asks for one, or its tunnel profile does */
+        const char *on;  /* the device to activate it on, where it could be another; else NULL */
 } CheckProfile;
 
 /* `nmcli connection up …`; NULL when out of memory. Caller frees. */

@@ -346,6 +346,21 @@ def test_not_active():
         assert not bad(checks(lab.client, "first"))
 
 
+def test_profile_for_any_link():
+    """A profile that names no interface: the command brings it up on the link that is checked, and not on another
+    one that is free, whether it may be active on several links or not."""
+    title("profile for any link not active, by link, and repaired")
+    for several in ("single", "multiple"):
+        with runner.TestLab() as lab:
+            words = ("connection.interface-name", "", "connection.multi-connect", several)
+            lab.client.run("nmcli", "connection", "modify", "second", *words)
+            service.set_keys(lab.client, "second", "tunnel=yes", f"remote-ports={PORT}")
+            words = ("Profiles with a tunnel: second.", "nmcli connection up id second ifname c1")
+            repair(lab.client, only_bad(checks(lab.client, "c1"), "c1", "profile", *words))
+            service.wait_state(lab.client, "c1", service.ACTIVE)
+            assert not bad(checks(lab.client)), several
+
+
 def test_link_not_there():
     """The profile with the tunnel is for a modem that is not plugged in, or another one is active in its place: no
     other profile is to be written."""

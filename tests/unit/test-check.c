@@ -403,6 +403,12 @@ static void spare_with_warning(Facts *facts) {
         facts->link.spare = true;
 }
 
+/* Its profile could as well be activated on another link. */
+static void not_connected_anywhere(Facts *facts) {
+        not_connected(facts);
+        facts->link.candidate.on = "cdc-wdm0";
+}
+
 static void not_connected_spare(Facts *facts) {
         not_connected(facts);
         facts->link.spare = true;
@@ -590,6 +596,8 @@ static const struct {
           "NetworkManager manages wwan0, and no connection is active on it. Profiles with a tunnel: My LTE, "
           "Roaming.",
           "nmcli connection up id 'My LTE'" },
+        { not_connected_anywhere, "profile", CHECK_BAD, "Profiles with a tunnel: My LTE, Roaming.",
+          "nmcli connection up id 'My LTE' ifname cdc-wdm0" },
         { not_connected_twins, "profile", CHECK_BAD, "Profiles with a tunnel: My LTE, Roaming.",
           "nmcli connection up uuid 3-4" },
         { not_connected_keyword, "profile", CHECK_BAD, "Profiles with a tunnel: uuid, Roaming.",
