@@ -308,6 +308,15 @@ static bool drops_answers(const CheckFacts *facts, const LinkFacts *link, const 
                source_check_drops(facts->routes, link, &place);
 }
 
+/* A port of a VRF has addresses of its own. */
+static void read_upper(const LinkFacts *link, CheckLink *ret) {
+        for (size_t i = 0; i < link->addresses_count; i++)
+                if (endpoint_address_suitable(&link->addresses[i]))
+                        return;
+        if (link->upper != 0 && !if_indextoname(link->upper, ret->upper))
+                *ret->upper = '\0';
+}
+
 /* What the kernel says of the link. Caller frees the addresses. */
 static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink *ret) {
         _cleanup_(rtnl_facts_freep) LinkFacts *found = NULL;
@@ -320,6 +329,7 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
                 addresses[i] = found->addresses[i].address;
         ret->mtu = found->mtu;
         ret->down = !(found->flags & IFF_UP);
+        read_upper(found, ret);
         for (FactsFamily i = 0; i < _FACTS_FAMILY_MAX; i++)
                 ret->has_gateway |= !address_equal(&found->gateways[i], &(Address) {});
         ret->drops_answers = drops_answers(facts, found, &ret->settings.remote_addresses);

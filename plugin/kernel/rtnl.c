@@ -271,6 +271,9 @@ static int read_link(const struct nlmsghdr *message, void *userdata) {
                 case IFLA_MAX_MTU:
                         facts->maximum_mtu = attribute_u32(attribute);
                         break;
+                case IFLA_MASTER:
+                        facts->upper = attribute_u32(attribute);
+                        break;
                 case IFLA_LINKINFO:
                         mnl_attr_for_each_nested(nested, attribute)
                                 if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)

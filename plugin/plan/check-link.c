@@ -40,11 +40,15 @@ static char *set_command(const CheckLink *link, const char *pairs) {
         return words ? string_format("underpassctl profile set %s %s --reapply", words, pairs) : NULL;
 }
 
-/* A command about the link, whose name may be anything. NULL when memory is short. */
-static char *link_command(const CheckLink *link, const char *command) {
-        _cleanup_(freep) char *operand = string_shell_operand(link->name);
+/* A command about a link, whose name may be anything. NULL when memory is short. */
+static char *command_about(const char *name, const char *command) {
+        _cleanup_(freep) char *operand = string_shell_operand(name);
 
         return operand ? string_format("%s %s", command, operand) : NULL;
+}
+
+static char *link_command(const CheckLink *link, const char *command) {
+        return command_about(link->name, command);
 }
 
 static char *activate_command(const CheckLink *link) {
@@ -151,6 +155,11 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
         else if (sctp && (link->spare || !waits(link)))
                 check_lines_add(lines, strings_count(link->warnings) > 0 ? CHECK_NOTE : CHECK_GOOD, NULL,
                                 "%s", _(sctp));
+        else if (*link->upper)
+                check_lines_add(lines, result, command_about(link->upper, "underpassctl check"),
+                                _("%s is a port of %s, which has the addresses: a tunnel belongs into the "
+                                  "profile of %s."),
+                                link->name, link->upper, link->upper);
         else if (*link->connection)
                 check_lines_add(
                         lines, result,
@@ -216,6 +225,13 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         if (has_endpoint(host, link)) {
                 check_lines_add(lines, CHECK_GOOD, NULL, _("An address of %s is an MPTCP endpoint."),
                                 link->name);
+                return;
+        }
+        if (*link->upper) {
+                check_lines_add(lines, CHECK_NOTE, NULL,
+                                _("%s is a port of %s, which has the addresses: a tunnel belongs into the "
+                                  "profile of %s."),
+                                link->name, link->upper, link->upper);
                 return;
         }
         if (host->endpoints_count == 0 && host->links_building < 2)

@@ -69,6 +69,7 @@ typedef struct LinkFacts {
         uint32_t mtu;
         uint32_t minimum_mtu; /* IFLA_MIN_MTU, 0 when the kernel does not tell */
         uint32_t maximum_mtu;
+        uint32_t upper;       /* the link that it is a port of, such as a bridge; 0: none */
         char kind[16];        /* IFLA_INFO_KIND: "veth", "wireguard", …; "" for hardware */
         const char *type_name; /* "ether", "wwan", "ppp" …: what [Match] Type= compares; static string */
         LinkAddress *addresses;

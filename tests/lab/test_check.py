@@ -361,6 +361,36 @@ def test_profile_for_any_link():
             assert not bad(checks(lab.client)), several
 
 
+def test_port_of_a_bridge():
+    """The uplink is a port of a bridge, which has the addresses. The tunnel of the port's profile works; what is
+    missing on the port is not wrong, and it is the profile of the bridge that is named for a tunnel."""
+    title("port of a bridge")
+    with runner.TestLab() as lab:
+        settings = []
+        for key, value in lab.profile_properties("c0", 100).items():
+            settings += [key.replace("_", ".", 1).replace("_", "-"), str(value)]
+        add = ("nmcli", "connection", "add", "connection.autoconnect", "no")
+        lab.client.run("nmcli", "connection", "delete", "first")
+        bridge = ("type", "bridge", "con-name", "home", "ifname", "br0", "bridge.stp", "no")
+        lab.client.run(*add, *bridge, "connection.autoconnect-slaves", "1", *settings)
+        port = ("type", "ethernet", "con-name", "port", "ifname", "c0", "master", "br0", "slave-type", "bridge")
+        lab.client.run(*add, *port)
+        lab.client.up("home")
+        wait_until(lambda: "master br0" in lab.client.output("ip", "link", "show", "c0"), "c0 is a port of br0")
+        words = "c0 is a port of br0, which has the addresses: a tunnel belongs into the profile of br0."
+        wait_until(lambda: words in lab.client.output("underpassctl", "explain", "c0"), "explain names the bridge")
+        command = checks(lab.client, "c0")["c0", "profile", "bad"]["command"]
+        told = lab.client.run(*shlex.split(command), check=False).stdout
+        assert "The active profile “home” does not ask for a tunnel." in told, told
+        service.set_keys(lab.client, "port", "tunnel=yes", f"remote-ports={PORT}", options=("--reapply",))
+        service.wait_state(lab.client, "c0", service.ACTIVE)
+        begin(lab, profiles=("second",))
+        client = programs(lab)
+        traffic.connect_both(lab, client, "a")
+        rows = checks(lab.client)
+        assert not bad(rows) and rows["c0", "endpoint", "note"]["sentence"] == words, rows
+
+
 def test_link_not_there():
     """The profile with the tunnel is for a modem that is not plugged in, or another one is active in its place: no
     other profile is to be written."""

@@ -435,6 +435,16 @@ static void subflows_by_program(Facts *facts) {
         facts->host.subflows_max = 0;
 }
 
+static void port_with_tunnel(Facts *facts) {
+        no_endpoint(facts);
+        strcpy(facts->link.upper, "br0");
+}
+
+static void port_without_tunnel(Facts *facts) {
+        profile_without_tunnel(facts);
+        strcpy(facts->link.upper, "br0");
+}
+
 static void drops_answers(Facts *facts) {
         facts->link.drops_answers = true;
 }
@@ -652,6 +662,9 @@ static const struct {
         { no_endpoint_by_flags, "endpoint", CHECK_BAD, "No address of wwan0",
           "nmcli connection modify uuid 1-2 +connection.mptcp-flags subflow,also-without-default-route && "
           "nmcli connection up uuid 1-2" },
+        { port_with_tunnel, "endpoint", CHECK_NOTE, "wwan0 is a port of br0, which has", NULL },
+        { port_without_tunnel, "profile", CHECK_BAD, "a tunnel belongs into the profile of br0.",
+          "underpassctl check br0" },
         { drops_answers, "rp-filter", CHECK_BAD, "This host drops what comes in by wwan0: rp_filter is 1",
           "sysctl net/ipv4/conf/wwan0/rp_filter=2" },
         { no_endpoint_by_manager, "endpoint", CHECK_BAD, "No address of wwan0",
