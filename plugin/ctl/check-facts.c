@@ -141,6 +141,22 @@ static void count_links(CheckHost *host, GPtrArray *links) {
         host->sctp_alone = sctp && !tunnel;
 }
 
+/* Whether a link with a tunnel has a temporary address. */
+static bool begins_from_temporary(const CheckFacts *facts, GPtrArray *links) {
+        for (guint i = 0; facts->rtnl && links && i < links->len; i++) {
+                GVariant *link = g_ptr_array_index(links, i);
+                _cleanup_(rtnl_facts_freep) LinkFacts *found = NULL;
+
+                if (!streq(property_string(link, "State"), "active") ||
+                    rtnl_link(facts->rtnl, property_number(link, "InterfaceIndex"), &found) < 0)
+                        continue;
+                for (size_t k = 0; k < found->addresses_count; k++)
+                        if (address_is_temporary(&found->addresses[k]))
+                                return true;
+        }
+        return false;
+}
+
 static bool is_active_on_any(GPtrArray *links, const char *uuid) {
         for (guint i = 0; i < links->len; i++) {
                 const char *its = "";
@@ -229,6 +245,7 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
                 (void) rtnl_open(&facts->rtnl);
         if (depth != CHECK_DEPTH_QUICK)
                 (void) routes_open(&facts->routes);
+        host->temporary = begins_from_temporary(facts, links);
         return facts;
 }
 

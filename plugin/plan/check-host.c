@@ -116,6 +116,8 @@ static uint32_t subflows_wanted(const CheckHost *host) {
                 else
                         ipv6++;
         }
+        if (ipv6 > 0 && host->temporary)
+                ipv6++;
         return MAX_OF(MAX_OF(ipv4, ipv6), 2U) - 1;
 }
 

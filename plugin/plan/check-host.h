@@ -64,6 +64,7 @@ typedef struct CheckHost {
         bool subflows_by_program;  /* of new connections: the kernel leaves its endpoints alone */
         bool limits_known;
         uint32_t subflows_max;     /* `ip mptcp limits`: additional subflows of a connection */
+        bool temporary;            /* connections by IPv6 begin from addresses that are no endpoints */
         bool endpoints_known;
         const MptcpEndpoint *endpoints;
         size_t endpoints_count;

@@ -27,6 +27,11 @@ bool addresses_contain(const Address *addresses, size_t count, const Address *ad
         return false;
 }
 
+bool address_is_temporary(const LinkAddress *address) {
+        return !address_is_ipv4(&address->address) && (address->flags & IFA_F_TEMPORARY) &&
+               !(address->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED));
+}
+
 bool endpoint_address_suitable(const LinkAddress *address) {
         static const struct {
                 uint8_t bytes[2];

@@ -55,6 +55,10 @@ typedef struct LinkAddress {
  * not temporary), not loopback, link-local, or unique local (fc00::/7) — the rules of NetworkManager. */
 bool endpoint_address_suitable(const LinkAddress *address);
 
+/* True for a usable temporary address (RFC 8981). Connections begin from such a one where there is one, and
+ * it is no endpoint. */
+bool address_is_temporary(const LinkAddress *address);
+
 typedef enum FactsFamily {
         FACTS_IPV4,
         FACTS_IPV6,

@@ -14,7 +14,7 @@ import path
 import runner
 import service
 import traffic
-from host import wait_until
+from host import HERE, wait_until
 from lab import PORT, address
 
 BOTH = ("first", "second")
@@ -330,6 +330,35 @@ def test_limits():
         words = "may have 1 additional subflows, but the endpoints ask for 3"
         repair(lab.client, only_bad(checks(lab.client), "", "limits", words, "ip mptcp limits set subflow 3"))
         assert not bad(checks(lab.client))
+
+
+def test_limits_and_temporary_addresses():
+    """Routers advertise themselves, and connections begin from temporary addresses, which are no endpoints: then
+    the first link's endpoint takes a subflow, too, and the second one goes without unless there may be two."""
+    title("temporary addresses and limits, and repaired")
+    with runner.TestLab() as lab:
+        words = ("ipv6.method", "auto", "ipv6.addresses", "", "ipv6.gateway", "", "ipv6.ip6-privacy", "2")
+        for number, (interface, profile) in enumerate((("c0", "first"), ("c1", "second")), 1):
+            command = ["/usr/bin/python3", str(HERE / "advertise.py"), f"m{interface}"]
+            router = lab.middlebox.spawn([*command, f"2001:db8:77:{number}::"], stdin=subprocess.PIPE)
+            lab.at_close(router.wait)
+            lab.at_close(router.stdin.close)
+            lab.client.run("nmcli", "connection", "modify", profile, *words)
+        begin(lab, profiles=BOTH)
+        stable = ("ip", "-6", "-o", "address", "show", "scope", "global", "mngtmpaddr", "-deprecated", "dev")
+        for interface in ("c0", "c1"):
+            wait_until(lambda name=interface: "inet6" in lab.client.output(*stable, name), "an address", 30)
+        wait_until(lambda: len(traffic.endpoints(lab.client, 6)) == 2, "both endpoints of IPv6")
+        lab.client.run("ip", "mptcp", "limits", "set", "subflow", "1")
+        words = "may have 1 additional subflows, but the endpoints ask for 2"
+        command = only_bad(checks(lab.client), "", "limits", words, "ip mptcp limits set subflow 2")
+        second = lab.client.output(*stable, "c1").split()[3].partition("/")[0]
+        client = programs(lab)
+        repair(lab.client, command)
+        assert not bad(checks(lab.client))
+        client.connect("a", address("s0", 6))
+        client.transfer("echo", "a", size=1000)
+        wait_until(lambda: second in traffic.subflows(lab.client), "a subflow of the second link")
 
 
 def test_not_active():

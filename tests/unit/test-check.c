@@ -185,6 +185,12 @@ static void other_endpoints(Facts *facts) {
         facts->host.subflows_max = 1;
 }
 
+/* From none of these a connection begins. */
+static void temporary_addresses(Facts *facts) {
+        other_endpoints(facts);
+        facts->host.temporary = true;
+}
+
 static void eight_endpoints(Facts *facts) {
         facts->host.endpoints_count = 8;
 }
@@ -589,6 +595,8 @@ static const struct {
         { too_few_subflows, "limits", CHECK_BAD, "have 2 additional subflows, but the endpoints ask for 3",
           "ip mptcp limits set subflow 3" },
         { other_endpoints, "limits", CHECK_GOOD, "may have 1 additional subflow.", NULL },
+        { temporary_addresses, "limits", CHECK_BAD, "have 1 additional subflows, but the endpoints ask for",
+          "ip mptcp limits set subflow 2" },
         { eight_endpoints, "endpoints", CHECK_NOTE, "the kernel accepts no more", NULL },
         { all_fall_back, "answers", CHECK_NOTE, "booted: 9, of these answered without MPTCP: 9.", NULL },
         { all_fall_back_and_no_tunnel_used, "answers", CHECK_NOTE, "answered without MPTCP: 9.", NULL },
