@@ -260,8 +260,8 @@ def test_mptcp_off():
 
 
 def test_strict_source():
-    """The kernel drops what comes by the second link, as the route to the server is by the first. Handshakes over
-    UDP are completed, and MPTCP knows nothing of them."""
+    """The kernel drops what comes by the second link, as the route to the server is by the first.
+    Handshakes over UDP are completed, and MPTCP knows nothing of them."""
     title("rp_filter=1, and repaired")
     with runner.TestLab() as lab:
         for name in ("all", "default", "c0", "c1"):
@@ -333,8 +333,9 @@ def test_limits():
 
 
 def test_limits_and_temporary_addresses():
-    """Routers advertise themselves, and connections begin from temporary addresses, which are no endpoints: then
-    the first link's endpoint takes a subflow, too, and the second one goes without unless there may be two."""
+    """Routers advertise themselves, and connections begin from temporary addresses, which are no endpoints:
+    then the first link's endpoint takes a subflow, too, and the second one goes without unless there may be
+    two."""
     title("temporary addresses and limits, and repaired")
     with runner.TestLab() as lab:
         words = ("ipv6.method", "auto", "ipv6.addresses", "", "ipv6.gateway", "", "ipv6.ip6-privacy", "2")
@@ -376,8 +377,8 @@ def test_not_active():
 
 
 def test_profile_for_any_link():
-    """A profile that names no interface: the command brings it up on the link that is checked, and not on another
-    one that is free, whether it may be active on several links or not."""
+    """A profile that names no interface: the command brings it up on the link that is checked, and not on
+    another one that is free, whether it may be active on several links or not."""
     title("profile for any link not active, by link, and repaired")
     for several in ("single", "multiple"):
         with runner.TestLab() as lab:
@@ -391,8 +392,9 @@ def test_profile_for_any_link():
 
 
 def test_port_of_a_bridge():
-    """The uplink is a port of a bridge, which has the addresses. The tunnel of the port's profile works; what is
-    missing on the port is not wrong, and it is the profile of the bridge that is named for a tunnel."""
+    """The uplink is a port of a bridge, which has the addresses. The tunnel of the port's profile works;
+    what is missing on the port is not wrong, and it is the profile of the bridge that is named for a
+    tunnel."""
     title("port of a bridge")
     with runner.TestLab() as lab:
         settings = []
@@ -402,12 +404,14 @@ def test_port_of_a_bridge():
         lab.client.run("nmcli", "connection", "delete", "first")
         bridge = ("type", "bridge", "con-name", "home", "ifname", "br0", "bridge.stp", "no")
         lab.client.run(*add, *bridge, "connection.autoconnect-slaves", "1", *settings)
-        port = ("type", "ethernet", "con-name", "port", "ifname", "c0", "master", "br0", "slave-type", "bridge")
-        lab.client.run(*add, *port)
+        port = ("type", "ethernet", "con-name", "port", "ifname", "c0")
+        lab.client.run(*add, *port, "master", "br0", "slave-type", "bridge")
         lab.client.up("home")
-        wait_until(lambda: "master br0" in lab.client.output("ip", "link", "show", "c0"), "c0 is a port of br0")
+        shown = ("ip", "link", "show", "c0")
+        wait_until(lambda: "master br0" in lab.client.output(*shown), "c0 is a port of br0")
         words = "c0 is a port of br0, which has the addresses: a tunnel belongs into the profile of br0."
-        wait_until(lambda: words in lab.client.output("underpassctl", "explain", "c0"), "explain names the bridge")
+        explain = ("underpassctl", "explain", "c0")
+        wait_until(lambda: words in lab.client.output(*explain), "explain names the bridge")
         command = checks(lab.client, "c0")["c0", "profile", "bad"]["command"]
         told = lab.client.run(*shlex.split(command), check=False).stdout
         assert "The active profile “home” does not ask for a tunnel." in told, told
@@ -620,8 +624,8 @@ def test_endpoint():
 
 
 def endpoint_by_flags(change):
-    """The connection of c1 registers no endpoint for subflows however often it is activated; the command has it do
-    so. change: what is done to the client before."""
+    """The connection of c1 registers no endpoint for subflows however often it is activated; the command
+    has it do so. change: what is done to the client before."""
     with runner.TestLab() as lab:
         change(lab.client)
         begin(lab, profiles=BOTH)

@@ -188,8 +188,8 @@ def test_udp_blocked():
 
 
 def test_firewall_of_this_host():
-    """It lets TCP out and no UDP. A tunnel is no concern of it, but a probe is: that says nothing of the way, and
-    teaches the tunnel nothing."""
+    """It lets TCP out and no UDP. A tunnel is no concern of it, but a probe is: that says nothing of the
+    way, and teaches the tunnel nothing."""
     with runner.TestLab() as lab:
         bring_up(lab, strip=True)
         for verb in ("drop", "reject"):
