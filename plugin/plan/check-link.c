@@ -157,7 +157,7 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
                                 "%s", _(sctp));
         else if (*link->upper)
                 check_lines_add(lines, result, command_about(link->upper, "underpassctl check"),
-                                _("%s is a port of %s, which has the addresses: a tunnel belongs into the "
+                                _("%s is a port of %s, which has the addresses: a tunnel belongs in the "
                                   "profile of %s."),
                                 link->name, link->upper, link->upper);
         else if (*link->connection)
@@ -229,7 +229,7 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
         }
         if (*link->upper) {
                 check_lines_add(lines, CHECK_NOTE, NULL,
-                                _("%s is a port of %s, which has the addresses: a tunnel belongs into the "
+                                _("%s is a port of %s, which has the addresses: a tunnel belongs in the "
                                   "profile of %s."),
                                 link->name, link->upper, link->upper);
                 return;

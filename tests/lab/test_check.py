@@ -409,7 +409,7 @@ def test_port_of_a_bridge():
         lab.client.up("home")
         shown = ("ip", "link", "show", "c0")
         wait_until(lambda: "master br0" in lab.client.output(*shown), "c0 is a port of br0")
-        words = "c0 is a port of br0, which has the addresses: a tunnel belongs into the profile of br0."
+        words = "c0 is a port of br0, which has the addresses: a tunnel belongs in the profile of br0."
         explain = ("underpassctl", "explain", "c0")
         wait_until(lambda: words in lab.client.output(*explain), "explain names the bridge")
         command = checks(lab.client, "c0")["c0", "profile", "bad"]["command"]

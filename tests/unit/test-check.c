@@ -671,7 +671,7 @@ static const struct {
           "nmcli connection modify uuid 1-2 +connection.mptcp-flags subflow,also-without-default-route && "
           "nmcli connection up uuid 1-2" },
         { port_with_tunnel, "endpoint", CHECK_NOTE, "wwan0 is a port of br0, which has", NULL },
-        { port_without_tunnel, "profile", CHECK_BAD, "a tunnel belongs into the profile of br0.",
+        { port_without_tunnel, "profile", CHECK_BAD, "a tunnel belongs in the profile of br0.",
           "underpassctl check br0" },
         { drops_answers, "rp-filter", CHECK_BAD, "This host drops what comes in by wwan0: rp_filter is 1",
           "sysctl net/ipv4/conf/wwan0/rp_filter=2" },
