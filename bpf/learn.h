@@ -140,7 +140,7 @@ UNDERPASS_GLOBAL int learn_from_plain(struct __sk_buff *skb, struct packet *pack
  */
 UNDERPASS_INLINE int answers_plain_syn(const union underpass_header *tcp, const struct underpass_flow *flow,
                                        const struct underpass_flow_key *key) {
-        if ((flow->state == UNDERPASS_FLOW_TUNNELLED && (flow->flags & UNDERPASS_FLOW_OPENED_HERE)) ||
+        if ((flow->flags & UNDERPASS_FLOW_OPENED_HERE) ||
             !(tcp->tcp.flags & UNDERPASS_TCP_ACK) ||
             !(tcp->tcp.flags & (UNDERPASS_TCP_SYN | UNDERPASS_TCP_RST)) ||
             UNDERPASS_NET32(tcp->tcp.acknowledgment) != flow->plain_sequence + 1)

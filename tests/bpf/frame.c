@@ -53,6 +53,10 @@ static const struct options options_table[FRAME_OPTIONS_COUNT] = {
         [FRAME_OPTIONS_MD5] = { 28, { MSS_1460, MP_CAPABLE, 1, MD5_SIGNATURE, 1 } },
         [FRAME_OPTIONS_OVERWRITTEN] = { 32, { MSS_1460, SACK_AND_TIME, WINDOW_SCALE, 1, 1, 1, 1, 1, 1, 1, 1,
                                               1, 1, 1, 1 } },
+        [FRAME_OPTIONS_TWELVE_NOPS] = { 28, { MSS_1460, SACK_AND_TIME, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                              1, 1 } },
+        [FRAME_OPTIONS_ELEVEN_NOPS] = { 28, { MSS_1460, SACK_AND_TIME, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                              1, 0 } },
         [FRAME_OPTIONS_AO] = { 24, { MSS_1460, MP_CAPABLE, AO_SIGNATURE } },
 };
 

@@ -51,6 +51,8 @@ enum frame_options {
         FRAME_OPTIONS_MD5, /* MP_CAPABLE and a signature of TCP-MD5 (RFC 2385) */
         FRAME_OPTIONS_AO, /* MP_CAPABLE and a signature of TCP-AO (RFC 5925) */
         FRAME_OPTIONS_OVERWRITTEN, /* MP_CAPABLE of a SYN-ACK, overwritten by NOPs */
+        FRAME_OPTIONS_TWELVE_NOPS, /* the same, and no window scale, which has a NOP of its own */
+        FRAME_OPTIONS_ELEVEN_NOPS, /* one less, then the end of the list */
         FRAME_OPTIONS_COUNT,
 };
 

@@ -29,11 +29,12 @@ enum {
 #define JOIN_SYN STORY_SYN(JOIN, WATCHED, .incoming = false)
 #define SYN_FROM(port, after) STORY_SYN(MPTCP, after, .our_port = (port))
 #define ANSWER(with, after) STORY_PLAIN(STORY_SYN_ACK, NEXT_SEQUENCE, with, after)
-#define ANSWER_TO(port)                                                                                     \
+#define ANSWER_WITH(with, port)                                                                             \
         {                                                                                                   \
                 .incoming = true, .plain = true, .flags = STORY_SYN_ACK, .sequence = STORY_PEER_SEQUENCE,   \
-                .acknowledgment = NEXT_SEQUENCE, .options = MPTCP, .our_port = (port), .state = NOWHERE     \
+                .acknowledgment = NEXT_SEQUENCE, .options = (with), .our_port = (port), .state = NOWHERE    \
         }
+#define ANSWER_TO(port) ANSWER_WITH(MPTCP, port)
 /* The SYN that leaves over UDP, when those before it got no answer, and what comes back to it. */
 #define TRIES STORY_OUR_SYN(HALF_OPEN)
 #define TRIES_JOIN STORY_SYN(JOIN, HALF_OPEN, .incoming = false)
@@ -94,11 +95,29 @@ static const struct story answers[] = {
         { "the option has visibly been overwritten", false,
           { SYN, ANSWER(FRAME_OPTIONS_OVERWRITTEN, NOWHERE), SYN_FROM(AGAIN, HALF_OPEN) },
           { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
+        { "overwritten by as many NOPs as it had bytes", false,
+          { SYN, ANSWER(FRAME_OPTIONS_TWELVE_NOPS, NOWHERE), SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(1), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
+        { "fewer NOPs are padding", false,
+          { SYN, ANSWER(FRAME_OPTIONS_ELEVEN_NOPS, NOWHERE), SYN_FROM(AGAIN, NOWHERE) },
+          { WATCHES(2), LACKING(1) }, on_demand, .destination = STORY_LACKING },
+        { "it has shown over UDP that it has MPTCP", false,
+          { STORY_SYN(MPTCP, HALF_OPEN, .tweak = always), UDP_ANSWER,
+            STORY_SYN(MPTCP, WATCHED, .our_port = AGAIN, .tweak = on_demand),
+            ANSWER_WITH(STRIPPED_OPTIONS, AGAIN), SYN_FROM(THIRD, HALF_OPEN) },
+          { WATCHES(1), STRIPPED(1), OPENED(2), ESTABLISHED(1), RECEIVED(1) }, on_demand,
+          .destination = STORY_STRIPPED },
+        { "a first SYN lost it, and that of another connection comes back", false,
+          { SYN_FROM(THIRD, WATCHED), SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), ANSWER_TO(THIRD),
+            SYN_FROM(AGAIN, WATCHED) },
+          { WATCHES(3), STRIPPED(1) }, on_demand, .speaks = true },
+        { "a subflow lost it, for which another kind of option does not speak", false,
+          { SYN_FROM(THIRD, WATCHED), JOIN_SYN, ANSWER(STRIPPED_OPTIONS, NOWHERE), ANSWER_TO(THIRD),
+            SYN_FROM(AGAIN, HALF_OPEN) },
+          { WATCHES(2), STRIPPED(1), OPENED(1) }, on_demand, .destination = STORY_STRIPPED },
         { "another connection finds out that it has none: this one goes on being watched", false,
           { SYN, SYN_FROM(AGAIN, WATCHED),
-            { .incoming = true, .plain = true, .flags = STORY_SYN_ACK, .sequence = STORY_PEER_SEQUENCE,
-              .acknowledgment = NEXT_SEQUENCE, .options = STRIPPED_OPTIONS, .our_port = AGAIN },
-            SYN, ANSWER(MPTCP, NOWHERE) },
+            ANSWER_WITH(STRIPPED_OPTIONS, AGAIN), SYN, ANSWER(MPTCP, NOWHERE) },
           { WATCHES(2), LACKING(1) }, on_demand },
         { "an answer to the SYN and its data (Fast Open)", false,
           { STORY_SYN(MPTCP, WATCHED, .payload = 100),
@@ -184,6 +203,11 @@ static const struct story silence[] = {
             SYN_FROM(THIRD, HALF_OPEN) },
           { WATCHES(2), OPENED(2), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
           .swallowed_ms = -2000, .stripped_join = true, .destination = STORY_STRIPPED },
+        { "but if it was the same kind", false,
+          { STORY_SYN(JOIN, WATCHED, .our_port = AGAIN), ANSWER_WITH(JOIN, AGAIN), JOIN_SYN, JOIN_SYN,
+            TRIES_JOIN, UDP_ANSWER, SYN_FROM(THIRD, WATCHED) },
+          { WATCHES(3), OPENED(1), ESTABLISHED(1), RECEIVED(1), STRIPPED(1) }, on_demand,
+          .swallowed_ms = -2000, .stripped_join = true },
         { "two of them prove nothing", false, { SYN, SYN, SYN_FROM(AGAIN, WATCHED) }, { WATCHES(2) },
           on_demand },
         { "of a subflow", false, { JOIN_SYN, JOIN_SYN, TRIES_JOIN, UDP_ANSWER },

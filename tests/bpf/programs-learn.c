@@ -279,11 +279,17 @@ struct handshake_case {
         bool watched;
         uint8_t state;       /* of the flow afterwards, STORY_NOWHERE: no more is known than before */
         bool wrong;          /* our next packet does not confirm it */
+        bool early;          /* for the client, which knows no number of the server yet */
 };
 
 static void local_others(struct underpass_link *link) {
         link->local_ports[0] = (struct underpass_port_range) { 80, 80 };
         link->remote_ports[1] = (struct underpass_port_range) { HANDSHAKE_PORT, HANDSHAKE_PORT + 999 };
+}
+
+static void local_client(struct underpass_link *link) {
+        link->remote_ports[0] = (struct underpass_port_range) { 80, 80 };
+        link->local_ports[1] = (struct underpass_port_range) { HANDSHAKE_PORT, HANDSHAKE_PORT + 999 };
 }
 
 static const struct handshake_case handshakes[] = {
@@ -310,12 +316,16 @@ static const struct handshake_case handshakes[] = {
         { "a SYN-ACK that resets", .flags = FRAME_SYN | FRAME_ACK | FRAME_RST },
         { "the SYN-ACK, but the SYN was plain", .flags = FRAME_SYN | FRAME_ACK, .watched = true },
         { "the SYN-ACK, no such port", .flags = FRAME_SYN | FRAME_ACK, .tweak = other_ports },
+        { "the SYN-ACK, a port that is only served", .flags = FRAME_SYN | FRAME_ACK, .tweak = local_client },
+        { "an ACK in place of the SYN-ACK", .flags = FRAME_ACK, .early = true },
 };
 
 static void build_handshake(const struct place_handshake *handshake, const struct handshake_case *test,
                             bool ipv6, uint16_t port, struct frame *ret) {
-        bool to_client = test->flags & FRAME_SYN;
-        uint32_t from = to_client ? handshake->server_number : handshake->client_number + 1;
+        bool to_client = (test->flags & FRAME_SYN) || test->early;
+        uint32_t from = test->early ? 0 :
+                        to_client   ? handshake->server_number :
+                                      handshake->client_number + 1;
         uint32_t to = to_client ? handshake->client_number : handshake->server_number;
         struct frame_spec spec = {
                 .ipv6 = ipv6,
@@ -391,6 +401,7 @@ static bool run_handshake(struct bench *bench, const struct handshake_case *test
                 { UNDERPASS_COUNTER_RELEARNT, test->state == TUNNELLED },
                 { UNDERPASS_COUNTER_RECEIVED, known },
         };
+        struct underpass_destination server;
         struct underpass_flow_key key;
         struct underpass_flow flow;
         struct frame frame, before;
@@ -407,6 +418,9 @@ static bool run_handshake(struct bench *bench, const struct handshake_case *test
         EXPECT(bench_counted(bench, counts));
         EXPECT_EQUAL(bench_flows_count(bench->flows), known && !claimed);
         EXPECT_EQUAL(bench_flows_count(bench->half_open), claimed || test->watched);
+        /* Only a client has been there. */
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &server);
+        EXPECT_EQUAL(server.opened != 0, known && (test->flags & FRAME_SYN));
         if (!known) {
                 EXPECT(frame_equal(&frame, &before));
                 return true;

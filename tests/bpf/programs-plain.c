@@ -36,6 +36,8 @@ enum {
 #define PLAIN(kind, after) STORY_PLAIN(kind, 0, FRAME_OPTIONS_MPTCP, after)
 #define FORGED_SYN(after)                                                                                   \
         { .incoming = true, .plain = true, .flags = FRAME_SYN, .sequence = 9, .state = (after) }
+#define LAST_SYN(after)                                                                                     \
+        { .incoming = true, .plain = true, .flags = FRAME_SYN, .sequence = 0xffffffff, .state = (after) }
 #define OURS(kind, after) { .flags = (kind), .sequence = NEXT_SEQUENCE, .state = (after) }
 /* What a closed port answers to the peer's SYN. */
 #define OUR_RESET(after, what)                                                                              \
@@ -90,6 +92,13 @@ static const struct story plain_syns[] = {
           { HANDSHAKE_COUNTS, RECEIVED(2) } },
         { "a forged plain SYN, and a SYN-ACK again", true,
           { HANDSHAKE, FORGED_SYN(TUNNELLED), STORY_OUR_SYN_ACK(TUNNELLED) },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "a forged plain SYN, whose number our side acknowledges without a SYN", true,
+          { HANDSHAKE, FORGED_SYN(TUNNELLED),
+            { .flags = FRAME_ACK, .sequence = NEXT_SEQUENCE, .acknowledgment = 10, .state = TUNNELLED } },
+          { HANDSHAKE_COUNTS, RECEIVED(2) } },
+        { "the same with the last number of all, and a reset that acknowledges nothing", true,
+          { HANDSHAKE, LAST_SYN(TUNNELLED), OURS(FRAME_RST, TUNNELLED) },
           { HANDSHAKE_COUNTS, RECEIVED(2) } },
         { "of a client: an opening of both sides at once", false,
           { STORY_OUR_SYN(HALF_OPEN), PLAIN(FRAME_SYN, HALF_OPEN),
