@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -264,15 +265,41 @@ int place_begin(bool ipv6, uint16_t from, uint16_t to, struct place_handshake *r
         return r;
 }
 
-int place_set_cookies(int mode) {
-        FILE *file = fopen("/proc/sys/net/ipv4/tcp_syncookies", "we");
+static int write_number(const char *path, int number) {
+        FILE *file = fopen(path, "we");
         int r = 0;
 
         if (!file)
                 return -errno;
-        if (fprintf(file, "%d\n", mode) < 0)
+        if (fprintf(file, "%d\n", number) < 0)
                 r = -EIO;
         return fclose(file) == 0 ? r : -errno;
+}
+
+int place_set_cookies(int mode) {
+        return write_number("/proc/sys/net/ipv4/tcp_syncookies", mode);
+}
+
+/* All that is not at lo itself. */
+static int route_by_lo(bool on) {
+        char name[] = "lo";
+        struct rtentry route = { .rt_flags = RTF_UP, .rt_dev = name };
+        int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+        if (control < 0)
+                return -errno;
+        route.rt_dst.sa_family = route.rt_genmask.sa_family = AF_INET;
+        r = ioctl(control, on ? SIOCADDRT : SIOCDELRT, &route) < 0 ? -errno : 0;
+        close(control);
+        return r;
+}
+
+int place_set_forwarding(bool on) {
+        int r = write_number("/proc/sys/net/ipv4/conf/lo/forwarding", on);
+
+        if (r == 0 && place_has_ipv6())
+                r = write_number("/proc/sys/net/ipv6/conf/lo/forwarding", on);
+        return r < 0 ? r : route_by_lo(on);
 }
 
 static int read_queue(int fd, int queue, uint32_t *ret) {

@@ -55,6 +55,9 @@ int place_begin(bool ipv6, uint16_t from, uint16_t to, struct place_handshake *r
  * 2 always. */
 int place_set_cookies(int mode);
 
+/* Whether what comes by lo and is for another host is forwarded, for want of a better way by lo again. */
+int place_set_forwarding(bool on);
+
 /* Closes a connection, or a socket that is none, without a trace: nothing of it waits for late packets. */
 void place_abort(int socket);
 

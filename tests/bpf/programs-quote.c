@@ -20,6 +20,7 @@ enum {
         PAYLOAD = 400,
         MTU = 1300,
         REFUSED_MS = 1000,
+        HOPS = 64,
 };
 
 /* One error that leaves, what it quotes, and what is known of the flow. */
@@ -246,6 +247,8 @@ static bool is_reset(const struct frame *reset, const struct frame *sent, bool i
         EXPECT_EQUAL(reset->data[sent->protocol], FRAME_TCP);
         EXPECT(memcmp(reset->data + at, sent->data + at + addresses, addresses) == 0);
         EXPECT(memcmp(reset->data + at + addresses, sent->data + at, addresses) == 0);
+        EXPECT_EQUAL(reset->data[sent->layer3 + (ipv6 ? 7 : 8)], HOPS);
+        EXPECT(ipv6 || frame_get16(reset->data + sent->layer3 + 6) == FRAME_DONT_FRAGMENT);
         EXPECT(memcmp(tcp, sent->data + sent->layer4 + 2, 2) == 0);
         EXPECT(memcmp(tcp + 2, sent->data + sent->layer4, 2) == 0);
         EXPECT_EQUAL(frame_get32(tcp + 4), ACKNOWLEDGED);
