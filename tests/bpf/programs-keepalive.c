@@ -68,6 +68,14 @@ static void could_speak(int socket) {
         setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
 }
 
+static void speaks_as_often(int socket) {
+        int on = 1, seconds = SECONDS, interval = 7;
+
+        setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+        setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+}
+
 static const struct keepalive_case cases[] = {
         { "tunnelled", UNDERPASS_FLOW_TUNNELLED, SECONDS, .idle = SECONDS, .interval = SECONDS },
         { "half-open", UNDERPASS_FLOW_HALF_OPEN, SECONDS, .idle = SECONDS, .interval = SECONDS },
@@ -79,6 +87,8 @@ static const struct keepalive_case cases[] = {
           .idle = UNTOUCHED },
         { "the application speaks more often", UNDERPASS_FLOW_TUNNELLED, SECONDS, .prepare = speaks_often,
           .idle = 7, .interval = 7 },
+        { "the application speaks as often", UNDERPASS_FLOW_TUNNELLED, SECONDS, .prepare = speaks_as_often,
+          .idle = SECONDS, .interval = 7 },
         { "the application speaks too seldom", UNDERPASS_FLOW_TUNNELLED, SECONDS, .prepare = speaks_seldom,
           .idle = SECONDS, .interval = SECONDS },
         { "it has set times, but not switched them on", UNDERPASS_FLOW_TUNNELLED, SECONDS,
@@ -229,9 +239,14 @@ struct patience_case {
         unsigned destination_us;
         unsigned opened_ago;     /* seconds since a handshake over UDP; 0: there was none */
         bool failed;             /* since then a connection has failed */
+        uint16_t pause;          /* since then it was blocked for so many seconds, which are over */
+        enum underpass_block_reason reason; /* of one or the other */
         bool blocked;
+        bool stripped;           /* MPTCP options get lost there */
         bool unknown;            /* no socket has sent from this address yet */
         uint16_t port;           /* of the destination */
+        bool mark;               /* the socket has 0x107 */
+        bool no_tick;            /* a service of an earlier release does not say how long it is */
         void (*tweak)(struct underpass_link *link);
         unsigned wait_us;
         int more;                /* SYNs */
@@ -254,6 +269,12 @@ static void marked(struct underpass_link *link) {
         link->mark = link->mark_mask = 7;
 }
 
+static void elsewhere(struct underpass_link *link) {
+        link->flags |= UNDERPASS_LINK_FALLBACK;
+        link->remote_addresses_count = 1;
+        link->remote_addresses[0] = (struct underpass_prefix) { .address = { 1 }, .mask = { ~0U } };
+}
+
 static const struct patience_case patience_cases[] = {
         { "nothing is known", 0, 0, .tweak = fallback, .wait_us = 1000000 },
         { "of the link either", 5000, 0, .unknown = true, .tweak = fallback, .wait_us = 1000000 },
@@ -270,13 +291,34 @@ static const struct patience_case patience_cases[] = {
           .wait_us = 200000, .more = 2 },
         { "a distant one that has only been silent", 5000, 80000, .failed = true, .tweak = fallback,
           .wait_us = 240000, .more = 2 },
+        { "but somebody was refused", 5000, 5000, .opened_ago = 60, .failed = true,
+          .reason = UNDERPASS_BLOCK_REFUSED, .tweak = fallback, .wait_us = 250000, .more = 2 },
+        { "but a firewall has refused somebody", 5000, 5000, .opened_ago = 60, .failed = true,
+          .reason = UNDERPASS_BLOCK_FILTERED, .tweak = fallback, .wait_us = 250000, .more = 2 },
+        { "but it was blocked", 5000, 5000, .opened_ago = 60, .pause = 10, .tweak = fallback,
+          .wait_us = 250000, .more = 2 },
+        { "but it was blocked for refusals", 5000, 5000, .opened_ago = 60, .pause = 10,
+          .reason = UNDERPASS_BLOCK_REFUSED, .tweak = fallback, .wait_us = 250000, .more = 2 },
+        { "but it was blocked for a firewall", 5000, 5000, .opened_ago = 60, .pause = 10,
+          .reason = UNDERPASS_BLOCK_FILTERED, .tweak = fallback, .wait_us = 250000, .more = 2 },
+        { "one that was blocked, and has never had one", 5000, 5000, .pause = 10, .tweak = fallback,
+          .wait_us = 200000, .more = 2 },
+        { "one that has failed before it was measured", 5000, 0, .failed = true, .tweak = fallback,
+          .wait_us = 450000, .more = 2 },
         { "it had one long ago", 5000, 5000, .opened_ago = 4000, .tweak = fallback, .wait_us = 250000,
           .more = 2 },
         { "plain from the first SYN", 5000, 5000, .blocked = true, .tweak = fallback, .wait_us = 1000000 },
         { "another port", 5000, 5000, .port = 444, .tweak = fallback, .wait_us = 1000000 },
         { "never plain", 5000, 5000, .tweak = no_fallback, .wait_us = 1000000 },
         { "on demand", 5000, 5000, .tweak = on_demand, .wait_us = 1000000 },
+        { "on demand, where options get lost", 5000, 5000, .stripped = true, .tweak = on_demand,
+          .wait_us = 250000, .more = 2 },
         { "another mark", 5000, 5000, .tweak = marked, .wait_us = 1000000 },
+        { "its mark, among others", 5000, 5000, .mark = true, .tweak = marked, .wait_us = 250000,
+          .more = 2 },
+        { "another address", 5000, 5000, .tweak = elsewhere, .wait_us = 1000000 },
+        { "nobody says how long a tick is", 5000, 5000, .no_tick = true, .tweak = fallback,
+          .wait_us = 1000000 },
 };
 
 static bool know(struct bench *bench, const struct patience_case *test, bool ipv6) {
@@ -285,22 +327,39 @@ static bool know(struct bench *bench, const struct patience_case *test, bool ipv
         struct underpass_destination destination = {
                 .rtt_us = test->destination_us,
                 .opened = test->opened_ago ? bench_seconds_ago(test->opened_ago) : 0,
-                .blocks[UNDERPASS_BLOCK_SILENCE] = { .failed_ns = test->failed,
-                                                     .until = test->blocked ? now + 60 : 0 },
+                .stripped_until_ns = test->stripped ? bench_now() + 60000000000ULL : 0,
         };
         struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
         struct underpass_source_key here = {};
         struct underpass_flow_key key;
         struct frame frame;
 
+        destination.blocks[test->reason] = (struct underpass_block) {
+                .failed_ns = test->failed, .pause = test->pause, .until = test->blocked ? now + 60 : 0,
+        };
         frame_build(&spec, &frame);
         bench_flow_key(&frame, true, &key);
         memcpy(here.local, key.local, sizeof(here.local));
         if (!test->unknown)
                 EXPECT(bench_map_update(bench->sources, &here, &source) == 0);
-        if (test->destination_us)
+        if (test->destination_us || test->failed)
                 EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &destination) == 0);
         return true;
+}
+
+/* The first SYN has left in the tunnel. */
+static bool put_half_open(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL,
+                                   .dest_port = test->port ? test->port : 443 };
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        bench_tunnelled(&flow);
+        flow.state = UNDERPASS_FLOW_HALF_OPEN;
+        return bench_put_flow(bench->half_open, &key, &flow) == 0;
 }
 
 static bool prepare_patience(struct bench *bench, const struct patience_case *test, bool ipv6) {
@@ -314,23 +373,38 @@ static bool prepare_patience(struct bench *bench, const struct patience_case *te
         test->tweak(&link);
         EXPECT(bench_set_link(bench, &link) == 0);
         EXPECT(clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0);
-        loader.tick_us = (__u32) (tick.tv_nsec / 1000);
+        loader.tick_us = test->no_tick ? 0 : (__u32) (tick.tv_nsec / 1000);
         EXPECT_EQUAL((unsigned) -place_cookie(&loader.namespace_cookie), 0);
         EXPECT(bpf_map_update_elem(bench->loader, &zero, &loader, BPF_ANY) == 0);
-        return know(bench, test, ipv6);
+        return know(bench, test, ipv6) && put_half_open(bench, test, ipv6);
 }
 
 static void at_once(int socket) {
         fcntl(socket, F_SETFL, O_NONBLOCK);
 }
 
-/* A listener whose queue is full does not answer, so the socket is found waiting. *ret_more: how many SYNs
- * more than usual it is to send. */
-static bool find_waiting(struct bench *bench, const struct patience_case *test, bool ipv6,
+static void at_once_marked(int socket) {
+        const int mark = 0x107;
+
+        at_once(socket);
+        setsockopt(socket, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+}
+
+static bool look_at(int socket, bool sent_again, struct tcp_info *ret) {
+        do {
+                socklen_t length = sizeof(*ret);
+
+                EXPECT(getsockopt(socket, IPPROTO_TCP, TCP_INFO, ret, &length) == 0);
+        } while (sent_again && ret->tcpi_retransmits == 0 && poll(NULL, 0, 1) == 0);
+        return true;
+}
+
+/* A listener whose queue is full does not answer, so the socket is found waiting, for the first time or for
+ * the second. *ret_more: how many SYNs more than usual it is to send. */
+static bool find_waiting(struct bench *bench, const struct patience_case *test, bool ipv6, bool sent_again,
                          struct tcp_info *ret_info, int *ret_more) {
         const uint16_t port = test->port ? test->port : 443;
         int listener = place_listen(FRAME_REMOTE, ipv6, port), waits, queued, client, before;
-        socklen_t length = sizeof(*ret_info);
 
         EXPECT(listener >= 0);
         before = option(listener, IPPROTO_TCP, TCP_SYNCNT);
@@ -338,13 +412,28 @@ static bool find_waiting(struct bench *bench, const struct patience_case *test, 
         EXPECT(bench_reset(bench) == 0);
         EXPECT_EQUAL((unsigned) -place_connect(ipv6, FRAME_PORT_LOCAL + 1, port, NULL, &queued), 0);
         EXPECT(prepare_patience(bench, test, ipv6));
-        client = place_open(ipv6, FRAME_PORT_LOCAL, port, at_once, &waits);
+        client = place_open(ipv6, FRAME_PORT_LOCAL, port, test->mark ? at_once_marked : at_once, &waits);
         EXPECT_EQUAL((unsigned) client, (unsigned) -EINPROGRESS);
-        EXPECT(getsockopt(waits, IPPROTO_TCP, TCP_INFO, ret_info, &length) == 0);
+        EXPECT(look_at(waits, sent_again, ret_info));
         *ret_more = option(waits, IPPROTO_TCP, TCP_SYNCNT) - before;
         place_abort(waits);
         place_abort(queued);
         close(listener);
+        return true;
+}
+
+/* A SYN that waits is known to be of a socket. */
+static bool is_of_socket(const struct bench *bench, const struct patience_case *test, bool ipv6) {
+        struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL,
+                                   .dest_port = test->port ? test->port : 443 };
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+        struct frame frame;
+
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        EXPECT(bench_get_flow(bench->half_open, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.socket, 1);
         return true;
 }
 
@@ -356,11 +445,23 @@ static bool run_patience(struct bench *bench, const struct patience_case *test, 
 
         do {
                 begin = bench_now();
-                EXPECT(find_waiting(bench, test, ipv6, &info, &more));
+                EXPECT(find_waiting(bench, test, ipv6, false, &info, &more));
         } while (bench_now() - begin > test->wait_us * 1000ULL);
         EXPECT_EQUAL(info.tcpi_state, TCP_SYN_SENT);
         EXPECT(info.tcpi_rto <= test->wait_us && info.tcpi_rto + 20000 > test->wait_us);
         EXPECT_EQUAL((unsigned) more, (unsigned) test->more);
+        return is_of_socket(bench, test, ipv6);
+}
+
+/* The kernel asks for the wait again with each SYN: those that come on top are added once. */
+static bool run_second_wait(struct bench *bench) {
+        const struct patience_case test = { .link_us = 5000, .destination_us = 5000, .tweak = fallback };
+        struct tcp_info info = {};
+        int more;
+
+        EXPECT(find_waiting(bench, &test, false, true, &info, &more));
+        EXPECT_EQUAL(info.tcpi_state, TCP_SYN_SENT);
+        EXPECT_EQUAL((unsigned) more, 2);
         return true;
 }
 
@@ -379,27 +480,37 @@ static bool run_patience_cases(struct bench *bench) {
 /* What a connection teaches: the longest round trip stays, and shorter ones bring it down slowly. */
 static bool run_lessons(struct bench *bench) {
         const struct patience_case nothing = { .tweak = fallback, .destination_us = 800000 };
-        struct underpass_source_key here = {};
+        struct underpass_source_key here = {}, there = {};
         struct underpass_destination known;
-        struct underpass_source source;
+        struct underpass_source source = { .via = BENCH_IFINDEX };
         struct underpass_flow_key key;
         struct frame_spec spec = { .source_port = FRAME_PORT_LOCAL, .dest_port = 443 };
         struct frame frame;
         int listener = place_listen(FRAME_REMOTE, false, 443), client;
+        struct pollfd waiting = { .fd = listener, .events = POLLIN };
+        struct tcp_info info;
         __u64 begin, took_us;
 
         EXPECT(listener >= 0);
         EXPECT(prepare_patience(bench, &nothing, false));
+        frame_build(&spec, &frame);
+        bench_flow_key(&frame, true, &key);
+        memcpy(there.local, key.remote, sizeof(there.local));
+        EXPECT(bench_map_update(bench->sources, &there, &source) == 0);
         begin = bench_now();
         EXPECT_EQUAL((unsigned) -place_connect(false, FRAME_PORT_LOCAL, 443, NULL, &client), 0);
         took_us = (bench_now() - begin) / 1000;
-        frame_build(&spec, &frame);
-        bench_flow_key(&frame, true, &key);
         bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
         EXPECT(known.rtt_us >= 700000 && known.rtt_us < 702000 + took_us / 8);
         memcpy(here.local, key.local, sizeof(here.local));
         EXPECT(bench_map_lookup(bench->sources, &here, &source) == 0);
         EXPECT(source.rtt_us > 0 && source.rtt_us < 16000 + took_us);
+        EXPECT(look_at(client, false, &info));
+        EXPECT_EQUAL(source.rtt_us, info.tcpi_rtt);
+        /* The server's end knows nothing of how long a SYN of its own would take. */
+        EXPECT_EQUAL((unsigned) poll(&waiting, 1, WAIT_MS), 1);
+        EXPECT(bench_map_lookup(bench->sources, &there, &source) == 0);
+        EXPECT_EQUAL(source.rtt_us, 0);
         place_abort(client);
         close(listener);
         return true;
@@ -411,7 +522,8 @@ static bool run_child(struct bench *bench, const char *folder) {
 
         EXPECT(child >= 0);
         if (child == 0)
-                _exit(enter(folder) && run_cases(bench) && run_patience_cases(bench) && run_lessons(bench) ?
+                _exit(enter(folder) && run_cases(bench) && run_patience_cases(bench) &&
+                                      run_second_wait(bench) && run_lessons(bench) ?
                               EXIT_PASSED :
                               EXIT_FAILED);
         EXPECT(waitpid(child, &status, 0) == child);
