@@ -119,7 +119,6 @@ UNDERPASS_GLOBAL int destination_block(struct underpass_block *block, __u16 port
         } else if (!destination_failed_again(&block->failed_ns, &block->failed_port, port)) {
                 return 0;
         }
-        block->failed_ns = 0;
         block->pause = (__u16) pause;
         block->until = now + pause;
         return 0;

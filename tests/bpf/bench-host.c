@@ -48,8 +48,10 @@ struct host {
         size_t linear;
         size_t layer3;        /* 14 or 0 */
         size_t ip;            /* offset of what was the IP header when the packet came; may wrap around */
-        struct underpass_flow_key told; /* what is in the ring "unmerged" */
-        bool is_told;
+        struct {
+                struct underpass_flow_key last; /* the largest that is told of */
+                size_t size;                    /* 0: nothing */
+        } rings[BENCH_RING_COUNT];
         __u64 ahead;          /* of this machine's clock, in nanoseconds; may wrap around */
 };
 
@@ -122,20 +124,21 @@ int bench_map_next(int map, const void *key, void *ret_key) {
         return host_map_next(map, key, ret_key);
 }
 
-/* Nobody listens to the other rings. */
 long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags) {
-        if (ring != &unmerged)
-                return 0;
-        host.is_told = true;
-        memcpy(&host.told, data, size);
+        const enum bench_ring number = ring == &unmerged   ? BENCH_UNMERGED :
+                                       ring == &unanswered ? BENCH_UNANSWERED :
+                                                             BENCH_UNCERTAIN;
+
+        host.rings[number].size = size;
+        memcpy(&host.rings[number].last, data, size);
         return 0;
 }
 
-int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret) {
-        if (!host.is_told)
+int bench_told(const struct bench *bench, enum bench_ring ring, void *ret) {
+        if (host.rings[ring].size == 0)
                 return -ENOENT;
-        host.is_told = false;
-        *ret = host.told;
+        memcpy(ret, &host.rings[ring].last, host.rings[ring].size);
+        host.rings[ring].size = 0;
         return 0;
 }
 

@@ -83,7 +83,11 @@ int bench_open(struct bench *ret) {
                 .sources = bpf_map__fd(object->maps.sources),
                 .sockets = bpf_map__fd(object->maps.sockets),
                 .socket_ports = bpf_map__fd(object->maps.socket_ports),
-                .unmerged = bpf_map__fd(object->maps.unmerged),
+                .rings = {
+                        [BENCH_UNMERGED] = bpf_map__fd(object->maps.unmerged),
+                        [BENCH_UNANSWERED] = bpf_map__fd(object->maps.unanswered),
+                        [BENCH_UNCERTAIN] = bpf_map__fd(object->maps.uncertain),
+                },
                 .counters = bpf_map__fd(object->maps.counters),
                 .cpus = cpus,
         };
@@ -214,18 +218,18 @@ int bench_map_next(int map, const void *key, void *ret_key) {
         return bpf_map_get_next_key(map, key, ret_key);
 }
 
-static int on_unmerged(void *userdata, void *data, size_t size) {
-        memcpy(userdata, data, sizeof(struct underpass_flow_key));
+static int on_told(void *userdata, void *data, size_t size) {
+        memcpy(userdata, data, size);
         return 0;
 }
 
-int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret) {
-        struct ring_buffer *ring = ring_buffer__new(bench->unmerged, on_unmerged, ret, NULL);
+int bench_told(const struct bench *bench, enum bench_ring ring, void *ret) {
+        struct ring_buffer *reader = ring_buffer__new(bench->rings[ring], on_told, ret, NULL);
         int count;
 
-        if (!ring)
+        if (!reader)
                 return -errno;
-        count = ring_buffer__consume(ring);
-        ring_buffer__free(ring);
+        count = ring_buffer__consume(reader);
+        ring_buffer__free(reader);
         return count < 0 ? count : count == 0 ? -ENOENT : 0;
 }

@@ -28,6 +28,14 @@ enum bench_program {
         BENCH_PROGRAM_COUNT,
 };
 
+/* Rings by which the service is told of what it may look at. */
+enum bench_ring {
+        BENCH_UNMERGED,   /* a flow that bulk comes for one by one: struct underpass_flow_key */
+        BENCH_UNANSWERED, /* a flow whose SYN was accepted: likewise */
+        BENCH_UNCERTAIN,  /* a server that may have no MPTCP: struct underpass_destination_key */
+        BENCH_RING_COUNT,
+};
+
 enum {
         BENCH_IFINDEX = 1, /* test runs happen on lo, whose link entry is the one of the tests */
         BENCH_SEGMENT_IFINDEX = 4242,
@@ -57,7 +65,7 @@ struct bench {
         int sources;
         int sockets;
         int socket_ports;
-        int unmerged;  /* a ring, which is no map on the host */
+        int rings[BENCH_RING_COUNT]; /* no maps on the host */
         int counters;
         int cpus;
 };
@@ -127,9 +135,8 @@ int bench_map_lookup(int map, const void *key, void *ret);
 int bench_map_delete(int map, const void *key);
 int bench_map_next(int map, const void *key, void *ret_key);
 
-/* The flow that the service was told of last, as one that bulk comes for one by one; -ENOENT: none since the
- * last call. */
-int bench_unmerged(const struct bench *bench, struct underpass_flow_key *ret);
+/* What the service was told of last; -ENOENT: nothing since the last call. */
+int bench_told(const struct bench *bench, enum bench_ring ring, void *ret);
 
 /* A tunnel socket of the kernel for all peers at a port is guarded on a link. */
 int bench_serve(const struct bench *bench, __u32 ifindex, bool ipv6, __u16 port);

@@ -7,6 +7,9 @@
  * Room: bench.h, story.h.
  */
 
+#include <errno.h>
+#include <string.h>
+
 #include "programs.h"
 #include "story.h"
 
@@ -297,12 +300,48 @@ static bool test_watched(void *context) {
         return story_run_all(context, watched, sizeof(watched) / sizeof(watched[0]));
 }
 
+/* The service looks at a server that has answered without MPTCP option, unless something says why. */
+static bool run_told(struct bench *bench, enum frame_options options, bool ipv6, bool told) {
+        const struct story story = { .server = false };
+        const struct story_step steps[] = { SYN, ANSWER(options, NOWHERE) };
+        struct underpass_destination_key heard;
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct frame frame;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        on_demand(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        bench_told(bench, BENCH_UNCERTAIN, &heard); /* of tests before */
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+                EXPECT(story_run_step(bench, &story, &steps[i], ipv6, false));
+        EXPECT_EQUAL(bench_told(bench, BENCH_UNCERTAIN, &heard), told ? 0 : -ENOENT);
+        if (!told)
+                return true;
+        story_build(&story, &steps[0], ipv6, false, &frame);
+        bench_flow_key(&frame, true, &key);
+        EXPECT_EQUAL(heard.ifindex, BENCH_IFINDEX);
+        EXPECT_EQUAL(heard.remote_port, key.remote_port);
+        return memcmp(heard.remote, key.remote, sizeof(key.remote)) == 0;
+}
+
+static bool test_told(void *context) {
+        for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+                EXPECT(run_told(context, STRIPPED_OPTIONS, ipv6, true));
+                EXPECT(run_told(context, FRAME_OPTIONS_OVERWRITTEN, ipv6, false));
+                EXPECT(run_told(context, MPTCP, ipv6, false));
+        }
+        return true;
+}
+
 int programs_demand(struct bench *bench) {
         static const struct expect_test tests[] = {
                 { "on demand: what an answer tells", test_answers },
                 { "on demand: SYNs without answer", test_silence },
                 { "on demand: what is known of a destination", test_known },
                 { "on demand: a watched connection is left alone", test_watched },
+                { "on demand: what the service is told of", test_told },
         };
 
         return expect_run(tests, sizeof(tests) / sizeof(tests[0]), bench);

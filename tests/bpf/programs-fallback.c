@@ -197,6 +197,11 @@ static const struct story pauses[] = {
             TRIED_FROM(THIRD) },
           { OPENED(3), SILENCE(1), ESTABLISHED(1), RECEIVED(1) }, after_one, .blocked_seconds = -1,
           .pause = 320 },
+        { "another one, which began before it was blocked", false,
+          { TRIED, TRIED_FROM(AGAIN), FELL_BACK, PLAIN_ANSWER, FELL_BACK_FROM(AGAIN),
+            PLAIN_ANSWER_TO(AGAIN) },
+          { OPENED(2), SILENCE(2) }, after_one, .failed_ms = -2000,
+          BLOCKED_FOR(UNDERPASS_BLOCKED_SECONDS) },
         { "refused after all: the pause stays as it is", false,
           { TRIED, FELL_BACK,
             STORY_PLAIN(FRAME_RST | FRAME_ACK, NEXT_SEQUENCE, FRAME_OPTIONS_NONE, NOWHERE) },
@@ -336,6 +341,58 @@ static bool test_pauses(void *context) {
         return story_run_all(context, pauses, sizeof(pauses) / sizeof(pauses[0]));
 }
 
+/* The second in which a pause ends is not of it. */
+static bool run_last_second(struct bench *bench, __u32 now) {
+        static const struct story story = { .server = false };
+        static const struct story_step steps[] = { TRIED, FELL_BACK, PLAIN_ANSWER };
+        struct underpass_destination known = { .blocks[UNDERPASS_BLOCK_SILENCE] = { .until = now,
+                                                                                    .pause = 10 } };
+        struct underpass_flow_key key;
+        struct underpass_link link;
+        struct frame frame;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        after_one(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        story_build(&story, &steps[0], false, false, &frame);
+        bench_flow_key(&frame, true, &key);
+        EXPECT(bench_put_destination(bench, &key, BENCH_IFINDEX, &known) == 0);
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+                EXPECT(story_run_step(bench, &story, &steps[i], false, false));
+        bench_get_destination(bench, &key, BENCH_IFINDEX, &known);
+        EXPECT_EQUAL(known.blocks[UNDERPASS_BLOCK_SILENCE].pause, 20);
+        return true;
+}
+
+static bool test_last_second(void *context) {
+        for (;;) {
+                const __u32 now = (__u32) (bench_now() / 1000000000);
+
+                if (run_last_second(context, now))
+                        return true;
+                if ((__u32) (bench_now() / 1000000000) == now)
+                        return false;
+        }
+}
+
+/* More SYNs than their counter can count. */
+static bool test_many(void *context) {
+        static const struct story story = { .server = false };
+        static const struct story_step tried = TRIED, fell_back = STORY_SYN(MPTCP, WATCHED,
+                                                                             .tweak = after_two);
+        struct bench *bench = context;
+        struct underpass_link link;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_default_link(&link);
+        never(&link);
+        EXPECT(bench_set_link(bench, &link) == 0);
+        for (unsigned i = 0; i < UINT8_MAX + 1; i++)
+                EXPECT(story_run_step(bench, &story, &tried, false, false));
+        return story_run_step(bench, &story, &fell_back, false, false);
+}
+
 static bool test_refusals(void *context) {
         return story_run_all(context, refusals, sizeof(refusals) / sizeof(refusals[0]));
 }
@@ -420,6 +477,8 @@ int programs_fallback(struct bench *bench) {
                 { "fallback: SYNs without answer", test_silence },
                 { "fallback: what is remembered of a destination", test_remembered },
                 { "fallback: how long a destination is left in peace", test_pauses },
+                { "fallback: the last second of a pause", test_last_second },
+                { "fallback: more SYNs than can be counted", test_many },
                 { "fallback: ICMP refuses a SYN", test_refusals },
                 { "fallback: SYNs that get lost on purpose", test_doubts },
         };

@@ -7,12 +7,14 @@
  * Room: bench.h, story.h.
  */
 
+#include <errno.h>
 #include <string.h>
 
 #include "programs.h"
 #include "story.h"
 
 enum {
+        BOTH_PORT = 5000, /* of ours, to which peers may connect from a port that is tunnelled to */
         FORGOTTEN_SECONDS = 2 * 60 * 60 + 4 * 60, /* RFC 5382, REQ-5 */
 };
 
@@ -316,6 +318,15 @@ static const struct story stories[] = {
           false,
           { OUR_SYN, { .flags = FRAME_SYN, .options = FRAME_OPTIONS_PLAIN, .state = NOWHERE } },
           { OPENED(1), NOT_MPTCP(1) } },
+        { "client: another SYN than that of the peer, whose answer would have its number",
+          false,
+          { { .incoming = true, .flags = FRAME_SYN, .sequence = STORY_PEER_SEQUENCE,
+              .options = FRAME_OPTIONS_MPTCP, .our_port = BOTH_PORT, .state = HALF_OPEN },
+            { .flags = FRAME_SYN, .sequence = 0xffffffff, .options = FRAME_OPTIONS_MPTCP,
+              .our_port = BOTH_PORT, .state = HALF_OPEN },
+            { .incoming = true, .flags = SYN_ACK, .acknowledgment = 0, .options = FRAME_OPTIONS_MPTCP,
+              .our_port = BOTH_PORT, .state = TUNNELLED } },
+          { ACCEPTED(1), OPENED(1), ESTABLISHED(1), RECEIVED(2) } },
         { "server: the ACK of our SYN-ACK answers",
           true,
           { PEER_SYN, OUR_SYN_ACK, PEER(FRAME_ACK, NEXT_SEQUENCE, TUNNELLED),
@@ -493,6 +504,40 @@ static bool test_answered(void *context) {
         return true;
 }
 
+/* The service looks for the answers of a link that did not see the last one, and to SYNs that come again. */
+static bool run_told(struct bench *bench, bool ipv6) {
+        static const struct story story = { .server = true };
+        static const struct story_step other = { .incoming = true, .flags = FRAME_SYN, .state = HALF_OPEN,
+                                                 .options = FRAME_OPTIONS_MPTCP,
+                                                 .their_port = STORY_PEER_PORT + 1 };
+        static const struct story_step syn = PEER_SYN, syn_ack = OUR_SYN_ACK;
+        static const struct {
+                const struct story_step *step;
+                bool told;
+        } steps[] = {
+                { &syn, true },      { &syn, true },   { &syn_ack, false },
+                { &syn, false },     { &other, false }, { &other, true },
+        };
+        struct underpass_flow_key key, heard;
+
+        EXPECT(bench_reset(bench) == 0);
+        bench_told(bench, BENCH_UNANSWERED, &heard); /* of tests before */
+        for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+                struct frame frame;
+
+                EXPECT(story_run_step(bench, &story, steps[i].step, ipv6, false));
+                EXPECT_EQUAL(bench_told(bench, BENCH_UNANSWERED, &heard), steps[i].told ? 0 : -ENOENT);
+                story_build(&story, steps[i].step, ipv6, false, &frame);
+                bench_flow_key(&frame, !steps[i].step->incoming, &key);
+                EXPECT(!steps[i].told || memcmp(&heard, &key, sizeof(key)) == 0);
+        }
+        return true;
+}
+
+static bool test_told(void *context) {
+        return run_told(context, false) && run_told(context, true);
+}
+
 /* SYNs of so many senders, the first one by its number. The server answers them. */
 static bool send_syns(struct bench *bench, unsigned first, unsigned count) {
         for (unsigned i = first; i < first + count; i++) {
@@ -568,6 +613,7 @@ int programs_flows(struct bench *bench) {
                 { "flows: handshakes and their ends", test_stories },
                 { "flows: what a record says", test_record },
                 { "flows: what a link knows of answers", test_answered },
+                { "flows: what the service is told of answers", test_told },
                 { "flows: a mangled answer beside an established flow", test_mangled_answers },
                 { "flows: a flood of SYNs", test_flood },
                 { "flows: a handshake beside a flood", test_flood_beside_handshake },

@@ -98,9 +98,9 @@ static bool come_and_tell(struct bench *bench, const struct frame *frame, bool r
 
         bench_flow_key(frame, false, &key);
         EXPECT(come(bench, frame, raw, count - 1));
-        EXPECT_EQUAL(bench_unmerged(bench, &heard), -ENOENT);
+        EXPECT_EQUAL(bench_told(bench, BENCH_UNMERGED, &heard), -ENOENT);
         EXPECT(come(bench, frame, raw, 1));
-        EXPECT_EQUAL(bench_unmerged(bench, &heard), told ? 0 : -ENOENT);
+        EXPECT_EQUAL(bench_told(bench, BENCH_UNMERGED, &heard), told ? 0 : -ENOENT);
         return !told || memcmp(&heard, &key, sizeof(key)) == 0;
 }
 
@@ -154,7 +154,7 @@ static bool test_not_told(void *context) {
                 EXPECT(bench_run(bench, BENCH_INGRESS, false, &copy, NULL, &verdict) == 0);
                 EXPECT_EQUAL(verdict, BENCH_DROP);
         }
-        EXPECT_EQUAL(bench_unmerged(bench, &heard), -ENOENT);
+        EXPECT_EQUAL(bench_told(bench, BENCH_UNMERGED, &heard), -ENOENT);
         EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
         EXPECT_EQUAL(flow.bulk_told, 0);
         return true;
@@ -181,7 +181,7 @@ static bool test_merged(void *context) {
                 EXPECT(bench_run(bench, BENCH_INGRESS, false, &copy, &many, &verdict) == 0);
                 EXPECT_EQUAL(verdict, bench->object ? BENCH_DROP : BENCH_NEXT);
         }
-        EXPECT_EQUAL(bench_unmerged(bench, &heard), -ENOENT);
+        EXPECT_EQUAL(bench_told(bench, BENCH_UNMERGED, &heard), -ENOENT);
         return true;
 }
 

@@ -268,6 +268,11 @@ static bool known_in_the_end(struct bench *bench, const struct story *story,
                         EXPECT(block->until <= seconds_from_now(story->pause_after));
                 }
         }
+        /* A failure that has counted counts no more. */
+        if ((story->destination & STORY_BLOCKED) && story->failed_ms)
+                EXPECT_EQUAL(destination.blocks[story->reason].failed_ns, 0);
+        if ((story->destination & STORY_STRIPPED) && story->swallowed_ms)
+                EXPECT_EQUAL(destination.swallowed_ns, 0);
         EXPECT_EQUAL(destination.stripped_until_ns > bench_now(), !!(story->destination & STORY_STRIPPED));
         EXPECT_EQUAL(destination.lacking_until_ns > bench_now(), !!(story->destination & STORY_LACKING));
         EXPECT(destination.lacking_until_ns <= from_now(UNDERPASS_LACKING_SECONDS));
