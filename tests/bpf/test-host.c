@@ -35,10 +35,18 @@ static bool test_uptimes(void *context) {
         return true;
 }
 
+/* Records of flows count 1.07 seconds each, in 16 bits, which have just begun anew. */
+static bool test_seconds(void *context) {
+        bench_set_uptime((__u32) ((1ULL << (30 + 16)) / 1000000000) + 1);
+        EXPECT_EQUAL((unsigned) programs_throttle(context), 0);
+        return true;
+}
+
 int main(void) {
         static const struct expect_test tests[] = {
                 { "the second that means never", test_never },
                 { "machines just started", test_uptimes },
+                { "seconds that begin anew", test_seconds },
         };
         struct bench bench;
         int failed, r = bench_open(&bench);
