@@ -346,6 +346,7 @@ struct proof_case {
         uint16_t mtu;          /* too big; 0: unreachable */
         bool believed;
         int sized;             /* in place of mtu: 1 is the size of the datagram, 2 a byte less */
+        bool half_open;        /* by a SYN that our side has answered */
 };
 
 static const struct proof_case proofs[] = {
@@ -370,6 +371,9 @@ static const struct proof_case proofs[] = {
         { "a keepalive", -1, 0, 0, WHOLE, 0, true },
         { "a path MTU, a keepalive", -1, 0, 0, WHOLE, MTU, false },
         { "the number of a keepalive, data in flight", -1, 0, 600, WHOLE, 0, false },
+        { "a SYN-ACK", -1, 0, 0, WHOLE, 0, true, .half_open = true },
+        { "the number of a keepalive, but there is no connection yet", -2, 0, 0, WHOLE, 0, false,
+          .half_open = true },
         { "8 bytes, as many options as there can be", 0, 628, 600, 8, 0, true },
         { "8 bytes, more than that", 0, 629, 600, 8, 0, false },
         { "8 bytes, a path MTU of its size", 0, 600, 600, 8, .believed = false, .sized = 1 },
@@ -403,8 +407,12 @@ static bool run_proof(struct bench *bench, const struct proof_case *test, bool i
         bench_tunnelled(&flow);
         flow.expected = SEQUENCE;
         flow.next = SEQUENCE + test->in_flight;
+        if (test->half_open) {
+                flow.state = UNDERPASS_FLOW_HALF_OPEN;
+                flow.flags = UNDERPASS_FLOW_ANSWERED;
+        }
         bench_flow_key(&udp, true, &key);
-        EXPECT(bench_put_flow(bench->flows, &key, &flow) == 0);
+        EXPECT(bench_put_flow(test->half_open ? bench->half_open : bench->flows, &key, &flow) == 0);
         if (test->sized)
                 error.rest = (uint32_t) (udp.length - udp.layer3) + 1 - (uint32_t) test->sized;
         frame_icmp_build(&udp, &error, &icmp);
@@ -423,6 +431,58 @@ static bool test_proofs(void *context) {
                 if (run_proof(context, &proofs[i / 2], i & 1))
                         continue;
                 fprintf(stderr, "icmp, IPv%d: %s\n", i & 1 ? 6 : 4, proofs[i / 2].name);
+                return false;
+        }
+        return true;
+}
+
+static void more_in_flight(struct underpass_flow *flow) {
+        flow->next += PAYLOAD;
+}
+
+/* What an error says of a datagram in the bulk form: of which TCP is only quoted behind the inner IP header.
+ * What does not reach so far is as one of eight bytes. */
+static bool run_bulk(struct bench *bench, bool ipv6, uint16_t quoted) {
+        const struct frame_spec about = { SEGMENT, .ipv6 = ipv6 };
+        const struct frame_icmp_spec error = {
+                .type = ipv6 ? FRAME_ICMPV6_TIME_EXCEEDED : FRAME_ICMP_TIME_EXCEEDED, .quoted = quoted,
+        };
+        const bool is_short = quoted < 8 + (ipv6 ? 40 : 20) + FRAME_HEADER_LENGTH;
+        const struct bench_count counts[BENCH_COUNTS_MAX] = {
+                { UNDERPASS_COUNTER_ICMP_CONVERTED, 1 }, { UNDERPASS_COUNTER_ICMP_SHORT, is_short },
+        };
+        const size_t inner = FRAME_ICMP_HEADER_LENGTH + (ipv6 ? 40 : 20);
+        const struct error_case test = { .about = about, .flow = more_in_flight };
+        struct frame tcp, bulk, icmp, before;
+        const uint8_t *quote;
+        __u32 verdict;
+
+        frame_build(&about, &tcp);
+        EXPECT(prepare(bench, &test, &tcp));
+        bulk = tcp;
+        frame_wrap(&bulk, &tcp);
+        frame_icmp_build(&bulk, &error, &icmp);
+        before = icmp;
+        EXPECT(bench_run(bench, BENCH_INGRESS, false, &icmp, NULL, &verdict) == 0);
+        EXPECT_EQUAL(verdict, BENCH_NEXT);
+        EXPECT(bench_counted(bench, counts));
+        EXPECT_EQUAL(icmp.length, before.length);
+        EXPECT_EQUAL(frame_icmp_sum(&icmp), 0xffff);
+        quote = icmp.data + icmp.layer4 + inner;
+        EXPECT_EQUAL(quote[ipv6 ? -34 : -11], FRAME_TCP);
+        EXPECT_EQUAL(memcmp(quote, tcp.data + tcp.layer4, is_short ? 8 : 16), 0);
+        /* What is behind stays as it was. */
+        EXPECT_EQUAL(memcmp(quote + (is_short ? 8 : FRAME_HEADER_LENGTH),
+                            before.data + before.layer4 + inner + (is_short ? 8 : FRAME_HEADER_LENGTH),
+                            quoted - (is_short ? 8U : FRAME_HEADER_LENGTH)), 0);
+        return true;
+}
+
+static bool test_bulk(void *context) {
+        for (uint16_t quoted = 8; quoted < 90; quoted++) {
+                if (run_bulk(context, false, quoted) && run_bulk(context, true, quoted))
+                        continue;
+                fprintf(stderr, "icmp: bulk, %u bytes quoted\n", quoted);
                 return false;
         }
         return true;
@@ -529,6 +589,7 @@ int programs_icmp(struct bench *bench) {
                 { "icmp: datagrams of others", test_foreign },
                 { "icmp: wrong checksums", test_wrong_checksum },
                 { "icmp: what proves an error", test_proofs },
+                { "icmp: datagrams in the bulk form", test_bulk },
                 { "icmp: what is in flight", test_window },
                 { "icmp: a flow of an earlier release", test_carried_over },
                 { "icmp: few in a second", test_seldom },

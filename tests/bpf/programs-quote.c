@@ -211,6 +211,8 @@ struct refusal_case {
         bool by_router;      /* not the peer refuses */
         bool prohibited;     /* not "port unreachable" */
         unsigned word;       /* of the address that refuses is another: 1 to 4, of IPv6 */
+        uint8_t flags;       /* of what is quoted; 0: ACK and PSH */
+        bool half_open;      /* by a SYN that our side has answered */
         bool dropped;
         bool ends;
 };
@@ -232,6 +234,9 @@ static const struct refusal_case refusals[] = {
         { "prohibited", 0, PAYLOAD, WHOLE, REFUSED_MS + 200, .prohibited = true },
         { "no acknowledgment quoted", 0, PAYLOAD, 16, REFUSED_MS + 200 },
         { "eight bytes quoted", 0, PAYLOAD, 8, REFUSED_MS + 200 },
+        { "a reset of ours that acknowledges nothing", 0, PAYLOAD, WHOLE, REFUSED_MS + 200,
+          .flags = FRAME_RST },
+        { "a SYN-ACK", -1, 0, WHOLE, REFUSED_MS + 200, .flags = FRAME_SYN | FRAME_ACK, .half_open = true },
         { "acknowledged", -1, PAYLOAD, WHOLE, REFUSED_MS + 200, .dropped = true },
         { "not sent yet", PAYLOAD + 1, PAYLOAD, WHOLE, REFUSED_MS + 200, .dropped = true },
         { "half the world away", INT32_MIN, PAYLOAD, WHOLE, REFUSED_MS + 200, .dropped = true },
@@ -271,14 +276,19 @@ static bool put_refused(struct bench *bench, const struct refusal_case *test, co
         flow.refused_received = test->heard ? 6 : 7;
         if (test->since_ms != 0)
                 flow.refused_ms = (__u32) (bench_now() / 1000000) - (__u32) test->since_ms;
+        if (test->half_open) {
+                flow.state = UNDERPASS_FLOW_HALF_OPEN;
+                flow.flags = UNDERPASS_FLOW_ANSWERED;
+        }
         bench_flow_key(sent, true, &key);
-        return bench_put_flow(bench->flows, &key, &flow) == 0;
+        return bench_put_flow(test->half_open ? bench->half_open : bench->flows, &key, &flow) == 0;
 }
 
 /* Without the sum of a card: the kernel forgets it where a packet is shortened. */
 static bool run_refusal(struct bench *bench, const struct refusal_case *test, bool ipv6, bool raw) {
         const struct frame_spec about = { .ipv6 = ipv6, .udp = true, .raw = raw, .payload = PAYLOAD,
-                                          .flags = FRAME_ACK | FRAME_PSH, .acknowledgment = ACKNOWLEDGED,
+                                          .flags = test->flags ? test->flags : FRAME_ACK | FRAME_PSH,
+                                          .acknowledgment = ACKNOWLEDGED,
                                           .sequence = SEQUENCE + (uint32_t) test->sequence };
         const struct frame_icmp_spec error = {
                 .type = ipv6 ? FRAME_ICMPV6_UNREACHABLE : FRAME_ICMP_UNREACHABLE,
