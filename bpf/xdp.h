@@ -96,7 +96,8 @@ struct xdp_bulk {
         __u32 sum;                     /* of the inner addresses and ports, as 16-bit words */
 };
 
-/* Reads them. 1: it is a segment of an established flow, by its shape. */
+/* Reads them, of what begins like bulk, see bulk_begins(). 1: it is a segment of an established flow, by its
+ * shape. */
 UNDERPASS_GLOBAL int xdp_bulk_read_ipv4(struct xdp_md *context, struct xdp_bulk *ret) {
         void *data = (void *) (long) context->data, *end = (void *) (long) context->data_end;
         struct iphdr *ip = data + ETH_HLEN;
@@ -107,7 +108,7 @@ UNDERPASS_GLOBAL int xdp_bulk_read_ipv4(struct xdp_md *context, struct xdp_bulk 
         if (!ret || (void *) (inner + 1) > end)
                 return 0;
         length = UNDERPASS_NET16(inner->ip.tot_len);
-        if (*(__u8 *) &inner->ip != IPV4_USUAL || inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
+        if (inner->ip.protocol != UNDERPASS_PROTOCOL_TCP ||
             (inner->ip.frag_off & UNDERPASS_NET16(IPV4_FRAGMENT_MASK)) ||
             UNDERPASS_NET16(udp->len) != length + UDP_LENGTH ||
             UNDERPASS_NET16(ip->tot_len) != length + BULK_IPV4_ROOM || length < sizeof(*inner) ||
@@ -134,9 +135,8 @@ UNDERPASS_GLOBAL int xdp_bulk_read_ipv6(struct xdp_md *context, struct xdp_bulk 
         if (!ret || (void *) (inner + 1) > end)
                 return 0;
         length = UNDERPASS_NET16(inner->ip.payload_len);
-        if (inner->ip.version != 6 || inner->ip.nexthdr != UNDERPASS_PROTOCOL_TCP || udp->check == 0 ||
-            UNDERPASS_NET16(udp->len) != length + BULK_IPV6_ROOM || ip->payload_len != udp->len ||
-            !bulk_inner_shape(&inner->header, length))
+        if (udp->check == 0 || UNDERPASS_NET16(udp->len) != length + BULK_IPV6_ROOM ||
+            ip->payload_len != udp->len || !bulk_inner_shape(&inner->header, length))
                 return 0;
         ret->ethernet = *(struct ethhdr *) data;
         ret->ipv6 = *ip;

@@ -20,6 +20,7 @@ enum {
         ROOM_IPV6 = 48,
         WHOLE_UNIT_MS = 16,
         ACKNOWLEDGMENT = 42,
+        FLIGHT = 10,
 };
 
 #define NOTE_SECRET_PROBE (0x756e6470 ^ 1) /* of note.h, as long as no service has put another one there */
@@ -40,6 +41,7 @@ struct bulk_case {
         uint8_t flags;  /* of TCP; 0: ACK */
         bool silent;
         uint32_t next;  /* of a silent flow, host order */
+        bool elsewhere; /* our side sends by another link */
         bool made_up;   /* it acknowledges what nobody has sent */
         enum bulk_outcome outcome;
         bool otherwise; /* the program in front of GRO, which else unpacks the same, does not agree */
@@ -165,6 +167,7 @@ static const struct bulk_case cases[] = {
         { "congestion on the way", TAKES, .marked = true },
         { "damaged data", TAKES, .damaged = true },
         { "made up", TAKES, .made_up = true },
+        { "a flow that another link sends", TAKES, .elsewhere = true },
         { "a probe", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK },
         { "no UDP checksum", TAKES, .mangle = unsummed, .only_ipv4 = true },
         { "no UDP checksum, IPv6", TAKES, .mangle = unsummed, .outcome = DROPPED, .only_ipv6 = true },
@@ -198,6 +201,8 @@ static const struct bulk_case cases[] = {
         { "data offset 4", TAKES, .mangle = inner_short, .outcome = DROPPED },
         { "data offset beyond the end", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK, .payload = 4,
           .mangle = inner_long, .outcome = DROPPED },
+        { "data offset just beyond the end", TUNNELLED, .slot_flags = UNDERPASS_SLOT_BULK, .payload = 39,
+          .mangle = inner_long, .outcome = DROPPED },
 };
 
 /* merges: there is a GRO pair. */
@@ -222,6 +227,12 @@ static bool prepare(struct bench *bench, const struct bulk_case *test, bool merg
                 bench_tunnelled(&flow);
         flow.state = test->state;
         flow.next = flow.expected = test->silent ? test->next : (uint32_t) ACKNOWLEDGMENT + test->made_up;
+        if (!test->silent && !test->made_up)
+                flow.expected -= FLIGHT;
+        if (test->elsewhere) {
+                flow.ifindex = BENCH_IFINDEX + 1;
+                flow.slot = BENCH_SLOT + 1;
+        }
         bench_flow_key(frame, false, &key);
         EXPECT(bench_put_flow(test->state == UNDERPASS_FLOW_TUNNELLED ? bench->flows : bench->half_open,
                               &key, &flow) == 0);
@@ -294,6 +305,8 @@ static bool remembers(struct bench *bench, const struct bulk_case *test, const s
         EXPECT_EQUAL(flow.received, unpacked);
         /* Anybody can make that up, and the peer is only told of what it has sent itself. */
         EXPECT_EQUAL(flow.bulk_arrived_ms != 0, unpacked && !test->made_up);
+        if (unpacked && !test->made_up)
+                EXPECT_EQUAL(flow.expected, ACKNOWLEDGMENT);
         EXPECT_EQUAL(flow.ends, unpacked && (test->flags & FRAME_FIN) ? UNDERPASS_FLOW_PEER_FIN : 0);
         return true;
 }

@@ -15,6 +15,9 @@ struct early_case {
         void (*mangle)(struct frame *frame);
         enum { ESTABLISHED, HALF_OPEN, SILENT, NO_FLOW, ELSEWHERE } flow;
         bool converted;
+        bool bulk;        /* the link takes the bulk form */
+        bool made_up;     /* it acknowledges what nobody has sent */
+        uint8_t heard;    /* of that by the flow, enum underpass_bulk_flag */
 };
 
 static void no_checksum(struct frame *frame) {
@@ -27,13 +30,37 @@ static void longer(struct frame *frame) {
         frame_put16(length, (uint16_t) (frame_get16(length) + 1));
 }
 
+static void cut(struct frame *frame) {
+        frame->length = frame->layer4 + FRAME_HEADER_LENGTH - 1;
+}
+
+static void other_version(struct frame *frame) {
+        frame->data[frame->layer3] ^= 0x10;
+}
+
 static void offset_four(struct frame *frame) {
         frame->data[frame->layer4 + 8] = 0x40;
 }
 
+enum {
+        OFFER = 0x08, /* beside the data offset: the peer takes the bulk form, … */
+        ARRIVED = 0x04, /* … and has got ours */
+        ACKNOWLEDGMENT = 42,
+        FLIGHT = 10,
+        BEFORE_NS = 1000000000, /* the last datagram came so long ago */
+        LOOKS = 720 << 16 | 0x1234, /* as a sequence number: length and checksum */
+        ALIKE = 0x50100000,         /* as an acknowledgment: data offset and flags */
+};
+
 #define DATA(...)                                                                                           \
         { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .payload = 700,        \
-          .sequence = 77, .acknowledgment = 42, __VA_ARGS__ }
+          .sequence = 77, .acknowledgment = ACKNOWLEDGMENT, __VA_ARGS__ }
+#define BARE(...)                                                                                           \
+        { .from = FRAME_REMOTE, .udp = true, .source_port = 50000, .dest_port = 443, .flags = FRAME_ACK,    \
+          .acknowledgment = ACKNOWLEDGMENT, __VA_ARGS__ }
+#define TCP(...)                                                                                            \
+        { .from = FRAME_REMOTE, .source_port = 50000, .dest_port = 443, .flags = FRAME_ACK, .payload = 700, \
+          .sequence = LOOKS, .acknowledgment = ALIKE, __VA_ARGS__ }
 
 static const struct early_case cases[] = {
         { "data", DATA(.flags = FRAME_ACK), .converted = true },
@@ -43,6 +70,23 @@ static const struct early_case cases[] = {
         { "FIN", DATA(.flags = FRAME_ACK | FRAME_FIN), .converted = true },
         { "wrong checksum", DATA(.flags = FRAME_ACK, .jumbled_check = true), .converted = true },
         { "a flow that another link sends", DATA(.flags = FRAME_ACK), .flow = ELSEWHERE, .converted = true },
+        { "no data", BARE(.ipv6 = false), .converted = true },
+        { "no data, IPv6", BARE(.ipv6 = true), .converted = true },
+        { "cut off", BARE(.ipv6 = false), .mangle = cut },
+        { "cut off, IPv6", BARE(.ipv6 = true), .mangle = cut },
+        { "bulk is offered, where nobody wants it", DATA(.flags = FRAME_ACK, .reserved = OFFER),
+          .converted = true },
+        { "bulk is offered", DATA(.flags = FRAME_ACK, .reserved = OFFER), .converted = true, .bulk = true,
+          .heard = UNDERPASS_BULK_TAKEN },
+        { "bulk is offered, IPv6", DATA(.flags = FRAME_ACK, .reserved = OFFER, .ipv6 = true),
+          .converted = true, .bulk = true, .heard = UNDERPASS_BULK_TAKEN },
+        { "bulk has arrived", DATA(.flags = FRAME_ACK, .reserved = OFFER | ARRIVED), .converted = true,
+          .bulk = true, .heard = UNDERPASS_BULK_TAKEN | UNDERPASS_BULK_PROVEN },
+        { "bulk is offered, made up", DATA(.flags = FRAME_ACK, .reserved = OFFER), .converted = true,
+          .bulk = true, .made_up = true },
+        { "TCP that looks like it", TCP(.ipv6 = false) },
+        { "TCP that looks like it, IPv6", TCP(.ipv6 = true) },
+        { "another version, IPv6", DATA(.flags = FRAME_ACK, .ipv6 = true), .mangle = other_version },
         { "SYN", DATA(.flags = FRAME_SYN) },
         { "RST", DATA(.flags = FRAME_RST, .ipv6 = true) },
         { "half-open flow", DATA(.flags = FRAME_ACK), .flow = HALF_OPEN },
@@ -60,10 +104,14 @@ static const struct early_case cases[] = {
 };
 
 static bool put_flow(struct bench *bench, const struct early_case *test, const struct frame *frame) {
+        const struct underpass_slot slot = {
+                .ifindex = BENCH_IFINDEX, .flags = test->bulk ? UNDERPASS_SLOT_BULK : 0,
+        };
         struct underpass_flow_key key;
         struct underpass_flow flow;
 
         EXPECT(bench_reset(bench) == 0);
+        EXPECT(bench_set_slot(bench, &slot) == 0);
         if (test->flow == NO_FLOW)
                 return true;
         if (test->flow == SILENT)
@@ -76,8 +124,26 @@ static bool put_flow(struct bench *bench, const struct early_case *test, const s
                 flow.ifindex = BENCH_IFINDEX + 1;
                 flow.slot = BENCH_SLOT + 1;
         }
+        flow.next = ACKNOWLEDGMENT - test->made_up;
+        flow.expected = ACKNOWLEDGMENT - FLIGHT;
+        flow.seen_ns -= test->flow == SILENT ? 0 : BEFORE_NS;
         bench_flow_key(frame, false, &key);
         EXPECT(bench_put_flow(test->flow == HALF_OPEN ? bench->half_open : bench->flows, &key, &flow) == 0);
+        return true;
+}
+
+/* What the flow remembers of it. */
+static bool remembers(struct bench *bench, const struct early_case *test, const struct frame *frame) {
+        struct underpass_flow_key key;
+        struct underpass_flow flow;
+
+        bench_flow_key(frame, false, &key);
+        EXPECT(bench_get_flow(bench->flows, &key, &flow) == 0);
+        EXPECT_EQUAL(flow.received, 1);
+        EXPECT(flow.seen_ns + BEFORE_NS / 2 > bench_now());
+        EXPECT_EQUAL(flow.expected, test->made_up ? ACKNOWLEDGMENT - FLIGHT : ACKNOWLEDGMENT);
+        EXPECT_EQUAL(flow.ends, test->spec.flags & FRAME_FIN ? UNDERPASS_FLOW_PEER_FIN : 0);
+        EXPECT_EQUAL(flow.bulk, test->heard);
         return true;
 }
 
@@ -89,14 +155,19 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
         __u32 verdict;
 
         frame_build(&test->spec, &before);
+        EXPECT(put_flow(bench, test, &before));
         if (test->mangle)
                 test->mangle(&before);
-        EXPECT(put_flow(bench, test, &before));
         after = expected = before;
         if (test->converted) {
+                struct frame_spec spec = test->spec;
                 uint16_t wrong = frame_layer4_sum(&before);
                 uint8_t *check = expected.data + expected.layer4 + 16;
 
+                if (test->bulk) {
+                        spec.reserved = 0;
+                        frame_build(&spec, &expected);
+                }
                 frame_to_tcp(&expected);
                 if (wrong != 0xffff)
                         frame_put16(check, (uint16_t) ~frame_fold((uint32_t) (uint16_t) ~frame_get16(check) +
@@ -105,7 +176,8 @@ static bool run_case(struct bench *bench, const struct early_case *test) {
         EXPECT(bench_run_early(bench, &after, &verdict) == 0);
         EXPECT_EQUAL(verdict, BENCH_EARLY_PASS);
         EXPECT(frame_equal(&after, &expected));
-        return bench_counted(bench, counts);
+        EXPECT(bench_counted(bench, counts));
+        return !test->converted || remembers(bench, test, &before);
 }
 
 static bool test_cases(void *context) {
