@@ -21,6 +21,7 @@ enum {
  * Whether an answer without MPTCP option had one: nearly all servers have no MPTCP, and that is no fault of
  * the path. Who is asked for an additional subflow has it. A refused connection is refused; a refused
  * additional subflow is one whose peer knows nothing of the connection: its MP_CAPABLE has been stripped.
+ * But a reset with an option (MP_TCPRST) answers an MP_JOIN that got there.
  */
 UNDERPASS_INLINE int learn_is_stripped(struct underpass_flow_key *key, __u32 join, __u8 nops) {
         return join || nops >= LEARN_NOPS || destination_speaks(key);
@@ -53,8 +54,7 @@ UNDERPASS_INLINE void learn_from_answer(struct __sk_buff *skb, const struct pack
                         destination_failed(key, ifindex, reason);
                 return;
         }
-        if (!refused)
-                packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
+        packet_options(skb, packet->layer4, packet->header.tcp.offset, &options);
         bpf_map_delete_elem(&half_open, key);
         if (options.mptcp) {
                 destination_whole(key, ifindex, join);
