@@ -75,11 +75,12 @@ bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_
 static bool locate_fragment_ipv4(struct frame *frame) {
         const uint8_t *ip = frame->data + frame->layer3;
 
-        if (frame->length < frame->layer3 + IPV4_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] != 0x45 ||
-            ip[9] != FRAME_UDP || (frame_get16(ip + 6) & 0x3fff) != FRAME_MORE_FRAGMENTS)
+        if (frame->length < frame->layer3 + IPV4_HEADER_LENGTH + FRAME_HEADER_LENGTH || ip[0] >> 4 != 4 ||
+            (ip[0] & 0x0f) < 5 || ip[9] != FRAME_UDP ||
+            (frame_get16(ip + 6) & 0x3fff) != FRAME_MORE_FRAGMENTS)
                 return false;
-        frame->layer4 = frame->layer3 + IPV4_HEADER_LENGTH;
-        return true;
+        frame->layer4 = frame->layer3 + (size_t) (ip[0] & 0x0f) * 4;
+        return frame->layer4 + FRAME_HEADER_LENGTH <= frame->length;
 }
 
 bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype) {

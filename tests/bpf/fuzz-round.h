@@ -28,6 +28,7 @@ struct round {
         bool quotes;          /* it is an ICMP error about UDP, see quote */
         struct judge_quote quote;
         struct underpass_flow flow; /* known before; state 0: none */
+        uint8_t beside;       /* flags of a record in "half_open" beside that of an established flow */
         __u32 verdict;
         struct underpass_counters counted; /* by this packet, in both slots */
 };

@@ -103,7 +103,7 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
 
         round->protocol = 0;
         round->quotes = round->fragment = false;
-        round->flow.state = 0;
+        round->flow.state = round->beside = 0;
         if (ingress && judge_locate(&round->before, layer3, ethertype, FRAME_UDP))
                 round->protocol = FRAME_UDP;
         else if (judge_locate(&round->before, layer3, ethertype, FRAME_TCP))
@@ -124,6 +124,9 @@ static void look_at(const struct fuzzer *fuzzer, struct round *round, bool ingre
                 bench_flow_key(&quoted, true, &key);
         } else
                 return;
+        if (bench_get_flow(fuzzer->bench.half_open, &key, &round->flow) == 0)
+                round->beside = round->flow.flags;
+        round->flow.state = 0;
         /* About a SYN that left amid a connection. */
         if (round->quotes && quotes_syn(round) &&
             bench_get_flow(fuzzer->bench.half_open, &key, &round->flow) == 0 &&

@@ -52,8 +52,8 @@ struct judge_limits {
  */
 bool judge_locate(struct frame *frame, size_t layer3, uint16_t ethertype, uint8_t protocol);
 
-/* Whether the packet is the first fragment of an IPv4 datagram, with a header of the usual length, or any of
- * IPv6: what a later one has in the place of the ports, nobody minds. */
+/* Whether the packet is the first fragment of an IPv4 datagram, or any of IPv6: what a later one has in the
+ * place of the ports, nobody minds. */
 bool judge_locate_fragment(struct frame *frame, size_t layer3, uint16_t ethertype);
 
 /* Layer 4 length as the IP header says, which may be a lie. The frame must have been located. */
