@@ -85,8 +85,8 @@ class Walk:
         """What a service calls until it has attached the link, see calls_of(); and what it has made."""
         trace = self.host.folder / "log" / "trace"
         self.start("-o", str(trace), "-e", "trace=" + ",".join(CALLS))
+        lines = trace.read_text().splitlines()  # before anybody asks it something
         assert service.manager_property(self.host, "SegmentationDevice")[0] == self.kind
-        lines = trace.read_text().splitlines()
         built = self.state()
         self.end()
         self.leave("counted")
@@ -98,20 +98,23 @@ class Walk:
         service.manager_call(self.host, "Reload")
         self.settle(self.clean, f"{what}: without the profile")
 
-    def inject(self, call, number, fault):
-        """Starts a service that meets this fault at its call of this number."""
-        self.start("-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={number}")
+    def inject(self, call, number, fault, met):
+        """Starts a service that meets this fault at its call of this number. met: what the trace says then."""
+        trace = self.host.folder / "log" / "fault"
+        trace.write_bytes(b"")
+        self.start("-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={number}")
+        wait_until(lambda: met in trace.read_text(), f"{self.kind}: {fault} at {call} {number}")
 
     def killed(self, call, number, built):
         """Killed before a call. The next service makes the same of it as any other does; and where the profile
         has gone meanwhile, it removes all that there is."""
         what = f"{self.kind}, killed before {call} {number}"
-        self.inject(call, number, "signal=KILL")
+        self.inject(call, number, "signal=KILL", "+++ killed by SIGKILL +++")
         self.end()
         self.recover(built, what)
         service.kill(self.host, signal.SIGTERM)
 
-        self.inject(call, number, "signal=KILL")
+        self.inject(call, number, "signal=KILL", "+++ killed by SIGKILL +++")
         self.end()
         self.profile(False)
         service.manager_call(self.host, "ListLinks")
@@ -142,7 +145,7 @@ class Walk:
         """A call fails. The link is active all the same, or is so after the service has tried again by itself. A service
         that can do nothing without this call ends."""
         what = f"{self.kind}, ENOMEM from {call} {number}"
-        self.inject(call, number, "error=ENOMEM")
+        self.inject(call, number, "error=ENOMEM", "(INJECTED)")
         service.manager_call(self.host, "Reload")
         service.wait_state(self.host, "c0", service.ACTIVE)
         self.leave(what)
