@@ -64,6 +64,13 @@ def expect_bulk(lab, share=0.7):
     return counted
 
 
+def expect_more_bulk(lab, before, share=0.7):
+    """Most of what both ends have sent since then was in the bulk form."""
+    now = bulk(lab)
+    for sent, then in zip(now["bulk-sent"], before["bulk-sent"]):
+        assert sent - then > share * SIZE / 1500, (before, now)
+
+
 def expect_none(lab):
     """All was classic, but for probes that did not arrive."""
     counted = bulk(lab)
@@ -215,10 +222,13 @@ def test_narrow_path():
         with runner.TestLab() as lab:
             bring_up(lab)
             client = connect(lab, family)
-            client.transfer("upload", "a", size=SIZE)
+            transfer(lab, client, f"IPv{family}")
+            expect_bulk(lab)
             path.narrow(lab, 1400)
+            before = bulk(lab)
             seconds = transfer(lab, client, f"IPv{family}, path MTU 1400")
             assert max(seconds) < 3, seconds
+            expect_more_bulk(lab, before)
             counted = bulk(lab)
             assert counted["bulk-given-up"] == (0, 0), counted
             assert service.counters(lab.client, "c0")["icmp-converted"] > 0
@@ -234,9 +244,11 @@ def test_forwarded():
             traffic.Peer(lab, lab.server).listen(PORT)
             peer = traffic.Peer(lab, inner)
             for family in (4, 6):
+                before = bulk(lab)
                 peer.connect("a", address("s0", family), protocol="tcp")
                 peer.transfer("echo", "a", size=1000)
                 transfer(lab, peer, f"forwarded, IPv{family}, {'cut' if cut else 'whole'}")
+                expect_more_bulk(lab, before)
                 peer.close("a")
             expect_bulk(lab)
 
