@@ -11,6 +11,7 @@ import runner
 import service
 import traffic
 import wire
+from host import wait_until
 from lab import PORT, address
 
 QUIC_SIZE, QUIC_BURSTS = 1200, 60
@@ -70,16 +71,23 @@ def test_list_at_client():
     one_way(merging.LIST, "download")
 
 
+def receive_by(lab, mode):
+    """The server receives in this way from now on. NetworkManager tells the service a moment later."""
+    service.set_keys(lab.server, "server", f"receive={mode}", options=("--reapply",))
+    wait_until(lambda: service.link(lab.server, "s0")["ReceiveMode"][0] == mode, f"it receives by {mode}")
+
+
 def test_receive_modes():
     """However the link receives: each datagram by itself, all of them merged again, or in the driver, which
     sees them before they are merged."""
     with runner.TestLab() as lab:
         client = tunnelled(lab, "receive=tc")
         merging.merge(lab, "s0", merging.FORWARDING)
+        receive_by(lab, "tc")
         carried(lab, client, "upload", (4,))
-        service.set_keys(lab.server, "server", "receive=gro", options=("--reapply",))
+        receive_by(lab, "gro")
         carried(lab, client, "upload", (6,))
-        service.set_keys(lab.server, "server", "receive=xdp", options=("--reapply",))
+        receive_by(lab, "xdp")
         client.connect("early")
         client.transfer("upload", "early", size=merging.SIZE, timeout=merging.PATIENCE)
 
