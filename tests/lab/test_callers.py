@@ -5,6 +5,7 @@ answered."""
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -23,6 +24,7 @@ ANSWER = 1.0  # seconds that "status" of another user takes
 FLOODER = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 HONEST = ["setpriv", "--reuid=1", "--regid=1", "--clear-groups"]
 TICKS = os.sysconf("SC_CLK_TCK")
+REFUSED = re.compile(r"org\.freedesktop\.DBus\.Error\.|ok")  # in the answers of the service
 
 
 def used(pid):
@@ -33,11 +35,17 @@ def used(pid):
 
 @contextlib.contextmanager
 def flood(host, calls):
-    """Calls of one user without end, each by a process; what the first thousand of each were told."""
+    """Calls of one user without end, each by a process; what the first thousand of each were told. They go
+    on as long as the block does."""
     command = [*FLOODER, "/usr/bin/python3", str(host.tools / "bus_flood.py"), str(CONNECTIONS)]
     processes = [host.spawn([*command, *words], stdout=subprocess.PIPE, encoding="utf-8") for words in calls]
     try:
-        yield [process.stdout.readline().strip() for process in processes]
+        told = [process.stdout.readline().strip() for process in processes]
+        for words, line in zip(calls, told):
+            assert REFUSED.search(line), f"{words}: {line!r}"
+        yield told
+        ended = [words for words, process in zip(calls, processes) if process.poll() is not None]
+        assert not ended, f"these callers have ended: {ended}"
     finally:
         for process in processes:
             os.killpg(process.pid, signal.SIGKILL)

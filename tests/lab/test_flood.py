@@ -2,6 +2,7 @@
 """Users without any right who ask for lists, or for what they may not do, without end: what root asks for is answered, and links
 come first."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -47,17 +48,23 @@ def fill(host):
     host.run("bpftool", "batch", "file", "/run/flows", timeout=180)
 
 
-def start_loops(host, words):
-    """Loops of an unprivileged user that call a method without end; their processes."""
-    loop = f"while :; do {CALL} {words} >/dev/null 2>&1; done"
-    return [host.spawn([*NOBODY, "sh", "-c", loop]) for _ in range(LOOPS)]
-
-
-def end_loops(loops):
-    """Ends loops and what they have started."""
-    for process in loops:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+@contextlib.contextmanager
+def loops(host, words):
+    """Loops of an unprivileged user that call a method without end, as long as the block lasts. The first
+    call of each has been answered when it begins."""
+    loop = f"{CALL} {words} 2>&1 >/dev/null; echo; while :; do {CALL} {words} >/dev/null 2>&1; done"
+    command = [*NOBODY, "sh", "-c", loop]
+    processes = [host.spawn(command, stdout=subprocess.PIPE, encoding="utf-8") for _ in range(LOOPS)]
+    try:
+        for process in processes:
+            told = process.stdout.readline().strip()
+            assert not told or "too often" in told, told
+        yield
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
 
 
 def test_lists_without_end():
@@ -70,8 +77,7 @@ def test_lists_without_end():
         fill(lab.client)
         pages = lab.client.run("underpassctl", "--json", "flows", timeout=180).stdout  # 22 MB
         assert pages.count('"local_port"') == FLOWS, pages.count('"local_port"')
-        loops = start_loops(lab.client, 'ListFlows su "" 0')
-        try:
+        with loops(lab.client, 'ListFlows su "" 0'):
             for _ in range(2):
                 assert service.link(lab.client, "c0")["State"] == service.ACTIVE
                 told = lab.client.run(SCRIPT, "c0", "pre-up")
@@ -80,8 +86,6 @@ def test_lists_without_end():
             service.wait_state(lab.client, "c1", service.ACTIVE)
             _, client = traffic.pair(lab)
             traffic.connect_both(lab, client, "a")
-        finally:
-            end_loops(loops)
 
 
 def test_limits_are_told():
@@ -91,14 +95,11 @@ def test_limits_are_told():
         service.bring_up(lab, "first")
         service.wait_state(lab.client, "c0", service.ACTIVE)
         fill(lab.client)
-        loops = start_loops(lab.client, 'ListFlows su "" 0')
-        try:
-            words = (*CALL.split(), "ListFlows", "su", "", "0")
+        words = (*CALL.split(), "ListFlows", "su", "", "0")
+        with loops(lab.client, 'ListFlows su "" 0'):
             wait_until(
                 lambda: "too often" in lab.client.run(*words, check=False).stderr, "somebody is turned down", 30
             )
-        finally:
-            end_loops(loops)
         wait_until(lambda: lab.client.run(*words, check=False).returncode == 0, "calls are served again", 10)
 
 
