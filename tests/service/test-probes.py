@@ -176,6 +176,7 @@ class ProbesTest(harness.ServiceTest):
         self.client.manager("Deactivate", "up0")
         self.prober.release()
         wait_until(lambda: answers, "the call is answered")
+        self.assertEqual(answers, [mock_prober.ANSWER])
 
 
 if __name__ == "__main__":
