@@ -284,11 +284,20 @@ def test_subflows_on_screen():
         lines.wait(lambda look: look["service"], "it answers")
         screen = Screen(lab.client)
         screen.wait("FORM")
+        plain = lab.client.folder / "monitor.txt"
+        with open(plain, "wb") as out:
+            process = lab.client.spawn(["/usr/bin/underpassctl", "monitor"], stdout=out)
+        wait_until(plain.read_bytes, "the first lines", SOON)
         traffic.connect_both(lab, client, "a")
         screen.wait(r"c1: subflow with 10\.77\.9\.2:8443 established")
+        came, went = b"subflow with 10.77.9.2:8443 established", b"closed: Software caused connection abort"
+        wait_until(lambda: came in plain.read_bytes(), "it is in a line", SOON)
         kill_subflow(lab.client, address("c1"))
         screen.wait(r"c1: subflow with 10\.77\.9\.2:8443 closed: Software caused connection abort")
         assert screen.end(key=b"q") == 0
+        wait_until(lambda: went in plain.read_bytes(), "so is its end", SOON)
+        end(lab.client, signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
         for number in range(FLOOD):
             client.connect(f"b{number}")
         left_out = [each["left_out"] for each in lines.objects() if "left_out" in each]
