@@ -195,6 +195,7 @@ def taken(lab):
 
 def life(lab):
     """Sockets go with the tunnel, whatever becomes of the service; those of others stay."""
+    open_tunnels(lab.server)
     lab.server.run(*f"ip fou add port {FOREIGN} ipproto 4 local 0.0.0.0 dev s0".split())
     foreign = {(FOREIGN, "s0", 4)}
     serve(lab)
@@ -272,11 +273,13 @@ def hurried(lab):
 
 
 def guarded(lab):
-    """A stranger's packet gets nowhere, also while no service runs."""
+    """A stranger's packet gets nowhere, also while no service runs; one to a port without guard does."""
     before = tunnelled(lab.server)
     path.inject(lab, "s0", strangers.packets(4, PORT)[:1])
     time.sleep(0.2)
     assert tunnelled(lab.server) == before
+    path.inject(lab, "s0", strangers.packets(4, FOREIGN)[:1])
+    wait_until(lambda: tunnelled(lab.server) == before + 1, "what nobody guards is unpacked", LONG)
 
 
 DEVICES = {"tunl0": "ipip", "sit0": "sit", "ip6tnl0": "ip6_tunnel"}
