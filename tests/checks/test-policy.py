@@ -23,6 +23,7 @@ from bus import Bus  # noqa: E402  pylint: disable=wrong-import-position
 SERVICE_RULES = pathlib.Path(__file__).resolve().parents[2] / "plugin/service/authority.c"
 RULE = re.compile(r'\{ (MANAGER|LINK), "(\w+)", ACCESS_(ANYBODY|ROOT|BUS)(, "[\w.]+")? \},')
 NAME = "org.underpass1"
+PROBER = f"{NAME}.Prober"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 SIGNALS = (
     f"{PROPERTIES}.PropertiesChanged",
@@ -78,7 +79,7 @@ RULES = """ <policy context="default">
  <include>{policy}</include>"""
 
 
-def mock(address):
+def mock(address, name):
     """Answers every call with nothing."""
     import dbus.bus
     import dbus.lowlevel
@@ -98,7 +99,7 @@ def mock(address):
 
     bus.add_message_filter(on_message)
     bus.add_match_string("type='signal'")
-    bus.request_name(NAME)
+    bus.request_name(name)
     print("ready", flush=True)
     GLib.MainLoop().run()
 
@@ -128,7 +129,8 @@ class PolicyTest(unittest.TestCase):
         bus.start()
         cls.addClassCleanup(bus.stop)
         cls.address = bus.address
-        cls.mock = cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address)
+        cls.mock = cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address, NAME)
+        cls.spawn("/usr/bin/python3", os.path.abspath(__file__), "--mock", cls.address, PROBER)
 
     def call(self, user, destination, path, method, *arguments):
         """Standard error of dbus-send: empty when the call got through."""
@@ -167,6 +169,11 @@ class PolicyTest(unittest.TestCase):
                 else:
                     self.assertIn("AccessDenied", error)
 
+    def test_nobody_but_root_asks_the_prober(self):
+        ask = (PROBER, f"{PATH}/Prober", f"{PROBER}.Ask")
+        self.assertEqual(self.call(0, *ask), "")
+        self.assertIn("AccessDenied", self.call(NOBODY, *ask))
+
     def signal(self, user, path, signal, straight):
         """Sends a signal to everybody, or straight to the service, which may be refused."""
         destination = [f"--dest={NAME}"] if straight else []
@@ -197,14 +204,16 @@ class PolicyTest(unittest.TestCase):
                 self.assert_heard(0, signal, straight=True, heard=True)
 
     def test_others_may_not_take_the_name(self):
-        request = ("org.freedesktop.DBus", "/", "org.freedesktop.DBus.RequestName", f"string:{NAME}", "uint32:0")
-        self.assertIn("AccessDenied", self.call(NOBODY, *request))
-        self.assertEqual(self.call(0, *request), "")
+        for name in (NAME, PROBER):
+            words = (f"string:{name}", "uint32:0")
+            request = ("org.freedesktop.DBus", "/", "org.freedesktop.DBus.RequestName", *words)
+            self.assertIn("AccessDenied", self.call(NOBODY, *request))
+            self.assertEqual(self.call(0, *request), "")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--mock":
-        mock(sys.argv[2])
+        mock(*sys.argv[2:])
     elif os.geteuid() != 0:
         print("needs root", file=sys.stderr)
         sys.exit(SKIPPED)
