@@ -23,6 +23,7 @@ TEXT = "[Match]\nName=c0\n\n[X-Underpass]\nTunnel=yes\nRemotePorts=443\nMTU=1400
 TOPICS = ("links", "queueing disciplines", "programs on links", "MPTCP endpoints", "pins")
 DONE = "c0: Now active"
 FAULTS = ("killed", "without_memory")
+KILLED, FAILED = "+++ killed by SIGKILL +++", "(INJECTED)"  # what strace says of them
 LARGE = ("underpass_egres", "underpass_ingre")  # programs, as the kernel cuts their names
 NEEDED = (*LARGE, "underpass_segme", "underpass_merge", "underpass_xdp", "underpass_keepa")
 
@@ -98,23 +99,28 @@ class Walk:
         service.manager_call(self.host, "Reload")
         self.settle(self.clean, f"{what}: without the profile")
 
-    def inject(self, call, number, fault, met):
-        """Starts a service that meets this fault at its call of this number. met: what the trace says then."""
+    def meet(self, calls, fault, met, *strace, done=DONE):
+        """Starts a service that meets this fault at these calls. met: what the trace says then."""
         trace = self.host.folder / "log" / "fault"
         trace.write_bytes(b"")
-        self.start("-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={number}")
-        wait_until(lambda: met in trace.read_text(), f"{self.kind}: {fault} at {call} {number}")
+        words = ("-o", str(trace), "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}")
+        self.start(*strace, *words, done=done)
+        wait_until(lambda: met in trace.read_text(), f"{self.kind}: {fault} at {calls}")
+
+    def inject(self, call, number, fault, met):
+        """The same at one call, that of this number."""
+        self.meet(call, f"{fault}:when={number}", met)
 
     def killed(self, call, number, built):
         """Killed before a call. The next service makes the same of it as any other does; and where the profile
         has gone meanwhile, it removes all that there is."""
         what = f"{self.kind}, killed before {call} {number}"
-        self.inject(call, number, "signal=KILL", "+++ killed by SIGKILL +++")
+        self.inject(call, number, "signal=KILL", KILLED)
         self.end()
         self.recover(built, what)
         service.kill(self.host, signal.SIGTERM)
 
-        self.inject(call, number, "signal=KILL", "+++ killed by SIGKILL +++")
+        self.inject(call, number, "signal=KILL", KILLED)
         self.end()
         self.profile(False)
         service.manager_call(self.host, "ListLinks")
@@ -145,7 +151,7 @@ class Walk:
         """A call fails. The link is active all the same, or is so after the service has tried again by itself. A service
         that can do nothing without this call ends."""
         what = f"{self.kind}, ENOMEM from {call} {number}"
-        self.inject(call, number, "error=ENOMEM", "(INJECTED)")
+        self.inject(call, number, "error=ENOMEM", FAILED)
         service.manager_call(self.host, "Reload")
         service.wait_state(self.host, "c0", service.ACTIVE)
         self.leave(what)
@@ -252,13 +258,13 @@ def test_threads():
         steps.leave("loaded by threads")
         steps.end()
 
-        steps.start("-f", "-o", "/dev/null", "-e", "inject=clone,clone3:error=EAGAIN")
+        steps.meet("clone,clone3", "error=EAGAIN", FAILED, "-f")
         steps.compare(built, "no thread can be made")
         steps.leave("no thread can be made")
         steps.end()
 
         # Only threads end by this call.
-        steps.start("-f", "-o", "/dev/null", "-e", "inject=exit:signal=KILL")
+        steps.meet("exit", "signal=KILL", KILLED, "-f")
         steps.end()
         steps.recover(built, "killed when the first thread ends")
         service.kill(steps.host, signal.SIGTERM)
@@ -266,13 +272,12 @@ def test_threads():
         for name in LARGE:
             # The second try is for the log of the verifier, and may succeed.
             number = loads.threads[name][1]
-            failure = ["-f", "-o", "/dev/null", "-e", f"inject=bpf:error=ENOMEM:when={number}"]
-            steps.start(*failure)
+            steps.meet("bpf", f"error=ENOMEM:when={number}", FAILED, "-f")
             steps.compare(built, f"{name} at the second try")
             steps.leave(f"{name} at the second try")
             steps.end()
-            failure[-1] += f"..{number + 1}"
-            steps.start(*failure, done="c0: The BPF programs cannot be loaded: there is not enough memory.")
+            told = "c0: The BPF programs cannot be loaded: there is not enough memory."
+            steps.meet("bpf", f"error=ENOMEM:when={number}..{number + 1}", FAILED, "-f", done=told)
             assert steps.traced.poll() is None, f"{name}: the service has ended"
             steps.settle(steps.clean, f"without {name}")
             steps.end()
