@@ -435,6 +435,7 @@ def test_receive_mode_that_is_not_available():
         found = service.wait_state(lab.server, "s0", service.ACTIVE)
         assert found["ReceiveMode"][0] == "auto" and "at most 64" in found["ReceiveMode"][1], found["ReceiveMode"]
         log, sizes = lab.server.folder / "log" / "bus.log", []
+        assert "s0: Plan:" in log.read_text(), "the log tells of no look"
 
         def rests():
             sizes.append(log.stat().st_size)
