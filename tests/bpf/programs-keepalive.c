@@ -347,16 +347,23 @@ static bool know(struct bench *bench, const struct patience_case *test, bool ipv
         return true;
 }
 
-/* The first SYN has left in the tunnel. */
-static bool put_half_open(struct bench *bench, const struct patience_case *test, bool ipv6) {
+/* The flow of its SYN. */
+static struct underpass_flow_key key_of_case(const struct patience_case *test, bool ipv6) {
         struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL,
                                    .dest_port = test->port ? test->port : 443 };
         struct underpass_flow_key key;
-        struct underpass_flow flow;
         struct frame frame;
 
         frame_build(&spec, &frame);
         bench_flow_key(&frame, true, &key);
+        return key;
+}
+
+/* The first SYN has left in the tunnel. */
+static bool put_half_open(struct bench *bench, const struct patience_case *test, bool ipv6) {
+        const struct underpass_flow_key key = key_of_case(test, ipv6);
+        struct underpass_flow flow;
+
         bench_tunnelled(&flow);
         flow.state = UNDERPASS_FLOW_HALF_OPEN;
         return bench_put_flow(bench->half_open, &key, &flow) == 0;
@@ -424,14 +431,9 @@ static bool find_waiting(struct bench *bench, const struct patience_case *test, 
 
 /* A SYN that waits is known to be of a socket. */
 static bool is_of_socket(const struct bench *bench, const struct patience_case *test, bool ipv6) {
-        struct frame_spec spec = { .ipv6 = ipv6, .source_port = FRAME_PORT_LOCAL,
-                                   .dest_port = test->port ? test->port : 443 };
-        struct underpass_flow_key key;
+        const struct underpass_flow_key key = key_of_case(test, ipv6);
         struct underpass_flow flow;
-        struct frame frame;
 
-        frame_build(&spec, &frame);
-        bench_flow_key(&frame, true, &key);
         EXPECT(bench_get_flow(bench->half_open, &key, &flow) == 0);
         EXPECT_EQUAL(flow.socket, 1);
         return true;

@@ -261,9 +261,21 @@ def test_attach_point_that_is_taken():
         service.wait_state(lab.client, "c0", service.ACTIVE)
 
 
+def replace_without_service(lab):
+    """While the service is dead somebody puts another qdisc in the place of ours: the next service cannot attach. What it
+    says of the link."""
+    service.kill(lab.client)
+    lab.client.run("tc", "qdisc", "del", "dev", "c0", "clsact")
+    lab.client.run("tc", "qdisc", "add", "dev", "c0", "ingress")
+    service.manager_call(lab.client, "ListLinks")  # starts it again
+    found = service.wait_state(lab.client, "c0", "failed")
+    assert found["LastStage"] == "attach" and "clsact" in found["LastError"], found
+    return found
+
+
 def replaced_under_the_tunnel(lab):
-    """While the service is dead somebody puts another qdisc in the place of ours: the next service cannot attach, and
-    says that the programs have gone. What it has done to the link besides stays. The state before the tunnel."""
+    """Then the programs have gone, and the service says so. What it has done to the link besides stays. The state before
+    the tunnel."""
     lab.client.up("first")
     lab.client.down("first")
     before = state.host_state(lab.client)
@@ -271,12 +283,7 @@ def replaced_under_the_tunnel(lab):
     service.set_tunnels(lab, "mtu=1400", endpoints="Underpass")
     lab.client.up("first")
     service.wait_state(lab.client, "c0", service.ACTIVE)
-    service.kill(lab.client)
-    lab.client.run("tc", "qdisc", "del", "dev", "c0", "clsact")
-    lab.client.run("tc", "qdisc", "add", "dev", "c0", "ingress")
-    service.manager_call(lab.client, "ListLinks")  # starts it again
-    found = service.wait_state(lab.client, "c0", "failed")
-    assert found["LastStage"] == "attach" and "clsact" in found["LastError"], found
+    found = replace_without_service(lab)
     applied = dict(found["Applied"])
     assert found["Programs"] == [] and set(applied) == {"mtu", "mtu-original", "endpoint"}, found
     assert not ours(lab.client, "c0")
@@ -314,12 +321,7 @@ def test_another_qdisc_comes_while_no_manager_tells_the_profile():
         lab.client.up("first")
         service.wait_state(lab.client, "c0", service.ACTIVE)
         lab.client.stop_daemon("manager", signal.SIGKILL)
-        service.kill(lab.client)
-        lab.client.run("tc", "qdisc", "del", "dev", "c0", "clsact")
-        lab.client.run("tc", "qdisc", "add", "dev", "c0", "ingress")
-        service.manager_call(lab.client, "ListLinks")  # starts it again
-        found = service.wait_state(lab.client, "c0", "failed")
-        assert found["LastStage"] == "attach" and "clsact" in found["LastError"], found
+        replace_without_service(lab)
         lab.client.run("tc", "qdisc", "del", "dev", "c0", "ingress")
         lab.client.start_manager()
         service.wait_state(lab.client, "c0", service.ACTIVE, 10)
