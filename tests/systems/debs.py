@@ -40,7 +40,7 @@ PREVIOUS = """
 mkdir /tmp/package
 dpkg-deb -R /packages/underpass_[0-9]*.deb /tmp/package/tree
 sed -i 's/^Version: .*/&~previous/' /tmp/package/tree/DEBIAN/control
-dpkg-deb --root-owner-group -b /tmp/package/tree /packages/previous.deb
+dpkg-deb --root-owner-group -Znone -b /tmp/package/tree /packages/previous.deb
 """
 
 
