@@ -320,12 +320,11 @@ static void take_data(FormStream *stream, const ProbeFormSegment *segment,
 /* Its number must be one that nobody could have guessed: the next one, or what we have acknowledged, which
  * a FIN makes one more. */
 static void take_reset(FormStream *stream, const ProbeFormSegment *segment) {
-        FormStreamFacts *facts = &stream->facts;
+        const uint32_t next = stream->peer_sequence + 1 + (uint32_t) stream->expected;
 
-        if (place_of(segment->sequence, stream->peer_sequence, stream->expected) != stream->expected &&
-            segment->sequence != acknowledgment_of(stream))
-                return;
-        facts->closed = facts->gone = true;
+        /* No place_of(), which takes all that is before the first byte for that one. */
+        if (segment->sequence == next || segment->sequence == acknowledgment_of(stream))
+                stream->facts.closed = stream->facts.gone = true;
 }
 
 /* There is a connection still: the number that it expects is known now. */

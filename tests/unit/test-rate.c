@@ -335,6 +335,12 @@ static void only_a_fitting_reset_counts(void) {
         give(&reset, NULL, 0, 0);
         pass(100000);
         assert(!facts()->closed);
+        for (uint32_t before = 0; before < 0x80000000; before += 0x10000000) {
+                reset.sequence = THEIRS - before;
+                give(&reset, NULL, 0, 0);
+                pass(100000);
+                assert(!facts()->closed && !facts()->gone);
+        }
         reset.sequence = THEIRS + 1;
         give(&reset, NULL, 0, 0);
         pass(100000);
