@@ -18,6 +18,7 @@ from host import HERE, wait_until
 from lab import PORT, address
 
 BOTH = ("first", "second")
+BOTH_LINKS = ("c0", "c1")
 
 
 def checks(host, *arguments):
@@ -292,6 +293,43 @@ def test_strict_source():
         repair(lab.client, command)
         assert not bad(checks(lab.client))
         traffic.connect_both(lab, client, "two")
+
+
+def test_strict_source_without_harm():
+    """The kernel is strict, and takes what comes by the second link all the same: the route back is by both
+    links, or only this user has another one; or the address is one that nobody far away talks to."""
+    title("rp_filter=1, and nothing wrong")
+    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    with runner.TestLab() as lab:
+        for name in ("all", "default", "c0", "c1"):
+            lab.client.sysctl(f"net.ipv4.conf.{name}.rp_filter", 1)
+        service.set_tunnels(lab, endpoints="Underpass")
+        service.bring_up(lab)
+        for interface in BOTH_LINKS:
+            service.wait_state(lab.client, interface, service.ACTIVE)
+        assert bad(checks(lab.client)) == {("c1", "rp-filter")}
+
+        hops = [f"nexthop via {address(name, router=True)} dev {name}" for name in BOTH_LINKS]
+        for far in (address("s0") + "/32", "192.88.99.1/32"):
+            lab.client.run("ip", "route", "add", far, *" ".join(hops).split())
+        for last in range(10, 18):  # one of them, at least, is sent by c0
+            lab.client.run("ip", "address", "add", f"10.77.2.{last}/24", "dev", "c1")
+        assert not bad(checks(lab.client)), "by several links"
+        for last in range(10, 18):
+            lab.client.run("ip", "address", "del", f"10.77.2.{last}/24", "dev", "c1")
+        for far in (address("s0") + "/32", "192.88.99.1/32"):
+            lab.client.run("ip", "route", "del", far)
+
+        for interface, table in (("c1", "77"), ("c0", "78")):
+            gateway = address(interface, router=True)
+            lab.client.run("ip", "route", "add", "default", "via", gateway, "dev", interface, "table", table)
+        lab.client.run("ip", "rule", "add", "pref", "200", "from", address("c1"), "lookup", "77")
+        assert not bad(checks(lab.client)), "by a rule"
+        lab.client.run("ip", "address", "add", "169.254.7.7/16", "scope", "link", "dev", "c1")
+        assert not bad(checks(lab.client)), "a link-local address"
+        lab.client.run("ip", "rule", "add", "pref", "100", "uidrange", "1-65534", "lookup", "78")
+        found = lab.client.run(*nobody, "underpassctl", "check", "--json", check=False).stdout
+        assert "rp-filter" not in found, "the kernel itself has no such route"
 
 
 def test_path_manager():
