@@ -309,20 +309,20 @@ static char *read_blocked(const CheckFacts *facts, uint32_t ifindex, CheckBlocke
         return first ?: g_strdup("");
 }
 
-/* Whether the kernel drops what comes in by the link from any of remote-addresses; without these, from far
- * away. */
+/* Whether the kernel drops what comes in by the link from any of remote-addresses; without these, or where
+ * they are all there are, from far away. */
 static bool drops_answers(const CheckFacts *facts, const LinkFacts *link, const PrefixSet *remotes) {
-        Address place = {};
+        Address far = {}, place = {};
 
-        if (!facts->routes)
+        if (!facts->routes || address_from_text(FAR, &far) < 0)
                 return false;
         for (size_t i = 0; i < remotes->count; i++) {
                 memcpy(place.word, remotes->prefixes[i].address, sizeof(place.word));
                 if (source_check_drops(facts->routes, link, &place))
                         return true;
         }
-        return remotes->count == 0 && address_from_text(FAR, &place) >= 0 &&
-               source_check_drops(facts->routes, link, &place);
+        return (remotes->count == 0 || prefix_set_contains(remotes, far.word)) &&
+               source_check_drops(facts->routes, link, &far);
 }
 
 /* A port of a VRF has addresses of its own. */

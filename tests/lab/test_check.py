@@ -278,8 +278,9 @@ def test_strict_source():
         assert words in lab.client.output("underpassctl", "explain", "c1")
         said = " ".join(lab.client.output("underpassctl", "probe", f"{address('s0')}:{PORT}").split())
         assert "drops what comes in by c1" in said and "server is down" not in said, said
-        service.set_keys(lab.client, "second", f"remote-addresses={address('s0')}", options=("--reapply",))
-        only_bad(checks(lab.client), "c1", "rp-filter", words, command)
+        for remotes in ("0.0.0.0/0", "128.0.0.0/1", address("s0")):
+            service.set_keys(lab.client, "second", f"remote-addresses={remotes}", options=("--reapply",))
+            only_bad(checks(lab.client), "c1", "rp-filter", words, command)
         client.close("one subflow")
         gateway = address("c1", router=True)
         lab.client.run("ip", "route", "add", "default", "via", gateway, "dev", "c1", "table", "77")
