@@ -24,7 +24,9 @@
 #include "profile/keys.h"
 #include "profile/profile.h"
 
-#define FAR "192.88.99.1" /* nobody has this address, so a default route leads there */
+/* Nobody has these addresses, so default routes lead there. */
+#define FAR "192.88.99.1"
+#define FAR_IPV6 "2000::1"
 
 struct CheckFacts {
         Ctl *ctl;
@@ -325,6 +327,19 @@ static bool drops_answers(const CheckFacts *facts, const LinkFacts *link, const 
                source_check_drops(facts->routes, link, &far);
 }
 
+/* By a gateway, or without, as by a modem. */
+static bool leads_far(const CheckFacts *facts, const LinkFacts *link) {
+        static const char *const places[_FACTS_FAMILY_MAX] = { FAR, FAR_IPV6 };
+        RouteQuery query = { .user = getuid(), .bound = link->ifindex };
+
+        for (FactsFamily i = 0; i < _FACTS_FAMILY_MAX; i++)
+                if (!address_equal(&link->gateways[i], &(Address) {}) ||
+                    (facts->routes && address_from_text(places[i], &query.remote) >= 0 &&
+                     routes_lead(facts->routes, &query)))
+                        return true;
+        return false;
+}
+
 /* A port of a VRF has addresses of its own. */
 static void read_upper(const LinkFacts *link, CheckLink *ret) {
         for (size_t i = 0; i < link->addresses_count; i++)
@@ -347,8 +362,7 @@ static Address *read_kernel(const CheckFacts *facts, uint32_t ifindex, CheckLink
         ret->mtu = found->mtu;
         ret->down = !(found->flags & IFF_UP);
         read_upper(found, ret);
-        for (FactsFamily i = 0; i < _FACTS_FAMILY_MAX; i++)
-                ret->has_gateway |= !address_equal(&found->gateways[i], &(Address) {});
+        ret->leads_far = leads_far(facts, found);
         ret->drops_answers = drops_answers(facts, found, &ret->settings.remote_addresses);
         ret->addresses_known = true;
         ret->addresses = addresses;
@@ -440,7 +454,7 @@ bool check_facts_is_spare(CheckFacts *facts, GVariant *link) {
 /* Whether connection.mptcp-flags make no endpoint for subflows. By default they do where there is a default
  * route, unless NetworkManager's configuration says otherwise, and then no link has one. */
 static bool flags_fall_short(const CheckHost *host, const CheckLink *link, const char *flags) {
-        const bool routed = link->has_gateway || strstr(flags, "also-without-default-route");
+        const bool routed = link->leads_far || strstr(flags, "also-without-default-route");
 
         if (streq(flags, "default"))
                 return !routed || host->endpoints_count == 0;

@@ -29,7 +29,7 @@ typedef struct CheckLink {
         uint32_t mtu;                /* 0: not known */
         bool down;                   /* administratively */
         char upper[IF_NAMESIZE];     /* bridge or bond that it is a port of, which has the addresses; "" */
-        bool has_gateway;            /* it leads to the rest of the world */
+        bool leads_far;              /* it leads to the rest of the world */
         bool drops_answers;          /* the kernel does: rp_filter is strict, and another link is better */
         bool addresses_known;
         const Address *addresses;

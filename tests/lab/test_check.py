@@ -662,6 +662,23 @@ def test_endpoint():
         assert ("c1", "endpoint", "good") in checks(lab.client)
 
 
+def test_endpoint_and_no_gateway():
+    """The default route names no gateway, as by a modem: it needs no flag for the endpoint to come back."""
+    title("endpoint removed where there is a default route without gateway, and repaired")
+    with runner.TestLab() as lab:
+        words = ("ipv4.gateway", "", "ipv4.routes", "0.0.0.0/0 0.0.0.0 200", "ipv6.gateway", "")
+        lab.client.run("nmcli", "connection", "modify", "second", *words)
+        begin(lab, profiles=BOTH)
+        assert ("c1", "endpoint", "good") in checks(lab.client)
+        lab.client.run("ip", "mptcp", "endpoint", "flush")
+        lab.client.run("ip", "mptcp", "endpoint", "add", address("c0"), "dev", "c0", "subflow")
+        command = checks(lab.client)["c1", "endpoint", "bad"]["command"]
+        assert command.startswith("nmcli connection up uuid "), command
+        repair(lab.client, command)
+        service.wait_state(lab.client, "c1", service.ACTIVE)
+        assert ("c1", "endpoint", "good") in checks(lab.client)
+
+
 def endpoint_by_flags(change):
     """The connection of c1 registers no endpoint for subflows however often it is activated; the command
     has it do so. change: what is done to the client before."""
