@@ -228,10 +228,14 @@ static void send_udp(Rate *rate) {
         for (;;) {
                 if (rate->pending == 0)
                         rate->pending = form_stream_next(rate->stream, rate->buffer, now_us());
-                if (rate->pending == 0 ||
-                    (send(rate->fd, rate->buffer, rate->pending, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-                     (errno == EAGAIN || errno == ENOBUFS)))
+                if (rate->pending == 0)
                         return;
+                if (send(rate->fd, rate->buffer, rate->pending, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+                        if (errno == EAGAIN || errno == ENOBUFS)
+                                return;
+                        if (errno == ECONNREFUSED) /* the answer to something before */
+                                form_stream_refused(rate->stream);
+                }
                 rate->pending = 0;
         }
 }

@@ -296,6 +296,13 @@ def test_strict_source():
         traffic.connect_both(lab, client, "two")
 
 
+def finds_drops(host, user=()):
+    """Whether it says that the host drops answers."""
+    found = json.loads(host.run(*user, "underpassctl", "check", "--json", check=False).stdout)
+    assert found["checks"], found
+    return [row for row in found["checks"] if row["check"] == "rp-filter"]
+
+
 def test_strict_source_without_harm():
     """The kernel is strict, and takes what comes by the second link all the same: the route back is by both
     links, or only this user has another one; or the address is one that nobody far away talks to."""
@@ -308,14 +315,14 @@ def test_strict_source_without_harm():
         service.bring_up(lab)
         for interface in BOTH_LINKS:
             service.wait_state(lab.client, interface, service.ACTIVE)
-        assert bad(checks(lab.client)) == {("c1", "rp-filter")}
+        assert finds_drops(lab.client)
 
         hops = [f"nexthop via {address(name, router=True)} dev {name}" for name in BOTH_LINKS]
         for far in (address("s0") + "/32", "192.88.99.1/32"):
             lab.client.run("ip", "route", "add", far, *" ".join(hops).split())
-        for last in range(10, 18):  # one of them, at least, is sent by c0
+        for last in range(10, 18):  # before 6.16 the kernel sends some of them by c0
             lab.client.run("ip", "address", "add", f"10.77.2.{last}/24", "dev", "c1")
-        assert not bad(checks(lab.client)), "by several links"
+        assert not finds_drops(lab.client), "by several links"
         for last in range(10, 18):
             lab.client.run("ip", "address", "del", f"10.77.2.{last}/24", "dev", "c1")
         for far in (address("s0") + "/32", "192.88.99.1/32"):
@@ -325,12 +332,11 @@ def test_strict_source_without_harm():
             gateway = address(interface, router=True)
             lab.client.run("ip", "route", "add", "default", "via", gateway, "dev", interface, "table", table)
         lab.client.run("ip", "rule", "add", "pref", "200", "from", address("c1"), "lookup", "77")
-        assert not bad(checks(lab.client)), "by a rule"
+        assert not finds_drops(lab.client), "by a rule"
         lab.client.run("ip", "address", "add", "169.254.7.7/16", "scope", "link", "dev", "c1")
-        assert not bad(checks(lab.client)), "a link-local address"
+        assert not finds_drops(lab.client), "a link-local address"
         lab.client.run("ip", "rule", "add", "pref", "100", "uidrange", "1-65534", "lookup", "78")
-        found = lab.client.run(*nobody, "underpassctl", "check", "--json", check=False).stdout
-        assert "rp-filter" not in found, "the kernel itself has no such route"
+        assert not finds_drops(lab.client, nobody), "the kernel itself has no such route"
 
 
 def test_path_manager():
