@@ -156,7 +156,7 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "usage: bench-cost FLOWS…\n");
                 return 2;
         }
-        r = bench_open(&bench);
+        r = bench_open(&bench, 0);
         if (r < 0) {
                 fprintf(stderr, "bench-cost: the programs cannot be loaded: %s\n", strerror(-r));
                 return EXIT_FAILURE;

@@ -368,7 +368,7 @@ static int make_memory(void) {
         return -ENOMEM;
 }
 
-int bench_open(struct bench *ret) {
+int bench_open(struct bench *ret, __u32 flows_max) {
         int r = make_memory();
 
         if (r < 0)

@@ -24,7 +24,6 @@ enum {
         /* BPF_F_TEST_SKB_CHECKSUM_COMPLETE, which older headers do not have. */
         TEST_SUMMED = 1U << 2,
         BENCH_LOST = 99, /* verdict when a tail call fails */
-        BENCH_FLOWS = 2048,
         COPY = BPF_ALU64 | BPF_MOV | BPF_X,
         SET = BPF_ALU64 | BPF_MOV | BPF_K,
         SKIP_IF = BPF_JMP | BPF_JEQ | BPF_K,
@@ -53,21 +52,20 @@ void bench_wait(__u64 nanoseconds) {
         nanosleep(&time, NULL);
 }
 
-/* No case needs many flows, and the map, which bench_reset() looks through, has most of all buckets. */
-static int load(struct underpass_bpf *object) {
-        int r = bpf_map__set_max_entries(object->maps.flows, BENCH_FLOWS);
+static int load(struct underpass_bpf *object, __u32 flows_max) {
+        int r = flows_max == 0 ? 0 : bpf_map__set_max_entries(object->maps.flows, flows_max);
 
         return r < 0 ? r : underpass_bpf__load(object);
 }
 
-int bench_open(struct bench *ret) {
+int bench_open(struct bench *ret, __u32 flows_max) {
         struct underpass_bpf *object = underpass_bpf__open();
         int cpus = libbpf_num_possible_cpus();
         int r;
 
         if (!object)
                 return -errno;
-        r = load(object);
+        r = load(object, flows_max);
         if (r < 0) {
                 underpass_bpf__destroy(object);
                 return r;

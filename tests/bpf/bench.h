@@ -80,8 +80,11 @@ struct bench_count {
 /* Whether this process has CAP_BPF and CAP_NET_ADMIN, if they are needed. Else the tests are skipped. */
 bool bench_privileged(void);
 
-/* Loads the object. */
-int bench_open(struct bench *ret);
+/* Enough flows for every case. Their map has most of all buckets, and bench_reset() looks through it. */
+enum { BENCH_FLOWS = 2048 };
+
+/* Loads the object. flows_max: how many of them the kernel remembers; 0: as many as in the product. */
+int bench_open(struct bench *ret, __u32 flows_max);
 void bench_close(struct bench *bench);
 
 /* CLOCK_MONOTONIC_COARSE of this machine, in nanoseconds. The precise one is ahead of it, by more than a

@@ -107,7 +107,7 @@ int main(int count, char **arguments) {
                 printf("skip: needs CAP_BPF and CAP_NET_ADMIN\n");
                 return EXIT_SKIPPED;
         }
-        r = bench_open(&fuzzer.bench);
+        r = bench_open(&fuzzer.bench, BENCH_FLOWS);
         if (r < 0) {
                 fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
                 return EXIT_FAILED;

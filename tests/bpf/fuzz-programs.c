@@ -104,7 +104,7 @@ static bool take_round(struct input *input, const struct fuzzer *fuzzer, struct 
 static bool open_once(struct fuzzer *fuzzer) {
         if (fuzzer->bench.cpus != 0)
                 return true;
-        return bench_open(&fuzzer->bench) == 0 &&
+        return bench_open(&fuzzer->bench, BENCH_FLOWS) == 0 &&
                bench_segment_context(&fuzzer->bench, 1, &fuzzer->segment_note) == 0;
 }
 

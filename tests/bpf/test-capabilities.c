@@ -99,7 +99,7 @@ static bool load_and_run(void) {
         struct bench bench;
         bool passed;
 
-        EXPECT_EQUAL((unsigned) -bench_open(&bench), 0);
+        EXPECT_EQUAL((unsigned) -bench_open(&bench, 0), 0);
         passed = run_all(&bench);
         bench_close(&bench);
         return passed;

@@ -49,7 +49,7 @@ int main(void) {
                 { "seconds that begin anew", test_seconds },
         };
         struct bench bench;
-        int failed, r = bench_open(&bench);
+        int failed, r = bench_open(&bench, BENCH_FLOWS);
 
         if (r < 0) {
                 fprintf(stderr, "cannot prepare the programs: %s\n", strerror(-r));

@@ -77,7 +77,7 @@ int main(void) {
                 printf("skip: needs CAP_BPF and CAP_NET_ADMIN\n");
                 return EXIT_SKIPPED;
         }
-        r = bench_open(&bench);
+        r = bench_open(&bench, 0);
         if (r < 0) {
                 fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
                 return EXIT_FAILED;

@@ -22,7 +22,7 @@ int main(void) {
                 return EXIT_SKIPPED;
         }
         placed = place_enter() == 0;
-        r = bench_open(&bench);
+        r = bench_open(&bench, BENCH_FLOWS);
         if (r < 0) {
                 fprintf(stderr, "cannot load the programs: %s\n", strerror(-r));
                 return EXIT_FAILED;
