@@ -243,10 +243,10 @@ CheckFacts *check_facts_new(Ctl *ctl, CheckDepth depth, GVariant *manager, GPtrA
                 host->sctp_alone = false;
         if (depth == CHECK_DEPTH_FULL && links && host->links_trying == 0 && ctl->bus)
                 read_asking(facts, links);
-        if (depth != CHECK_DEPTH_QUICK)
+        if (depth != CHECK_DEPTH_QUICK) {
                 (void) rtnl_open(&facts->rtnl);
-        if (depth != CHECK_DEPTH_QUICK)
                 (void) routes_open(&facts->routes);
+        }
         host->temporary = begins_from_temporary(facts, links);
         return facts;
 }

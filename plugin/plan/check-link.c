@@ -51,6 +51,14 @@ static char *link_command(const CheckLink *link, const char *command) {
         return command_about(link->name, command);
 }
 
+/* Where the tunnel of a port belongs. Takes the command over. */
+static void name_upper(const CheckLink *link, CheckResult result, char *command, CheckLines *lines) {
+        check_lines_add(lines, result, command,
+                        _("%s is a port of %s, which has the addresses: a tunnel belongs in the profile of "
+                          "%s."),
+                        link->name, link->upper, link->upper);
+}
+
 static char *activate_command(const CheckLink *link) {
         return link_command(link, "underpassctl activate");
 }
@@ -156,10 +164,7 @@ static void no_tunnel(const CheckLink *link, CheckLines *lines) {
                 check_lines_add(lines, strings_count(link->warnings) > 0 ? CHECK_NOTE : CHECK_GOOD, NULL,
                                 "%s", _(sctp));
         else if (*link->upper)
-                check_lines_add(lines, result, command_about(link->upper, "underpassctl check"),
-                                _("%s is a port of %s, which has the addresses: a tunnel belongs in the "
-                                  "profile of %s."),
-                                link->name, link->upper, link->upper);
+                name_upper(link, result, command_about(link->upper, "underpassctl check"), lines);
         else if (*link->connection)
                 check_lines_add(
                         lines, result,
@@ -228,10 +233,7 @@ static void check_endpoint(const CheckHost *host, const CheckLink *link, CheckLi
                 return;
         }
         if (*link->upper) {
-                check_lines_add(lines, CHECK_NOTE, NULL,
-                                _("%s is a port of %s, which has the addresses: a tunnel belongs in the "
-                                  "profile of %s."),
-                                link->name, link->upper, link->upper);
+                name_upper(link, CHECK_NOTE, NULL, lines);
                 return;
         }
         if (host->endpoints_count == 0 && host->links_building < 2)

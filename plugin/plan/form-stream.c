@@ -485,12 +485,13 @@ static size_t next_ending(FormStream *stream, uint8_t *buffer, uint64_t now_us) 
         const uint64_t behind = offset_of(stream, stream->next);
         FormStreamFacts *facts = &stream->facts;
 
-        if (stream->resets_behind || stream->corrects) {
-                const uint64_t offset = stream->resets_behind ? behind : facts->acknowledged;
-
-                stream->corrects &= stream->resets_behind;
+        if (stream->resets_behind) {
                 stream->resets_behind = false;
-                return write_reset(stream, buffer, offset);
+                return write_reset(stream, buffer, behind);
+        }
+        if (stream->corrects) {
+                stream->corrects = false;
+                return write_reset(stream, buffer, facts->acknowledged);
         }
         if (stream->asks) {
                 stream->asks = false;
