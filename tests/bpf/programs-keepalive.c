@@ -31,6 +31,7 @@ enum {
         UNTOUCHED = 0,
         PATH_LENGTH = 512,
         WAIT_MS = 10000,
+        WAITS_MAX = 30000, /* of a millisecond: a SYN goes again after a second */
 };
 
 /* How the connection is made, and what is known of it. */
@@ -398,12 +399,15 @@ static void at_once_marked(int socket) {
 }
 
 static bool look_at(int socket, bool sent_again, struct tcp_info *ret) {
-        do {
+        for (unsigned waits = 0; waits < WAITS_MAX; waits++) {
                 socklen_t length = sizeof(*ret);
 
                 EXPECT(getsockopt(socket, IPPROTO_TCP, TCP_INFO, ret, &length) == 0);
-        } while (sent_again && ret->tcpi_retransmits == 0 && poll(NULL, 0, 1) == 0);
-        return true;
+                if (!sent_again || ret->tcpi_retransmits != 0)
+                        return true;
+                poll(NULL, 0, 1);
+        }
+        return false;
 }
 
 /* A listener whose queue is full does not answer, so the socket is found waiting, for the first time or for

@@ -16,6 +16,7 @@ import service
 import traffic
 from host import HERE, wait_until
 from lab import PORT, address
+from test_probe import NOBODY
 
 BOTH = ("first", "second")
 BOTH_LINKS = ("c0", "c1")
@@ -99,9 +100,8 @@ def test_healthy():
         rows = checks(lab.server)
         assert not bad(rows), rows
         assert ("s0", "listener", "good") in rows and ("s0", "clients", "good") in rows, rows.keys()
-        nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
         mine = json.loads(lab.client.output("underpassctl", "check", "--json"))
-        theirs = json.loads(lab.client.output(*nobody, "underpassctl", "check", "--json"))
+        theirs = json.loads(lab.client.output(*NOBODY, "underpassctl", "check", "--json"))
         assert theirs == mine, "any user sees the same"
 
 
@@ -307,7 +307,6 @@ def test_strict_source_without_harm():
     """The kernel is strict, and takes what comes by the second link all the same: the route back is by both
     links, or only this user has another one; or the address is one that nobody far away talks to."""
     title("rp_filter=1, and nothing wrong")
-    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
     with runner.TestLab() as lab:
         for name in ("all", "default", "c0", "c1"):
             lab.client.sysctl(f"net.ipv4.conf.{name}.rp_filter", 1)
@@ -336,7 +335,7 @@ def test_strict_source_without_harm():
         lab.client.run("ip", "address", "add", "169.254.7.7/16", "scope", "link", "dev", "c1")
         assert not finds_drops(lab.client), "a link-local address"
         lab.client.run("ip", "rule", "add", "pref", "100", "uidrange", "1-65534", "lookup", "78")
-        assert not finds_drops(lab.client, nobody), "the kernel itself has no such route"
+        assert not finds_drops(lab.client, NOBODY), "the kernel itself has no such route"
 
 
 def test_path_manager():
